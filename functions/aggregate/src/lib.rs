@@ -1,0 +1,168 @@
+//! Counts events: folds batches of the Events stream into counter items, each record exactly once.
+//!
+//! Every counter item carries a mark for each stream shard that has changed it. A batch is folded into one increment per
+//! item, applied on condition that the mark is below the batch; an item that refuses shows its mark, and only the
+//! records above that are tried again. So a batch that is replayed, split, late or half done counts once.
+
+mod apply;
+mod event;
+mod record;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::Serialize;
+use tally::app::{App, AppId, AppState};
+use tally::backend::Backend;
+use tally::fold::Folded;
+use tally::metrics;
+use tally::store::{SetAside, StoreError};
+
+pub use event::StreamEvent;
+
+use record::{Read, SetAsideRecord};
+
+/// Counter items that are updated at once.
+const CONCURRENCY: usize = 16;
+
+/// Why a batch is not done; Lambda delivers it again.
+#[derive(Debug, thiserror::Error)]
+pub enum AggregateError {
+    /// Without it, marks cannot be told apart: the event source mapping lacks its tumbling window.
+    #[error("the event names no shardId: give the event source mapping a TumblingWindowInSeconds")]
+    NoShardId,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A counter item kept changing under every try.
+    #[error("a counter item kept changing: the batch will be tried again")]
+    Contention,
+}
+
+/// The reply that a tumbling window asks for. Marks hold all state there is.
+#[derive(Debug, Default, Serialize)]
+pub struct Reply {
+    state: HashMap<String, String>,
+}
+
+/// Counts one batch of the stream.
+///
+/// # Errors
+/// Where the batch must be delivered again; what was counted of it by then will not count twice.
+pub async fn handle(backend: &Backend, event: StreamEvent) -> Result<Reply, AggregateError> {
+    if event.records.is_empty() {
+        return Ok(Reply::default());
+    }
+    let stream_shard = event.shard_id.ok_or(AggregateError::NoShardId)?;
+    let mut batch = record::read(event.records);
+    let apps = apps_of(backend, &mut batch).await?;
+    let counted_app = |id: &AppId| {
+        let app = apps.get(id)?;
+        (app.state == AppState::Active).then_some(&app.layout)
+    };
+    let folded = Folded::new(&batch.records, |event| counted_app(&event.partition.app));
+    let applier = apply::Applier {
+        store: &backend.store,
+        folded: &folded,
+        stream_shard: &stream_shard,
+        first: batch.first.clone(),
+        created_at: batch.created_at,
+    };
+    let updates: Vec<_> = folded.keys().map(|key| applier.apply(key.clone())).collect();
+    let outcomes: Vec<_> = stream::iter(updates)
+        .buffer_unordered(CONCURRENCY)
+        .try_collect()
+        .await?;
+    for outcome in &outcomes {
+        if let Some(refused) = &outcome.refused {
+            let record = SetAsideRecord {
+                app: Some(outcome.key.partition.app.clone()),
+                sequence: refused.sequence.clone(),
+                keys: refused.keys.clone(),
+                error: refused.error.clone(),
+            };
+            batch.set_aside.push(record);
+        }
+    }
+    set_aside(backend, &stream_shard, &batch.set_aside).await?;
+    add_pages(backend, &apps, &outcomes).await?;
+    let now = backend.clock.now();
+    #[allow(clippy::cast_precision_loss)] // metrics need no more than 53 bits
+    metrics::emit(
+        "aggregate",
+        &[
+            ("Counted", batch.records.len() as f64, "Count"),
+            ("SetAside", batch.set_aside.len() as f64, "Count"),
+            ("Full", outcomes.iter().filter(|o| o.full).count() as f64, "Count"),
+            ("Lag", (now.micros() - batch.created_at.micros()).max(0) as f64 / 1_000.0, "Milliseconds"),
+        ],
+    );
+    Ok(Reply::default())
+}
+
+/// Reads the apps of a batch. Records of apps that never were are set aside.
+async fn apps_of(backend: &Backend, batch: &mut Read) -> Result<HashMap<AppId, Arc<App>>, AggregateError> {
+    let mut apps = HashMap::new();
+    for (id, slug) in std::mem::take(&mut batch.apps) {
+        // Another life of the slug than the one in force: its events are no longer counted.
+        if let Some(app) = backend.app_in_any_state(&slug).await? {
+            if app.id == id {
+                apps.insert(id, app);
+            }
+        } else {
+            batch.unknown_app(&id);
+        }
+    }
+    Ok(apps)
+}
+
+/// Notes what could not be counted, so that a recount of its day can mend it.
+async fn set_aside(backend: &Backend, stream_shard: &str, records: &[SetAsideRecord]) -> Result<(), AggregateError> {
+    let at = backend.clock.now().micros();
+    for record in records {
+        tracing::error!(
+            app = record.app.as_ref().map_or("", AppId::as_str),
+            sequence = record.sequence,
+            error = record.error,
+            "set a record aside"
+        );
+        let item = SetAside {
+            stream_shard: stream_shard.to_owned(),
+            sequence_number: record.sequence.clone(),
+            keys: record.keys.clone(),
+            error: record.error.clone(),
+            at,
+        };
+        backend.store.set_aside(record.app.as_ref(), &item).await?;
+    }
+    Ok(())
+}
+
+/// Spreads an app's cells over twice the pages, from a midnight to come, once an update of one of its items costs too
+/// much.
+async fn add_pages(
+    backend: &Backend,
+    apps: &HashMap<AppId, Arc<App>>,
+    outcomes: &[apply::Outcome],
+) -> Result<(), AggregateError> {
+    let now = backend.clock.now();
+    for (id, app) in apps {
+        let costly = outcomes.iter().any(|outcome| {
+            outcome.key.partition.app == *id
+                && outcome.is_cells()
+                && outcome.units > apply::COSTLY
+                && app.layout.last().from <= outcome.key.bucket.start().micros()
+        });
+        if !costly {
+            continue;
+        }
+        if let Some(layout) = app.layout.with_more_pages(now) {
+            // Where another process was faster, its entry does as well.
+            let appended = backend.store.append_layout(app, &layout).await?;
+            backend.forget(&app.slug);
+            tracing::info!(app = id.as_str(), pages = layout.last().pages, appended, "more pages from a day to come");
+        }
+    }
+    Ok(())
+}

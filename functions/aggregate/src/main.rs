@@ -1,0 +1,21 @@
+//! The Lambda function `aggregate`.
+
+use aggregate::{StreamEvent, handle};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use tally::backend::Backend;
+use tally::clock::Clock;
+use tally::config::Config;
+use tally::store::{Connection, connect};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let config = Config::from_env()?;
+    let store = connect(Connection::Environment, config.tables.clone()).await;
+    let backend = Backend::new(store, Clock::System, config);
+    lambda_runtime::run(service_fn(|event: LambdaEvent<StreamEvent>| {
+        let backend = backend.clone();
+        async move { handle(&backend, event.payload).await.map_err(Error::from) }
+    }))
+    .await
+}

@@ -1,0 +1,176 @@
+//! Stream records, read one by one: what changes a count, what does not, and what cannot be read.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tally::app::{AppId, AppSlug};
+use tally::fold::{Change, Record, SequenceNumber};
+use tally::store::{CountedEvent, Partition, StreamImage};
+use tally::time::{SECOND, Timestamp};
+
+/// Who deletes what has expired (AWS: "Working with expired items").
+const TTL: &str = "dynamodb.amazonaws.com";
+
+/// A batch, read.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// What changes counts, in the order of the stream shard.
+    pub(crate) records: Vec<Record>,
+    /// The first record of the batch, counted or not.
+    pub(crate) first: SequenceNumber,
+    /// When it was created.
+    pub(crate) created_at: Timestamp,
+    /// The apps of `records`.
+    pub(crate) apps: BTreeMap<AppId, AppSlug>,
+    /// What cannot be counted.
+    pub(crate) set_aside: Vec<SetAsideRecord>,
+}
+
+/// A record that cannot be counted, and why.
+#[derive(Debug)]
+pub(crate) struct SetAsideRecord {
+    pub(crate) app: Option<AppId>,
+    pub(crate) sequence: String,
+    pub(crate) keys: String,
+    pub(crate) error: String,
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    #[serde(rename = "eventName")]
+    event_name: String,
+    #[serde(rename = "userIdentity")]
+    user_identity: Option<UserIdentity>,
+    dynamodb: StreamRecord,
+}
+
+#[derive(Deserialize)]
+struct UserIdentity {
+    // Lambda and the streams API spell it differently.
+    #[serde(rename = "principalId", alias = "PrincipalId")]
+    principal_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StreamRecord {
+    sequence_number: String,
+    approximate_creation_date_time: f64,
+    new_image: Option<StreamImage>,
+    old_image: Option<StreamImage>,
+}
+
+impl Read {
+    /// Sets aside the records of an app that is not in the Apps table.
+    pub(crate) fn unknown_app(&mut self, app: &AppId) {
+        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.records)
+            .into_iter()
+            .partition(|record| record.change.event().partition.app == *app);
+        self.records = kept;
+        self.set_aside.extend(gone.into_iter().map(|record| SetAsideRecord {
+            app: Some(app.clone()),
+            sequence: record.sequence.to_string(),
+            keys: format!("{} {}", record.change.event().partition, record.change.event().id),
+            error: "the app is not in the table of apps".to_owned(),
+        }));
+    }
+}
+
+/// Reads a batch.
+pub(crate) fn read(records: Vec<Value>) -> Read {
+    let mut batch = Read {
+        records: Vec::with_capacity(records.len()),
+        first: SequenceNumber::default(),
+        created_at: Timestamp::EPOCH,
+        apps: BTreeMap::new(),
+        set_aside: vec![],
+    };
+    let mut first = true;
+    for value in records {
+        let about = About::of(&value);
+        match read_one(value) {
+            Ok((sequence, created_at, change)) => {
+                if std::mem::take(&mut first) {
+                    batch.first = sequence.clone();
+                    batch.created_at = created_at;
+                }
+                if let Some((change, slug)) = change {
+                    batch.apps.insert(change.event().partition.app.clone(), slug);
+                    batch.records.push(Record { sequence, change });
+                }
+            }
+            Err(error) => {
+                // The first place still counts as the batch's, if it can be read at all.
+                if let (true, Ok(sequence)) = (first, about.sequence.parse()) {
+                    first = false;
+                    batch.first = sequence;
+                    batch.created_at = about.created_at;
+                }
+                batch.set_aside.push(SetAsideRecord {
+                    app: about.app,
+                    sequence: about.sequence,
+                    keys: about.keys,
+                    error,
+                });
+            }
+        }
+    }
+    batch
+}
+
+type Placed = (SequenceNumber, Timestamp, Option<(Change, AppSlug)>);
+
+fn read_one(value: Value) -> Result<Placed, String> {
+    let wire: Wire = serde_json::from_value(value).map_err(|e| e.to_string())?;
+    let sequence: SequenceNumber = wire.dynamodb.sequence_number.parse().map_err(|_| "the sequence number".to_owned())?;
+    #[allow(clippy::cast_possible_truncation)] // seconds since 1970
+    let created_at = Timestamp::from_micros(wire.dynamodb.approximate_creation_date_time as i64 * SECOND);
+    let image = |image: Option<StreamImage>, which: &str| -> Result<CountedEvent, String> {
+        let image = image.ok_or_else(|| format!("no {which} image"))?;
+        image.counted().map_err(|e| format!("the {which} image: {e}"))
+    };
+    let expired = wire
+        .user_identity
+        .is_some_and(|identity| identity.principal_id.as_deref() == Some(TTL));
+    let change = match wire.event_name.as_str() {
+        "INSERT" => Some(Change::Insert(image(wire.dynamodb.new_image, "new")?)),
+        "MODIFY" => {
+            let old = image(wire.dynamodb.old_image, "old")?;
+            Some(Change::Modify(old, image(wire.dynamodb.new_image, "new")?))
+        }
+        "REMOVE" if expired => None,
+        "REMOVE" => Some(Change::Remove(image(wire.dynamodb.old_image, "old")?)),
+        other => return Err(format!("the event name {other:?}")),
+    };
+    let change = change.map(|change| {
+        let slug = Partition::parse(&change.event().partition.to_string())
+            .map(|(_, slug, _)| slug)
+            .ok_or_else(|| "the partition key".to_owned());
+        slug.map(|slug| (change, slug))
+    });
+    Ok((sequence, created_at, change.transpose()?))
+}
+
+/// What can be told of a record whether or not it can be counted.
+struct About {
+    app: Option<AppId>,
+    sequence: String,
+    keys: String,
+    created_at: Timestamp,
+}
+
+impl About {
+    fn of(value: &Value) -> Self {
+        let stream = &value["dynamodb"];
+        let image = |name: &str| serde_json::from_value::<StreamImage>(stream[name].clone()).ok();
+        #[allow(clippy::cast_possible_truncation)] // seconds since 1970
+        let seconds = stream["ApproximateCreationDateTime"].as_f64().unwrap_or(0.0) as i64;
+        Self {
+            app: image("Keys").and_then(|keys| keys.app()),
+            sequence: stream["SequenceNumber"].as_str().unwrap_or("").to_owned(),
+            keys: stream["Keys"].to_string(),
+            created_at: Timestamp::from_micros(seconds * SECOND),
+        }
+    }
+}

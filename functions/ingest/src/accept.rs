@@ -1,0 +1,71 @@
+//! Accepting drafts: checked, given their identity, stored; a verdict for each.
+
+use std::collections::HashMap;
+
+use tally::app::App;
+use tally::backend::Backend;
+use tally::event::{Draft, Event};
+use tally::invalid::Invalid;
+use tally::store::StoreError;
+
+/// Why an event was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Rejection {
+    /// It must be changed.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// It was not stored; where the fault passes, the same may be sent again.
+    #[error("could not be stored: {}", if .0.is_passing() { "send it again" } else { "the server's log says why" })]
+    Store(#[from] StoreError),
+}
+
+impl Rejection {
+    /// Whether the same event, sent again, may be taken.
+    pub(crate) fn retry(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_passing())
+    }
+}
+
+/// Accepts drafts and stores them. Of those that are the same event the last one is stored; all share its verdict.
+pub(crate) async fn accept(
+    backend: &Backend,
+    app: &App,
+    drafts: Vec<Result<Draft, Invalid>>,
+) -> Vec<Result<Event, Rejection>> {
+    let now = backend.clock.now();
+    let accepted: Vec<Result<Event, Rejection>> = drafts
+        .into_iter()
+        .map(|draft| Ok(draft?.accept(app, now)?))
+        .collect();
+    let mut last = HashMap::with_capacity(accepted.len());
+    for (i, event) in accepted.iter().enumerate() {
+        if let Ok(event) = event {
+            last.insert(event.id, i);
+        }
+    }
+    let is_last = |i: usize, event: &Event| last.get(&event.id) == Some(&i);
+    let unique: Vec<&Event> = accepted
+        .iter()
+        .enumerate()
+        .filter_map(|(i, event)| event.as_ref().ok().filter(|event| is_last(i, event)))
+        .collect();
+    let verdicts = backend.store.put_events(app, &unique).await;
+    let failed: HashMap<_, _> = unique
+        .iter()
+        .zip(verdicts)
+        .filter_map(|(event, verdict)| Some((event.id, verdict.err()?)))
+        .collect();
+    if let Some(error) = failed.values().next() {
+        tracing::warn!(%error, failed = failed.len(), "events were not stored");
+    }
+    accepted
+        .into_iter()
+        .map(|event| {
+            let event = event?;
+            match failed.get(&event.id) {
+                Some(error) => Err(error.clone().into()),
+                None => Ok(event),
+            }
+        })
+        .collect()
+}

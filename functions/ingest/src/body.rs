@@ -1,0 +1,110 @@
+//! The body of a batch: decompressed, within its limits, and split into events that are still raw.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use serde_json::value::RawValue;
+use tally::http::body::invalid;
+use tally::http::problem::Problem;
+use tally::invalid::Invalid;
+use tally::json::{self, Kind};
+
+/// Most bytes of a body as it is sent.
+pub(crate) const MAX_SENT: usize = 4 * 1024 * 1024;
+/// Most bytes of a body once it is decompressed.
+const MAX_DECODED: usize = 16 * 1024 * 1024;
+/// Most events in one request.
+const MAX_EVENTS: usize = 1_000;
+/// The largest window of zstd that is understood, as a power of two: 8 MB, what every decoder must hold (RFC 8878), so
+/// that a frame cannot ask for more memory than that.
+const ZSTD_WINDOW: u32 = 23;
+
+/// The events of a body, each raw, or why it cannot be read.
+pub(crate) enum Sent<'a> {
+    /// One event by itself.
+    One(&'a RawValue),
+    /// A list of events.
+    Many(Vec<Result<&'a RawValue, Invalid>>),
+}
+
+/// Undoes the body's `Content-Encoding`.
+pub(crate) fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
+    let encoding = headers.get(CONTENT_ENCODING).map_or(Ok(""), |e| e.to_str());
+    match encoding.map(|e| e.trim().to_ascii_lowercase()).as_deref() {
+        Ok("" | "identity") => Ok(sent),
+        Ok("gzip" | "x-gzip") => read_all("gzip", MultiGzDecoder::new(&*sent)),
+        Ok("zstd") => {
+            let unreadable = |_| damaged("zstd");
+            let mut decoder = zstd::Decoder::with_buffer(&*sent).map_err(unreadable)?;
+            decoder.window_log_max(ZSTD_WINDOW).map_err(unreadable)?;
+            read_all("zstd", decoder)
+        }
+        _ => Err(Problem::UnsupportedMediaType(
+            "the content encoding is not understood: send gzip, zstd or none".to_owned(),
+        )),
+    }
+}
+
+fn read_all(encoding: &str, decoder: impl Read) -> Result<Bytes, Problem> {
+    let mut decoded = Vec::new();
+    decoder
+        .take(MAX_DECODED as u64 + 1)
+        .read_to_end(&mut decoded)
+        .map_err(|_| damaged(encoding))?;
+    if decoded.len() > MAX_DECODED {
+        return Err(Problem::TooLarge(format!(
+            "the body is larger than {MAX_DECODED} bytes once decompressed: send fewer events at once"
+        )));
+    }
+    Ok(decoded.into())
+}
+
+fn damaged(encoding: &str) -> Problem {
+    Problem::field("", format!("the body is not readable as {encoding}: see Content-Encoding"))
+}
+
+/// Splits a decompressed body into its events.
+pub(crate) fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Sent<'a>, Problem> {
+    let media_type = headers.get(CONTENT_TYPE).map_or(Ok(""), |t| t.to_str()).unwrap_or("?");
+    let media_type = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let sent = match media_type.as_str() {
+        // curl's `-d` names a form where it is told nothing else.
+        "" | "application/json" | "text/plain" | "application/x-www-form-urlencoded" => of_json(body)?,
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => of_lines(body),
+        _ => {
+            return Err(Problem::UnsupportedMediaType(
+                "the content type is not understood: send application/json or application/x-ndjson".to_owned(),
+            ));
+        }
+    };
+    match &sent {
+        Sent::Many(events) if events.is_empty() => {
+            Err(Problem::field("", "the batch is empty: send at least one event"))
+        }
+        Sent::Many(events) if events.len() > MAX_EVENTS => Err(Problem::TooLarge(format!(
+            "{} events: send at most {MAX_EVENTS} at once",
+            events.len()
+        ))),
+        _ => Ok(sent),
+    }
+}
+
+fn of_json(body: &[u8]) -> Result<Sent<'_>, Problem> {
+    let document = json::document(body).map_err(invalid)?;
+    match json::kind(document) {
+        Kind::Object => Ok(Sent::One(document)),
+        Kind::Array => Ok(Sent::Many(
+            json::array(document).map_err(invalid)?.into_iter().map(Ok).collect(),
+        )),
+        _ => Err(Problem::field("", "send one event as a JSON object, or a list of them")),
+    }
+}
+
+fn of_lines(body: &[u8]) -> Sent<'_> {
+    let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines = lines.filter(|line| !line.is_empty());
+    Sent::Many(lines.map(|line| json::document(line).map_err(invalid)).collect())
+}

@@ -1,0 +1,108 @@
+//! `POST /apps/{app}/events`
+
+use axum::extract::{RawQuery, Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use tally::app::App;
+use tally::event::Event;
+use tally::event_id::EventId;
+use tally::http::access::Target;
+use tally::http::body::read;
+use tally::http::event::EventBody;
+use tally::http::problem::{Problem, json};
+use tally::http::query::Params;
+use tally::http::service::Shared;
+use tally::invalid::{FieldError, Invalid};
+
+use crate::accept::{Rejection, accept};
+use crate::body::{MAX_SENT, Sent, decompress, split};
+use crate::draft;
+
+/// Most errors that one reply lists.
+const MAX_LISTED: usize = 100;
+
+#[derive(Serialize)]
+struct BatchReply {
+    accepted: usize,
+    ids: Vec<Option<EventId>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rejected: Vec<Rejected>,
+}
+
+#[derive(Serialize)]
+struct Rejected {
+    index: usize,
+    detail: String,
+    retry: bool,
+}
+
+pub(crate) async fn send(
+    State(backend): Shared,
+    Target(app): Target,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Problem> {
+    Params::parse(query.as_deref()).finish()?;
+    let (parts, body) = request.into_parts();
+    let body = decompress(&parts.headers, read(body, MAX_SENT).await?)?;
+    match split(&parts.headers, &body)? {
+        Sent::One(raw) => {
+            let verdicts = accept(&backend, &app, vec![draft::read(raw)]).await;
+            created(&app, verdicts)
+        }
+        Sent::Many(events) => {
+            let drafts = events.into_iter().map(|raw| draft::read(raw?)).collect();
+            batch(accept(&backend, &app, drafts).await)
+        }
+    }
+}
+
+/// The reply to one event.
+pub(crate) fn created(app: &App, verdicts: Vec<Result<Event, Rejection>>) -> Result<Response, Problem> {
+    match verdicts.into_iter().next() {
+        Some(Ok(event)) => json(StatusCode::CREATED, &EventBody::new(&app.slug, &event)),
+        Some(Err(Rejection::Invalid(invalid))) => Err(invalid.into()),
+        Some(Err(Rejection::Store(error))) => Err(error.into()),
+        None => Err(Problem::Internal("no verdict on an event".to_owned())),
+    }
+}
+
+/// The reply to a batch: 201 where all were taken, 207 where some were, 400 or 503 where none.
+fn batch(verdicts: Vec<Result<Event, Rejection>>) -> Result<Response, Problem> {
+    let ids: Vec<_> = verdicts.iter().map(|verdict| verdict.as_ref().ok().map(|event| event.id)).collect();
+    let accepted = ids.iter().flatten().count();
+    if accepted == 0 {
+        return Err(all_rejected(verdicts));
+    }
+    let rejected: Vec<_> = verdicts
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, verdict)| {
+            let rejection = verdict.err()?;
+            Some(Rejected {
+                index,
+                detail: rejection.to_string(),
+                retry: rejection.retry(),
+            })
+        })
+        .collect();
+    let status = if rejected.is_empty() { StatusCode::CREATED } else { StatusCode::MULTI_STATUS };
+    json(status, &BatchReply { accepted, ids, rejected })
+}
+
+fn all_rejected(verdicts: Vec<Result<Event, Rejection>>) -> Problem {
+    let mut errors = Vec::new();
+    for (index, verdict) in verdicts.into_iter().enumerate() {
+        match verdict {
+            Err(Rejection::Store(error)) => return error.into(),
+            Err(Rejection::Invalid(Invalid(fields))) => errors.extend(fields.into_iter().map(|error| FieldError {
+                field: format!("[{index}].{}", error.field).trim_end_matches('.').to_owned(),
+                ..error
+            })),
+            Ok(_) => {}
+        }
+    }
+    errors.truncate(MAX_LISTED);
+    Invalid(errors).into()
+}

@@ -1,0 +1,24 @@
+//! Takes events in: one, a list, NDJSON, or a mere count.
+
+mod accept;
+mod body;
+mod count;
+mod draft;
+mod events;
+
+use std::sync::Arc;
+
+use axum::Router;
+use http::Method;
+use tally::backend::Backend;
+use tally::http::routes::Function;
+use tally::http::service::Routes;
+
+/// The routes of this function.
+pub fn router(backend: Arc<Backend>) -> Router {
+    Routes::of(Function::Ingest, backend)
+        .on(Method::POST, "/apps/{app}/events", events::send)
+        .on(Method::POST, "/apps/{app}/count", count::count)
+        .on(Method::POST, "/apps/{app}/count/{*name}", count::count_path)
+        .finish()
+}

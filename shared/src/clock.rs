@@ -1,0 +1,42 @@
+//! The server's clock, which tests can move.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::time::Timestamp;
+
+/// Tells the time.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The machine's wall clock: it goes on while a sandbox is frozen.
+    #[default]
+    System,
+    /// A clock that stands where it was set, in microseconds.
+    Set(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock that stands at `at` until it is moved.
+    pub fn at(at: Timestamp) -> Self {
+        Self::Set(Arc::new(AtomicI64::new(at.micros())))
+    }
+
+    /// Moves a set clock; the system's stays.
+    pub fn set(&self, at: Timestamp) {
+        if let Self::Set(micros) = self {
+            micros.store(at.micros(), Ordering::SeqCst);
+        }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::Set(micros) => Timestamp::from_micros(micros.load(Ordering::SeqCst)),
+            Self::System => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(0))
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Counting from cells: how often, in which slots of time, of which cells.
+
+use std::collections::HashMap;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use crate::app::App;
+use crate::backend::Backend;
+use crate::bucket::{Bucket, Grain};
+use crate::cell::{Cell, Counted, OTHER};
+use crate::cover::{Cover, Run};
+use crate::event_id::EventId;
+use crate::filter::{CellFilter, Match};
+use crate::level::Level;
+use crate::store::{CounterKind, Order, Partition, StoreError};
+use crate::time::{MINUTE, Range, Timestamp};
+
+/// Requests under way at once for one question.
+const CONCURRENCY: usize = 32;
+/// Events read in one request.
+const EVENTS_PAGE: i32 = 1_000;
+
+/// How often cells occurred in slots of time.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Occurrences by slot and cell; none of them zero.
+    pub sums: HashMap<(usize, CountedCell), i64>,
+    /// Whether nothing that matches may be hidden in the rest of a full item.
+    pub complete: bool,
+}
+
+/// A cell, or the rest of a full item.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CountedCell {
+    /// A cell.
+    Cell(Cell),
+    /// What a full item had no room for, at a level.
+    Other(Option<Level>),
+}
+
+impl CountedCell {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cell(cell) => &cell.name,
+            Self::Other(_) => OTHER,
+        }
+    }
+
+    /// Its slug.
+    pub fn slug(&self) -> &str {
+        match self {
+            Self::Cell(cell) => &cell.slug,
+            Self::Other(_) => OTHER,
+        }
+    }
+
+    /// Its category.
+    pub fn category(&self) -> Option<&str> {
+        match self {
+            Self::Cell(cell) => cell.category.as_deref(),
+            Self::Other(_) => Some(OTHER),
+        }
+    }
+
+    /// Its level.
+    pub fn level(&self) -> Option<Level> {
+        match self {
+            Self::Cell(cell) => cell.level,
+            Self::Other(level) => *level,
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, filter: &CellFilter, slot: usize, counted: Counted, count: i64) {
+        match filter.counts(&counted) {
+            Match::No => return,
+            Match::Perhaps => {
+                self.complete &= count == 0;
+                return;
+            }
+            Match::Yes => {}
+        }
+        let cell = match counted {
+            Counted::Cell(cell) => CountedCell::Cell(cell),
+            Counted::Other(level) => CountedCell::Other(level),
+            Counted::Message(..) => return,
+        };
+        *self.sums.entry((slot, cell)).or_default() += count;
+    }
+
+    /// All occurrences.
+    pub fn total(&self) -> i64 {
+        self.sums.values().sum()
+    }
+
+    /// Occurrences by a property of the cell.
+    pub fn by<'a, K: std::hash::Hash + Eq>(&'a self, key: impl Fn(&'a CountedCell) -> K) -> HashMap<K, i64> {
+        let mut sums = HashMap::new();
+        for ((_, cell), count) in &self.sums {
+            *sums.entry(key(cell)).or_default() += count;
+        }
+        sums.retain(|_, count| *count != 0);
+        sums
+    }
+
+    /// Occurrences by slot, for `slots` slots.
+    pub fn by_slot(&self, slots: usize) -> Vec<i64> {
+        let mut sums = vec![0; slots];
+        for ((slot, _), count) in &self.sums {
+            if let Some(sum) = sums.get_mut(*slot) {
+                *sum += count;
+            }
+        }
+        sums
+    }
+}
+
+/// All shards that hold events of a range.
+pub fn partitions(app: &App, range: Range) -> Vec<Partition> {
+    (0..app.layout.shards_in(range))
+        .map(|shard| Partition {
+            app: app.id.clone(),
+            shard,
+        })
+        .collect()
+}
+
+/// Counts what a filter asks for in the slots between `boundaries`, which are in order.
+///
+/// Whole minutes come from cells, parts of a minute from events; all requests run at once.
+pub async fn count(
+    backend: &Backend,
+    app: &App,
+    boundaries: Vec<Timestamp>,
+    filter: &CellFilter,
+) -> Result<Counts, StoreError> {
+    let mut counts = Counts {
+        complete: true,
+        ..Counts::default()
+    };
+    let (Some(first), Some(last)) = (boundaries.first().copied(), boundaries.last().copied()) else {
+        return Ok(counts);
+    };
+    let Ok(range) = Range::new(first, last) else { return Ok(counts) };
+    let cover = Cover::new(boundaries);
+    let partitions = partitions(app, range);
+    let mut runs = Vec::new();
+    let mut raws = Vec::new();
+    for partition in &partitions {
+        runs.extend(cover.reads().into_iter().map(|run| read_run(backend, partition, run)));
+        raws.extend(cover.raw.iter().map(|range| read_raw(backend, app, partition, *range)));
+    }
+    let cells = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
+    let events = stream::iter(raws).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
+    let (cells, events) = futures::future::try_join(cells, events).await?;
+    for (bucket, counted) in cells.into_iter().flatten() {
+        if !cover.holds(bucket) {
+            continue;
+        }
+        if let Some(slot) = cover.slot_of(bucket.start()) {
+            for (counted, count) in counted {
+                counts.add(filter, slot, counted, count);
+            }
+        }
+    }
+    for (at, cell, count) in events.into_iter().flatten() {
+        if let Some(slot) = cover.slot_of(at) {
+            counts.add(filter, slot, Counted::Cell(cell), count);
+        }
+    }
+    counts.sums.retain(|_, count| *count != 0);
+    Ok(counts)
+}
+
+type RunCounts = Vec<(Bucket, Vec<(Counted, i64)>)>;
+
+async fn read_run(backend: &Backend, partition: &Partition, run: Run) -> Result<RunCounts, StoreError> {
+    let read = backend.store.read_counters(partition, CounterKind::Cells, run.first, run.last).await?;
+    Ok(read.into_iter().map(|read| (read.bucket, read.counts)).collect())
+}
+
+async fn read_raw(
+    backend: &Backend,
+    app: &App,
+    partition: &Partition,
+    range: Range,
+) -> Result<Vec<(Timestamp, Cell, i64)>, StoreError> {
+    let now = backend.clock.now();
+    let (mut first, last) = id_range(range);
+    let mut found = Vec::new();
+    loop {
+        let page = backend
+            .store
+            .query_events(partition, (first, last), Order::Ascending, EVENTS_PAGE, false, now)
+            .await?;
+        for event in page.events {
+            let at = event.at(app.clock);
+            if range.contains(at) {
+                // `count` is at most 1e9.
+                found.push((at, event.cell(), i64::try_from(event.count).unwrap_or(0)));
+            }
+        }
+        match page.more_after.and_then(EventId::after) {
+            Some(next) if next <= last => first = next,
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// The identities between which all events of a range lie, both included; some of the first and the last millisecond
+/// may be outside of it.
+pub fn id_range(range: Range) -> (EventId, EventId) {
+    let first = EventId::first_at(range.since());
+    let end = EventId::first_at(range.until().ceil(crate::time::MILLISECOND));
+    (first, end.before().unwrap_or(end))
+}
+
+/// Where a range ends inside a minute whose events may have expired, it is widened to the minute.
+pub fn widen(app: &App, range: Range, now: Timestamp) -> Range {
+    let expired = |at: Timestamp| app.layout.expires_at(at.floor(MINUTE)).is_some_and(|expiry| expiry <= now);
+    let since = if expired(range.since()) { range.since().floor(MINUTE) } else { range.since() };
+    let until = if expired(range.until()) { range.until().ceil(MINUTE) } else { range.until() };
+    Range::new(since, until).unwrap_or(range)
+}
+
+/// Until when everything that was accepted is counted, in all shards.
+pub async fn counted_to(backend: &Backend, app: &App) -> Result<Timestamp, StoreError> {
+    let now = backend.clock.now();
+    let partitions = partitions(app, Range::ALL);
+    let shards: Vec<_> = partitions.iter().map(|partition| shard_counted_to(backend, app, partition, now)).collect();
+    let times: Vec<_> = stream::iter(shards).buffer_unordered(CONCURRENCY).try_collect().await?;
+    Ok(times.into_iter().min().unwrap_or(now))
+}
+
+/// Until when one shard is counted; a shard without events is up to date, one without counters is not counted at all.
+async fn shard_counted_to(
+    backend: &Backend,
+    app: &App,
+    partition: &Partition,
+    now: Timestamp,
+) -> Result<Timestamp, StoreError> {
+    if let Some(at) = backend.store.counted_to(partition).await? {
+        return Ok(at);
+    }
+    let any = backend
+        .store
+        .query_events(partition, id_range(Range::ALL), Order::Ascending, 1, false, now)
+        .await?;
+    let empty = any.events.is_empty() && any.more_after.is_none();
+    Ok(if empty { now } else { app.created_at })
+}
+
+/// The day buckets that all events of an app lie in.
+pub fn all_days() -> Run {
+    Run {
+        first: Bucket::of(Grain::Day, Timestamp::EPOCH),
+        last: Bucket::of(Grain::Day, Timestamp::MAX.plus(-Grain::Day.micros())),
+    }
+}

@@ -1,0 +1,10 @@
+//! What the HTTP functions share: routes and who may call them, problem documents, bodies and queries.
+
+pub mod access;
+pub mod body;
+pub mod cors;
+pub mod event;
+pub mod problem;
+pub mod query;
+pub mod routes;
+pub mod service;

@@ -1,0 +1,222 @@
+//! Who calls, and whether they may: the one place that reads credentials.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, COOKIE};
+use http::request::Parts;
+use http::{HeaderMap, Uri};
+
+use super::cors;
+use super::problem::Problem;
+use super::routes::{Access, Route};
+use crate::app::{App, AppSlug};
+use crate::auth::key::{KeyId, PresentedKey, Scope};
+use crate::auth::user::Role;
+use crate::backend::Backend;
+
+/// The cookie that carries an access token.
+pub const COOKIE_NAME: &str = "token";
+
+/// Whoever calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Nobody in particular, on a public route.
+    Anybody,
+    /// A key of the app that the route is about.
+    Key(KeyId),
+    /// A signed-in user.
+    User {
+        /// Their name.
+        name: String,
+        /// What they may do.
+        role: Role,
+    },
+}
+
+/// The app that a route is about, in a handler's signature.
+pub struct Target(pub Arc<App>);
+
+impl<S: Sync> FromRequestParts<S> for Target {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let app = parts.extensions.get::<Arc<App>>().cloned();
+        app.map(Self)
+            .ok_or_else(|| Problem::Internal("a handler asked for the app of a route that is about none".to_owned()))
+    }
+}
+
+/// What the guard of one route needs.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub(super) backend: Arc<Backend>,
+    pub(super) route: &'static Route,
+}
+
+/// Lets a request through to its handler if its caller may call it.
+pub(super) async fn guard(
+    State(guard): State<Guard>,
+    params: RawPathParams,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Guard { backend, route } = guard;
+    let asked = request.headers().clone();
+    let reply = async {
+        if request.method() != route.method {
+            // axum lets GET answer HEAD; in the cloud HEAD goes to `$default`.
+            return Err(not_allowed(request.uri().path()));
+        }
+        let app = params.iter().find(|(name, _)| *name == "app").map(|(_, value)| value.to_owned());
+        let (caller, app) = authorize(&backend, route.access, app, &asked, request.uri()).await?;
+        request.extensions_mut().insert(caller);
+        if let Some(app) = app {
+            request.extensions_mut().insert(app);
+        }
+        Ok(next.run(request).await)
+    };
+    let mut reply = reply.await.unwrap_or_else(axum::response::IntoResponse::into_response);
+    cors::permit(&backend.config, route.access, &asked, reply.headers_mut());
+    reply
+}
+
+/// The 405 of a path, with the methods that it has.
+pub(super) fn not_allowed(path: &str) -> Problem {
+    let mut methods: Vec<_> = super::routes::at(path).map(|route| route.method.as_str()).collect();
+    methods.sort_unstable();
+    Problem::MethodNotAllowed(methods.join(", "))
+}
+
+enum Credential {
+    Key(PresentedKey),
+    Token(String),
+}
+
+async fn authorize(
+    backend: &Backend,
+    access: Access,
+    app: Option<String>,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<(Caller, Option<Arc<App>>), Problem> {
+    if access == Access::Public {
+        return Ok((Caller::Anybody, None));
+    }
+    let Some(credential) = credential(headers, uri) else {
+        return Err(Problem::Unauthorized(match access {
+            Access::Ingest => "no credentials: send the app's ingest key as `X-Ingest-Key`".to_owned(),
+            Access::Read => "no credentials: send a read key as `X-Read-Key`, or an access token as `Authorization: Bearer`".to_owned(),
+            _ => "no credentials: sign in with POST /auth and send the token as `Authorization: Bearer`".to_owned(),
+        }));
+    };
+    // A name that cannot be an app's is the name of none.
+    let slug = app.and_then(|name| AppSlug::of_name(&name).ok());
+    match credential {
+        Credential::Key(key) => by_key(backend, access, slug, &key).await,
+        Credential::Token(token) => {
+            let claims = backend.tokens.verify(&token, &backend.store, backend.clock.now()).await?;
+            if matches!(access, Access::Ingest | Access::Admins) && claims.role != Role::Admin {
+                return Err(Problem::Forbidden("this takes the role `admin`".to_owned()));
+            }
+            let app = match access {
+                Access::Ingest | Access::Read => Some(existing(backend, slug).await?),
+                Access::Public | Access::Users | Access::Admins => None,
+            };
+            let caller = Caller::User { name: claims.sub, role: claims.role };
+            Ok((caller, app))
+        }
+    }
+}
+
+async fn existing(backend: &Backend, slug: Option<AppSlug>) -> Result<Arc<App>, Problem> {
+    let app = match slug {
+        Some(slug) => backend.app(&slug).await?,
+        None => None,
+    };
+    app.ok_or_else(|| Problem::NotFound("there is no such app: GET /apps lists them".to_owned()))
+}
+
+async fn by_key(
+    backend: &Backend,
+    access: Access,
+    slug: Option<AppSlug>,
+    key: &PresentedKey,
+) -> Result<(Caller, Option<Arc<App>>), Problem> {
+    let scope = match access {
+        Access::Ingest => Scope::Ingest,
+        Access::Read => Scope::Read,
+        Access::Public | Access::Users | Access::Admins => {
+            return Err(Problem::Forbidden("this takes a signed-in user: a key does not do".to_owned()));
+        }
+    };
+    let scopes_in = |app: &App| app.keys.iter().find(|k| k.id == key.id && key.is(k)).map(|k| k.scopes.clone());
+    if let Some(slug) = &slug {
+        let mut app = backend.app(slug).await?;
+        if app.as_ref().is_none_or(|app| scopes_in(app).is_none()) {
+            app = backend.app_anew(slug).await?;
+        }
+        if let Some((app, scopes)) = app.and_then(|app| Some((Arc::clone(&app), scopes_in(&app)?))) {
+            if !scopes.contains(&scope) {
+                return Err(Problem::Forbidden(match scope {
+                    Scope::Ingest => "this key has not the scope `ingest`".to_owned(),
+                    Scope::Read => "this key has not the scope `read`".to_owned(),
+                }));
+            }
+            return Ok((Caller::Key(key.id.clone()), Some(app)));
+        }
+    }
+    // A key of another app is a credential too small; any other text is none.
+    if let Some(other) = backend.store.app_of_key(&key.id).await?
+        && backend.app(&other).await?.is_some_and(|app| scopes_in(&app).is_some())
+    {
+        return Err(Problem::Forbidden("this key is of another app".to_owned()));
+    }
+    Err(Problem::Unauthorized("this key is not known, or was revoked".to_owned()))
+}
+
+/// The credential of a request: a header beats the query, the query beats the cookie.
+fn credential(headers: &HeaderMap, uri: &Uri) -> Option<Credential> {
+    let header = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?.trim();
+        (!value.is_empty()).then(|| value.to_owned())
+    };
+    let text = ["x-ingest-key", "x-read-key", "x-access-token"]
+        .into_iter()
+        .find_map(header)
+        .or_else(|| headers.get(AUTHORIZATION)?.to_str().ok().and_then(authorization))
+        .or_else(|| {
+            let pairs = form_urlencoded::parse(uri.query()?.as_bytes());
+            let mut keys = pairs.filter(|(name, value)| {
+                matches!(&**name, "ingest_key" | "read_key" | "access_token") && !value.is_empty()
+            });
+            keys.next().map(|(_, value)| value.into_owned())
+        })
+        .or_else(|| {
+            let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+            let mut cookies = cookies.flat_map(|value| cookie::Cookie::split_parse(value).flatten());
+            cookies.find(|cookie| cookie.name() == COOKIE_NAME).map(|cookie| cookie.value().to_owned())
+        })?;
+    Some(match PresentedKey::parse(&text) {
+        Some(key) => Credential::Key(key),
+        None => Credential::Token(text),
+    })
+}
+
+/// What `Authorization` carries: a bearer's token or key, or a key as the user name of HTTP Basic.
+fn authorization(value: &str) -> Option<String> {
+    let (scheme, rest) = value.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+        let (user, _) = decoded.split_once(':')?;
+        return (!user.is_empty()).then(|| user.to_owned());
+    }
+    None
+}

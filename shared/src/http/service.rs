@@ -1,0 +1,178 @@
+//! How a function becomes a service: its routes behind their guards, one way of reading paths, one log line a request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::handler::Handler;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, on};
+use http::header::{CACHE_CONTROL, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, StatusCode, Uri};
+use lambda_http::RequestExt;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use tower::ServiceExt;
+
+use super::access::{Guard, guard, not_allowed};
+use super::cors;
+use super::problem::Problem;
+use super::routes::{self, Function, Route};
+use crate::backend::Backend;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::store::{self, Connection};
+
+/// The routes of one function, being put together.
+pub struct Routes {
+    function: Function,
+    backend: Arc<Backend>,
+    router: Router<Arc<Backend>>,
+    served: Vec<&'static Route>,
+}
+
+impl Routes {
+    /// None yet.
+    pub fn of(function: Function, backend: Arc<Backend>) -> Self {
+        Self {
+            function,
+            backend,
+            router: Router::new(),
+            served: vec![],
+        }
+    }
+
+    /// Serves a route.
+    ///
+    /// # Panics
+    /// Where [`routes::ROUTES`] does not give the function that route: a route without a rule does not start.
+    #[must_use]
+    #[allow(clippy::panic)]
+    pub fn on<H, T>(mut self, method: Method, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Arc<Backend>>,
+        T: 'static,
+    {
+        let Some(route) = Route::find(self.function, &method, path) else {
+            panic!("{:?} may not serve {method} {path}: it is not in ROUTES", self.function);
+        };
+        let Ok(filter) = MethodFilter::try_from(method) else {
+            panic!("{path}: routes are of the common methods");
+        };
+        let guarded = Guard {
+            backend: Arc::clone(&self.backend),
+            route,
+        };
+        let handler = on(filter, handler).layer(middleware::from_fn_with_state(guarded, guard));
+        self.router = self.router.route(path, handler);
+        self.served.push(route);
+        self
+    }
+
+    /// The router of the function, without what [`serve`] adds.
+    ///
+    /// # Panics
+    /// Where a route of the function has no handler.
+    #[must_use]
+    pub fn finish(self) -> Router {
+        for route in routes::ROUTES.iter().filter(|route| route.function == self.function) {
+            assert!(self.served.contains(&route), "nothing serves {} {}", route.method, route.path);
+        }
+        self.router.with_state(self.backend)
+    }
+}
+
+/// Makes a service of the routers of one function, or of all of them: paths are read, strays answered, requests logged.
+pub fn serve(backend: Arc<Backend>, routers: impl IntoIterator<Item = Router>) -> Router {
+    let all = routers.into_iter().fold(Router::new(), Router::merge);
+    let inner = all
+        .method_not_allowed_fallback(stray)
+        .fallback(stray)
+        .with_state(())
+        .layer(axum::Extension(backend))
+        .layer(middleware::from_fn(finish_and_log));
+    // Paths must be read before they are routed, so the routes lie within.
+    Router::new().fallback_service(inner.map_request(|request: Request| read_path(request)))
+}
+
+/// What may stand in a path as it is.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// HTTP API hands paths over percent-decoded; a laptop's client sends them encoded. Both are brought to one encoding,
+/// so that both route alike, and a handler's path parameters are what the client meant.
+fn read_path(mut request: Request) -> Request {
+    let decoded = match request.raw_http_path() {
+        "" => percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned(),
+        raw => raw.to_owned(),
+    };
+    let mut path = decoded.as_str();
+    if let Some(stripped) = path.strip_suffix('/')
+        && routes::at(stripped).any(|route| route.function == Function::Admin)
+    {
+        path = stripped;
+    }
+    let mut encoded = utf8_percent_encode(path, PATH).to_string();
+    if let Some(query) = request.uri().query() {
+        encoded.push('?');
+        encoded.push_str(query);
+    }
+    if let Ok(path) = encoded.parse::<PathAndQuery>() {
+        *request.uri_mut() = Uri::from(path);
+    }
+    request
+}
+
+/// Answers what no route takes: preflights, 405, 308 to the path without its trailing slash, 404.
+async fn stray(axum::Extension(backend): axum::Extension<Arc<Backend>>, request: Request) -> Response {
+    let path = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
+    if cors::is_preflight(request.method(), request.headers()) {
+        return cors::preflight(&backend.config, &path, request.headers());
+    }
+    if routes::at(&path).next().is_some() {
+        return not_allowed(&path).into_response();
+    }
+    if let Some(stripped) = path.strip_suffix('/')
+        && routes::at(stripped).next().is_some()
+    {
+        let query = request.uri().query().map_or(String::new(), |query| format!("?{query}"));
+        let target = format!("{}{query}", utf8_percent_encode(stripped, PATH));
+        if let Ok(target) = HeaderValue::from_str(&target) {
+            return (StatusCode::PERMANENT_REDIRECT, [(LOCATION, target)]).into_response();
+        }
+    }
+    Problem::NotFound("there is nothing at this path: see GET /".to_owned()).into_response()
+}
+
+/// Sets what every reply carries and writes the log line. A raw path may hold a key, so the route is logged instead.
+async fn finish_and_log(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "$default".to_owned(), |path| path.as_str().to_owned());
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    let ms = started.elapsed().as_secs_f64() * 1000.0;
+    tracing::info!(%method, route, status = response.status().as_u16(), ms, "request");
+    response
+}
+
+/// Runs an HTTP function on Lambda.
+pub async fn run(router: impl FnOnce(Arc<Backend>) -> Router) -> Result<(), lambda_http::Error> {
+    lambda_http::tracing::init_default_subscriber();
+    let config = Config::from_env()?;
+    let store = store::connect(Connection::Environment, config.tables.clone()).await;
+    let backend = Backend::new(store, Clock::System, config);
+    let router = router(Arc::clone(&backend));
+    lambda_http::run(serve(backend, [router])).await
+}
+
+/// A handler of a shared extension of state, for functions' signatures.
+pub type Shared = State<Arc<Backend>>;

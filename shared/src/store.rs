@@ -1,0 +1,50 @@
+//! The store: the only place that speaks DynamoDB.
+
+mod apps;
+mod connect;
+mod counters;
+mod error;
+mod events;
+mod item;
+mod keys;
+mod meter;
+pub mod tables;
+
+pub use apps::{CreateAppError, PublicKey};
+pub use connect::{Connection, connect};
+pub use counters::{Applied, CellRead, CounterItem, Increment, SetAside, Unless};
+pub use error::StoreError;
+pub use events::{EventPage, Order};
+pub use item::{CountedEvent, StreamImage};
+pub use keys::{CounterKey, CounterKind, Partition};
+pub use meter::{Meter, Usage};
+
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+
+use tables::TableNames;
+
+/// A handle on the three tables; cheap to clone, made once per process.
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: Client,
+    tables: Arc<TableNames>,
+    meter: Arc<Meter>,
+}
+
+impl Store {
+    /// A store over a client that is connected already.
+    pub fn new(client: Client, tables: TableNames) -> Self {
+        Self {
+            client,
+            tables: Arc::new(tables),
+            meter: Arc::default(),
+        }
+    }
+
+    /// What the requests of this store have cost so far.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+}

@@ -1,0 +1,400 @@
+//! The Apps table: apps with their keys, and the keys that sign tokens.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, ReturnConsumedCapacity, TransactWriteItem};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::item::Item;
+use super::keys;
+use super::tables::{PK, SK};
+use super::{Store, StoreError};
+use crate::app::{App, AppId, AppSlug, AppState, EventClock};
+use crate::auth::key::{Key, KeyId, Scope};
+use crate::auth::token::SigningKey;
+use crate::layout::Layout;
+use crate::time::Timestamp;
+
+/// Apps in one page of a list (the most that one `BatchGetItem` reads).
+const APPS_PAGE: i32 = 100;
+
+/// A public key that checks tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    /// Names it in tokens.
+    pub kid: String,
+    /// 32 bytes of Ed25519.
+    pub public: Vec<u8>,
+}
+
+/// Why an app was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateAppError {
+    /// Its name is taken, also by one that is being erased.
+    #[error("the app exists")]
+    Exists,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Serialize, Deserialize)]
+struct AppItem {
+    pk: String,
+    sk: String,
+    slug: AppSlug,
+    life: u32,
+    name: String,
+    clock: EventClock,
+    layout: Layout,
+    /// Microseconds.
+    created_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_per_minute: Option<u32>,
+    /// Keys by their id, in the app's own item: an app and what opens it are read at once.
+    keys: BTreeMap<KeyId, KeyItem>,
+    state: AppState,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeyItem {
+    scopes: Vec<Scope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    /// Microseconds.
+    created_at: i64,
+    /// SHA-256 in base 64.
+    hash: String,
+}
+
+impl From<&App> for AppItem {
+    fn from(app: &App) -> Self {
+        let keys = app.keys.iter().map(|key| {
+            let item = KeyItem {
+                scopes: key.scopes.clone(),
+                label: key.label.clone(),
+                created_at: key.created_at.micros(),
+                hash: STANDARD.encode(key.hash),
+            };
+            (key.id.clone(), item)
+        });
+        Self {
+            pk: keys::app(&app.slug),
+            sk: keys::ALONE.to_owned(),
+            slug: app.slug.clone(),
+            life: app.life,
+            name: app.name.clone(),
+            clock: app.clock,
+            layout: app.layout.clone(),
+            created_at: app.created_at.micros(),
+            events_per_minute: app.events_per_minute,
+            keys: keys.collect(),
+            state: app.state,
+        }
+    }
+}
+
+impl TryFrom<AppItem> for App {
+    type Error = StoreError;
+
+    fn try_from(item: AppItem) -> Result<Self, StoreError> {
+        let keys = item.keys.into_iter().map(|(id, key)| {
+            let hash = STANDARD.decode(&key.hash).ok().and_then(|hash| hash.try_into().ok());
+            Ok(Key {
+                id,
+                scopes: key.scopes,
+                label: key.label,
+                created_at: Timestamp::from_micros(key.created_at),
+                hash: hash.ok_or_else(|| StoreError::Unreadable("the hash of a key".to_owned()))?,
+            })
+        });
+        Ok(Self {
+            id: AppId::new(&item.slug, item.life),
+            keys: keys.collect::<Result<_, StoreError>>()?,
+            slug: item.slug,
+            life: item.life,
+            name: item.name,
+            clock: item.clock,
+            layout: item.layout,
+            created_at: Timestamp::from_micros(item.created_at),
+            events_per_minute: item.events_per_minute,
+            state: item.state,
+        })
+    }
+}
+
+impl Store {
+    /// An app by its slug, also one that is being erased or a tombstone.
+    pub async fn get_app(&self, slug: &AppSlug) -> Result<Option<App>, StoreError> {
+        let item = self.get_apps_item(keys::app(slug), keys::ALONE).await?;
+        item.map(|item| serde_dynamo::from_item::<_, AppItem>(item)?.try_into())
+            .transpose()
+    }
+
+    /// Creates an app with its keys. A tombstone under its slug is taken over, if the app's life follows on its.
+    pub async fn create_app(&self, app: &App) -> Result<(), CreateAppError> {
+        let table = &self.tables.apps;
+        let app_put = Put::builder()
+            .table_name(table)
+            .set_item(Some(serde_dynamo::to_item(AppItem::from(app)).map_err(StoreError::from)?));
+        let app_put = if app.life > 1 {
+            app_put
+                .condition_expression("#state = :deleted AND #life = :before")
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_names("#life", "life")
+                .expression_attribute_values(":deleted", AttributeValue::S("deleted".to_owned()))
+                .expression_attribute_values(":before", AttributeValue::N((app.life - 1).to_string()))
+        } else {
+            app_put
+                .condition_expression("attribute_not_exists(#pk)")
+                .expression_attribute_names("#pk", PK)
+        };
+        let listed = Put::builder()
+            .table_name(table)
+            .item(PK, AttributeValue::S(keys::APP_LIST.to_owned()))
+            .item(SK, AttributeValue::S(app.slug.to_string()));
+        let mut puts = vec![app_put, listed];
+        for key in &app.keys {
+            puts.push(
+                Put::builder()
+                    .table_name(table)
+                    .item(PK, AttributeValue::S(keys::key(key.id.as_str())))
+                    .item(SK, AttributeValue::S(keys::ALONE.to_owned()))
+                    .item("slug", AttributeValue::S(app.slug.to_string())),
+            );
+        }
+        match self.put_all(puts).await? {
+            true => Ok(()),
+            false => Err(CreateAppError::Exists),
+        }
+    }
+
+    /// Puts items together; false where a condition did not hold.
+    async fn put_all(&self, puts: Vec<aws_sdk_dynamodb::types::builders::PutBuilder>) -> Result<bool, StoreError> {
+        let mut request = self.client.transact_write_items();
+        for put in puts {
+            let put = put.build().map_err(|e| StoreError::Refused(e.to_string()))?;
+            request = request.transact_items(TransactWriteItem::builder().put(put).build());
+        }
+        let reply = request
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match reply {
+            Ok(reply) => {
+                self.meter.wrote(reply.consumed_capacity());
+                Ok(true)
+            }
+            Err(e) => match e.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(canceled))
+                    if canceled
+                        .cancellation_reasons()
+                        .iter()
+                        .any(|reason| reason.code() == Some("ConditionalCheckFailed")) =>
+                {
+                    Ok(false)
+                }
+                _ => Err(StoreError::of(&e)),
+            },
+        }
+    }
+
+    /// A page of apps by slug, after the given one; with the slug to go on after.
+    pub async fn list_apps(&self, after: Option<&AppSlug>) -> Result<(Vec<App>, Option<AppSlug>), StoreError> {
+        let (slugs, next) = self.app_slugs(after).await?;
+        if slugs.is_empty() {
+            return Ok((vec![], next));
+        }
+        let mut apps = Vec::with_capacity(slugs.len());
+        let mut wanted: Vec<Item> = slugs
+            .iter()
+            .map(|slug| {
+                HashMap::from([
+                    (PK.to_owned(), AttributeValue::S(keys::app(slug))),
+                    (SK.to_owned(), AttributeValue::S(keys::ALONE.to_owned())),
+                ])
+            })
+            .collect();
+        while !wanted.is_empty() {
+            let get = KeysAndAttributes::builder()
+                .set_keys(Some(std::mem::take(&mut wanted)))
+                .build()
+                .map_err(|e| StoreError::Refused(e.to_string()))?;
+            let reply = self
+                .client
+                .batch_get_item()
+                .request_items(&self.tables.apps, get)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(|e| StoreError::of(&e))?;
+            self.meter.read(reply.consumed_capacity());
+            let mut found = reply.responses.unwrap_or_default();
+            for item in found.remove(&self.tables.apps).unwrap_or_default() {
+                apps.push(App::try_from(serde_dynamo::from_item::<_, AppItem>(item)?)?);
+            }
+            wanted = reply
+                .unprocessed_keys
+                .and_then(|mut keys| keys.remove(&self.tables.apps))
+                .map(|keys| keys.keys)
+                .unwrap_or_default();
+        }
+        apps.sort_by(|a, b| a.slug.cmp(&b.slug));
+        Ok((apps, next))
+    }
+
+    async fn app_slugs(&self, after: Option<&AppSlug>) -> Result<(Vec<AppSlug>, Option<AppSlug>), StoreError> {
+        let start = after.map(|slug| {
+            HashMap::from([
+                (PK.to_owned(), AttributeValue::S(keys::APP_LIST.to_owned())),
+                (SK.to_owned(), AttributeValue::S(slug.to_string())),
+            ])
+        });
+        let (items, last) = self.query_apps(keys::APP_LIST, start, APPS_PAGE).await?;
+        let slug = |item: &Item| -> Result<AppSlug, StoreError> {
+            let text = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
+            AppSlug::of_name(text).map_err(|e| StoreError::Unreadable(e.to_string()))
+        };
+        let slugs = items.iter().map(slug).collect::<Result<_, _>>()?;
+        let next = last.as_ref().map(slug).transpose()?;
+        Ok((slugs, next))
+    }
+
+    async fn query_apps(
+        &self,
+        partition: &str,
+        start: Option<Item>,
+        limit: i32,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let reply = self
+            .client
+            .query()
+            .table_name(&self.tables.apps)
+            .key_condition_expression("#pk = :pk")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
+            .set_exclusive_start_key(start)
+            .limit(limit)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|e| StoreError::of(&e))?;
+        self.meter.read(reply.consumed_capacity());
+        Ok((reply.items.unwrap_or_default(), reply.last_evaluated_key))
+    }
+
+    /// The app that a key is of.
+    pub async fn app_of_key(&self, key: &KeyId) -> Result<Option<AppSlug>, StoreError> {
+        let item = self.get_apps_item(keys::key(key.as_str()), keys::ALONE).await?;
+        let slug = item.as_ref().and_then(|item| item.get("slug")?.as_s().ok());
+        Ok(slug.and_then(|slug| AppSlug::of_name(slug).ok()))
+    }
+
+    /// Replaces an app's layout by one with more entries; false where it is no longer the one that was read.
+    pub async fn append_layout(&self, app: &App, layout: &Layout) -> Result<bool, StoreError> {
+        let reply = self
+            .client
+            .update_item()
+            .table_name(&self.tables.apps)
+            .key(PK, AttributeValue::S(keys::app(&app.slug)))
+            .key(SK, AttributeValue::S(keys::ALONE.to_owned()))
+            .update_expression("SET #layout = :new")
+            .condition_expression("#layout = :old AND #life = :life")
+            .expression_attribute_names("#layout", "layout")
+            .expression_attribute_names("#life", "life")
+            .expression_attribute_values(":new", serde_dynamo::to_attribute_value(layout)?)
+            .expression_attribute_values(":old", serde_dynamo::to_attribute_value(&app.layout)?)
+            .expression_attribute_values(":life", AttributeValue::N(app.life.to_string()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match reply {
+            Ok(reply) => {
+                self.meter.wrote(reply.consumed_capacity());
+                Ok(true)
+            }
+            Err(e) => match e.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(StoreError::of(&e)),
+            },
+        }
+    }
+
+    /// The key pair that signs tokens, made where there is none yet.
+    pub async fn signing_key(&self) -> Result<SigningKey, StoreError> {
+        if let Some(key) = self.read_signing_key().await? {
+            return Ok(key);
+        }
+        let unusable = |e: crate::auth::token::SigningKeyError| StoreError::Refused(e.to_string());
+        let key = SigningKey::generate().map_err(unusable)?;
+        let public = key.public().map_err(unusable)?;
+        let table = &self.tables.apps;
+        let private = Put::builder()
+            .table_name(table)
+            .item(PK, AttributeValue::S(keys::SIGNING_KEY.to_owned()))
+            .item(SK, AttributeValue::S(keys::ALONE.to_owned()))
+            .item("kid", AttributeValue::S(key.kid.clone()))
+            .item("pkcs8", AttributeValue::B(key.pkcs8.clone().into()))
+            .condition_expression("attribute_not_exists(#pk)")
+            .expression_attribute_names("#pk", PK);
+        let public = Put::builder()
+            .table_name(table)
+            .item(PK, AttributeValue::S(keys::PUBLIC_KEYS.to_owned()))
+            .item(SK, AttributeValue::S(key.kid.clone()))
+            .item("public", AttributeValue::B(public.into()));
+        if self.put_all(vec![private, public]).await? {
+            return Ok(key);
+        }
+        // Another process made one in between.
+        self.read_signing_key()
+            .await?
+            .ok_or_else(|| StoreError::Unavailable("the signing key came and went".to_owned()))
+    }
+
+    async fn read_signing_key(&self) -> Result<Option<SigningKey>, StoreError> {
+        let Some(item) = self.get_apps_item(keys::SIGNING_KEY.to_owned(), keys::ALONE).await? else {
+            return Ok(None);
+        };
+        let kid = item.get("kid").and_then(|v| v.as_s().ok());
+        let pkcs8 = item.get("pkcs8").and_then(|v| v.as_b().ok());
+        let (Some(kid), Some(pkcs8)) = (kid, pkcs8) else {
+            return Err(StoreError::Unreadable("the signing key".to_owned()));
+        };
+        Ok(Some(SigningKey {
+            kid: kid.clone(),
+            pkcs8: pkcs8.as_ref().to_vec(),
+        }))
+    }
+
+    /// The public keys that check tokens.
+    pub async fn public_keys(&self) -> Result<Vec<PublicKey>, StoreError> {
+        let (items, _) = self.query_apps(keys::PUBLIC_KEYS, None, 100).await?;
+        let keys = items.into_iter().filter_map(|item| {
+            Some(PublicKey {
+                kid: item.get(SK)?.as_s().ok()?.clone(),
+                public: item.get("public")?.as_b().ok()?.as_ref().to_vec(),
+            })
+        });
+        Ok(keys.collect())
+    }
+
+    async fn get_apps_item(&self, pk: String, sk: &str) -> Result<Option<Item>, StoreError> {
+        let reply = self
+            .client
+            .get_item()
+            .table_name(&self.tables.apps)
+            .key(PK, AttributeValue::S(pk))
+            .key(SK, AttributeValue::S(sk.to_owned()))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|e| StoreError::of(&e))?;
+        self.meter.read(reply.consumed_capacity());
+        Ok(reply.item)
+    }
+}

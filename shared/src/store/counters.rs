@@ -1,0 +1,321 @@
+//! The Counters table.
+
+use std::collections::{HashMap, HashSet};
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use serde::{Deserialize, Serialize};
+
+use super::item::Item;
+use super::keys::{self, CounterKey, CounterKind, Partition};
+use super::tables::{PK, SK};
+use super::{Store, StoreError};
+use crate::app::AppId;
+use crate::bucket::{Bucket, Grain};
+use crate::cell::Counted;
+use crate::fold::{Mark, SequenceNumber};
+use crate::time::Timestamp;
+
+/// Marks are `s:` and the stream shard's id.
+const MARK: &str = "s:";
+/// Set once an item has grown past what one item should be.
+const FULL: &str = "full";
+/// Counts the updates of an item.
+const VERSION: &str = "v";
+
+/// What must hold of an item's mark for an increment to be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unless {
+    /// The item has no mark of the stream shard, or one below this sequence number.
+    MarkReached(SequenceNumber),
+    /// The mark is still the one that was seen.
+    MarkIsNot(Option<Mark>),
+}
+
+/// One update of one counter item.
+#[derive(Clone, Debug)]
+pub struct Increment<'a> {
+    /// The item.
+    pub key: &'a CounterKey,
+    /// The stream shard whose records are folded in.
+    pub stream_shard: &'a str,
+    /// When to refuse it.
+    pub unless: Unless,
+    /// Whether the item is taken to be full.
+    pub full: bool,
+    /// The mark to leave.
+    pub mark: Mark,
+    /// What to add, by attribute.
+    pub counts: Vec<(String, i64)>,
+}
+
+/// What became of an [`Increment`].
+#[derive(Debug)]
+pub enum Applied {
+    /// It is in, for this many write units.
+    Done {
+        /// Write units: one for each started KB of the item.
+        units: f64,
+    },
+    /// The condition did not hold; the item as it is.
+    Refused(CounterItem),
+}
+
+/// A counter item.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CounterItem {
+    /// Its counts, by attribute.
+    pub counts: HashMap<String, i64>,
+    /// Its marks, by stream shard.
+    pub marks: HashMap<String, Mark>,
+    /// Whether it takes no new cells.
+    pub full: bool,
+}
+
+/// The counts of one counter item in a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellRead {
+    /// When.
+    pub bucket: Bucket,
+    /// What was counted, and how often.
+    pub counts: Vec<(Counted, i64)>,
+}
+
+/// A record that could not be counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// The stream shard it came from.
+    pub stream_shard: String,
+    /// Its sequence number.
+    pub sequence_number: String,
+    /// The keys of the event, or of the counter item that refused it, as text.
+    pub keys: String,
+    /// What went wrong.
+    pub error: String,
+    /// When, in Unix microseconds.
+    pub at: i64,
+}
+
+impl Store {
+    /// Adds to a counter item, unless its mark says that the records are in it.
+    pub async fn increment(&self, increment: &Increment<'_>) -> Result<Applied, StoreError> {
+        let mut names = HashMap::with_capacity(increment.counts.len() + 3);
+        let mut values = HashMap::with_capacity(increment.counts.len() + 4);
+        let mut expression = String::from("SET #s = :s ADD #v :v");
+        names.insert("#s".to_owned(), format!("{MARK}{}", increment.stream_shard));
+        names.insert("#f".to_owned(), FULL.to_owned());
+        names.insert("#v".to_owned(), VERSION.to_owned());
+        values.insert(":s".to_owned(), AttributeValue::S(increment.mark.to_string()));
+        values.insert(":v".to_owned(), AttributeValue::N("1".to_owned()));
+        for (i, (attribute, count)) in increment.counts.iter().enumerate() {
+            expression.push_str(&format!(",#{i} :{i}"));
+            names.insert(format!("#{i}"), attribute.clone());
+            values.insert(format!(":{i}"), AttributeValue::N(count.to_string()));
+        }
+        let mark = match &increment.unless {
+            Unless::MarkReached(first) => {
+                values.insert(":m".to_owned(), AttributeValue::S(first.to_string()));
+                "(attribute_not_exists(#s) OR #s < :m)"
+            }
+            Unless::MarkIsNot(Some(seen)) => {
+                values.insert(":m".to_owned(), AttributeValue::S(seen.to_string()));
+                "#s = :m"
+            }
+            Unless::MarkIsNot(None) => "attribute_not_exists(#s)",
+        };
+        let full = if increment.full { "attribute_exists(#f)" } else { "attribute_not_exists(#f)" };
+        let reply = self
+            .client
+            .update_item()
+            .table_name(&self.tables.counters)
+            .key(PK, AttributeValue::S(increment.key.partition.to_string()))
+            .key(SK, AttributeValue::S(increment.key.sort()))
+            .update_expression(expression)
+            .condition_expression(format!("{mark} AND {full}"))
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match reply {
+            Ok(reply) => Ok(Applied::Done {
+                units: self.meter.wrote(reply.consumed_capacity()),
+            }),
+            Err(e) => match e.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+                    self.meter.wrote(None);
+                    Ok(Applied::Refused(CounterItem::read(refusal.item().cloned().unwrap_or_default())))
+                }
+                _ => Err(StoreError::of(&e)),
+            },
+        }
+    }
+
+    /// Says that a counter item takes no new cells from now on.
+    pub async fn set_full(&self, key: &CounterKey) -> Result<(), StoreError> {
+        let reply = self
+            .client
+            .update_item()
+            .table_name(&self.tables.counters)
+            .key(PK, AttributeValue::S(key.partition.to_string()))
+            .key(SK, AttributeValue::S(key.sort()))
+            .update_expression("SET #f = :yes ADD #v :v")
+            .expression_attribute_names("#f", FULL)
+            .expression_attribute_names("#v", VERSION)
+            .expression_attribute_values(":yes", AttributeValue::Bool(true))
+            .expression_attribute_values(":v", AttributeValue::N("1".to_owned()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|e| StoreError::of(&e))?;
+        self.meter.wrote(reply.consumed_capacity());
+        Ok(())
+    }
+
+    /// The counters of all pages of the buckets from `first` to `last`, both included and of one grain, in order.
+    pub async fn read_counters(
+        &self,
+        partition: &Partition,
+        kind: CounterKind,
+        first: Bucket,
+        last: Bucket,
+    ) -> Result<Vec<CellRead>, StoreError> {
+        let (from, to) = keys::counter_range(kind, first, last);
+        let mut reads = Vec::new();
+        let mut start = None;
+        loop {
+            let (items, next) = self.query_counters(partition, (&from, &to), true, None, start).await?;
+            for item in items {
+                let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
+                let (bucket, _) = CounterKey::bucket_of(kind, first.grain(), sort)
+                    .ok_or_else(|| StoreError::Unreadable(format!("the key {sort:?} of a counter")))?;
+                let counts = item.into_iter().filter_map(|(name, value)| Some((Counted::parse(&name)?, number(&value)?)));
+                reads.push(CellRead {
+                    bucket,
+                    counts: counts.collect(),
+                });
+            }
+            match next {
+                Some(key) => start = Some(key),
+                None => return Ok(reads),
+            }
+        }
+    }
+
+    /// The largest time beside a mark in the cells of the partition's two newest days: all that was accepted before it
+    /// is counted. None where it has counted nothing yet.
+    pub async fn counted_to(&self, partition: &Partition) -> Result<Option<Timestamp>, StoreError> {
+        let day = |at| Bucket::of(Grain::Day, at);
+        let (from, to) = keys::counter_range(CounterKind::Cells, day(Timestamp::EPOCH), day(Timestamp::MAX));
+        let mut days = HashSet::new();
+        let mut newest: Option<Timestamp> = None;
+        let mut start = None;
+        loop {
+            // Two items where each day is one page; more are asked for where they are not.
+            let (items, next) = self.query_counters(partition, (&from, &to), false, Some(2), start).await?;
+            for item in items {
+                let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
+                let Some((bucket, _)) = CounterKey::bucket_of(CounterKind::Cells, Grain::Day, sort) else {
+                    continue;
+                };
+                days.insert(bucket);
+                if days.len() > 2 {
+                    return Ok(newest);
+                }
+                newest = newest.max(CounterItem::read(item).marks.values().map(|mark| mark.created_at).max());
+            }
+            match next {
+                Some(key) if days.len() <= 2 => start = Some(key),
+                _ => return Ok(newest),
+            }
+        }
+    }
+
+    async fn query_counters(
+        &self,
+        partition: &Partition,
+        (from, to): (&str, &str),
+        forward: bool,
+        limit: Option<i32>,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let reply = self
+            .client
+            .query()
+            .table_name(&self.tables.counters)
+            .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_names("#sk", SK)
+            .expression_attribute_values(":pk", AttributeValue::S(partition.to_string()))
+            .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
+            .expression_attribute_values(":to", AttributeValue::S(to.to_owned()))
+            .scan_index_forward(forward)
+            .set_limit(limit)
+            .set_exclusive_start_key(start)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|e| StoreError::of(&e))?;
+        self.meter.read(reply.consumed_capacity());
+        Ok((reply.items.unwrap_or_default(), reply.last_evaluated_key))
+    }
+
+    /// Notes a record that could not be counted.
+    pub async fn set_aside(&self, app: Option<&AppId>, record: &SetAside) -> Result<(), StoreError> {
+        let mut item: Item = serde_dynamo::to_item(record)?;
+        item.insert(PK.to_owned(), AttributeValue::S(keys::set_aside(app)));
+        let sort = format!("{}#{}#{}", record.stream_shard, record.sequence_number, record.keys);
+        item.insert(SK.to_owned(), AttributeValue::S(sort.chars().take(250).collect()));
+        let reply = self
+            .client
+            .put_item()
+            .table_name(&self.tables.counters)
+            .set_item(Some(item))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|e| StoreError::of(&e))?;
+        self.meter.wrote(reply.consumed_capacity());
+        Ok(())
+    }
+
+    /// What could not be counted for an app; none names the records whose app could not be read.
+    pub async fn list_set_aside(&self, app: Option<&AppId>) -> Result<Vec<SetAside>, StoreError> {
+        let reply = self
+            .client
+            .query()
+            .table_name(&self.tables.counters)
+            .key_condition_expression("#pk = :pk")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_values(":pk", AttributeValue::S(keys::set_aside(app)))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|e| StoreError::of(&e))?;
+        self.meter.read(reply.consumed_capacity());
+        Ok(serde_dynamo::from_items(reply.items.unwrap_or_default())?)
+    }
+}
+
+impl CounterItem {
+    fn read(item: Item) -> Self {
+        let mut read = Self::default();
+        for (name, value) in item {
+            if name == FULL {
+                read.full = true;
+            } else if let Some(shard) = name.strip_prefix(MARK) {
+                if let Some(mark) = value.as_s().ok().and_then(|text| text.parse().ok()) {
+                    read.marks.insert(shard.to_owned(), mark);
+                }
+            } else if let (Some(_), Some(count)) = (Counted::parse(&name), number(&value)) {
+                read.counts.insert(name, count);
+            }
+        }
+        read
+    }
+}
+
+fn number(value: &AttributeValue) -> Option<i64> {
+    value.as_n().ok()?.parse().ok()
+}

@@ -1,0 +1,256 @@
+//! The Events table.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, ReturnConsumedCapacity, WriteRequest};
+use futures::stream::{self, StreamExt};
+
+use super::item::{self, Item};
+use super::keys::{self, Partition};
+use super::tables::{BY_SESSION, PK, SESSION, SK};
+use super::{Store, StoreError};
+use crate::app::{App, AppId};
+use crate::event::Event;
+use crate::event_id::EventId;
+use crate::time::Timestamp;
+
+/// Puts in one `BatchWriteItem` (DynamoDB's limit).
+const BATCH: usize = 25;
+/// Batches under way at once: a request of 1,000 events is 40 of them.
+const CONCURRENCY: usize = 16;
+/// Rounds of sending again what DynamoDB left unprocessed.
+const ROUNDS: u32 = 4;
+/// The wait before the second round, on average; doubled with each.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// In which order events are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The newest first.
+    #[default]
+    Descending,
+    /// The oldest first.
+    Ascending,
+}
+
+/// Some of the events of a key range, in order.
+#[derive(Clone, Debug, Default)]
+pub struct EventPage {
+    /// The events.
+    pub events: Vec<Event>,
+    /// The last identity that was read, where more follow.
+    pub more_after: Option<EventId>,
+    /// Read units that it cost.
+    pub units: f64,
+}
+
+impl Store {
+    /// Stores one event: one put, unconditional, so that an event sent again overwrites itself.
+    pub async fn put_event(&self, app: &App, event: &Event) -> Result<(), StoreError> {
+        let reply = self
+            .client
+            .put_item()
+            .table_name(&self.tables.events)
+            .set_item(Some(event_item(app, event)?))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|e| StoreError::of(&e))?;
+        self.meter.wrote(reply.consumed_capacity());
+        Ok(())
+    }
+
+    /// Stores events, no two of one identity; answers for each in turn.
+    pub async fn put_events(&self, app: &App, events: &[&Event]) -> Vec<Result<(), StoreError>> {
+        if let [event] = events {
+            return vec![self.put_event(app, event).await];
+        }
+        let batches: Vec<_> = events.chunks(BATCH).map(|batch| self.put_batch(app, batch)).collect();
+        let verdicts: Vec<_> = stream::iter(batches).buffered(CONCURRENCY).collect().await;
+        verdicts.into_iter().flatten().collect()
+    }
+
+    async fn put_batch(&self, app: &App, batch: &[&Event]) -> Vec<Result<(), StoreError>> {
+        let mut verdicts: Vec<Result<(), StoreError>> = batch.iter().map(|_| Ok(())).collect();
+        // By key, since that is how DynamoDB names what it left unprocessed.
+        let mut waiting: HashMap<(String, String), usize> = HashMap::with_capacity(batch.len());
+        let mut puts = Vec::with_capacity(batch.len());
+        for (i, event) in batch.iter().enumerate() {
+            match event_item(app, event) {
+                Ok(item) => {
+                    waiting.insert(key_of(&item), i);
+                    puts.push(item);
+                }
+                Err(e) => verdicts[i] = Err(e),
+            }
+        }
+        let fail = |waiting: &HashMap<_, usize>, verdicts: &mut [Result<(), StoreError>], error: &StoreError| {
+            for i in waiting.values() {
+                verdicts[*i] = Err(error.clone());
+            }
+        };
+        for round in 0..ROUNDS {
+            if puts.is_empty() {
+                return verdicts;
+            }
+            if round > 0 {
+                let mean = BACK_OFF * 2u32.pow(round - 1);
+                tokio::time::sleep(mean.mul_f64(rand::random_range(0.5..1.5))).await;
+            }
+            match self.write_batch(std::mem::take(&mut puts)).await {
+                Ok(unprocessed) => puts = unprocessed,
+                Err(error) => {
+                    fail(&waiting, &mut verdicts, &error);
+                    return verdicts;
+                }
+            }
+            let left: Vec<_> = puts.iter().map(key_of).collect();
+            waiting.retain(|key, _| left.contains(key));
+        }
+        let error = StoreError::Throttled(format!("{} events left unprocessed", waiting.len()));
+        fail(&waiting, &mut verdicts, &error);
+        verdicts
+    }
+
+    /// One `BatchWriteItem`; returns what was left unprocessed.
+    async fn write_batch(&self, items: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+        let table = &self.tables.events;
+        let puts = items
+            .into_iter()
+            .map(|item| {
+                let put = PutRequest::builder().set_item(Some(item)).build();
+                put.map(|put| WriteRequest::builder().put_request(put).build())
+                    .map_err(|e| StoreError::Refused(e.to_string()))
+            })
+            .collect::<Result<_, _>>()?;
+        let reply = self
+            .client
+            .batch_write_item()
+            .request_items(table, puts)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|e| StoreError::of(&e))?;
+        self.meter.wrote(reply.consumed_capacity());
+        let left = reply.unprocessed_items.and_then(|mut items| items.remove(table));
+        Ok(left
+            .into_iter()
+            .flatten()
+            .filter_map(|request| request.put_request.map(|put| put.item))
+            .collect())
+    }
+
+    /// One event, strongly consistent.
+    pub async fn get_event(&self, app: &App, id: EventId, now: Timestamp) -> Result<Option<Event>, StoreError> {
+        let partition = partition(app, id);
+        let reply = self
+            .client
+            .get_item()
+            .table_name(&self.tables.events)
+            .key(PK, AttributeValue::S(partition.to_string()))
+            .key(SK, AttributeValue::S(id.to_string()))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|e| StoreError::of(&e))?;
+        self.meter.read(reply.consumed_capacity());
+        reply.item.map_or(Ok(None), |item| item::to_event(item, now))
+    }
+
+    /// Events of one shard whose identities lie from `first` to `last`, both included.
+    pub async fn query_events(
+        &self,
+        partition: &Partition,
+        (first, last): (EventId, EventId),
+        order: Order,
+        limit: i32,
+        consistent: bool,
+        now: Timestamp,
+    ) -> Result<EventPage, StoreError> {
+        self.query(PK, partition.to_string(), (first, last), order, limit, consistent, now)
+            .await
+    }
+
+    /// Events of one session whose identities lie from `first` to `last`, both included; eventually consistent, as
+    /// an index is.
+    pub async fn query_session(
+        &self,
+        app: &AppId,
+        session_id: &str,
+        (first, last): (EventId, EventId),
+        order: Order,
+        limit: i32,
+        now: Timestamp,
+    ) -> Result<EventPage, StoreError> {
+        self.query(SESSION, keys::session(app, session_id), (first, last), order, limit, false, now)
+            .await
+    }
+
+    #[allow(clippy::too_many_arguments)] // one request's parts
+    async fn query(
+        &self,
+        key_name: &str,
+        key: String,
+        (first, last): (EventId, EventId),
+        order: Order,
+        limit: i32,
+        consistent: bool,
+        now: Timestamp,
+    ) -> Result<EventPage, StoreError> {
+        let reply = self
+            .client
+            .query()
+            .table_name(&self.tables.events)
+            .set_index_name((key_name == SESSION).then(|| BY_SESSION.to_owned()))
+            .key_condition_expression("#pk = :pk AND #sk BETWEEN :first AND :last")
+            .expression_attribute_names("#pk", key_name)
+            .expression_attribute_names("#sk", SK)
+            .expression_attribute_values(":pk", AttributeValue::S(key))
+            .expression_attribute_values(":first", AttributeValue::S(first.to_string()))
+            .expression_attribute_values(":last", AttributeValue::S(last.to_string()))
+            .scan_index_forward(order == Order::Ascending)
+            .limit(limit)
+            .consistent_read(consistent)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|e| StoreError::of(&e))?;
+        let units = self.meter.read(reply.consumed_capacity());
+        let more_after = match reply.last_evaluated_key() {
+            Some(key) => Some(id_of(key)?),
+            None => None,
+        };
+        let events = reply
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|item| item::to_event(item, now).transpose())
+            .collect::<Result<_, _>>()?;
+        Ok(EventPage { events, more_after, units })
+    }
+}
+
+/// The shard of an event.
+fn partition(app: &App, id: EventId) -> Partition {
+    Partition {
+        app: app.id.clone(),
+        shard: app.layout.shard(id),
+    }
+}
+
+fn event_item(app: &App, event: &Event) -> Result<Item, StoreError> {
+    item::of_event(&partition(app, event.id), event, app.layout.expires_at(event.id.at()))
+}
+
+fn key_of(item: &Item) -> (String, String) {
+    let text = |name| item.get(name).and_then(|v| v.as_s().ok()).cloned().unwrap_or_default();
+    (text(PK), text(SK))
+}
+
+fn id_of(key: &Item) -> Result<EventId, StoreError> {
+    let (_, sk) = key_of(key);
+    sk.parse()
+        .map_err(|_| StoreError::Unreadable(format!("the key {sk:?} of an event")))
+}
