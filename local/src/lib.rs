@@ -1,1 +1,8 @@
-//! x
+//! Tally on a laptop: all functions on one port over an embedded DynamoDB, whose stream is pumped into `aggregate` as
+//! Lambda's event source mapping would.
+
+pub mod embedded;
+pub mod first_start;
+pub mod import;
+pub mod pump;
+pub mod server;

@@ -1,2 +1,116 @@
-//! x
-fn main() {}
+//! `cargo run`: the whole of Tally on this machine.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use local::first_start::Machine;
+use local::import::{self, Import};
+use local::server::{Stack, backend, listen, service, start_background};
+use tally::config::Config;
+
+/// Tally on this machine: collects application events and answers questions about them.
+#[derive(Parser)]
+#[command(name = "tally", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sends the lines of a log as events of an app.
+    Import(Import),
+}
+
+#[derive(clap::Args)]
+struct Serve {
+    /// The port of the HTTP API.
+    #[arg(long, default_value_t = 3000)]
+    port: u16,
+    /// The port of the DynamoDB API, for `sam local`, the AWS CLI and other tools.
+    #[arg(long, default_value_t = 8000)]
+    dynamodb_port: u16,
+    /// The folder that keeps the data; it may hold other files.
+    #[arg(long, value_name = "DIR", default_value = ".tally")]
+    data: PathBuf,
+    /// Keep nothing: the data is gone when this ends.
+    #[arg(long, conflicts_with = "data")]
+    memory: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let done = match cli.command {
+        None => run(cli.serve).await,
+        Some(Command::Import(import)) => import::run(import).await,
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tally: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let mut config = Config::from_env()?;
+    config.secure_cookies = false;
+    // Before the database is opened, so that a second start says what is in its way.
+    let listener = listen(serve.port).await?;
+    let data = (!serve.memory).then_some(serve.data.as_path());
+    let stack = Stack::start(data, serve.dynamodb_port, &config).await?;
+    let folder = stack.embedded.folder().to_owned();
+    let mut machine = None;
+    if std::env::var("TALLY_USERS").unwrap_or_default().is_empty() {
+        let made = Machine::load_or_make(&folder)?;
+        config.users = made.users();
+        machine = Some(made);
+    }
+    let backend = backend(stack.store.clone(), config);
+    let url = format!("http://{}", listener.local_addr()?);
+    let kept = if serve.memory { "kept nowhere".to_owned() } else { format!("kept in {}", folder.display()) };
+    println!("Tally {} on {url}", env!("CARGO_PKG_VERSION"));
+    println!("Data is {kept}; DynamoDB API on {}\n", stack.dynamodb_url());
+    match &mut machine {
+        Some(machine) => {
+            machine.make_demo(&backend, &folder).await?;
+            println!("{}", machine.lines(&url));
+        }
+        None => println!("Sign in with POST {url}/auth as one of TALLY_USERS.\n"),
+    }
+    println!("Ctrl-C ends it.");
+    start_background(&stack, &backend);
+    axum::serve(listener, service(&backend))
+        .with_graceful_shutdown(end())
+        .await?;
+    println!("Ended; what was accepted is kept.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ctrl-C, or the signal that asks a process to end.
+async fn end() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    // Without a signal to wait for, the process can only be killed.
+    if interrupt.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -252,6 +252,33 @@ async fn shard_counted_to(
     Ok(if empty { now } else { app.created_at })
 }
 
+/// Occurrences by day and cell, of all days in a run, and whether nothing that matches may be hidden in the rest of a
+/// full item.
+pub async fn days(
+    backend: &Backend,
+    app: &App,
+    run: Run,
+    filter: &CellFilter,
+) -> Result<(HashMap<(Timestamp, CountedCell), i64>, bool), StoreError> {
+    let partitions = partitions(app, Range::ALL);
+    let reads: Vec<_> = partitions.iter().map(|partition| read_run(backend, partition, run)).collect();
+    let reads: Vec<_> = stream::iter(reads).buffer_unordered(CONCURRENCY).try_collect().await?;
+    let mut complete = true;
+    let mut days: HashMap<(Timestamp, CountedCell), i64> = HashMap::new();
+    for (bucket, counted) in reads.into_iter().flatten() {
+        let mut day = Counts { complete: true, ..Counts::default() };
+        for (counted, count) in counted {
+            day.add(filter, 0, counted, count);
+        }
+        complete &= day.complete;
+        for ((_, cell), count) in day.sums {
+            *days.entry((bucket.start(), cell)).or_default() += count;
+        }
+    }
+    days.retain(|_, count| *count != 0);
+    Ok((days, complete))
+}
+
 /// The day buckets that all events of an app lie in.
 pub fn all_days() -> Run {
     Run {

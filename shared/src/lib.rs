@@ -25,6 +25,8 @@ pub mod invalid;
 pub mod json;
 pub mod layout;
 pub mod level;
+pub mod messages;
 pub mod metrics;
+pub mod reading;
 pub mod store;
 pub mod time;

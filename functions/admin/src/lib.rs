@@ -1,1 +1,28 @@
-//! x
+//! Apps, their keys, sign-in, and everything that no other function serves.
+
+mod apps;
+mod auth;
+mod root;
+
+use std::sync::Arc;
+
+use axum::Router;
+use http::Method;
+use tally::backend::Backend;
+use tally::http::routes::Function;
+use tally::http::service::Routes;
+
+/// The routes of this function.
+pub fn router(backend: Arc<Backend>) -> Router {
+    Routes::of(Function::Admin, backend)
+        .on(Method::GET, "/", root::root)
+        .on(Method::POST, "/auth", auth::sign_in)
+        .on(Method::GET, "/apps", apps::list)
+        .on(Method::POST, "/apps", apps::create)
+        .on(Method::GET, "/apps/{app}", apps::read)
+        .on(Method::POST, "/apps/{app}", apps::create_named)
+        .finish()
+}
+
+pub use apps::{NewApp, make};
+pub use auth::COST;

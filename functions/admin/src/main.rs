@@ -1,2 +1,6 @@
-//! x
-fn main() {}
+//! The Lambda function `admin`.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    tally::http::service::run(admin::router).await
+}

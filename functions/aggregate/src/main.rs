@@ -15,7 +15,8 @@ async fn main() -> Result<(), Error> {
     let backend = Backend::new(store, Clock::System, config);
     lambda_runtime::run(service_fn(|event: LambdaEvent<StreamEvent>| {
         let backend = backend.clone();
-        async move { handle(&backend, event.payload).await.map_err(Error::from) }
+        // Boxed, or the compiler gives up on the depth of the whole future.
+        async move { Box::pin(handle(&backend, event.payload)).await.map_err(Error::from) }
     }))
     .await
 }

@@ -1,1 +1,21 @@
-//! x
+//! Reads events.
+
+mod cursor;
+mod list;
+mod one;
+
+use std::sync::Arc;
+
+use axum::Router;
+use http::Method;
+use tally::backend::Backend;
+use tally::http::routes::Function;
+use tally::http::service::Routes;
+
+/// The routes of this function.
+pub fn router(backend: Arc<Backend>) -> Router {
+    Routes::of(Function::Query, backend)
+        .on(Method::GET, "/apps/{app}/events", list::list)
+        .on(Method::GET, "/apps/{app}/events/{id}", one::read)
+        .finish()
+}

@@ -1,1 +1,22 @@
-//! x
+//! Answers how many: reports of hours, days, weeks, months and periods, and statistics, from counters.
+
+mod answer;
+mod messages;
+mod periods;
+mod statistics;
+
+use std::sync::Arc;
+
+use axum::Router;
+use http::Method;
+use tally::backend::Backend;
+use tally::http::routes::Function;
+use tally::http::service::Routes;
+
+/// The routes of this function.
+pub fn router(backend: Arc<Backend>) -> Router {
+    Routes::of(Function::Reports, backend)
+        .on(Method::GET, "/apps/{app}/reports/{report}", periods::report)
+        .on(Method::GET, "/apps/{app}/stats/{stat}", statistics::statistic)
+        .finish()
+}

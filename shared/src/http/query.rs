@@ -1,5 +1,6 @@
 //! Query parameters: each read once and checked, all others refused.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use crate::invalid::{Invalid, Problems};
@@ -31,6 +32,14 @@ impl Params {
         }
         left.retain(|(_, value)| !value.is_empty());
         Self { left, problems }
+    }
+
+    /// Parameters that were read from elsewhere.
+    pub fn of(params: &BTreeMap<String, String>) -> Self {
+        Self {
+            left: params.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            problems: Problems::default(),
+        }
     }
 
     /// The text of a parameter.

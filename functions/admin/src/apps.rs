@@ -1,0 +1,219 @@
+//! `/apps` and `/apps/{app}`
+
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use tally::app::{App, AppId, AppSlug, AppState, EventClock};
+use tally::auth::key::{Scope, generate};
+use tally::backend::Backend;
+use tally::http::access::Target;
+use tally::http::body::{Fields, SMALL, read as read_body};
+use tally::http::problem::{Problem, json};
+use tally::http::query::Params;
+use tally::http::service::Shared;
+use tally::layout::{Layout, LayoutEntry, MAX_PARTS};
+use tally::store::CreateAppError;
+use tally::time::Timestamp;
+
+/// Most days that events are kept, where they are not kept for ever: a century.
+const MAX_RETENTION: u64 = 36_500;
+/// Most events per minute that a quota can name.
+const MAX_QUOTA: u64 = 1_000_000_000;
+
+#[derive(Serialize)]
+struct AppBody<'a> {
+    id: &'a AppSlug,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ingest_key: Option<&'a str>,
+    created_at: Timestamp,
+    clock: EventClock,
+    retention_days: Option<u32>,
+    shards: u16,
+    events_per_minute: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pending: Vec<Pending>,
+}
+
+/// A change of layout that is not in force yet.
+#[derive(Serialize)]
+struct Pending {
+    from: Timestamp,
+    retention_days: Option<u32>,
+    shards: u16,
+}
+
+impl<'a> AppBody<'a> {
+    fn new(app: &'a App, now: Timestamp) -> Self {
+        let LayoutEntry { shards, retention_days, .. } = app.layout.at(now);
+        let pending = app.layout.pending(now).map(|entry| Pending {
+            from: Timestamp::from_micros(entry.from),
+            retention_days: entry.retention_days,
+            shards: entry.shards,
+        });
+        Self {
+            id: &app.slug,
+            name: &app.name,
+            ingest_key: None,
+            created_at: app.created_at,
+            clock: app.clock,
+            retention_days,
+            shards,
+            events_per_minute: app.events_per_minute,
+            pending: pending.collect(),
+        }
+    }
+}
+
+/// What an app is made with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewApp {
+    /// What people call it.
+    pub name: String,
+    /// Which clock keys its events.
+    pub clock: EventClock,
+    /// Days after which events expire; none keeps them for ever.
+    pub retention_days: Option<u32>,
+    /// Over how many partitions its events are spread.
+    pub shards: Option<u16>,
+    /// Events accepted per minute.
+    pub events_per_minute: Option<u32>,
+}
+
+/// `POST /apps`
+pub(crate) async fn create(
+    State(backend): Shared,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<Response, Problem> {
+    created(&backend, query, body, None).await
+}
+
+/// `POST /apps/{name}`
+pub(crate) async fn create_named(
+    State(backend): Shared,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<Response, Problem> {
+    created(&backend, query, body, Some(name)).await
+}
+
+async fn created(
+    backend: &Backend,
+    query: Option<String>,
+    body: Body,
+    name_in_path: Option<String>,
+) -> Result<Response, Problem> {
+    Params::parse(query.as_deref()).finish()?;
+    let body = read_body(body, SMALL).await?;
+    let mut fields = Fields::parse(&body)?;
+    let name = fields.text("name");
+    if name.is_some() && name_in_path.is_some() {
+        fields.add("name", "stands in the path already: send it once");
+    }
+    let name = name_in_path.or(name);
+    match &name {
+        None => fields.add("name", "missing: say what the app is called"),
+        Some(name) => {
+            if let Err(e) = AppSlug::of_name(name) {
+                fields.add("name", e);
+            }
+        }
+    }
+    let clock = match fields.text("clock").as_deref() {
+        None | Some("event") => EventClock::Event,
+        Some("received") => EventClock::Received,
+        Some(_) => {
+            fields.add("clock", "must be event or received");
+            EventClock::Event
+        }
+    };
+    let mut number = |name: &str, to: u64| fields.number(name, 1, to).and_then(|n| u32::try_from(n).ok());
+    let new = NewApp {
+        name: name.unwrap_or_default(),
+        clock,
+        retention_days: number("retention_days", MAX_RETENTION),
+        shards: number("shards", u64::from(MAX_PARTS)).and_then(|n| u16::try_from(n).ok()),
+        events_per_minute: number("events_per_minute", MAX_QUOTA),
+    };
+    fields.finish("an app has name, clock, retention_days, shards and events_per_minute")?;
+    let (app, keys) = make(backend, new, &[&[Scope::Ingest]]).await?;
+    let mut reply = AppBody::new(&app, app.created_at);
+    reply.ingest_key = keys.first().map(String::as_str);
+    json(StatusCode::CREATED, &reply)
+}
+
+/// Makes an app with keys of the given scopes; with the keys as texts, which nobody can read again.
+pub async fn make(backend: &Backend, new: NewApp, scopes: &[&[Scope]]) -> Result<(App, Vec<String>), Problem> {
+    let slug = AppSlug::of_name(&new.name).map_err(|e| Problem::field("name", e.to_string()))?;
+    let now = backend.clock.now();
+    let exists = || {
+        Problem::Conflict(format!("the app `{slug}` exists already, or is still being erased: choose another name"))
+    };
+    let life = match backend.store.get_app(&slug).await? {
+        None => 1,
+        Some(app) if app.state == AppState::Deleted => app.life + 1,
+        Some(_) => return Err(exists()),
+    };
+    let (keys, texts) = scopes.iter().map(|scopes| generate(scopes, None, now)).unzip();
+    let app = App {
+        id: AppId::new(&slug, life),
+        slug: slug.clone(),
+        life,
+        name: new.name,
+        clock: new.clock,
+        layout: Layout::new(new.shards.unwrap_or(1), new.retention_days),
+        created_at: now,
+        events_per_minute: new.events_per_minute,
+        keys,
+        state: AppState::Active,
+    };
+    match backend.store.create_app(&app).await {
+        Ok(()) => {
+            backend.forget(&slug);
+            Ok((app, texts))
+        }
+        Err(CreateAppError::Exists) => Err(exists()),
+        Err(CreateAppError::Store(error)) => Err(error.into()),
+    }
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    items: Vec<AppBody<'a>>,
+    next: Option<String>,
+}
+
+/// `GET /apps`
+pub(crate) async fn list(State(backend): Shared, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let mut params = Params::parse(query.as_deref());
+    let after = params.text("next").and_then(|text| {
+        let slug = AppSlug::of_name(&text);
+        slug.map_err(|_| params.add("next", "send the `next` of the page before as it is")).ok()
+    });
+    params.finish()?;
+    let (apps, next) = backend.store.list_apps(after.as_ref()).await?;
+    let now = backend.clock.now();
+    let reply = List {
+        items: apps
+            .iter()
+            .filter(|app| app.state == AppState::Active)
+            .map(|app| AppBody::new(app, now))
+            .collect(),
+        next: next.map(|slug| slug.to_string()),
+    };
+    json(StatusCode::OK, &reply)
+}
+
+/// `GET /apps/{app}`
+pub(crate) async fn read(
+    State(backend): Shared,
+    Target(app): Target,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Params::parse(query.as_deref()).finish()?;
+    json(StatusCode::OK, &AppBody::new(&app, backend.clock.now()))
+}

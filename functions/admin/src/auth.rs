@@ -1,0 +1,92 @@
+//! `POST /auth`
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use cookie::time::Duration;
+use cookie::{Cookie, SameSite};
+use http::header::SET_COOKIE;
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use tally::auth::user::{Role, User};
+use tally::backend::Backend;
+use tally::http::access::COOKIE_NAME;
+use tally::http::body::{Fields, SMALL, read};
+use tally::http::problem::{Problem, json};
+use tally::http::query::Params;
+use tally::http::service::Shared;
+use tally::time::{SECOND, Timestamp};
+
+/// bcrypt's work factor: 2^12 rounds, as Seismo asks.
+pub const COST: u32 = 12;
+
+/// A hash of [`COST`] that no password is known for: checked for unknown users, so that they take as long as known ones.
+const NOBODY: &str = "$2b$12$abcdefghijklmnopqrstuuPQ3R8cVJG2rs5VtQeO7rUpmS0v8.Cmq";
+
+/// Longest password: bcrypt reads no more than 72 bytes, and silently cutting one would make others fit.
+const MAX_PASSWORD: usize = 72;
+
+#[derive(Serialize)]
+struct Reply<'a> {
+    token: &'a str,
+    user: &'a str,
+    role: Role,
+    expires_at: Timestamp,
+}
+
+pub(crate) async fn sign_in(
+    State(backend): Shared,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<Response, Problem> {
+    Params::parse(query.as_deref()).finish()?;
+    let body = read(body, SMALL).await?;
+    let mut fields = Fields::parse(&body)?;
+    let username = fields.text("username");
+    let password = fields.text("password");
+    for (name, value) in [("username", &username), ("password", &password)] {
+        if value.is_none() {
+            fields.add(name, "missing: send `username` and `password`");
+        }
+    }
+    fields.finish("send `username` and `password`")?;
+    let user = by_password(&backend, username.unwrap_or_default(), password.unwrap_or_default()).await?;
+    let user = user.ok_or_else(|| Problem::Unauthorized("the user name or the password is wrong".to_owned()))?;
+    welcome(&backend, &user).await
+}
+
+async fn by_password(backend: &Backend, username: String, password: String) -> Result<Option<User>, Problem> {
+    let found = backend.config.users.by_password(&username);
+    let hash = found.map_or(NOBODY, |(_, hash)| hash).to_owned();
+    let user = found.map(|(user, _)| user.clone()).filter(|_| password.len() <= MAX_PASSWORD);
+    // A quarter of a second of work would hold up every other request of this process.
+    let matches = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash).unwrap_or(false));
+    let matches = matches.await.map_err(|e| Problem::Internal(e.to_string()))?;
+    Ok(user.filter(|_| matches))
+}
+
+/// The token of a user who has proved who they are.
+async fn welcome(backend: &Backend, user: &User) -> Result<Response, Problem> {
+    let key = backend.store.signing_key().await?;
+    let lifetime = backend.config.token_lifetime;
+    let (token, expires_at) = key
+        .sign(&user.name, user.role, backend.clock.now(), lifetime)
+        .map_err(|e| Problem::Internal(e.to_string()))?;
+    let cookie = Cookie::build((COOKIE_NAME, token.as_str()))
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(backend.config.secure_cookies)
+        .max_age(Duration::seconds(lifetime / SECOND))
+        .build();
+    let reply = Reply {
+        token: &token,
+        user: &user.name,
+        role: user.role,
+        expires_at,
+    };
+    let mut response = json(StatusCode::OK, &reply)?;
+    let cookie = HeaderValue::from_str(&cookie.to_string()).map_err(|e| Problem::Internal(e.to_string()))?;
+    response.headers_mut().insert(SET_COOKIE, cookie);
+    Ok(response)
+}

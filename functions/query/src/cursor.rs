@@ -1,0 +1,129 @@
+//! Cursors: where a list goes on, and the query it belongs to, as one opaque text.
+//!
+//! A cursor gives no rights, so it carries a checksum against alteration, not a signature.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use tally::app::AppId;
+use tally::event_id::EventId;
+
+/// Bytes of checksum.
+const CHECK: usize = 8;
+/// Set apart from any other use of the same hash.
+const DOMAIN: &[u8] = b"tally cursor 1";
+
+/// Where a list goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cursor {
+    /// The app that the list is of, in its life.
+    #[serde(rename = "a")]
+    pub(crate) app: String,
+    /// The parameters as they were sent, without `limit` and `offset`.
+    #[serde(rename = "q")]
+    pub(crate) params: BTreeMap<String, String>,
+    /// The range that they meant then, in microseconds.
+    #[serde(rename = "r")]
+    pub(crate) range: (i64, i64),
+    /// Go on after this event.
+    #[serde(rename = "i")]
+    pub(crate) after: EventId,
+    /// Matches still to leave out.
+    #[serde(rename = "s", default, skip_serializing_if = "is_zero")]
+    pub(crate) skip: usize,
+    /// Events in a page.
+    #[serde(rename = "l")]
+    pub(crate) limit: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+/// Not a cursor of ours, or an altered one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor of this list: send the `next` of a reply as it is, or leave it out to begin anew")]
+pub(crate) struct CursorError;
+
+impl Cursor {
+    /// The text to send back.
+    pub(crate) fn encode(&self) -> String {
+        // Texts and numbers alone always serialize.
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        let check = checksum(&bytes);
+        bytes.extend_from_slice(&check);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a text that [`Cursor::encode`] gave for the same app.
+    pub(crate) fn decode(text: &str, app: &AppId) -> Result<Self, CursorError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
+        let (content, check) = bytes.split_at_checked(bytes.len().wrapping_sub(CHECK)).ok_or(CursorError)?;
+        if check != checksum(content) {
+            return Err(CursorError);
+        }
+        let cursor: Self = serde_json::from_slice(content).map_err(|_| CursorError)?;
+        if cursor.app != app.as_str() {
+            return Err(CursorError);
+        }
+        Ok(cursor)
+    }
+}
+
+fn checksum(content: &[u8]) -> [u8; CHECK] {
+    let hash = digest(&SHA256, &[DOMAIN, content].concat());
+    let mut check = [0; CHECK];
+    check.copy_from_slice(&hash.as_ref()[..CHECK]);
+    check
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tally::app::AppSlug;
+    use tally::time::Timestamp;
+
+    fn app(name: &str) -> AppId {
+        AppId::new(&AppSlug::of_name(name).expect("a name"), 1)
+    }
+
+    fn cursor() -> Cursor {
+        Cursor {
+            app: "shop".into(),
+            params: BTreeMap::from([("level".into(), "ERROR".into())]),
+            range: (0, 5),
+            after: EventId::first_at(Timestamp::EPOCH),
+            skip: 0,
+            limit: 50,
+        }
+    }
+
+    #[test]
+    fn it_reads_back_for_its_own_app_alone() {
+        let text = cursor().encode();
+        assert_eq!(Cursor::decode(&text, &app("shop")), Ok(cursor()));
+        assert_eq!(Cursor::decode(&text, &app("shops")), Err(CursorError));
+    }
+
+    proptest! {
+        #[test]
+        fn an_altered_one_is_refused(at in 0usize..100, to in "[A-Za-z0-9_-]") {
+            let text = cursor().encode();
+            let at = at % text.len();
+            let mut altered = text.clone();
+            altered.replace_range(at..=at, &to);
+            // The last character may hold bits that no byte needs; then it must still not read differently.
+            prop_assert!(altered == text || Cursor::decode(&altered, &app("shop")).is_err());
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,80}") {
+            prop_assert!(Cursor::decode(&text, &app("shop")).is_err());
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! `GET /apps/{app}/events`
+
+use std::collections::BTreeMap;
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use tally::app::App;
+use tally::calendar::Zone;
+use tally::filter::{AttributeFilter, CellFilter, EventFilter};
+use tally::http::access::Target;
+use tally::http::event::EventBody;
+use tally::http::problem::{Problem, json};
+use tally::http::query::Params;
+use tally::http::service::Shared;
+use tally::invalid::Invalid;
+use tally::reading::{EventQuery, Page, read_page};
+use tally::store::Order;
+use tally::time::{Range, Timestamp};
+
+use crate::cursor::Cursor;
+
+/// Events in a page, where nothing else is said.
+const DEFAULT_LIMIT: usize = 50;
+/// Most events in a page.
+const MAX_LIMIT: usize = 1_000;
+/// Most events to leave out; past that a cursor does.
+const MAX_OFFSET: usize = 10_000;
+/// Most bytes of events in a reply. Lambda's own limit is 6 MB.
+const MAX_REPLY: usize = 4 * 1024 * 1024 - 16 * 1024;
+/// Most attributes in one filter.
+const MAX_ATTRIBUTES: usize = 10;
+
+#[derive(Serialize)]
+struct Reply<'a> {
+    items: Vec<EventBody<'a>>,
+    next: Option<String>,
+    next_offset: Option<usize>,
+}
+
+pub(crate) async fn list(
+    State(backend): Shared,
+    Target(app): Target,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let now = backend.clock.now();
+    let asked = Asked::read(query.as_deref(), &app, now)?;
+    let mut page = read_page(&backend, &app, &asked.query).await?;
+    cut(&app, &mut page)?;
+    let next = page.next.map(|next| {
+        let cursor = Cursor {
+            app: app.id.to_string(),
+            params: asked.params.clone(),
+            range: (asked.query.range.since().micros(), asked.query.range.until().micros()),
+            after: next.after,
+            skip: next.skip,
+            limit: asked.query.limit,
+        };
+        cursor.encode()
+    });
+    let reached = asked.offset.map(|offset| offset + page.events.len());
+    let reply = Reply {
+        items: page.events.iter().map(|event| EventBody::new(&app.slug, event)).collect(),
+        // An offset cannot name a place that the budget ended before.
+        next_offset: reached.filter(|o| *o <= MAX_OFFSET && page.next.is_some_and(|next| next.skip == 0)),
+        next,
+    };
+    json(StatusCode::OK, &reply)
+}
+
+/// Cuts a page to what a reply may hold; the cursor then goes on after the last event that is in it.
+fn cut(app: &App, page: &mut Page) -> Result<(), Problem> {
+    let mut size = 0;
+    for (i, event) in page.events.iter().enumerate() {
+        let body = serde_json::to_vec(&EventBody::new(&app.slug, event));
+        size += body.map_err(|e| Problem::Internal(e.to_string()))?.len() + 1;
+        if size > MAX_REPLY && i > 0 {
+            let after = page.events[i - 1].id;
+            page.events.truncate(i);
+            page.next = Some(tally::reading::Next { after, skip: 0 });
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// A list as it was asked for.
+struct Asked {
+    query: EventQuery,
+    /// The parameters as sent, without where to begin and how much to give.
+    params: BTreeMap<String, String>,
+    /// Where to begin by number, unless a cursor says where.
+    offset: Option<usize>,
+}
+
+impl Asked {
+    fn read(query: Option<&str>, app: &App, now: Timestamp) -> Result<Self, Invalid> {
+        let mut params = Params::parse(query);
+        let limit = number(&mut params, "limit", 1, MAX_LIMIT);
+        let Some(cursor) = params.text("cursor") else {
+            let offset = number(&mut params, "offset", 0, MAX_OFFSET).unwrap_or(0);
+            let sent = params.remaining().into_iter().collect();
+            let mut query = read_query(params, now, None)?;
+            query.limit = limit.unwrap_or(DEFAULT_LIMIT);
+            query.skip = offset;
+            return Ok(Self { query, params: sent, offset: Some(offset) });
+        };
+        let cursor = Cursor::decode(&cursor, &app.id).map_err(|e| Invalid::field("cursor", e.to_string()))?;
+        for (name, value) in params.remaining() {
+            if cursor.params.get(&name) != Some(&value) {
+                params.add(&name, "differs from what the cursor was given for: send the cursor alone");
+            }
+            params.text(&name);
+        }
+        params.finish()?;
+        let range = Range::new(Timestamp::from_micros(cursor.range.0), Timestamp::from_micros(cursor.range.1))
+            .map_err(|e| Invalid::field("cursor", e.to_string()))?;
+        let mut query = read_query(Params::of(&cursor.params), now, Some(range))?;
+        query.limit = limit.unwrap_or(cursor.limit).min(MAX_LIMIT);
+        query.after = Some(cursor.after);
+        query.skip = cursor.skip;
+        Ok(Self { query, params: cursor.params, offset: None })
+    }
+}
+
+fn number(params: &mut Params, name: &str, from: usize, to: usize) -> Option<usize> {
+    let number = params.number(name, from as u64, to as u64)?;
+    usize::try_from(number).ok()
+}
+
+/// Reads what decides which events are listed. A cursor's range holds, whatever `today` is by now.
+fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Result<EventQuery, Invalid> {
+    let filter = EventFilter {
+        cell: CellFilter {
+            name: params.text_of("name", "event"),
+            slug: params.text("slug"),
+            category: params.text("category"),
+            level: params.level(),
+        },
+        message: params.text("message"),
+        session_id: params.text("session_id"),
+        user_id: params.text("user_id"),
+        attributes: attributes(&mut params),
+    };
+    let range = read_range(&mut params, now);
+    let order = match params.text("order").as_deref() {
+        None | Some("desc") => Order::Descending,
+        Some("asc") => Order::Ascending,
+        Some(_) => {
+            params.add("order", "must be asc or desc");
+            Order::Descending
+        }
+    };
+    let consistent = params.flag("consistent");
+    params.finish()?;
+    Ok(EventQuery {
+        range: known.unwrap_or(range),
+        filter,
+        order,
+        after: None,
+        skip: 0,
+        limit: DEFAULT_LIMIT,
+        consistent,
+    })
+}
+
+fn attributes(params: &mut Params) -> Vec<AttributeFilter> {
+    let sent = params.with_prefix("attr.");
+    if sent.len() > MAX_ATTRIBUTES {
+        params.add("attr", format!("at most {MAX_ATTRIBUTES} attributes at once"));
+    }
+    let attribute = |(path, value): (String, String)| AttributeFilter {
+        path: path.split('.').map(str::to_owned).collect(),
+        value,
+    };
+    sent.into_iter().map(attribute).collect()
+}
+
+fn read_range(params: &mut Params, now: Timestamp) -> Range {
+    let since: Option<Timestamp> = params.parsed("since");
+    let until: Option<Timestamp> = params.parsed("until");
+    let zone: Option<Zone> = params.parsed("tz");
+    let mut range = Range::ALL;
+    if let Some(date) = params.text("date") {
+        let zone = zone.unwrap_or_else(Zone::utc);
+        let day = zone.read_date(&date, now).and_then(|date| {
+            let next = date.tomorrow().map_err(|_| tally::time::TimeError)?;
+            Ok((zone.start_of_day(date)?, zone.start_of_day(next)?))
+        });
+        match day.map(|(since, until)| Range::new(since, until)) {
+            Ok(Ok(day)) => range = day,
+            _ => params.add("date", "must be `today` or a day, e.g. 2026-02-10"),
+        }
+    } else if zone.is_some() {
+        params.add("tz", "only tells which day `date` is: send it with `date`");
+    }
+    match Range::new(since.unwrap_or(Timestamp::EPOCH), until.unwrap_or(Timestamp::MAX)) {
+        Ok(asked) => range.intersect(asked),
+        Err(e) => {
+            params.add("since", e);
+            range
+        }
+    }
+}

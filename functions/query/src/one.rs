@@ -1,0 +1,26 @@
+//! `GET /apps/{app}/events/{id}`
+
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use http::StatusCode;
+use tally::http::access::Target;
+use tally::http::event::EventBody;
+use tally::http::problem::{Problem, json};
+use tally::http::query::Params;
+use tally::http::service::Shared;
+
+pub(crate) async fn read(
+    State(backend): Shared,
+    Target(app): Target,
+    Path((_, id)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Params::parse(query.as_deref()).finish()?;
+    // What cannot be an id is the id of nothing.
+    let event = match id.parse() {
+        Ok(id) => backend.store.get_event(&app, id, backend.clock.now()).await?,
+        Err(_) => None,
+    };
+    let event = event.ok_or_else(|| Problem::NotFound("there is no such event in this app".to_owned()))?;
+    json(StatusCode::OK, &EventBody::new(&app.slug, &event))
+}

@@ -1,0 +1,275 @@
+//! `GET /apps/{app}/stats/{stat}`
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use tally::app::App;
+use tally::backend::Backend;
+use tally::bucket::{Bucket, Grain};
+use tally::calendar::{Interval, MAX_BUCKETS, WeekStart, Zone};
+use tally::counting::{self, CountedCell, Counts, all_days, widen};
+use tally::filter::CellFilter;
+use tally::http::access::Target;
+use tally::http::problem::{Problem, json};
+use tally::http::query::Params;
+use tally::http::service::Shared;
+use tally::level::Level;
+use tally::time::{Range, Timestamp};
+
+use crate::answer::{Point, Standing, boundaries, count, largest_first, read_filter, read_range, read_zone};
+use crate::messages::top_messages;
+
+pub(crate) async fn statistic(
+    State(backend): Shared,
+    Target(app): Target,
+    Path((_, stat)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let asked = Asked {
+        params: Params::parse(query.as_deref()),
+        now: backend.clock.now(),
+        backend,
+        app,
+    };
+    match stat.as_str() {
+        "timeseries" => timeseries(asked).await,
+        "by-level" => breakdown(asked, Dimension::Level).await,
+        "by-name" => breakdown(asked, Dimension::Name).await,
+        "by-category" => breakdown(asked, Dimension::Category).await,
+        "top-messages" => top_messages(asked).await,
+        "hours" => hours(asked).await,
+        "totals" => totals(asked).await,
+        _ => Err(Problem::NotFound(
+            "there is no such statistic: ask for timeseries, by-level, by-name, by-category, top-messages, hours or totals"
+                .to_owned(),
+        )),
+    }
+}
+
+/// A statistic that is asked for.
+pub(crate) struct Asked {
+    pub(crate) params: Params,
+    pub(crate) now: Timestamp,
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) app: Arc<App>,
+}
+
+#[derive(Serialize)]
+struct Timeseries<'a> {
+    interval: &'static str,
+    since: Timestamp,
+    until: Timestamp,
+    tz: &'a str,
+    series: Vec<Point>,
+    #[serde(flatten)]
+    standing: Standing,
+}
+
+async fn timeseries(mut asked: Asked) -> Result<Response, Problem> {
+    let params = &mut asked.params;
+    let filter = read_filter(params);
+    let zone = read_zone(params);
+    let range = read_range(params, asked.now);
+    let week_start: WeekStart = params.parsed("week_start").unwrap_or_default();
+    let interval = match params.text("interval") {
+        None => Interval::Hour,
+        Some(text) => Interval::read(&text, week_start).unwrap_or_else(|| {
+            params.add("interval", "must be MINUTE, HOUR, DAY, WEEK or MONTH");
+            Interval::Hour
+        }),
+    };
+    let fill = match params.text("fill").as_deref() {
+        None => false,
+        Some("zero") => true,
+        Some(_) => {
+            params.add("fill", "must be zero, or left out");
+            false
+        }
+    };
+    let range = widen(&asked.app, range, asked.now);
+    let starts = interval.starts(range, &zone).unwrap_or_else(|e| {
+        params.add("interval", e);
+        vec![]
+    });
+    asked.params.finish()?;
+    let (counts, counted_to) =
+        count(&asked.backend, &asked.app, boundaries(&starts, range), &filter).await?;
+    let points = starts.iter().zip(counts.by_slot(starts.len()));
+    let reply = Timeseries {
+        interval: interval.name(),
+        since: range.since(),
+        until: range.until(),
+        tz: zone.name(),
+        series: points
+            .filter(|(_, count)| fill || *count != 0)
+            .map(|(start, count)| Point { bucket_start: *start, count })
+            .collect(),
+        standing: Standing::new(&counts, counted_to),
+    };
+    json(StatusCode::OK, &reply)
+}
+
+/// A range counted as a whole.
+async fn whole(asked: &Asked, range: Range, filter: &CellFilter) -> Result<(Counts, Standing), Problem> {
+    let slot = vec![range.since(), range.until()];
+    let (counts, counted_to) = count(&asked.backend, &asked.app, slot, filter).await?;
+    let standing = Standing::new(&counts, counted_to);
+    Ok((counts, standing))
+}
+
+#[derive(Serialize)]
+struct Items<T> {
+    since: Timestamp,
+    until: Timestamp,
+    items: Vec<T>,
+    #[serde(flatten)]
+    standing: Standing,
+}
+
+/// What a breakdown is by.
+#[derive(Clone, Copy)]
+enum Dimension {
+    Level,
+    Name,
+    Category,
+}
+
+/// A value of a dimension, under its own field, and how often.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ValueCount<'a> {
+    Level { level: Option<Level>, count: i64 },
+    Name { name: &'a str, count: i64 },
+    Category { category: Option<&'a str>, count: i64 },
+}
+
+async fn breakdown(mut asked: Asked, dimension: Dimension) -> Result<Response, Problem> {
+    let filter = read_filter(&mut asked.params);
+    let range = read_range(&mut asked.params, asked.now);
+    let params = std::mem::replace(&mut asked.params, Params::parse(None));
+    params.finish()?;
+    let wide = widen(&asked.app, range, asked.now);
+    let (counts, standing) = whole(&asked, wide, &filter).await?;
+    let items = match dimension {
+        Dimension::Level => largest_first(counts.by(CountedCell::level))
+            .into_iter()
+            .map(|(level, count)| ValueCount::Level { level, count })
+            .collect(),
+        Dimension::Name => largest_first(counts.by(CountedCell::name))
+            .into_iter()
+            .map(|(name, count)| ValueCount::Name { name, count })
+            .collect(),
+        Dimension::Category => largest_first(counts.by(CountedCell::category))
+            .into_iter()
+            .map(|(category, count)| ValueCount::Category { category, count })
+            .collect(),
+    };
+    let reply = Items {
+        since: wide.since(),
+        until: wide.until(),
+        items,
+        standing: standing.widened(wide != range),
+    };
+    json(StatusCode::OK, &reply)
+}
+
+#[derive(Serialize)]
+struct HourCount {
+    /// `YYYYMMDDHH`, in UTC.
+    date: String,
+    hour_start: Timestamp,
+    name: String,
+    count: i64,
+}
+
+async fn hours(mut asked: Asked) -> Result<Response, Problem> {
+    let filter = read_filter(&mut asked.params);
+    let range = read_range(&mut asked.params, asked.now);
+    let wide = widen(&asked.app, range, asked.now);
+    let starts = Interval::Hour.starts(wide, &Zone::utc()).unwrap_or_else(|e| {
+        asked.params.add("since", e);
+        vec![]
+    });
+    let params = std::mem::replace(&mut asked.params, Params::parse(None));
+    params.finish()?;
+    let (counts, counted_to) =
+        count(&asked.backend, &asked.app, boundaries(&starts, wide), &filter).await?;
+    let mut sums: HashMap<(usize, &str), i64> = HashMap::new();
+    for ((slot, cell), count) in &counts.sums {
+        *sums.entry((*slot, cell.name())).or_default() += count;
+    }
+    sums.retain(|_, count| *count != 0);
+    if sums.len() > MAX_BUCKETS {
+        return Err(Problem::field(
+            "since",
+            format!("the range holds {} names in hours, more than {MAX_BUCKETS}: send a shorter range", sums.len()),
+        ));
+    }
+    let mut rows: Vec<_> = sums.into_iter().collect();
+    rows.sort_unstable();
+    let items = rows.into_iter().map(|((slot, name), count)| HourCount {
+        date: Bucket::of(Grain::Hour, starts[slot]).to_string(),
+        hour_start: starts[slot],
+        name: name.to_owned(),
+        count,
+    });
+    let reply = Items {
+        since: wide.since(),
+        until: wide.until(),
+        items: items.collect(),
+        standing: Standing::new(&counts, counted_to).widened(wide != range),
+    };
+    json(StatusCode::OK, &reply)
+}
+
+#[derive(Serialize)]
+struct Totals<'a> {
+    items: Vec<NameTotal<'a>>,
+    #[serde(flatten)]
+    standing: Standing,
+}
+
+#[derive(Serialize)]
+struct NameTotal<'a> {
+    name: &'a str,
+    slug: &'a str,
+    count: i64,
+    first_day: String,
+    last_day: String,
+}
+
+async fn totals(mut asked: Asked) -> Result<Response, Problem> {
+    let filter = read_filter(&mut asked.params);
+    let params = std::mem::replace(&mut asked.params, Params::parse(None));
+    params.finish()?;
+    let ((days, complete), counted_to) = futures::future::try_join(
+        counting::days(&asked.backend, &asked.app, all_days(), &filter),
+        counting::counted_to(&asked.backend, &asked.app),
+    )
+    .await?;
+    let mut sums: HashMap<(&str, &str), (i64, Timestamp, Timestamp)> = HashMap::new();
+    for ((day, cell), count) in &days {
+        let sum = sums.entry((cell.name(), cell.slug())).or_insert((0, *day, *day));
+        *sum = (sum.0 + count, sum.1.min(*day), sum.2.max(*day));
+    }
+    let spans = sums.clone();
+    let date = |at: Timestamp| Zone::utc().date(at).to_string();
+    let sums = sums.into_iter().map(|(key, (count, ..))| (key, count)).filter(|(_, count)| *count != 0);
+    let items = largest_first(sums.collect()).into_iter().map(|((name, slug), count)| {
+        let (_, first, last) = spans[&(name, slug)];
+        NameTotal { name, slug, count, first_day: date(first), last_day: date(last) }
+    });
+    let reply = Totals {
+        items: items.collect(),
+        standing: Standing {
+            counted_to,
+            complete: (!complete).then_some(false),
+            widened: None,
+        },
+    };
+    json(StatusCode::OK, &reply)
+}

@@ -1,0 +1,127 @@
+//! What a first start gives a newcomer: an admin of this machine, an app `demo`, and the lines to try them with.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tally::auth::key::Scope;
+use tally::auth::user::Users;
+use tally::backend::Backend;
+use tally::http::problem::Problem;
+
+/// What was made for this machine, kept readable for its owner alone, so that every start can show it.
+const FILE: &str = "this-machine.json";
+/// The user who may do everything on this machine.
+const ADMIN: &str = "admin";
+/// The app to try things with.
+const DEMO: &str = "demo";
+
+/// The secrets of this machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Machine {
+    /// The password of the user `admin`.
+    pub password: String,
+    /// bcrypt of the password, so that a start need not take the time for it.
+    password_hash: String,
+    /// The key that sends events to the app `demo`.
+    pub demo_ingest_key: Option<String>,
+    /// The key that reads the app `demo`.
+    pub demo_read_key: Option<String>,
+}
+
+/// Why this machine's secrets cannot be made or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// The file.
+    #[error("cannot keep this machine's keys in {0}: {1}")]
+    File(String, std::io::Error),
+    /// The password's hash.
+    #[error("cannot hash the password: {0}")]
+    Hash(#[from] bcrypt::BcryptError),
+    /// The app `demo`.
+    #[error("cannot make the app `demo`: {0}")]
+    Demo(Problem),
+}
+
+impl Machine {
+    /// The machine's secrets, made where there are none yet.
+    pub fn load_or_make(folder: &Path) -> Result<Self, MachineError> {
+        let file = folder.join(FILE);
+        if let Some(machine) = std::fs::read(&file).ok().and_then(|kept| serde_json::from_slice(&kept).ok()) {
+            return Ok(machine);
+        }
+        let password: String = rand::random::<[u8; 10]>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let machine = Self {
+            password_hash: bcrypt::hash(&password, admin::COST)?,
+            password,
+            demo_ingest_key: None,
+            demo_read_key: None,
+        };
+        machine.keep(folder)?;
+        Ok(machine)
+    }
+
+    /// The one user of this machine.
+    pub fn users(&self) -> Users {
+        let list = serde_json::json!([{"user": ADMIN, "password_hash": self.password_hash, "role": "admin"}]);
+        // Its own shape.
+        Users::parse(&list.to_string()).unwrap_or_default()
+    }
+
+    /// Makes the app `demo`, unless it was made here before or somebody else's is in its place.
+    pub async fn make_demo(&mut self, backend: &Backend, folder: &Path) -> Result<(), MachineError> {
+        if self.demo_ingest_key.is_some() {
+            return Ok(());
+        }
+        let new = admin::NewApp {
+            name: DEMO.to_owned(),
+            ..admin::NewApp::default()
+        };
+        let (_, keys) = match admin::make(backend, new, &[&[Scope::Ingest], &[Scope::Read]]).await {
+            Ok(made) => made,
+            Err(Problem::Conflict(_)) => return Ok(()),
+            Err(problem) => return Err(MachineError::Demo(problem)),
+        };
+        let mut keys = keys.into_iter();
+        (self.demo_ingest_key, self.demo_read_key) = (keys.next(), keys.next());
+        self.keep(folder)
+    }
+
+    fn keep(&self, folder: &Path) -> Result<(), MachineError> {
+        let file = folder.join(FILE);
+        let failed = |e| MachineError::File(file.display().to_string(), e);
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(0o600);
+        }
+        let json = serde_json::to_vec_pretty(self).map_err(|e| failed(e.into()))?;
+        options.open(&file).and_then(|mut open| open.write_all(&json)).map_err(failed)
+    }
+
+    /// The lines to try things with.
+    pub fn lines(&self, url: &str) -> String {
+        let mut lines = String::new();
+        if let (Some(ingest), Some(read)) = (&self.demo_ingest_key, &self.demo_read_key) {
+            lines.push_str(&format!(
+                "Send an event:\n  curl -X POST {url}/apps/{DEMO}/events -H 'X-Ingest-Key: {ingest}' \
+                 -d '{{\"name\":\"application started\"}}'\n\n\
+                 See the day's report:\n  curl '{url}/apps/{DEMO}/reports/day?date=today' -H 'X-Read-Key: {read}'\n\n"
+            ));
+        }
+        lines.push_str(&self.sign_in_line(url));
+        lines
+    }
+
+    /// The line that signs in.
+    fn sign_in_line(&self, url: &str) -> String {
+        format!(
+            "Sign in as admin of this machine:\n  curl -X POST {url}/auth \
+             -d '{{\"username\":\"{ADMIN}\",\"password\":\"{}\"}}'\n",
+            self.password
+        )
+    }
+}

@@ -1,0 +1,271 @@
+//! The pump: reads the stream of Events through the wire API and gives it to `aggregate` in batches, as Lambda's event
+//! source mapping would: in order per stream shard, parents before children, filtered, retried until done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aggregate::StreamEvent;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodbstreams::Client;
+use aws_sdk_dynamodbstreams::error::DisplayErrorContext;
+use aws_sdk_dynamodbstreams::types::{OperationType, Record, Shard, ShardIteratorType};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tally::backend::Backend;
+
+/// Most records in a batch (a parameter of the mapping; Lambda takes up to 10,000).
+const BATCH: usize = 5_000;
+/// The wait between two looks at a stream that had nothing new.
+const IDLE: Duration = Duration::from_millis(200);
+/// The first wait after an error; doubled with each up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait after an error.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// The tumbling window of the mapping in template.yaml.
+const WINDOW_SECONDS: i64 = 900;
+
+/// How far a stream is pumped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Position {
+    stream: String,
+    /// The last sequence number that is counted, by stream shard.
+    shards: BTreeMap<String, String>,
+    /// Stream shards that are closed and counted to their end.
+    finished: BTreeSet<String>,
+}
+
+/// Pumps a stream into `aggregate`.
+pub struct Pump {
+    client: Client,
+    backend: Arc<Backend>,
+    /// Where the position is kept across restarts.
+    file: Option<PathBuf>,
+    position: Position,
+}
+
+/// Why a round of pumping did not end well; the next one begins where it failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PumpError {
+    /// The stream cannot be read.
+    #[error("cannot read the stream: {0}")]
+    Stream(String),
+    /// `aggregate` asks for the batch again.
+    #[error("aggregate failed: {0}")]
+    Aggregate(#[from] aggregate::AggregateError),
+    /// The position cannot be kept.
+    #[error("cannot write the position: {0}")]
+    Position(#[from] std::io::Error),
+}
+
+fn stream_error<E: std::error::Error>(error: E) -> PumpError {
+    PumpError::Stream(DisplayErrorContext(error).to_string())
+}
+
+impl Pump {
+    /// A pump for the DynamoDB at `url`. What `file` holds is where it goes on; where it holds nothing usable it begins
+    /// at the oldest record, since whatever is counted already does not count again.
+    pub fn new(url: &str, backend: Arc<Backend>, file: Option<PathBuf>) -> Self {
+        let config = aws_sdk_dynamodbstreams::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .endpoint_url(url)
+            .region(Region::from_static("eu-central-1"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+            .build();
+        let kept = file.as_ref().and_then(|file| std::fs::read(file).ok());
+        Self {
+            client: Client::from_conf(config),
+            backend,
+            position: kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default(),
+            file,
+        }
+    }
+
+    /// Pumps for ever. `each_round` learns how far the stream is counted, by stream shard.
+    pub async fn run(mut self, mut each_round: impl FnMut(&BTreeMap<String, String>)) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            match self.round().await {
+                Ok(0) => {
+                    wait = FIRST_WAIT;
+                    tokio::time::sleep(IDLE).await;
+                }
+                Ok(_) => wait = FIRST_WAIT,
+                Err(error) => {
+                    tracing::warn!(%error, "the pump will try again");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+            }
+            each_round(&self.position.shards);
+        }
+    }
+
+    /// Pumps until the stream has nothing new; returns how many records it had.
+    pub async fn drain(&mut self) -> Result<usize, PumpError> {
+        let mut all = 0;
+        loop {
+            match self.round().await? {
+                0 => return Ok(all),
+                some => all += some,
+            }
+        }
+    }
+
+    /// One batch from every stream shard that may be read now.
+    async fn round(&mut self) -> Result<usize, PumpError> {
+        let stream = self.backend.store.events_stream().await;
+        let Some(stream) = stream.map_err(|e| PumpError::Stream(e.to_string()))? else {
+            return Ok(0);
+        };
+        if self.position.stream != stream {
+            self.position = Position {
+                stream,
+                ..Position::default()
+            };
+        }
+        let shards = self.shards().await?;
+        let mut pumped = 0;
+        for shard in &shards {
+            let Some(id) = shard.shard_id() else { continue };
+            let parent_open = shard.parent_shard_id().is_some_and(|parent| {
+                shards.iter().any(|s| s.shard_id() == Some(parent)) && !self.position.finished.contains(parent)
+            });
+            if !parent_open && !self.position.finished.contains(id) {
+                pumped += self.batch(id).await?;
+            }
+        }
+        Ok(pumped)
+    }
+
+    async fn shards(&self) -> Result<Vec<Shard>, PumpError> {
+        let mut shards = Vec::new();
+        let mut after = None;
+        loop {
+            let reply = self
+                .client
+                .describe_stream()
+                .stream_arn(&self.position.stream)
+                .set_exclusive_start_shard_id(after)
+                .send()
+                .await
+                .map_err(stream_error)?;
+            let Some(description) = reply.stream_description else { return Ok(shards) };
+            shards.extend(description.shards.unwrap_or_default());
+            after = description.last_evaluated_shard_id;
+            if after.is_none() {
+                return Ok(shards);
+            }
+        }
+    }
+
+    /// Reads a batch of one stream shard, has it counted, and only then moves the position: whatever happens in
+    /// between, the same records come again.
+    async fn batch(&mut self, shard: &str) -> Result<usize, PumpError> {
+        let request = self.client.get_shard_iterator().stream_arn(&self.position.stream).shard_id(shard);
+        let request = match self.position.shards.get(shard) {
+            Some(last) => request
+                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
+                .sequence_number(last),
+            None => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
+        };
+        let mut iterator = request.send().await.map_err(stream_error)?.shard_iterator;
+        let mut records: Vec<Record> = Vec::new();
+        while let Some(at) = iterator.take() {
+            let reply = self.client.get_records().shard_iterator(at).send().await.map_err(stream_error)?;
+            iterator = reply.next_shard_iterator;
+            let some = reply.records.unwrap_or_default();
+            let caught_up = some.is_empty();
+            records.extend(some);
+            if caught_up || records.len() >= BATCH {
+                break;
+            }
+        }
+        let closed = iterator.is_none();
+        let count = records.len();
+        let last = records.last().and_then(|r| r.dynamodb()?.sequence_number().map(str::to_owned));
+        if count > 0 {
+            aggregate::handle(&self.backend, self.event(shard, records)).await?;
+        }
+        let mut moved = false;
+        if let Some(last) = last {
+            self.position.shards.insert(shard.to_owned(), last);
+            moved = true;
+        }
+        if closed {
+            moved |= self.position.finished.insert(shard.to_owned());
+        }
+        if moved {
+            self.keep_position()?;
+        }
+        Ok(count)
+    }
+
+    /// The event that Lambda would send for these records.
+    fn event(&self, shard: &str, records: Vec<Record>) -> StreamEvent {
+        let now = self.backend.clock.now().seconds();
+        let start = now - now.rem_euclid(WINDOW_SECONDS);
+        let records: Vec<_> = records.into_iter().filter(passes_filters).map(lambda_record).collect();
+        let event = json!({
+            "Records": records,
+            "shardId": shard,
+            "window": {"start": start, "end": start + WINDOW_SECONDS},
+            "state": {},
+            "eventSourceARN": self.position.stream,
+            "isFinalInvokeForWindow": false,
+            "isWindowTerminatedEarly": false,
+        });
+        // Its own shape; only a bug could make it unreadable, and then the batch is retried for all to see.
+        serde_json::from_value(event).unwrap_or_default()
+    }
+
+    /// Writes the position beside the old one and then over it, so that a process killed at any moment leaves one whole.
+    fn keep_position(&self) -> std::io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let fresh = file.with_extension("new");
+        std::fs::write(&fresh, serde_json::to_vec(&self.position)?)?;
+        std::fs::rename(fresh, file)
+    }
+}
+
+/// The filters of the mapping in template.yaml.
+fn passes_filters(record: &Record) -> bool {
+    match record.event_name() {
+        Some(OperationType::Remove) => record.user_identity().and_then(|u| u.principal_id()).is_none(),
+        _ => true,
+    }
+}
+
+/// A record as Lambda's JSON has it.
+fn lambda_record(record: Record) -> Value {
+    let image = |image: Option<std::collections::HashMap<String, aws_sdk_dynamodbstreams::types::AttributeValue>>| {
+        image.map(|image| serde_dynamo::Item::from(image))
+    };
+    let name = record.event_name().map(|name| name.as_str().to_owned());
+    let Some(dynamodb) = record.dynamodb else { return Value::Null };
+    let mut stream = json!({
+        "ApproximateCreationDateTime": dynamodb.approximate_creation_date_time.map(|at| at.as_secs_f64()),
+        "SequenceNumber": dynamodb.sequence_number,
+        "SizeBytes": dynamodb.size_bytes,
+        "StreamViewType": dynamodb.stream_view_type.map(|view| view.as_str().to_owned()),
+    });
+    for (field, image) in [
+        ("Keys", image(dynamodb.keys)),
+        ("NewImage", image(dynamodb.new_image)),
+        ("OldImage", image(dynamodb.old_image)),
+    ] {
+        if let Some(image) = image {
+            stream[field] = json!(image);
+        }
+    }
+    json!({
+        "eventID": record.event_id,
+        "eventName": name,
+        "eventSource": "aws:dynamodb",
+        "eventVersion": record.event_version,
+        "awsRegion": record.aws_region,
+        "dynamodb": stream,
+    })
+}

@@ -1,0 +1,132 @@
+//! The whole system in one process.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tally::backend::Backend;
+use tally::clock::Clock;
+use tally::config::Config;
+use tally::http::service::serve;
+use tally::store::{Connection, Store, StoreError, connect};
+use tokio::net::TcpListener;
+
+use crate::embedded::{Embedded, OpenError, Shared};
+use crate::pump::Pump;
+
+/// Where the pump keeps its position, in the data folder.
+const POSITION: &str = "stream-position.json";
+/// How often expired items and old stream records are looked for.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Why the system does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A port.
+    #[error("cannot listen on port {port}: {error}; choose another with {option}")]
+    Port {
+        /// Which.
+        port: u16,
+        /// The option that sets it.
+        option: &'static str,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The tables cannot be made.
+    #[error("cannot make the tables: {0}")]
+    Tables(#[from] StoreError),
+}
+
+/// The embedded database, served and with its tables.
+pub struct Stack {
+    /// The database.
+    pub embedded: Shared,
+    /// Where it serves the DynamoDB API.
+    pub dynamodb: SocketAddr,
+    /// The store over it.
+    pub store: Store,
+}
+
+impl Stack {
+    /// Opens the database (in a temporary folder where none is given), serves it, and makes what tables are missing.
+    pub async fn start(data: Option<&Path>, dynamodb_port: u16, config: &Config) -> Result<Self, StartError> {
+        let embedded = Arc::new(match data {
+            Some(folder) => Embedded::open(folder)?,
+            None => Embedded::temporary()?,
+        });
+        let dynamodb = embedded.serve(dynamodb_port).await.map_err(|error| StartError::Port {
+            port: dynamodb_port,
+            option: "--dynamodb-port",
+            error,
+        })?;
+        let store = connect(Connection::Local(format!("http://{dynamodb}")), config.tables.clone()).await;
+        store.create_tables().await?;
+        Ok(Self {
+            embedded,
+            dynamodb,
+            store,
+        })
+    }
+
+    /// The URL of the DynamoDB API.
+    pub fn dynamodb_url(&self) -> String {
+        format!("http://{}", self.dynamodb)
+    }
+
+    /// Where the pump's position is kept.
+    pub fn position_file(&self) -> PathBuf {
+        self.embedded.folder().join(POSITION)
+    }
+}
+
+/// A backend on the machine's clock.
+pub fn backend(store: Store, config: Config) -> Arc<Backend> {
+    Backend::new(store, Clock::System, config)
+}
+
+/// All functions as one service.
+pub fn service(backend: &Arc<Backend>) -> Router {
+    let routers = [ingest::router, query::router, reports::router, admin::router];
+    serve(Arc::clone(backend), routers.map(|router| router(Arc::clone(backend))))
+}
+
+/// Takes a port for HTTP.
+pub async fn listen(port: u16) -> Result<TcpListener, StartError> {
+    TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| StartError::Port {
+        port,
+        option: "--port",
+        error,
+    })
+}
+
+/// Starts the pump, and the sweeps of what has expired, for as long as the process lives.
+pub fn start_background(stack: &Stack, backend: &Arc<Backend>) {
+    let pump = Pump::new(&stack.dynamodb_url(), Arc::clone(backend), Some(stack.position_file()));
+    let embedded = Arc::clone(&stack.embedded);
+    let backend = Arc::clone(backend);
+    let mut swept = std::time::Instant::now();
+    tokio::spawn(pump.run(move |counted| {
+        if swept.elapsed() < SWEEP {
+            return;
+        }
+        swept = std::time::Instant::now();
+        let embedded = Arc::clone(&embedded);
+        let table = backend.config.tables.events.clone();
+        let now = backend.clock.now().seconds();
+        // One stream shard is all that the embedded database has.
+        let counted = counted.values().max().cloned();
+        tokio::task::spawn_blocking(move || {
+            embedded.sweep_expired();
+            if let Some(counted) = counted
+                && let Err(error) = embedded.trim_stream(&table, &counted, now)
+            {
+                tracing::warn!(%error, "could not trim the stream");
+            }
+        });
+    }));
+}
