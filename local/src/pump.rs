@@ -36,6 +36,15 @@ struct Position {
     finished: BTreeSet<String>,
 }
 
+/// Records of one stream shard.
+struct Read {
+    records: Vec<Record>,
+    /// The sequence number of the last one.
+    last: Option<String>,
+    /// Whether none will ever follow.
+    closed: bool,
+}
+
 /// Pumps a stream into `aggregate`.
 pub struct Pump {
     client: Client,
@@ -114,11 +123,33 @@ impl Pump {
         }
     }
 
+    /// The events that Lambda would send next, one for each stream shard that may be read now, without sending them or
+    /// moving on.
+    pub async fn peek(&mut self) -> Result<Vec<Value>, PumpError> {
+        let mut events = Vec::new();
+        for shard in self.readable_shards().await? {
+            let read = self.read(&shard).await?;
+            if !read.records.is_empty() {
+                events.push(self.event(&shard, read.records));
+            }
+        }
+        Ok(events)
+    }
+
     /// One batch from every stream shard that may be read now.
     async fn round(&mut self) -> Result<usize, PumpError> {
+        let mut pumped = 0;
+        for shard in self.readable_shards().await? {
+            pumped += self.batch(&shard).await?;
+        }
+        Ok(pumped)
+    }
+
+    /// The stream shards that are not finished and whose parents are.
+    async fn readable_shards(&mut self) -> Result<Vec<String>, PumpError> {
         let stream = self.backend.store.events_stream().await;
         let Some(stream) = stream.map_err(|e| PumpError::Stream(e.to_string()))? else {
-            return Ok(0);
+            return Ok(vec![]);
         };
         if self.position.stream != stream {
             self.position = Position {
@@ -127,17 +158,11 @@ impl Pump {
             };
         }
         let shards = self.shards().await?;
-        let mut pumped = 0;
-        for shard in &shards {
-            let Some(id) = shard.shard_id() else { continue };
-            let parent_open = shard.parent_shard_id().is_some_and(|parent| {
-                shards.iter().any(|s| s.shard_id() == Some(parent)) && !self.position.finished.contains(parent)
-            });
-            if !parent_open && !self.position.finished.contains(id) {
-                pumped += self.batch(id).await?;
-            }
-        }
-        Ok(pumped)
+        let finished = |id: &str| self.position.finished.contains(id);
+        let is_open = |id: &str| shards.iter().any(|shard| shard.shard_id() == Some(id)) && !finished(id);
+        let readable = shards.iter().filter(|shard| !shard.parent_shard_id().is_some_and(is_open));
+        let ids = readable.filter_map(|shard| shard.shard_id().filter(|id| !finished(id)));
+        Ok(ids.map(str::to_owned).collect())
     }
 
     async fn shards(&self) -> Result<Vec<Shard>, PumpError> {
@@ -161,9 +186,8 @@ impl Pump {
         }
     }
 
-    /// Reads a batch of one stream shard, has it counted, and only then moves the position: whatever happens in
-    /// between, the same records come again.
-    async fn batch(&mut self, shard: &str) -> Result<usize, PumpError> {
+    /// Reads the next records of a stream shard.
+    async fn read(&self, shard: &str) -> Result<Read, PumpError> {
         let request = self.client.get_shard_iterator().stream_arn(&self.position.stream).shard_id(shard);
         let request = match self.position.shards.get(shard) {
             Some(last) => request
@@ -183,18 +207,30 @@ impl Pump {
                 break;
             }
         }
-        let closed = iterator.is_none();
-        let count = records.len();
-        let last = records.last().and_then(|r| r.dynamodb()?.sequence_number().map(str::to_owned));
+        Ok(Read {
+            closed: iterator.is_none(),
+            last: records.last().and_then(|r| r.dynamodb()?.sequence_number().map(str::to_owned)),
+            records,
+        })
+    }
+
+    /// Reads a batch of one stream shard, has it counted, and only then moves the position: whatever happens in
+    /// between, the same records come again.
+    async fn batch(&mut self, shard: &str) -> Result<usize, PumpError> {
+        let read = self.read(shard).await?;
+        let count = read.records.len();
         if count > 0 {
-            aggregate::handle(&self.backend, self.event(shard, records)).await?;
+            let event = self.event(shard, read.records);
+            // Its own shape; only a bug could make it unreadable, and then it is told apart from an empty batch.
+            let event: StreamEvent = serde_json::from_value(event).map_err(|e| PumpError::Stream(e.to_string()))?;
+            aggregate::handle(&self.backend, event).await?;
         }
         let mut moved = false;
-        if let Some(last) = last {
+        if let Some(last) = read.last {
             self.position.shards.insert(shard.to_owned(), last);
             moved = true;
         }
-        if closed {
+        if read.closed {
             moved |= self.position.finished.insert(shard.to_owned());
         }
         if moved {
@@ -204,11 +240,11 @@ impl Pump {
     }
 
     /// The event that Lambda would send for these records.
-    fn event(&self, shard: &str, records: Vec<Record>) -> StreamEvent {
+    fn event(&self, shard: &str, records: Vec<Record>) -> Value {
         let now = self.backend.clock.now().seconds();
         let start = now - now.rem_euclid(WINDOW_SECONDS);
         let records: Vec<_> = records.into_iter().filter(passes_filters).map(lambda_record).collect();
-        let event = json!({
+        json!({
             "Records": records,
             "shardId": shard,
             "window": {"start": start, "end": start + WINDOW_SECONDS},
@@ -216,9 +252,7 @@ impl Pump {
             "eventSourceARN": self.position.stream,
             "isFinalInvokeForWindow": false,
             "isWindowTerminatedEarly": false,
-        });
-        // Its own shape; only a bug could make it unreadable, and then the batch is retried for all to see.
-        serde_json::from_value(event).unwrap_or_default()
+        })
     }
 
     /// Writes the position beside the old one and then over it, so that a process killed at any moment leaves one whole.

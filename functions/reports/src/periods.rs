@@ -110,10 +110,10 @@ impl Period {
         let bounds = match self {
             Self::Hour => {
                 let date = read_day(params, "date", zone, now);
-                let hour = params.number("hour", 0, 23).or_else(|| {
-                    params.add("hour", "send an hour from 0 to 23");
-                    None
-                });
+                if !params.has("hour") {
+                    params.add("hour", "missing: send an hour from 0 to 23");
+                }
+                let hour = params.number("hour", 0, 23);
                 let start = zone.start_of_hour(date?, i8::try_from(hour?).ok()?);
                 start.map(|start| (start, start.plus(HOUR)))
             }

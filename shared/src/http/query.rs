@@ -42,6 +42,11 @@ impl Params {
         }
     }
 
+    /// Whether a parameter was sent and not read yet.
+    pub fn has(&self, name: &str) -> bool {
+        self.left.iter().any(|(n, _)| n == name)
+    }
+
     /// The text of a parameter.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let at = self.left.iter().position(|(n, _)| n == name)?;

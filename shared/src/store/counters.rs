@@ -216,7 +216,7 @@ impl Store {
             let (items, next) = self.query_counters(partition, (&from, &to), false, Some(2), start).await?;
             for item in items {
                 let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
-                let Some((bucket, _)) = CounterKey::bucket_of(CounterKind::Cells, Grain::Day, sort) else {
+                let Some((bucket, page)) = CounterKey::bucket_of(CounterKind::Cells, Grain::Day, sort) else {
                     continue;
                 };
                 days.insert(bucket);
@@ -224,6 +224,10 @@ impl Store {
                     return Ok(newest);
                 }
                 newest = newest.max(CounterItem::read(item).marks.values().map(|mark| mark.created_at).max());
+                // Backwards, page 0 is a day's last.
+                if days.len() == 2 && page == 0 {
+                    return Ok(newest);
+                }
             }
             match next {
                 Some(key) if days.len() <= 2 => start = Some(key),

@@ -1,0 +1,244 @@
+//! Apps, sign-in, and paths that no other function serves.
+
+use axum::body::Body;
+use http::{Method, Request};
+use serde_json::json;
+use tally::auth::user::{Role, Users};
+use tally::config::{Config, Origins};
+
+use crate::harness::{Reply, Tally, assert_problem, column};
+
+async fn authorized(tally: &Tally, method: Method, path: &str, body: &str) -> Reply {
+    let token = tally.token(Role::Admin).await;
+    tally.call(method, path, ("authorization", &format!("Bearer {token}")), body.to_owned()).await
+}
+
+async fn bare(tally: &Tally, method: Method, path: &str) -> Reply {
+    tally.send(Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn an_app_is_made_and_its_key_shown_once() {
+    let tally = Tally::start().await;
+    let made = authorized(&tally, Method::POST, "/apps/My%20App", "").await;
+    assert_eq!(made.status, 201, "{}", made.json);
+    assert_eq!((&made.json["id"], &made.json["name"]), (&json!("my-app"), &json!("My App")));
+    assert_eq!((&made.json["clock"], &made.json["retention_days"], &made.json["shards"]), (&json!("event"), &json!(null), &json!(1)));
+    let key = made.json["ingest_key"].as_str().unwrap();
+    assert!(key.starts_with("tly_in_"));
+    let sent = tally.call(Method::POST, "/apps/my-app/events", ("x-ingest-key", key), r#"{"name":"a"}"#).await;
+    assert_eq!(sent.status, 201);
+    let read = authorized(&tally, Method::GET, "/apps/my-app", "").await;
+    assert_eq!((&read.json["id"], read.json.get("ingest_key")), (&json!("my-app"), None));
+    assert_eq!(authorized(&tally, Method::GET, "/apps/My%20App", "").await.json["id"], "my-app");
+    assert_problem(&authorized(&tally, Method::POST, "/apps", r#"{"name":"MY app"}"#).await, 409, &[]);
+}
+
+#[tokio::test]
+async fn an_app_is_made_with_settings() {
+    let tally = Tally::start().await;
+    let body = r#"{"name":"logs","clock":"received","retention_days":30,"shards":4,"events_per_minute":600}"#;
+    let made = authorized(&tally, Method::POST, "/apps", body).await.json;
+    for (field, value) in [("clock", json!("received")), ("retention_days", json!(30)), ("shards", json!(4)), ("events_per_minute", json!(600))] {
+        assert_eq!(made[field], value);
+    }
+    for (body, fields) in [
+        ("{}", vec!["name"]),
+        (r#"{"name":"a/b"}"#, vec!["name"]),
+        (r#"{"name":"x","clock":"sun"}"#, vec!["clock"]),
+        (r#"{"name":"x","shards":65,"retention_days":0}"#, vec!["retention_days", "shards"]),
+        (r#"{"name":"x","colour":"red"}"#, vec!["colour"]),
+        ("[", vec![""]),
+    ] {
+        assert_problem(&authorized(&tally, Method::POST, "/apps", body).await, 400, &fields);
+    }
+}
+
+#[tokio::test]
+async fn apps_are_listed_by_slug_page_by_page() {
+    let tally = Tally::start().await;
+    for n in 0..103 {
+        tally.app(&format!("app {n:03}")).await;
+    }
+    let page = authorized(&tally, Method::GET, "/apps", "").await.json;
+    assert_eq!(page["items"].as_array().unwrap().len(), 100);
+    let rest = authorized(&tally, Method::GET, &format!("/apps?next={}", page["next"].as_str().unwrap()), "").await.json;
+    assert_eq!(column(&rest["items"], "id"), ["app-100", "app-101", "app-102"]);
+    assert!(rest["next"].is_null());
+}
+
+fn users() -> Config {
+    // A low cost keeps the test fast; who signs in for real has 12.
+    let hash = bcrypt::hash("correct horse", 4).unwrap();
+    let list = json!([{"user": "ann", "password_hash": hash, "role": "admin"}, {"user": "bob", "password_hash": hash, "role": "reader"}]);
+    Config { users: Users::parse(&list.to_string()).unwrap(), ..Config::default() }
+}
+
+async fn sign_in(tally: &Tally, username: &str, password: &str) -> Reply {
+    let body = json!({"username": username, "password": password}).to_string();
+    tally.call(Method::POST, "/auth", ("content-type", "application/json"), body).await
+}
+
+#[tokio::test]
+async fn a_password_buys_a_token_for_an_hour() {
+    let tally = Tally::with(users()).await;
+    let reply = sign_in(&tally, "ann", "correct horse").await;
+    assert_eq!(reply.status, 200, "{}", reply.json);
+    assert_eq!((&reply.json["user"], &reply.json["role"]), (&json!("ann"), &json!("admin")));
+    assert_eq!(reply.json["expires_at"], "2026-11-21T11:08:25Z");
+    let cookie = reply.headers["set-cookie"].to_str().unwrap();
+    for part in ["token=", "HttpOnly", "SameSite=Lax", "Secure", "Path=/", "Max-Age=3600"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    let token = reply.json["token"].as_str().unwrap();
+    let cookie = format!("other=1; token={token}");
+    for (name, value) in [("authorization", &*format!("bearer {token}")), ("x-access-token", token), ("cookie", &cookie)] {
+        assert_eq!(tally.call(Method::GET, "/apps", (name, value), "").await.status, 200, "{name}");
+    }
+    assert_eq!(bare(&tally, Method::GET, &format!("/apps?access_token={token}")).await.status, 200);
+    tally.clock.set(tally.clock.now().plus(3_600_000_000));
+    assert_problem(&tally.call(Method::GET, "/apps", ("x-access-token", token), "").await, 401, &[]);
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_user_look_alike() {
+    let tally = Tally::with(users()).await;
+    let wrong = sign_in(&tally, "ann", "wrong").await;
+    let unknown = sign_in(&tally, "eve", "wrong").await;
+    assert_problem(&wrong, 401, &[]);
+    assert_eq!(wrong.json, unknown.json);
+    assert_problem(&sign_in(&tally, "ann", &"x".repeat(100)).await, 401, &[]);
+    let empty = tally.call(Method::POST, "/auth", ("content-type", "application/json"), "{}").await;
+    assert_problem(&empty, 400, &["password", "username"]);
+}
+
+#[tokio::test]
+async fn a_reader_reads_and_changes_nothing() {
+    let tally = Tally::with(users()).await;
+    tally.app("shop").await;
+    let token = sign_in(&tally, "bob", "correct horse").await.json["token"].as_str().unwrap().to_owned();
+    let header = ("x-access-token", token.as_str());
+    for path in ["/apps", "/apps/shop", "/apps/shop/events", "/apps/shop/stats/totals"] {
+        assert_eq!(tally.call(Method::GET, path, header, "").await.status, 200, "{path}");
+    }
+    assert_problem(&tally.call(Method::POST, "/apps/new", header, "").await, 403, &[]);
+    assert_problem(&tally.call(Method::POST, "/apps/shop/events", header, r#"{"name":"a"}"#).await, 403, &[]);
+    assert_problem(&tally.call(Method::GET, "/apps/none/events", header, "").await, 404, &[]);
+}
+
+#[tokio::test]
+async fn every_route_but_the_public_ones_asks_for_credentials() {
+    let tally = Tally::start().await;
+    let shop = tally.app("shop").await;
+    let other = tally.app("other").await;
+    let public = [("GET", "/"), ("POST", "/auth")];
+    for route in tally::http::routes::ROUTES {
+        let path = route.path.replace("{app}", "shop").replace("{*name}", "a").replace("{report}", "day").replace("{stat}", "hours").replace("{id}", "x");
+        let call = |header: (&'static str, String)| {
+            let path = path.clone();
+            let tally = &tally;
+            async move { tally.call(route.method.clone(), &path, (header.0, &header.1), "").await.status.as_u16() }
+        };
+        if public.contains(&(route.method.as_str(), route.path)) {
+            continue;
+        }
+        let about = format!("{} {path}", route.method);
+        assert_eq!(bare(&tally, route.method.clone(), &path).await.status, 401, "{about}");
+        let unknown = format!("tly_rw_{}_{}", "0".repeat(12), "0".repeat(40));
+        let is_of_app = matches!(route.access, tally::http::routes::Access::Ingest | tally::http::routes::Access::Read);
+        assert_eq!(call(("x-read-key", unknown)).await, if is_of_app { 401 } else { 403 }, "{about}: an unknown key");
+        assert_eq!(call(("authorization", "Bearer nonsense".into())).await, 401, "{about}: no token");
+        for key in [&other.ingest_key, &other.read_key] {
+            assert_eq!(call(("authorization", format!("Bearer {key}"))).await, 403, "{about}: another app's key");
+        }
+        let (small, large) = match route.access {
+            tally::http::routes::Access::Ingest => (&shop.read_key, Some(&shop.ingest_key)),
+            tally::http::routes::Access::Read => (&shop.ingest_key, Some(&shop.read_key)),
+            _ => (&shop.read_key, None),
+        };
+        assert_eq!(call(("x-ingest-key", small.clone())).await, 403, "{about}: a key of another scope");
+        if let Some(key) = large {
+            assert!(![401, 403].contains(&call(("x-read-key", key.clone())).await), "{about}: the right key");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_sent_in_any_of_its_ways() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let basic = "Basic ".to_owned() + &base64(&format!("{}:", app.ingest_key));
+    let bearer = format!("Bearer {}", app.ingest_key);
+    for (name, value) in [("x-ingest-key", app.ingest_key.as_str()), ("authorization", &bearer), ("authorization", &basic)] {
+        let reply = tally.call(Method::POST, "/apps/shop/events", (name, value), r#"{"name":"a"}"#).await;
+        assert_eq!(reply.status, 201, "{name}");
+    }
+    let path = format!("/apps/shop/count/a?ingest_key={}", app.ingest_key);
+    assert_eq!(bare(&tally, Method::POST, &path).await.status, 201);
+    let both = tally.call(Method::POST, &path, ("x-ingest-key", &app.read_key), "").await;
+    assert_eq!(both.status, 403, "the header beats the query");
+}
+
+fn base64(text: &str) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut encoded = String::new();
+    for chunk in text.as_bytes().chunks(3) {
+        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for i in 0..4 {
+            let sextet = (bits >> (18 - 6 * i)) & 63;
+            encoded.push(if i <= chunk.len() { ALPHABET[sextet as usize] as char } else { '=' });
+        }
+    }
+    encoded
+}
+
+#[tokio::test]
+async fn a_new_key_works_at_once_in_a_warm_process() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    tally.accept(&app, &json!({"name": "a"})).await;
+    let before = tally.usage();
+    for _ in 0..5 {
+        tally.accept(&app, &json!({"name": "a"})).await;
+    }
+    assert_eq!((tally.usage() - before).read_requests, 0, "the app is remembered");
+    tally.clock.set(tally.clock.now().plus(60_000_000));
+    tally.accept(&app, &json!({"name": "a"})).await;
+    assert_eq!((tally.usage() - before).read_requests, 1, "for 60 seconds");
+}
+
+#[tokio::test]
+async fn stray_paths_are_answered_as_the_default_route_would() {
+    let tally = Tally::start().await;
+    assert_eq!(bare(&tally, Method::GET, "/").await.json["name"], "tally");
+    assert_problem(&bare(&tally, Method::GET, "/nothing/here").await, 404, &[]);
+    let not_allowed = bare(&tally, Method::DELETE, "/apps/shop/events").await;
+    assert_problem(&not_allowed, 405, &[]);
+    assert_eq!(not_allowed.headers["allow"], "GET, POST");
+    let head = bare(&tally, Method::HEAD, "/apps").await;
+    assert_eq!((head.status.as_u16(), &head.headers["allow"]), (405, &"GET, POST".parse().unwrap()));
+    assert_eq!(authorized(&tally, Method::GET, "/apps/", "").await.status, 200, "its own paths with a slash too");
+    let moved = bare(&tally, Method::GET, "/apps/shop/events/?limit=3").await;
+    assert_eq!((moved.status.as_u16(), &moved.headers["location"]), (308, &"/apps/shop/events?limit=3".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn browsers_may_send_from_anywhere_and_read_from_where_they_were_let() {
+    let config = Config { read_origins: Origins::Only(vec!["https://board.example".into()]), ..Config::default() };
+    let tally = Tally::with(config).await;
+    let app = tally.app("shop").await;
+    let preflight = async |path: &str, origin: &str, method: &str| {
+        let request = Request::builder().method(Method::OPTIONS).uri(path).header("origin", origin);
+        let request = request.header("access-control-request-method", method).body(Body::empty()).unwrap();
+        let reply = tally.send(request).await;
+        assert_eq!(reply.status, 204);
+        reply.headers.get("access-control-allow-origin").map(|origin| origin.to_str().unwrap().to_owned())
+    };
+    assert_eq!(preflight("/apps/shop/events", "https://any.example", "POST").await.as_deref(), Some("*"));
+    assert_eq!(preflight("/apps/shop/events", "https://any.example", "GET").await, None);
+    assert_eq!(preflight("/apps/shop/events", "https://board.example", "GET").await.as_deref(), Some("https://board.example"));
+    let request = Request::get("/apps/shop/events").header("x-read-key", &app.read_key).header("origin", "https://board.example");
+    let reply = tally.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(reply.headers["access-control-allow-origin"], "https://board.example");
+    assert_eq!(reply.headers["x-content-type-options"], "nosniff");
+}

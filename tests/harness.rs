@@ -1,0 +1,189 @@
+//! A whole Tally for one test: an embedded DynamoDB in a folder of its own, all routers, a pump, and a clock that stands.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use local::pump::Pump;
+use local::server::{Stack, service};
+use serde_json::Value;
+use tally::app::{AppSlug, EventClock};
+use tally::auth::key::Scope;
+use tally::auth::user::Role;
+use tally::backend::Backend;
+use tally::clock::Clock;
+use tally::config::Config;
+use tally::store::Usage;
+use tally::time::{HOUR, Timestamp};
+use tower::ServiceExt;
+
+/// When tests happen: a Saturday.
+pub(crate) const NOW: &str = "2026-11-21T10:08:25.123456Z";
+
+/// Reads a time.
+pub(crate) fn at(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+/// A whole Tally.
+pub(crate) struct Tally {
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) clock: Clock,
+    pub(crate) stack: Stack,
+    router: Router,
+    pump: Pump,
+}
+
+/// An app and what opens it.
+#[derive(Clone, Debug)]
+pub(crate) struct TestApp {
+    pub(crate) slug: String,
+    pub(crate) ingest_key: String,
+    pub(crate) read_key: String,
+}
+
+/// A reply.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) json: Value,
+}
+
+impl Tally {
+    /// Starts one with the default settings.
+    pub(crate) async fn start() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    /// Starts one with other settings.
+    pub(crate) async fn with(config: Config) -> Self {
+        let stack = Stack::start(None, 0, &config).await.expect("a database");
+        let clock = Clock::at(at(NOW));
+        let backend = Backend::new(stack.store.clone(), clock.clone(), config);
+        Self {
+            router: service(&backend),
+            pump: Pump::new(&stack.dynamodb_url(), Arc::clone(&backend), None),
+            backend,
+            clock,
+            stack,
+        }
+    }
+
+    /// Makes an app with an ingest key and a read key.
+    pub(crate) async fn app(&self, name: &str) -> TestApp {
+        self.app_with(admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() }).await
+    }
+
+    /// Makes an app that keys events by the server's clock.
+    pub(crate) async fn received_app(&self, name: &str) -> TestApp {
+        let clock = EventClock::Received;
+        self.app_with(admin::NewApp { name: name.to_owned(), clock, ..admin::NewApp::default() }).await
+    }
+
+    pub(crate) async fn app_with(&self, new: admin::NewApp) -> TestApp {
+        let scopes: &[&[Scope]] = &[&[Scope::Ingest], &[Scope::Read]];
+        let (app, keys) = admin::make(&self.backend, new, scopes).await.expect("a new app");
+        let [ingest_key, read_key] = keys.try_into().expect("two keys");
+        TestApp { slug: app.slug.to_string(), ingest_key, read_key }
+    }
+
+    /// An access token of a role, signed as `POST /auth` would.
+    pub(crate) async fn token(&self, role: Role) -> String {
+        let key = self.backend.store.signing_key().await.expect("a key");
+        key.sign("somebody", role, self.clock.now(), HOUR).expect("a token").0
+    }
+
+    /// Sends a request.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let Ok(reply) = self.router.clone().oneshot(request).await;
+        let (parts, body) = reply.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            json: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        }
+    }
+
+    /// Sends a request with a header and a body.
+    pub(crate) async fn call(&self, method: Method, path: &str, header: (&str, &str), body: impl Into<Body>) -> Reply {
+        let request = Request::builder().method(method).uri(path).header(header.0, header.1);
+        self.send(request.body(body.into()).expect("a request")).await
+    }
+
+    /// Sends events to an app.
+    pub(crate) async fn ingest(&self, app: &TestApp, body: &Value) -> Reply {
+        let path = format!("/apps/{}/events", app.slug);
+        self.call(Method::POST, &path, ("x-ingest-key", &app.ingest_key), body.to_string()).await
+    }
+
+    /// Sends events that must all be taken.
+    pub(crate) async fn accept(&self, app: &TestApp, body: &Value) -> Value {
+        let reply = self.ingest(app, body).await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
+        reply.json
+    }
+
+    /// Asks something of an app with its read key.
+    pub(crate) async fn get(&self, app: &TestApp, path: &str) -> Reply {
+        let path = format!("/apps/{}{path}", app.slug);
+        self.call(Method::GET, &path, ("x-read-key", &app.read_key), Body::empty()).await
+    }
+
+    /// Asks something that must be answered.
+    pub(crate) async fn ask(&self, app: &TestApp, path: &str) -> Value {
+        let reply = self.get(app, path).await;
+        assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.json);
+        reply.json
+    }
+
+    /// All events of an app that a query gives, page by page.
+    pub(crate) async fn list(&self, app: &TestApp, query: &str) -> Vec<Value> {
+        let mut page = self.ask(app, &format!("/events?{query}")).await;
+        let mut all = Vec::new();
+        loop {
+            all.extend(page["items"].as_array().expect("items").iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => page = self.ask(app, &format!("/events?cursor={next}")).await,
+                None => return all,
+            }
+        }
+    }
+
+    /// Counts everything that was stored.
+    pub(crate) async fn drain(&mut self) -> usize {
+        self.pump.drain().await.expect("a stream that can be counted")
+    }
+
+    /// What the store has cost so far.
+    pub(crate) fn usage(&self) -> Usage {
+        self.backend.store.meter().usage()
+    }
+
+    /// The app as the store has it.
+    pub(crate) async fn stored_app(&self, app: &TestApp) -> tally::app::App {
+        let slug = AppSlug::of_name(&app.slug).expect("a slug");
+        self.backend.store.get_app(&slug).await.expect("a store").expect("an app")
+    }
+}
+
+/// The values of a field in a list of objects.
+pub(crate) fn column<'a>(items: &'a Value, field: &str) -> Vec<&'a Value> {
+    items.as_array().expect("a list").iter().map(|item| &item[field]).collect()
+}
+
+/// Asserts a problem document: its status, and the fields that it names, sorted.
+#[track_caller]
+pub(crate) fn assert_problem(reply: &Reply, status: u16, fields: &[&str]) {
+    assert_eq!(reply.status.as_u16(), status, "{}", reply.json);
+    assert_eq!(reply.headers["content-type"], "application/problem+json");
+    assert_eq!(reply.json["status"], status);
+    assert!(reply.json["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{}", reply.json);
+    let errors = reply.json["errors"].as_array().cloned().unwrap_or_default();
+    let mut named: Vec<_> = errors.iter().map(|error| error["field"].as_str().expect("a field")).collect();
+    named.sort_unstable();
+    assert_eq!(named, fields, "{}", reply.json);
+}

@@ -1,0 +1,207 @@
+//! Reading events.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Tally, TestApp, assert_problem, column};
+
+/// Ten events, a minute apart, of two names, three levels, two sessions and three users.
+async fn ten_events(tally: &Tally, app: &TestApp) {
+    let events: Vec<_> = (0..10)
+        .map(|n| {
+            json!({
+                "name": (["view", "click"][n % 2]), "level": (["INFO", "WARN", "ERROR"][n % 3]), "category": "web",
+                "session_id": format!("s{}", n / 5), "user_id": format!("u{}", n % 3), "message": format!("m{}", n % 4),
+                "timestamp": format!("2026-11-21T09:0{n}:00.5Z"), "data": {"n": n, "plan": {"kind": "pro"}},
+            })
+        })
+        .collect();
+    tally.accept(app, &json!(events)).await;
+}
+
+fn numbers(events: &[Value]) -> Vec<i64> {
+    events.iter().map(|event| event["data"]["n"].as_i64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn events_come_newest_first_or_oldest_first_page_by_page() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    ten_events(&tally, &app).await;
+    assert_eq!(numbers(&tally.list(&app, "limit=3").await), [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    assert_eq!(numbers(&tally.list(&app, "limit=4&order=asc").await), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    let page = tally.ask(&app, "/events?limit=10").await;
+    assert_eq!((&page["next"], &page["next_offset"]), (&Value::Null, &Value::Null), "all of them fit");
+}
+
+#[tokio::test]
+async fn a_range_is_half_open_to_the_microsecond() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    ten_events(&tally, &app).await;
+    for (query, expected) in [
+        ("since=2026-11-21T09:03:00.5Z&until=2026-11-21T09:05:00.5Z", vec![4, 3]),
+        ("since=2026-11-21T09:03:00.500001Z&until=2026-11-21T09:05:00.500001Z", vec![5, 4]),
+        ("since=2026-11-21%2009:08:00", vec![9, 8]),
+        ("date=2026-11-21&until=2026-11-21T09:01:00Z", vec![0]),
+        ("date=today&tz=Asia/Tokyo&order=asc&limit=1000", vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        ("date=2026-11-20&tz=America/Los_Angeles", vec![]),
+        ("since=2026-11-21T09:03:00.5Z&until=2026-11-21T09:03:00.5Z", vec![]),
+    ] {
+        assert_eq!(numbers(&tally.list(&app, query).await), expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn every_filter_combines_with_every_other() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    ten_events(&tally, &app).await;
+    for (query, expected) in [
+        ("name=view", vec![8, 6, 4, 2, 0]),
+        ("event=click&level=error", vec![5]),
+        ("slug=view&category=web&level=INFO", vec![6, 0]),
+        ("message=m3", vec![7, 3]),
+        ("session_id=s0", vec![4, 3, 2, 1, 0]),
+        ("session_id=s0&level=INFO&order=asc", vec![0, 3]),
+        ("session_id=s0&consistent=true&limit=2", vec![4, 3, 2, 1, 0]),
+        ("user_id=u1", vec![7, 4, 1]),
+        ("attr.n=4", vec![4]),
+        ("attr.plan.kind=pro&attr.n=9.0", vec![9]),
+        ("attr.plan=pro", vec![]),
+        ("category=mobile", vec![]),
+        ("user_id=u1&limit=1", vec![7, 4, 1]),
+    ] {
+        assert_eq!(numbers(&tally.list(&app, query).await), expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn an_offset_counts_matches() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    ten_events(&tally, &app).await;
+    let page = tally.ask(&app, "/events?limit=4&offset=3").await;
+    assert_eq!(numbers(page["items"].as_array().unwrap()), [6, 5, 4, 3]);
+    assert_eq!(page["next_offset"], 7);
+    let page = tally.ask(&app, "/events?limit=4&offset=8").await;
+    assert_eq!((numbers(page["items"].as_array().unwrap()), &page["next_offset"]), (vec![1, 0], &Value::Null));
+}
+
+#[tokio::test]
+async fn pages_stay_right_while_events_arrive() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    ten_events(&tally, &app).await;
+    let page = tally.ask(&app, "/events?limit=4&date=today").await;
+    tally.accept(&app, &json!({"name": "new", "data": {"n": 10}})).await;
+    let next = tally.ask(&app, &format!("/events?cursor={}", page["next"].as_str().unwrap())).await;
+    assert_eq!(numbers(next["items"].as_array().unwrap()), [5, 4, 3, 2], "the limit is the query's own");
+    let rest = tally.ask(&app, &format!("/events?limit=100&cursor={}", next["next"].as_str().unwrap())).await;
+    assert_eq!(numbers(rest["items"].as_array().unwrap()), [1, 0]);
+}
+
+#[tokio::test]
+async fn a_cursor_is_bound_to_its_query() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let other = tally.app("other").await;
+    ten_events(&tally, &app).await;
+    let page = tally.ask(&app, "/events?limit=2&level=INFO&date=today").await;
+    let cursor = page["next"].as_str().unwrap();
+    assert_eq!(tally.get(&app, &format!("/events?cursor={cursor}&level=INFO")).await.status, 200);
+    for (query, field) in [
+        (format!("cursor={cursor}&level=WARN"), "level"),
+        (format!("cursor={cursor}&name=view"), "name"),
+        (format!("cursor={cursor}&offset=3"), "offset"),
+        (format!("cursor=x{cursor}"), "cursor"),
+        (format!("cursor={}", &cursor[..cursor.len() - 3]), "cursor"),
+        ("cursor=e30".to_owned(), "cursor"),
+    ] {
+        assert_problem(&tally.get(&app, &format!("/events?{query}")).await, 400, &[field]);
+    }
+    assert_problem(&tally.get(&other, &format!("/events?cursor={cursor}")).await, 400, &["cursor"]);
+}
+
+#[tokio::test]
+async fn bad_parameters_are_named() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("offset=10001", "offset"),
+        ("since=2026-11-22&until=2026-11-21", "since"),
+        ("since=soon", "since"),
+        ("date=2026-02-30", "date"),
+        ("tz=Mars/Olympus&date=today", "tz"),
+        ("tz=UTC", "tz"),
+        ("level=LOUD", "level"),
+        ("order=up", "order"),
+        ("consistent=maybe", "consistent"),
+        ("colour=red", "colour"),
+        ("name=a&event=a", "event"),
+        ("name=a&name=b", "name"),
+    ] {
+        assert_problem(&tally.get(&app, &format!("/events?{query}")).await, 400, &[field]);
+    }
+    for id in ["01ARZ3NDEKTSV4RRFFQ69G5FAV", "nonsense", "%F0%9F%90%99"] {
+        assert_problem(&tally.get(&app, &format!("/events/{id}")).await, 404, &[]);
+    }
+}
+
+#[tokio::test]
+async fn a_budget_that_ends_leaves_a_cursor_and_loses_nothing() {
+    let config = tally::config::Config { read_budget: 0.5, ..tally::config::Config::default() };
+    let tally = Tally::with(config).await;
+    let app = tally.app("shop").await;
+    let events: Vec<_> = (0..600)
+        .map(|n| json!({"name": "a", "user_id": if n % 100 == 7 { "rare" } else { "often" }, "data": {"n": n},
+            "timestamp": format!("2026-11-21T08:{:02}:{:02}Z", n / 60, n % 60)}))
+        .collect();
+    tally.accept(&app, &json!(events)).await;
+    let page = tally.ask(&app, "/events?user_id=rare&limit=3").await;
+    assert!(page["items"].as_array().unwrap().len() < 3 && page["next"].is_string(), "short, and says so: {page}");
+    assert_eq!(numbers(&tally.list(&app, "user_id=rare&limit=3").await), [507, 407, 307, 207, 107, 7]);
+    assert_eq!(numbers(&tally.list(&app, "user_id=rare&limit=3&order=asc").await), [7, 107, 207, 307, 407, 507]);
+    assert_eq!(numbers(&tally.list(&app, "user_id=rare&limit=2&offset=2").await), [307, 207, 107, 7]);
+}
+
+#[tokio::test]
+async fn shards_are_read_as_one() {
+    let tally = Tally::start().await;
+    let new = admin::NewApp { name: "wide".into(), shards: Some(7), ..admin::NewApp::default() };
+    let app = tally.app_with(new).await;
+    let events: Vec<_> = (0..300)
+        .map(|n| json!({"name": "a", "data": {"n": n}, "timestamp": format!("2026-11-21T08:{:02}:{:02}Z", n / 60, n % 60)}))
+        .collect();
+    tally.accept(&app, &json!(events)).await;
+    let newest: Vec<i64> = (0..300).rev().collect();
+    for limit in [1_000, 50, 7] {
+        assert_eq!(numbers(&tally.list(&app, &format!("limit={limit}")).await), newest);
+    }
+    let stored = tally.stored_app(&app).await;
+    let ids = tally.list(&app, "limit=1000").await;
+    let shards: std::collections::HashSet<_> = column(&json!(ids), "id")
+        .into_iter()
+        .map(|id| stored.layout.shard(id.as_str().unwrap().parse().unwrap()))
+        .collect();
+    assert_eq!(shards.len(), 7, "all of them are in use");
+}
+
+#[tokio::test]
+async fn replies_stay_below_four_megabytes() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let large = "x".repeat(200 * 1024);
+    for n in 0..2 {
+        let events: Vec<_> = (0..15).map(|i| json!({"name": "a", "data": {"n": n * 15 + i, "large": large}})).collect();
+        tally.accept(&app, &json!(events)).await;
+    }
+    let path = format!("/apps/{}/events?limit=1000", app.slug);
+    let page = tally.call(Method::GET, &path, ("x-read-key", &app.read_key), "").await;
+    assert!(page.json.to_string().len() < 4 * 1024 * 1024 && page.json["next"].is_string());
+    let mut all = numbers(&tally.list(&app, "limit=1000").await);
+    all.sort_unstable();
+    assert_eq!(all, (0..30).collect::<Vec<_>>());
+}

@@ -1,0 +1,262 @@
+//! Reports and statistics.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Tally, TestApp, assert_problem, column};
+
+/// Events of two weeks, counted.
+async fn two_weeks(tally: &mut Tally, app: &TestApp) {
+    let mut events = Vec::new();
+    for day in 8..=21 {
+        events.push(json!({"name": "login", "count": day, "timestamp": format!("2026-11-{day:02}T06:15:00Z")}));
+        events.push(json!({
+            "name": "error", "slug": "e", "level": "ERROR", "category": "web", "message": format!("m{}", day % 3),
+            "timestamp": format!("2026-11-{day:02}T07:45:10Z"),
+        }));
+    }
+    tally.accept(app, &json!(events)).await;
+    tally.drain().await;
+}
+
+fn counts(series: &Value) -> Vec<i64> {
+    column(series, "count").into_iter().map(|count| count.as_i64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn each_report_counts_its_period() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    two_weeks(&mut tally, &app).await;
+    for (query, from, to, total, buckets) in [
+        ("hour?date=2026-11-20&hour=6", "2026-11-20T06:00:00Z", "2026-11-20T07:00:00Z", 20, 60),
+        ("day?date=2026-11-20", "2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", 21, 24),
+        ("day?date=today", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z", 22, 24),
+        ("week?date=2026-11-18", "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z", 111 + 6, 7),
+        ("week?week=2026-11-18&week_start=sunday", "2026-11-15T00:00:00Z", "2026-11-22T00:00:00Z", 126 + 7, 7),
+        ("month?month=2026-11", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", 203 + 14, 30),
+        ("month?date=2026-11-21", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", 203 + 14, 30),
+        ("period?from=2026-11-10&to=2026-11-11", "2026-11-10T00:00:00Z", "2026-11-12T00:00:00Z", 21 + 2, 2),
+        ("period?from=2026-11-10T06:15:00Z&to=2026-11-10T07:45:00Z", "2026-11-10T06:15:00Z", "2026-11-10T07:45:00Z", 10, 1),
+        ("day?date=2026-11-20&tz=Asia/Kolkata", "2026-11-19T18:30:00Z", "2026-11-20T18:30:00Z", 21, 24),
+    ] {
+        let reply = tally.ask(&app, &format!("/reports/{query}")).await;
+        assert_eq!((&reply["from"], &reply["to"]), (&json!(from), &json!(to)), "{query}");
+        assert_eq!(reply["total"], total, "{query}");
+        let series = counts(&reply["series"]);
+        assert_eq!((series.len(), series.iter().sum::<i64>()), (buckets, total), "{query}");
+        let names: i64 = counts(&reply["by_name"]).iter().sum();
+        assert_eq!(names, total, "{query}");
+        assert_eq!(reply["report"], query.split('?').next().unwrap());
+        assert!(reply["counted_to"].is_string());
+    }
+    let reply = tally.ask(&app, "/reports/day?date=2026-11-20").await;
+    assert_eq!(
+        reply["by_name"],
+        json!([{"name": "login", "slug": "login", "count": 20}, {"name": "error", "slug": "e", "count": 1}])
+    );
+    assert_eq!(reply["series"][6], json!({"bucket_start": "2026-11-20T06:00:00Z", "count": 20}));
+}
+
+#[tokio::test]
+async fn filters_choose_cells() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    two_weeks(&mut tally, &app).await;
+    for (query, total) in [
+        ("name=login", 203),
+        ("event=error", 14),
+        ("slug=e", 14),
+        ("slug=error", 0),
+        ("category=web", 14),
+        ("level=error", 14),
+        ("level=INFO", 0),
+        ("name=error&slug=e&category=web&level=ERROR", 14),
+        ("name=login&level=ERROR", 0),
+    ] {
+        let reply = tally.ask(&app, &format!("/reports/month?date=today&{query}")).await;
+        assert_eq!(reply["total"], total, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_month_report_reads_no_events_and_little_else() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    two_weeks(&mut tally, &app).await;
+    tally.ask(&app, "/reports/month?date=today").await;
+    let before = tally.usage();
+    tally.ask(&app, "/reports/month?date=today").await;
+    let used = tally.usage() - before;
+    assert_eq!(used.read_requests, 2, "the days, and how far they are counted");
+    assert!(used.read_units <= 4.0, "{used:?}");
+}
+
+#[tokio::test]
+async fn statistics_answer_by_time_level_name_and_category() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    two_weeks(&mut tally, &app).await;
+    let range = "since=2026-11-19&until=2026-11-21";
+    let series = tally.ask(&app, &format!("/stats/timeseries?{range}&interval=DAY")).await;
+    assert_eq!(series["interval"], "DAY");
+    assert_eq!(
+        series["series"],
+        json!([{"bucket_start": "2026-11-19T00:00:00Z", "count": 20}, {"bucket_start": "2026-11-20T00:00:00Z", "count": 21}])
+    );
+    let hours = tally.ask(&app, &format!("/stats/timeseries?{range}&level=ERROR")).await;
+    assert_eq!(column(&hours["series"], "bucket_start"), ["2026-11-19T07:00:00Z", "2026-11-20T07:00:00Z"]);
+    let filled = tally.ask(&app, &format!("/stats/timeseries?{range}&fill=zero")).await;
+    assert_eq!(counts(&filled["series"]).len(), 48);
+    let week = tally.ask(&app, "/stats/timeseries?since=2026-11-18&until=2026-11-22&interval=week").await;
+    assert_eq!(week["series"], json!([{"bucket_start": "2026-11-16T00:00:00Z", "count": 18 + 19 + 20 + 21 + 4}]));
+    let levels = tally.ask(&app, &format!("/stats/by-level?{range}")).await;
+    assert_eq!(levels["items"], json!([{"level": null, "count": 39}, {"level": "ERROR", "count": 2}]));
+    let names = tally.ask(&app, &format!("/stats/by-name?{range}")).await;
+    assert_eq!(names["items"], json!([{"name": "login", "count": 39}, {"name": "error", "count": 2}]));
+    let categories = tally.ask(&app, &format!("/stats/by-category?{range}")).await;
+    assert_eq!(categories["items"], json!([{"category": null, "count": 39}, {"category": "web", "count": 2}]));
+    let hours = tally.ask(&app, &format!("/stats/hours?{range}&name=login")).await;
+    assert_eq!(
+        hours["items"],
+        json!([
+            {"date": "2026111906", "hour_start": "2026-11-19T06:00:00Z", "name": "login", "count": 19},
+            {"date": "2026112006", "hour_start": "2026-11-20T06:00:00Z", "name": "login", "count": 20},
+        ])
+    );
+    let totals = tally.ask(&app, "/stats/totals").await;
+    assert_eq!(
+        totals["items"][0],
+        json!({"name": "login", "slug": "login", "count": 203, "first_day": "2026-11-08", "last_day": "2026-11-21"})
+    );
+}
+
+#[tokio::test]
+async fn the_parts_of_a_minute_are_counted_from_events() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let events: Vec<_> = (0..120)
+        .map(|n| json!({"name": "a", "level": "INFO", "timestamp": format!("2026-11-21T08:{:02}:{:02}.5Z", n / 60, n % 60)}))
+        .collect();
+    tally.accept(&app, &json!(events)).await;
+    tally.drain().await;
+    for (since, until, count) in [
+        ("08:00:00.5", "08:00:10.5", 10),
+        ("08:00:00.500001", "08:00:10.500001", 10),
+        ("08:00:30", "08:01:30", 60),
+        ("08:00:00", "08:02:00", 120),
+        ("08:00:10", "08:02:00", 110),
+        ("08:01:10", "08:01:10", 0),
+    ] {
+        let query = format!("since=2026-11-21T{since}Z&until=2026-11-21T{until}Z");
+        let levels = tally.ask(&app, &format!("/stats/by-level?{query}")).await;
+        assert_eq!(counts(&levels["items"]).iter().sum::<i64>(), count, "{query}");
+        let series = tally.ask(&app, &format!("/stats/timeseries?{query}&interval=MINUTE")).await;
+        assert_eq!(counts(&series["series"]).iter().sum::<i64>(), count, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn top_messages_are_ranked_by_count_then_by_last_sight() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let mut events = Vec::new();
+    for (message, level, times) in [
+        ("often", "ERROR", vec!["20T08:00:00", "20T09:00:00", "21T07:00:01"]),
+        ("older", "ERROR", vec!["19T08:00:00", "20T10:00:00"]),
+        ("newer", "WARN", vec!["20T08:00:00", "20T10:00:30"]),
+        ("once", "ERROR", vec!["21T09:59:59.123456"]),
+        ("late", "INFO", vec!["21T10:08:20"]),
+    ] {
+        for time in times {
+            events.push(json!({"message": message, "level": level, "timestamp": format!("2026-11-{time}Z")}));
+        }
+    }
+    tally.accept(&app, &json!(events)).await;
+    tally.drain().await;
+    let all = "since=2026-11-01&until=2026-11-22";
+    let top = tally.ask(&app, &format!("/stats/top-messages?{all}")).await;
+    assert_eq!(top["limit"], 10);
+    assert_eq!(top["complete"], true);
+    assert_eq!(
+        top["items"],
+        json!([
+            {"message": "often", "count": 3, "last_seen": "2026-11-21T07:00:01Z"},
+            {"message": "newer", "count": 2, "last_seen": "2026-11-20T10:00:30Z"},
+            {"message": "older", "count": 2, "last_seen": "2026-11-20T10:00:00Z"},
+            {"message": "late", "count": 1, "last_seen": "2026-11-21T10:08:20Z"},
+            {"message": "once", "count": 1, "last_seen": "2026-11-21T09:59:59.123456Z"},
+        ])
+    );
+    let two = tally.ask(&app, &format!("/stats/top-messages?{all}&limit=2")).await;
+    assert_eq!(column(&two["items"], "message"), ["often", "newer"]);
+    let errors = tally.ask(&app, &format!("/stats/top-messages?{all}&level=ERROR")).await;
+    assert_eq!(column(&errors["items"], "message"), ["often", "older", "once"]);
+    let cut = tally.ask(&app, "/stats/top-messages?since=2026-11-20&until=2026-11-20T10:00:30Z").await;
+    assert_eq!(
+        cut["items"],
+        json!([
+            {"message": "often", "count": 2, "last_seen": "2026-11-20T09:00:00Z"},
+            {"message": "older", "count": 1, "last_seen": "2026-11-20T10:00:00Z"},
+            {"message": "newer", "count": 1, "last_seen": "2026-11-20T08:00:00Z"},
+        ])
+    );
+}
+
+#[tokio::test]
+async fn by_default_a_statistic_is_of_the_last_day() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    tally.accept(&app, &json!([
+        {"name": "in", "timestamp": "2026-11-20T10:08:00Z"}, {"name": "in"},
+        {"name": "out", "timestamp": "2026-11-20T10:07:59.999999Z"}, {"name": "out", "timestamp": "2026-11-21T10:09:00Z"},
+    ])).await;
+    tally.drain().await;
+    let reply = tally.ask(&app, "/stats/by-name").await;
+    assert_eq!((&reply["since"], &reply["until"]), (&json!("2026-11-20T10:08:00Z"), &json!("2026-11-21T10:09:00Z")));
+    assert_eq!(reply["items"], json!([{"name": "in", "count": 2}]));
+}
+
+#[tokio::test]
+async fn an_empty_app_is_up_to_date() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let reply = tally.ask(&app, "/reports/day?date=today").await;
+    assert_eq!((&reply["total"], &reply["counted_to"]), (&json!(0), &json!("2026-11-21T10:08:25.123456Z")));
+    let waiting = tally.app("waiting").await;
+    tally.accept(&waiting, &json!({"name": "a"})).await;
+    tally.clock.set(tally.clock.now().plus(60_000_000));
+    let reply = tally.ask(&waiting, "/reports/day?date=today").await;
+    assert_eq!(reply["counted_to"], "2026-11-21T10:08:25.123456Z", "nothing is counted since the app was made");
+}
+
+#[tokio::test]
+async fn bad_parameters_are_named() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    for (path, fields) in [
+        ("/reports/day", vec!["date"]),
+        ("/reports/day?date=tomorrow", vec!["date"]),
+        ("/reports/hour?date=today", vec!["hour"]),
+        ("/reports/hour?date=today&hour=24", vec!["hour"]),
+        ("/reports/week", vec!["date"]),
+        ("/reports/week?date=today&week_start=friday", vec!["week_start"]),
+        ("/reports/month?month=2026-13", vec!["date"]),
+        ("/reports/period", vec!["from", "to"]),
+        ("/reports/period?from=2026-11-21&to=2026-11-19", vec!["from"]),
+        ("/reports/period?from=1970-01-01&to=2026-11-21", vec!["to"]),
+        ("/reports/day?date=today&tz=Nowhere", vec!["tz"]),
+        ("/reports/day?date=today&user_id=u", vec!["user_id"]),
+        ("/stats/timeseries?interval=CENTURY", vec!["interval"]),
+        ("/stats/timeseries?interval=MINUTE&since=2026-01-01", vec!["interval"]),
+        ("/stats/timeseries?fill=one", vec!["fill"]),
+        ("/stats/by-level?since=2026-11-21&until=2026-11-20", vec!["since"]),
+        ("/stats/top-messages?limit=101", vec!["limit"]),
+        ("/stats/top-messages?name=a", vec!["name"]),
+        ("/stats/totals?since=2026-11-01", vec!["since"]),
+    ] {
+        assert_problem(&tally.get(&app, path).await, 400, &fields);
+    }
+    for path in ["/reports/year?date=today", "/stats/nothing"] {
+        assert_problem(&tally.get(&app, path).await, 404, &[]);
+    }
+}
