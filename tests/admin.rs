@@ -23,7 +23,10 @@ async fn an_app_is_made_and_its_key_shown_once() {
     let made = authorized(&tally, Method::POST, "/apps/My%20App", "").await;
     assert_eq!(made.status, 201, "{}", made.json);
     assert_eq!((&made.json["id"], &made.json["name"]), (&json!("my-app"), &json!("My App")));
-    assert_eq!((&made.json["clock"], &made.json["retention_days"], &made.json["shards"]), (&json!("event"), &json!(null), &json!(1)));
+    assert_eq!(
+        (&made.json["clock"], &made.json["retention_days"], &made.json["shards"]),
+        (&json!("event"), &json!(null), &json!(1))
+    );
     let key = made.json["ingest_key"].as_str().unwrap();
     assert!(key.starts_with("tly_in_"));
     let sent = tally.call(Method::POST, "/apps/my-app/events", ("x-ingest-key", key), r#"{"name":"a"}"#).await;
@@ -39,7 +42,12 @@ async fn an_app_is_made_with_settings() {
     let tally = Tally::start().await;
     let body = r#"{"name":"logs","clock":"received","retention_days":30,"shards":4,"events_per_minute":600}"#;
     let made = authorized(&tally, Method::POST, "/apps", body).await.json;
-    for (field, value) in [("clock", json!("received")), ("retention_days", json!(30)), ("shards", json!(4)), ("events_per_minute", json!(600))] {
+    for (field, value) in [
+        ("clock", json!("received")),
+        ("retention_days", json!(30)),
+        ("shards", json!(4)),
+        ("events_per_minute", json!(600)),
+    ] {
         assert_eq!(made[field], value);
     }
     for (body, fields) in [
@@ -62,7 +70,8 @@ async fn apps_are_listed_by_slug_page_by_page() {
     }
     let page = authorized(&tally, Method::GET, "/apps", "").await.json;
     assert_eq!(page["items"].as_array().unwrap().len(), 100);
-    let rest = authorized(&tally, Method::GET, &format!("/apps?next={}", page["next"].as_str().unwrap()), "").await.json;
+    let rest =
+        authorized(&tally, Method::GET, &format!("/apps?next={}", page["next"].as_str().unwrap()), "").await.json;
     assert_eq!(column(&rest["items"], "id"), ["app-100", "app-101", "app-102"]);
     assert!(rest["next"].is_null());
 }
@@ -92,7 +101,9 @@ async fn a_password_buys_a_token_for_an_hour() {
     }
     let token = reply.json["token"].as_str().unwrap();
     let cookie = format!("other=1; token={token}");
-    for (name, value) in [("authorization", &*format!("bearer {token}")), ("x-access-token", token), ("cookie", &cookie)] {
+    for (name, value) in
+        [("authorization", &*format!("bearer {token}")), ("x-access-token", token), ("cookie", &cookie)]
+    {
         assert_eq!(tally.call(Method::GET, "/apps", (name, value), "").await.status, 200, "{name}");
     }
     assert_eq!(bare(&tally, Method::GET, &format!("/apps?access_token={token}")).await.status, 200);
@@ -133,7 +144,13 @@ async fn every_route_but_the_public_ones_asks_for_credentials() {
     let other = tally.app("other").await;
     let public = [("GET", "/"), ("POST", "/auth")];
     for route in tally::http::routes::ROUTES {
-        let path = route.path.replace("{app}", "shop").replace("{*name}", "a").replace("{report}", "day").replace("{stat}", "hours").replace("{id}", "x");
+        let path = route
+            .path
+            .replace("{app}", "shop")
+            .replace("{*name}", "a")
+            .replace("{report}", "day")
+            .replace("{stat}", "hours")
+            .replace("{id}", "x");
         let call = |header: (&'static str, String)| {
             let path = path.clone();
             let tally = &tally;
@@ -169,7 +186,9 @@ async fn a_key_is_sent_in_any_of_its_ways() {
     let app = tally.app("shop").await;
     let basic = "Basic ".to_owned() + &base64(&format!("{}:", app.ingest_key));
     let bearer = format!("Bearer {}", app.ingest_key);
-    for (name, value) in [("x-ingest-key", app.ingest_key.as_str()), ("authorization", &bearer), ("authorization", &basic)] {
+    for (name, value) in
+        [("x-ingest-key", app.ingest_key.as_str()), ("authorization", &bearer), ("authorization", &basic)]
+    {
         let reply = tally.call(Method::POST, "/apps/shop/events", (name, value), r#"{"name":"a"}"#).await;
         assert_eq!(reply.status, 201, "{name}");
     }
@@ -219,7 +238,10 @@ async fn stray_paths_are_answered_as_the_default_route_would() {
     assert_eq!((head.status.as_u16(), &head.headers["allow"]), (405, &"GET, POST".parse().unwrap()));
     assert_eq!(authorized(&tally, Method::GET, "/apps/", "").await.status, 200, "its own paths with a slash too");
     let moved = bare(&tally, Method::GET, "/apps/shop/events/?limit=3").await;
-    assert_eq!((moved.status.as_u16(), &moved.headers["location"]), (308, &"/apps/shop/events?limit=3".parse().unwrap()));
+    assert_eq!(
+        (moved.status.as_u16(), &moved.headers["location"]),
+        (308, &"/apps/shop/events?limit=3".parse().unwrap())
+    );
 }
 
 #[tokio::test]
@@ -236,8 +258,12 @@ async fn browsers_may_send_from_anywhere_and_read_from_where_they_were_let() {
     };
     assert_eq!(preflight("/apps/shop/events", "https://any.example", "POST").await.as_deref(), Some("*"));
     assert_eq!(preflight("/apps/shop/events", "https://any.example", "GET").await, None);
-    assert_eq!(preflight("/apps/shop/events", "https://board.example", "GET").await.as_deref(), Some("https://board.example"));
-    let request = Request::get("/apps/shop/events").header("x-read-key", &app.read_key).header("origin", "https://board.example");
+    assert_eq!(
+        preflight("/apps/shop/events", "https://board.example", "GET").await.as_deref(),
+        Some("https://board.example")
+    );
+    let request =
+        Request::get("/apps/shop/events").header("x-read-key", &app.read_key).header("origin", "https://board.example");
     let reply = tally.send(request.body(Body::empty()).unwrap()).await;
     assert_eq!(reply.headers["access-control-allow-origin"], "https://board.example");
     assert_eq!(reply.headers["x-content-type-options"], "nosniff");

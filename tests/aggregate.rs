@@ -52,7 +52,10 @@ async fn count(tally: &Tally, records: &[Value]) {
 async fn by_name(tally: &Tally, app: &TestApp) -> Value {
     let reply = tally.ask(app, "/stats/by-name?since=2026-11-01&until=2026-12-01").await;
     let names = reply["items"].as_array().unwrap().iter();
-    names.map(|item| (item["name"].as_str().unwrap().to_owned(), item["count"].clone())).collect::<serde_json::Map<_, _>>().into()
+    names
+        .map(|item| (item["name"].as_str().unwrap().to_owned(), item["count"].clone()))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 #[tokio::test]
@@ -73,8 +76,12 @@ async fn two_stream_shards_keep_marks_of_their_own() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     for _ in 0..2 {
-        handle(&tally.backend, shard_batch("shardId-1", &[insert("shop", 9, "a"), insert("shop", 10, "a")])).await.unwrap();
-        handle(&tally.backend, shard_batch("shardId-2", &[insert("shop", 3, "a"), insert("shop", 4, "b")])).await.unwrap();
+        handle(&tally.backend, shard_batch("shardId-1", &[insert("shop", 9, "a"), insert("shop", 10, "a")]))
+            .await
+            .unwrap();
+        handle(&tally.backend, shard_batch("shardId-2", &[insert("shop", 3, "a"), insert("shop", 4, "b")]))
+            .await
+            .unwrap();
     }
     assert_eq!(by_name(&tally, &app).await, json!({"a": 3, "b": 1}));
 }
@@ -142,7 +149,15 @@ async fn past_64_kb_an_item_is_full_and_the_rest_is_counted_as_other() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let name = |n: u64| format!("{n:04}{}", "x".repeat(240));
-    let named = |n: u64| record("shop", n, "INSERT", None, Some(image("shop", &name(n), if n.is_multiple_of(2) { "INFO" } else { "WARN" }, 1)));
+    let named = |n: u64| {
+        record(
+            "shop",
+            n,
+            "INSERT",
+            None,
+            Some(image("shop", &name(n), if n.is_multiple_of(2) { "INFO" } else { "WARN" }, 1)),
+        )
+    };
     let records: Vec<_> = (1..=400).map(named).collect();
     for part in records.chunks(50) {
         count(&tally, part).await;
@@ -220,7 +235,14 @@ async fn a_record_that_cannot_be_read_is_set_aside_and_holds_nothing_up() {
     nameless["dynamodb"]["NewImage"].as_object_mut().unwrap().remove("name");
     let mut headless = insert("shop", 3, "a");
     headless["dynamodb"].as_object_mut().unwrap().remove("NewImage");
-    let records = [json!({"eventName": "INSERT"}), insert("shop", 1, "a"), nameless, headless, insert("shop", 4, "a"), insert("gone", 5, "a")];
+    let records = [
+        json!({"eventName": "INSERT"}),
+        insert("shop", 1, "a"),
+        nameless,
+        headless,
+        insert("shop", 4, "a"),
+        insert("gone", 5, "a"),
+    ];
     for _ in 0..2 {
         count(&tally, &records).await;
     }

@@ -31,7 +31,8 @@ pub(crate) fn at(text: &str) -> Timestamp {
 pub(crate) struct Tally {
     pub(crate) backend: Arc<Backend>,
     pub(crate) clock: Clock,
-    pub(crate) stack: Stack,
+    // Its temporary folder goes with it.
+    _stack: Stack,
     router: Router,
     pump: Pump,
 }
@@ -63,13 +64,7 @@ impl Tally {
         let stack = Stack::start(None, 0, &config).await.expect("a database");
         let clock = Clock::at(at(NOW));
         let backend = Backend::new(stack.store.clone(), clock.clone(), config);
-        Self {
-            router: service(&backend),
-            pump: Pump::new(&stack.dynamodb_url(), Arc::clone(&backend), None),
-            backend,
-            clock,
-            stack,
-        }
+        Self { router: service(&backend), pump: stack.pump(&backend, None), _stack: stack, backend, clock }
     }
 
     /// Makes an app with an ingest key and a read key.

@@ -156,7 +156,11 @@ async fn bad_input_is_named_and_nothing_is_stored() {
         ("5", 400, &[""]),
         ("[5]", 400, &["[0]"]),
         ("{}", 400, &["name"]),
-        (r#"{"name":5,"count":"1","timestamp":true,"session_id":{},"data":1}"#, 400, &["count", "name", "session_id", "timestamp"]),
+        (
+            r#"{"name":5,"count":"1","timestamp":true,"session_id":{},"data":1}"#,
+            400,
+            &["count", "name", "session_id", "timestamp"],
+        ),
         (r#"{"name":"a","name":"b"}"#, 400, &["name"]),
         (r#"{"name":"a","data":{"x":{"k":1,"k":2}}}"#, 400, &["data.x.k"]),
         (r#"{"name":"a","data":{"x":{"":1}}}"#, 400, &["data.x"]),
@@ -204,11 +208,9 @@ async fn what_is_too_large_is_refused_before_it_is_read() {
     let sent = "x".repeat(4 * 1024 * 1024 + 1);
     let bomb = gzip(&vec![b' '; 300 * 1024 * 1024]);
     assert!(bomb.len() < 1024 * 1024);
-    for (headers, body) in [
-        (vec![], many.into_bytes()),
-        (vec![], sent.into_bytes()),
-        (vec![("content-encoding", "gzip")], bomb),
-    ] {
+    for (headers, body) in
+        [(vec![], many.into_bytes()), (vec![], sent.into_bytes()), (vec![("content-encoding", "gzip")], bomb)]
+    {
         let reply = tally.send(post("/apps/shop/events", &app.ingest_key, &headers, body)).await;
         assert_problem(&reply, 413, &[]);
     }

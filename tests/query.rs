@@ -156,8 +156,10 @@ async fn a_budget_that_ends_leaves_a_cursor_and_loses_nothing() {
     let tally = Tally::with(config).await;
     let app = tally.app("shop").await;
     let events: Vec<_> = (0..600)
-        .map(|n| json!({"name": "a", "user_id": if n % 100 == 7 { "rare" } else { "often" }, "data": {"n": n},
-            "timestamp": format!("2026-11-21T08:{:02}:{:02}Z", n / 60, n % 60)}))
+        .map(|n| {
+            json!({"name": "a", "user_id": if n % 100 == 7 { "rare" } else { "often" }, "data": {"n": n},
+            "timestamp": format!("2026-11-21T08:{:02}:{:02}Z", n / 60, n % 60)})
+        })
         .collect();
     tally.accept(&app, &json!(events)).await;
     let page = tally.ask(&app, "/events?user_id=rare&limit=3").await;

@@ -3,8 +3,8 @@
 //! dynoxide 3.2.0 finds the next sequence number of a stream, and the records after one, by reading all records that the
 //! stream ever had. Two indexes on its own table, made here by a second connection to the same file, make both a look
 //! into a tree: a put costs the same after 50,000 events as after none. Nor does it ever trim a stream; DynamoDB keeps 24
-//! hours of it, so what is older and counted is deleted here. A version of dynoxide with other tables would need none
-//! or others of these statements, so the version is pinned.
+//! hours of it, so what is older and counted is deleted here. A version of dynoxide with other tables would need
+//! other statements, so the version is pinned.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,10 +12,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use dynoxide::Database;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::direct;
 
 /// The database's file in the data folder.
 const FILE: &str = "tally.db";
@@ -25,18 +29,22 @@ const LOCK: &str = "lock";
 /// Seconds for which stream records are kept, as DynamoDB does.
 const KEEP_STREAM: i64 = 24 * 60 * 60;
 
-const INDEXES: &str = "
-    CREATE INDEX IF NOT EXISTS tally_stream_by_shard
-        ON _stream_records (table_name, shard_id, CAST(sequence_number AS INTEGER));
+/// One index serves both statements: a stream has one shard here, so that a shard's records are its table's.
+const INDEX: &str = "
     CREATE INDEX IF NOT EXISTS tally_stream_by_table
         ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
 ";
+
+/// Threads that serve the DynamoDB API. dynoxide does its work, and waits for its one lock, on the thread that reads a
+/// request, so they are more than the cores, and not those that everything else runs on.
+const THREADS: usize = 4;
 
 /// An embedded database, open, its lock held.
 pub struct Embedded {
     database: Database,
     path: PathBuf,
     lock: File,
+    server: Option<Runtime>,
     // Deleted with everything in it when the last handle goes.
     _temporary: Option<TempDir>,
 }
@@ -83,19 +91,14 @@ impl Embedded {
         let name = path.to_str().ok_or_else(|| failed("its path is not UTF-8".to_owned()))?;
         let database = Database::new(name).map_err(|e| failed(e.to_string()))?;
         let connection = Connection::open(&path).map_err(|e| failed(e.to_string()))?;
-        connection.execute_batch(INDEXES).map_err(|e| failed(e.to_string()))?;
+        connection.execute_batch(INDEX).map_err(|e| failed(e.to_string()))?;
         // There is no other way to `synchronous = NORMAL`, under which a commit still survives the end of the process,
         // and a put takes a third of the time.
         database
             .enable_bulk_loading()
             .and_then(|()| database.disable_bulk_loading())
             .map_err(|e| failed(e.to_string()))?;
-        Ok(Self {
-            database,
-            path,
-            lock,
-            _temporary: temporary,
-        })
+        Ok(Self { database, path, lock, server: None, _temporary: temporary })
     }
 
     /// The folder that it is in.
@@ -103,14 +106,28 @@ impl Embedded {
         self.path.parent().unwrap_or(&self.path)
     }
 
-    /// Serves the DynamoDB API until the process ends; returns where.
-    pub async fn serve(&self, port: u16) -> std::io::Result<SocketAddr> {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    /// The way to it without a socket.
+    pub fn client(&self) -> SharedHttpClient {
+        direct::client(self.database.clone())
+    }
+
+    /// Serves the DynamoDB API for as long as this lives; returns where.
+    pub fn serve(&mut self, port: u16) -> std::io::Result<SocketAddr> {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", port))?;
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
+        let runtime =
+            Builder::new_multi_thread().worker_threads(THREADS).thread_name("dynamodb").enable_all().build()?;
+        let database = self.database.clone();
+        {
+            let _inside = runtime.enter();
+            let listener = TcpListener::from_std(listener)?;
+            runtime.spawn(dynoxide::server::serve_on(listener, database));
+        }
+        self.server = Some(runtime);
         let mut lock = &self.lock;
         lock.set_len(0)?;
         write!(lock, "http://{address}")?;
-        tokio::spawn(dynoxide::server::serve_on(listener, self.database.clone()));
         Ok(address)
     }
 
@@ -142,6 +159,15 @@ impl Embedded {
     }
 }
 
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        // Waiting for its threads is not allowed where other tasks run.
+        if let Some(server) = self.server.take() {
+            server.shutdown_background();
+        }
+    }
+}
+
 /// Takes the folder's lock, or tells who has it.
 fn lock(folder: &Path) -> Result<File, OpenError> {
     let unusable = |e| OpenError::Folder(folder.to_owned(), e);
@@ -154,10 +180,7 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
             let mut url = String::new();
             // Only to say where; the lock alone decides.
             let _ = lock.read_to_string(&mut url);
-            Err(OpenError::InUse {
-                folder: folder.to_owned(),
-                dynamodb: Some(url).filter(|url| !url.is_empty()),
-            })
+            Err(OpenError::InUse { folder: folder.to_owned(), dynamodb: Some(url).filter(|url| !url.is_empty()) })
         }
         Err(std::fs::TryLockError::Error(e)) => Err(unusable(e)),
     }
@@ -177,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn both_indexes_serve_the_statements_of_dynoxide() {
+    fn the_index_serves_the_statements_of_dynoxide() {
         let embedded = Embedded::temporary().expect("a database");
         let connection = Connection::open(&embedded.path).expect("the same file");
         // As they stand in dynoxide 3.2.0, src/storage.rs.
@@ -191,7 +214,10 @@ mod tests {
             "SELECT event_name FROM _stream_records WHERE table_name = 't' AND shard_id = 's' \
              AND CAST(sequence_number AS INTEGER) > 5 ORDER BY CAST(sequence_number AS INTEGER) ASC LIMIT 10",
         );
-        assert!(records.contains("tally_stream_by_shard") && !records.contains("TEMP B-TREE"), "{records}");
+        assert!(
+            records.contains("tally_stream_by_table (table_name=? AND <expr>>?)") && !records.contains("TEMP B-TREE"),
+            "{records}"
+        );
     }
 
     #[test]

@@ -74,10 +74,7 @@ impl Machine {
         if self.demo_ingest_key.is_some() {
             return Ok(());
         }
-        let new = admin::NewApp {
-            name: DEMO.to_owned(),
-            ..admin::NewApp::default()
-        };
+        let new = admin::NewApp { name: DEMO.to_owned(), ..admin::NewApp::default() };
         let (_, keys) = match admin::make(backend, new, &[&[Scope::Ingest], &[Scope::Read]]).await {
             Ok(made) => made,
             Err(Problem::Conflict(_)) => return Ok(()),

@@ -41,9 +41,7 @@ const WAIT: Duration = Duration::from_millis(100);
 /// Rejected lines that are shown.
 const SHOWN: usize = 50;
 /// Fields of an event that are texts.
-const TEXTS: [&str; 9] = [
-    "id", "name", "slug", "category", "level", "message", "session_id", "user_id", "event",
-];
+const TEXTS: [&str; 9] = ["id", "name", "slug", "category", "level", "message", "session_id", "user_id", "event"];
 /// Fields of an event that are not.
 const OTHERS: [&str; 6] = ["timestamp", "occurred_at", "count", "data", "tags", "stack"];
 
@@ -76,10 +74,7 @@ fn parse_mapping(text: &str) -> Result<Mapping, String> {
     if !TEXTS.contains(&field) && !OTHERS.contains(&field) {
         return Err(format!("`{field}` is no field of an event: {} or {}", TEXTS.join(", "), OTHERS.join(", ")));
     }
-    Ok(Mapping {
-        field: field.to_owned(),
-        path: path.split('.').map(str::to_owned).collect(),
-    })
+    Ok(Mapping { field: field.to_owned(), path: path.split('.').map(str::to_owned).collect() })
 }
 
 /// What became of a file.
@@ -114,12 +109,8 @@ pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>>
     let key = backend.store.signing_key().await?;
     let (token, _) = key.sign("import", Role::Admin, backend.clock.now(), 24 * HOUR)?;
     let lines = Lines::open(&import.file).map_err(|e| ImportError::File(import.file.display().to_string(), e))?;
-    let sender = Sender {
-        router: service(&backend),
-        path: format!("/apps/{slug}/events"),
-        token,
-        mappings: import.map,
-    };
+    let sender =
+        Sender { router: service(&backend), path: format!("/apps/{slug}/events"), token, mappings: import.map };
     let outcome = sender.send_all(lines).await?;
     if let Some(mut pump) = pump {
         pump.drain().await?;
@@ -139,7 +130,7 @@ async fn open(data: &Path, config: Config) -> Result<(Arc<Backend>, Option<Pump>
     match Stack::start(Some(data), 0, &config).await {
         Ok(stack) => {
             let backend = backend(stack.store.clone(), config);
-            let pump = Pump::new(&stack.dynamodb_url(), Arc::clone(&backend), Some(stack.position_file()));
+            let pump = stack.pump(&backend, Some(stack.position_file()));
             // The database is served until the process ends.
             std::mem::forget(stack);
             Ok((backend, Some(pump)))
@@ -153,10 +144,7 @@ async fn open(data: &Path, config: Config) -> Result<(Arc<Backend>, Option<Pump>
 }
 
 async fn make_app(backend: &Backend, name: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let new = admin::NewApp {
-        name: name.to_owned(),
-        ..admin::NewApp::default()
-    };
+    let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
     match admin::make(backend, new, &[]).await {
         Ok(_) | Err(Problem::Conflict(_)) => Ok(()),
         Err(problem) => Err(problem.into()),
@@ -334,7 +322,8 @@ impl Sender {
             let index = error.field.strip_prefix('[').and_then(|rest| rest.split(']').next()?.parse().ok());
             let field = error.field.split_once("].").map_or("", |(_, field)| field);
             if let Some(index) = index {
-                let reason = if field.is_empty() { error.detail.clone() } else { format!("`{field}`: {}", error.detail) };
+                let reason =
+                    if field.is_empty() { error.detail.clone() } else { format!("`{field}`: {}", error.detail) };
                 reasons.entry(index).and_modify(|all| all.push_str(&format!("; {reason}"))).or_insert(reason);
             }
         }

@@ -9,6 +9,10 @@ use local::import::{self, Import};
 use local::server::{Stack, backend, listen, service, start_background};
 use tally::config::Config;
 
+// The system allocator takes a quarter of the time of a server that does little but read and write JSON.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Tally on this machine: collects application events and answers questions about them.
 #[derive(Parser)]
 #[command(name = "tally", version, args_conflicts_with_subcommands = true)]
@@ -88,9 +92,7 @@ async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     println!("Ctrl-C ends it.");
     start_background(&stack, &backend);
-    axum::serve(listener, service(&backend))
-        .with_graceful_shutdown(end())
-        .await?;
+    axum::serve(listener, service(&backend)).with_graceful_shutdown(end()).await?;
     println!("Ended; what was accepted is kept.");
     Ok(ExitCode::SUCCESS)
 }

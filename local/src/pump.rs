@@ -4,21 +4,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aggregate::StreamEvent;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::error::DisplayErrorContext;
 use aws_sdk_dynamodbstreams::types::{OperationType, Record, Shard, ShardIteratorType};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tally::backend::Backend;
 
 /// Most records in a batch (a parameter of the mapping; Lambda takes up to 10,000).
 const BATCH: usize = 5_000;
-/// The wait between two looks at a stream that had nothing new.
-const IDLE: Duration = Duration::from_millis(200);
+/// Records for which the next look at the stream follows at once; fewer are gathered first, as the mapping's batching
+/// window does, since a batch costs the same whatever it holds.
+const MANY: usize = 1_000;
+/// How long records are gathered.
+const GATHER: Duration = Duration::from_millis(250);
+/// How long the list of stream shards is good. The embedded database reads the whole stream to tell it.
+const SHARDS_GOOD_FOR: Duration = Duration::from_secs(30);
 /// The first wait after an error; doubled with each up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait after an error.
@@ -52,6 +56,8 @@ pub struct Pump {
     /// Where the position is kept across restarts.
     file: Option<PathBuf>,
     position: Position,
+    /// The stream shards, and when they were listed.
+    listed: Option<(Instant, Vec<Shard>)>,
 }
 
 /// Why a round of pumping did not end well; the next one begins where it failed.
@@ -73,12 +79,12 @@ fn stream_error<E: std::error::Error>(error: E) -> PumpError {
 }
 
 impl Pump {
-    /// A pump for the DynamoDB at `url`. What `file` holds is where it goes on; where it holds nothing usable it begins
+    /// A pump for the DynamoDB at `url`, reached by `http`. What `file` holds is where it goes on; where it holds nothing usable it begins
     /// at the oldest record, since whatever is counted already does not count again.
-    pub fn new(url: &str, backend: Arc<Backend>, file: Option<PathBuf>) -> Self {
+    pub fn new(http: SharedHttpClient, url: &str, backend: Arc<Backend>, file: Option<PathBuf>) -> Self {
         let config = aws_sdk_dynamodbstreams::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .http_client(http)
             .endpoint_url(url)
             .region(Region::from_static("eu-central-1"))
             .credentials_provider(Credentials::new("local", "local", None, None, "local"))
@@ -89,6 +95,7 @@ impl Pump {
             backend,
             position: kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default(),
             file,
+            listed: None,
         }
     }
 
@@ -97,11 +104,12 @@ impl Pump {
         let mut wait = FIRST_WAIT;
         loop {
             match self.round().await {
-                Ok(0) => {
+                Ok(pumped) => {
                     wait = FIRST_WAIT;
-                    tokio::time::sleep(IDLE).await;
+                    if pumped < MANY {
+                        tokio::time::sleep(GATHER).await;
+                    }
                 }
-                Ok(_) => wait = FIRST_WAIT,
                 Err(error) => {
                     tracing::warn!(%error, "the pump will try again");
                     tokio::time::sleep(wait).await;
@@ -123,14 +131,14 @@ impl Pump {
         }
     }
 
-    /// The events that Lambda would send next, one for each stream shard that may be read now, without sending them or
+    /// The events that Lambda would send next as JSON, one for each stream shard that may be read now, without sending them or
     /// moving on.
-    pub async fn peek(&mut self) -> Result<Vec<Value>, PumpError> {
+    pub async fn peek(&mut self) -> Result<Vec<String>, PumpError> {
         let mut events = Vec::new();
         for shard in self.readable_shards().await? {
             let read = self.read(&shard).await?;
             if !read.records.is_empty() {
-                events.push(self.event(&shard, read.records));
+                events.push(self.event(&shard, read.records)?);
             }
         }
         Ok(events)
@@ -147,17 +155,17 @@ impl Pump {
 
     /// The stream shards that are not finished and whose parents are.
     async fn readable_shards(&mut self) -> Result<Vec<String>, PumpError> {
-        let stream = self.backend.store.events_stream().await;
-        let Some(stream) = stream.map_err(|e| PumpError::Stream(e.to_string()))? else {
-            return Ok(vec![]);
-        };
-        if self.position.stream != stream {
-            self.position = Position {
-                stream,
-                ..Position::default()
+        if self.listed.as_ref().is_none_or(|(at, _)| at.elapsed() > SHARDS_GOOD_FOR) {
+            let stream = self.backend.store.events_stream().await;
+            let Some(stream) = stream.map_err(|e| PumpError::Stream(e.to_string()))? else {
+                return Ok(vec![]);
             };
+            if self.position.stream != stream {
+                self.position = Position { stream, ..Position::default() };
+            }
+            self.listed = Some((Instant::now(), self.shards().await?));
         }
-        let shards = self.shards().await?;
+        let shards = self.listed.as_ref().map_or(&[][..], |(_, shards)| shards);
         let finished = |id: &str| self.position.finished.contains(id);
         let is_open = |id: &str| shards.iter().any(|shard| shard.shard_id() == Some(id)) && !finished(id);
         let readable = shards.iter().filter(|shard| !shard.parent_shard_id().is_some_and(is_open));
@@ -190,9 +198,7 @@ impl Pump {
     async fn read(&self, shard: &str) -> Result<Read, PumpError> {
         let request = self.client.get_shard_iterator().stream_arn(&self.position.stream).shard_id(shard);
         let request = match self.position.shards.get(shard) {
-            Some(last) => request
-                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
-                .sequence_number(last),
+            Some(last) => request.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).sequence_number(last),
             None => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
         };
         let mut iterator = request.send().await.map_err(stream_error)?.shard_iterator;
@@ -220,9 +226,9 @@ impl Pump {
         let read = self.read(shard).await?;
         let count = read.records.len();
         if count > 0 {
-            let event = self.event(shard, read.records);
+            let event = self.event(shard, read.records)?;
             // Its own shape; only a bug could make it unreadable, and then it is told apart from an empty batch.
-            let event: StreamEvent = serde_json::from_value(event).map_err(|e| PumpError::Stream(e.to_string()))?;
+            let event: StreamEvent = serde_json::from_str(&event).map_err(|e| PumpError::Stream(e.to_string()))?;
             aggregate::handle(&self.backend, event).await?;
         }
         let mut moved = false;
@@ -232,6 +238,8 @@ impl Pump {
         }
         if read.closed {
             moved |= self.position.finished.insert(shard.to_owned());
+            // Its children may be read now.
+            self.listed = None;
         }
         if moved {
             self.keep_position()?;
@@ -239,20 +247,20 @@ impl Pump {
         Ok(count)
     }
 
-    /// The event that Lambda would send for these records.
-    fn event(&self, shard: &str, records: Vec<Record>) -> Value {
+    /// The event that Lambda would send for these records, as JSON.
+    fn event(&self, shard: &str, records: Vec<Record>) -> Result<String, PumpError> {
         let now = self.backend.clock.now().seconds();
         let start = now - now.rem_euclid(WINDOW_SECONDS);
-        let records: Vec<_> = records.into_iter().filter(passes_filters).map(lambda_record).collect();
-        json!({
-            "Records": records,
-            "shardId": shard,
-            "window": {"start": start, "end": start + WINDOW_SECONDS},
-            "state": {},
-            "eventSourceARN": self.position.stream,
-            "isFinalInvokeForWindow": false,
-            "isWindowTerminatedEarly": false,
-        })
+        let event = LambdaEvent {
+            records: records.into_iter().filter(passes_filters).filter_map(lambda_record).collect(),
+            shard_id: shard,
+            event_source_arn: &self.position.stream,
+            window: Window { start, end: start + WINDOW_SECONDS },
+            state: BTreeMap::new(),
+            is_final_invoke_for_window: false,
+            is_window_terminated_early: false,
+        };
+        serde_json::to_string(&event).map_err(|e| PumpError::Stream(e.to_string()))
     }
 
     /// Writes the position beside the old one and then over it, so that a process killed at any moment leaves one whole.
@@ -272,34 +280,65 @@ fn passes_filters(record: &Record) -> bool {
     }
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LambdaEvent<'a> {
+    #[serde(rename = "Records")]
+    records: Vec<LambdaRecord>,
+    shard_id: &'a str,
+    #[serde(rename = "eventSourceARN")]
+    event_source_arn: &'a str,
+    window: Window,
+    state: BTreeMap<String, String>,
+    is_final_invoke_for_window: bool,
+    is_window_terminated_early: bool,
+}
+
+#[derive(Serialize)]
+struct Window {
+    start: i64,
+    end: i64,
+}
+
+#[derive(Serialize)]
+struct LambdaRecord {
+    #[serde(rename = "eventID")]
+    event_id: Option<String>,
+    #[serde(rename = "eventName")]
+    event_name: Option<String>,
+    #[serde(rename = "eventSource")]
+    event_source: &'static str,
+    dynamodb: LambdaStreamRecord,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct LambdaStreamRecord {
+    approximate_creation_date_time: Option<f64>,
+    sequence_number: Option<String>,
+    size_bytes: Option<i64>,
+    keys: Option<serde_dynamo::Item>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_image: Option<serde_dynamo::Item>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old_image: Option<serde_dynamo::Item>,
+}
+
 /// A record as Lambda's JSON has it.
-fn lambda_record(record: Record) -> Value {
-    let image = |image: Option<std::collections::HashMap<String, aws_sdk_dynamodbstreams::types::AttributeValue>>| {
-        image.map(|image| serde_dynamo::Item::from(image))
-    };
-    let name = record.event_name().map(|name| name.as_str().to_owned());
-    let Some(dynamodb) = record.dynamodb else { return Value::Null };
-    let mut stream = json!({
-        "ApproximateCreationDateTime": dynamodb.approximate_creation_date_time.map(|at| at.as_secs_f64()),
-        "SequenceNumber": dynamodb.sequence_number,
-        "SizeBytes": dynamodb.size_bytes,
-        "StreamViewType": dynamodb.stream_view_type.map(|view| view.as_str().to_owned()),
-    });
-    for (field, image) in [
-        ("Keys", image(dynamodb.keys)),
-        ("NewImage", image(dynamodb.new_image)),
-        ("OldImage", image(dynamodb.old_image)),
-    ] {
-        if let Some(image) = image {
-            stream[field] = json!(image);
-        }
-    }
-    json!({
-        "eventID": record.event_id,
-        "eventName": name,
-        "eventSource": "aws:dynamodb",
-        "eventVersion": record.event_version,
-        "awsRegion": record.aws_region,
-        "dynamodb": stream,
+fn lambda_record(record: Record) -> Option<LambdaRecord> {
+    let event_name = record.event_name().map(|name| name.as_str().to_owned());
+    let stream = record.dynamodb?;
+    Some(LambdaRecord {
+        event_id: record.event_id,
+        event_name,
+        event_source: "aws:dynamodb",
+        dynamodb: LambdaStreamRecord {
+            approximate_creation_date_time: stream.approximate_creation_date_time.map(|at| at.as_secs_f64()),
+            sequence_number: stream.sequence_number,
+            size_bytes: stream.size_bytes,
+            keys: stream.keys.map(Into::into),
+            new_image: stream.new_image.map(Into::into),
+            old_image: stream.old_image.map(Into::into),
+        },
     })
 }

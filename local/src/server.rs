@@ -55,22 +55,23 @@ pub struct Stack {
 impl Stack {
     /// Opens the database (in a temporary folder where none is given), serves it, and makes what tables are missing.
     pub async fn start(data: Option<&Path>, dynamodb_port: u16, config: &Config) -> Result<Self, StartError> {
-        let embedded = Arc::new(match data {
+        let mut embedded = match data {
             Some(folder) => Embedded::open(folder)?,
             None => Embedded::temporary()?,
-        });
-        let dynamodb = embedded.serve(dynamodb_port).await.map_err(|error| StartError::Port {
+        };
+        let dynamodb = embedded.serve(dynamodb_port).map_err(|error| StartError::Port {
             port: dynamodb_port,
             option: "--dynamodb-port",
             error,
         })?;
-        let store = connect(Connection::Local(format!("http://{dynamodb}")), config.tables.clone()).await;
+        let store = connect(Connection::Embedded(embedded.client()), config.tables.clone()).await;
         store.create_tables().await?;
-        Ok(Self {
-            embedded,
-            dynamodb,
-            store,
-        })
+        Ok(Self { embedded: Arc::new(embedded), dynamodb, store })
+    }
+
+    /// A pump of its stream into `aggregate`, which keeps its position in `file`.
+    pub fn pump(&self, backend: &Arc<Backend>, file: Option<PathBuf>) -> Pump {
+        Pump::new(self.embedded.client(), &self.dynamodb_url(), Arc::clone(backend), file)
     }
 
     /// The URL of the DynamoDB API.
@@ -97,16 +98,12 @@ pub fn service(backend: &Arc<Backend>) -> Router {
 
 /// Takes a port for HTTP.
 pub async fn listen(port: u16) -> Result<TcpListener, StartError> {
-    TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| StartError::Port {
-        port,
-        option: "--port",
-        error,
-    })
+    TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| StartError::Port { port, option: "--port", error })
 }
 
 /// Starts the pump, and the sweeps of what has expired, for as long as the process lives.
 pub fn start_background(stack: &Stack, backend: &Arc<Backend>) {
-    let pump = Pump::new(&stack.dynamodb_url(), Arc::clone(backend), Some(stack.position_file()));
+    let pump = stack.pump(backend, Some(stack.position_file()));
     let embedded = Arc::clone(&stack.embedded);
     let backend = Arc::clone(backend);
     let mut swept = std::time::Instant::now();

@@ -27,11 +27,7 @@ impl AppSlug {
         if name.len() > MAX_NAME {
             return Err(AppNameError);
         }
-        let slug = name
-            .to_lowercase()
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join("-");
+        let slug = name.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-");
         let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
         // `.` and `..` are steps in a path, not names.
         if slug.trim_matches('.').is_empty() || !slug.chars().all(allowed) {
@@ -59,11 +55,7 @@ pub struct AppId(String);
 impl AppId {
     /// The identity of an app in its `life`th life, counted from 1.
     pub fn new(slug: &AppSlug, life: u32) -> Self {
-        if life <= 1 {
-            Self(slug.0.clone())
-        } else {
-            Self(format!("{slug}~{life}"))
-        }
+        if life <= 1 { Self(slug.0.clone()) } else { Self(format!("{slug}~{life}")) }
     }
 
     /// Reads an identity as it stands in keys.

@@ -39,13 +39,7 @@ struct Remembered {
 impl Backend {
     /// A backend that remembers nothing yet.
     pub fn new(store: Store, clock: Clock, config: Config) -> Arc<Self> {
-        Arc::new(Self {
-            store,
-            clock,
-            config,
-            tokens: TokenVerifier::default(),
-            apps: Mutex::default(),
-        })
+        Arc::new(Self { store, clock, config, tokens: TokenVerifier::default(), apps: Mutex::default() })
     }
 
     /// An app in use, as it was at most 60 s ago.
@@ -89,10 +83,7 @@ impl Backend {
                 apps.clear();
             }
         }
-        let remembered = Remembered {
-            app: Arc::clone(&app),
-            read_at: now,
-        };
+        let remembered = Remembered { app: Arc::clone(&app), read_at: now };
         apps.insert(slug.clone(), remembered);
         Ok(Some(app))
     }

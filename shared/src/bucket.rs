@@ -50,10 +50,7 @@ pub struct Bucket {
 impl Bucket {
     /// The bucket that holds a moment.
     pub const fn of(grain: Grain, at: Timestamp) -> Self {
-        Self {
-            grain,
-            start: at.floor(grain.micros()),
-        }
+        Self { grain, start: at.floor(grain.micros()) }
     }
 
     /// Its length.
@@ -75,9 +72,7 @@ impl Bucket {
     pub(crate) fn parse(grain: Grain, text: &str) -> Option<Self> {
         let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
         let day: civil::Date = text.get(..8)?.parse().ok()?;
-        let start = Timestamp::from_jiff(
-            day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
-        );
+        let start = Timestamp::from_jiff(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp());
         let start = match (grain, text.len()) {
             (Grain::Day, 8) => start,
             (Grain::Hour, 10) => start.plus(number(8, 10)? * HOUR),

@@ -26,10 +26,7 @@ pub struct ZoneError;
 impl Zone {
     /// UTC.
     pub fn utc() -> Self {
-        Self {
-            name: "UTC".to_owned(),
-            zone: TimeZone::UTC,
-        }
+        Self { name: "UTC".to_owned(), zone: TimeZone::UTC }
     }
 
     /// Its name, as it was given.
@@ -70,10 +67,7 @@ impl FromStr for Zone {
 
     fn from_str(name: &str) -> Result<Self, ZoneError> {
         let zone = TimeZone::get(name).map_err(|_| ZoneError)?;
-        Ok(Self {
-            name: name.to_owned(),
-            zone,
-        })
+        Ok(Self { name: name.to_owned(), zone })
     }
 }
 

@@ -170,10 +170,7 @@ fn level_of(text: &str) -> Option<Option<Level>> {
 
 /// The slug that needs no room in an attribute: ASCII alone, so that no new edition of Unicode changes it.
 fn plain_slug(name: &str) -> String {
-    name.to_ascii_lowercase()
-        .split_ascii_whitespace()
-        .collect::<Vec<_>>()
-        .join("-")
+    name.to_ascii_lowercase().split_ascii_whitespace().collect::<Vec<_>>().join("-")
 }
 
 #[cfg(test)]
@@ -182,12 +179,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn cell(name: &str, slug: &str, category: Option<&str>, level: Option<Level>) -> Cell {
-        Cell {
-            name: name.into(),
-            slug: slug.into(),
-            category: category.map(Into::into),
-            level,
-        }
+        Cell { name: name.into(), slug: slug.into(), category: category.map(Into::into), level }
     }
 
     #[test]
@@ -206,7 +198,20 @@ mod tests {
 
     #[test]
     fn what_is_no_count_reads_as_none() {
-        for text in ["pk", "v", "s:shardId-0001", "c:", "c:X|a||", "c:I|a|", "c:I|a|||", "m:E", "m:EungWv48Bz-", "o:", "o:EE", "m:é"] {
+        for text in [
+            "pk",
+            "v",
+            "s:shardId-0001",
+            "c:",
+            "c:X|a||",
+            "c:I|a|",
+            "c:I|a|||",
+            "m:E",
+            "m:EungWv48Bz-",
+            "o:",
+            "o:EE",
+            "m:é",
+        ] {
             assert_eq!(Counted::parse(text), None, "{text}");
         }
     }

@@ -119,12 +119,7 @@ impl Counts {
 
 /// All shards that hold events of a range.
 pub fn partitions(app: &App, range: Range) -> Vec<Partition> {
-    (0..app.layout.shards_in(range))
-        .map(|shard| Partition {
-            app: app.id.clone(),
-            shard,
-        })
-        .collect()
+    (0..app.layout.shards_in(range)).map(|shard| Partition { app: app.id.clone(), shard }).collect()
 }
 
 /// Counts what a filter asks for in the slots between `boundaries`, which are in order.
@@ -136,10 +131,7 @@ pub async fn count(
     boundaries: Vec<Timestamp>,
     filter: &CellFilter,
 ) -> Result<Counts, StoreError> {
-    let mut counts = Counts {
-        complete: true,
-        ..Counts::default()
-    };
+    let mut counts = Counts { complete: true, ..Counts::default() };
     let (Some(first), Some(last)) = (boundaries.first().copied(), boundaries.last().copied()) else {
         return Ok(counts);
     };
@@ -191,10 +183,8 @@ async fn read_raw(
     let (mut first, last) = id_range(range);
     let mut found = Vec::new();
     loop {
-        let page = backend
-            .store
-            .query_events(partition, (first, last), Order::Ascending, EVENTS_PAGE, false, now)
-            .await?;
+        let page =
+            backend.store.query_events(partition, (first, last), Order::Ascending, EVENTS_PAGE, false, now).await?;
         for event in page.events {
             let at = event.at(app.clock);
             if range.contains(at) {
@@ -244,10 +234,7 @@ async fn shard_counted_to(
     if let Some(at) = backend.store.counted_to(partition).await? {
         return Ok(at);
     }
-    let any = backend
-        .store
-        .query_events(partition, id_range(Range::ALL), Order::Ascending, 1, false, now)
-        .await?;
+    let any = backend.store.query_events(partition, id_range(Range::ALL), Order::Ascending, 1, false, now).await?;
     let empty = any.events.is_empty() && any.more_after.is_none();
     Ok(if empty { now } else { app.created_at })
 }

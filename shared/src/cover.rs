@@ -70,10 +70,8 @@ impl Cover {
             }
             return;
         }
-        self.runs[grain as usize].push(Run {
-            first: Bucket::of(grain, from),
-            last: Bucket::of(grain, to.plus(-grain.micros())),
-        });
+        self.runs[grain as usize]
+            .push(Run { first: Bucket::of(grain, from), last: Bucket::of(grain, to.plus(-grain.micros())) });
         if let Some(finer) = finer {
             self.whole(finer, since, from);
             self.whole(finer, to, until);

@@ -75,12 +75,7 @@ impl Event {
 
     /// The cell that counts it.
     pub fn cell(&self) -> Cell {
-        Cell {
-            name: self.name.clone(),
-            slug: self.slug.clone(),
-            category: self.category.clone(),
-            level: self.level,
-        }
+        Cell { name: self.name.clone(), slug: self.slug.clone(), category: self.category.clone(), level: self.level }
     }
 }
 
@@ -133,7 +128,8 @@ impl Draft {
         let free = [&self.data, &self.tags, &self.stack];
         let stored: usize = free.into_iter().flatten().map(Json::stored_size).sum();
         if stored > MAX_FREE {
-            problems.add("data", format!("`data`, `tags` and `stack` take {stored} bytes as stored: at most {MAX_FREE}"));
+            problems
+                .add("data", format!("`data`, `tags` and `stack` take {stored} bytes as stored: at most {MAX_FREE}"));
         }
         let name = name.unwrap_or_else(|| {
             if message.is_none() {
@@ -254,10 +250,7 @@ mod tests {
     }
 
     fn named(name: &str) -> Draft {
-        Draft {
-            name: Some(name.into()),
-            ..Draft::default()
-        }
+        Draft { name: Some(name.into()), ..Draft::default() }
     }
 
     fn refused(draft: Draft) -> String {
@@ -310,9 +303,17 @@ mod tests {
     fn every_limit_names_its_field() {
         let long = "é".repeat(200);
         let draft = Draft {
-            id: Some(long.clone()), name: Some(long.clone()), slug: Some(long.clone()), category: Some(long.clone()),
-            session_id: Some(long.clone()), user_id: Some(long.clone()), message: Some("x".repeat(MAX_MESSAGE + 1)),
-            level: Some("LOUD".into()), count: Some(0), timestamp: Some(NOW.plus(DAY + 1)), ..Draft::default()
+            id: Some(long.clone()),
+            name: Some(long.clone()),
+            slug: Some(long.clone()),
+            category: Some(long.clone()),
+            session_id: Some(long.clone()),
+            user_id: Some(long.clone()),
+            message: Some("x".repeat(MAX_MESSAGE + 1)),
+            level: Some("LOUD".into()),
+            count: Some(0),
+            timestamp: Some(NOW.plus(DAY + 1)),
+            ..Draft::default()
         };
         let Invalid(errors) = draft.accept(&app(EventClock::Event), NOW).expect_err("a refusal");
         let fields: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();

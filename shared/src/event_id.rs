@@ -28,9 +28,7 @@ impl EventId {
     /// event that is sent again overwrites itself.
     pub fn of_client_id(at: Timestamp, client_id: &str) -> Self {
         let hash = digest(&SHA256, client_id.as_bytes());
-        let low = hash.as_ref()[..10]
-            .iter()
-            .fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
+        let low = hash.as_ref()[..10].iter().fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
         Self::from_parts(at, low)
     }
 
@@ -70,10 +68,7 @@ impl EventId {
 
 /// The first 64 bits of a digest as a number.
 pub(crate) fn first_eight_bytes(digest: &[u8]) -> u64 {
-    digest
-        .iter()
-        .take(8)
-        .fold(0, |bits, byte| bits << 8 | u64::from(*byte))
+    digest.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
 }
 
 impl fmt::Display for EventId {
@@ -123,11 +118,14 @@ mod tests {
     #[test]
     fn reads_only_whole_ulids() {
         assert!("01ARZ3NDEKTSV4RRFFQ69G5FAV".parse::<EventId>().is_ok());
-        assert_eq!(
-            "01arz3ndektsv4rrffq69g5fav".parse::<EventId>(),
-            "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse()
-        );
-        for text in ["", "01ARZ3NDEKTSV4RRFFQ69G5FA", "81ARZ3NDEKTSV4RRFFQ69G5FAV", "01ARZ3NDEKTSV4RRFFQ69G5FAé", "01ARZ3NDEKTSV4RRFFQ69G5FAU"] {
+        assert_eq!("01arz3ndektsv4rrffq69g5fav".parse::<EventId>(), "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse());
+        for text in [
+            "",
+            "01ARZ3NDEKTSV4RRFFQ69G5FA",
+            "81ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAé",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAU",
+        ] {
             assert!(text.parse::<EventId>().is_err(), "{text}");
         }
     }

@@ -127,13 +127,25 @@ mod tests {
 
     #[test]
     fn attributes_are_compared_by_value() {
-        let data = json::document(br#"{"plan":"pro","n":1.50,"a":{"b":[true,null]}}"#).and_then(|raw| json::value(raw, 16));
+        let data =
+            json::document(br#"{"plan":"pro","n":1.50,"a":{"b":[true,null]}}"#).and_then(|raw| json::value(raw, 16));
         let data = data.expect("JSON");
         let mut event = crate::event::Event {
             id: crate::event_id::EventId::first_at(crate::time::Timestamp::EPOCH),
-            client_id: None, name: "a".into(), slug: "a".into(), category: None, level: None, message: None,
-            session_id: None, user_id: None, timestamp: crate::time::Timestamp::EPOCH,
-            received_at: crate::time::Timestamp::EPOCH, count: 1, data: Some(data), tags: None, stack: None,
+            client_id: None,
+            name: "a".into(),
+            slug: "a".into(),
+            category: None,
+            level: None,
+            message: None,
+            session_id: None,
+            user_id: None,
+            timestamp: crate::time::Timestamp::EPOCH,
+            received_at: crate::time::Timestamp::EPOCH,
+            count: 1,
+            data: Some(data),
+            tags: None,
+            stack: None,
         };
         let matches = |event: &Event, path: &str, value: &str| {
             let path = path.split('.').map(str::to_owned).collect();
@@ -152,7 +164,8 @@ mod tests {
     #[test]
     fn the_rest_of_a_full_item_blurs_all_but_levels() {
         let other = Counted::Other(Some(Level::Error));
-        let filter = |name: Option<&str>, level| CellFilter { name: name.map(Into::into), level, ..CellFilter::default() };
+        let filter =
+            |name: Option<&str>, level| CellFilter { name: name.map(Into::into), level, ..CellFilter::default() };
         assert_eq!(filter(None, None).counts(&other), Match::Yes);
         assert_eq!(filter(None, Some(Level::Error)).counts(&other), Match::Yes);
         assert_eq!(filter(None, Some(Level::Info)).counts(&other), Match::No);

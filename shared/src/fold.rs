@@ -72,10 +72,7 @@ impl FromStr for Mark {
     fn from_str(text: &str) -> Result<Self, SequenceNumberError> {
         let (sequence, created_at) = text.split_once('@').ok_or(SequenceNumberError)?;
         let seconds: i64 = created_at.parse().map_err(|_| SequenceNumberError)?;
-        Ok(Self {
-            sequence: sequence.parse()?,
-            created_at: Timestamp::from_micros(seconds.saturating_mul(SECOND)),
-        })
+        Ok(Self { sequence: sequence.parse()?, created_at: Timestamp::from_micros(seconds.saturating_mul(SECOND)) })
     }
 }
 
@@ -143,11 +140,8 @@ pub fn contributions(event: &CountedEvent, layout: &Layout) -> Vec<(CounterKey, 
     let at = event.id.at();
     let level = event.cell.level;
     let attribute = Counted::Cell(event.cell.clone()).attribute();
-    let mut counted = vec![(
-        CounterKind::Cells,
-        layout.page(at, || Cell::spread(&attribute)),
-        Counted::Cell(event.cell.clone()),
-    )];
+    let mut counted =
+        vec![(CounterKind::Cells, layout.page(at, || Cell::spread(&attribute)), Counted::Cell(event.cell.clone()))];
     if let Some(message) = &event.message {
         let hash = MessageHash::of(message);
         let page = layout.page(at, || hash.spread());
@@ -155,12 +149,7 @@ pub fn contributions(event: &CountedEvent, layout: &Layout) -> Vec<(CounterKey, 
     }
     let keys = counted.into_iter().flat_map(|(kind, page, counted)| {
         Grain::ALL.map(|grain| {
-            let key = CounterKey {
-                partition: event.partition.clone(),
-                kind,
-                bucket: Bucket::of(grain, at),
-                page,
-            };
+            let key = CounterKey { partition: event.partition.clone(), kind, bucket: Bucket::of(grain, at), page };
             (key, counted.clone())
         })
     });
@@ -170,10 +159,8 @@ pub fn contributions(event: &CountedEvent, layout: &Layout) -> Vec<(CounterKey, 
 impl Folded {
     /// Folds a batch, in its order. `layout_of` tells the layout of an event's app, or that its events are not counted.
     pub fn new<'a>(records: &[Record], layout_of: impl Fn(&CountedEvent) -> Option<&'a Layout>) -> Self {
-        let mut folded = Self {
-            sequences: records.iter().map(|record| record.sequence.clone()).collect(),
-            ..Self::default()
-        };
+        let mut folded =
+            Self { sequences: records.iter().map(|record| record.sequence.clone()).collect(), ..Self::default() };
         let mut indexes: HashMap<Counted, usize> = HashMap::new();
         for (record, Record { change, .. }) in records.iter().enumerate() {
             let signed = match change {
@@ -211,7 +198,12 @@ impl Folded {
     /// What is left to add to an item after its mark, as far as one update can hold it. None where nothing is left.
     ///
     /// In a full item, whatever it has no attribute for goes to the rest of its level.
-    pub fn prefix(&self, key: &CounterKey, after: Option<&SequenceNumber>, item: Option<&CounterItem>) -> Option<Prefix> {
+    pub fn prefix(
+        &self,
+        key: &CounterKey,
+        after: Option<&SequenceNumber>,
+        item: Option<&CounterItem>,
+    ) -> Option<Prefix> {
         let deltas = self.items.get(key)?;
         let left = deltas.iter().position(|delta| after.is_none_or(|after| self.sequences[delta.record] > *after))?;
         let full = item.filter(|item| item.full);

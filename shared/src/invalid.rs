@@ -20,10 +20,7 @@ pub struct Invalid(pub Vec<FieldError>);
 impl Invalid {
     /// One wrong field.
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self(vec![FieldError {
-            field: field.into(),
-            detail: detail.into(),
-        }])
+        Self(vec![FieldError { field: field.into(), detail: detail.into() }])
     }
 }
 
@@ -49,10 +46,7 @@ pub struct Problems(Vec<FieldError>);
 impl Problems {
     /// Notes a wrong field.
     pub fn add(&mut self, field: impl Into<String>, detail: impl fmt::Display) {
-        self.0.push(FieldError {
-            field: field.into(),
-            detail: detail.to_string(),
-        });
+        self.0.push(FieldError { field: field.into(), detail: detail.to_string() });
     }
 
     /// The value, or none with its error noted under `field`.

@@ -51,18 +51,11 @@ pub struct JsonError {
 
 impl JsonError {
     fn here(detail: impl Into<String>) -> Self {
-        Self {
-            path: String::new(),
-            detail: detail.into(),
-        }
+        Self { path: String::new(), detail: detail.into() }
     }
 
     fn under(mut self, key: &str) -> Self {
-        self.path = if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{key}.{}", self.path)
-        };
+        self.path = if self.path.is_empty() { key.to_owned() } else { format!("{key}.{}", self.path) };
         self
     }
 }
@@ -79,11 +72,8 @@ impl Number {
             Some(at) => {
                 let digits = &unsigned[at + 1..];
                 // An exponent past i64 is past every limit too; its sign is all that matters.
-                let exponent = digits.parse::<i64>().unwrap_or(if digits.starts_with('-') {
-                    i64::MIN / 2
-                } else {
-                    i64::MAX / 2
-                });
+                let exponent =
+                    digits.parse::<i64>().unwrap_or(if digits.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 });
                 (&unsigned[..at], exponent)
             }
             None => (unsigned, 0),
@@ -112,9 +102,7 @@ impl Number {
             return Err(JsonError::here("the number is beyond ±1e125: send it as a string"));
         }
         if digits.len() > MAX_DIGITS {
-            return Err(JsonError::here(
-                "the number has more than 38 significant digits: send it as a string",
-            ));
+            return Err(JsonError::here("the number has more than 38 significant digits: send it as a string"));
         }
         Ok(Self(spell(negative, digits, scale, leading)))
     }
@@ -207,9 +195,7 @@ pub fn object(raw: &RawValue) -> Result<Vec<(String, &RawValue)>, JsonError> {
     }
     let mut fields = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-    deserializer
-        .deserialize_map(Fields(&mut fields))
-        .map_err(|e| JsonError::here(format!("not valid JSON: {e}")))?;
+    deserializer.deserialize_map(Fields(&mut fields)).map_err(|e| JsonError::here(format!("not valid JSON: {e}")))?;
     let mut keys: Vec<&str> = fields.iter().map(|(key, _): &(String, _)| key.as_str()).collect();
     keys.sort_unstable();
     if keys.first() == Some(&"") {
@@ -242,11 +228,7 @@ pub fn string(raw: &RawValue) -> Result<String, JsonError> {
 
 /// A whole JSON value of at most `depth` levels of lists and maps.
 pub fn value(raw: &RawValue, depth: usize) -> Result<Json, JsonError> {
-    let deeper = || {
-        depth
-            .checked_sub(1)
-            .ok_or_else(|| JsonError::here("nested too deep: at most 16 levels"))
-    };
+    let deeper = || depth.checked_sub(1).ok_or_else(|| JsonError::here("nested too deep: at most 16 levels"));
     Ok(match kind(raw) {
         Kind::Null => Json::Null,
         Kind::Bool => Json::Bool(raw.get() == "true"),

@@ -49,29 +49,14 @@ pub enum LayoutError {
 impl Layout {
     /// A layout of one entry, in force from the beginning of time.
     pub fn new(shards: u16, retention_days: Option<u32>) -> Self {
-        Self(vec![LayoutEntry {
-            from: i64::MIN,
-            shards: shards.clamp(1, MAX_PARTS),
-            pages: 1,
-            retention_days,
-        }])
+        Self(vec![LayoutEntry { from: i64::MIN, shards: shards.clamp(1, MAX_PARTS), pages: 1, retention_days }])
     }
 
     /// The entry in force at an event's time. Of two with the same `from` the later one holds.
     pub fn at(&self, at: Timestamp) -> LayoutEntry {
-        let in_force = self
-            .0
-            .iter()
-            .rev()
-            .find(|entry| entry.from <= at.micros())
-            .or(self.0.first());
+        let in_force = self.0.iter().rev().find(|entry| entry.from <= at.micros()).or(self.0.first());
         // `new` makes one entry and nothing removes any; this arm keeps a damaged item from a panic.
-        in_force.copied().unwrap_or(LayoutEntry {
-            from: i64::MIN,
-            shards: 1,
-            pages: 1,
-            retention_days: None,
-        })
+        in_force.copied().unwrap_or(LayoutEntry { from: i64::MIN, shards: 1, pages: 1, retention_days: None })
     }
 
     /// The newest entry, in force or pending.
@@ -126,9 +111,7 @@ impl Layout {
 
     /// Whether an event of this time is older than the app keeps events.
     pub fn too_old(&self, at: Timestamp, now: Timestamp) -> bool {
-        self.at(at)
-            .retention_days
-            .is_some_and(|days| at.plus(i64::from(days) * DAY) < now)
+        self.at(at).retention_days.is_some_and(|days| at.plus(i64::from(days) * DAY) < now)
     }
 
     /// The layout with an entry appended that changes `shards` or `retention_days` for events far enough ahead.

@@ -30,14 +30,7 @@ pub struct LevelError;
 
 impl Level {
     /// All levels, the least grave first.
-    pub const ALL: [Self; 6] = [
-        Self::Trace,
-        Self::Debug,
-        Self::Info,
-        Self::Warn,
-        Self::Error,
-        Self::Fatal,
-    ];
+    pub const ALL: [Self; 6] = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal];
 
     /// Its name, as it goes out.
     pub const fn as_str(self) -> &'static str {
@@ -76,10 +69,7 @@ impl FromStr for Level {
         match text.to_ascii_uppercase().as_str() {
             "WARNING" => Ok(Self::Warn),
             "CRITICAL" => Ok(Self::Fatal),
-            upper => Self::ALL
-                .into_iter()
-                .find(|level| level.as_str() == upper)
-                .ok_or(LevelError),
+            upper => Self::ALL.into_iter().find(|level| level.as_str() == upper).ok_or(LevelError),
         }
     }
 }
@@ -96,12 +86,9 @@ mod tests {
 
     #[test]
     fn any_case_and_two_other_words_are_understood() {
-        for (text, level) in [
-            ("error", Level::Error),
-            ("Warning", Level::Warn),
-            ("CRITICAL", Level::Fatal),
-            ("tRaCe", Level::Trace),
-        ] {
+        for (text, level) in
+            [("error", Level::Error), ("Warning", Level::Warn), ("CRITICAL", Level::Fatal), ("tRaCe", Level::Trace)]
+        {
             assert_eq!(text.parse(), Ok(level));
         }
         assert!("NOTICE".parse::<Level>().is_err());

@@ -21,10 +21,7 @@ pub fn emit(function: &str, metrics: &[(&str, f64, &str)]) {
 }
 
 fn line(function: &str, metrics: &[(&str, f64, &str)], at: i64) -> Value {
-    let names: Vec<_> = metrics
-        .iter()
-        .map(|(name, _, unit)| json!({"Name": name, "Unit": unit}))
-        .collect();
+    let names: Vec<_> = metrics.iter().map(|(name, _, unit)| json!({"Name": name, "Unit": unit})).collect();
     let mut line = json!({
         "_aws": {
             "Timestamp": at,

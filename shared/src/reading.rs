@@ -79,8 +79,8 @@ pub async fn read_page(backend: &Backend, app: &App, query: &EventQuery) -> Resu
     let mut page = Page::default();
     let mut skip = query.skip;
     loop {
-        let over = merge.units >= backend.config.read_budget
-            || backend.clock.now().micros() - started.micros() >= TIME_BUDGET;
+        let over =
+            merge.units >= backend.config.read_budget || backend.clock.now().micros() - started.micros() >= TIME_BUDGET;
         let Some(event) = merge.next(over).await? else {
             // Either all is read, or the budget was used up before it was.
             page.next = merge.frontier().map(|after| Next { after, skip });
@@ -130,11 +130,8 @@ impl<'a> Merge<'a> {
         };
         let wanted = query.skip + query.limit + 1;
         let chunk = wanted.div_ceil(partitions.len()).clamp(FEWEST, MOST);
-        let sources = partitions.into_iter().map(|partition| Source {
-            partition,
-            buffer: VecDeque::new(),
-            left: Some(ids),
-        });
+        let sources =
+            partitions.into_iter().map(|partition| Source { partition, buffer: VecDeque::new(), left: Some(ids) });
         Self {
             backend,
             query,
@@ -223,9 +220,7 @@ async fn read(
     let limit = i32::try_from(chunk).unwrap_or(1_000);
     let store = &backend.store;
     match (&source.partition, &query.filter.session_id) {
-        (Some(partition), _) => {
-            store.query_events(partition, ids, query.order, limit, query.consistent, now).await
-        }
+        (Some(partition), _) => store.query_events(partition, ids, query.order, limit, query.consistent, now).await,
         (None, Some(session)) => store.query_session(&app.id, session, ids, query.order, limit, now).await,
         (None, None) => Ok(EventPage::default()),
     }

@@ -36,11 +36,7 @@ pub struct Store {
 impl Store {
     /// A store over a client that is connected already.
     pub fn new(client: Client, tables: TableNames) -> Self {
-        Self {
-            client,
-            tables: Arc::new(tables),
-            meter: Arc::default(),
-        }
+        Self { client, tables: Arc::new(tables), meter: Arc::default() }
     }
 
     /// What the requests of this store have cost so far.

@@ -87,11 +87,7 @@ impl Timestamp {
 
     /// A Unix time in seconds (below 1e11) or milliseconds, fractions allowed.
     pub fn from_unix(number: f64) -> Result<Self, TimeError> {
-        let micros = if number < FIRST_MILLISECONDS {
-            number * 1e6
-        } else {
-            number * 1e3
-        };
+        let micros = if number < FIRST_MILLISECONDS { number * 1e6 } else { number * 1e3 };
         #[allow(clippy::cast_precision_loss)] // LAST is below 2^58; the comparison needs no more.
         let nameable = (0.0..=LAST as f64).contains(&micros);
         if !nameable {
@@ -137,10 +133,7 @@ impl FromStr for Timestamp {
                 return Err(TimeError);
             }
             let civil: civil::DateTime = text.parse().map_err(|_| TimeError)?;
-            civil
-                .to_zoned(TimeZone::UTC)
-                .map_err(|_| TimeError)?
-                .timestamp()
+            civil.to_zoned(TimeZone::UTC).map_err(|_| TimeError)?.timestamp()
         };
         let at = Self::from_jiff(at);
         if at.0 > LAST { Err(TimeError) } else { Ok(at) }
@@ -167,11 +160,7 @@ impl Serialize for Timestamp {
 
 /// Reads `2026-02-10` or `20260210`.
 pub fn parse_date(text: &str) -> Result<civil::Date, TimeError> {
-    let digits_at = |places: &[usize]| {
-        places
-            .iter()
-            .all(|&i| text.as_bytes().get(i).is_some_and(u8::is_ascii_digit))
-    };
+    let digits_at = |places: &[usize]| places.iter().all(|&i| text.as_bytes().get(i).is_some_and(u8::is_ascii_digit));
     let shape = match text.len() {
         8 => digits_at(&[0, 1, 2, 3, 4, 5, 6, 7]),
         10 => digits_at(&[0, 1, 2, 3, 5, 6, 8, 9]) && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-',
@@ -203,10 +192,7 @@ pub struct RangeError;
 
 impl Range {
     /// All time.
-    pub const ALL: Self = Self {
-        since: Timestamp::EPOCH,
-        until: Timestamp::MAX,
-    };
+    pub const ALL: Self = Self { since: Timestamp::EPOCH, until: Timestamp::MAX };
 
     /// The moments from `since` to before `until`; none of them where the two are equal.
     pub fn new(since: Timestamp, until: Timestamp) -> Result<Self, RangeError> {
@@ -240,10 +226,7 @@ impl Range {
     #[must_use]
     pub fn intersect(self, other: Self) -> Self {
         let since = self.since.max(other.since);
-        Self {
-            since,
-            until: self.until.min(other.until).max(since),
-        }
+        Self { since, until: self.until.min(other.until).max(since) }
     }
 }
 
@@ -253,8 +236,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> String {
-        text.parse::<Timestamp>()
-            .map_or_else(|_| "refused".to_owned(), |t| t.to_string())
+        text.parse::<Timestamp>().map_or_else(|_| "refused".to_owned(), |t| t.to_string())
     }
 
     #[test]
@@ -279,8 +261,18 @@ mod tests {
     #[test]
     fn refuses_what_is_no_time() {
         for text in [
-            "", "yesterday", "2026-13-01", "2026-02-30", "2026-02-10T25:00:00Z", "2026-02-10T10:00:00+99:00",
-            "1e400", "1.2.3", ".", "2026-2-1", "2026-02-10T10:00:00 Europe/Berlin", "99999999999999999999",
+            "",
+            "yesterday",
+            "2026-13-01",
+            "2026-02-30",
+            "2026-02-10T25:00:00Z",
+            "2026-02-10T10:00:00+99:00",
+            "1e400",
+            "1.2.3",
+            ".",
+            "2026-2-1",
+            "2026-02-10T10:00:00 Europe/Berlin",
+            "99999999999999999999",
         ] {
             assert_eq!(parsed(text), "refused", "{text}");
         }

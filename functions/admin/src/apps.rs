@@ -83,11 +83,7 @@ pub struct NewApp {
 }
 
 /// `POST /apps`
-pub(crate) async fn create(
-    State(backend): Shared,
-    RawQuery(query): RawQuery,
-    body: Body,
-) -> Result<Response, Problem> {
+pub(crate) async fn create(State(backend): Shared, RawQuery(query): RawQuery, body: Body) -> Result<Response, Problem> {
     created(&backend, query, body, None).await
 }
 
@@ -150,9 +146,8 @@ async fn created(
 pub async fn make(backend: &Backend, new: NewApp, scopes: &[&[Scope]]) -> Result<(App, Vec<String>), Problem> {
     let slug = AppSlug::of_name(&new.name).map_err(|e| Problem::field("name", e.to_string()))?;
     let now = backend.clock.now();
-    let exists = || {
-        Problem::Conflict(format!("the app `{slug}` exists already, or is still being erased: choose another name"))
-    };
+    let exists =
+        || Problem::Conflict(format!("the app `{slug}` exists already, or is still being erased: choose another name"));
     let life = match backend.store.get_app(&slug).await? {
         None => 1,
         Some(app) if app.state == AppState::Deleted => app.life + 1,
@@ -198,11 +193,7 @@ pub(crate) async fn list(State(backend): Shared, RawQuery(query): RawQuery) -> R
     let (apps, next) = backend.store.list_apps(after.as_ref()).await?;
     let now = backend.clock.now();
     let reply = List {
-        items: apps
-            .iter()
-            .filter(|app| app.state == AppState::Active)
-            .map(|app| AppBody::new(app, now))
-            .collect(),
+        items: apps.iter().filter(|app| app.state == AppState::Active).map(|app| AppBody::new(app, now)).collect(),
         next: next.map(|slug| slug.to_string()),
     };
     json(StatusCode::OK, &reply)

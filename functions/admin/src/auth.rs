@@ -69,9 +69,8 @@ async fn by_password(backend: &Backend, username: String, password: String) -> R
 async fn welcome(backend: &Backend, user: &User) -> Result<Response, Problem> {
     let key = backend.store.signing_key().await?;
     let lifetime = backend.config.token_lifetime;
-    let (token, expires_at) = key
-        .sign(&user.name, user.role, backend.clock.now(), lifetime)
-        .map_err(|e| Problem::Internal(e.to_string()))?;
+    let (token, expires_at) =
+        key.sign(&user.name, user.role, backend.clock.now(), lifetime).map_err(|e| Problem::Internal(e.to_string()))?;
     let cookie = Cookie::build((COOKIE_NAME, token.as_str()))
         .path("/")
         .http_only(true)
@@ -79,12 +78,7 @@ async fn welcome(backend: &Backend, user: &User) -> Result<Response, Problem> {
         .secure(backend.config.secure_cookies)
         .max_age(Duration::seconds(lifetime / SECOND))
         .build();
-    let reply = Reply {
-        token: &token,
-        user: &user.name,
-        role: user.role,
-        expires_at,
-    };
+    let reply = Reply { token: &token, user: &user.name, role: user.role, expires_at };
     let mut response = json(StatusCode::OK, &reply)?;
     let cookie = HeaderValue::from_str(&cookie.to_string()).map_err(|e| Problem::Internal(e.to_string()))?;
     response.headers_mut().insert(SET_COOKIE, cookie);

@@ -15,11 +15,5 @@ struct Reply {
 
 pub(crate) async fn root(RawQuery(query): RawQuery) -> Result<Response, Problem> {
     Params::parse(query.as_deref()).finish()?;
-    json(
-        StatusCode::OK,
-        &Reply {
-            name: "tally",
-            version: env!("CARGO_PKG_VERSION"),
-        },
-    )
+    json(StatusCode::OK, &Reply { name: "tally", version: env!("CARGO_PKG_VERSION") })
 }

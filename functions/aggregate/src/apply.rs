@@ -66,10 +66,7 @@ impl Applier<'_> {
                 stream_shard: self.stream_shard,
                 unless: unless.clone(),
                 full: seen.as_ref().is_some_and(|item| item.full),
-                mark: Mark {
-                    sequence: prefix.last.clone(),
-                    created_at: self.created_at,
-                },
+                mark: Mark { sequence: prefix.last.clone(), created_at: self.created_at },
                 counts: prefix.counts,
             };
             match self.store.increment(&increment).await {
@@ -93,11 +90,8 @@ impl Applier<'_> {
                     seen = Some(item);
                 }
                 Err(StoreError::Refused(error)) => {
-                    outcome.refused = Some(Refused {
-                        sequence: prefix.last.to_string(),
-                        keys: format!("{:?}", outcome.key),
-                        error,
-                    });
+                    outcome.refused =
+                        Some(Refused { sequence: prefix.last.to_string(), keys: format!("{:?}", outcome.key), error });
                     return Ok(outcome);
                 }
                 Err(error) => return Err(error.into()),

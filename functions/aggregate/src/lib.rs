@@ -55,7 +55,7 @@ pub async fn handle(backend: &Backend, event: StreamEvent) -> Result<Reply, Aggr
         return Ok(Reply::default());
     }
     let stream_shard = event.shard_id.ok_or(AggregateError::NoShardId)?;
-    let mut batch = record::read(event.records);
+    let mut batch = record::read(&event.records);
     let apps = apps_of(backend, &mut batch).await?;
     let counted_app = |id: &AppId| {
         let app = apps.get(id)?;
@@ -70,10 +70,7 @@ pub async fn handle(backend: &Backend, event: StreamEvent) -> Result<Reply, Aggr
         created_at: batch.created_at,
     };
     let updates: Vec<_> = folded.keys().map(|key| applier.apply(key.clone())).collect();
-    let outcomes: Vec<_> = stream::iter(updates)
-        .buffer_unordered(CONCURRENCY)
-        .try_collect()
-        .await?;
+    let outcomes: Vec<_> = stream::iter(updates).buffer_unordered(CONCURRENCY).try_collect().await?;
     for outcome in &outcomes {
         if let Some(refused) = &outcome.refused {
             let record = SetAsideRecord {

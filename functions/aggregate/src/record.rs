@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tally::app::{AppId, AppSlug};
 use tally::fold::{Change, Record, SequenceNumber};
 use tally::store::{CountedEvent, Partition, StreamImage};
@@ -78,7 +79,7 @@ impl Read {
 }
 
 /// Reads a batch.
-pub(crate) fn read(records: Vec<Value>) -> Read {
+pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
     let mut batch = Read {
         records: Vec::with_capacity(records.len()),
         first: SequenceNumber::default(),
@@ -87,9 +88,8 @@ pub(crate) fn read(records: Vec<Value>) -> Read {
         set_aside: vec![],
     };
     let mut first = true;
-    for value in records {
-        let about = About::of(&value);
-        match read_one(value) {
+    for record in records {
+        match read_one(record) {
             Ok((sequence, created_at, change)) => {
                 if std::mem::take(&mut first) {
                     batch.first = sequence.clone();
@@ -101,6 +101,7 @@ pub(crate) fn read(records: Vec<Value>) -> Read {
                 }
             }
             Err(error) => {
+                let about = About::of(record);
                 // The first place still counts as the batch's, if it can be read at all.
                 if let (true, Ok(sequence)) = (first, about.sequence.parse()) {
                     first = false;
@@ -121,18 +122,17 @@ pub(crate) fn read(records: Vec<Value>) -> Read {
 
 type Placed = (SequenceNumber, Timestamp, Option<(Change, AppSlug)>);
 
-fn read_one(value: Value) -> Result<Placed, String> {
-    let wire: Wire = serde_json::from_value(value).map_err(|e| e.to_string())?;
-    let sequence: SequenceNumber = wire.dynamodb.sequence_number.parse().map_err(|_| "the sequence number".to_owned())?;
+fn read_one(record: &RawValue) -> Result<Placed, String> {
+    let wire: Wire = serde_json::from_str(record.get()).map_err(|e| e.to_string())?;
+    let sequence: SequenceNumber =
+        wire.dynamodb.sequence_number.parse().map_err(|_| "the sequence number".to_owned())?;
     #[allow(clippy::cast_possible_truncation)] // seconds since 1970
     let created_at = Timestamp::from_micros(wire.dynamodb.approximate_creation_date_time as i64 * SECOND);
     let image = |image: Option<StreamImage>, which: &str| -> Result<CountedEvent, String> {
         let image = image.ok_or_else(|| format!("no {which} image"))?;
         image.counted().map_err(|e| format!("the {which} image: {e}"))
     };
-    let expired = wire
-        .user_identity
-        .is_some_and(|identity| identity.principal_id.as_deref() == Some(TTL));
+    let expired = wire.user_identity.is_some_and(|identity| identity.principal_id.as_deref() == Some(TTL));
     let change = match wire.event_name.as_str() {
         "INSERT" => Some(Change::Insert(image(wire.dynamodb.new_image, "new")?)),
         "MODIFY" => {
@@ -161,7 +161,8 @@ struct About {
 }
 
 impl About {
-    fn of(value: &Value) -> Self {
+    fn of(record: &RawValue) -> Self {
+        let value: Value = serde_json::from_str(record.get()).unwrap_or_default();
         let stream = &value["dynamodb"];
         let image = |name: &str| serde_json::from_value::<StreamImage>(stream[name].clone()).ok();
         #[allow(clippy::cast_possible_truncation)] // seconds since 1970

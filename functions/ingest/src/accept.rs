@@ -33,10 +33,8 @@ pub(crate) async fn accept(
     drafts: Vec<Result<Draft, Invalid>>,
 ) -> Vec<Result<Event, Rejection>> {
     let now = backend.clock.now();
-    let accepted: Vec<Result<Event, Rejection>> = drafts
-        .into_iter()
-        .map(|draft| Ok(draft?.accept(app, now)?))
-        .collect();
+    let accepted: Vec<Result<Event, Rejection>> =
+        drafts.into_iter().map(|draft| Ok(draft?.accept(app, now)?)).collect();
     let mut last = HashMap::with_capacity(accepted.len());
     for (i, event) in accepted.iter().enumerate() {
         if let Ok(event) = event {
@@ -50,11 +48,8 @@ pub(crate) async fn accept(
         .filter_map(|(i, event)| event.as_ref().ok().filter(|event| is_last(i, event)))
         .collect();
     let verdicts = backend.store.put_events(app, &unique).await;
-    let failed: HashMap<_, _> = unique
-        .iter()
-        .zip(verdicts)
-        .filter_map(|(event, verdict)| Some((event.id, verdict.err()?)))
-        .collect();
+    let failed: HashMap<_, _> =
+        unique.iter().zip(verdicts).filter_map(|(event, verdict)| Some((event.id, verdict.err()?))).collect();
     if let Some(error) = failed.values().next() {
         tracing::warn!(%error, failed = failed.len(), "events were not stored");
     }

@@ -50,10 +50,7 @@ pub(crate) fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Prob
 
 fn read_all(encoding: &str, decoder: impl Read) -> Result<Bytes, Problem> {
     let mut decoded = Vec::new();
-    decoder
-        .take(MAX_DECODED as u64 + 1)
-        .read_to_end(&mut decoded)
-        .map_err(|_| damaged(encoding))?;
+    decoder.take(MAX_DECODED as u64 + 1).read_to_end(&mut decoded).map_err(|_| damaged(encoding))?;
     if decoded.len() > MAX_DECODED {
         return Err(Problem::TooLarge(format!(
             "the body is larger than {MAX_DECODED} bytes once decompressed: send fewer events at once"
@@ -84,10 +81,9 @@ pub(crate) fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Sent<'a>,
         Sent::Many(events) if events.is_empty() => {
             Err(Problem::field("", "the batch is empty: send at least one event"))
         }
-        Sent::Many(events) if events.len() > MAX_EVENTS => Err(Problem::TooLarge(format!(
-            "{} events: send at most {MAX_EVENTS} at once",
-            events.len()
-        ))),
+        Sent::Many(events) if events.len() > MAX_EVENTS => {
+            Err(Problem::TooLarge(format!("{} events: send at most {MAX_EVENTS} at once", events.len())))
+        }
         _ => Ok(sent),
     }
 }
@@ -96,9 +92,7 @@ fn of_json(body: &[u8]) -> Result<Sent<'_>, Problem> {
     let document = json::document(body).map_err(invalid)?;
     match json::kind(document) {
         Kind::Object => Ok(Sent::One(document)),
-        Kind::Array => Ok(Sent::Many(
-            json::array(document).map_err(invalid)?.into_iter().map(Ok).collect(),
-        )),
+        Kind::Array => Ok(Sent::Many(json::array(document).map_err(invalid)?.into_iter().map(Ok).collect())),
         _ => Err(Problem::field("", "send one event as a JSON object, or a list of them")),
     }
 }

@@ -11,11 +11,7 @@ use tally::http::service::Shared;
 use crate::accept::accept;
 use crate::events::created;
 
-pub(crate) async fn count(
-    backend: Shared,
-    target: Target,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+pub(crate) async fn count(backend: Shared, target: Target, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     send(backend, target, query, None).await
 }
 
@@ -52,13 +48,7 @@ async fn send(
     if count.is_some_and(|count: u64| !(1..=MAX_COUNT).contains(&count)) {
         params.add("n", format!("must be a whole number from 1 to {MAX_COUNT}"));
     }
-    let draft = Draft {
-        name,
-        count,
-        id: params.text("id"),
-        timestamp: params.parsed("timestamp"),
-        ..Draft::default()
-    };
+    let draft = Draft { name, count, id: params.text("id"), timestamp: params.parsed("timestamp"), ..Draft::default() };
     params.finish()?;
     created(&app, accept(&backend, &app, vec![Ok(draft)]).await)
 }

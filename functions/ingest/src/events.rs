@@ -80,11 +80,7 @@ fn batch(verdicts: Vec<Result<Event, Rejection>>) -> Result<Response, Problem> {
         .enumerate()
         .filter_map(|(index, verdict)| {
             let rejection = verdict.err()?;
-            Some(Rejected {
-                index,
-                detail: rejection.to_string(),
-                retry: rejection.retry(),
-            })
+            Some(Rejected { index, detail: rejection.to_string(), retry: rejection.retry() })
         })
         .collect();
     let status = if rejected.is_empty() { StatusCode::CREATED } else { StatusCode::MULTI_STATUS };

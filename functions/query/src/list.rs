@@ -170,10 +170,8 @@ fn attributes(params: &mut Params) -> Vec<AttributeFilter> {
     if sent.len() > MAX_ATTRIBUTES {
         params.add("attr", format!("at most {MAX_ATTRIBUTES} attributes at once"));
     }
-    let attribute = |(path, value): (String, String)| AttributeFilter {
-        path: path.split('.').map(str::to_owned).collect(),
-        value,
-    };
+    let attribute =
+        |(path, value): (String, String)| AttributeFilter { path: path.split('.').map(str::to_owned).collect(), value };
     sent.into_iter().map(attribute).collect()
 }
 

@@ -49,11 +49,8 @@ pub(crate) async fn count(
     boundaries: Vec<Timestamp>,
     filter: &CellFilter,
 ) -> Result<(Counts, Timestamp), StoreError> {
-    futures::future::try_join(
-        counting::count(backend, app, boundaries, filter),
-        counting::counted_to(backend, app),
-    )
-    .await
+    futures::future::try_join(counting::count(backend, app, boundaries, filter), counting::counted_to(backend, app))
+        .await
 }
 
 /// What every reply says about itself.
@@ -71,11 +68,7 @@ pub(crate) struct Standing {
 
 impl Standing {
     pub(crate) fn new(counts: &Counts, counted_to: Timestamp) -> Self {
-        Self {
-            counted_to,
-            complete: (!counts.complete).then_some(false),
-            widened: None,
-        }
+        Self { counted_to, complete: (!counts.complete).then_some(false), widened: None }
     }
 
     pub(crate) fn widened(mut self, widened: bool) -> Self {
@@ -102,10 +95,7 @@ pub(crate) struct NameCount<'a> {
 /// Sums by name and slug, largest first, ties by name.
 pub(crate) fn by_name_and_slug(counts: &Counts) -> Vec<NameCount<'_>> {
     let sums = counts.by(|cell| (cell.name(), cell.slug()));
-    largest_first(sums)
-        .into_iter()
-        .map(|((name, slug), count)| NameCount { name, slug, count })
-        .collect()
+    largest_first(sums).into_iter().map(|((name, slug), count)| NameCount { name, slug, count }).collect()
 }
 
 /// The largest first, ties by key.

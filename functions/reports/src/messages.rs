@@ -45,17 +45,7 @@ pub(crate) async fn top_messages(mut asked: Asked) -> Result<Response, Problem> 
         counted_to(&asked.backend, &asked.app),
     )
     .await?;
-    let items = top.into_iter().map(|top| Item {
-        message: top.message,
-        count: top.count,
-        last_seen: top.last_seen,
-    });
-    let reply = Reply {
-        limit,
-        items: items.collect(),
-        complete,
-        counted_to,
-        widened: (wide != range).then_some(true),
-    };
+    let items = top.into_iter().map(|top| Item { message: top.message, count: top.count, last_seen: top.last_seen });
+    let reply = Reply { limit, items: items.collect(), complete, counted_to, widened: (wide != range).then_some(true) };
     json(StatusCode::OK, &reply)
 }

@@ -37,9 +37,7 @@ pub(crate) async fn report(
 ) -> Result<Response, Problem> {
     let now = backend.clock.now();
     let Some(period) = Period::of_name(&report) else {
-        return Err(Problem::NotFound(
-            "there is no such report: ask for hour, day, week, month or period".to_owned(),
-        ));
+        return Err(Problem::NotFound("there is no such report: ask for hour, day, week, month or period".to_owned()));
     };
     let mut params = Params::parse(query.as_deref());
     let filter = read_filter(&mut params);
@@ -92,9 +90,7 @@ impl Period {
     }
 
     fn of_name(name: &str) -> Option<Self> {
-        [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Between]
-            .into_iter()
-            .find(|period| period.name() == name)
+        [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Between].into_iter().find(|period| period.name() == name)
     }
 
     const fn interval(self) -> Interval {

@@ -29,12 +29,7 @@ pub(crate) async fn statistic(
     Path((_, stat)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let asked = Asked {
-        params: Params::parse(query.as_deref()),
-        now: backend.clock.now(),
-        backend,
-        app,
-    };
+    let asked = Asked { params: Params::parse(query.as_deref()), now: backend.clock.now(), backend, app };
     match stat.as_str() {
         "timeseries" => timeseries(asked).await,
         "by-level" => breakdown(asked, Dimension::Level).await,
@@ -96,8 +91,7 @@ async fn timeseries(mut asked: Asked) -> Result<Response, Problem> {
         vec![]
     });
     asked.params.finish()?;
-    let (counts, counted_to) =
-        count(&asked.backend, &asked.app, boundaries(&starts, range), &filter).await?;
+    let (counts, counted_to) = count(&asked.backend, &asked.app, boundaries(&starts, range), &filter).await?;
     let points = starts.iter().zip(counts.by_slot(starts.len()));
     let reply = Timeseries {
         interval: interval.name(),
@@ -168,12 +162,7 @@ async fn breakdown(mut asked: Asked, dimension: Dimension) -> Result<Response, P
             .map(|(category, count)| ValueCount::Category { category, count })
             .collect(),
     };
-    let reply = Items {
-        since: wide.since(),
-        until: wide.until(),
-        items,
-        standing: standing.widened(wide != range),
-    };
+    let reply = Items { since: wide.since(), until: wide.until(), items, standing: standing.widened(wide != range) };
     json(StatusCode::OK, &reply)
 }
 
@@ -196,8 +185,7 @@ async fn hours(mut asked: Asked) -> Result<Response, Problem> {
     });
     let params = std::mem::replace(&mut asked.params, Params::parse(None));
     params.finish()?;
-    let (counts, counted_to) =
-        count(&asked.backend, &asked.app, boundaries(&starts, wide), &filter).await?;
+    let (counts, counted_to) = count(&asked.backend, &asked.app, boundaries(&starts, wide), &filter).await?;
     let mut sums: HashMap<(usize, &str), i64> = HashMap::new();
     for ((slot, cell), count) in &counts.sums {
         *sums.entry((*slot, cell.name())).or_default() += count;
@@ -265,11 +253,7 @@ async fn totals(mut asked: Asked) -> Result<Response, Problem> {
     });
     let reply = Totals {
         items: items.collect(),
-        standing: Standing {
-            counted_to,
-            complete: (!complete).then_some(false),
-            widened: None,
-        },
+        standing: Standing { counted_to, complete: (!complete).then_some(false), widened: None },
     };
     json(StatusCode::OK, &reply)
 }

@@ -71,10 +71,7 @@ impl PresentedKey {
         let mut parts = text.strip_prefix(PREFIX)?.split('_');
         let (kind, id, secret) = (parts.next()?, parts.next()?, parts.next()?);
         let well_formed = parts.next().is_none() && matches!(kind, "in" | "rd" | "rw") && is_hex(secret, 40);
-        Some(Self {
-            id: KeyId::parse(id).filter(|_| well_formed)?,
-            text: text.to_owned(),
-        })
+        Some(Self { id: KeyId::parse(id).filter(|_| well_formed)?, text: text.to_owned() })
     }
 
     /// Whether this is that key, secret and all; in constant time.
@@ -95,13 +92,7 @@ pub fn generate(scopes: &[Scope], label: Option<String>, now: Timestamp) -> (Key
     let text = format!("{PREFIX}{kind}_{id}_{}", hex(&rand::random::<[u8; 20]>()));
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-    let key = Key {
-        id: KeyId(id),
-        scopes: scopes.to_vec(),
-        label,
-        created_at: now,
-        hash,
-    };
+    let key = Key { id: KeyId(id), scopes: scopes.to_vec(), label, created_at: now, hash };
     (key, text)
 }
 
@@ -133,7 +124,13 @@ mod tests {
 
     #[test]
     fn another_form_is_no_key() {
-        for text in ["", "tly_", "tly_in_abc_def", "eyJhbGciOi.x.y", "tly_xx_0123456789ab_0123456789012345678901234567890123456789"] {
+        for text in [
+            "",
+            "tly_",
+            "tly_in_abc_def",
+            "eyJhbGciOi.x.y",
+            "tly_xx_0123456789ab_0123456789012345678901234567890123456789",
+        ] {
             assert!(PresentedKey::parse(text).is_none(), "{text}");
         }
     }

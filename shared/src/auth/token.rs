@@ -8,10 +8,10 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, new_error};
+use jsonwebtoken::signature::{Error as SignatureError, Signer, Verifier};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey, Header, Validation};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
-use jsonwebtoken::signature::{Error as SignatureError, Signer, Verifier};
 
 use crate::auth::user::Role;
 use crate::store::{Store, StoreError};
@@ -134,9 +134,7 @@ impl TokenVerifier {
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // Against the server's clock below, which tests can move.
         rules.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules)
-            .map_err(|_| TokenError::Invalid)?
-            .claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|_| TokenError::Invalid)?.claims;
         if claims.exp <= now.seconds() {
             return Err(TokenError::Expired);
         }
@@ -157,10 +155,7 @@ impl TokenVerifier {
         let read = store.public_keys().await;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = read.inspect_err(|_| known.read_at = None)?;
-        known.keys = keys
-            .into_iter()
-            .map(|key| (key.kid, DecodingKey::from_ed_der(&key.public)))
-            .collect();
+        known.keys = keys.into_iter().map(|key| (key.kid, DecodingKey::from_ed_der(&key.public))).collect();
         Ok(known.keys.get(kid).cloned())
     }
 }

@@ -71,9 +71,7 @@ impl Users {
                 }
                 Entry { user: None, password_hash: None, github: Some(login), .. } => (login, Proof::GitHub),
                 _ => {
-                    return Err(UsersError(format!(
-                        "entry {i}: needs either `user` and `password_hash`, or `github`"
-                    )));
+                    return Err(UsersError(format!("entry {i}: needs either `user` and `password_hash`, or `github`")));
                 }
             };
             Ok(User { name, proof, role: entry.role })
@@ -91,9 +89,7 @@ impl Users {
 
     /// The user of this GitHub login, in any case, as GitHub reads it.
     pub fn by_github(&self, login: &str) -> Option<&User> {
-        self.0
-            .iter()
-            .find(|user| user.proof == Proof::GitHub && user.name.eq_ignore_ascii_case(login))
+        self.0.iter().find(|user| user.proof == Proof::GitHub && user.name.eq_ignore_ascii_case(login))
     }
 }
 

@@ -110,7 +110,10 @@ async fn authorize(
     let Some(credential) = credential(headers, uri) else {
         return Err(Problem::Unauthorized(match access {
             Access::Ingest => "no credentials: send the app's ingest key as `X-Ingest-Key`".to_owned(),
-            Access::Read => "no credentials: send a read key as `X-Read-Key`, or an access token as `Authorization: Bearer`".to_owned(),
+            Access::Read => {
+                "no credentials: send a read key as `X-Read-Key`, or an access token as `Authorization: Bearer`"
+                    .to_owned()
+            }
             _ => "no credentials: sign in with POST /auth and send the token as `Authorization: Bearer`".to_owned(),
         }));
     };

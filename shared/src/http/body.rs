@@ -43,10 +43,7 @@ impl<'a> Fields<'a> {
 
     /// Fields that were read already.
     pub fn of(left: Vec<(String, &'a RawValue)>) -> Self {
-        Self {
-            left,
-            problems: Problems::default(),
-        }
+        Self { left, problems: Problems::default() }
     }
 
     /// The raw value of a field; none where it is absent or null.

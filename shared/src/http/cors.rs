@@ -23,9 +23,7 @@ pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 /// The answer to a preflight; without permission where the origin has none, which browsers read as a no.
 pub fn preflight(config: &Config, path: &str, headers: &HeaderMap) -> Response {
     let asked = headers.get(ACCESS_CONTROL_REQUEST_METHOD).and_then(|m| m.to_str().ok());
-    let access = routes::at(path)
-        .find(|route| Some(route.method.as_str()) == asked)
-        .map(|route| route.access);
+    let access = routes::at(path).find(|route| Some(route.method.as_str()) == asked).map(|route| route.access);
     let mut response = StatusCode::NO_CONTENT.into_response();
     let reply = response.headers_mut();
     reply.insert(VARY, HeaderValue::from_static("origin"));

@@ -99,9 +99,7 @@ impl Params {
 
     /// All parameters whose names begin with `prefix`, without it.
     pub fn with_prefix(&mut self, prefix: &str) -> Vec<(String, String)> {
-        let (taken, left) = std::mem::take(&mut self.left)
-            .into_iter()
-            .partition(|(name, _)| name.starts_with(prefix));
+        let (taken, left) = std::mem::take(&mut self.left).into_iter().partition(|(name, _)| name.starts_with(prefix));
         self.left = left;
         let strip = |(name, value): (String, String)| (name[prefix.len()..].to_owned(), value);
         taken.into_iter().map(strip).collect()

@@ -45,12 +45,7 @@ pub struct Route {
 }
 
 const fn route(method: Method, path: &'static str, function: Function, access: Access) -> Route {
-    Route {
-        method,
-        path,
-        function,
-        access,
-    }
+    Route { method, path, function, access }
 }
 
 /// All routes.
@@ -73,9 +68,7 @@ pub const ROUTES: &[Route] = &[
 impl Route {
     /// The route of a function.
     pub fn find(function: Function, method: &Method, path: &str) -> Option<&'static Self> {
-        ROUTES
-            .iter()
-            .find(|route| route.function == function && route.method == *method && route.path == path)
+        ROUTES.iter().find(|route| route.function == function && route.method == *method && route.path == path)
     }
 
     /// Whether a decoded path has this route's form.

@@ -36,12 +36,7 @@ pub struct Routes {
 impl Routes {
     /// None yet.
     pub fn of(function: Function, backend: Arc<Backend>) -> Self {
-        Self {
-            function,
-            backend,
-            router: Router::new(),
-            served: vec![],
-        }
+        Self { function, backend, router: Router::new(), served: vec![] }
     }
 
     /// Serves a route.
@@ -61,10 +56,7 @@ impl Routes {
         let Ok(filter) = MethodFilter::try_from(method) else {
             panic!("{path}: routes are of the common methods");
         };
-        let guarded = Guard {
-            backend: Arc::clone(&self.backend),
-            route,
-        };
+        let guarded = Guard { backend: Arc::clone(&self.backend), route };
         let handler = on(filter, handler).layer(middleware::from_fn_with_state(guarded, guard));
         self.router = self.router.route(path, handler);
         self.served.push(route);
@@ -156,9 +148,7 @@ async fn finish_and_log(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     let ms = started.elapsed().as_secs_f64() * 1000.0;
     tracing::info!(%method, route, status = response.status().as_u16(), ms, "request");
     response

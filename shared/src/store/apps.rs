@@ -131,8 +131,7 @@ impl Store {
     /// An app by its slug, also one that is being erased or a tombstone.
     pub async fn get_app(&self, slug: &AppSlug) -> Result<Option<App>, StoreError> {
         let item = self.get_apps_item(keys::app(slug), keys::ALONE).await?;
-        item.map(|item| serde_dynamo::from_item::<_, AppItem>(item)?.try_into())
-            .transpose()
+        item.map(|item| serde_dynamo::from_item::<_, AppItem>(item)?.try_into()).transpose()
     }
 
     /// Creates an app with its keys. A tombstone under its slug is taken over, if the app's life follows on its.
@@ -149,9 +148,7 @@ impl Store {
                 .expression_attribute_values(":deleted", AttributeValue::S("deleted".to_owned()))
                 .expression_attribute_values(":before", AttributeValue::N((app.life - 1).to_string()))
         } else {
-            app_put
-                .condition_expression("attribute_not_exists(#pk)")
-                .expression_attribute_names("#pk", PK)
+            app_put.condition_expression("attribute_not_exists(#pk)").expression_attribute_names("#pk", PK)
         };
         let listed = Put::builder()
             .table_name(table)
@@ -180,10 +177,7 @@ impl Store {
             let put = put.build().map_err(|e| StoreError::Refused(e.to_string()))?;
             request = request.transact_items(TransactWriteItem::builder().put(put).build());
         }
-        let reply = request
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
+        let reply = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
         match reply {
             Ok(reply) => {
                 self.meter.wrote(reply.consumed_capacity());
@@ -364,10 +358,7 @@ impl Store {
         let (Some(kid), Some(pkcs8)) = (kid, pkcs8) else {
             return Err(StoreError::Unreadable("the signing key".to_owned()));
         };
-        Ok(Some(SigningKey {
-            kid: kid.clone(),
-            pkcs8: pkcs8.as_ref().to_vec(),
-        }))
+        Ok(Some(SigningKey { kid: kid.clone(), pkcs8: pkcs8.as_ref().to_vec() }))
     }
 
     /// The public keys that check tokens.

@@ -139,9 +139,7 @@ impl Store {
             .send()
             .await;
         match reply {
-            Ok(reply) => Ok(Applied::Done {
-                units: self.meter.wrote(reply.consumed_capacity()),
-            }),
+            Ok(reply) => Ok(Applied::Done { units: self.meter.wrote(reply.consumed_capacity()) }),
             Err(e) => match e.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
                     self.meter.wrote(None);
@@ -190,11 +188,9 @@ impl Store {
                 let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
                 let (bucket, _) = CounterKey::bucket_of(kind, first.grain(), sort)
                     .ok_or_else(|| StoreError::Unreadable(format!("the key {sort:?} of a counter")))?;
-                let counts = item.into_iter().filter_map(|(name, value)| Some((Counted::parse(&name)?, number(&value)?)));
-                reads.push(CellRead {
-                    bucket,
-                    counts: counts.collect(),
-                });
+                let counts =
+                    item.into_iter().filter_map(|(name, value)| Some((Counted::parse(&name)?, number(&value)?)));
+                reads.push(CellRead { bucket, counts: counts.collect() });
             }
             match next {
                 Some(key) => start = Some(key),

@@ -41,11 +41,9 @@ impl StoreError {
                 | "RequestLimitExceeded"
                 | "LimitExceededException",
             ) => Self::Throttled(text),
-            Some(
-                "ValidationException"
-                | "ItemCollectionSizeLimitExceededException"
-                | "SerializationException",
-            ) => Self::Refused(text),
+            Some("ValidationException" | "ItemCollectionSizeLimitExceededException" | "SerializationException") => {
+                Self::Refused(text)
+            }
             _ => Self::Unavailable(text),
         }
     }

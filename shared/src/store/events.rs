@@ -134,11 +134,7 @@ impl Store {
             .map_err(|e| StoreError::of(&e))?;
         self.meter.wrote(reply.consumed_capacity());
         let left = reply.unprocessed_items.and_then(|mut items| items.remove(table));
-        Ok(left
-            .into_iter()
-            .flatten()
-            .filter_map(|request| request.put_request.map(|put| put.item))
-            .collect())
+        Ok(left.into_iter().flatten().filter_map(|request| request.put_request.map(|put| put.item)).collect())
     }
 
     /// One event, strongly consistent.
@@ -169,8 +165,7 @@ impl Store {
         consistent: bool,
         now: Timestamp,
     ) -> Result<EventPage, StoreError> {
-        self.query(PK, partition.to_string(), (first, last), order, limit, consistent, now)
-            .await
+        self.query(PK, partition.to_string(), (first, last), order, limit, consistent, now).await
     }
 
     /// Events of one session whose identities lie from `first` to `last`, both included; eventually consistent, as
@@ -184,8 +179,7 @@ impl Store {
         limit: i32,
         now: Timestamp,
     ) -> Result<EventPage, StoreError> {
-        self.query(SESSION, keys::session(app, session_id), (first, last), order, limit, false, now)
-            .await
+        self.query(SESSION, keys::session(app, session_id), (first, last), order, limit, false, now).await
     }
 
     #[allow(clippy::too_many_arguments)] // one request's parts
@@ -234,10 +228,7 @@ impl Store {
 
 /// The shard of an event.
 fn partition(app: &App, id: EventId) -> Partition {
-    Partition {
-        app: app.id.clone(),
-        shard: app.layout.shard(id),
-    }
+    Partition { app: app.id.clone(), shard: app.layout.shard(id) }
 }
 
 fn event_item(app: &App, event: &Event) -> Result<Item, StoreError> {
@@ -251,6 +242,5 @@ fn key_of(item: &Item) -> (String, String) {
 
 fn id_of(key: &Item) -> Result<EventId, StoreError> {
     let (_, sk) = key_of(key);
-    sk.parse()
-        .map_err(|_| StoreError::Unreadable(format!("the key {sk:?} of an event")))
+    sk.parse().map_err(|_| StoreError::Unreadable(format!("the key {sk:?} of an event")))
 }

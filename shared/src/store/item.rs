@@ -70,10 +70,7 @@ pub(super) fn of_event(
     let scalars = EventItem {
         pk: partition.to_string(),
         sk: event.id,
-        session: event
-            .session_id
-            .as_ref()
-            .map(|session| keys::session(&partition.app, session)),
+        session: event.session_id.as_ref().map(|session| keys::session(&partition.app, session)),
         client_id: event.client_id.clone(),
         name: event.name.clone(),
         slug: event.slug.clone(),
@@ -110,11 +107,7 @@ pub(super) fn to_event(mut item: Item, now: Timestamp) -> Result<Option<Event>, 
         category: scalars.category,
         level: scalars.level,
         message: scalars.message,
-        session_id: scalars
-            .session
-            .as_deref()
-            .and_then(keys::session_id)
-            .map(ToOwned::to_owned),
+        session_id: scalars.session.as_deref().and_then(keys::session_id).map(ToOwned::to_owned),
         user_id: scalars.user_id,
         timestamp: Timestamp::from_micros(scalars.timestamp),
         received_at: Timestamp::from_micros(scalars.received_at),
@@ -133,12 +126,9 @@ fn of_json(json: &Json) -> AttributeValue {
         Json::Number(number) => AttributeValue::N(number.as_str().to_owned()),
         Json::String(text) => AttributeValue::S(text.clone()),
         Json::Array(items) => AttributeValue::L(items.iter().map(of_json).collect()),
-        Json::Object(fields) => AttributeValue::M(
-            fields
-                .iter()
-                .map(|(key, value)| (key.clone(), of_json(value)))
-                .collect(),
-        ),
+        Json::Object(fields) => {
+            AttributeValue::M(fields.iter().map(|(key, value)| (key.clone(), of_json(value))).collect())
+        }
     }
 }
 
@@ -152,10 +142,7 @@ fn to_json(value: AttributeValue) -> Result<Json, StoreError> {
         AttributeValue::S(text) => Json::String(text),
         AttributeValue::L(items) => Json::Array(items.into_iter().map(to_json).collect::<Result<_, _>>()?),
         AttributeValue::M(fields) => Json::Object(
-            fields
-                .into_iter()
-                .map(|(key, value)| Ok((key, to_json(value)?)))
-                .collect::<Result<_, StoreError>>()?,
+            fields.into_iter().map(|(key, value)| Ok((key, to_json(value)?))).collect::<Result<_, StoreError>>()?,
         ),
         other => return Err(StoreError::Unreadable(format!("an attribute of event data is {other:?}"))),
     })
@@ -202,12 +189,7 @@ impl StreamImage {
         Ok(CountedEvent {
             partition,
             id: image.sk,
-            cell: Cell {
-                name: image.name,
-                slug: image.slug,
-                category: image.category,
-                level: image.level,
-            },
+            cell: Cell { name: image.name, slug: image.slug, category: image.category, level: image.level },
             message: image.message,
             count: image.count,
         })

@@ -20,11 +20,7 @@ pub struct TableNames {
 
 impl Default for TableNames {
     fn default() -> Self {
-        Self {
-            events: "tally-events".to_owned(),
-            counters: "tally-counters".to_owned(),
-            apps: "tally-apps".to_owned(),
-        }
+        Self { events: "tally-events".to_owned(), counters: "tally-counters".to_owned(), apps: "tally-apps".to_owned() }
     }
 }
 
@@ -54,24 +50,9 @@ pub struct TableDefinition {
 
 /// All tables.
 pub const TABLES: [TableDefinition; 3] = [
-    TableDefinition {
-        logical_id: "EventsTable",
-        name: |names| &names.events,
-        by_session: true,
-        stream: true,
-    },
-    TableDefinition {
-        logical_id: "CountersTable",
-        name: |names| &names.counters,
-        by_session: false,
-        stream: false,
-    },
-    TableDefinition {
-        logical_id: "AppsTable",
-        name: |names| &names.apps,
-        by_session: false,
-        stream: false,
-    },
+    TableDefinition { logical_id: "EventsTable", name: |names| &names.events, by_session: true, stream: true },
+    TableDefinition { logical_id: "CountersTable", name: |names| &names.counters, by_session: false, stream: false },
+    TableDefinition { logical_id: "AppsTable", name: |names| &names.apps, by_session: false, stream: false },
 ];
 
 fn key(name: &str, role: KeyType) -> Result<KeySchemaElement, StoreError> {
@@ -118,9 +99,8 @@ impl Store {
             request = request.global_secondary_indexes(built(index.build())?);
         }
         if table.stream {
-            let stream = StreamSpecification::builder()
-                .stream_enabled(true)
-                .stream_view_type(StreamViewType::NewAndOldImages);
+            let stream =
+                StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewAndOldImages);
             request = request.stream_specification(built(stream.build())?);
         }
         match request.send().await {
