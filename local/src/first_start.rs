@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tally::auth::key::Scope;
+use tally::auth::key::{Scope, hex};
 use tally::auth::user::Users;
 use tally::backend::Backend;
 use tally::http::problem::Problem;
@@ -51,7 +51,7 @@ impl Machine {
         if let Some(machine) = std::fs::read(&file).ok().and_then(|kept| serde_json::from_slice(&kept).ok()) {
             return Ok(machine);
         }
-        let password: String = rand::random::<[u8; 10]>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let password = hex(&rand::random::<[u8; 10]>());
         let machine = Self {
             password_hash: bcrypt::hash(&password, admin::COST)?,
             password,
@@ -101,16 +101,15 @@ impl Machine {
 
     /// The lines to try things with.
     pub fn lines(&self, url: &str) -> String {
-        let mut lines = String::new();
-        if let (Some(ingest), Some(read)) = (&self.demo_ingest_key, &self.demo_read_key) {
-            lines.push_str(&format!(
+        let try_demo = match (&self.demo_ingest_key, &self.demo_read_key) {
+            (Some(ingest), Some(read)) => format!(
                 "Send an event:\n  curl -X POST {url}/apps/{DEMO}/events -H 'X-Ingest-Key: {ingest}' \
                  -d '{{\"name\":\"application started\"}}'\n\n\
                  See the day's report:\n  curl '{url}/apps/{DEMO}/reports/day?date=today' -H 'X-Read-Key: {read}'\n\n"
-            ));
-        }
-        lines.push_str(&self.sign_in_line(url));
-        lines
+            ),
+            _ => String::new(),
+        };
+        try_demo + &self.sign_in_line(url)
     }
 
     /// The line that signs in.

@@ -324,7 +324,11 @@ impl Sender {
             if let Some(index) = index {
                 let reason =
                     if field.is_empty() { error.detail.clone() } else { format!("`{field}`: {}", error.detail) };
-                reasons.entry(index).and_modify(|all| all.push_str(&format!("; {reason}"))).or_insert(reason);
+                let all = reasons.entry(index).or_default();
+                if !all.is_empty() {
+                    all.push_str("; ");
+                }
+                all.push_str(&reason);
             }
         }
         reasons
@@ -378,18 +382,15 @@ impl Sender {
         if object.is_empty() {
             return event;
         }
-        match event.get_mut("data") {
-            Some(Json::Object(data)) => {
-                for (key, value) in object {
-                    data.entry(key).or_insert(value);
-                }
+        if let Some(Json::Object(data)) = event.get_mut("data") {
+            for (key, value) in object {
+                data.entry(key).or_insert(value);
             }
-            _ => {
-                if let Some(data) = event.remove("data") {
-                    object.insert("data".to_owned(), data);
-                }
-                event.insert("data".to_owned(), Json::Object(object));
+        } else {
+            if let Some(data) = event.remove("data") {
+                object.insert("data".to_owned(), data);
             }
+            event.insert("data".to_owned(), Json::Object(object));
         }
         event
     }

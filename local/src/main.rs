@@ -13,6 +13,14 @@ use tally::config::Config;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Prints a line. Nobody may be reading any more (`cargo run | head`), which is no reason to end.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+
 /// Tally on this machine: collects application events and answers questions about them.
 #[derive(Parser)]
 #[command(name = "tally", version, args_conflicts_with_subcommands = true)]
@@ -58,7 +66,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("tally: {error}");
+            esay!("tally: {error}");
             ExitCode::FAILURE
         }
     }
@@ -81,19 +89,19 @@ async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let backend = backend(stack.store.clone(), config);
     let url = format!("http://{}", listener.local_addr()?);
     let kept = if serve.memory { "kept nowhere".to_owned() } else { format!("kept in {}", folder.display()) };
-    println!("Tally {} on {url}", env!("CARGO_PKG_VERSION"));
-    println!("Data is {kept}; DynamoDB API on {}\n", stack.dynamodb_url());
+    say!("Tally {} on {url}", env!("CARGO_PKG_VERSION"));
+    say!("Data is {kept}; DynamoDB API on {}\n", stack.dynamodb_url());
     match &mut machine {
         Some(machine) => {
             machine.make_demo(&backend, &folder).await?;
-            println!("{}", machine.lines(&url));
+            say!("{}", machine.lines(&url));
         }
-        None => println!("Sign in with POST {url}/auth as one of TALLY_USERS.\n"),
+        None => say!("Sign in with POST {url}/auth as one of TALLY_USERS.\n"),
     }
-    println!("Ctrl-C ends it.");
+    say!("Ctrl-C ends it.");
     start_background(&stack, &backend);
     axum::serve(listener, service(&backend)).with_graceful_shutdown(end()).await?;
-    println!("Ended; what was accepted is kept.");
+    say!("Ended; what was accepted is kept.");
     Ok(ExitCode::SUCCESS)
 }
 

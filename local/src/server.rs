@@ -19,7 +19,7 @@ use crate::pump::Pump;
 /// Where the pump keeps its position, in the data folder.
 const POSITION: &str = "stream-position.json";
 /// How often expired items and old stream records are looked for.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 
 /// Why the system does not start.
 #[derive(Debug, thiserror::Error)]

@@ -56,7 +56,7 @@ impl Zone {
     }
 
     /// How far into its local hour a moment is, in microseconds.
-    fn into_hour(&self, at: Timestamp) -> i64 {
+    fn since_hour(&self, at: Timestamp) -> i64 {
         let offset = i64::from(self.zone.to_offset(at.jiff()).seconds()) * crate::time::SECOND;
         (at.micros() + offset).rem_euclid(HOUR)
     }
@@ -190,7 +190,7 @@ impl Interval {
     fn next(self, start: Timestamp, zone: &Zone) -> Timestamp {
         let step: Span = match self {
             Self::Minute => return start.plus(MINUTE),
-            Self::Hour => return start.plus(HOUR - zone.into_hour(start)),
+            Self::Hour => return start.plus(HOUR - zone.since_hour(start)),
             Self::Day => 1.days(),
             Self::Week(_) => 7.days(),
             Self::Month => 1.months(),

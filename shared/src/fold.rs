@@ -112,7 +112,7 @@ struct Delta {
     record: usize,
     /// Index into [`Folded::counted`].
     counted: usize,
-    delta: i64,
+    amount: i64,
 }
 
 /// A batch folded: for each counter item that it changes, what each record adds.
@@ -181,9 +181,9 @@ impl Folded {
                     *sums.entry((key, index)).or_default() += count;
                 }
             }
-            for ((key, counted), delta) in sums {
-                if delta != 0 {
-                    folded.items.entry(key).or_default().push(Delta { record, counted, delta });
+            for ((key, counted), amount) in sums {
+                if amount != 0 {
+                    folded.items.entry(key).or_default().push(Delta { record, counted, amount });
                 }
             }
         }
@@ -229,7 +229,7 @@ impl Folded {
             *counts.entry(attribute).or_insert_with(|| {
                 bytes += length;
                 0
-            }) += delta.delta;
+            }) += delta.amount;
         }
         Some(Prefix {
             counts: counts.into_iter().filter(|(_, n)| *n != 0).collect(),

@@ -116,6 +116,7 @@ async fn whole(asked: &Asked, range: Range, filter: &CellFilter) -> Result<(Coun
 }
 
 #[derive(Serialize)]
+#[allow(clippy::struct_field_names)] // the contract's name
 struct Items<T> {
     since: Timestamp,
     until: Timestamp,

@@ -1,5 +1,7 @@
 //! Keys of apps. A key is shown once; only its hash is kept.
 
+use std::fmt::Write as _;
+
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
@@ -96,8 +98,13 @@ pub fn generate(scopes: &[Scope], label: Option<String>, now: Timestamp) -> (Key
     (key, text)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Bytes in hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn is_hex(text: &str, length: usize) -> bool {

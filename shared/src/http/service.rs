@@ -67,7 +67,6 @@ impl Routes {
     ///
     /// # Panics
     /// Where a route of the function has no handler.
-    #[must_use]
     pub fn finish(self) -> Router {
         for route in routes::ROUTES.iter().filter(|route| route.function == self.function) {
             assert!(self.served.contains(&route), "nothing serves {} {}", route.method, route.path);

@@ -164,10 +164,7 @@ impl Store {
                     .item("slug", AttributeValue::S(app.slug.to_string())),
             );
         }
-        match self.put_all(puts).await? {
-            true => Ok(()),
-            false => Err(CreateAppError::Exists),
-        }
+        if self.put_all(puts).await? { Ok(()) } else { Err(CreateAppError::Exists) }
     }
 
     /// Puts items together; false where a condition did not hold.

@@ -1,6 +1,7 @@
 //! The Counters table.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
@@ -108,7 +109,8 @@ impl Store {
         values.insert(":s".to_owned(), AttributeValue::S(increment.mark.to_string()));
         values.insert(":v".to_owned(), AttributeValue::N("1".to_owned()));
         for (i, (attribute, count)) in increment.counts.iter().enumerate() {
-            expression.push_str(&format!(",#{i} :{i}"));
+            // Writing to a String cannot fail.
+            let _ = write!(expression, ",#{i} :{i}");
             names.insert(format!("#{i}"), attribute.clone());
             values.insert(format!(":{i}"), AttributeValue::N(count.to_string()));
         }
