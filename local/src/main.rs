@@ -66,7 +66,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            esay!("tally: {error}");
+            eprintln!("tally: {error}");
             ExitCode::FAILURE
         }
     }
