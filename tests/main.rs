@@ -4,6 +4,8 @@
 
 mod admin;
 mod aggregate;
+mod exactness;
+mod faults;
 mod harness;
 mod ingest;
 mod query;

@@ -207,3 +207,61 @@ async fn replies_stay_below_four_megabytes() {
     all.sort_unstable();
     assert_eq!(all, (0..30).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn rare_matches_are_found_by_the_counters() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    // Ten days of 600 events an hour apart by day, with one rare event a day.
+    for day in 1..=10 {
+        let events: Vec<_> = (0..600)
+            .map(|n| {
+                let rare = n == 300 + day;
+                json!({"name": format!("n{}", n % 20), "level": if rare { "FATAL" } else { "INFO" },
+                    "message": if rare { "disk full" } else { "fine" }, "data": {"n": day * 1000 + n},
+                    "timestamp": format!("2026-11-{day:02}T{:02}:{:02}:30Z", n / 60, n % 60)})
+            })
+            .collect();
+        tally.accept(&app, &json!(events)).await;
+    }
+    tally.drain().await;
+    let rare: Vec<i64> = (1..=10).rev().map(|day| day * 1000 + 300 + day).collect();
+    for filter in ["level=FATAL", "message=disk+full", "message=disk+full&level=FATAL&name=n1"] {
+        let expected: Vec<_> = if filter.contains("name=n1") { vec![1301] } else { rare.clone() };
+        let before = tally.usage();
+        assert_eq!(numbers(&tally.list(&app, &format!("{filter}&limit=100")).await), expected, "{filter}");
+        let planned = tally.usage() - before;
+        let before = tally.usage();
+        assert_eq!(
+            numbers(&tally.list(&app, &format!("{filter}&limit=100&consistent=true")).await),
+            expected,
+            "{filter}"
+        );
+        let whole = tally.usage() - before;
+        assert!(planned.read_units * 3.0 < whole.read_units, "{filter}: {planned:?} {whole:?}");
+    }
+    assert_eq!(
+        numbers(&tally.list(&app, "level=FATAL&limit=3&order=asc").await),
+        rare.iter().rev().copied().collect::<Vec<_>>()
+    );
+    let page = tally.ask(&app, "/events?level=FATAL&limit=2&offset=3").await;
+    assert_eq!(numbers(page["items"].as_array().unwrap()), rare[3..5]);
+    let frequent = tally.ask(&app, "/events?level=INFO&limit=50").await;
+    assert_eq!(frequent["items"].as_array().unwrap().len(), 50);
+}
+
+#[tokio::test]
+async fn the_freshest_minutes_are_read_however_far_the_counters_are() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    tally.accept(&app, &json!({"name": "old", "timestamp": "2026-11-20T08:00:00Z", "data": {"n": 0}})).await;
+    assert_eq!(tally.list(&app, "name=old").await.len(), 1, "nothing is counted yet: all is read");
+    tally.drain().await;
+    // The stream is counted by the machine's clock, so these are fresh to it.
+    let fresh = tally::clock::Clock::System.now();
+    tally.clock.set(fresh);
+    tally.accept(&app, &json!([{"name": "new", "data": {"n": 1}}, {"name": "old", "data": {"n": 2}}])).await;
+    assert_eq!(numbers(&tally.list(&app, "name=new").await), [1], "not counted, and found");
+    assert_eq!(numbers(&tally.list(&app, "name=old").await), [2, 0]);
+    assert_eq!(numbers(&tally.list(&app, "name=old&order=asc").await), [0, 2]);
+}

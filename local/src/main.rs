@@ -91,12 +91,11 @@ async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let kept = if serve.memory { "kept nowhere".to_owned() } else { format!("kept in {}", folder.display()) };
     say!("Tally {} on {url}", env!("CARGO_PKG_VERSION"));
     say!("Data is {kept}; DynamoDB API on {}\n", stack.dynamodb_url());
-    match &mut machine {
-        Some(machine) => {
-            machine.make_demo(&backend, &folder).await?;
-            say!("{}", machine.lines(&url));
-        }
-        None => say!("Sign in with POST {url}/auth as one of TALLY_USERS.\n"),
+    if let Some(machine) = &mut machine {
+        machine.make_demo(&backend, &folder).await?;
+        say!("{}", machine.lines(&url));
+    } else {
+        say!("Sign in with POST {url}/auth as one of TALLY_USERS.\n");
     }
     say!("Ctrl-C ends it.");
     start_background(&stack, &backend);

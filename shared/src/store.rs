@@ -12,7 +12,7 @@ pub mod tables;
 
 pub use apps::{CreateAppError, PublicKey};
 pub use connect::{Connection, connect};
-pub use counters::{Applied, CellRead, CounterItem, Increment, SetAside, Unless};
+pub use counters::{Applied, CellRead, CounterItem, CounterPage, Increment, SetAside, Unless};
 pub use error::StoreError;
 pub use events::{EventPage, Order};
 pub use item::{CountedEvent, StreamImage};

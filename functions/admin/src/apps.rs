@@ -18,12 +18,12 @@ use tally::store::CreateAppError;
 use tally::time::Timestamp;
 
 /// Most days that events are kept, where they are not kept for ever: a century.
-const MAX_RETENTION: u64 = 36_500;
+pub(crate) const MAX_RETENTION: u64 = 36_500;
 /// Most events per minute that a quota can name.
-const MAX_QUOTA: u64 = 1_000_000_000;
+pub(crate) const MAX_QUOTA: u64 = 1_000_000_000;
 
 #[derive(Serialize)]
-struct AppBody<'a> {
+pub(crate) struct AppBody<'a> {
     id: &'a AppSlug,
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,7 @@ struct Pending {
 }
 
 impl<'a> AppBody<'a> {
-    fn new(app: &'a App, now: Timestamp) -> Self {
+    pub(crate) fn new(app: &'a App, now: Timestamp) -> Self {
         let LayoutEntry { shards, retention_days, .. } = app.layout.at(now);
         let pending = app.layout.pending(now).map(|entry| Pending {
             from: Timestamp::from_micros(entry.from),

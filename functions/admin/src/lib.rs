@@ -3,6 +3,7 @@
 mod apps;
 mod auth;
 mod root;
+mod settings;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub fn router(backend: Arc<Backend>) -> Router {
         .on(Method::POST, "/apps", apps::create)
         .on(Method::GET, "/apps/{app}", apps::read)
         .on(Method::POST, "/apps/{app}", apps::create_named)
+        .on(Method::PATCH, "/apps/{app}", settings::change)
         .finish()
 }
 

@@ -1,6 +1,7 @@
 //! Answers how many: reports of hours, days, weeks, months and periods, and statistics, from counters.
 
 mod answer;
+mod groups;
 mod messages;
 mod periods;
 mod statistics;

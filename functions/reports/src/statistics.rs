@@ -21,6 +21,7 @@ use tally::level::Level;
 use tally::time::{Range, Timestamp};
 
 use crate::answer::{Point, Standing, boundaries, count, largest_first, read_filter, read_range, read_zone};
+use crate::groups::groups;
 use crate::messages::top_messages;
 
 pub(crate) async fn statistic(
@@ -38,8 +39,9 @@ pub(crate) async fn statistic(
         "top-messages" => top_messages(asked).await,
         "hours" => hours(asked).await,
         "totals" => totals(asked).await,
+        "groups" => groups(asked).await,
         _ => Err(Problem::NotFound(
-            "there is no such statistic: ask for timeseries, by-level, by-name, by-category, top-messages, hours or totals"
+            "there is no such statistic: ask for timeseries, by-level, by-name, by-category, top-messages, hours, totals or groups"
                 .to_owned(),
         )),
     }

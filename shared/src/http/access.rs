@@ -123,11 +123,11 @@ async fn authorize(
         Credential::Key(key) => by_key(backend, access, slug, &key).await,
         Credential::Token(token) => {
             let claims = backend.tokens.verify(&token, &backend.store, backend.clock.now()).await?;
-            if matches!(access, Access::Ingest | Access::Admins) && claims.role != Role::Admin {
+            if matches!(access, Access::Ingest | Access::Admins | Access::AppAdmins) && claims.role != Role::Admin {
                 return Err(Problem::Forbidden("this takes the role `admin`".to_owned()));
             }
             let app = match access {
-                Access::Ingest | Access::Read => Some(existing(backend, slug).await?),
+                Access::Ingest | Access::Read | Access::AppAdmins => Some(existing(backend, slug).await?),
                 Access::Public | Access::Users | Access::Admins => None,
             };
             let caller = Caller::User { name: claims.sub, role: claims.role };
@@ -153,7 +153,7 @@ async fn by_key(
     let scope = match access {
         Access::Ingest => Scope::Ingest,
         Access::Read => Scope::Read,
-        Access::Public | Access::Users | Access::Admins => {
+        Access::Public | Access::Users | Access::Admins | Access::AppAdmins => {
             return Err(Problem::Forbidden("this takes a signed-in user: a key does not do".to_owned()));
         }
     };

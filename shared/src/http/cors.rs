@@ -49,7 +49,7 @@ pub fn permit(config: &Config, access: Access, request: &HeaderMap, reply: &mut 
 fn permission(config: &Config, access: Access, request: &HeaderMap) -> Option<HeaderValue> {
     let origins = match access {
         Access::Ingest => &config.ingest_origins,
-        Access::Public | Access::Read | Access::Users | Access::Admins => &config.read_origins,
+        Access::Public | Access::Read | Access::Users | Access::Admins | Access::AppAdmins => &config.read_origins,
     };
     let origin = request.get(ORIGIN)?;
     match origins {

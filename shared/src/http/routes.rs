@@ -29,6 +29,8 @@ pub enum Access {
     Users,
     /// Admins; the route is about no app that exists already.
     Admins,
+    /// Admins; the route is about an app.
+    AppAdmins,
 }
 
 /// One route.
@@ -56,6 +58,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::POST, "/apps", Function::Admin, Access::Admins),
     route(Method::GET, "/apps/{app}", Function::Admin, Access::Read),
     route(Method::POST, "/apps/{app}", Function::Admin, Access::Admins),
+    route(Method::PATCH, "/apps/{app}", Function::Admin, Access::AppAdmins),
     route(Method::POST, "/apps/{app}/events", Function::Ingest, Access::Ingest),
     route(Method::POST, "/apps/{app}/count", Function::Ingest, Access::Ingest),
     route(Method::POST, "/apps/{app}/count/{*name}", Function::Ingest, Access::Ingest),

@@ -53,7 +53,7 @@ struct AppItem {
     layout: Layout,
     /// Microseconds.
     created_at: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     events_per_minute: Option<u32>,
     /// Keys by their id, in the app's own item: an app and what opens it are read at once.
     keys: BTreeMap<KeyId, KeyItem>,
@@ -287,19 +287,53 @@ impl Store {
 
     /// Replaces an app's layout by one with more entries; false where it is no longer the one that was read.
     pub async fn append_layout(&self, app: &App, layout: &Layout) -> Result<bool, StoreError> {
-        let reply = self
+        self.update_app(app, &App { layout: layout.clone(), ..app.clone() }).await
+    }
+
+    /// Replaces an app's name, clock, quota and layout; false where its layout is no longer the one that was read.
+    pub async fn update_app(&self, before: &App, after: &App) -> Result<bool, StoreError> {
+        let mut request = self
             .client
             .update_item()
             .table_name(&self.tables.apps)
-            .key(PK, AttributeValue::S(keys::app(&app.slug)))
-            .key(SK, AttributeValue::S(keys::ALONE.to_owned()))
-            .update_expression("SET #layout = :new")
-            .condition_expression("#layout = :old AND #life = :life")
+            .key(PK, AttributeValue::S(keys::app(&before.slug)))
+            .key(SK, AttributeValue::S(keys::ALONE.to_owned()));
+        let mut set = vec![];
+        let mut change = |name: &str, value: AttributeValue| {
+            set.push(format!("#{name} = :{name}"));
+            (format!("#{name}"), name.to_owned(), format!(":{name}"), value)
+        };
+        let mut changes = vec![];
+        if before.layout != after.layout {
+            changes.push(change("layout", serde_dynamo::to_attribute_value(&after.layout)?));
+        }
+        if before.name != after.name {
+            changes.push(change("name", AttributeValue::S(after.name.clone())));
+        }
+        if before.clock != after.clock {
+            changes.push(change("clock", serde_dynamo::to_attribute_value(after.clock)?));
+        }
+        if before.events_per_minute != after.events_per_minute {
+            // An absent number and a null read alike.
+            changes.push(change("events_per_minute", serde_dynamo::to_attribute_value(after.events_per_minute)?));
+        }
+        if changes.is_empty() {
+            return Ok(true);
+        }
+        for (placeholder, name, value_placeholder, value) in changes {
+            request = request
+                .expression_attribute_names(placeholder, name)
+                .expression_attribute_values(value_placeholder, value);
+        }
+        let reply = request
+            .update_expression(format!("SET {}", set.join(", ")))
+            .condition_expression("#layout = :old AND #life = :life AND #state = :active")
             .expression_attribute_names("#layout", "layout")
             .expression_attribute_names("#life", "life")
-            .expression_attribute_values(":new", serde_dynamo::to_attribute_value(layout)?)
-            .expression_attribute_values(":old", serde_dynamo::to_attribute_value(&app.layout)?)
-            .expression_attribute_values(":life", AttributeValue::N(app.life.to_string()))
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":old", serde_dynamo::to_attribute_value(&before.layout)?)
+            .expression_attribute_values(":life", AttributeValue::N(before.life.to_string()))
+            .expression_attribute_values(":active", AttributeValue::S("active".to_owned()))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::item::Item;
 use super::keys::{self, CounterKey, CounterKind, Partition};
 use super::tables::{PK, SK};
-use super::{Store, StoreError};
+use super::{Order, Store, StoreError};
 use crate::app::AppId;
 use crate::bucket::{Bucket, Grain};
 use crate::cell::Counted;
@@ -80,6 +80,19 @@ pub struct CellRead {
     pub bucket: Bucket,
     /// What was counted, and how often.
     pub counts: Vec<(Counted, i64)>,
+}
+
+/// Some of the counters of a run of buckets.
+#[derive(Clone, Debug, Default)]
+pub struct CounterPage {
+    /// The counter items, by bucket; whole buckets alone.
+    pub reads: Vec<CellRead>,
+    /// The last bucket that was read, in the order of reading.
+    pub last: Option<Bucket>,
+    /// Whether more follow.
+    pub more: bool,
+    /// Read units that it cost.
+    pub units: f64,
 }
 
 /// A record that could not be counted.
@@ -181,24 +194,52 @@ impl Store {
         first: Bucket,
         last: Bucket,
     ) -> Result<Vec<CellRead>, StoreError> {
+        let page = self.page_counters(partition, kind, first, last, Order::Ascending, usize::MAX).await?;
+        Ok(page.reads)
+    }
+
+    /// The counters of the buckets from `first` to `last`, both included and of one grain, in an order, until about
+    /// `limit` items are read; at least one bucket, each with all its pages.
+    pub async fn page_counters(
+        &self,
+        partition: &Partition,
+        kind: CounterKind,
+        first: Bucket,
+        last: Bucket,
+        order: Order,
+        limit: usize,
+    ) -> Result<CounterPage, StoreError> {
         let (from, to) = keys::counter_range(kind, first, last);
-        let mut reads = Vec::new();
+        let mut page = CounterPage::default();
         let mut start = None;
         loop {
-            let (items, next) = self.query_counters(partition, (&from, &to), true, None, start).await?;
+            // One more than is wanted tells whether the last bucket is whole.
+            let left = limit.saturating_sub(page.reads.len()).saturating_add(1);
+            let left = i32::try_from(left).ok();
+            let ascending = order == Order::Ascending;
+            let (items, next, units) = self.query_counters(partition, (&from, &to), ascending, left, start).await?;
+            page.units += units;
             for item in items {
                 let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
                 let (bucket, _) = CounterKey::bucket_of(kind, first.grain(), sort)
                     .ok_or_else(|| StoreError::Unreadable(format!("the key {sort:?} of a counter")))?;
                 let counts =
                     item.into_iter().filter_map(|(name, value)| Some((Counted::parse(&name)?, number(&value)?)));
-                reads.push(CellRead { bucket, counts: counts.collect() });
+                page.reads.push(CellRead { bucket, counts: counts.collect() });
             }
-            match next {
-                Some(key) => start = Some(key),
-                None => return Ok(reads),
+            let Some(key) = next else { break };
+            let cut = page.reads.last().map(|read| read.bucket);
+            let whole = page.reads.iter().any(|read| Some(read.bucket) != cut);
+            if page.reads.len() > limit && whole {
+                // The last bucket may have more pages: it is left for another time.
+                page.reads.retain(|read| Some(read.bucket) != cut);
+                page.more = true;
+                break;
             }
+            start = Some(key);
         }
+        page.last = page.reads.last().map(|read| read.bucket);
+        Ok(page)
     }
 
     /// The largest time beside a mark in the cells of the partition's two newest days: all that was accepted before it
@@ -211,7 +252,7 @@ impl Store {
         let mut start = None;
         loop {
             // Two items where each day is one page; more are asked for where they are not.
-            let (items, next) = self.query_counters(partition, (&from, &to), false, Some(2), start).await?;
+            let (items, next, _) = self.query_counters(partition, (&from, &to), false, Some(2), start).await?;
             for item in items {
                 let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
                 let Some((bucket, page)) = CounterKey::bucket_of(CounterKind::Cells, Grain::Day, sort) else {
@@ -241,7 +282,7 @@ impl Store {
         forward: bool,
         limit: Option<i32>,
         start: Option<Item>,
-    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+    ) -> Result<(Vec<Item>, Option<Item>, f64), StoreError> {
         let reply = self
             .client
             .query()
@@ -259,8 +300,8 @@ impl Store {
             .send()
             .await
             .map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
-        Ok((reply.items.unwrap_or_default(), reply.last_evaluated_key))
+        let units = self.meter.read(reply.consumed_capacity());
+        Ok((reply.items.unwrap_or_default(), reply.last_evaluated_key, units))
     }
 
     /// Notes a record that could not be counted.

@@ -1,0 +1,126 @@
+//! `PATCH /apps/{app}`
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::StatusCode;
+use tally::app::{App, AppSlug, EventClock};
+use tally::backend::Backend;
+use tally::counting::{id_range, partitions};
+use tally::http::access::Target;
+use tally::http::body::{Fields, SMALL, read};
+use tally::http::problem::{Problem, json};
+use tally::http::query::Params;
+use tally::http::service::Shared;
+use tally::layout::MAX_PARTS;
+use tally::store::{Order, StoreError};
+use tally::time::Range;
+
+use crate::apps::{AppBody, MAX_QUOTA, MAX_RETENTION};
+
+/// Tries of a change that others overtake.
+const TRIES: usize = 5;
+
+/// What a request changes; what is absent stays. Of what may be null, the outer option says whether it was sent.
+#[allow(clippy::option_option)]
+#[derive(Default)]
+struct Change {
+    name: Option<String>,
+    clock: Option<EventClock>,
+    events_per_minute: Option<Option<u32>>,
+    retention_days: Option<Option<u32>>,
+    shards: Option<u16>,
+}
+
+pub(crate) async fn change(
+    State(backend): Shared,
+    Target(app): Target,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<Response, Problem> {
+    Params::parse(query.as_deref()).finish()?;
+    let body = read(body, SMALL).await?;
+    let change = Change::read(&body)?;
+    for _ in 0..TRIES {
+        // What is remembered may be a minute old, and a layout must be appended to as it is.
+        let current = backend.store.get_app(&app.slug).await?;
+        let current = current.filter(|current| current.id == app.id);
+        let current = current.ok_or_else(|| Problem::NotFound("the app is gone".to_owned()))?;
+        let changed = change.apply(&backend, &current).await?;
+        if backend.store.update_app(&current, &changed).await? {
+            backend.forget(&app.slug);
+            return json(StatusCode::OK, &AppBody::new(&changed, backend.clock.now()));
+        }
+    }
+    Err(Problem::Conflict("the app's settings are being changed by others: try again".to_owned()))
+}
+
+impl Change {
+    fn read(body: &[u8]) -> Result<Self, Problem> {
+        let mut fields = Fields::parse(body)?;
+        let mut change = Self { name: fields.text("name"), ..Self::default() };
+        if let Some(name) = &change.name
+            && let Err(e) = AppSlug::of_name(name)
+        {
+            fields.add("name", e);
+        }
+        change.clock = match fields.text("clock").as_deref() {
+            None => None,
+            Some("event") => Some(EventClock::Event),
+            Some("received") => Some(EventClock::Received),
+            Some(_) => {
+                fields.add("clock", "must be event or received");
+                None
+            }
+        };
+        let mut nullable = |name: &str, to: u64| {
+            let sent = fields.has(name);
+            let number = fields.number(name, 1, to).and_then(|n| u32::try_from(n).ok());
+            sent.then_some(number)
+        };
+        change.events_per_minute = nullable("events_per_minute", MAX_QUOTA);
+        change.retention_days = nullable("retention_days", MAX_RETENTION);
+        change.shards = fields.number("shards", 1, u64::from(MAX_PARTS)).and_then(|n| u16::try_from(n).ok());
+        fields.finish("an app has name, clock, retention_days, shards and events_per_minute")?;
+        Ok(change)
+    }
+
+    async fn apply(&self, backend: &Backend, app: &App) -> Result<App, Problem> {
+        let mut changed = app.clone();
+        if let Some(name) = &self.name {
+            changed.name.clone_from(name);
+        }
+        if let Some(clock) = self.clock.filter(|clock| *clock != app.clock) {
+            if has_events(backend, app).await? {
+                return Err(Problem::Conflict(
+                    "the app has events, which are keyed by its clock: make another app".to_owned(),
+                ));
+            }
+            changed.clock = clock;
+        }
+        if let Some(quota) = self.events_per_minute {
+            changed.events_per_minute = quota;
+        }
+        let last = app.layout.last();
+        let new_shards = self.shards.is_some_and(|shards| shards != last.shards);
+        let new_retention = self.retention_days.is_some_and(|days| days != last.retention_days);
+        if new_shards || new_retention {
+            let layout = app.layout.with(backend.clock.now(), self.shards, self.retention_days);
+            changed.layout = layout.map_err(|e| Problem::field("shards", e.to_string()))?;
+        }
+        Ok(changed)
+    }
+}
+
+/// Whether any shard of an app holds an event.
+async fn has_events(backend: &Backend, app: &App) -> Result<bool, StoreError> {
+    for partition in partitions(app, Range::ALL) {
+        let now = backend.clock.now();
+        let ids = id_range(Range::ALL);
+        let page = backend.store.query_events(&partition, ids, Order::Ascending, 1, true, now).await?;
+        if !page.events.is_empty() || page.more_after.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

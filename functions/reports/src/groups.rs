@@ -1,0 +1,100 @@
+//! `GET /apps/{app}/stats/groups`
+
+use std::collections::HashMap;
+
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use tally::counting::counted_to;
+use tally::event_id::EventId;
+use tally::filter::{EventFilter, at_path};
+use tally::http::problem::{Problem, json};
+use tally::json::Json;
+use tally::reading::{End, EventQuery, walk};
+use tally::store::Order;
+use tally::time::Timestamp;
+
+use crate::answer::{largest_first, read_filter, read_range};
+use crate::statistics::Asked;
+
+/// Values where nothing else is said.
+const DEFAULT_LIMIT: u64 = 10;
+/// Most values.
+const MAX_LIMIT: u64 = 1_000;
+/// Longest path of an attribute, in bytes.
+const MAX_PATH: usize = 256;
+
+#[derive(Serialize)]
+struct Reply {
+    attr: String,
+    since: Timestamp,
+    until: Timestamp,
+    items: Vec<Item>,
+    /// Whether every event of the range is in. Where the read budget ended before, those from `covered_since` on are.
+    complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    covered_since: Option<Timestamp>,
+    counted_to: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Item {
+    value: Json,
+    count: i64,
+}
+
+pub(crate) async fn groups(mut asked: Asked) -> Result<Response, Problem> {
+    let filter = EventFilter { cell: read_filter(&mut asked.params), ..EventFilter::default() };
+    let range = read_range(&mut asked.params, asked.now);
+    let attr = asked.params.text("attr").unwrap_or_default();
+    if attr.is_empty() || attr.len() > MAX_PATH {
+        asked
+            .params
+            .add("attr", format!("send a path into `data` of at most {MAX_PATH} bytes, e.g. plan or user.plan"));
+    }
+    let limit = asked.params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
+    asked.params.finish()?;
+    let path: Vec<String> = attr.split('.').map(str::to_owned).collect();
+    let query = EventQuery {
+        range,
+        filter,
+        order: Order::Descending,
+        after: None,
+        skip: 0,
+        limit: usize::MAX / 2,
+        consistent: false,
+    };
+    // By their JSON text, which tells 1 from "1" and sorts.
+    let mut sums: HashMap<String, i64> = HashMap::new();
+    let mut values: HashMap<String, Json> = HashMap::new();
+    let end = walk(&asked.backend, &asked.app, &query, |event| {
+        let value = event.data.as_ref().and_then(|data| at_path(data, &path)).cloned().unwrap_or(Json::Null);
+        // Texts, numbers, lists and maps of them always serialize.
+        let key = serde_json::to_string(&value).unwrap_or_default();
+        // `count` is at most 1e9.
+        *sums.entry(key.clone()).or_default() += i64::try_from(event.count).unwrap_or(0);
+        values.entry(key).or_insert(value);
+        true
+    });
+    let (end, counted_to) = futures::future::try_join(end, counted_to(&asked.backend, &asked.app)).await?;
+    let frontier = match end {
+        End::Read { frontier } => frontier,
+        End::Stopped => None,
+    };
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let items = largest_first(sums)
+        .into_iter()
+        .take(most)
+        .map(|(key, count)| Item { value: values.remove(&key).unwrap_or(Json::Null), count });
+    let items = items.collect();
+    let reply = Reply {
+        attr,
+        since: range.since(),
+        until: range.until(),
+        items,
+        complete: frontier.is_none(),
+        covered_since: frontier.map(EventId::at),
+        counted_to,
+    };
+    json(StatusCode::OK, &reply)
+}
