@@ -268,3 +268,48 @@ async fn browsers_may_send_from_anywhere_and_read_from_where_they_were_let() {
     assert_eq!(reply.headers["access-control-allow-origin"], "https://board.example");
     assert_eq!(reply.headers["x-content-type-options"], "nosniff");
 }
+
+#[tokio::test]
+async fn settings_change_and_layouts_are_appended_to() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let patch = async |body: &str| authorized(&tally, Method::PATCH, "/apps/shop", body).await;
+    let reply = patch(r#"{"name":"The Shop","events_per_minute":60,"clock":"received"}"#).await;
+    assert_eq!(reply.status, 200, "{}", reply.json);
+    assert_eq!(
+        (&reply.json["id"], &reply.json["name"], &reply.json["clock"]),
+        (&json!("shop"), &json!("The Shop"), &json!("received"))
+    );
+    let reply = patch(r#"{"events_per_minute":null,"shards":4}"#).await.json;
+    assert_eq!((&reply["events_per_minute"], &reply["shards"]), (&json!(null), &json!(1)));
+    assert_eq!(reply["pending"], json!([{"from": "2026-11-22T10:19:00Z", "retention_days": null, "shards": 4}]));
+    let reply = patch(r#"{"retention_days":30}"#).await.json;
+    assert_eq!((&reply["pending"][1]["retention_days"], &reply["pending"][1]["shards"]), (&json!(30), &json!(4)));
+    let same = patch(r#"{"retention_days":30,"shards":4}"#).await.json;
+    assert_eq!(same, reply, "nothing to append");
+    assert_problem(&patch(r#"{"shards":2}"#).await, 400, &["shards"]);
+    assert_problem(&patch(r#"{"shards":65,"clock":"sun","colour":1}"#).await, 400, &["clock", "colour", "shards"]);
+    tally.accept(&app, &json!({"name": "a"})).await;
+    assert_problem(&patch(r#"{"clock":"event"}"#).await, 409, &[]);
+    assert_problem(&authorized(&tally, Method::PATCH, "/apps/none", "{}").await, 404, &[]);
+    tally.clock.set(crate::harness::at("2026-11-22T10:19:00Z"));
+    assert_eq!(authorized(&tally, Method::GET, "/apps/shop", "").await.json["shards"], 4);
+}
+
+#[tokio::test]
+async fn a_name_whose_slug_is_too_long_is_refused() {
+    let tally = Tally::start().await;
+    let body = json!({"name": "Ⱥ".repeat(50)}).to_string();
+    assert_problem(&authorized(&tally, Method::POST, "/apps", &body).await, 400, &["name"]);
+    assert_eq!(authorized(&tally, Method::GET, "/apps", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_requests_that_come_at_once() {
+    let tally = Tally::start().await;
+    let token = tally.token(Role::Admin).await;
+    let calls = (0..8).map(|_| tally.call(Method::GET, "/apps", ("x-access-token", &token), ""));
+    for reply in futures::future::join_all(calls).await {
+        assert_eq!(reply.status, 200);
+    }
+}

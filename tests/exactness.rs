@@ -164,7 +164,7 @@ async fn check(tally: &Tally, app: &TestApp, events: &[Sent], question: &Questio
 
     let hour = |e: &Sent| (e.at.floor(HOUR).to_string(), e.name.to_owned());
     let hours = tally.ask(app, &format!("/stats/hours?{query}")).await;
-    let hours: Vec<_> = hours["items"].as_array().unwrap().iter().cloned().collect();
+    let hours = hours["items"].as_array().unwrap().clone();
     let rows = hours.iter().map(|row| {
         let text = |field: &str| row[field].as_str().unwrap().to_owned();
         ((text("hour_start"), text("name")), row["count"].as_i64().unwrap())

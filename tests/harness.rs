@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use axum::Router;
 use axum::body::Body;
+use http::response::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use local::pump::Pump;
@@ -106,11 +107,16 @@ impl Tally {
         key.sign("somebody", role, self.clock.now(), HOUR).expect("a token").0
     }
 
-    /// Sends a request.
-    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+    /// Sends a request whose reply is no JSON.
+    pub(crate) async fn raw(&self, request: Request<Body>) -> (Parts, Vec<u8>) {
         let Ok(reply) = self.router.clone().oneshot(request).await;
         let (parts, body) = reply.into_parts();
-        let body = body.collect().await.expect("a body").to_bytes();
+        (parts, body.collect().await.expect("a body").to_bytes().to_vec())
+    }
+
+    /// Sends a request.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let (parts, body) = self.raw(request).await;
         Reply {
             status: parts.status,
             headers: parts.headers,

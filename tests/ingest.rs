@@ -313,3 +313,19 @@ async fn a_store_that_is_away_is_told_as_503() {
     assert_eq!(reply.status(), 503);
     assert_eq!(reply.headers()["retry-after"], "1");
 }
+
+#[tokio::test]
+async fn dense_events_are_sent_in_batches_that_fit_on_the_wire() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    // 250 KB of JSON each that DynamoDB's own JSON makes more than a megabyte of.
+    let digits = vec![1; 125_000];
+    let events: Vec<_> = (0..30).map(|n| json!({"name": "a", "data": {"n": n, "digits": digits}})).collect();
+    let body = gzip(json!(events).to_string().as_bytes());
+    let before = tally.usage();
+    let headers = [("content-encoding", "gzip")];
+    let reply = tally.send(post("/apps/shop/events", &app.ingest_key, &headers, body)).await;
+    assert_eq!((reply.status.as_u16(), &reply.json["accepted"]), (201, &json!(30)));
+    let requests = (tally.usage() - before).write_requests;
+    assert!((4..=8).contains(&requests), "{requests} requests of at most 12 MB for 60 MB");
+}

@@ -259,10 +259,108 @@ async fn bad_parameters_are_named() {
         ("/stats/top-messages?limit=101", vec!["limit"]),
         ("/stats/top-messages?name=a", vec!["name"]),
         ("/stats/totals?since=2026-11-01", vec!["since"]),
+        ("/stats/timeseries?since=253402300800000&until=253402300800000", vec!["since", "until"]),
+        ("/stats/groups", vec!["attr"]),
+        ("/stats/groups?attr=plan&limit=0", vec!["limit"]),
+        ("/histogram?name=a", vec!["date"]),
+        ("/histogram?name=a&date=2026-02-30", vec!["date"]),
+        ("/histogram?name=a&date=today&width=199&height=2001", vec!["height", "width"]),
+        ("/histogram?name=a&date=today&format=gif", vec!["format"]),
+        ("/histogram/a/20261121.png?name=b", vec!["name"]),
     ] {
         assert_problem(&tally.get(&app, path).await, 400, &fields);
     }
-    for path in ["/reports/year?date=today", "/stats/nothing"] {
+    for path in ["/stats/timeseries", "/stats/hours"] {
+        let last = tally.get(&app, &format!("{path}?since=253402300799999&until=253402300799999")).await;
+        assert_eq!(last.status, 200, "{path} at the end of time");
+    }
+    for path in ["/reports/year?date=today", "/stats/nothing", "/histogram/a", "/histogram/a/20261121"] {
         assert_problem(&tally.get(&app, path).await, 404, &[]);
     }
+}
+
+#[tokio::test]
+async fn groups_count_the_values_of_an_attribute() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let events = json!([
+        {"name": "buy", "count": 3, "data": {"plan": {"kind": "pro"}}}, {"name": "buy", "data": {"plan": {"kind": "free"}}},
+        {"name": "buy", "data": {"plan": {"kind": 1}}}, {"name": "buy", "data": {"plan": {"kind": "1"}}}, {"name": "buy"},
+        {"name": "look", "data": {"plan": {"kind": "pro"}}},
+    ]);
+    tally.accept(&app, &events).await;
+    tally.drain().await;
+    let reply = tally.ask(&app, "/stats/groups?attr=plan.kind&name=buy").await;
+    assert_eq!((&reply["attr"], &reply["complete"]), (&json!("plan.kind"), &json!(true)));
+    assert_eq!(
+        reply["items"],
+        json!([
+            {"value": "pro", "count": 3}, {"value": "1", "count": 1}, {"value": "free", "count": 1},
+            {"value": 1, "count": 1}, {"value": null, "count": 1},
+        ])
+    );
+    assert_eq!(
+        tally.ask(&app, "/stats/groups?attr=plan.kind&limit=1").await["items"],
+        json!([{"value": "pro", "count": 4}])
+    );
+}
+
+#[tokio::test]
+async fn groups_say_how_far_their_budget_went() {
+    let config = tally::config::Config { read_budget: 1.0, ..tally::config::Config::default() };
+    let tally = Tally::with(config).await;
+    let app = tally.app("shop").await;
+    for thousand in 0..3 {
+        let event = |n: usize| {
+            let timestamp =
+                format!("2026-11-21T09:{:02}:{:02}Z", (thousand * 1_000 + n) / 60, (thousand * 1_000 + n) % 60);
+            json!({"name": "a", "data": {"plan": "x".repeat(100)}, "timestamp": timestamp})
+        };
+        tally.accept(&app, &(0..1_000).map(event).collect()).await;
+    }
+    let reply = tally.ask(&app, "/stats/groups?attr=plan").await;
+    assert_eq!(reply["complete"], false);
+    let since = reply["covered_since"].as_str().unwrap().replace('+', "%2B");
+    let counted = reply["items"][0]["count"].as_i64().unwrap();
+    let covered = tally.list(&app, &format!("since={since}&limit=1000")).await.len();
+    assert!((counted - i64::try_from(covered).unwrap()).abs() <= 1 && counted < 3_000, "{counted} of {covered}");
+}
+
+#[tokio::test]
+async fn a_histogram_shows_the_hours_of_a_day() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    two_weeks(&mut tally, &app).await;
+    tally.accept(&app, &json!({"name": "a/b c", "timestamp": "2026-11-20T08:00:00Z"})).await;
+    tally.drain().await;
+    let json = tally.ask(&app, "/histogram?name=login&date=20261120&format=json").await;
+    assert_eq!((&json["total"], &json["date"], &json["name"]), (&json!(20), &json!("2026-11-20"), &json!("login")));
+    assert_eq!((json["series"].as_array().unwrap().len(), &json["series"][6]["count"]), (24, &json!(20)));
+    assert_eq!(tally.ask(&app, "/histogram/a%2Fb%20c/2026-11-20.json").await["total"], 1, "names may hold slashes");
+    assert_eq!(
+        tally.ask(&app, "/histogram?date=2026-10-25&tz=Europe/Berlin&format=json").await["series"]
+            .as_array()
+            .unwrap()
+            .len(),
+        25
+    );
+    for (path, kind, magic) in [
+        ("/histogram?name=login&date=2026-11-20", "image/png", &b"\x89PNG"[..]),
+        ("/histogram/login/20261120.jpg?width=300&height=200", "image/jpeg", &b"\xff\xd8\xff"[..]),
+        ("/histogram/login/20261120.svg", "image/svg+xml", &b"<svg"[..]),
+    ] {
+        let request = http::Request::get(format!("/apps/shop{path}")).header("x-read-key", &app.read_key);
+        let reply = tally.raw(request.body(axum::body::Body::empty()).unwrap()).await;
+        assert_eq!(reply.0.headers["content-type"], kind, "{path}");
+        assert!(reply.1.starts_with(magic), "{path}");
+        assert!(reply.0.headers.contains_key("tally-counted-to"));
+        let tag = reply.0.headers["etag"].clone();
+        let again = http::Request::get(format!("/apps/shop{path}")).header("x-read-key", &app.read_key);
+        let again = tally.raw(again.header("if-none-match", tag).body(axum::body::Body::empty()).unwrap()).await;
+        assert_eq!((again.0.status.as_u16(), again.1.len()), (304, 0));
+    }
+    let cache =
+        async |date: &str| tally.get(&app, &format!("/histogram?date={date}")).await.headers["cache-control"].clone();
+    assert_eq!(cache("2026-11-20").await, "private, max-age=3600");
+    assert_eq!(cache("2099-01-01").await, "private, no-cache", "a day that is not over");
 }

@@ -6,7 +6,7 @@
 //! hours of it, so what is older and counted is deleted here. A version of dynoxide with other tables would need
 //! other statements, so the version is pinned.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -35,9 +35,8 @@ const INDEX: &str = "
         ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
 ";
 
-/// Threads that serve the DynamoDB API. dynoxide does its work, and waits for its one lock, on the thread that reads a
-/// request, so they are more than the cores, and not those that everything else runs on.
-const THREADS: usize = 4;
+/// Threads that serve the DynamoDB API, apart from those that everything else runs on.
+const THREADS: usize = 2;
 
 /// An embedded database, open, its lock held.
 pub struct Embedded {
@@ -84,10 +83,12 @@ impl Embedded {
 
     fn open_in(folder: &Path, temporary: Option<TempDir>) -> Result<Self, OpenError> {
         let unusable = |e| OpenError::Folder(folder.to_owned(), e);
-        std::fs::create_dir_all(folder).map_err(unusable)?;
+        make_private_folder(folder).map_err(unusable)?;
         let lock = lock(folder)?;
         let path = folder.join(FILE);
         let failed = |e: String| OpenError::Database(path.clone(), e);
+        // Made before SQLite makes it: its other files take over who may read it.
+        private().create(true).append(true).open(&path).map_err(unusable)?;
         let name = path.to_str().ok_or_else(|| failed("its path is not UTF-8".to_owned()))?;
         let database = Database::new(name).map_err(|e| failed(e.to_string()))?;
         let connection = Connection::open(&path).map_err(|e| failed(e.to_string()))?;
@@ -118,11 +119,11 @@ impl Embedded {
         let address = listener.local_addr()?;
         let runtime =
             Builder::new_multi_thread().worker_threads(THREADS).thread_name("dynamodb").enable_all().build()?;
-        let database = self.database.clone();
+        let service = direct::wire_api(self.database.clone());
         {
             let _inside = runtime.enter();
             let listener = TcpListener::from_std(listener)?;
-            runtime.spawn(dynoxide::server::serve_on(listener, database));
+            runtime.spawn(async move { axum::serve(listener, service).await });
         }
         self.server = Some(runtime);
         let mut lock = &self.lock;
@@ -166,6 +167,23 @@ impl Drop for Embedded {
             server.shutdown_background();
         }
     }
+}
+
+/// A folder that its owner alone may enter, where it is not there already.
+fn make_private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// For files that their owner alone may read.
+pub(crate) fn private() -> OpenOptions {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 /// Takes the folder's lock, or tells who has it.

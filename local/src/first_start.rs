@@ -1,6 +1,5 @@
 //! What a first start gives a newcomer: an admin of this machine, an app `demo`, and the lines to try them with.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -9,6 +8,8 @@ use tally::auth::key::{Scope, hex};
 use tally::auth::user::Users;
 use tally::backend::Backend;
 use tally::http::problem::Problem;
+
+use crate::embedded::private;
 
 /// What was made for this machine, kept readable for its owner alone, so that every start can show it.
 const FILE: &str = "this-machine.json";
@@ -88,32 +89,26 @@ impl Machine {
     fn keep(&self, folder: &Path) -> Result<(), MachineError> {
         let file = folder.join(FILE);
         let failed = |e| MachineError::File(file.display().to_string(), e);
-        let mut options = File::options();
+        let mut options = private();
         options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.mode(0o600);
-        }
         let json = serde_json::to_vec_pretty(self).map_err(|e| failed(e.into()))?;
         options.open(&file).and_then(|mut open| open.write_all(&json)).map_err(failed)
     }
 
-    /// The lines to try things with.
-    pub fn lines(&self, url: &str) -> String {
-        let try_demo = match (&self.demo_ingest_key, &self.demo_read_key) {
+    /// The lines to try the app `demo` with.
+    pub fn try_lines(&self, url: &str) -> String {
+        match (&self.demo_ingest_key, &self.demo_read_key) {
             (Some(ingest), Some(read)) => format!(
                 "Send an event:\n  curl -X POST {url}/apps/{DEMO}/events -H 'X-Ingest-Key: {ingest}' \
                  -d '{{\"name\":\"application started\"}}'\n\n\
-                 See the day's report:\n  curl '{url}/apps/{DEMO}/reports/day?date=today' -H 'X-Read-Key: {read}'\n\n"
+                 See the day's report:\n  curl '{url}/apps/{DEMO}/reports/day?date=today' -H 'X-Read-Key: {read}'\n"
             ),
             _ => String::new(),
-        };
-        try_demo + &self.sign_in_line(url)
+        }
     }
 
     /// The line that signs in.
-    fn sign_in_line(&self, url: &str) -> String {
+    pub fn sign_in_line(&self, url: &str) -> String {
         format!(
             "Sign in as admin of this machine:\n  curl -X POST {url}/auth \
              -d '{{\"username\":\"{ADMIN}\",\"password\":\"{}\"}}'\n",

@@ -20,7 +20,7 @@ use tally::app::AppSlug;
 use tally::auth::user::Role;
 use tally::backend::Backend;
 use tally::config::Config;
-use tally::event::MAX_DEPTH;
+use tally::event::{MAX_DEPTH, names_a_time};
 use tally::event_id::EventId;
 use tally::http::problem::Problem;
 use tally::json::{self, Json, Number};
@@ -49,6 +49,7 @@ const OTHERS: [&str; 6] = ["timestamp", "occurred_at", "count", "data", "tags", 
 #[derive(clap::Args)]
 pub struct Import {
     /// A file of one JSON object a line (or plain text, each line a message); gzip is understood, `-` is standard input.
+    /// A line without a time is given that at which the file was last written, or for standard input that of the import.
     file: PathBuf,
     /// The app to send to; made where it does not exist.
     #[arg(long)]
@@ -303,7 +304,11 @@ impl Sender {
                     return Ok(());
                 }
                 503 | 429 => {}
-                413 if left.len() > 1 => {
+                413 if left.len() == 1 => {
+                    outcome.rejected.push((left[0].0, "the line is too large for an event".to_owned()));
+                    return Ok(());
+                }
+                413 => {
                     // Long lines: half of them fit, or half of that.
                     let second = left.split_off(left.len() / 2);
                     Box::pin(self.send_batch(left, outcome)).await?;
@@ -347,14 +352,17 @@ impl Sender {
             let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
             BTreeMap::from([("message".to_owned(), Json::String(text.to_owned()))])
         };
+        event.retain(|_, value| *value != Json::Null);
         if !event.contains_key("id") {
             let about = format!("{} {number} {}", lines.name, String::from_utf8_lossy(line));
             let hash = &EventId::of_client_id(Timestamp::EPOCH, &about).to_string()[10..];
             let name: String = lines.name.chars().take(40).collect();
             event.insert("id".to_owned(), Json::String(format!("{name}:{number}:{hash}")));
-            if !event.contains_key("timestamp") && !event.contains_key("occurred_at") {
-                event.insert("timestamp".to_owned(), Json::String(lines.time.to_string()));
-            }
+        }
+        let timed = event.contains_key("timestamp") || event.contains_key("occurred_at");
+        let tells = matches!(event.get("id"), Some(Json::String(id)) if names_a_time(id));
+        if !timed && !tells {
+            event.insert("timestamp".to_owned(), Json::String(lines.time.to_string()));
         }
         serde_json::to_string(&Json::Object(event)).map_err(|e| e.to_string())
     }

@@ -80,20 +80,20 @@ async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let data = (!serve.memory).then_some(serve.data.as_path());
     let stack = Stack::start(data, serve.dynamodb_port, &config).await?;
     let folder = stack.embedded.folder().to_owned();
-    let mut machine = None;
-    if std::env::var("TALLY_USERS").unwrap_or_default().is_empty() {
-        let made = Machine::load_or_make(&folder)?;
-        config.users = made.users();
-        machine = Some(made);
+    let mut machine = Machine::load_or_make(&folder)?;
+    let own_admin = std::env::var("TALLY_USERS").unwrap_or_default().is_empty();
+    if own_admin {
+        config.users = machine.users();
     }
     let backend = backend(stack.store.clone(), config);
     let url = format!("http://{}", listener.local_addr()?);
     let kept = if serve.memory { "kept nowhere".to_owned() } else { format!("kept in {}", folder.display()) };
     say!("Tally {} on {url}", env!("CARGO_PKG_VERSION"));
     say!("Data is {kept}; DynamoDB API on {}\n", stack.dynamodb_url());
-    if let Some(machine) = &mut machine {
-        machine.make_demo(&backend, &folder).await?;
-        say!("{}", machine.lines(&url));
+    machine.make_demo(&backend, &folder).await?;
+    say!("{}", machine.try_lines(&url));
+    if own_admin {
+        say!("{}", machine.sign_in_line(&url));
     } else {
         say!("Sign in with POST {url}/auth as one of TALLY_USERS.\n");
     }

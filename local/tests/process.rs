@@ -180,6 +180,12 @@ fn the_lines_that_it_prints_work_and_go_on_working_after_a_restart() {
     let second = Server::start(data.path());
     assert_eq!((second.ingest_key.clone(), second.password.clone()), keys);
     assert_eq!(second.counted("today", 1), 1);
+    #[cfg(unix)]
+    for file in ["tally.db", "this-machine.json"] {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(data.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{file} holds secrets");
+    }
     let bearer = format!("Bearer {}", signed_in["token"].as_str().unwrap());
     assert_eq!(second.request("GET", "/apps", ("authorization", &bearer), "").unwrap().0, 200, "tokens stay good");
     assert_eq!(std::fs::read_to_string(data.path().join("notes.txt")).unwrap(), "of somebody else");

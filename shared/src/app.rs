@@ -30,7 +30,7 @@ impl AppSlug {
         let slug = name.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-");
         let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
         // `.` and `..` are steps in a path, not names.
-        if slug.trim_matches('.').is_empty() || !slug.chars().all(allowed) {
+        if slug.len() > MAX_NAME || slug.trim_matches('.').is_empty() || !slug.chars().all(allowed) {
             return Err(AppNameError);
         }
         Ok(Self(slug))
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(slug("My  App").as_deref(), Ok("my-app"));
         assert_eq!(slug("com.example.App_1").as_deref(), Ok("com.example.app_1"));
         assert_eq!(slug("Bücher").as_deref(), Ok("bücher"));
-        for bad in ["", " ", ".", "..", "a/b", "a#1", "a~2", "a|b", &"x".repeat(101)] {
+        for bad in ["", " ", ".", "..", "a/b", "a#1", "a~2", "a|b", &"x".repeat(101), &"Ⱥ".repeat(50)] {
             assert!(slug(bad).is_err(), "{bad}");
         }
     }

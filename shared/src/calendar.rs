@@ -39,6 +39,11 @@ impl Zone {
         self.zone.to_datetime(at.jiff()).date()
     }
 
+    /// The hour of the day that a moment is in, 0 to 23.
+    pub fn hour(&self, at: Timestamp) -> i8 {
+        self.zone.to_datetime(at.jiff()).hour()
+    }
+
     /// The first moment of a day.
     pub fn start_of_day(&self, date: Date) -> Result<Timestamp, TimeError> {
         start_of_day(date, &self.zone)
@@ -150,14 +155,23 @@ impl Interval {
 
     /// The starts of all buckets that a range touches, in order; the first may lie before the range.
     pub fn starts(self, range: Range, zone: &Zone) -> Result<Vec<Timestamp>, TooManyBuckets> {
+        self.starts_at_most(range, zone, MAX_BUCKETS)
+    }
+
+    /// The same, for up to `most` buckets.
+    pub fn starts_at_most(self, range: Range, zone: &Zone, most: usize) -> Result<Vec<Timestamp>, TooManyBuckets> {
         let mut starts = Vec::new();
         let mut start = self.floor(range.since(), zone);
         while start < range.until() {
-            if starts.len() == MAX_BUCKETS {
+            if starts.len() == most {
                 return Err(TooManyBuckets);
             }
             starts.push(start);
-            start = self.next(start, zone);
+            let next = self.next(start, zone);
+            if next <= start {
+                break;
+            }
+            start = next;
         }
         Ok(starts)
     }
@@ -174,7 +188,8 @@ impl Interval {
                 let mut start = day(date);
                 loop {
                     let next = self.next(start, zone);
-                    if next > at {
+                    // At the end of time there is no next one.
+                    if next > at || next <= start {
                         return start;
                     }
                     start = next;

@@ -234,7 +234,7 @@ async fn shard_counted_to(
     if let Some(at) = backend.store.counted_to(partition).await? {
         return Ok(at);
     }
-    let any = backend.store.query_events(partition, id_range(Range::ALL), Order::Ascending, 1, false, now).await?;
+    let any = backend.store.query_events(partition, id_range(Range::ALL), Order::Ascending, 1, true, now).await?;
     let empty = any.events.is_empty() && any.more_after.is_none();
     Ok(if empty { now } else { app.created_at })
 }

@@ -1,6 +1,6 @@
 //! Events: what happened, when, and the limits on what may be sent.
 
-use uuid::Uuid;
+use uuid::{Uuid, Variant};
 
 use crate::app::{App, EventClock};
 use crate::cell::Cell;
@@ -179,8 +179,10 @@ fn identify(
     timestamp: Option<Timestamp>,
     problems: &mut Problems,
 ) -> Identity {
-    let ulid = client_id.and_then(|id| id.parse::<EventId>().ok());
-    let named = ulid.map(EventId::at).or_else(|| client_id.and_then(uuid_v7_time));
+    // By the server's clock an id is only kept, and names no time.
+    let telling = client_id.filter(|_| app.clock == EventClock::Event);
+    let ulid = telling.and_then(|id| id.parse::<EventId>().ok());
+    let named = ulid.map(EventId::at).or_else(|| telling.and_then(uuid_v7_time));
     let (at, field) = match (timestamp, named) {
         (Some(at), _) => (at, "timestamp"),
         (None, Some(at)) => (at, "id"),
@@ -217,9 +219,15 @@ fn check_time(app: &App, now: Timestamp, at: Timestamp, field: &str, problems: &
     }
 }
 
+/// Whether an id names a time by itself: a ULID or a UUID of version 7.
+pub fn names_a_time(id: &str) -> bool {
+    id.parse::<EventId>().is_ok() || uuid_v7_time(id).is_some()
+}
+
 /// The time that a UUID of version 7 names.
 fn uuid_v7_time(text: &str) -> Option<Timestamp> {
-    let uuid = Uuid::try_parse(text).ok().filter(|uuid| uuid.get_version_num() == 7)?;
+    let uuid = Uuid::try_parse(text).ok()?;
+    let uuid = Some(uuid).filter(|uuid| uuid.get_version_num() == 7 && uuid.get_variant() == Variant::RFC4122)?;
     let (millis, _) = uuid.as_u64_pair();
     i64::try_from(millis >> 16).ok().map(Timestamp::from_millis)
 }
@@ -297,6 +305,10 @@ mod tests {
         let two = draft().accept(&app(EventClock::Received), NOW).expect("valid");
         assert_ne!(one.id, two.id);
         assert_eq!((one.id.at().millis(), one.client_id.as_deref()), (NOW.millis(), Some("x")));
+        for id in ["ffffffffffff7fffffffffffffffffff", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"] {
+            let draft = Draft { id: Some(id.into()), ..named("a") };
+            assert!(draft.accept(&app(EventClock::Received), NOW).is_ok(), "an id is only kept");
+        }
     }
 
     #[test]

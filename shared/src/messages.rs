@@ -261,19 +261,24 @@ impl Search<'_> {
         hashes: &HashSet<MessageHash>,
     ) -> Result<Vec<(MessageHash, Timestamp, String)>, StoreError> {
         let mut missing = hashes.clone();
-        let mut found = Vec::new();
+        let mut found: HashMap<MessageHash, (Timestamp, String)> = HashMap::new();
         self.each_newest_first(&partition, range, |event| {
             let at = event.at(self.app.clock);
+            // Events are in order to the millisecond: the newest of a message may come after another one of its own.
+            if missing.is_empty() && found.values().all(|(found, _)| found.millis() > at.millis()) {
+                return false;
+            }
             if let Some(message) = event.message {
                 let hash = MessageHash::of(&message);
-                if missing.remove(&hash) {
-                    found.push((hash, at, message));
+                missing.remove(&hash);
+                if hashes.contains(&hash) && found.get(&hash).is_none_or(|(found, _)| *found < at) {
+                    found.insert(hash, (at, message));
                 }
             }
-            !missing.is_empty()
+            true
         })
         .await?;
-        Ok(found)
+        Ok(found.into_iter().map(|(hash, (at, message))| (hash, at, message)).collect())
     }
 
     /// Shows the events of a shard and range that are of the wanted level, the newest first, until told to stop.

@@ -94,7 +94,9 @@ impl Timestamp {
             return Err(TimeError);
         }
         #[allow(clippy::cast_possible_truncation)] // checked above
-        Ok(Self(micros.round() as i64))
+        let micros = micros.round() as i64;
+        // LAST as a float is one more than LAST.
+        if micros > LAST { Err(TimeError) } else { Ok(Self(micros)) }
     }
 
     /// The same moment for jiff.
@@ -267,6 +269,7 @@ mod tests {
             "2026-02-30",
             "2026-02-10T25:00:00Z",
             "2026-02-10T10:00:00+99:00",
+            "253402300800000",
             "1e400",
             "1.2.3",
             ".",

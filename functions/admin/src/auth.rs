@@ -68,6 +68,7 @@ async fn by_password(backend: &Backend, username: String, password: String) -> R
 /// The token of a user who has proved who they are.
 async fn welcome(backend: &Backend, user: &User) -> Result<Response, Problem> {
     let key = backend.store.signing_key().await?;
+    backend.tokens.expect_a_new_key();
     let lifetime = backend.config.token_lifetime;
     let (token, expires_at) =
         key.sign(&user.name, user.role, backend.clock.now(), lifetime).map_err(|e| Problem::Internal(e.to_string()))?;

@@ -91,7 +91,7 @@ impl Applier<'_> {
                 }
                 Err(StoreError::Refused(error)) => {
                     outcome.refused =
-                        Some(Refused { sequence: prefix.last.to_string(), keys: format!("{:?}", outcome.key), error });
+                        Some(Refused { sequence: prefix.last.to_string(), keys: outcome.key.to_string(), error });
                     return Ok(outcome);
                 }
                 Err(error) => return Err(error.into()),

@@ -102,8 +102,14 @@ pub async fn handle(backend: &Backend, event: StreamEvent) -> Result<Reply, Aggr
 async fn apps_of(backend: &Backend, batch: &mut Read) -> Result<HashMap<AppId, Arc<App>>, AggregateError> {
     let mut apps = HashMap::new();
     for (id, slug) in std::mem::take(&mut batch.apps) {
-        // Another life of the slug than the one in force: its events are no longer counted.
-        if let Some(app) = backend.app_in_any_state(&slug).await? {
+        let mut app = backend.app_in_any_state(&slug).await?;
+        if app.as_ref().is_none_or(|app| app.id != id) {
+            // The slug may have begun another life since it was read.
+            backend.forget(&slug);
+            app = backend.app_in_any_state(&slug).await?;
+        }
+        if let Some(app) = app {
+            // Of an earlier life than the one in force nothing is counted any more.
             if app.id == id {
                 apps.insert(id, app);
             }

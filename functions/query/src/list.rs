@@ -114,12 +114,15 @@ impl Asked {
             params.text(&name);
         }
         params.finish()?;
-        let range = Range::new(Timestamp::from_micros(cursor.range.0), Timestamp::from_micros(cursor.range.1))
-            .map_err(|e| Invalid::field("cursor", e.to_string()))?;
+        let (since, until) = cursor.range;
+        let range = Range::new(Timestamp::from_micros(since), Timestamp::from_micros(until))
+            .map_err(|e| Invalid::field("cursor", e.to_string()))?
+            .intersect(Range::ALL);
         let mut query = read_query(Params::of(&cursor.params), now, Some(range))?;
         query.limit = limit.unwrap_or(cursor.limit).min(MAX_LIMIT);
         query.after = Some(cursor.after);
-        query.skip = cursor.skip;
+        // Its checksum keeps out what was altered by accident, not what was made on purpose.
+        query.skip = cursor.skip.min(MAX_OFFSET);
         Ok(Self { query, params: cursor.params, offset: None })
     }
 }

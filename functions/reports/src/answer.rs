@@ -42,15 +42,16 @@ pub(crate) fn read_range(params: &mut Params, now: Timestamp) -> Range {
     })
 }
 
-/// Counts and how far they reach, asked for at once.
+/// Counts and how far they reach at the least.
 pub(crate) async fn count(
     backend: &Backend,
     app: &App,
     boundaries: Vec<Timestamp>,
     filter: &CellFilter,
 ) -> Result<(Counts, Timestamp), StoreError> {
-    futures::future::try_join(counting::count(backend, app, boundaries, filter), counting::counted_to(backend, app))
-        .await
+    // Before the counters, or a batch that is folded in between would be told as in.
+    let counted_to = counting::counted_to(backend, app).await?;
+    Ok((counting::count(backend, app, boundaries, filter).await?, counted_to))
 }
 
 /// What every reply says about itself.

@@ -64,6 +64,7 @@ pub(crate) async fn groups(mut asked: Asked) -> Result<Response, Problem> {
         limit: usize::MAX / 2,
         consistent: false,
     };
+    let counted_to = counted_to(&asked.backend, &asked.app).await?;
     // By their JSON text, which tells 1 from "1" and sorts.
     let mut sums: HashMap<String, i64> = HashMap::new();
     let mut values: HashMap<String, Json> = HashMap::new();
@@ -76,8 +77,7 @@ pub(crate) async fn groups(mut asked: Asked) -> Result<Response, Problem> {
         values.entry(key).or_insert(value);
         true
     });
-    let (end, counted_to) = futures::future::try_join(end, counted_to(&asked.backend, &asked.app)).await?;
-    let frontier = match end {
+    let frontier = match end.await? {
         End::Read { frontier } => frontier,
         End::Stopped => None,
     };

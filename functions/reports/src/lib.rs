@@ -1,7 +1,9 @@
 //! Answers how many: reports of hours, days, weeks, months and periods, and statistics, from counters.
 
 mod answer;
+mod chart;
 mod groups;
+mod histogram;
 mod messages;
 mod periods;
 mod statistics;
@@ -19,5 +21,7 @@ pub fn router(backend: Arc<Backend>) -> Router {
     Routes::of(Function::Reports, backend)
         .on(Method::GET, "/apps/{app}/reports/{report}", periods::report)
         .on(Method::GET, "/apps/{app}/stats/{stat}", statistics::statistic)
+        .on(Method::GET, "/apps/{app}/histogram", histogram::histogram)
+        .on(Method::GET, "/apps/{app}/histogram/{*path}", histogram::histogram_file)
         .finish()
 }

@@ -87,7 +87,8 @@ async fn timeseries(mut asked: Asked) -> Result<Response, Problem> {
             false
         }
     };
-    let range = widen(&asked.app, range, asked.now);
+    let wide = widen(&asked.app, range, asked.now);
+    let (range, widened) = (wide, wide != range);
     let starts = interval.starts(range, &zone).unwrap_or_else(|e| {
         params.add("interval", e);
         vec![]
@@ -104,7 +105,7 @@ async fn timeseries(mut asked: Asked) -> Result<Response, Problem> {
             .filter(|(_, count)| fill || *count != 0)
             .map(|(start, count)| Point { bucket_start: *start, count })
             .collect(),
-        standing: Standing::new(&counts, counted_to),
+        standing: Standing::new(&counts, counted_to).widened(widened),
     };
     json(StatusCode::OK, &reply)
 }
@@ -169,6 +170,9 @@ async fn breakdown(mut asked: Asked, dimension: Dimension) -> Result<Response, P
     json(StatusCode::OK, &reply)
 }
 
+/// Most hours in which rows are looked for: ten years and more. How many rows there are is another matter.
+const MAX_HOURS: usize = 100_000;
+
 #[derive(Serialize)]
 struct HourCount {
     /// `YYYYMMDDHH`, in UTC.
@@ -182,7 +186,7 @@ async fn hours(mut asked: Asked) -> Result<Response, Problem> {
     let filter = read_filter(&mut asked.params);
     let range = read_range(&mut asked.params, asked.now);
     let wide = widen(&asked.app, range, asked.now);
-    let starts = Interval::Hour.starts(wide, &Zone::utc()).unwrap_or_else(|e| {
+    let starts = Interval::Hour.starts_at_most(wide, &Zone::utc(), MAX_HOURS).unwrap_or_else(|e| {
         asked.params.add("since", e);
         vec![]
     });
@@ -237,11 +241,9 @@ async fn totals(mut asked: Asked) -> Result<Response, Problem> {
     let filter = read_filter(&mut asked.params);
     let params = std::mem::replace(&mut asked.params, Params::parse(None));
     params.finish()?;
-    let ((days, complete), counted_to) = futures::future::try_join(
-        counting::days(&asked.backend, &asked.app, all_days(), &filter),
-        counting::counted_to(&asked.backend, &asked.app),
-    )
-    .await?;
+    // Before the counters, or a batch that is folded in between would be told as in.
+    let counted_to = counting::counted_to(&asked.backend, &asked.app).await?;
+    let (days, complete) = counting::days(&asked.backend, &asked.app, all_days(), &filter).await?;
     let mut sums: HashMap<(&str, &str), (i64, Timestamp, Timestamp)> = HashMap::new();
     for ((day, cell), count) in &days {
         let sum = sums.entry((cell.name(), cell.slug())).or_insert((0, *day, *day));

@@ -4,7 +4,7 @@
 //! choices bring RSA and two more curves into every function.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, new_error};
@@ -113,6 +113,8 @@ impl SigningKey {
 #[derive(Default)]
 pub struct TokenVerifier {
     known: Mutex<Known>,
+    /// Held while keys are read, so that requests that come meanwhile wait for them.
+    reading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -142,21 +144,31 @@ impl TokenVerifier {
     }
 
     async fn key(&self, kid: &str, store: &Store, now: Timestamp) -> Result<Option<DecodingKey>, StoreError> {
-        {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(key) = known.keys.get(kid) {
-                return Ok(Some(key.clone()));
-            }
-            if known.read_at.is_some_and(|at| now < at.plus(REFRESH)) {
-                return Ok(None);
-            }
-            known.read_at = Some(now);
+        if let Some(key) = self.known().keys.get(kid) {
+            return Ok(Some(key.clone()));
         }
-        let read = store.public_keys().await;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = read.inspect_err(|_| known.read_at = None)?;
+        let _reading = self.reading.lock().await;
+        {
+            let known = self.known();
+            // Read by somebody else meanwhile, or a moment ago.
+            if known.keys.contains_key(kid) || known.read_at.is_some_and(|at| now < at.plus(REFRESH)) {
+                return Ok(known.keys.get(kid).cloned());
+            }
+        }
+        let keys = store.public_keys().await?;
+        let mut known = self.known();
         known.keys = keys.into_iter().map(|key| (key.kid, DecodingKey::from_ed_der(&key.public))).collect();
+        known.read_at = Some(now);
         Ok(known.keys.get(kid).cloned())
+    }
+
+    /// Forgets when keys were read last, since there is a new one.
+    pub fn expect_a_new_key(&self) {
+        self.known().read_at = None;
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

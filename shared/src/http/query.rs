@@ -30,7 +30,6 @@ impl Params {
             }
             left.push((name.into_owned(), value.into_owned()));
         }
-        left.retain(|(_, value)| !value.is_empty());
         Self { left, problems }
     }
 
@@ -44,13 +43,13 @@ impl Params {
 
     /// Whether a parameter was sent and not read yet.
     pub fn has(&self, name: &str) -> bool {
-        self.left.iter().any(|(n, _)| n == name)
+        self.left.iter().any(|(n, value)| n == name && !value.is_empty())
     }
 
     /// The text of a parameter.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let at = self.left.iter().position(|(n, _)| n == name)?;
-        Some(self.left.swap_remove(at).1)
+        Some(self.left.swap_remove(at).1).filter(|value| !value.is_empty())
     }
 
     /// The text of a parameter that goes by two names.
@@ -107,7 +106,7 @@ impl Params {
 
     /// What has not been read yet, sorted by name.
     pub fn remaining(&self) -> Vec<(String, String)> {
-        let mut left = self.left.clone();
+        let mut left: Vec<_> = self.left.iter().filter(|(_, value)| !value.is_empty()).cloned().collect();
         left.sort();
         left
     }
@@ -132,10 +131,11 @@ mod tests {
 
     #[test]
     fn every_error_is_told_at_once() {
-        let mut params = Params::parse(Some("limit=0&nmae=x&level=LOUD&a=1&a=2&read_key=secret&empty="));
+        let mut params = Params::parse(Some("limit=0&nmae=&level=LOUD&a=1&a=2&read_key=secret&name="));
         assert_eq!(params.number("limit", 1, 10), None);
         assert_eq!(params.level(), None);
         assert_eq!(params.text("a").as_deref(), Some("1"));
+        assert_eq!(params.text("name"), None);
         let Invalid(errors) = params.finish().expect_err("four errors");
         let fields: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();
         assert_eq!(fields, ["a", "limit", "level", "nmae"]);

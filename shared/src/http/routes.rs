@@ -66,6 +66,8 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/apps/{app}/events/{id}", Function::Query, Access::Read),
     route(Method::GET, "/apps/{app}/reports/{report}", Function::Reports, Access::Read),
     route(Method::GET, "/apps/{app}/stats/{stat}", Function::Reports, Access::Read),
+    route(Method::GET, "/apps/{app}/histogram", Function::Reports, Access::Read),
+    route(Method::GET, "/apps/{app}/histogram/{*path}", Function::Reports, Access::Read),
 ];
 
 impl Route {

@@ -94,9 +94,13 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.')
 /// HTTP API hands paths over percent-decoded; a laptop's client sends them encoded. Both are brought to one encoding,
 /// so that both route alike, and a handler's path parameters are what the client meant.
 fn read_path(mut request: Request) -> Request {
-    let decoded = match request.raw_http_path() {
-        "" => percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned(),
-        raw => raw.to_owned(),
+    let (decoded, query) = match request.raw_http_path() {
+        "" => {
+            let decoded = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
+            (decoded, request.uri().query().unwrap_or_default().to_owned())
+        }
+        // The URI that lambda_http made of a decoded path is cut where that holds a `?` or `#`.
+        raw => (raw.to_owned(), request.query_string_parameters().to_query_string()),
     };
     let mut path = decoded.as_str();
     if let Some(stripped) = path.strip_suffix('/')
@@ -105,9 +109,9 @@ fn read_path(mut request: Request) -> Request {
         path = stripped;
     }
     let mut encoded = utf8_percent_encode(path, PATH).to_string();
-    if let Some(query) = request.uri().query() {
+    if !query.is_empty() {
         encoded.push('?');
-        encoded.push_str(query);
+        encoded.push_str(&query);
     }
     if let Ok(path) = encoded.parse::<PathAndQuery>() {
         *request.uri_mut() = Uri::from(path);
@@ -165,3 +169,34 @@ pub async fn run(router: impl FnOnce(Arc<Backend>) -> Router) -> Result<(), lamb
 
 /// A handler of a shared extension of state, for functions' signatures.
 pub type Shared = State<Arc<Backend>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request as `lambda_http` makes it of an event of the HTTP API.
+    fn of_lambda(path: &str, query: &str) -> Request {
+        let event = serde_json::json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query,
+            "headers": {"host": "tally.example"}, "isBase64Encoded": false,
+            "requestContext": {"http": {"method": "GET", "path": path}, "stage": "$default"},
+        });
+        let request = lambda_http::request::from_str(&event.to_string()).expect("an event");
+        request.map(|_| axum::body::Body::empty())
+    }
+
+    #[test]
+    fn a_path_reads_alike_on_lambda_and_on_a_laptop() {
+        for (decoded, encoded) in
+            [("/apps/a/count/what?x#y", "/apps/a/count/what%3Fx%23y"), ("/a b/é%", "/a%20b/%C3%A9%25")]
+        {
+            let expected = format!("{encoded}?k=v+w&n=1");
+            let laptop = Request::builder().uri(&expected).body(axum::body::Body::empty()).expect("a request");
+            assert_eq!(read_path(laptop).uri().to_string(), expected);
+            let lambda = read_path(of_lambda(decoded, "k=v%20w&n=1"));
+            assert_eq!(lambda.uri().path(), encoded);
+            let query = lambda.uri().query().expect("a query");
+            assert!(query.contains("k=v+w") && query.contains("n=1"), "{query}");
+        }
+    }
+}

@@ -308,8 +308,9 @@ impl Store {
     pub async fn set_aside(&self, app: Option<&AppId>, record: &SetAside) -> Result<(), StoreError> {
         let mut item: Item = serde_dynamo::to_item(record)?;
         item.insert(PK.to_owned(), AttributeValue::S(keys::set_aside(app)));
+        // A sort key takes 1,024 bytes; keys of events that cannot be read may be longer, and then differ at the start.
         let sort = format!("{}#{}#{}", record.stream_shard, record.sequence_number, record.keys);
-        item.insert(SK.to_owned(), AttributeValue::S(sort.chars().take(250).collect()));
+        item.insert(SK.to_owned(), AttributeValue::S(sort.chars().take(256).collect()));
         let reply = self
             .client
             .put_item()

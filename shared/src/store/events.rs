@@ -17,6 +17,8 @@ use crate::time::Timestamp;
 
 /// Puts in one `BatchWriteItem` (DynamoDB's limit).
 const BATCH: usize = 25;
+/// Most bytes of a batch on the wire; DynamoDB takes 16 MB, and one item at most a tenth of that.
+const BATCH_BYTES: usize = 12 * 1024 * 1024;
 /// Batches under way at once: a request of 1,000 events is 40 of them.
 const CONCURRENCY: usize = 16;
 /// Rounds of sending again what DynamoDB left unprocessed.
@@ -66,51 +68,61 @@ impl Store {
         if let [event] = events {
             return vec![self.put_event(app, event).await];
         }
-        let batches: Vec<_> = events.chunks(BATCH).map(|batch| self.put_batch(app, batch)).collect();
-        let verdicts: Vec<_> = stream::iter(batches).buffered(CONCURRENCY).collect().await;
-        verdicts.into_iter().flatten().collect()
-    }
-
-    async fn put_batch(&self, app: &App, batch: &[&Event]) -> Vec<Result<(), StoreError>> {
-        let mut verdicts: Vec<Result<(), StoreError>> = batch.iter().map(|_| Ok(())).collect();
-        // By key, since that is how DynamoDB names what it left unprocessed.
-        let mut waiting: HashMap<(String, String), usize> = HashMap::with_capacity(batch.len());
-        let mut puts = Vec::with_capacity(batch.len());
-        for (i, event) in batch.iter().enumerate() {
+        let mut verdicts: Vec<Result<(), StoreError>> = events.iter().map(|_| Ok(())).collect();
+        let mut batches: Vec<Vec<(usize, Item)>> = vec![];
+        let mut size = 0;
+        for (i, event) in events.iter().enumerate() {
             match event_item(app, event) {
                 Ok(item) => {
-                    waiting.insert(key_of(&item), i);
-                    puts.push(item);
+                    size += item::wire_size(&item);
+                    match batches.last_mut() {
+                        Some(batch) if batch.len() < BATCH && size <= BATCH_BYTES => batch.push((i, item)),
+                        _ => {
+                            size = item::wire_size(&item);
+                            batches.push(vec![(i, item)]);
+                        }
+                    }
                 }
                 Err(e) => verdicts[i] = Err(e),
             }
         }
-        let fail = |waiting: &HashMap<_, usize>, verdicts: &mut [Result<(), StoreError>], error: &StoreError| {
-            for i in waiting.values() {
-                verdicts[*i] = Err(error.clone());
-            }
+        let batches: Vec<_> = batches.into_iter().map(|batch| self.put_batch(batch)).collect();
+        let failed: Vec<_> = stream::iter(batches).buffer_unordered(CONCURRENCY).collect().await;
+        for (i, error) in failed.into_iter().flatten() {
+            verdicts[i] = Err(error);
+        }
+        verdicts
+    }
+
+    /// Stores a batch, sending again what was left unprocessed; returns those that were not stored.
+    async fn put_batch(&self, batch: Vec<(usize, Item)>) -> Vec<(usize, StoreError)> {
+        // By key, since that is how DynamoDB names what it left unprocessed.
+        let mut waiting: HashMap<(String, String), usize> = HashMap::with_capacity(batch.len());
+        let mut puts = Vec::with_capacity(batch.len());
+        for (i, item) in batch {
+            waiting.insert(key_of(&item), i);
+            puts.push(item);
+        }
+        let failed = |waiting: HashMap<_, usize>, error: StoreError| {
+            waiting.into_values().map(|i| (i, error.clone())).collect::<Vec<_>>()
         };
         for round in 0..ROUNDS {
-            if puts.is_empty() {
-                return verdicts;
-            }
             if round > 0 {
                 let mean = BACK_OFF * 2u32.pow(round - 1);
                 tokio::time::sleep(mean.mul_f64(rand::random_range(0.5..1.5))).await;
             }
             match self.write_batch(std::mem::take(&mut puts)).await {
                 Ok(unprocessed) => puts = unprocessed,
-                Err(error) => {
-                    fail(&waiting, &mut verdicts, &error);
-                    return verdicts;
-                }
+                Err(error) => return failed(waiting, error),
+            }
+            if puts.is_empty() {
+                return vec![];
             }
             let left: Vec<_> = puts.iter().map(key_of).collect();
             waiting.retain(|key, _| left.contains(key));
         }
         let error = StoreError::Throttled(format!("{} events left unprocessed", waiting.len()));
-        fail(&waiting, &mut verdicts, &error);
-        verdicts
+        failed(waiting, error)
     }
 
     /// One `BatchWriteItem`; returns what was left unprocessed.

@@ -148,6 +148,34 @@ fn to_json(value: AttributeValue) -> Result<Json, StoreError> {
     })
 }
 
+/// About how many bytes an item takes in a request, where every value is wrapped in an object that names its type.
+pub(super) fn wire_size(item: &Item) -> usize {
+    item.iter().map(|(name, value)| text_size(name) + 4 + value_size(value)).sum()
+}
+
+fn value_size(value: &AttributeValue) -> usize {
+    // `{"NULL":true}` and a comma are the longest that a value without a text or a number takes.
+    const WRAPPED: usize = 14;
+    WRAPPED
+        + match value {
+            AttributeValue::S(text) => text_size(text),
+            AttributeValue::N(number) => number.len(),
+            AttributeValue::L(items) => items.iter().map(value_size).sum(),
+            AttributeValue::M(fields) => fields.iter().map(|(key, value)| text_size(key) + 4 + value_size(value)).sum(),
+            _ => 0,
+        }
+}
+
+/// Bytes of a text in JSON: control characters take six.
+fn text_size(text: &str) -> usize {
+    let escaped = text.bytes().map(|byte| match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    });
+    escaped.sum()
+}
+
 /// An image of an event in a stream record, as its event source mapping sends it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]

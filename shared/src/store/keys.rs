@@ -101,6 +101,13 @@ impl CounterKey {
     }
 }
 
+impl fmt::Display for CounterKey {
+    /// The partition and the sort key, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.partition, self.sort())
+    }
+}
+
 /// The sort keys between which all pages of the buckets from `first` to `last` lie.
 pub(super) fn counter_range(kind: CounterKind, first: Bucket, last: Bucket) -> (String, String) {
     let grain = first.grain().letter();
