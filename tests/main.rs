@@ -8,6 +8,7 @@ mod exactness;
 mod faults;
 mod harness;
 mod ingest;
+mod layouts;
 mod query;
 mod reports;
 mod template;
