@@ -58,12 +58,11 @@ fn event(id: &str, at: Timestamp) -> Value {
 
 impl Listing {
     async fn page(&mut self, tally: &Tally, app: &TestApp, model: &Model) {
-        let path = match &self.next {
-            Some(next) => format!("/events?cursor={next}"),
-            None => {
-                *self = Self { due: model.sent.keys().cloned().collect(), ..Self::default() };
-                "/events?order=asc&limit=7".to_owned()
-            }
+        let path = if let Some(next) = &self.next {
+            format!("/events?cursor={next}")
+        } else {
+            *self = Self { due: model.sent.keys().cloned().collect(), ..Self::default() };
+            "/events?order=asc&limit=7".to_owned()
         };
         let page = tally.ask(app, &path).await;
         let text = |event: &Value, field: &str| event[field].as_str().unwrap().to_owned();

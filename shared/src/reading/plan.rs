@@ -1,7 +1,9 @@
 //! Planning a read by the counters: which days of a shard hold matches, then which hours, then which minutes, so that
 //! rare matches in a huge table cost a few small reads.
 
-use std::collections::BTreeMap;
+#![allow(clippy::cast_precision_loss)] // costs are estimates
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 
@@ -13,7 +15,7 @@ use crate::counting::id_range;
 use crate::event_id::EventId;
 use crate::filter::Match;
 use crate::level::Level;
-use crate::store::{CellRead, CounterKind, Order, Partition, StoreError};
+use crate::store::{CellRead, CounterKind, CounterPage, Order, Partition, StoreError};
 use crate::time::{MINUTE, Range, Timestamp};
 
 /// Minutes before the counters' own time that are always read: an event is mostly counted within seconds, and mostly
@@ -23,9 +25,14 @@ const FRESH: i64 = 2 * MINUTE;
 const FIRST_DAYS: usize = 2;
 /// Most days that are asked for at once.
 const MOST_DAYS: usize = 512;
-/// Where so few events are expected to be read for what is wanted, they are read without asking finer counters, which
-/// would cost more than they save: about eight read units of 300-byte events.
-const FEW: i64 = 200;
+/// Read units of an event of 300 bytes: what a choice between reading events and reading finer counters goes by.
+const EVENT_UNITS: f64 = 0.04;
+/// Read units of a count of 40 bytes.
+const COUNT_UNITS: f64 = 0.005;
+/// The least that a request costs.
+const LEAST_UNITS: f64 = 0.5;
+/// Most attributes that are named in a request; it is 4 KB long at the most.
+const MOST_NAMED: usize = 100;
 /// Buckets that are refined at once.
 const CONCURRENCY: usize = 32;
 
@@ -105,30 +112,37 @@ impl Plan {
             return Ok((self.last.take().into_iter().collect(), 0.0));
         };
         let day = |id: EventId| Bucket::of(Grain::Day, id.at());
-        let wanted_i = i64::try_from(wanted).unwrap_or(i64::MAX);
-        let kind = kind(query);
-        let page =
-            backend.store.page_counters(&self.partition, kind, day(first), day(last), query.order, self.days).await?;
+        let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
+        let (kind, days) = (kind(query), Asked { first: day(first), last: day(last), limit: self.days, only: None });
+        let page = page(backend, &self.partition, kind, query.order, &days).await?;
         let mut units = page.units;
         self.days = (self.days * 4).min(MOST_DAYS);
+        // Finer buckets count nothing that their day does not: only what matches there is asked of them.
+        let only = matching_attributes(query, &page.reads);
         let mut chosen = sums(query, page.reads);
         order(&mut chosen, query.order);
-        let enough = enough(&mut chosen, wanted_i);
-        // Days after the last chosen one are planned another time.
-        let reached = if enough { chosen.last().map(|b| b.bucket) } else { page.last };
-        for grain in [Grain::Hour, Grain::Minute] {
-            let (refined, cost) = self.refine(backend, query, &chosen, grain, wanted_i).await?;
-            chosen = refined;
-            units += cost;
+        let mut reached = page.last;
+        let mut more = page.more;
+        // What lies after the last chosen bucket is planned another time.
+        if enough(&mut chosen, wanted) {
+            (reached, more) = (chosen.last().map(|sum| sum.bucket), true);
         }
-        self.left = match (reached, page.more || enough, query.order) {
-            (Some(day), true, Order::Ascending) => {
-                Some((EventId::first_at(day.end()), last)).filter(|(first, last)| first <= last)
+        for grain in [Grain::Hour, Grain::Minute] {
+            let refined = self.refine(backend, query, &chosen, (first, last), grain, wanted, only.as_deref()).await?;
+            chosen = refined.0;
+            units += refined.1;
+            if grain == Grain::Hour && enough(&mut chosen, wanted) {
+                (reached, more) = (chosen.last().map(|sum| sum.bucket), true);
             }
-            (Some(day), true, Order::Descending) => EventId::first_at(day.start())
-                .before()
-                .map(|before| (first, before))
-                .filter(|(first, last)| first <= last),
+        }
+        self.left = match (reached, more, query.order) {
+            (Some(bucket), true, Order::Ascending) => {
+                Some((EventId::first_at(bucket.end()), last)).filter(|(first, last)| first <= last)
+            }
+            (Some(bucket), true, Order::Descending) => {
+                let before = EventId::first_at(bucket.start()).before();
+                before.map(|before| (first, before)).filter(|(first, last)| first <= last)
+            }
             _ => None,
         };
         let clip = |bucket: Sum| {
@@ -143,27 +157,41 @@ impl Plan {
         Ok((join(stretches, query.order), units))
     }
 
-    /// Replaces buckets that are worth it by those of a finer grain that hold matches.
+    /// Replaces buckets that are worth it by those of a finer grain that hold matches, as far as they lie between the
+    /// given identities.
+    #[allow(clippy::too_many_arguments)] // one step of a plan
     async fn refine(
         &self,
         backend: &Backend,
         query: &EventQuery,
         chosen: &[Sum],
+        (first, last): (EventId, EventId),
         grain: Grain,
         wanted: i64,
+        only: Option<&[String]>,
     ) -> Result<(Vec<Sum>, f64), StoreError> {
         let mut refined = Vec::new();
         let mut units = 0.0;
         for group in chosen.chunks(CONCURRENCY) {
             let reads = group.iter().map(|sum| async move {
-                if sum.bucket.grain() <= grain || !sum.is_sparse(wanted) {
+                if sum.bucket.grain() <= grain || !sum.is_worth_refining(wanted) {
                     return Ok::<_, StoreError>((vec![*sum], 0.0));
                 }
-                let first = Bucket::of(grain, sum.bucket.start());
-                let last = Bucket::of(grain, sum.bucket.end().plus(-grain.micros()));
-                let (partition, kind) = (&self.partition, kind(query));
-                let page = backend.store.page_counters(partition, kind, first, last, query.order, usize::MAX).await?;
+                let end = sum.bucket.end().plus(-1);
+                let finer = Asked {
+                    first: Bucket::of(grain, sum.bucket.start().max(first.at())),
+                    last: Bucket::of(grain, end.min(last.at())),
+                    limit: usize::MAX,
+                    only,
+                };
+                let page = page(backend, &self.partition, kind(query), query.order, &finer).await?;
                 let mut finer = sums(query, page.reads);
+                for finer in &mut finer {
+                    // Only what matches was asked for: the rest is taken to be spread evenly.
+                    let share = grain.micros() as f64 / sum.bucket.grain().micros() as f64;
+                    finer.all = (sum.all * share).max(finer.matches as f64);
+                    finer.counts = sum.counts.min(finer.all);
+                }
                 order(&mut finer, query.order);
                 Ok((finer, page.units))
             });
@@ -176,53 +204,133 @@ impl Plan {
     }
 }
 
+/// Counters that are asked for.
+struct Asked<'a> {
+    first: Bucket,
+    last: Bucket,
+    limit: usize,
+    only: Option<&'a [String]>,
+}
+
+async fn page(
+    backend: &Backend,
+    partition: &Partition,
+    kind: CounterKind,
+    order: Order,
+    asked: &Asked<'_>,
+) -> Result<CounterPage, StoreError> {
+    let Asked { first, last, limit, only } = *asked;
+    backend.store.page_counters(partition, kind, first, last, order, limit, only).await
+}
+
 /// The counters that know a query's matches best.
 fn kind(query: &EventQuery) -> CounterKind {
     if query.filter.message.is_some() { CounterKind::Messages } else { CounterKind::Cells }
 }
 
 /// A bucket that holds matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Sum {
     bucket: Bucket,
     /// Occurrences that match, or may.
     matches: i64,
-    /// All occurrences.
-    all: i64,
+    /// All occurrences, about.
+    all: f64,
+    /// How many counts its items hold, about.
+    counts: f64,
 }
 
 impl Sum {
-    /// Whether more than a few events must be read for what is wanted of it.
-    fn is_sparse(&self, wanted: i64) -> bool {
-        let wanted = wanted.min(self.matches).max(1);
-        self.all.saturating_mul(wanted) / self.matches.max(1) > FEW
+    /// Whether finding what is wanted of it by finer counters costs less than reading its events until it is found.
+    fn is_worth_refining(&self, wanted: i64) -> bool {
+        let matches = self.matches.max(1) as f64;
+        let wanted = (wanted as f64).clamp(1.0, matches);
+        refined_units(self.bucket.grain(), self.all, matches, self.counts, wanted)
+            < read_units(self.all, matches, wanted)
+    }
+}
+
+/// Read units of reading events until `wanted` of the `matches` among them are found.
+fn read_units(all: f64, matches: f64, wanted: f64) -> f64 {
+    (all * wanted / matches * EVENT_UNITS).max(LEAST_UNITS)
+}
+
+/// Read units of asking finer counters first, by the better way from there on.
+fn refined_units(grain: Grain, all: f64, matches: f64, counts: f64, wanted: f64) -> f64 {
+    let parts = match grain {
+        Grain::Minute => return f64::INFINITY,
+        Grain::Hour => 60.0,
+        Grain::Day => 24.0,
+    };
+    let part = all / parts;
+    let counters = (parts * counts.min(part) * COUNT_UNITS).max(LEAST_UNITS);
+    // Matches that are spread evenly lie in so many parts.
+    let needed = (parts * wanted / matches).ceil().clamp(1.0, parts).min(wanted.ceil());
+    let (matches, wanted) = ((matches / parts).max(1.0), (wanted / needed).max(1.0));
+    let finer = if grain == Grain::Day { Grain::Hour } else { Grain::Minute };
+    let each = read_units(part, matches, wanted.min(matches));
+    counters + needed * each.min(refined_units(finer, part, matches, counts, wanted.min(matches)))
+}
+
+/// The attributes that match in some of the counters; none where all must be read, since the rest of a full item may
+/// hide others, or there are too many to name.
+fn matching_attributes(query: &EventQuery, reads: &[CellRead]) -> Option<Vec<String>> {
+    let matcher = Matcher::new(query);
+    let mut attributes = BTreeSet::new();
+    for (counted, _) in reads.iter().flat_map(|read| &read.counts) {
+        if matches!(counted, Counted::Other(_)) {
+            return None;
+        }
+        if matcher.matches(counted) && attributes.insert(counted.attribute()) && attributes.len() > MOST_NAMED {
+            return None;
+        }
+    }
+    // A finer item may be full before its day has had to put anything into its rest.
+    let rest = Level::ALL.into_iter().map(Some).chain([None]).map(|level| Counted::Other(level).attribute());
+    Some(attributes.into_iter().chain(rest).collect())
+}
+
+/// Tells which counts are of events that a query may match.
+struct Matcher<'a> {
+    query: &'a EventQuery,
+    message: Option<MessageHash>,
+}
+
+impl<'a> Matcher<'a> {
+    fn new(query: &'a EventQuery) -> Self {
+        Self { query, message: query.filter.message.as_deref().map(MessageHash::of) }
+    }
+
+    fn matches(&self, counted: &Counted) -> bool {
+        let level = self.query.filter.cell.level;
+        let of_level = |at: Option<Level>| level.is_none() || level == at;
+        match (counted, self.message) {
+            (Counted::Message(at, hash), Some(wanted)) => *hash == wanted && of_level(*at),
+            (Counted::Other(at), Some(_)) => of_level(*at),
+            (Counted::Cell(_), Some(_)) => false,
+            (counted, None) => self.query.filter.cell.counts(counted) != Match::No,
+        }
     }
 }
 
 /// The buckets that hold matches, all pages of each together.
 fn sums(query: &EventQuery, reads: Vec<CellRead>) -> Vec<Sum> {
-    let message = query.filter.message.as_deref().map(MessageHash::of);
-    let level: Option<Level> = query.filter.cell.level;
-    let mut sums: BTreeMap<Bucket, (i64, i64)> = BTreeMap::new();
+    let matcher = Matcher::new(query);
+    let mut sums: BTreeMap<Bucket, Sum> = BTreeMap::new();
     for read in reads {
-        let (matches, all) = sums.entry(read.bucket).or_default();
+        let bucket = read.bucket;
+        let sum = sums.entry(bucket).or_insert(Sum { bucket, matches: 0, all: 0.0, counts: 0.0 });
         for (counted, count) in read.counts {
             // A count is never below zero once its batch is in; a passing dip must not hide others.
             let count = count.max(0);
-            *all += count;
-            let matching = match (&counted, message) {
-                (Counted::Message(at, hash), Some(wanted)) => *hash == wanted && (level.is_none() || level == *at),
-                (Counted::Other(at), Some(_)) => level.is_none() || level == *at,
-                (_, Some(_)) => false,
-                (counted, None) => query.filter.cell.counts(counted) != Match::No,
-            };
-            if matching {
-                *matches += count;
+            sum.all += count as f64;
+            sum.counts += 1.0;
+            if matcher.matches(&counted) {
+                sum.matches += count;
             }
         }
     }
-    let sums = sums.into_iter().filter(|(_, (matches, _))| *matches > 0);
-    sums.map(|(bucket, (matches, all))| Sum { bucket, matches, all }).collect()
+    sums.into_values().filter(|sum| sum.matches > 0).collect()
 }
 
 fn order(sums: &mut [Sum], order: Order) {

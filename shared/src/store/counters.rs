@@ -194,12 +194,14 @@ impl Store {
         first: Bucket,
         last: Bucket,
     ) -> Result<Vec<CellRead>, StoreError> {
-        let page = self.page_counters(partition, kind, first, last, Order::Ascending, usize::MAX).await?;
+        let page = self.page_counters(partition, kind, first, last, Order::Ascending, usize::MAX, None).await?;
         Ok(page.reads)
     }
 
     /// The counters of the buckets from `first` to `last`, both included and of one grain, in an order, until about
-    /// `limit` items are read; at least one bucket, each with all its pages.
+    /// `limit` items are read; at least one bucket, each with all its pages. Where `only` names attributes (at most 100),
+    /// no others come back.
+    #[allow(clippy::too_many_arguments)] // one request's parts
     pub async fn page_counters(
         &self,
         partition: &Partition,
@@ -208,6 +210,7 @@ impl Store {
         last: Bucket,
         order: Order,
         limit: usize,
+        only: Option<&[String]>,
     ) -> Result<CounterPage, StoreError> {
         let (from, to) = keys::counter_range(kind, first, last);
         let mut page = CounterPage::default();
@@ -217,7 +220,8 @@ impl Store {
             let left = limit.saturating_sub(page.reads.len()).saturating_add(1);
             let left = i32::try_from(left).ok();
             let ascending = order == Order::Ascending;
-            let (items, next, units) = self.query_counters(partition, (&from, &to), ascending, left, start).await?;
+            let (items, next, units) =
+                self.query_counters(partition, (&from, &to), ascending, left, start, only).await?;
             page.units += units;
             for item in items {
                 let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
@@ -252,7 +256,7 @@ impl Store {
         let mut start = None;
         loop {
             // Two items where each day is one page; more are asked for where they are not.
-            let (items, next, _) = self.query_counters(partition, (&from, &to), false, Some(2), start).await?;
+            let (items, next, _) = self.query_counters(partition, (&from, &to), false, Some(2), start, None).await?;
             for item in items {
                 let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
                 let Some((bucket, page)) = CounterKey::bucket_of(CounterKind::Cells, Grain::Day, sort) else {
@@ -282,10 +286,19 @@ impl Store {
         forward: bool,
         limit: Option<i32>,
         start: Option<Item>,
+        only: Option<&[String]>,
     ) -> Result<(Vec<Item>, Option<Item>, f64), StoreError> {
-        let reply = self
-            .client
-            .query()
+        let mut request = self.client.query();
+        if let Some(only) = only {
+            let mut projection = String::from("#sk");
+            for (i, attribute) in only.iter().enumerate() {
+                // Writing to a String cannot fail.
+                let _ = write!(projection, ",#{i}");
+                request = request.expression_attribute_names(format!("#{i}"), attribute);
+            }
+            request = request.projection_expression(projection);
+        }
+        let reply = request
             .table_name(&self.tables.counters)
             .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
             .expression_attribute_names("#pk", PK)
