@@ -167,7 +167,7 @@ pub async fn run(router: impl FnOnce(Arc<Backend>) -> Router) -> Result<(), lamb
     lambda_http::run(serve(backend, [router])).await
 }
 
-/// A handler of a shared extension of state, for functions' signatures.
+/// The backend, in a handler's signature.
 pub type Shared = State<Arc<Backend>>;
 
 #[cfg(test)]
