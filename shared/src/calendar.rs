@@ -180,24 +180,21 @@ impl Interval {
     pub fn floor(self, at: Timestamp, zone: &Zone) -> Timestamp {
         let date = zone.date(at);
         let day = |date| zone.start_of_day(date).unwrap_or(at);
-        match self {
+        let mut start = match self {
             // Every zone has been whole minutes from UTC since 1972.
-            Self::Minute => at.floor(MINUTE),
-            Self::Hour => {
-                // From midnight on, so that hours that a change of clocks cuts short are met in turn.
-                let mut start = day(date);
-                loop {
-                    let next = self.next(start, zone);
-                    // At the end of time there is no next one.
-                    if next > at || next <= start {
-                        return start;
-                    }
-                    start = next;
-                }
-            }
-            Self::Day => day(date),
+            Self::Minute => return at.floor(MINUTE),
+            // From midnight on, so that hours that a change of clocks cuts short are met in turn.
+            Self::Hour | Self::Day => day(date),
             Self::Week(first) => day(first.first_day(date)),
             Self::Month => day(date.first_of_month()),
+        };
+        loop {
+            let next = self.next(start, zone);
+            // Clocks set back past midnight name the day before again. At the end of time there is no next one.
+            if next > at || next <= start {
+                return start;
+            }
+            start = next;
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -313,12 +313,6 @@ pub fn document(bytes: &[u8]) -> Result<&RawValue, JsonError> {
         .and_then(|raw| deserializer.end().map(|()| raw))
         .map_err(|e: serde_json::Error| JsonError::here(format!("not valid JSON: {e}")))?;
     Ok(raw)
-}
-
-impl From<de::value::Error> for JsonError {
-    fn from(error: de::value::Error) -> Self {
-        Self::here(error.to_string())
-    }
 }
 
 #[cfg(test)]

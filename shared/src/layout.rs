@@ -122,8 +122,7 @@ impl Layout {
         retention_days: Option<Option<u32>>,
     ) -> Result<Self, LayoutError> {
         let last = self.last();
-        if let Some(shards) = shards.filter(|shards| *shards < last.shards) {
-            debug_assert!(shards < last.shards);
+        if shards.is_some_and(|shards| shards < last.shards) {
             return Err(LayoutError::FewerShards(last.shards));
         }
         Ok(self.append(

@@ -119,14 +119,7 @@ async fn created(
             }
         }
     }
-    let clock = match fields.text("clock").as_deref() {
-        None | Some("event") => EventClock::Event,
-        Some("received") => EventClock::Received,
-        Some(_) => {
-            fields.add("clock", "must be event or received");
-            EventClock::Event
-        }
-    };
+    let clock = read_clock(&mut fields).unwrap_or_default();
     let mut number = |name: &str, to: u64| fields.number(name, 1, to).and_then(|n| u32::try_from(n).ok());
     let new = NewApp {
         name: name.unwrap_or_default(),
@@ -140,6 +133,18 @@ async fn created(
     let mut reply = AppBody::new(&app, app.created_at);
     reply.ingest_key = keys.first().map(String::as_str);
     json(StatusCode::CREATED, &reply)
+}
+
+/// The clock that a body names, if it names one.
+pub(crate) fn read_clock(fields: &mut Fields<'_>) -> Option<EventClock> {
+    match fields.text("clock")?.as_str() {
+        "event" => Some(EventClock::Event),
+        "received" => Some(EventClock::Received),
+        _ => {
+            fields.add("clock", "must be event or received");
+            None
+        }
+    }
 }
 
 /// Makes an app with keys of the given scopes; with the keys as texts, which nobody can read again.

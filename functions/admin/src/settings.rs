@@ -16,7 +16,7 @@ use tally::layout::MAX_PARTS;
 use tally::store::{Order, StoreError};
 use tally::time::Range;
 
-use crate::apps::{AppBody, MAX_QUOTA, MAX_RETENTION};
+use crate::apps::{AppBody, MAX_QUOTA, MAX_RETENTION, read_clock};
 
 /// Tries of a change that others overtake.
 const TRIES: usize = 5;
@@ -64,15 +64,7 @@ impl Change {
         {
             fields.add("name", e);
         }
-        change.clock = match fields.text("clock").as_deref() {
-            None => None,
-            Some("event") => Some(EventClock::Event),
-            Some("received") => Some(EventClock::Received),
-            Some(_) => {
-                fields.add("clock", "must be event or received");
-                None
-            }
-        };
+        change.clock = read_clock(&mut fields);
         let mut nullable = |name: &str, to: u64| {
             let sent = fields.has(name);
             let number = fields.number(name, 1, to).and_then(|n| u32::try_from(n).ok());
