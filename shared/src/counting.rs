@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::app::App;
@@ -141,7 +142,7 @@ pub async fn count(
     let mut runs = Vec::new();
     let mut raws = Vec::new();
     for partition in &partitions {
-        runs.extend(cover.reads().into_iter().map(|run| read_run(backend, partition, run)));
+        runs.extend(cover.reads().into_iter().map(|run| read_run(backend, partition, filter.level, run)));
         raws.extend(cover.raw.iter().map(|range| read_raw(backend, app, partition, *range)));
     }
     let cells = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
@@ -168,9 +169,16 @@ pub async fn count(
 
 type RunCounts = Vec<(Bucket, Vec<(Counted, i64)>)>;
 
-async fn read_run(backend: &Backend, partition: &Partition, run: Run) -> Result<RunCounts, StoreError> {
-    let read = backend.store.read_counters(partition, CounterKind::Cells, run.first, run.last).await?;
-    Ok(read.into_iter().map(|read| (read.bucket, read.counts)).collect())
+async fn read_run(
+    backend: &Backend,
+    partition: &Partition,
+    level: Option<Level>,
+    run: Run,
+) -> Result<RunCounts, StoreError> {
+    let kinds = CounterKind::that_count(level).iter();
+    let reads = kinds.map(|kind| backend.store.read_counters(partition, *kind, run.first, run.last));
+    let read = try_join_all(reads).await?;
+    Ok(read.into_iter().flatten().map(|read| (read.bucket, read.counts)).collect())
 }
 
 async fn read_raw(
@@ -248,7 +256,7 @@ pub async fn days(
     filter: &CellFilter,
 ) -> Result<(HashMap<(Timestamp, CountedCell), i64>, bool), StoreError> {
     let partitions = partitions(app, Range::ALL);
-    let reads: Vec<_> = partitions.iter().map(|partition| read_run(backend, partition, run)).collect();
+    let reads: Vec<_> = partitions.iter().map(|partition| read_run(backend, partition, filter.level, run)).collect();
     let reads: Vec<_> = stream::iter(reads).buffer_unordered(CONCURRENCY).try_collect().await?;
     let mut complete = true;
     let mut days: HashMap<(Timestamp, CountedCell), i64> = HashMap::new();

@@ -140,8 +140,8 @@ pub fn contributions(event: &CountedEvent, layout: &Layout) -> Vec<(CounterKey, 
     let at = event.id.at();
     let level = event.cell.level;
     let attribute = Counted::Cell(event.cell.clone()).attribute();
-    let mut counted =
-        vec![(CounterKind::Cells, layout.page(at, || Cell::spread(&attribute)), Counted::Cell(event.cell.clone()))];
+    let kind = CounterKind::of_cells(level);
+    let mut counted = vec![(kind, layout.page(at, || Cell::spread(&attribute)), Counted::Cell(event.cell.clone()))];
     if let Some(message) = &event.message {
         let hash = MessageHash::of(message);
         let page = layout.page(at, || hash.spread());

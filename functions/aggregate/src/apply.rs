@@ -46,7 +46,7 @@ pub(crate) struct Refused {
 
 impl Outcome {
     pub(crate) fn is_cells(&self) -> bool {
-        self.key.kind == CounterKind::Cells
+        self.key.kind != CounterKind::Messages
     }
 }
 

@@ -3,6 +3,8 @@
 
 #![allow(clippy::cast_precision_loss)] // costs are estimates
 
+mod cost;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
@@ -17,6 +19,7 @@ use crate::filter::Match;
 use crate::level::Level;
 use crate::store::{CellRead, CounterKind, CounterPage, Order, Partition, StoreError};
 use crate::time::{MINUTE, Range, Timestamp};
+use cost::{Sum, runs};
 
 /// Minutes before the counters' own time that are always read: an event is mostly counted within seconds, and mostly
 /// sent within a minute of its time.
@@ -25,12 +28,6 @@ const FRESH: i64 = 2 * MINUTE;
 const FIRST_DAYS: usize = 2;
 /// Most days that are asked for at once.
 const MOST_DAYS: usize = 512;
-/// Read units of an event of 300 bytes: what a choice between reading events and reading finer counters goes by.
-const EVENT_UNITS: f64 = 0.04;
-/// Read units of a count of 40 bytes.
-const COUNT_UNITS: f64 = 0.005;
-/// The least that a request costs.
-const LEAST_UNITS: f64 = 0.5;
 /// Most attributes that are named in a request; it is 4 KB long at the most.
 const MOST_NAMED: usize = 100;
 /// Buckets that are refined at once.
@@ -113,8 +110,8 @@ impl Plan {
         };
         let day = |id: EventId| Bucket::of(Grain::Day, id.at());
         let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
-        let (kind, days) = (kind(query), Asked { first: day(first), last: day(last), limit: self.days, only: None });
-        let page = page(backend, &self.partition, kind, query.order, &days).await?;
+        let asked = Asked { first: day(first), last: day(last), limit: self.days, only: None };
+        let page = page(backend, &self.partition, kinds(query), query.order, &asked).await?;
         let mut units = page.units;
         self.days = (self.days * 4).min(MOST_DAYS);
         // Finer buckets count nothing that their day does not: only what matches there is asked of them.
@@ -145,20 +142,17 @@ impl Plan {
             }
             _ => None,
         };
-        let clip = |bucket: Sum| {
-            let range = Range::new(bucket.bucket.start(), bucket.bucket.end()).unwrap_or(Range::ALL);
+        let clip = |sum: Sum| {
+            let range = Range::new(sum.bucket.start(), sum.bucket.end()).unwrap_or(Range::ALL);
             let (from, to) = id_range(range);
-            Stretch {
-                ids: (from.max(first), to.min(last)),
-                expected: usize::try_from(bucket.matches).unwrap_or(1).max(1),
-            }
+            Stretch { ids: (from.max(first), to.min(last)), expected: usize::try_from(sum.matches).unwrap_or(1) }
         };
+        chosen.retain(|sum| sum.matches > 0);
         let stretches = chosen.into_iter().map(clip).filter(|stretch| stretch.ids.0 <= stretch.ids.1);
         Ok((join(stretches, query.order), units))
     }
 
-    /// Replaces buckets that are worth it by those of a finer grain that hold matches, as far as they lie between the
-    /// given identities.
+    /// Replaces buckets that are worth it by those of a finer grain, as far as they lie between the given identities.
     #[allow(clippy::too_many_arguments)] // one step of a plan
     async fn refine(
         &self,
@@ -170,36 +164,25 @@ impl Plan {
         wanted: i64,
         only: Option<&[String]>,
     ) -> Result<(Vec<Sum>, f64), StoreError> {
-        let mut refined = Vec::new();
+        let (mut refined, runs) = runs(chosen, grain, wanted);
         let mut units = 0.0;
-        for group in chosen.chunks(CONCURRENCY) {
-            let reads = group.iter().map(|sum| async move {
-                if sum.bucket.grain() <= grain || !sum.is_worth_refining(wanted) {
-                    return Ok::<_, StoreError>((vec![*sum], 0.0));
-                }
-                let end = sum.bucket.end().plus(-1);
-                let finer = Asked {
-                    first: Bucket::of(grain, sum.bucket.start().max(first.at())),
-                    last: Bucket::of(grain, end.min(last.at())),
+        for group in runs.chunks(CONCURRENCY) {
+            let reads = group.iter().map(|run| async move {
+                let (start, end) = run.span();
+                let asked = Asked {
+                    first: Bucket::of(grain, start.max(first.at())),
+                    last: Bucket::of(grain, end.plus(-1).min(last.at())),
                     limit: usize::MAX,
                     only,
                 };
-                let page = page(backend, &self.partition, kind(query), query.order, &finer).await?;
-                let mut finer = sums(query, page.reads);
-                for finer in &mut finer {
-                    // Only what matches was asked for: the rest is taken to be spread evenly.
-                    let share = grain.micros() as f64 / sum.bucket.grain().micros() as f64;
-                    finer.all = (sum.all * share).max(finer.matches as f64);
-                    finer.counts = sum.counts.min(finer.all);
-                }
-                order(&mut finer, query.order);
-                Ok((finer, page.units))
+                page(backend, &self.partition, &run.kinds, query.order, &asked).await
             });
-            for (finer, cost) in try_join_all(reads).await? {
-                refined.extend(finer);
-                units += cost;
+            for (run, page) in group.iter().zip(try_join_all(reads).await?) {
+                units += page.units;
+                refined.extend(sums(query, page.reads).into_iter().map(|finer| run.known_of(finer)));
             }
         }
+        order(&mut refined, query.order);
         Ok((refined, units))
     }
 }
@@ -212,64 +195,35 @@ struct Asked<'a> {
     only: Option<&'a [String]>,
 }
 
+/// The counters of several kinds, as far as all of them were read.
 async fn page(
     backend: &Backend,
     partition: &Partition,
-    kind: CounterKind,
+    kinds: &[CounterKind],
     order: Order,
     asked: &Asked<'_>,
 ) -> Result<CounterPage, StoreError> {
     let Asked { first, last, limit, only } = *asked;
-    backend.store.page_counters(partition, kind, first, last, order, limit, only).await
+    let pages = kinds.iter().map(|kind| backend.store.page_counters(partition, *kind, first, last, order, limit, only));
+    let pages = try_join_all(pages).await?;
+    let beyond = |a: Bucket, b: Bucket| if order == Order::Ascending { a > b } else { a < b };
+    let reached = pages.iter().filter(|page| page.more).filter_map(|page| page.last);
+    let reached = reached.reduce(|a, b| if beyond(a, b) { b } else { a });
+    let mut all = CounterPage { last: reached, more: reached.is_some(), ..CounterPage::default() };
+    for page in pages {
+        all.units += page.units;
+        all.reads.extend(page.reads.into_iter().filter(|read| reached.is_none_or(|to| !beyond(read.bucket, to))));
+    }
+    Ok(all)
 }
 
 /// The counters that know a query's matches best.
-fn kind(query: &EventQuery) -> CounterKind {
-    if query.filter.message.is_some() { CounterKind::Messages } else { CounterKind::Cells }
-}
-
-/// A bucket that holds matches.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Sum {
-    bucket: Bucket,
-    /// Occurrences that match, or may.
-    matches: i64,
-    /// All occurrences, about.
-    all: f64,
-    /// How many counts its items hold, about.
-    counts: f64,
-}
-
-impl Sum {
-    /// Whether finding what is wanted of it by finer counters costs less than reading its events until it is found.
-    fn is_worth_refining(&self, wanted: i64) -> bool {
-        let matches = self.matches.max(1) as f64;
-        let wanted = (wanted as f64).clamp(1.0, matches);
-        refined_units(self.bucket.grain(), self.all, matches, self.counts, wanted)
-            < read_units(self.all, matches, wanted)
+fn kinds(query: &EventQuery) -> &'static [CounterKind] {
+    if query.filter.message.is_some() {
+        &[CounterKind::Messages]
+    } else {
+        CounterKind::that_count(query.filter.cell.level)
     }
-}
-
-/// Read units of reading events until `wanted` of the `matches` among them are found.
-fn read_units(all: f64, matches: f64, wanted: f64) -> f64 {
-    (all * wanted / matches * EVENT_UNITS).max(LEAST_UNITS)
-}
-
-/// Read units of asking finer counters first, by the better way from there on.
-fn refined_units(grain: Grain, all: f64, matches: f64, counts: f64, wanted: f64) -> f64 {
-    let parts = match grain {
-        Grain::Minute => return f64::INFINITY,
-        Grain::Hour => 60.0,
-        Grain::Day => 24.0,
-    };
-    let part = all / parts;
-    let counters = (parts * counts.min(part) * COUNT_UNITS).max(LEAST_UNITS);
-    // Matches that are spread evenly lie in so many parts.
-    let needed = (parts * wanted / matches).ceil().clamp(1.0, parts).min(wanted.ceil());
-    let (matches, wanted) = ((matches / parts).max(1.0), (wanted / needed).max(1.0));
-    let finer = if grain == Grain::Day { Grain::Hour } else { Grain::Minute };
-    let each = read_units(part, matches, wanted.min(matches));
-    counters + needed * each.min(refined_units(finer, part, matches, counts, wanted.min(matches)))
 }
 
 /// The attributes that match in some of the counters; none where all must be read, since the rest of a full item may
@@ -313,28 +267,39 @@ impl<'a> Matcher<'a> {
     }
 }
 
-/// The buckets that hold matches, all pages of each together.
+/// What is known of each bucket, all its items together.
 fn sums(query: &EventQuery, reads: Vec<CellRead>) -> Vec<Sum> {
     let matcher = Matcher::new(query);
+    let knows_all = kinds(query).contains(&CounterKind::Cells);
     let mut sums: BTreeMap<Bucket, Sum> = BTreeMap::new();
     for read in reads {
         let bucket = read.bucket;
-        let sum = sums.entry(bucket).or_insert(Sum { bucket, matches: 0, all: 0.0, counts: 0.0 });
+        let sum = sums.entry(bucket).or_insert_with(|| Sum::of(bucket));
         for (counted, count) in read.counts {
             // A count is never below zero once its batch is in; a passing dip must not hide others.
             let count = count.max(0);
-            sum.all += count as f64;
+            sum.counted += count as f64;
             sum.counts += 1.0;
-            if matcher.matches(&counted) {
+            if matcher.matches(&counted) && count > 0 {
                 sum.matches += count;
+                sum.kinds.insert(kind_of(&counted));
             }
         }
+        sum.all = knows_all.then_some(sum.counted);
     }
-    sums.into_values().filter(|sum| sum.matches > 0).collect()
+    sums.into_values().collect()
+}
+
+/// The items that hold a count.
+fn kind_of(counted: &Counted) -> CounterKind {
+    match counted {
+        Counted::Message(..) => CounterKind::Messages,
+        Counted::Cell(_) | Counted::Other(_) => CounterKind::of_cells(counted.level()),
+    }
 }
 
 fn order(sums: &mut [Sum], order: Order) {
-    sums.sort_by_key(|sum| sum.bucket);
+    sums.sort_by_key(|sum| sum.bucket.start());
     if order == Order::Descending {
         sums.reverse();
     }

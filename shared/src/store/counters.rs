@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use super::item::Item;
@@ -249,8 +250,14 @@ impl Store {
     /// The largest time beside a mark in the cells of the partition's two newest days: all that was accepted before it
     /// is counted. None where it has counted nothing yet.
     pub async fn counted_to(&self, partition: &Partition) -> Result<Option<Timestamp>, StoreError> {
+        let kinds = CounterKind::that_count(None).iter();
+        Ok(try_join_all(kinds.map(|kind| self.newest_mark(partition, *kind))).await?.into_iter().max().flatten())
+    }
+
+    /// The largest time beside a mark in the items of one kind of the partition's two newest days.
+    async fn newest_mark(&self, partition: &Partition, kind: CounterKind) -> Result<Option<Timestamp>, StoreError> {
         let day = |at| Bucket::of(Grain::Day, at);
-        let (from, to) = keys::counter_range(CounterKind::Cells, day(Timestamp::EPOCH), day(Timestamp::MAX));
+        let (from, to) = keys::counter_range(kind, day(Timestamp::EPOCH), day(Timestamp::MAX));
         let mut days = HashSet::new();
         let mut newest: Option<Timestamp> = None;
         let mut start = None;
@@ -259,7 +266,7 @@ impl Store {
             let (items, next, _) = self.query_counters(partition, (&from, &to), false, Some(2), start, None).await?;
             for item in items {
                 let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
-                let Some((bucket, page)) = CounterKey::bucket_of(CounterKind::Cells, Grain::Day, sort) else {
+                let Some((bucket, page)) = CounterKey::bucket_of(kind, Grain::Day, sort) else {
                     continue;
                 };
                 days.insert(bucket);

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::app::{AppId, AppSlug};
 use crate::bucket::{Bucket, Grain};
+use crate::level::Level;
 
 /// One shard of an app: a partition of Events, and of Counters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,17 +44,38 @@ pub(super) fn session_id(key: &str) -> Option<&str> {
 /// What a counter item counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CounterKind {
-    /// Cells.
+    /// Cells of no level, or of one below ERROR.
     Cells,
+    /// Cells of ERROR and FATAL. Questions about errors, the rarest events and those most asked for, read these small
+    /// items alone.
+    Errors,
     /// Messages. Their items sort apart from those of cells, or a report would pay for reading them.
     Messages,
 }
 
 impl CounterKind {
+    /// What counts the cells of a level.
+    pub const fn of_cells(level: Option<Level>) -> Self {
+        match level {
+            Some(Level::Error | Level::Fatal) => Self::Errors,
+            _ => Self::Cells,
+        }
+    }
+
+    /// All that count cells which a level asks for; none asks for all levels.
+    pub const fn that_count(level: Option<Level>) -> &'static [Self] {
+        match level {
+            None => &[Self::Cells, Self::Errors],
+            Some(Level::Error | Level::Fatal) => &[Self::Errors],
+            Some(_) => &[Self::Cells],
+        }
+    }
+
     /// The letter before the page.
     const fn letter(self) -> char {
         match self {
             Self::Cells => 'c',
+            Self::Errors => 'e',
             Self::Messages => 'm',
         }
     }
@@ -62,6 +84,7 @@ impl CounterKind {
     const fn infix(self) -> &'static str {
         match self {
             Self::Cells => "",
+            Self::Errors => "e",
             Self::Messages => "m",
         }
     }
@@ -81,7 +104,7 @@ pub struct CounterKey {
 }
 
 impl CounterKey {
-    /// The sort key: `d#20261121#c0`, and `dm#20261121#m0` for messages.
+    /// The sort key: `d#20261121#c0`, `de#20261121#e0` for errors, `dm#20261121#m0` for messages.
     pub(super) fn sort(&self) -> String {
         format!(
             "{}{}#{}#{}{}",
@@ -161,16 +184,18 @@ mod tests {
             page: 3,
         };
         assert_eq!(key(CounterKind::Cells, Grain::Day).sort(), "d#20261121#c3");
+        assert_eq!(key(CounterKind::Errors, Grain::Hour).sort(), "he#2026112110#e3");
         assert_eq!(key(CounterKind::Messages, Grain::Minute).sort(), "mm#202611211008#m3");
     }
 
     #[test]
     fn a_range_of_counters_holds_its_buckets_alone() {
         let day = |n: i64| Bucket::of(Grain::Day, Timestamp::EPOCH.plus(n * Grain::Day.micros()));
-        for kind in [CounterKind::Cells, CounterKind::Messages] {
+        let kinds = [CounterKind::Cells, CounterKind::Errors, CounterKind::Messages];
+        for kind in kinds {
             let (from, to) = counter_range(kind, day(2), day(3));
             for n in 0..6 {
-                for other in [CounterKind::Cells, CounterKind::Messages] {
+                for other in kinds {
                     let slug = AppSlug::of_name("a").expect("a name");
                     let partition = Partition { app: AppId::new(&slug, 1), shard: 0 };
                     let sort = CounterKey { partition, kind: other, bucket: day(n), page: 63 }.sort();
