@@ -4,11 +4,13 @@
 
 mod admin;
 mod aggregate;
+mod erase;
 mod exactness;
 mod faults;
 mod harness;
 mod ingest;
 mod layouts;
 mod query;
+mod recount;
 mod reports;
 mod template;
