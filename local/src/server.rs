@@ -85,6 +85,24 @@ impl Stack {
     }
 }
 
+/// The store in the data folder: by itself, with a pump to count what is sent, or through the Tally that runs on it.
+pub async fn open(data: &Path, config: Config) -> Result<(Arc<Backend>, Option<Pump>), StartError> {
+    match Stack::start(Some(data), 0, &config).await {
+        Ok(stack) => {
+            let backend = backend(stack.store.clone(), config);
+            let pump = stack.pump(&backend, Some(stack.position_file()));
+            // The database is served until the process ends.
+            std::mem::forget(stack);
+            Ok((backend, Some(pump)))
+        }
+        Err(StartError::Open(OpenError::InUse { dynamodb: Some(url), .. })) => {
+            let store = connect(Connection::Local(url), config.tables.clone()).await;
+            Ok((backend(store, config), None))
+        }
+        Err(e) => Err(e),
+    }
+}
+
 /// A backend on the machine's clock.
 pub fn backend(store: Store, config: Config) -> Arc<Backend> {
     Backend::new(store, Clock::System, config)

@@ -117,7 +117,10 @@ mod tests {
     fn a_path_finds_its_routes() {
         let methods = |path: &str| at(path).map(|r| format!("{} {}", r.method, r.path)).collect::<Vec<_>>();
         assert_eq!(methods("/apps/a/count/x/3"), ["POST /apps/{app}/count/{*name}"]);
-        assert_eq!(methods("/apps/a/events"), ["POST /apps/{app}/events", "GET /apps/{app}/events"]);
+        assert_eq!(
+            methods("/apps/a/events"),
+            ["DELETE /apps/{app}/events", "POST /apps/{app}/events", "GET /apps/{app}/events"]
+        );
         for nowhere in ["", "/apps/", "/apps//events", "/apps/a/count/", "/nothing", "/apps/a/events/x/y"] {
             assert!(methods(nowhere).is_empty(), "{nowhere}");
         }
