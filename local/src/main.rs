@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use local::audit::{self, Audit};
 use local::first_start::Machine;
 use local::import::{self, Import};
-use local::server::{Stack, backend, listen, service, start_background};
+use local::server::{Stack, backend, listen, service_of_connections, start_background};
 use tally::config::Config;
 
 // The system allocator takes a quarter of the time of a server that does little but read and write JSON.
@@ -106,7 +106,7 @@ async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     say!("Ctrl-C ends it.");
     start_background(&stack, &backend);
-    axum::serve(listener, service(&backend)).with_graceful_shutdown(end()).await?;
+    axum::serve(listener, service_of_connections(&backend)).with_graceful_shutdown(end()).await?;
     say!("Ended; what was accepted is kept.");
     Ok(ExitCode::SUCCESS)
 }
