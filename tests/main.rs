@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test that panics has failed
 
+mod access;
 mod admin;
 mod aggregate;
 mod erase;
