@@ -2,6 +2,7 @@
 
 mod apps;
 mod auth;
+mod description;
 mod root;
 mod settings;
 
@@ -17,6 +18,7 @@ use tally::http::service::Routes;
 pub fn router(backend: Arc<Backend>) -> Router {
     Routes::of(Function::Admin, backend)
         .on(Method::GET, "/", root::root)
+        .on(Method::GET, "/openapi.json", root::description)
         .on(Method::POST, "/auth", auth::sign_in)
         .on(Method::GET, "/apps", apps::list)
         .on(Method::POST, "/apps", apps::create)
@@ -28,3 +30,4 @@ pub fn router(backend: Arc<Backend>) -> Router {
 
 pub use apps::{NewApp, make};
 pub use auth::COST;
+pub use description::operations;

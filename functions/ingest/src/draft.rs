@@ -106,9 +106,7 @@ impl JsonSchema for EventInput {
     }
 
     fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
-        let text = |about: &str, most: usize| {
-            json_schema!({"description": about, "type": ["string", "null"], "maxLength": most})
-        };
+        let text = |about: &str, most: usize| json_schema!({"description": about, "type": ["string", "null"], "maxLength": most});
         let mut time = |about: &str| {
             let forms = schemas.subschema_for::<TimeInput>();
             json_schema!({
@@ -125,7 +123,9 @@ impl JsonSchema for EventInput {
             })
         };
         let (timestamp, occurred_at) = (
-            time("When it happened; now where nothing is said. At most a day ahead, and not older than the app's retention."),
+            time(
+                "When it happened; now where nothing is said. At most a day ahead, and not older than the app's retention.",
+            ),
             time("Another word for `timestamp`."),
         );
         let level = schemas.subschema_for::<LevelInput>();

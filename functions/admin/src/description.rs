@@ -1,0 +1,146 @@
+//! The operations of this function, as the description of the API tells them.
+
+use http::{Method, StatusCode};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use tally::app::MAX_NAME;
+use tally::http::description::{JSON, Operation, Parameter, Reply, app, text};
+use tally::layout::MAX_PARTS;
+
+use crate::apps::{AppBody, List, MAX_QUOTA, MAX_RETENTION};
+use crate::auth::{self, MAX_PASSWORD};
+use crate::root;
+
+/// What this function's operations say of themselves.
+pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    let mut operations = vec![
+        Operation::new(Method::GET, "/", "about", "Name and version").answers(
+            StatusCode::OK,
+            "Tally.",
+            schemas.subschema_for::<root::Reply>(),
+        ),
+        Operation::new(Method::GET, "/openapi.json", "description", "This description").answers(
+            StatusCode::OK,
+            "An OpenAPI document.",
+            json_schema!({"type": "object"}),
+        ),
+        sign_in(schemas),
+    ];
+    operations.extend(apps(schemas));
+    operations
+}
+
+fn sign_in(schemas: &mut SchemaGenerator) -> Operation {
+    let body = json_schema!({
+        "type": "object",
+        "properties": {
+            "username": text(),
+            "password": {"type": "string", "minLength": 1, "format": "password"},
+        },
+        "required": ["username", "password"],
+        "additionalProperties": false,
+    });
+    Operation::new(Method::POST, "/auth", "signIn", "Signs in a user")
+        .about(format!(
+            "Gives an access token, in the reply and as the cookie `token`. Passwords are at most {MAX_PASSWORD} bytes."
+        ))
+        .body(JSON, body)
+        .replies(Reply {
+            status: StatusCode::OK,
+            about: "Who signed in.",
+            content: vec![(JSON, schemas.subschema_for::<auth::Reply<'_>>())],
+            headers: vec![("Set-Cookie", "The access token as the cookie `token`.")],
+        })
+        .refuses([StatusCode::UNAUTHORIZED, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::TOO_MANY_REQUESTS])
+}
+
+/// What an app's settings may be.
+struct Settings {
+    name: Schema,
+    others: [(&'static str, Schema); 4],
+}
+
+impl Settings {
+    fn new() -> Self {
+        let nullable = |about: &str, to: u64| json_schema!({"description": about, "type": ["integer", "null"], "minimum": 1, "maximum": to});
+        Self {
+            name: json_schema!({
+                "description": "What people call the app: letters, digits, spaces, `-`, `_` and `.`.",
+                "type": "string",
+                "maxLength": MAX_NAME,
+                "examples": ["Shop"],
+            }),
+            others: [
+                (
+                    "clock",
+                    json_schema!({
+                        "description": "Which clock orders and counts its events: `event` (the client's) where nothing is \
+                            said, or `received` (the server's).",
+                        "enum": ["event", "received", "", null],
+                    }),
+                ),
+                (
+                    "retention_days",
+                    nullable("Days after which events expire; null keeps them for ever.", MAX_RETENTION),
+                ),
+                ("shards", nullable("Over how many partitions its events are spread.", u64::from(MAX_PARTS))),
+                (
+                    "events_per_minute",
+                    nullable("Events accepted per minute of the server's clock; null sets no limit.", MAX_QUOTA),
+                ),
+            ],
+        }
+    }
+
+    /// An object of these; with `name` where it does not stand in the path.
+    fn object(self, name: bool, required: &[&str]) -> Schema {
+        let named = name.then_some(("name", self.name));
+        let properties: Vec<_> = named.into_iter().chain(self.others).collect();
+        let properties: serde_json::Map<_, _> =
+            properties.into_iter().map(|(name, schema)| (name.to_owned(), schema.into())).collect();
+        json_schema!({
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": false,
+        })
+    }
+}
+
+fn apps(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    let one = schemas.subschema_for::<AppBody<'_>>();
+    let made = |operation: Operation| {
+        operation
+            .about("Makes an app and its ingest key, which is shown only now.")
+            .answers(StatusCode::CREATED, "The app, with its ingest key.", one.clone())
+            .refuses([StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE])
+    };
+    let page = json_schema!({"type": "string", "minLength": 1});
+    vec![
+        Operation::new(Method::GET, "/apps", "listApps", "Lists apps, by `id`")
+            .takes([Parameter::query("next", "The `next` of the page before.", page)])
+            .answers(StatusCode::OK, "A page of apps.", schemas.subschema_for::<List<'_>>()),
+        made(
+            Operation::new(Method::POST, "/apps", "makeApp", "Makes an app")
+                .body(JSON, Settings::new().object(true, &["name"])),
+        ),
+        made(
+            Operation::new(Method::POST, "/apps/{app}", "makeAppByName", "Makes an app of the name in the path")
+                .takes([Parameter::path("app", "What people call the app.", Settings::new().name)])
+                .optional_body(JSON, Settings::new().object(false, &[])),
+        ),
+        Operation::new(Method::GET, "/apps/{app}", "readApp", "Reads an app's settings").takes([app()]).answers(
+            StatusCode::OK,
+            "The app.",
+            one.clone(),
+        ),
+        Operation::new(Method::PATCH, "/apps/{app}", "changeApp", "Changes an app's settings")
+            .about(
+                "What is absent stays. `retention_days` and `shards` (only up) hold for events of times at least 24 h 10 min \
+                 from now, as `pending` tells; `clock` changes only while the app has no events.",
+            )
+            .takes([app()])
+            .optional_body(JSON, Settings::new().object(true, &[]))
+            .answers(StatusCode::OK, "The app as it is now.", one)
+            .refuses([StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE]),
+    ]
+}
