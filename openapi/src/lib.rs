@@ -121,6 +121,8 @@ fn parameter(parameter: &Parameter) -> Value {
     if parameter.schema.get("type").is_some_and(|kind| kind == "object") {
         described["style"] = "form".into();
         described["explode"] = true.into();
+    } else if parameter.place == Place::Query && !parameter.required {
+        described["allowEmptyValue"] = true.into();
     }
     described
 }

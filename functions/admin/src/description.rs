@@ -65,7 +65,7 @@ impl Settings {
         Self {
             name: json_schema!({
                 "description": "What people call the app: letters, digits, spaces, `-`, `_` and `.`.",
-                "type": "string",
+                "type": ["string", "null"],
                 "maxLength": MAX_NAME,
                 "examples": ["Shop"],
             }),
@@ -125,7 +125,7 @@ fn apps(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         ),
         made(
             Operation::new(Method::POST, "/apps/{app}", "makeAppByName", "Makes an app of the name in the path")
-                .takes([Parameter::path("app", "What people call the app.", Settings::new().name)])
+                .takes([Parameter::path("app", "What people call the app.", text())])
                 .optional_body(JSON, Settings::new().object(false, &[])),
         ),
         Operation::new(Method::GET, "/apps/{app}", "readApp", "Reads an app's settings").takes([app()]).answers(
