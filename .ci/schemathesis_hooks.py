@@ -1,12 +1,16 @@
 """What schemathesis must be told of media types that it does not know."""
 
+import json
+
 import schemathesis
 
 
 @schemathesis.serializer("application/x-ndjson")
 def lines(ctx, value):
-    """Described as one text."""
-    return value.encode() if isinstance(value, str) else value
+    """Described as the list of its lines; what is no list, as bad data may be, is a line by itself."""
+    if isinstance(value, bytes):
+        return value
+    return "\n".join(json.dumps(line) for line in (value if isinstance(value, list) else [value])).encode()
 
 
 @schemathesis.deserializer("image/png", "image/jpeg")

@@ -9,6 +9,7 @@ mod faults;
 mod harness;
 mod ingest;
 mod layouts;
+mod openapi;
 mod query;
 mod reports;
 mod template;

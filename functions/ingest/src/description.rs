@@ -25,14 +25,10 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
 
 fn send(schemas: &mut SchemaGenerator) -> Operation {
     let one = schemas.subschema_for::<EventInput>();
-    let lines = json_schema!({
-        "description": "Events as JSON, one a line.",
-        "type": "string",
-        "examples": ["{\"name\":\"a\"}\n{\"name\":\"b\"}\n"],
-    });
-    let body = json_schema!({
-        "oneOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_EVENTS}],
-    });
+    let list = json_schema!({"type": "array", "items": one, "minItems": 1, "maxItems": MAX_EVENTS});
+    let mut lines = list.clone();
+    lines.insert("description".to_owned(), "One event a line.".into());
+    let body = json_schema!({"oneOf": [one, list]});
     let unnamed = json_schema!({
         "description": "The same JSON, as browsers' `sendBeacon` sends it.",
         "type": "string",

@@ -308,7 +308,11 @@ fn pictured(schemas: &mut SchemaGenerator, operation: Operation) -> Operation {
             zone(),
             Parameter::query("width", "In pixels.", pixels(DEFAULT_SIZE.0)),
             Parameter::query("height", "In pixels.", pixels(DEFAULT_SIZE.1)),
-            Parameter::header("If-None-Match", "The `ETag` of a reply that is still kept.", text()),
+            Parameter::header(
+                "If-None-Match",
+                "The `ETag` of a reply that is still kept.",
+                json_schema!({"type": "string"}),
+            ),
         ])
         .replies(Reply {
             status: StatusCode::OK,
