@@ -1,8 +1,19 @@
-"""What schemathesis must be told of media types that it does not know."""
+"""What schemathesis must be told: media types that it does not know, and times that events may have."""
 
+import datetime
 import json
 
 import schemathesis
+from hypothesis import strategies
+
+NOW = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+EVER = strategies.datetimes(datetime.datetime(1900, 1, 1), datetime.datetime(9999, 12, 31))
+LATELY = strategies.datetimes(NOW - datetime.timedelta(days=40), NOW + datetime.timedelta(hours=12))
+# Of times of any year most are refused, and nearly none has events.
+TIMES = strategies.one_of(LATELY, LATELY, LATELY, EVER)
+
+schemathesis.openapi.format("date-time", TIMES.map(lambda at: at.isoformat() + "Z"))
+schemathesis.openapi.format("date", TIMES.map(lambda at: at.date().isoformat()))
 
 
 @schemathesis.serializer("application/x-ndjson")
