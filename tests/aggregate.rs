@@ -249,12 +249,12 @@ async fn a_record_that_cannot_be_read_is_set_aside_and_holds_nothing_up() {
     }
     assert_eq!(by_name(&tally, &app).await, json!({"a": 2}));
     let id = tally.stored_app(&app).await.id;
-    let aside = tally.backend.store.list_set_aside(Some(&id)).await.unwrap();
+    let aside = tally.backend.store.list_set_aside(Some(&id), None).await.unwrap().0;
     let mut errors: Vec<_> = aside.iter().map(|record| record.error.as_str()).collect();
     errors.sort_unstable();
     assert_eq!(errors.len(), 2, "a replay adds none: {errors:?}");
     assert!(errors[0].contains("no new image") && errors[1].contains("name"), "{errors:?}");
-    assert_eq!(tally.backend.store.list_set_aside(None).await.unwrap().len(), 1);
+    assert_eq!(tally.backend.store.list_set_aside(None, None).await.unwrap().0.len(), 1);
 }
 
 #[tokio::test]

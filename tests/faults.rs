@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use crate::harness::{Tally, assert_problem, column};
 
 /// What to do with a request: its operation and body.
-type Decide = Arc<dyn Fn(&str, &Value) -> Fault + Send + Sync>;
+pub(crate) type Decide = Arc<dyn Fn(&str, &Value) -> Fault + Send + Sync>;
 
 /// What becomes of a request.
-enum Fault {
+pub(crate) enum Fault {
     /// It is answered as it should be.
     None,
     /// It is not run, and answered like this.
@@ -77,7 +77,7 @@ impl HttpConnector for Faulty<SharedHttpConnector> {
 
 impl Tally {
     /// Starts one whose store fails as `decide` says.
-    async fn failing(decide: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static) -> Self {
+    pub(crate) async fn failing(decide: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static) -> Self {
         let decide: Decide = Arc::new(decide);
         Self::through(|inner| SharedHttpClient::new(Faulty { inner, decide })).await
     }

@@ -1,6 +1,8 @@
 //! A whole Tally for one test: an embedded DynamoDB in a folder of its own, all routers, a pump, and a clock that stands.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use axum::Router;
@@ -19,6 +21,7 @@ use tally::clock::Clock;
 use tally::config::Config;
 use tally::store::{Connection, Store, Usage, connect};
 use tally::time::{HOUR, Timestamp};
+use tokio::sync::Mutex;
 use tower::ServiceExt;
 
 /// When tests happen: a Saturday.
@@ -36,7 +39,7 @@ pub(crate) struct Tally {
     // Its temporary folder goes with it.
     _stack: Stack,
     router: Router,
-    pump: Pump,
+    pump: Mutex<Pump>,
 }
 
 /// An app and what opens it.
@@ -80,7 +83,7 @@ impl Tally {
     fn over(stack: Stack, store: Store, config: Config) -> Self {
         let clock = Clock::at(at(NOW));
         let backend = Backend::new(store, clock.clone(), config);
-        Self { router: service(&backend), pump: stack.pump(&backend, None), _stack: stack, backend, clock }
+        Self { router: service(&backend), pump: Mutex::new(stack.pump(&backend, None)), _stack: stack, backend, clock }
     }
 
     /// Makes an app with an ingest key and a read key.
@@ -172,11 +175,29 @@ impl Tally {
     /// Counts everything that was stored; again where it fails, as Lambda would.
     pub(crate) async fn drain(&mut self) -> usize {
         for _ in 0..50 {
-            if let Ok(counted) = self.pump.drain().await {
+            if let Ok(counted) = self.pump.get_mut().drain().await {
                 return counted;
             }
         }
         panic!("a stream that cannot be counted");
+    }
+
+    /// Does something while the stream is counted, as it is all the time in the cloud.
+    pub(crate) fn counting<'a, T>(&'a self, work: impl Future<Output = T> + 'a) -> Pin<Box<impl Future<Output = T>>> {
+        Box::pin(async move {
+            let mut pump = self.pump.lock().await;
+            let pumped = async {
+                loop {
+                    // What fails comes again; what is cut off in the middle too.
+                    let _ = pump.drain().await;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::select! {
+                done = work => done,
+                () = pumped => unreachable!("it never ends"),
+            }
+        })
     }
 
     /// What the store has cost so far.

@@ -4,6 +4,7 @@
 
 mod admin;
 mod aggregate;
+mod erase;
 mod exactness;
 mod faults;
 mod harness;
@@ -11,5 +12,6 @@ mod ingest;
 mod layouts;
 mod openapi;
 mod query;
+mod recount;
 mod reports;
 mod template;

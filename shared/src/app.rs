@@ -50,7 +50,8 @@ impl fmt::Display for AppSlug {
 }
 
 /// How an app is known in keys: its slug, or `slug~2` in its second life, so that nothing of the first reaches it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct AppId(String);
 
 impl AppId {
@@ -128,6 +129,8 @@ pub struct App {
     pub keys: Vec<Key>,
     /// Where it is in its life.
     pub state: AppState,
+    /// Since when it is being erased, if it is.
+    pub deleting_since: Option<Timestamp>,
 }
 
 #[cfg(test)]

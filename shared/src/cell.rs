@@ -3,7 +3,7 @@
 //! How a cell is spelt as an attribute of a counter item never changes between releases: what INSERT added under one
 //! spelling, REMOVE must subtract under the same.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use ring::digest::{SHA256, digest};
 
@@ -53,6 +53,13 @@ impl MessageHash {
     /// A number spread evenly over messages.
     pub(crate) fn spread(self) -> u64 {
         self.0
+    }
+}
+
+impl fmt::Display for MessageHash {
+    /// 16 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }
 

@@ -254,6 +254,7 @@ mod tests {
             events_per_minute: None,
             keys: vec![],
             state: AppState::Active,
+            deleting_since: None,
         }
     }
 

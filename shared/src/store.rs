@@ -1,23 +1,30 @@
 //! The store: the only place that speaks DynamoDB.
 
 mod apps;
+mod batch;
 mod connect;
 mod counters;
+mod erase;
 mod error;
 mod events;
+mod fences;
 mod item;
 mod keys;
 mod meter;
+mod recounts;
 pub mod tables;
 
 pub use apps::{CreateAppError, PublicKey};
 pub use connect::{Connection, connect};
 pub use counters::{Applied, CellRead, CounterItem, CounterPage, Increment, SetAside, Unless};
+pub use erase::{Erased, ErasedEvents};
 pub use error::StoreError;
 pub use events::{EventPage, Order};
+pub use fences::Fence;
 pub use item::{CountedEvent, StreamImage};
 pub use keys::{CounterKey, CounterKind, Partition};
 pub use meter::{Meter, Usage};
+pub use recounts::{Corrected, VersionedItem};
 
 use std::sync::Arc;
 

@@ -196,6 +196,9 @@ impl Range {
     /// All time.
     pub const ALL: Self = Self { since: Timestamp::EPOCH, until: Timestamp::MAX };
 
+    /// No time.
+    pub const EMPTY: Self = Self { since: Timestamp::EPOCH, until: Timestamp::EPOCH };
+
     /// The moments from `since` to before `until`; none of them where the two are equal.
     pub fn new(since: Timestamp, until: Timestamp) -> Result<Self, RangeError> {
         if since > until {

@@ -182,6 +182,7 @@ pub async fn make(backend: &Backend, new: NewApp, scopes: &[&[Scope]]) -> Result
         events_per_minute: new.events_per_minute,
         keys,
         state: AppState::Active,
+        deleting_since: None,
     };
     match backend.store.create_app(&app).await {
         Ok(()) => {

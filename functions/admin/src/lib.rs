@@ -3,7 +3,10 @@
 mod apps;
 mod auth;
 mod description;
+mod erase;
+mod recount;
 mod root;
+mod set_aside;
 mod settings;
 
 use std::sync::Arc;
@@ -25,6 +28,12 @@ pub fn router(backend: Arc<Backend>) -> Router {
         .on(Method::GET, "/apps/{app}", apps::read)
         .on(Method::POST, "/apps/{app}", apps::create_named)
         .on(Method::PATCH, "/apps/{app}", settings::change)
+        .on(Method::DELETE, "/apps/{app}", erase::app)
+        .on(Method::DELETE, "/apps/{app}/events", erase::events)
+        .on(Method::DELETE, "/apps/{app}/events/{id}", erase::event)
+        .on(Method::POST, "/apps/{app}/audit", recount::audit)
+        .on(Method::POST, "/apps/{app}/recount", recount::recount)
+        .on(Method::GET, "/apps/{app}/set-aside", set_aside::list)
         .finish()
 }
 

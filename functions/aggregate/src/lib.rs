@@ -18,6 +18,7 @@ use tally::backend::Backend;
 use tally::fold::Folded;
 use tally::metrics;
 use tally::store::{SetAside, StoreError};
+use tally::time::DAY;
 
 pub use event::StreamEvent;
 
@@ -25,6 +26,9 @@ use record::{Read, SetAsideRecord};
 
 /// Counter items that are updated at once.
 const CONCURRENCY: usize = 16;
+
+/// How long it is known that a fence was met, in microseconds.
+const KEEP_MET: i64 = DAY;
 
 /// Why a batch is not done; Lambda delivers it again.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +89,10 @@ pub async fn handle(backend: &Backend, event: StreamEvent) -> Result<Reply, Aggr
     set_aside(backend, &stream_shard, &batch.set_aside).await?;
     add_pages(backend, &apps, &outcomes).await?;
     let now = backend.clock.now();
+    // Only now is all before them counted.
+    for fence in &batch.fences {
+        backend.store.meet_fence(fence, now.plus(KEEP_MET)).await?;
+    }
     #[allow(clippy::cast_precision_loss)] // metrics need no more than 53 bits
     metrics::emit(
         "aggregate",

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tally::app::{AppId, AppSlug};
 use tally::fold::{Change, Record, SequenceNumber};
-use tally::store::{CountedEvent, Partition, StreamImage};
+use tally::store::{CountedEvent, Fence, Partition, StreamImage};
 use tally::time::{SECOND, Timestamp};
 
 /// Who deletes what has expired (AWS: "Working with expired items").
@@ -24,6 +24,8 @@ pub(crate) struct Read {
     pub(crate) created_at: Timestamp,
     /// The apps of `records`.
     pub(crate) apps: BTreeMap<AppId, AppSlug>,
+    /// Fences that were put, to be met once all before them is counted.
+    pub(crate) fences: Vec<Fence>,
     /// What cannot be counted.
     pub(crate) set_aside: Vec<SetAsideRecord>,
 }
@@ -85,19 +87,24 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
         first: SequenceNumber::default(),
         created_at: Timestamp::EPOCH,
         apps: BTreeMap::new(),
+        fences: vec![],
         set_aside: vec![],
     };
     let mut first = true;
     for record in records {
         match read_one(record) {
-            Ok((sequence, created_at, change)) => {
+            Ok((sequence, created_at, what)) => {
                 if std::mem::take(&mut first) {
                     batch.first = sequence.clone();
                     batch.created_at = created_at;
                 }
-                if let Some((change, slug)) = change {
-                    batch.apps.insert(change.event().partition.app.clone(), slug);
-                    batch.records.push(Record { sequence, change });
+                match what {
+                    What::Nothing => {}
+                    What::Fence(fence) => batch.fences.push(fence),
+                    What::Change(change, slug) => {
+                        batch.apps.insert(change.event().partition.app.clone(), slug);
+                        batch.records.push(Record { sequence, change: *change });
+                    }
                 }
             }
             Err(error) => {
@@ -120,36 +127,46 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
     batch
 }
 
-type Placed = (SequenceNumber, Timestamp, Option<(Change, AppSlug)>);
+/// What a record says.
+enum What {
+    /// Nothing that counts.
+    Nothing,
+    /// A fence was put.
+    Fence(Fence),
+    /// An event changed, of the app with this slug.
+    Change(Box<Change>, AppSlug),
+}
 
-fn read_one(record: &RawValue) -> Result<Placed, String> {
+fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), String> {
     let wire: Wire = serde_json::from_str(record.get()).map_err(|e| e.to_string())?;
     let sequence: SequenceNumber =
         wire.dynamodb.sequence_number.parse().map_err(|_| "the sequence number".to_owned())?;
     #[allow(clippy::cast_possible_truncation)] // seconds since 1970
     let created_at = Timestamp::from_micros(wire.dynamodb.approximate_creation_date_time as i64 * SECOND);
+    let images = [&wire.dynamodb.new_image, &wire.dynamodb.old_image];
+    if let Some(fence) = images.into_iter().flatten().find_map(StreamImage::fence) {
+        // Taken away again, a fence has been met or is not waited for.
+        let what = if wire.event_name == "REMOVE" { What::Nothing } else { What::Fence(fence) };
+        return Ok((sequence, created_at, what));
+    }
     let image = |image: Option<StreamImage>, which: &str| -> Result<CountedEvent, String> {
         let image = image.ok_or_else(|| format!("no {which} image"))?;
         image.counted().map_err(|e| format!("the {which} image: {e}"))
     };
     let expired = wire.user_identity.is_some_and(|identity| identity.principal_id.as_deref() == Some(TTL));
     let change = match wire.event_name.as_str() {
-        "INSERT" => Some(Change::Insert(image(wire.dynamodb.new_image, "new")?)),
+        "INSERT" => Change::Insert(image(wire.dynamodb.new_image, "new")?),
         "MODIFY" => {
             let old = image(wire.dynamodb.old_image, "old")?;
-            Some(Change::Modify(old, image(wire.dynamodb.new_image, "new")?))
+            Change::Modify(old, image(wire.dynamodb.new_image, "new")?)
         }
-        "REMOVE" if expired => None,
-        "REMOVE" => Some(Change::Remove(image(wire.dynamodb.old_image, "old")?)),
+        "REMOVE" if expired => return Ok((sequence, created_at, What::Nothing)),
+        "REMOVE" => Change::Remove(image(wire.dynamodb.old_image, "old")?),
         other => return Err(format!("the event name {other:?}")),
     };
-    let change = change.map(|change| {
-        let slug = Partition::parse(&change.event().partition.to_string())
-            .map(|(_, slug, _)| slug)
-            .ok_or_else(|| "the partition key".to_owned());
-        slug.map(|slug| (change, slug))
-    });
-    Ok((sequence, created_at, change.transpose()?))
+    let (_, slug, _) =
+        Partition::parse(&change.event().partition.to_string()).ok_or_else(|| "the partition key".to_owned())?;
+    Ok((sequence, created_at, What::Change(Box::new(change), slug)))
 }
 
 /// What can be told of a record whether or not it can be counted.

@@ -27,7 +27,7 @@ pub enum Access {
     Read,
     /// Every user.
     Users,
-    /// Admins; the route is about no app that exists already.
+    /// Admins; the route is about no app that is in use for sure.
     Admins,
     /// Admins; the route is about an app.
     AppAdmins,
@@ -60,6 +60,12 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/apps/{app}", Function::Admin, Access::Read),
     route(Method::POST, "/apps/{app}", Function::Admin, Access::Admins),
     route(Method::PATCH, "/apps/{app}", Function::Admin, Access::AppAdmins),
+    route(Method::DELETE, "/apps/{app}", Function::Admin, Access::Admins),
+    route(Method::DELETE, "/apps/{app}/events", Function::Admin, Access::AppAdmins),
+    route(Method::DELETE, "/apps/{app}/events/{id}", Function::Admin, Access::AppAdmins),
+    route(Method::POST, "/apps/{app}/audit", Function::Admin, Access::AppAdmins),
+    route(Method::POST, "/apps/{app}/recount", Function::Admin, Access::AppAdmins),
+    route(Method::GET, "/apps/{app}/set-aside", Function::Admin, Access::AppAdmins),
     route(Method::POST, "/apps/{app}/events", Function::Ingest, Access::Ingest),
     route(Method::POST, "/apps/{app}/count", Function::Ingest, Access::Ingest),
     route(Method::POST, "/apps/{app}/count/{*name}", Function::Ingest, Access::Ingest),

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::item::Item;
+use super::item::{self, Item};
 use super::keys;
 use super::tables::{PK, SK};
 use super::{Store, StoreError};
@@ -58,6 +58,9 @@ struct AppItem {
     /// Keys by their id, in the app's own item: an app and what opens it are read at once.
     keys: BTreeMap<KeyId, KeyItem>,
     state: AppState,
+    /// Microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deleting_since: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,6 +97,7 @@ impl From<&App> for AppItem {
             events_per_minute: app.events_per_minute,
             keys: keys.collect(),
             state: app.state,
+            deleting_since: app.deleting_since.map(Timestamp::micros),
         }
     }
 }
@@ -123,6 +127,7 @@ impl TryFrom<AppItem> for App {
             created_at: Timestamp::from_micros(item.created_at),
             events_per_minute: item.events_per_minute,
             state: item.state,
+            deleting_since: item.deleting_since.map(Timestamp::from_micros),
         })
     }
 }
@@ -344,6 +349,71 @@ impl Store {
             }
             Err(e) => match e.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(StoreError::of(&e)),
+            },
+        }
+    }
+
+    /// Marks an app in use as being erased since a moment.
+    pub async fn mark_deleting(&self, app: &App, at: Timestamp) -> Result<(), StoreError> {
+        let since = AttributeValue::N(at.micros().to_string());
+        self.change_state(app, AppState::Active, AppState::Deleting, ("deleting_since", since)).await
+    }
+
+    /// Makes an app that was erased a tombstone: its keys and its place in the list go, its item stays.
+    pub async fn bury_app(&self, app: &App) -> Result<(), StoreError> {
+        let table = &self.tables.apps;
+        let keys = app.keys.iter().map(|key| item::key(&keys::key(key.id.as_str()), keys::ALONE));
+        let listed = item::key(keys::APP_LIST, app.slug.as_str());
+        for gone in keys.chain([listed]) {
+            let reply = self
+                .client
+                .delete_item()
+                .table_name(table)
+                .set_key(Some(gone))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(|e| StoreError::of(&e))?;
+            self.meter.wrote(reply.consumed_capacity());
+        }
+        let no_keys = ("keys", AttributeValue::M(HashMap::new()));
+        self.change_state(app, AppState::Deleting, AppState::Deleted, no_keys).await
+    }
+
+    /// Moves an app from one state to the next and sets another attribute; nothing happens where it is not, or no longer,
+    /// in the first.
+    async fn change_state(
+        &self,
+        app: &App,
+        from: AppState,
+        to: AppState,
+        (attribute, value): (&str, AttributeValue),
+    ) -> Result<(), StoreError> {
+        let reply = self
+            .client
+            .update_item()
+            .table_name(&self.tables.apps)
+            .set_key(Some(item::key(&keys::app(&app.slug), keys::ALONE)))
+            .update_expression("SET #state = :to, #other = :other")
+            .condition_expression("#state = :from AND #life = :life")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#life", "life")
+            .expression_attribute_names("#other", attribute)
+            .expression_attribute_values(":other", value)
+            .expression_attribute_values(":from", serde_dynamo::to_attribute_value(from)?)
+            .expression_attribute_values(":to", serde_dynamo::to_attribute_value(to)?)
+            .expression_attribute_values(":life", AttributeValue::N(app.life.to_string()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match reply {
+            Ok(reply) => {
+                self.meter.wrote(reply.consumed_capacity());
+                Ok(())
+            }
+            Err(e) => match e.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
                 _ => Err(StoreError::of(&e)),
             },
         }

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValu
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
-use super::item::Item;
+use super::item::{self, Item};
 use super::keys::{self, CounterKey, CounterKind, Partition};
 use super::tables::{PK, SK};
 use super::{Order, Store, StoreError};
@@ -23,7 +23,7 @@ const MARK: &str = "s:";
 /// Set once an item has grown past what one item should be.
 const FULL: &str = "full";
 /// Counts the updates of an item.
-const VERSION: &str = "v";
+pub(super) const VERSION: &str = "v";
 
 /// What must hold of an item's mark for an increment to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -331,10 +331,64 @@ impl Store {
         // A sort key takes 1,024 bytes; keys of events that cannot be read may be longer, and then differ at the start.
         let sort = format!("{}#{}#{}", record.stream_shard, record.sequence_number, record.keys);
         item.insert(SK.to_owned(), AttributeValue::S(sort.chars().take(256).collect()));
+        self.put(&self.tables.counters, item).await
+    }
+
+    /// A page of what could not be counted for an app (none names the records whose app could not be read), after a
+    /// place; with the place to go on after.
+    pub async fn list_set_aside(
+        &self,
+        app: Option<&AppId>,
+        after: Option<&str>,
+    ) -> Result<(Vec<SetAside>, Option<String>), StoreError> {
+        let partition = keys::set_aside(app);
+        let start = after.map(|after| item::key(&partition, after));
+        let (items, next) = self.query_counters_partition(&partition, start, None, false).await?;
+        let next = next.and_then(|next| next.get(SK)?.as_s().ok().cloned());
+        Ok((serde_dynamo::from_items(items)?, next))
+    }
+
+    /// A page of any partition of Counters, or of a range of its sort keys.
+    pub(super) async fn query_counters_partition(
+        &self,
+        partition: &str,
+        start: Option<Item>,
+        range: Option<(&str, &str)>,
+        consistent: bool,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let mut request = self
+            .client
+            .query()
+            .table_name(&self.tables.counters)
+            .key_condition_expression(match range {
+                None => "#pk = :pk",
+                Some(_) => "#pk = :pk AND #sk BETWEEN :from AND :to",
+            })
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()));
+        if let Some((from, to)) = range {
+            request = request
+                .expression_attribute_names("#sk", SK)
+                .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
+                .expression_attribute_values(":to", AttributeValue::S(to.to_owned()));
+        }
+        let reply = request
+            .set_exclusive_start_key(start)
+            .consistent_read(consistent)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|e| StoreError::of(&e))?;
+        self.meter.read(reply.consumed_capacity());
+        Ok((reply.items.unwrap_or_default(), reply.last_evaluated_key))
+    }
+
+    /// Puts an item into a table.
+    pub(super) async fn put(&self, table: &str, item: Item) -> Result<(), StoreError> {
         let reply = self
             .client
             .put_item()
-            .table_name(&self.tables.counters)
+            .table_name(table)
             .set_item(Some(item))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
@@ -343,27 +397,10 @@ impl Store {
         self.meter.wrote(reply.consumed_capacity());
         Ok(())
     }
-
-    /// What could not be counted for an app; none names the records whose app could not be read.
-    pub async fn list_set_aside(&self, app: Option<&AppId>) -> Result<Vec<SetAside>, StoreError> {
-        let reply = self
-            .client
-            .query()
-            .table_name(&self.tables.counters)
-            .key_condition_expression("#pk = :pk")
-            .expression_attribute_names("#pk", PK)
-            .expression_attribute_values(":pk", AttributeValue::S(keys::set_aside(app)))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
-        Ok(serde_dynamo::from_items(reply.items.unwrap_or_default())?)
-    }
 }
 
 impl CounterItem {
-    fn read(item: Item) -> Self {
+    pub(super) fn read(item: Item) -> Self {
         let mut read = Self::default();
         for (name, value) in item {
             if name == FULL {
@@ -380,6 +417,6 @@ impl CounterItem {
     }
 }
 
-fn number(value: &AttributeValue) -> Option<i64> {
+pub(super) fn number(value: &AttributeValue) -> Option<i64> {
     value.as_n().ok()?.parse().ok()
 }

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, ReturnConsumedCapacity, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use futures::stream::{self, StreamExt};
 
-use super::item::{self, Item};
+use super::fences::{FENCE, SEPARATOR};
+use super::item::{self, CountedEvent, Item};
 use super::keys::{self, Partition};
 use super::tables::{BY_SESSION, PK, SESSION, SK};
-use super::{Store, StoreError};
+use super::{Store, StoreError, batch};
 use crate::app::{App, AppId};
 use crate::event::Event;
 use crate::event_id::EventId;
@@ -50,17 +51,7 @@ pub struct EventPage {
 impl Store {
     /// Stores one event: one put, unconditional, so that an event sent again overwrites itself.
     pub async fn put_event(&self, app: &App, event: &Event) -> Result<(), StoreError> {
-        let reply = self
-            .client
-            .put_item()
-            .table_name(&self.tables.events)
-            .set_item(Some(event_item(app, event)?))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.wrote(reply.consumed_capacity());
-        Ok(())
+        self.put(&self.tables.events, event_item(app, event)?).await
     }
 
     /// Stores events, no two of one identity; answers for each in turn.
@@ -128,14 +119,7 @@ impl Store {
     /// One `BatchWriteItem`; returns what was left unprocessed.
     async fn write_batch(&self, items: Vec<Item>) -> Result<Vec<Item>, StoreError> {
         let table = &self.tables.events;
-        let puts = items
-            .into_iter()
-            .map(|item| {
-                let put = PutRequest::builder().set_item(Some(item)).build();
-                put.map(|put| WriteRequest::builder().put_request(put).build())
-                    .map_err(|e| StoreError::Refused(e.to_string()))
-            })
-            .collect::<Result<_, _>>()?;
+        let puts = items.into_iter().map(batch::put).collect::<Result<_, _>>()?;
         let reply = self
             .client
             .batch_write_item()
@@ -194,6 +178,59 @@ impl Store {
         self.query(SESSION, keys::session(app, session_id), (first, last), order, limit, false, now).await
     }
 
+    /// What counting needs of the events of one shard whose identities lie from `first` to `last`, both included, the
+    /// oldest first, strongly consistent; with the last identity that was read, where more follow.
+    pub async fn counted_events(
+        &self,
+        partition: &Partition,
+        (first, last): (EventId, EventId),
+    ) -> Result<(Vec<CountedEvent>, Option<EventId>), StoreError> {
+        let mut request = self.client.query();
+        for (placeholder, attribute) in item::COUNTED {
+            request = request.expression_attribute_names(placeholder, attribute);
+        }
+        let reply = request
+            .table_name(&self.tables.events)
+            .key_condition_expression("#pk = :pk AND #sk BETWEEN :first AND :last")
+            .projection_expression(item::COUNTED.map(|(placeholder, _)| placeholder).join(","))
+            .filter_expression("attribute_not_exists(#fence)")
+            .expression_attribute_names("#fence", FENCE)
+            .expression_attribute_values(":pk", AttributeValue::S(partition.to_string()))
+            .expression_attribute_values(":first", AttributeValue::S(first.to_string()))
+            .expression_attribute_values(":last", AttributeValue::S(last.to_string()))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|e| StoreError::of(&e))?;
+        self.meter.read(reply.consumed_capacity());
+        let more_after = reply.last_evaluated_key().map(|key| read_to(key, Order::Ascending)).transpose()?;
+        let events = reply.items.unwrap_or_default().into_iter().map(item::counted).collect::<Result<_, _>>()?;
+        Ok((events, more_after))
+    }
+
+    /// The first identity in a shard from one on, whether or not its event has expired, strongly consistent.
+    pub async fn first_event(&self, partition: &Partition, from: EventId) -> Result<Option<EventId>, StoreError> {
+        let reply = self
+            .client
+            .query()
+            .table_name(&self.tables.events)
+            .key_condition_expression("#pk = :pk AND #sk >= :from")
+            .projection_expression("#sk")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_names("#sk", SK)
+            .expression_attribute_values(":pk", AttributeValue::S(partition.to_string()))
+            .expression_attribute_values(":from", AttributeValue::S(from.to_string()))
+            .limit(1)
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|e| StoreError::of(&e))?;
+        self.meter.read(reply.consumed_capacity());
+        reply.items().first().map(|key| read_to(key, Order::Ascending)).transpose()
+    }
+
     #[allow(clippy::too_many_arguments)] // one request's parts
     async fn query(
         &self,
@@ -224,10 +261,7 @@ impl Store {
             .await
             .map_err(|e| StoreError::of(&e))?;
         let units = self.meter.read(reply.consumed_capacity());
-        let more_after = match reply.last_evaluated_key() {
-            Some(key) => Some(id_of(key)?),
-            None => None,
-        };
+        let more_after = reply.last_evaluated_key().map(|key| read_to(key, order)).transpose()?;
         let events = reply
             .items
             .unwrap_or_default()
@@ -239,7 +273,7 @@ impl Store {
 }
 
 /// The shard of an event.
-fn partition(app: &App, id: EventId) -> Partition {
+pub(super) fn partition(app: &App, id: EventId) -> Partition {
     Partition { app: app.id.clone(), shard: app.layout.shard(id) }
 }
 
@@ -252,7 +286,16 @@ fn key_of(item: &Item) -> (String, String) {
     (text(PK), text(SK))
 }
 
-fn id_of(key: &Item) -> Result<EventId, StoreError> {
+/// The last identity of a page that ends at a key. A fence stands right after the identity that it names: read
+/// backwards, that one is still to come.
+pub(super) fn read_to(key: &Item, order: Order) -> Result<EventId, StoreError> {
     let (_, sk) = key_of(key);
-    sk.parse().map_err(|_| StoreError::Unreadable(format!("the key {sk:?} of an event")))
+    let unreadable = |_| StoreError::Unreadable(format!("the key {sk:?} of an event"));
+    match sk.split_once(SEPARATOR) {
+        None => sk.parse().map_err(unreadable),
+        Some((place, _)) => {
+            let id: EventId = place.parse().map_err(unreadable)?;
+            Ok(if order == Order::Descending { id.after().unwrap_or(id) } else { id })
+        }
+    }
 }

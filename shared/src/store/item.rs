@@ -6,7 +6,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use super::fences::{FENCE, Fence};
 use super::keys::{self, Partition};
+use super::tables::{PK, SK};
 use crate::app::AppId;
 use crate::cell::Cell;
 use crate::event::Event;
@@ -17,6 +19,14 @@ use crate::time::Timestamp;
 
 /// An item as the SDK has it.
 pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// The key of an item.
+pub(super) fn key(pk: &str, sk: &str) -> Item {
+    HashMap::from([
+        (PK.to_owned(), AttributeValue::S(pk.to_owned())),
+        (SK.to_owned(), AttributeValue::S(sk.to_owned())),
+    ])
+}
 
 /// Attributes of free JSON, which serde cannot carry without rounding its numbers.
 const FREE: [&str; 3] = ["data", "tags", "stack"];
@@ -92,8 +102,12 @@ pub(super) fn of_event(
     Ok(item)
 }
 
-/// The event of an item; none where it has expired by `now`, whether or not DynamoDB has deleted it yet.
+/// The event of an item; none where it has expired by `now`, whether or not DynamoDB has deleted it yet, and none for a
+/// fence.
 pub(super) fn to_event(mut item: Item, now: Timestamp) -> Result<Option<Event>, StoreError> {
+    if item.contains_key(FENCE) {
+        return Ok(None);
+    }
     let [data, tags, stack] = FREE.map(|name| item.remove(name).map(to_json).transpose());
     let scalars: EventItem = serde_dynamo::from_item(item)?;
     if scalars.expires_at.is_some_and(|at| at <= now.seconds()) {
@@ -196,6 +210,23 @@ pub struct CountedEvent {
     pub count: u64,
 }
 
+/// The attributes that counting needs, with placeholders for expressions.
+pub(super) const COUNTED: [(&str, &str); 8] = [
+    ("#pk", PK),
+    ("#sk", SK),
+    ("#name", "name"),
+    ("#slug", "slug"),
+    ("#category", "category"),
+    ("#level", "level"),
+    ("#message", "message"),
+    ("#count", "count"),
+];
+
+/// What counting needs of an item.
+pub(super) fn counted(item: Item) -> Result<CountedEvent, StoreError> {
+    StreamImage(item.into()).counted()
+}
+
 impl StreamImage {
     /// Reads what counting needs.
     pub fn counted(self) -> Result<CountedEvent, StoreError> {
@@ -223,9 +254,18 @@ impl StreamImage {
         })
     }
 
+    /// The fence that it is an image of, where it is none of an event.
+    pub fn fence(&self) -> Option<Fence> {
+        let text = |name| match self.0.inner().get(name) {
+            Some(serde_dynamo::AttributeValue::S(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        self.0.inner().get(FENCE).and(Fence::of_keys(text(PK)?, text(SK)?))
+    }
+
     /// The app that its partition key names, for a report about an image that is otherwise unreadable.
     pub fn app(&self) -> Option<AppId> {
-        let serde_dynamo::AttributeValue::S(pk) = self.0.inner().get("pk")? else {
+        let serde_dynamo::AttributeValue::S(pk) = self.0.inner().get(PK)? else {
             return None;
         };
         Partition::parse(pk).map(|(partition, ..)| partition.app)

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::app::{AppId, AppSlug};
 use crate::bucket::{Bucket, Grain};
 use crate::level::Level;
 
 /// One shard of an app: a partition of Events, and of Counters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Partition {
     /// The app.
     pub app: AppId,
@@ -42,7 +44,7 @@ pub(super) fn session_id(key: &str) -> Option<&str> {
 }
 
 /// What a counter item counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CounterKind {
     /// Cells of no level, or of one below ERROR.
     Cells,
@@ -142,6 +144,16 @@ pub(super) fn counter_range(kind: CounterKind, first: Bucket, last: Bucket) -> (
 /// The partition of Counters that lists what could not be counted for an app. `~` begins no app's name.
 pub(super) fn set_aside(app: Option<&AppId>) -> String {
     format!("~set-aside#{}", app.map_or("", AppId::as_str))
+}
+
+/// The partition of Counters that says which of the fences of an owner were met.
+pub(super) fn fences(owner: &str) -> String {
+    format!("~fences#{owner}")
+}
+
+/// The partition of Counters that keeps what a recount has under way.
+pub(super) fn recount(app: &AppId, id: &str) -> String {
+    format!("~recount#{app}#{id}")
 }
 
 /// The partition of Apps that holds an app.

@@ -1,0 +1,126 @@
+//! `POST /apps/{app}/audit` and `POST /apps/{app}/recount`
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use tally::app::App;
+use tally::backend::Backend;
+use tally::bucket::Grain;
+use tally::cell::{Counted, OTHER};
+use tally::event_id::EventId;
+use tally::http::access::Target;
+use tally::http::body::{Fields, SMALL, read};
+use tally::http::problem::{Problem, json};
+use tally::http::query::Params;
+use tally::http::service::Shared;
+use tally::level::Level;
+use tally::recount::{Difference, Job, Purpose, RecountError, work};
+use tally::time::Timestamp;
+
+#[derive(Serialize)]
+struct Reply {
+    differences: Vec<DifferenceBody>,
+    days: usize,
+    complete: bool,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DifferenceBody {
+    day: String,
+    /// Null where messages are counted.
+    name: Option<String>,
+    slug: Option<String>,
+    category: Option<String>,
+    level: Option<Level>,
+    /// Only where messages are counted: their texts are not kept, a hash of each is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_hash: Option<String>,
+    counted: i64,
+    stored: i64,
+    /// In which counters it differs.
+    grains: Vec<Grain>,
+}
+
+impl From<Difference> for DifferenceBody {
+    fn from(difference: Difference) -> Self {
+        let Difference { day, what, grains, counted, stored } = difference;
+        let level = what.level();
+        let (name, slug, category, message_hash) = match what {
+            Counted::Cell(cell) => (Some(cell.name), Some(cell.slug), cell.category, None),
+            Counted::Other(_) => (Some(OTHER.to_owned()), Some(OTHER.to_owned()), Some(OTHER.to_owned()), None),
+            Counted::Message(_, hash) => (None, None, None, Some(hash.to_string())),
+        };
+        let day = day.to_string()[..10].to_owned();
+        Self { day, name, slug, category, level, message_hash, counted, stored, grains }
+    }
+}
+
+/// `POST /apps/{app}/audit`
+pub(crate) async fn audit(
+    State(backend): Shared,
+    Target(app): Target,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<Response, Problem> {
+    run(&backend, &app, Purpose::Audit, query, body).await
+}
+
+/// `POST /apps/{app}/recount`
+pub(crate) async fn recount(
+    State(backend): Shared,
+    Target(app): Target,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<Response, Problem> {
+    run(&backend, &app, Purpose::Recount, query, body).await
+}
+
+async fn run(
+    backend: &Backend,
+    app: &App,
+    purpose: Purpose,
+    query: Option<String>,
+    body: Body,
+) -> Result<Response, Problem> {
+    Params::parse(query.as_deref()).finish()?;
+    let job = job(&read(body, SMALL).await?)?;
+    // The layout decides where each event is counted, and must be as it is.
+    let app = backend.store.get_app(&app.slug).await?.filter(|current| current.id == app.id);
+    let app = app.ok_or_else(|| Problem::NotFound("the app is gone".to_owned()))?;
+    let progress = work(backend, &app, purpose, &job).await.map_err(|error| match error {
+        RecountError::Expiring(_) => Problem::Conflict(error.to_string()),
+        RecountError::Unknown => Problem::field("next", error.to_string()),
+        RecountError::Store(error) => error.into(),
+    })?;
+    let reply = Reply {
+        differences: progress.differences.into_iter().map(Into::into).collect(),
+        days: progress.days,
+        complete: progress.complete,
+        next: progress.next.map(|id| id.to_string()),
+    };
+    json(StatusCode::OK, &reply)
+}
+
+fn job(body: &[u8]) -> Result<Job, Problem> {
+    let mut fields = Fields::parse(body)?;
+    let mut time = |name: &str| -> Option<Timestamp> {
+        let text = fields.text(name)?;
+        text.parse().map_err(|e| fields.add(name, e)).ok()
+    };
+    let (since, until) = (time("since"), time("until"));
+    let next = fields.text("next").and_then(|text| {
+        let id: Result<EventId, _> = text.parse();
+        id.map_err(|_| fields.add("next", "send the `next` of the reply before as it is")).ok()
+    });
+    if next.is_some() && (since.is_some() || until.is_some()) {
+        fields.add("next", "goes on with the days that the first call named: send it alone");
+    }
+    if since.zip(until).is_some_and(|(since, until)| since >= until) {
+        fields.add("since", "must be before `until`");
+    }
+    fields.finish("send since and until, or next")?;
+    Ok(next.map_or(Job::Begin { since, until }, Job::Continue))
+}

@@ -1,0 +1,52 @@
+//! `GET /apps/{app}/set-aside`
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use tally::http::access::Target;
+use tally::http::problem::{Problem, json};
+use tally::http::query::Params;
+use tally::http::service::Shared;
+use tally::store::SetAside;
+use tally::time::Timestamp;
+
+/// Longest `next`: a sort key of DynamoDB.
+const MAX_NEXT: usize = 1_024;
+
+#[derive(Serialize)]
+struct Reply {
+    items: Vec<Item>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Item {
+    stream_shard: String,
+    sequence_number: String,
+    keys: String,
+    error: String,
+    at: Timestamp,
+}
+
+impl From<SetAside> for Item {
+    fn from(aside: SetAside) -> Self {
+        let SetAside { stream_shard, sequence_number, keys, error, at } = aside;
+        Self { stream_shard, sequence_number, keys, error, at: Timestamp::from_micros(at) }
+    }
+}
+
+pub(crate) async fn list(
+    State(backend): Shared,
+    Target(app): Target,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut params = Params::parse(query.as_deref());
+    let after = params.text("next");
+    if after.as_ref().is_some_and(|after| after.len() > MAX_NEXT) {
+        params.add("next", "send the `next` of the page before as it is");
+    }
+    params.finish()?;
+    let (items, next) = backend.store.list_set_aside(Some(&app.id), after.as_deref()).await?;
+    json(StatusCode::OK, &Reply { items: items.into_iter().map(Into::into).collect(), next })
+}

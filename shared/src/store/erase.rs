@@ -1,0 +1,117 @@
+//! Erasing: events of a session or a user, and everything of an app.
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+
+use super::events::{partition, read_to};
+use super::fences::FENCE;
+use super::item::key;
+use super::keys::{self, Partition};
+use super::tables::{BY_SESSION, PK, SESSION, SK};
+use super::{Order, Store, StoreError};
+use crate::app::{App, AppId};
+use crate::event_id::EventId;
+
+/// Which events to erase.
+#[derive(Clone, Copy, Debug)]
+pub enum ErasedEvents<'a> {
+    /// Those of a session, wherever they lie.
+    Session(&'a AppId, &'a str),
+    /// Those of a user in one shard.
+    User(&'a Partition, &'a str),
+    /// All of one shard.
+    All(&'a Partition),
+}
+
+/// What one step of erasing did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// How many items it deleted.
+    pub deleted: usize,
+    /// Where to go on; none where it came to the end.
+    pub next: Option<EventId>,
+}
+
+impl Store {
+    /// Erases one event; false where there is none.
+    pub async fn erase_event(&self, app: &App, id: EventId) -> Result<bool, StoreError> {
+        let reply = self
+            .client
+            .delete_item()
+            .table_name(&self.tables.events)
+            .set_key(Some(key(&partition(app, id).to_string(), &id.to_string())))
+            .condition_expression("attribute_exists(#pk)")
+            .expression_attribute_names("#pk", PK)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match reply {
+            Ok(reply) => {
+                self.meter.wrote(reply.consumed_capacity());
+                Ok(true)
+            }
+            Err(e) => match e.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(StoreError::of(&e)),
+            },
+        }
+    }
+
+    /// Erases some events, the oldest first, from after an identity on: those of one page of what must be read.
+    pub async fn erase_events(&self, which: ErasedEvents<'_>, after: Option<EventId>) -> Result<Erased, StoreError> {
+        let (index, key_name, partition) = match which {
+            ErasedEvents::Session(app, session) => (Some(BY_SESSION), SESSION, keys::session(app, session)),
+            ErasedEvents::User(partition, _) | ErasedEvents::All(partition) => (None, PK, partition.to_string()),
+        };
+        let mut request = self
+            .client
+            .query()
+            .table_name(&self.tables.events)
+            .set_index_name(index.map(str::to_owned))
+            .key_condition_expression("#key = :key AND #sk > :after")
+            .projection_expression("#pk, #sk")
+            .filter_expression("attribute_not_exists(#fence)")
+            .expression_attribute_names("#key", key_name)
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_names("#sk", SK)
+            .expression_attribute_names("#fence", FENCE)
+            .expression_attribute_values(":key", AttributeValue::S(partition))
+            // `/` sorts before every event id.
+            .expression_attribute_values(
+                ":after",
+                AttributeValue::S(after.map_or_else(|| "/".to_owned(), |id| id.to_string())),
+            )
+            // An index cannot be read consistently.
+            .consistent_read(index.is_none());
+        if let ErasedEvents::User(_, user) = which {
+            request = request
+                .filter_expression("attribute_not_exists(#fence) AND #user = :user")
+                .expression_attribute_names("#user", "user_id")
+                .expression_attribute_values(":user", AttributeValue::S(user.to_owned()));
+        }
+        let reply = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let reply = reply.map_err(|e| StoreError::of(&e))?;
+        self.meter.read(reply.consumed_capacity());
+        let next = reply.last_evaluated_key().map(|key| read_to(key, Order::Ascending)).transpose()?;
+        let items = reply.items.unwrap_or_default();
+        let deleted = items.len();
+        self.delete_items(&self.tables.events, items).await?;
+        Ok(Erased { deleted, next })
+    }
+
+    /// Erases counter items of a partition, as many as one page of reading holds; returns whether none are left.
+    pub async fn erase_counters(&self, partition: &Partition) -> Result<bool, StoreError> {
+        self.erase_counters_page(&partition.to_string()).await
+    }
+
+    /// Erases what could not be counted for an app; returns whether none is left.
+    pub async fn erase_set_aside(&self, app: &AppId) -> Result<bool, StoreError> {
+        self.erase_counters_page(&keys::set_aside(Some(app))).await
+    }
+
+    async fn erase_counters_page(&self, partition: &str) -> Result<bool, StoreError> {
+        let (items, next) = self.query_counters_partition(partition, None, None, true).await?;
+        self.delete_items(&self.tables.counters, items).await?;
+        Ok(next.is_none())
+    }
+}

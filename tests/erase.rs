@@ -1,0 +1,123 @@
+//! Erasing events and apps.
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tally::auth::user::Role;
+use tally::time::{MINUTE, SECOND};
+
+use crate::harness::{Reply, Tally, TestApp, assert_problem};
+
+async fn delete(tally: &Tally, path: &str) -> Reply {
+    let token = tally.token(Role::Admin).await;
+    tally.call(Method::DELETE, path, ("x-access-token", &token), String::new()).await
+}
+
+fn events(count: usize) -> Value {
+    let events = (0..count).map(|n| {
+        json!({"name": format!("n{}", n % 2), "session_id": format!("s{}", n % 3), "user_id": format!("u{}", n % 5),
+            "timestamp": format!("2026-11-21T0{}:00:00Z", n % 9), "message": "m", "level": "ERROR", "count": 2})
+    });
+    events.collect()
+}
+
+async fn total(tally: &Tally, app: &TestApp) -> Value {
+    tally.ask(app, "/reports/day?date=today").await["total"].clone()
+}
+
+async fn sharded(tally: &Tally) -> TestApp {
+    tally.app_with(admin::NewApp { name: "shop".into(), shards: Some(3), ..Default::default() }).await
+}
+
+#[tokio::test]
+async fn an_event_is_erased_and_counted_down() {
+    let mut tally = Tally::start().await;
+    let app = sharded(&tally).await;
+    let id = tally.accept(&app, &json!({"name": "a", "message": "m", "count": 3})).await["id"].clone();
+    tally.accept(&app, &json!({"name": "b"})).await;
+    tally.drain().await;
+    let path = format!("/apps/shop/events/{}", id.as_str().unwrap());
+    assert_eq!(delete(&tally, &path).await.status, StatusCode::NO_CONTENT);
+    tally.drain().await;
+    assert_eq!(total(&tally, &app).await, 1);
+    assert_eq!(tally.ask(&app, "/stats/top-messages").await["items"], json!([]), "nothing of it is left");
+    assert_problem(&tally.get(&app, &format!("/events/{}", id.as_str().unwrap())).await, 404, &[]);
+    assert_problem(&delete(&tally, &path).await, 404, &[]);
+    assert_problem(&delete(&tally, "/apps/shop/events/nonsense").await, 404, &[]);
+}
+
+#[tokio::test]
+async fn the_events_of_a_session_or_a_user_are_erased() {
+    let mut tally = Tally::start().await;
+    let app = sharded(&tally).await;
+    tally.accept(&app, &events(90)).await;
+    tally.drain().await;
+    let reply = delete(&tally, "/apps/shop/events?session_id=s1").await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED);
+    assert_eq!(reply.json, json!({"deleted": 30, "done": true}));
+    // 18 events are of the user, a third of them of the session that is gone.
+    assert_eq!(delete(&tally, "/apps/shop/events?user_id=u2").await.json, json!({"deleted": 12, "done": true}));
+    assert_eq!(delete(&tally, "/apps/shop/events?user_id=u2").await.json["deleted"], 0);
+    tally.drain().await;
+    assert_eq!(total(&tally, &app).await, 2 * (90 - 30 - 12));
+    assert!(tally.list(&app, "session_id=s1").await.is_empty() && tally.list(&app, "user_id=u2").await.is_empty());
+    for (query, fields) in [
+        ("", vec!["session_id"]),
+        ("?session_id=a&user_id=b", vec!["session_id"]),
+        ("?session_id=a&next=x", vec!["next"]),
+        ("?name=a&session_id=a", vec!["name"]),
+    ] {
+        assert_problem(&delete(&tally, &format!("/apps/shop/events{query}")).await, 400, &fields);
+    }
+}
+
+#[tokio::test]
+async fn an_app_is_erased_whole_and_lives_again_as_another() {
+    let mut tally = Tally::start().await;
+    let app = sharded(&tally).await;
+    let other = tally.app("other").await;
+    tally.accept(&app, &events(60)).await;
+    tally.accept(&other, &events(5)).await;
+    tally.drain().await;
+    let first = delete(&tally, "/apps/shop").await;
+    assert_eq!((first.status, &first.json), (StatusCode::ACCEPTED, &json!({"deleted": 60, "done": false})));
+    assert_problem(&tally.get(&app, "/events").await, 401, &[]);
+    assert_problem(&tally.ingest(&app, &json!({"name": "late"})).await, 401, &[]);
+    let admin = tally.token(Role::Admin).await;
+    let made_again = tally.call(Method::POST, "/apps/shop", ("x-access-token", &admin), "").await;
+    assert_problem(&made_again, 409, &[]);
+    tally.clock.set(tally.clock.now().plus(2 * MINUTE - SECOND));
+    assert_eq!(tally.counting(delete(&tally, "/apps/shop")).await.json["done"], false, "not everybody knows yet");
+    tally.clock.set(tally.clock.now().plus(SECOND));
+    assert_eq!(tally.counting(delete(&tally, "/apps/shop")).await.json, json!({"deleted": 0, "done": true}));
+    assert_problem(&delete(&tally, "/apps/shop").await, 404, &[]);
+    let apps = tally.call(Method::GET, "/apps", ("x-access-token", &admin), "").await.json;
+    assert_eq!(apps["items"].as_array().unwrap().len(), 1, "{apps}");
+
+    let app = tally.app("shop").await;
+    assert_eq!(tally.stored_app(&app).await.id.as_str(), "shop~2");
+    tally.accept(&app, &events(4)).await;
+    tally.drain().await;
+    assert_eq!(
+        (total(&tally, &app).await, tally.list(&app, "").await.len()),
+        (json!(8), 4),
+        "nothing of its first life"
+    );
+    assert_eq!(total(&tally, &other).await, 10);
+}
+
+#[tokio::test]
+async fn what_a_function_stores_that_does_not_know_yet_is_erased_too() {
+    let mut tally = Tally::start().await;
+    let app = sharded(&tally).await;
+    tally.accept(&app, &events(9)).await;
+    let known = tally.stored_app(&app).await;
+    delete(&tally, "/apps/shop").await;
+    let event = tally::event::Draft { name: Some("late".into()), ..Default::default() };
+    let event = event.accept(&known, tally.clock.now()).unwrap();
+    tally.backend.store.put_event(&known, &event).await.unwrap();
+    tally.drain().await;
+    tally.clock.set(tally.clock.now().plus(2 * MINUTE));
+    assert_eq!(tally.counting(delete(&tally, "/apps/shop")).await.json, json!({"deleted": 1, "done": true}));
+    let app = tally.app("shop").await;
+    assert_eq!((total(&tally, &app).await, tally.list(&app, "").await.len()), (json!(0), 0));
+}

@@ -1,0 +1,261 @@
+//! Holding counters to the events that are stored, and mending them, while events keep arriving.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::future::join_all;
+use http::Method;
+use serde_json::{Value, json};
+use tally::app::AppSlug;
+use tally::auth::user::Role;
+use tally::bucket::{Bucket, Grain};
+use tally::store::{CounterKind, Partition, VersionedItem};
+use tally::time::{DAY, HOUR, MINUTE};
+
+use crate::faults::Fault;
+use crate::harness::{NOW, Reply, Tally, TestApp, assert_problem, at};
+
+const KINDS: [CounterKind; 3] = [CounterKind::Cells, CounterKind::Errors, CounterKind::Messages];
+
+impl Tally {
+    async fn admin(&self, method: Method, path: &str, body: &Value) -> Reply {
+        let token = self.token(Role::Admin).await;
+        self.call(method, path, ("x-access-token", &token), body.to_string()).await
+    }
+
+    /// Audits or recounts all days, call by call; all differences, and whether the last call left nothing.
+    async fn recounted(&self, app: &TestApp, what: &str) -> (Vec<Value>, bool) {
+        let path = format!("/apps/{}/{what}", app.slug);
+        let (mut differences, mut body) = (vec![], json!({}));
+        loop {
+            let reply = self.counting(self.admin(Method::POST, &path, &body)).await;
+            assert_eq!(reply.status, 200, "{}", reply.json);
+            differences.extend(reply.json["differences"].as_array().unwrap().iter().cloned());
+            if reply.json["next"].is_null() {
+                return (differences, reply.json["complete"] == true);
+            }
+            body = json!({"next": reply.json["next"]});
+        }
+    }
+
+    /// All counter items of an app.
+    async fn items(&self, app: &TestApp) -> Vec<VersionedItem> {
+        let layout = self.stored_app(app).await;
+        let mut items = vec![];
+        for shard in 0..layout.layout.last().shards {
+            let partition = Partition { app: layout.id.clone(), shard };
+            for (kind, grain) in KINDS.into_iter().flat_map(|kind| Grain::ALL.map(|grain| (kind, grain))) {
+                let bucket = |at| Bucket::of(grain, at);
+                let (first, last) = (bucket(at(NOW).plus(-40 * DAY)), bucket(at(NOW).plus(2 * DAY)));
+                items.extend(self.backend.store.versioned_items(&partition, kind, first, last).await.unwrap());
+            }
+        }
+        items
+    }
+
+    /// Adds a number to a count of an item, as nothing but a fault would.
+    async fn damage(&self, item: &VersionedItem, attribute: &str, amount: i64) {
+        let amounts = [(attribute.to_owned(), amount)];
+        self.backend.store.correct(&item.key, item.version, "damage", &amounts).await.unwrap();
+    }
+
+    async fn total(&self, app: &TestApp) -> Value {
+        self.ask(app, "/reports/period?from=2026-11-01&to=2026-11-30").await["total"].clone()
+    }
+}
+
+/// Events over some days, names, levels and messages; some stand for several.
+fn events(from: usize, to: usize) -> Value {
+    let events = (from..to).map(|n| {
+        let ago = i64::try_from(n).unwrap() * 37 * MINUTE + HOUR;
+        let level = ["INFO", "ERROR", "WARN"][n % 3];
+        json!({"name": format!("n{}", n % 4), "id": format!("e{n}"), "timestamp": at(NOW).plus(-ago).to_string(), "level": level,
+            "message": format!("m{}", n % 2), "count": 1 + n % 2})
+    });
+    events.collect()
+}
+
+fn occurrences(events: &Value) -> u64 {
+    events.as_array().unwrap().iter().map(|event| event["count"].as_u64().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn counters_that_are_right_show_no_difference() {
+    let mut tally = Tally::start().await;
+    let app = tally.app_with(admin::NewApp { name: "shop".into(), shards: Some(3), ..Default::default() }).await;
+    tally.accept(&app, &events(0, 150)).await;
+    tally.drain().await;
+    let path = "/apps/shop/audit";
+    let reply = tally.counting(tally.admin(Method::POST, path, &json!({}))).await.json;
+    assert_eq!((&reply["differences"], &reply["complete"], &reply["next"]), (&json!([]), &json!(true), &json!(null)));
+    assert!(reply["days"].as_u64().unwrap() >= 5, "{reply}");
+    let some = json!({"since": "2026-11-20", "until": "2026-11-21"});
+    let reply = tally.counting(tally.admin(Method::POST, path, &some)).await.json;
+    assert!(reply["days"].as_u64().unwrap() <= 3, "a day in three shards: {reply}");
+    assert_eq!(tally.list(&app, "limit=200").await.len(), 150, "fences are no events");
+    assert_eq!(tally.list(&app, "limit=7&order=asc").await.len(), 150);
+}
+
+#[tokio::test]
+async fn damaged_counters_are_told_and_mended() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let events = events(0, 100);
+    tally.accept(&app, &events).await;
+    tally.drain().await;
+    let before = tally.items(&app).await;
+    let day = before.iter().find(|item| item.key.bucket.grain() == Grain::Day).unwrap();
+    let attribute = day.item.counts.keys().min().unwrap();
+    tally.damage(day, attribute, 5).await;
+    let (differences, complete) = tally.recounted(&app, "audit").await;
+    let [difference] = &*differences else { panic!("{differences:?}") };
+    assert!(complete);
+    let stored = day.item.counts[attribute];
+    assert_eq!((&difference["counted"], &difference["stored"]), (&json!(stored + 5), &json!(stored)));
+    assert_eq!(difference["grains"], json!(["day"]));
+    assert_eq!(difference["day"], day.key.bucket.start().to_string()[..10]);
+    for (n, item) in tally.items(&app).await.iter().enumerate() {
+        let attribute = if n % 3 == 0 { "c:I|never sent||" } else { item.item.counts.keys().max().unwrap() };
+        tally.damage(item, attribute, -3).await;
+    }
+    assert_ne!(tally.total(&app).await, occurrences(&events));
+    let (differences, complete) = tally.recounted(&app, "recount").await;
+    assert!(complete && !differences.is_empty());
+    assert_eq!(tally.recounted(&app, "audit").await, (vec![], true));
+    assert_eq!(tally.total(&app).await, occurrences(&events));
+    for (mended, before) in tally.items(&app).await.iter().zip(before) {
+        for (attribute, count) in &mended.item.counts {
+            assert_eq!(*count, before.item.counts.get(attribute).copied().unwrap_or(0), "{} {attribute}", mended.key);
+        }
+        assert_eq!(mended.item.marks, before.item.marks, "marks stay");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_the_stream_that_was_lost_is_counted_again() {
+    let lost = Arc::new(AtomicBool::new(false));
+    let losing = Arc::clone(&lost);
+    let mut tally = Tally::failing(move |operation, _| match operation {
+        "UpdateItem" if losing.load(Ordering::SeqCst) => Fault::Instead(200, json!({})),
+        _ => Fault::None,
+    })
+    .await;
+    let app = tally.app("shop").await;
+    tally.accept(&app, &events(0, 40)).await;
+    tally.drain().await;
+    lost.store(true, Ordering::SeqCst);
+    tally.accept(&app, &events(40, 90)).await;
+    tally.drain().await;
+    lost.store(false, Ordering::SeqCst);
+    assert_eq!(tally.total(&app).await, occurrences(&events(0, 40)));
+    let (differences, complete) = tally.recounted(&app, "recount").await;
+    assert!(complete);
+    assert_eq!(differences[0]["grains"], json!(["day", "hour", "minute"]));
+    assert_eq!(tally.total(&app).await, occurrences(&events(0, 90)));
+    assert_eq!(tally.recounted(&app, "audit").await, (vec![], true));
+}
+
+#[tokio::test]
+async fn recounts_run_beside_writes_and_beside_each_other() {
+    let mut tally = Tally::start().await;
+    let app = tally.app_with(admin::NewApp { name: "shop".into(), shards: Some(2), ..Default::default() }).await;
+    tally.accept(&app, &events(0, 60)).await;
+    tally.drain().await;
+    for item in tally.items(&app).await {
+        tally.damage(&item, item.item.counts.keys().min().unwrap(), 7).await;
+    }
+    let beside = async |body: Value| {
+        let mut body = body;
+        for _ in 0..3 {
+            let reply = tally.admin(Method::POST, "/apps/shop/recount", &body).await;
+            assert_eq!(reply.status, 200, "{}", reply.json);
+            body = if reply.json["next"].is_null() { json!({}) } else { json!({"next": reply.json["next"]}) };
+        }
+    };
+    let writes = async {
+        for n in 60..120 {
+            tally.accept(&app, &events(n, n + 1)).await;
+            // Some of them again.
+            tally.accept(&app, &events(n / 2, n / 2 + 1)).await;
+        }
+    };
+    let all = async {
+        futures::join!(join_all((0..3).map(|_| beside(json!({})))), writes);
+    };
+    tally.counting(all).await;
+    tally.drain().await;
+    tally.recounted(&app, "recount").await;
+    assert_eq!(tally.recounted(&app, "audit").await, (vec![], true));
+    assert_eq!(tally.total(&app).await, occurrences(&events(0, 120)));
+}
+
+#[tokio::test]
+async fn a_full_item_is_held_to_the_rest_of_its_levels() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    tally.accept(&app, &events(0, 20)).await;
+    tally.drain().await;
+    for item in tally.items(&app).await {
+        tally.backend.store.set_full(&item.key).await.unwrap();
+    }
+    let new = json!([{"name": "new", "timestamp": "2026-11-21T08:00:00Z", "level": "ERROR"}, {"name": "n1", "timestamp": "2026-11-21T08:00:00Z"}]);
+    tally.accept(&app, &new).await;
+    tally.drain().await;
+    assert_eq!(tally.recounted(&app, "audit").await, (vec![], true));
+}
+
+#[tokio::test]
+async fn a_recount_that_its_stream_keeps_waiting_is_gone_on_with() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    tally.accept(&app, &events(0, 30)).await;
+    tally.drain().await;
+    let item = tally.items(&app).await.remove(0);
+    tally.damage(&item, item.item.counts.keys().min().unwrap(), 1).await;
+    // Nothing counts the stream meanwhile; the clock of the runtime jumps to the end of the call.
+    tokio::time::pause();
+    let reply = tally.admin(Method::POST, "/apps/shop/recount", &json!({})).await.json;
+    tokio::time::resume();
+    let next = reply["next"].as_str().expect("more to do");
+    assert_eq!((&reply["complete"], &reply["differences"]), (&json!(false), &json!([])));
+    tally.drain().await;
+    let wrong = tally.admin(Method::POST, "/apps/shop/audit", &json!({"next": next})).await;
+    assert_problem(&wrong, 400, &["next"]);
+    let reply = tally.counting(tally.admin(Method::POST, "/apps/shop/recount", &json!({"next": next}))).await.json;
+    assert_eq!((&reply["complete"], reply["differences"].as_array().unwrap().len()), (&json!(true), 1), "{reply}");
+    assert_problem(&tally.admin(Method::POST, "/apps/shop/recount", &json!({"next": next})).await, 400, &["next"]);
+}
+
+#[tokio::test]
+async fn days_whose_events_expire_are_refused() {
+    let mut tally = Tally::start().await;
+    let new = admin::NewApp { name: "shop".into(), retention_days: Some(3), ..Default::default() };
+    let app = tally.app_with(new).await;
+    tally.accept(&app, &events(0, 100)).await;
+    tally.drain().await;
+    let refused = tally.admin(Method::POST, "/apps/shop/recount", &json!({"since": "2026-11-18"})).await;
+    assert_problem(&refused, 409, &[]);
+    assert!(refused.json["detail"].as_str().unwrap().contains("2026-11-18"), "{}", refused.json);
+    let before = tally.total(&app).await;
+    tally.clock.set(tally.clock.now().plus(2 * DAY));
+    // Events of the first days are hidden by now; their counts stay.
+    assert_eq!(tally.recounted(&app, "recount").await, (vec![], true));
+    assert_eq!(tally.total(&app).await, before);
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_told() {
+    let tally = Tally::start().await;
+    tally.app("shop").await;
+    for (body, fields) in [
+        (json!({"since": "yesterday"}), vec!["since"]),
+        (json!({"since": "2026-11-21", "until": "2026-11-20"}), vec!["since"]),
+        (json!({"next": "x"}), vec!["next"]),
+        (json!({"next": "01KAJ2Z8E0000000000000000A"}), vec!["next"]),
+        (json!({"days": 3}), vec!["days"]),
+    ] {
+        assert_problem(&tally.admin(Method::POST, "/apps/shop/audit", &body).await, 400, &fields);
+    }
+    let slug = AppSlug::of_name("shop").unwrap();
+    assert!(tally.backend.store.get_app(&slug).await.unwrap().is_some());
+}
