@@ -3,12 +3,12 @@
 use http::{Method, StatusCode};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use tally::app::MAX_NAME;
-use tally::http::description::{JSON, Operation, Parameter, Reply, app, text};
+use tally::http::description::{JSON, Operation, Parameter, Reply, TimeInput, app, text};
 use tally::layout::MAX_PARTS;
 
 use crate::apps::{AppBody, List, MAX_QUOTA, MAX_RETENTION};
 use crate::auth::{self, MAX_PASSWORD};
-use crate::root;
+use crate::{erase, recount, root, set_aside};
 
 /// What this function's operations say of themselves.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
@@ -26,6 +26,8 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         sign_in(schemas),
     ];
     operations.extend(apps(schemas));
+    operations.extend(erasing(schemas));
+    operations.extend(recounting(schemas));
     operations
 }
 
@@ -142,5 +144,83 @@ fn apps(schemas: &mut SchemaGenerator) -> Vec<Operation> {
             .optional_body(JSON, Settings::new().object(true, &[]))
             .answers(StatusCode::OK, "The app as it is now.", one)
             .refuses([StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE]),
+    ]
+}
+
+fn erasing(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    let erased = schemas.subschema_for::<erase::Reply>();
+    vec![
+        Operation::new(Method::DELETE, "/apps/{app}", "eraseApp", "Erases an app and all that is of it")
+            .about(
+                "Works at most 20 seconds a call: repeat it until `done`, which takes some minutes. Within a minute of the \
+                 first call the app is gone for everybody else, and its keys stop.",
+            )
+            .takes([app()])
+            .answers(StatusCode::ACCEPTED, "How far it is.", erased.clone())
+            .refuses([StatusCode::NOT_FOUND]),
+        Operation::new(Method::DELETE, "/apps/{app}/events", "eraseEvents", "Erases the events of a session or a user")
+            .about("Works at most 20 seconds a call: repeat it with `next` until `done`. The counters follow.")
+            .takes([
+                app(),
+                Parameter::query("session_id", "The session; this or `user_id` must be sent.", text()),
+                Parameter::query("user_id", "The user; this or `session_id` must be sent.", text()),
+                Parameter::query("next", "The `next` of the reply before.", text()),
+            ])
+            .answers(StatusCode::ACCEPTED, "How far it is.", erased),
+        Operation::new(Method::DELETE, "/apps/{app}/events/{id}", "eraseEvent", "Erases one event")
+            .takes([app(), Parameter::path("id", "The event, by the `id` that Tally gave.", text())])
+            .replies(Reply {
+                status: StatusCode::NO_CONTENT,
+                about: "It is erased; the counters follow.",
+                content: vec![],
+                headers: vec![],
+            }),
+    ]
+}
+
+fn recounting(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    let time = schemas.subschema_for::<TimeInput>();
+    let day = |about: &str| json_schema!({"description": about, "anyOf": [time, {"const": ""}, {"type": "null"}]});
+    let body = json_schema!({
+        "type": "object",
+        "properties": {
+            "since": day("From the day of this time on; by default from the first none of whose events may have expired."),
+            "until": day("To the day before which this time is; by default to now."),
+            "next": {"description": "The `next` of the reply before, alone.", "type": ["string", "null"]},
+        },
+        "additionalProperties": false,
+    });
+    let found = schemas.subschema_for::<recount::Reply>();
+    let over_days = |operation: Operation| {
+        operation
+            .takes([app()])
+            .optional_body(JSON, body.clone())
+            .answers(StatusCode::OK, "What was found so far.", found.clone())
+            .refuses([StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE])
+    };
+    let next = json_schema!({"type": "string", "minLength": 1, "maxLength": set_aside::MAX_NEXT});
+    vec![
+        over_days(Operation::new(
+            Method::POST,
+            "/apps/{app}/audit",
+            "audit",
+            "Compares the counters of whole days with the events that are stored",
+        ))
+        .about("Works at most 20 seconds a call: repeat it with `next` until that is null. Changes nothing."),
+        over_days(Operation::new(
+            Method::POST,
+            "/apps/{app}/recount",
+            "recount",
+            "Corrects the counters of whole days to the events that are stored",
+        ))
+        .about("Works at most 20 seconds a call: repeat it with `next` until that is null."),
+        Operation::new(
+            Method::GET,
+            "/apps/{app}/set-aside",
+            "listSetAside",
+            "Lists the records of the stream that could not be counted",
+        )
+        .takes([app(), Parameter::query("next", "The `next` of the page before.", next)])
+        .answers(StatusCode::OK, "A page of records.", schemas.subschema_for::<set_aside::Reply>()),
     ]
 }
