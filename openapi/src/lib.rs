@@ -170,30 +170,36 @@ fn refusals(operation: &Operation, route: &Route) -> Vec<StatusCode> {
         .collect()
 }
 
-/// Every problem that an operation may name, with what it tells beside its document.
-const PROBLEMS: [(StatusCode, &str, &[(&str, &str)]); 9] = [
-    (StatusCode::BAD_REQUEST, "Bad input: `errors` names each field and what to send instead.", &[]),
-    (
-        StatusCode::UNAUTHORIZED,
-        "No credentials, or none that are known.",
-        &[("WWW-Authenticate", "How to send credentials.")],
-    ),
-    (StatusCode::FORBIDDEN, "Credentials that do not allow this.", &[]),
-    (StatusCode::NOT_FOUND, "It is not there.", &[]),
-    (StatusCode::CONFLICT, "At odds with what is there.", &[]),
-    (StatusCode::PAYLOAD_TOO_LARGE, "The body is over its limit.", &[]),
-    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "A body of a kind that is not understood.", &[]),
-    (StatusCode::TOO_MANY_REQUESTS, "Too much.", &[("Retry-After", "Seconds to wait.")]),
-    (StatusCode::SERVICE_UNAVAILABLE, "Not now: the same may be sent again.", &[("Retry-After", "Seconds to wait.")]),
+/// Every problem that an operation may name.
+const PROBLEMS: [(StatusCode, &str); 9] = [
+    (StatusCode::BAD_REQUEST, "Bad input: `errors` names each field and what to send instead."),
+    (StatusCode::UNAUTHORIZED, "No credentials, or none that are known."),
+    (StatusCode::FORBIDDEN, "Credentials that do not allow this."),
+    (StatusCode::NOT_FOUND, "It is not there."),
+    (StatusCode::CONFLICT, "At odds with what is there."),
+    (StatusCode::PAYLOAD_TOO_LARGE, "The body is over its limit."),
+    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "A body of a kind that is not understood."),
+    (StatusCode::TOO_MANY_REQUESTS, "Too much."),
+    (StatusCode::SERVICE_UNAVAILABLE, "Not now: the same may be sent again."),
 ];
+
+/// What a problem tells beside its document.
+const fn problem_headers(status: StatusCode) -> &'static [(&'static str, &'static str)] {
+    match status {
+        StatusCode::UNAUTHORIZED => &[("WWW-Authenticate", "How to send credentials.")],
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => &[("Retry-After", "Seconds to wait.")],
+        _ => &[],
+    }
+}
 
 fn component(status: StatusCode) -> String {
     status.canonical_reason().unwrap_or_else(|| status.as_str()).replace(' ', "")
 }
 
 fn problems(problem: &Schema) -> Value {
-    let described = PROBLEMS.map(|(status, about, tells)| {
+    let described = PROBLEMS.map(|(status, about)| {
         let mut described = json!({"description": about, "content": {PROBLEM_JSON: {"schema": problem}}});
+        let tells = problem_headers(status);
         if !tells.is_empty() {
             described["headers"] = headers(tells);
         }

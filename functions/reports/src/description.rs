@@ -1,8 +1,8 @@
 //! The operations of this function, as the description of the API tells them.
 
 use http::{Method, StatusCode};
-use schemars::{Schema, SchemaGenerator, json_schema};
-use tally::calendar::MAX_BUCKETS;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
+use tally::calendar::{Interval, MAX_BUCKETS, WeekStart};
 use tally::http::description::{
     DayInput, JSON, LevelInput, Operation, Parameter, Reply, TimeInput, app, number, number_or, one_of, text,
 };
@@ -123,79 +123,31 @@ fn report(schemas: &mut SchemaGenerator, period: Period) -> Operation {
 
 fn statistic(schemas: &mut SchemaGenerator, asked: Statistic) -> Operation {
     match asked {
-        Statistic::Timeseries => {
-            let intervals = json_schema!({
-                "type": "string",
-                "enum": ["MINUTE", "HOUR", "DAY", "WEEK", "MONTH"],
-                "default": "HOUR",
-            });
-            counted(
-                schemas,
-                "/apps/{app}/stats/timeseries",
-                "countInBuckets",
-                "Counts in buckets of time",
-                vec![
-                    Parameter::query("interval", "How long the buckets are.", intervals),
-                    zone(),
-                    Parameter::query(
-                        "fill",
-                        "`zero` gives the buckets without events too.",
-                        json_schema!({"type": "string", "enum": ["zero"]}),
-                    ),
-                    week_start(),
-                ],
-                |schemas| schemas.subschema_for::<Timeseries<'_>>(),
-            )
-            .about(format!("At most {MAX_BUCKETS} buckets in the range."))
-        }
-        Statistic::By(Dimension::Level) => counted(
+        Statistic::Timeseries => timeseries(schemas),
+        Statistic::By(Dimension::Level) => counted::<Items<LevelCount>>(
             schemas,
             "/apps/{app}/stats/by-level",
             "countByLevel",
             "Counts by level, largest first",
-            vec![],
-            |schemas| schemas.subschema_for::<Items<LevelCount>>(),
         ),
-        Statistic::By(Dimension::Name) => counted(
+        Statistic::By(Dimension::Name) => counted::<Items<NameSum<'_>>>(
             schemas,
             "/apps/{app}/stats/by-name",
             "countByName",
             "Counts by name, largest first",
-            vec![],
-            |schemas| schemas.subschema_for::<Items<NameSum<'_>>>(),
         ),
-        Statistic::By(Dimension::Category) => counted(
+        Statistic::By(Dimension::Category) => counted::<Items<CategoryCount<'_>>>(
             schemas,
             "/apps/{app}/stats/by-category",
             "countByCategory",
             "Counts by category, largest first",
-            vec![],
-            |schemas| schemas.subschema_for::<Items<CategoryCount<'_>>>(),
         ),
-        Statistic::TopMessages => {
-            let level = schemas.subschema_for::<LevelInput>();
-            let limit = number_or(messages::DEFAULT_LIMIT, 1, messages::MAX_LIMIT);
-            Operation::new(
-                Method::GET,
-                "/apps/{app}/stats/top-messages",
-                "topMessages",
-                "The most frequent messages, largest first, then newest",
-            )
-            .takes([app()])
-            .takes(range(schemas))
-            .takes([
-                Parameter::query("level", "Only this level.", level),
-                Parameter::query("limit", "Most messages.", limit),
-            ])
-            .answers(StatusCode::OK, "The messages.", schemas.subschema_for::<messages::Reply>())
-        }
-        Statistic::Hours => counted(
+        Statistic::TopMessages => top_messages(schemas),
+        Statistic::Hours => counted::<Items<HourCount>>(
             schemas,
             "/apps/{app}/stats/hours",
             "countByHour",
             "Every name in every hour (UTC), in order of time, then name",
-            vec![],
-            |schemas| schemas.subschema_for::<Items<HourCount>>(),
         )
         .about(format!("At most {MAX_BUCKETS} rows.")),
         Statistic::Totals => Operation::new(
@@ -207,48 +159,76 @@ fn statistic(schemas: &mut SchemaGenerator, asked: Statistic) -> Operation {
         .takes([app()])
         .takes(filters(schemas))
         .answers(StatusCode::OK, "The totals.", schemas.subschema_for::<Totals<'_>>()),
-        Statistic::Groups => {
-            let attr = json_schema!({
-                "type": "string",
-                "minLength": 1,
-                "maxLength": groups::MAX_PATH,
-                "examples": ["plan", "user.plan"],
-            });
-            let limit = number_or(groups::DEFAULT_LIMIT, 1, groups::MAX_LIMIT);
-            counted(
-                schemas,
-                "/apps/{app}/stats/groups",
-                "countByAttribute",
-                "Counts by the value of an attribute in `data`, largest first",
-                vec![
-                    Parameter::query("attr", "The path of the attribute in `data`.", attr).required(),
-                    Parameter::query("limit", "Most values.", limit),
-                ],
-                |schemas| schemas.subschema_for::<groups::Reply>(),
-            )
-            .about(
-                "Reads the events of the range themselves, within a read budget: where it ends before them, the newest are \
-                 in and `complete` is false.",
-            )
-        }
+        Statistic::Groups => by_attribute(schemas),
     }
 }
 
+fn timeseries(schemas: &mut SchemaGenerator) -> Operation {
+    let week = Interval::Week(WeekStart::default());
+    let intervals = [Interval::Minute, Interval::Hour, Interval::Day, week, Interval::Month].map(Interval::name);
+    let intervals = json_schema!({"type": "string", "enum": intervals, "default": Interval::Hour.name()});
+    let zero = json_schema!({"type": "string", "enum": ["zero"]});
+    counted::<Timeseries<'_>>(schemas, "/apps/{app}/stats/timeseries", "countInBuckets", "Counts in buckets of time")
+        .about(format!("At most {MAX_BUCKETS} buckets in the range."))
+        .takes([
+            Parameter::query("interval", "How long the buckets are.", intervals),
+            zone(),
+            Parameter::query("fill", "`zero` gives the buckets without events too.", zero),
+            week_start(),
+        ])
+}
+
+fn top_messages(schemas: &mut SchemaGenerator) -> Operation {
+    let level = schemas.subschema_for::<LevelInput>();
+    let limit = number_or(messages::DEFAULT_LIMIT, 1, messages::MAX_LIMIT);
+    Operation::new(
+        Method::GET,
+        "/apps/{app}/stats/top-messages",
+        "topMessages",
+        "The most frequent messages, largest first, then newest",
+    )
+    .takes([app()])
+    .takes(range(schemas))
+    .takes([Parameter::query("level", "Only this level.", level), Parameter::query("limit", "Most messages.", limit)])
+    .answers(StatusCode::OK, "The messages.", schemas.subschema_for::<messages::Reply>())
+}
+
+fn by_attribute(schemas: &mut SchemaGenerator) -> Operation {
+    let attr = json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": groups::MAX_PATH,
+        "examples": ["plan", "user.plan"],
+    });
+    let limit = number_or(groups::DEFAULT_LIMIT, 1, groups::MAX_LIMIT);
+    counted::<groups::Reply>(
+        schemas,
+        "/apps/{app}/stats/groups",
+        "countByAttribute",
+        "Counts by the value of an attribute in `data`, largest first",
+    )
+    .about(
+        "Reads the events of the range themselves, within a read budget: where it ends before them, the newest are in and \
+         `complete` is false.",
+    )
+    .takes([
+        Parameter::query("attr", "The path of the attribute in `data`.", attr).required(),
+        Parameter::query("limit", "Most values.", limit),
+    ])
+}
+
 /// A statistic of a range under all filters.
-fn counted(
+fn counted<Reply: JsonSchema>(
     schemas: &mut SchemaGenerator,
     path: &'static str,
     id: &'static str,
     summary: &'static str,
-    own: Vec<Parameter>,
-    reply: impl FnOnce(&mut SchemaGenerator) -> Schema,
 ) -> Operation {
-    Operation::new(Method::GET, path, id, summary)
-        .takes([app()])
-        .takes(range(schemas))
-        .takes(own)
-        .takes(filters(schemas))
-        .answers(StatusCode::OK, "The counts.", reply(schemas))
+    Operation::new(Method::GET, path, id, summary).takes([app()]).takes(range(schemas)).takes(filters(schemas)).answers(
+        StatusCode::OK,
+        "The counts.",
+        schemas.subschema_for::<Reply>(),
+    )
 }
 
 fn histogram(schemas: &mut SchemaGenerator) -> Operation {

@@ -292,7 +292,7 @@ impl JsonSchema for LevelInput {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let any_case = |word: &str| -> String {
-            word.chars().map(|c| format!("[{}{}]", c.to_ascii_uppercase(), c.to_ascii_lowercase())).collect()
+            word.chars().flat_map(|c| ['[', c.to_ascii_uppercase(), c.to_ascii_lowercase(), ']']).collect()
         };
         let words = Level::ALL.map(Level::as_str).into_iter().chain(["WARNING", "CRITICAL"]);
         let words: Vec<_> = words.map(any_case).collect();
