@@ -11,6 +11,7 @@ mod faults;
 mod harness;
 mod ingest;
 mod layouts;
+mod openapi;
 mod query;
 mod recount;
 mod reports;

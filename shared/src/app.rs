@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::key::Key;
@@ -12,7 +13,7 @@ use crate::time::Timestamp;
 pub const MAX_NAME: usize = 100;
 
 /// What people call an app in paths: its name in lower case, white space as `-`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct AppSlug(String);
 
@@ -82,7 +83,7 @@ impl fmt::Display for AppId {
 }
 
 /// Which clock keys an app's events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EventClock {
     /// The client's: an event sits at its `timestamp`, and the same id and time are the same event.

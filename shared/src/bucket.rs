@@ -3,12 +3,13 @@
 use std::fmt;
 
 use jiff::civil;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::time::{DAY, HOUR, MINUTE, Timestamp};
 
 /// How long a [`Bucket`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Grain {
     /// A minute.

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::app::{App, AppId, AppSlug, AppState, EventClock};
 use tally::auth::key::{Scope, generate};
@@ -22,24 +23,35 @@ pub(crate) const MAX_RETENTION: u64 = 36_500;
 /// Most events per minute that a quota can name.
 pub(crate) const MAX_QUOTA: u64 = 1_000_000_000;
 
-#[derive(Serialize)]
+/// An app.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "App")]
 pub(crate) struct AppBody<'a> {
+    /// How paths know it: its name in lower case, white space as `-`.
     id: &'a AppSlug,
+    /// What people call it.
     name: &'a str,
+    /// The key that sends its events; only in the reply that made the app.
     #[serde(skip_serializing_if = "Option::is_none")]
     ingest_key: Option<&'a str>,
     created_at: Timestamp,
     clock: EventClock,
+    /// Days after which events expire; null keeps them for ever.
     retention_days: Option<u32>,
+    /// Over how many partitions its events are spread.
     shards: u16,
+    /// Events accepted per minute of the server's clock; null sets no limit.
     events_per_minute: Option<u32>,
+    /// Changes that hold for events from a later time on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pending: Vec<Pending>,
 }
 
 /// A change of layout that is not in force yet.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PendingLayout")]
 struct Pending {
+    /// The time of the first event that it holds for.
     from: Timestamp,
     retention_days: Option<u32>,
     shards: u16,
@@ -182,9 +194,12 @@ pub async fn make(backend: &Backend, new: NewApp, scopes: &[&[Scope]]) -> Result
     }
 }
 
-#[derive(Serialize)]
-struct List<'a> {
+/// A page of apps, by `id`.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AppPage")]
+pub(crate) struct List<'a> {
     items: Vec<AppBody<'a>>,
+    /// The parameter `next` of the next page; null where there is none.
     next: Option<String>,
 }
 

@@ -6,6 +6,7 @@ use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
 use http::header::SET_COOKIE;
 use http::{HeaderValue, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::auth::user::{Role, User};
 use tally::backend::Backend;
@@ -27,13 +28,16 @@ pub const COST: u32 = 12;
 const NOBODY: &str = "$2b$12$abcdefghijklmnopqrstuuPQ3R8cVJG2rs5VtQeO7rUpmS0v8.Cmq";
 
 /// Longest password: bcrypt reads no more than 72 bytes, and silently cutting one would make others fit.
-const MAX_PASSWORD: usize = 72;
+pub(crate) const MAX_PASSWORD: usize = 72;
 
 /// Longest GitHub token that is passed on.
-const MAX_TOKEN: usize = 255;
+pub(crate) const MAX_TOKEN: usize = 255;
 
-#[derive(Serialize)]
-struct Reply<'a> {
+/// Who signed in, and what proves it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SignedIn")]
+pub(crate) struct Reply<'a> {
+    /// The access token.
     token: &'a str,
     user: &'a str,
     role: Role,

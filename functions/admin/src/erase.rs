@@ -3,6 +3,7 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::app::{AppSlug, AppState};
 use tally::erase::{Place, Whose, erase_app, erase_events};
@@ -11,10 +12,15 @@ use tally::http::problem::{Problem, json};
 use tally::http::query::Params;
 use tally::http::service::Shared;
 
-#[derive(Serialize)]
-struct Reply {
+/// How far an erasing is.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Erasing")]
+pub(crate) struct Reply {
+    /// How many events this call erased.
     deleted: usize,
+    /// Whether all is erased; until then, repeat the call.
     done: bool,
+    /// What to repeat the call with.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::app::App;
 use tally::auth::key::{Key, KeyId, MAX_KEYS, Scope, generate};
@@ -17,11 +18,14 @@ use tally::json as raw;
 use tally::time::Timestamp;
 
 /// Longest label, in bytes.
-const MAX_LABEL: usize = 256;
+pub(crate) const MAX_LABEL: usize = 256;
 
-#[derive(Serialize)]
-struct KeyBody<'a> {
+/// A key of an app.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Key")]
+pub(crate) struct KeyBody<'a> {
     id: &'a str,
+    /// The key itself, only when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     scopes: &'a [Scope],
@@ -36,8 +40,10 @@ impl<'a> KeyBody<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct List<'a> {
+/// The keys of an app.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Keys")]
+pub(crate) struct List<'a> {
     items: Vec<KeyBody<'a>>,
 }
 

@@ -3,6 +3,7 @@
 mod apps;
 mod attempts;
 mod auth;
+mod description;
 mod erase;
 mod github;
 mod keys;
@@ -24,6 +25,7 @@ use tally::http::service::Routes;
 pub fn router(backend: Arc<Backend>) -> Router {
     Routes::of(Function::Admin, backend)
         .on(Method::GET, "/", root::root)
+        .on(Method::GET, "/openapi.json", root::description)
         .on(Method::POST, "/auth", auth::sign_in)
         .on(Method::GET, "/apps", apps::list)
         .on(Method::POST, "/apps", apps::create)
@@ -45,3 +47,4 @@ pub fn router(backend: Arc<Backend>) -> Router {
 
 pub use apps::{NewApp, make};
 pub use auth::COST;
+pub use description::operations;

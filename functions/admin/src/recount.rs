@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::app::App;
 use tally::backend::Backend;
@@ -19,16 +20,25 @@ use tally::level::Level;
 use tally::recount::{Difference, Job, Purpose, RecountError, work};
 use tally::time::Timestamp;
 
-#[derive(Serialize)]
-struct Reply {
+/// What an audit or recount has found so far.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Recounted")]
+pub(crate) struct Reply {
+    /// The counts that differ from the events that are stored.
     differences: Vec<DifferenceBody>,
+    /// How many days this call came to the end of, those of each shard by themselves.
     days: usize,
+    /// Whether all is done, and nothing was left out because it kept changing.
     complete: bool,
+    /// What to go on with, alone; null at the end.
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A count that differs from the events of its day.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Difference")]
 struct DifferenceBody {
+    /// In UTC.
     day: String,
     /// Null where messages are counted.
     name: Option<String>,
@@ -38,7 +48,9 @@ struct DifferenceBody {
     /// Only where messages are counted: their texts are not kept, a hash of each is.
     #[serde(skip_serializing_if = "Option::is_none")]
     message_hash: Option<String>,
+    /// The occurrences that are counted.
     counted: i64,
+    /// The occurrences that are stored.
     stored: i64,
     /// In which counters it differs.
     grains: Vec<Grain>,

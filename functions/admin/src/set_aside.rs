@@ -3,6 +3,7 @@
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::http::access::Target;
 use tally::http::problem::{Problem, json};
@@ -12,20 +13,28 @@ use tally::store::SetAside;
 use tally::time::Timestamp;
 
 /// Longest `next`: a sort key of DynamoDB.
-const MAX_NEXT: usize = 1_024;
+pub(crate) const MAX_NEXT: usize = 1_024;
 
-#[derive(Serialize)]
-struct Reply {
+/// A page of what could not be counted.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SetAsidePage")]
+pub(crate) struct Reply {
     items: Vec<Item>,
+    /// The parameter `next` of the next page; null where there is none.
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A record of the stream that could not be counted; a recount of its day mends the counts.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SetAside")]
 struct Item {
     stream_shard: String,
     sequence_number: String,
+    /// The keys of the item that it is about.
     keys: String,
+    /// Why it could not be counted.
     error: String,
+    /// When that was found.
     at: Timestamp,
 }
 

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::http::body::{Fields, SMALL, read};
 use tally::http::problem::{Problem, json};
@@ -15,8 +16,10 @@ use tally::time::{MINUTE, Timestamp};
 /// the old key while it is rotated.
 const MARGIN: i64 = 5 * MINUTE;
 
-#[derive(Serialize)]
-struct Reply {
+/// A key that was rotated.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SigningKey")]
+pub(crate) struct Reply {
     /// Names the key that signs from now on.
     kid: String,
     /// Until when tokens of the one before are good.

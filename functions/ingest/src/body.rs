@@ -15,9 +15,9 @@ use tally::json::{self, Kind};
 /// Most bytes of a body as it is sent.
 pub(crate) const MAX_SENT: usize = 4 * 1024 * 1024;
 /// Most bytes of a body once it is decompressed.
-const MAX_DECODED: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_DECODED: usize = 16 * 1024 * 1024;
 /// Most events in one request.
-const MAX_EVENTS: usize = 1_000;
+pub(crate) const MAX_EVENTS: usize = 1_000;
 /// The largest window of zstd that is understood, as a power of two: 8 MB, what every decoder must hold (RFC 8878), so
 /// that a frame cannot ask for more memory than that.
 const ZSTD_WINDOW: u32 = 23;

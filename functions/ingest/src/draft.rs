@@ -1,8 +1,12 @@
 //! One event as JSON, read into a draft.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::value::RawValue;
-use tally::event::{Draft, MAX_COUNT, MAX_DEPTH, MAX_EVENT};
+use tally::event::{Draft, MAX_COUNT, MAX_DEPTH, MAX_EVENT, MAX_MESSAGE, MAX_TEXT};
 use tally::http::body::{Fields, invalid};
+use tally::http::description::{LevelInput, TimeInput};
 use tally::invalid::Invalid;
 use tally::json::{self, Json, Kind};
 use tally::time::{TimeError, Timestamp};
@@ -91,4 +95,90 @@ fn time(fields: &mut Fields<'_>, name: &str) -> Option<Timestamp> {
 fn free(fields: &mut Fields<'_>, name: &str) -> Option<Json> {
     let raw = fields.raw(name)?;
     fields.keep(name, json::value(raw, MAX_DEPTH))
+}
+
+/// What [`read`] takes.
+pub(crate) struct EventInput;
+
+impl JsonSchema for EventInput {
+    fn schema_name() -> Cow<'static, str> {
+        "EventInput".into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        let text = |about: &str, most: usize| json_schema!({"description": about, "type": ["string", "null"], "maxLength": most});
+        let mut time = |about: &str| {
+            let forms = schemas.subschema_for::<TimeInput>();
+            json_schema!({
+                "description": about,
+                "anyOf": [forms, {"type": "number", "minimum": 0}, {"const": ""}, {"type": "null"}],
+            })
+        };
+        let free = || {
+            json_schema!({
+                "description": format!(
+                    "Free JSON, up to {MAX_DEPTH} levels deep; no key empty or repeated; numbers of at most 38 digits \
+                     within \u{b1}1e125."
+                ),
+            })
+        };
+        let (timestamp, occurred_at) = (
+            time(
+                "When it happened; now where nothing is said. At most a day ahead, and not older than the app's retention.",
+            ),
+            time("Another word for `timestamp`."),
+        );
+        let level = schemas.subschema_for::<LevelInput>();
+        json_schema!({
+            "description": format!(
+                "An event as it is sent. An empty text is an absent field. Limits of length are in bytes of UTF-8; the whole \
+                 event takes at most {MAX_EVENT} bytes."
+            ),
+            "type": "object",
+            "properties": {
+                "id": text(
+                    "The client's own id: with a time it makes a retry safe, as two events of the same id and millisecond \
+                     are the same. Without `timestamp` it must be a ULID or UUIDv7.",
+                    MAX_TEXT,
+                ),
+                "name": text("What happened.", MAX_TEXT),
+                "event": {
+                    "description": "Another word for `name`, or the slug and the name at once.",
+                    "oneOf": [
+                        text("The name.", MAX_TEXT),
+                        {
+                            "type": "object",
+                            "properties": {
+                                "id": text("Another word for `slug`.", MAX_TEXT),
+                                "slug": text("The machine id of the name.", MAX_TEXT),
+                                "event": text("Another word for `name`.", MAX_TEXT),
+                                "name": text("What happened.", MAX_TEXT),
+                            },
+                            "additionalProperties": false,
+                        },
+                    ],
+                },
+                "slug": text("The machine id of the name; by default the name in lower case with dashes.", MAX_TEXT),
+                "category": text("What kind of thing happened.", MAX_TEXT),
+                "level": {"description": "How grave it is.", "anyOf": [level, {"const": ""}, {"type": "null"}]},
+                "message": text("A text for people; an event without a name but with a message is a `log`.", MAX_MESSAGE),
+                "session_id": text("The session it happened in.", MAX_TEXT),
+                "user_id": text("The user it happened to.", MAX_TEXT),
+                "timestamp": timestamp,
+                "occurred_at": occurred_at,
+                "count": {
+                    "description": "How many occurrences it stands for; 1 where nothing is said.",
+                    "type": ["integer", "null"],
+                    "minimum": 1,
+                    "maximum": MAX_COUNT,
+                },
+                "data": free(),
+                "tags": free(),
+                "stack": free(),
+            },
+            "additionalProperties": false,
+            "anyOf": [{"required": ["name"]}, {"required": ["event"]}, {"required": ["message"]}],
+            "examples": [{"name": "application started", "level": "INFO", "data": {"plan": "pro"}}],
+        })
+    }
 }

@@ -3,6 +3,7 @@
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::app::App;
 use tally::event::Event;
@@ -22,18 +23,27 @@ use crate::draft;
 /// Most errors that one reply lists.
 const MAX_LISTED: usize = 100;
 
-#[derive(Serialize)]
-struct BatchReply {
+/// What became of a batch.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Batch")]
+pub(crate) struct BatchReply {
+    /// How many events were stored.
     accepted: usize,
+    /// The id of each event, in the order sent; null for one that was not stored.
     ids: Vec<Option<EventId>>,
+    /// The events that were not stored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rejected: Vec<Rejected>,
 }
 
-#[derive(Serialize)]
+/// An event of a batch that was not stored.
+#[derive(Serialize, JsonSchema)]
 struct Rejected {
+    /// Its place in the batch, from 0.
     index: usize,
+    /// What is wrong with it.
     detail: String,
+    /// Whether the same event, sent again, may be taken.
     retry: bool,
 }
 

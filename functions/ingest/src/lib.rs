@@ -3,6 +3,7 @@
 mod accept;
 mod body;
 mod count;
+mod description;
 mod draft;
 mod events;
 
@@ -13,6 +14,8 @@ use http::Method;
 use tally::backend::Backend;
 use tally::http::routes::Function;
 use tally::http::service::Routes;
+
+pub use description::operations;
 
 /// The routes of this function.
 pub fn router(backend: Arc<Backend>) -> Router {

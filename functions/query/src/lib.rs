@@ -1,6 +1,7 @@
 //! Reads events.
 
 mod cursor;
+mod description;
 mod list;
 mod one;
 
@@ -11,6 +12,8 @@ use http::Method;
 use tally::backend::Backend;
 use tally::http::routes::Function;
 use tally::http::service::Routes;
+
+pub use description::operations;
 
 /// The routes of this function.
 pub fn router(backend: Arc<Backend>) -> Router {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::app::App;
 use tally::calendar::Zone;
@@ -22,20 +23,25 @@ use tally::time::{Range, Timestamp};
 use crate::cursor::Cursor;
 
 /// Events in a page, where nothing else is said.
-const DEFAULT_LIMIT: usize = 50;
+pub(crate) const DEFAULT_LIMIT: usize = 50;
 /// Most events in a page.
-const MAX_LIMIT: usize = 1_000;
+pub(crate) const MAX_LIMIT: usize = 1_000;
 /// Most events to leave out; past that a cursor does.
-const MAX_OFFSET: usize = 10_000;
+pub(crate) const MAX_OFFSET: usize = 10_000;
 /// Most bytes of events in a reply. Lambda's own limit is 6 MB.
 const MAX_REPLY: usize = 4 * 1024 * 1024 - 16 * 1024;
 /// Most attributes in one filter.
-const MAX_ATTRIBUTES: usize = 10;
+pub(crate) const MAX_ATTRIBUTES: usize = 10;
 
-#[derive(Serialize)]
-struct Reply<'a> {
+/// A page of events.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventPage")]
+pub(crate) struct Reply<'a> {
+    /// The events; a page may be short, or empty, and still have a next one.
     items: Vec<EventBody<'a>>,
+    /// The cursor of the next page; null where there is none.
     next: Option<String>,
+    /// The offset of the next page; null where there is none, or where only a cursor can name it.
     next_offset: Option<usize>,
 }
 

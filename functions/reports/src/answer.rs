@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::app::App;
 use tally::backend::Backend;
@@ -55,7 +56,7 @@ pub(crate) async fn count(
 }
 
 /// What every reply says about itself.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Standing {
     /// All that was accepted before it is in.
     pub(crate) counted_to: Timestamp,
@@ -79,14 +80,16 @@ impl Standing {
 }
 
 /// One point of a series.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Point {
+    /// The start of the whole bucket, also where that is before the range.
     pub(crate) bucket_start: Timestamp,
+    /// The occurrences in it.
     pub(crate) count: i64,
 }
 
 /// A name, its slug, and how often.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct NameCount<'a> {
     pub(crate) name: &'a str,
     pub(crate) slug: &'a str,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use axum::response::Response;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::counting::counted_to;
 use tally::event_id::EventId;
@@ -18,14 +19,17 @@ use crate::answer::{largest_first, read_filter, read_range};
 use crate::statistics::Asked;
 
 /// Values where nothing else is said.
-const DEFAULT_LIMIT: u64 = 10;
+pub(crate) const DEFAULT_LIMIT: u64 = 10;
 /// Most values.
-const MAX_LIMIT: u64 = 1_000;
+pub(crate) const MAX_LIMIT: u64 = 1_000;
 /// Longest path of an attribute, in bytes.
-const MAX_PATH: usize = 256;
+pub(crate) const MAX_PATH: usize = 256;
 
-#[derive(Serialize)]
-struct Reply {
+/// Occurrences by the value of an attribute.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Groups")]
+pub(crate) struct Reply {
+    /// The path of the attribute in `data`.
     attr: String,
     since: Timestamp,
     until: Timestamp,
@@ -37,7 +41,9 @@ struct Reply {
     counted_to: Timestamp,
 }
 
-#[derive(Serialize)]
+/// A value of the attribute, null where events have none, and how often.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Group")]
 struct Item {
     value: Json,
     count: i64,

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ring::digest::{SHA256, digest};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::app::App;
 use tally::auth::key::hex;
@@ -22,9 +23,9 @@ use crate::answer::{Point, Standing, boundaries, count, read_filter, read_zone};
 use crate::chart::{Chart, Picture, grouped};
 
 /// The size of a picture where nothing else is said.
-const DEFAULT_SIZE: (u64, u64) = (800, 400);
+pub(crate) const DEFAULT_SIZE: (u64, u64) = (800, 400);
 /// The least and the largest width and height.
-const SIZES: (u64, u64) = (200, 2_000);
+pub(crate) const SIZES: (u64, u64) = (200, 2_000);
 /// How long a day that is over and counted may be kept by who asked, in seconds. Late events may still change it.
 const KEEP: u32 = 3_600;
 
@@ -83,8 +84,10 @@ pub(crate) async fn histogram_file(
     answer(backend, app, Params::parse(query.as_deref()), Some(name), Some(date), Some(format), &headers).await
 }
 
-#[derive(Serialize)]
-struct Reply<'a> {
+/// The hours of a day.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Histogram")]
+pub(crate) struct Reply<'a> {
     name: Option<&'a str>,
     date: String,
     tz: &'a str,

@@ -2,6 +2,7 @@
 
 mod answer;
 mod chart;
+mod description;
 mod groups;
 mod histogram;
 mod messages;
@@ -15,6 +16,8 @@ use http::Method;
 use tally::backend::Backend;
 use tally::http::routes::Function;
 use tally::http::service::Routes;
+
+pub use description::operations;
 
 /// The routes of this function.
 pub fn router(backend: Arc<Backend>) -> Router {

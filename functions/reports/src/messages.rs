@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::counting::{counted_to, widen};
 use tally::http::problem::{Problem, json};
@@ -12,21 +13,30 @@ use crate::answer::read_range;
 use crate::statistics::Asked;
 
 /// Messages where nothing else is said.
-const DEFAULT_LIMIT: u64 = 10;
+pub(crate) const DEFAULT_LIMIT: u64 = 10;
 /// Most messages.
-const MAX_LIMIT: u64 = 100;
+pub(crate) const MAX_LIMIT: u64 = 100;
 
-#[derive(Serialize)]
-struct Reply {
+/// The most frequent messages.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TopMessages")]
+pub(crate) struct Reply {
+    /// How many were asked for.
     limit: u64,
+    /// Largest first, then newest.
     items: Vec<Item>,
+    /// Whether every message was counted.
     complete: bool,
+    /// All that was accepted before it is in.
     counted_to: Timestamp,
+    /// Said only where the range was widened to whole minutes, since the events of its ends have expired.
     #[serde(skip_serializing_if = "Option::is_none")]
     widened: Option<bool>,
 }
 
-#[derive(Serialize)]
+/// A message, how often, and when last.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MessageCount")]
 struct Item {
     message: String,
     count: i64,

@@ -3,6 +3,7 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::app::AppSlug;
 use tally::calendar::{Interval, WeekStart, Zone};
@@ -15,15 +16,19 @@ use tally::time::{HOUR, Range, TimeError, Timestamp, parse_date};
 
 use crate::answer::{NameCount, Point, Standing, boundaries, by_name_and_slug, count, read_filter, read_zone};
 
-#[derive(Serialize)]
-struct Reply<'a> {
+/// How much of what happened in a period.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Report")]
+pub(crate) struct Reply<'a> {
     app: &'a AppSlug,
     report: &'static str,
     from: Timestamp,
     to: Timestamp,
     tz: &'a str,
     total: i64,
+    /// Largest first.
     by_name: Vec<NameCount<'a>>,
+    /// Every bucket, zeros too: by minute for an hour, by hour for a day, by day for longer.
     series: Vec<Point>,
     #[serde(flatten)]
     standing: Standing,
@@ -70,7 +75,7 @@ pub(crate) async fn report(
 
 /// What a report is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Period {
+pub(crate) enum Period {
     Hour,
     Day,
     Week,
@@ -79,7 +84,9 @@ enum Period {
 }
 
 impl Period {
-    const fn name(self) -> &'static str {
+    pub(crate) const ALL: [Self; 5] = [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Between];
+
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Hour => "hour",
             Self::Day => "day",
@@ -90,7 +97,7 @@ impl Period {
     }
 
     fn of_name(name: &str) -> Option<Self> {
-        [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Between].into_iter().find(|period| period.name() == name)
+        Self::ALL.into_iter().find(|period| period.name() == name)
     }
 
     const fn interval(self) -> Interval {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tally::app::App;
 use tally::backend::Backend;
@@ -31,19 +32,58 @@ pub(crate) async fn statistic(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let asked = Asked { params: Params::parse(query.as_deref()), now: backend.clock.now(), backend, app };
-    match stat.as_str() {
-        "timeseries" => timeseries(asked).await,
-        "by-level" => breakdown(asked, Dimension::Level).await,
-        "by-name" => breakdown(asked, Dimension::Name).await,
-        "by-category" => breakdown(asked, Dimension::Category).await,
-        "top-messages" => top_messages(asked).await,
-        "hours" => hours(asked).await,
-        "totals" => totals(asked).await,
-        "groups" => groups(asked).await,
-        _ => Err(Problem::NotFound(
-            "there is no such statistic: ask for timeseries, by-level, by-name, by-category, top-messages, hours, totals or groups"
-                .to_owned(),
-        )),
+    match Statistic::of_name(&stat) {
+        Some(Statistic::Timeseries) => timeseries(asked).await,
+        Some(Statistic::By(dimension)) => breakdown(asked, dimension).await,
+        Some(Statistic::TopMessages) => top_messages(asked).await,
+        Some(Statistic::Hours) => hours(asked).await,
+        Some(Statistic::Totals) => totals(asked).await,
+        Some(Statistic::Groups) => groups(asked).await,
+        None => {
+            let names = Statistic::ALL.map(Statistic::name).join(", ");
+            Err(Problem::NotFound(format!("there is no such statistic: ask for one of {names}")))
+        }
+    }
+}
+
+/// What can be asked for.
+#[derive(Clone, Copy)]
+pub(crate) enum Statistic {
+    Timeseries,
+    By(Dimension),
+    TopMessages,
+    Hours,
+    Totals,
+    Groups,
+}
+
+impl Statistic {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Timeseries,
+        Self::By(Dimension::Level),
+        Self::By(Dimension::Name),
+        Self::By(Dimension::Category),
+        Self::TopMessages,
+        Self::Hours,
+        Self::Totals,
+        Self::Groups,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Timeseries => "timeseries",
+            Self::By(Dimension::Level) => "by-level",
+            Self::By(Dimension::Name) => "by-name",
+            Self::By(Dimension::Category) => "by-category",
+            Self::TopMessages => "top-messages",
+            Self::Hours => "hours",
+            Self::Totals => "totals",
+            Self::Groups => "groups",
+        }
+    }
+
+    fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|statistic| statistic.name() == name)
     }
 }
 
@@ -55,8 +95,9 @@ pub(crate) struct Asked {
     pub(crate) app: Arc<App>,
 }
 
-#[derive(Serialize)]
-struct Timeseries<'a> {
+/// Occurrences in buckets of time.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Timeseries<'a> {
     interval: &'static str,
     since: Timestamp,
     until: Timestamp,
@@ -118,9 +159,11 @@ async fn whole(asked: &Asked, range: Range, filter: &CellFilter) -> Result<(Coun
     Ok((counts, standing))
 }
 
-#[derive(Serialize)]
+/// Counts of a range.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{T}s")]
 #[allow(clippy::struct_field_names)] // the contract's name
-struct Items<T> {
+pub(crate) struct Items<T> {
     since: Timestamp,
     until: Timestamp,
     items: Vec<T>,
@@ -130,19 +173,32 @@ struct Items<T> {
 
 /// What a breakdown is by.
 #[derive(Clone, Copy)]
-enum Dimension {
+pub(crate) enum Dimension {
     Level,
     Name,
     Category,
 }
 
-/// A value of a dimension, under its own field, and how often.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum ValueCount<'a> {
-    Level { level: Option<Level>, count: i64 },
-    Name { name: &'a str, count: i64 },
-    Category { category: Option<&'a str>, count: i64 },
+/// A level, null where events have none, and how often.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct LevelCount {
+    level: Option<Level>,
+    count: i64,
+}
+
+/// A name, whatever its slug, and how often.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NameSum")]
+pub(crate) struct NameSum<'a> {
+    name: &'a str,
+    count: i64,
+}
+
+/// A category, null where events have none, and how often.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct CategoryCount<'a> {
+    category: Option<&'a str>,
+    count: i64,
 }
 
 async fn breakdown(mut asked: Asked, dimension: Dimension) -> Result<Response, Problem> {
@@ -152,29 +208,32 @@ async fn breakdown(mut asked: Asked, dimension: Dimension) -> Result<Response, P
     params.finish()?;
     let wide = widen(&asked.app, range, asked.now);
     let (counts, standing) = whole(&asked, wide, &filter).await?;
-    let items = match dimension {
-        Dimension::Level => largest_first(counts.by(CountedCell::level))
-            .into_iter()
-            .map(|(level, count)| ValueCount::Level { level, count })
-            .collect(),
-        Dimension::Name => largest_first(counts.by(CountedCell::name))
-            .into_iter()
-            .map(|(name, count)| ValueCount::Name { name, count })
-            .collect(),
-        Dimension::Category => largest_first(counts.by(CountedCell::category))
-            .into_iter()
-            .map(|(category, count)| ValueCount::Category { category, count })
-            .collect(),
-    };
-    let reply = Items { since: wide.since(), until: wide.until(), items, standing: standing.widened(wide != range) };
-    json(StatusCode::OK, &reply)
+    let (since, until, standing) = (wide.since(), wide.until(), standing.widened(wide != range));
+    match dimension {
+        Dimension::Level => {
+            let items = largest_first(counts.by(CountedCell::level)).into_iter();
+            let items = items.map(|(level, count)| LevelCount { level, count }).collect();
+            json(StatusCode::OK, &Items { since, until, items, standing })
+        }
+        Dimension::Name => {
+            let items = largest_first(counts.by(CountedCell::name)).into_iter();
+            let items = items.map(|(name, count)| NameSum { name, count }).collect();
+            json(StatusCode::OK, &Items { since, until, items, standing })
+        }
+        Dimension::Category => {
+            let items = largest_first(counts.by(CountedCell::category)).into_iter();
+            let items = items.map(|(category, count)| CategoryCount { category, count }).collect();
+            json(StatusCode::OK, &Items { since, until, items, standing })
+        }
+    }
 }
 
 /// Most hours in which rows are looked for: ten years and more. How many rows there are is another matter.
 const MAX_HOURS: usize = 100_000;
 
-#[derive(Serialize)]
-struct HourCount {
+/// A name in an hour, and how often.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct HourCount {
     /// `YYYYMMDDHH`, in UTC.
     date: String,
     hour_start: Timestamp,
@@ -221,14 +280,16 @@ async fn hours(mut asked: Asked) -> Result<Response, Problem> {
     json(StatusCode::OK, &reply)
 }
 
-#[derive(Serialize)]
-struct Totals<'a> {
+/// All names of all time, largest first.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Totals<'a> {
     items: Vec<NameTotal<'a>>,
     #[serde(flatten)]
     standing: Standing,
 }
 
-#[derive(Serialize)]
+/// A name and its slug, how often, and the first and last day (UTC) that has it.
+#[derive(Serialize, JsonSchema)]
 struct NameTotal<'a> {
     name: &'a str,
     slug: &'a str,

@@ -1,9 +1,10 @@
 //! Users who may sign in, as the setting `TALLY_USERS` names them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a signed-in user may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Everything.

@@ -1,5 +1,6 @@
 //! How an event goes out.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::app::AppSlug;
@@ -9,33 +10,49 @@ use crate::json::Json;
 use crate::level::Level;
 use crate::time::Timestamp;
 
-/// An event as JSON; what it does not have is left out.
-#[derive(Serialize)]
-#[allow(missing_docs)] // the fields of an event
+/// An event; what it does not have is left out.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
 pub struct EventBody<'a> {
+    /// Its identity.
     pub id: EventId,
+    /// The client's own id, as sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<&'a str>,
+    /// The app that it belongs to.
     pub app: &'a AppSlug,
+    /// What happened.
     pub name: &'a str,
+    /// The machine id of the name.
     pub slug: &'a str,
+    /// What kind of thing happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<&'a str>,
+    /// How grave it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
+    /// A text for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'a str>,
+    /// The session it happened in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<&'a str>,
+    /// The user it happened to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<&'a str>,
+    /// When it happened, as the client said.
     pub timestamp: Timestamp,
+    /// When Tally accepted it.
     pub received_at: Timestamp,
+    /// How many occurrences it stands for.
     pub count: u64,
+    /// Free JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<&'a Json>,
+    /// Free JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<&'a Json>,
+    /// Free JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stack: Option<&'a Json>,
 }

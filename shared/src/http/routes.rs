@@ -53,6 +53,7 @@ const fn route(method: Method, path: &'static str, function: Function, access: A
 /// All routes.
 pub const ROUTES: &[Route] = &[
     route(Method::GET, "/", Function::Admin, Access::Public),
+    route(Method::GET, "/openapi.json", Function::Admin, Access::Public),
     route(Method::POST, "/auth", Function::Admin, Access::Public),
     route(Method::GET, "/apps", Function::Admin, Access::Users),
     route(Method::POST, "/apps", Function::Admin, Access::Admins),

@@ -1,0 +1,73 @@
+//! The operations of this function, as the description of the API tells them.
+
+use http::{Method, StatusCode};
+use schemars::{SchemaGenerator, json_schema};
+use tally::http::description::{
+    DayInput, LevelInput, Operation, Parameter, TimeInput, app, number, number_or, one_of, text,
+};
+use tally::http::event::EventBody;
+
+use crate::list::{DEFAULT_LIMIT, MAX_ATTRIBUTES, MAX_LIMIT, MAX_OFFSET, Reply};
+
+/// What this function's operations say of themselves.
+pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    vec![list(schemas), one(schemas)]
+}
+
+fn list(schemas: &mut SchemaGenerator) -> Operation {
+    let (level, time, day) = (
+        schemas.subschema_for::<LevelInput>(),
+        schemas.subschema_for::<TimeInput>(),
+        schemas.subschema_for::<DayInput>(),
+    );
+    let attributes = json_schema!({
+        "type": "object",
+        "patternProperties": {"^attr\\..": {"type": "string"}},
+        "additionalProperties": false,
+        "maxProperties": MAX_ATTRIBUTES,
+        "examples": [{"attr.plan": "pro"}],
+    });
+    Operation::new(Method::GET, "/apps/{app}/events", "listEvents", "Lists events")
+        .about(
+            "All filters combine. By time to the millisecond, then by id. A filter on `name`, `slug`, `category`, `level` \
+             or `message` reads through the counters and may lack what was accepted in the last seconds; \
+             `consistent=true` reads without them, strongly. A page may be short: `next` alone tells whether there is more. \
+             A cursor holds its query: send it alone, or with a `limit`.",
+        )
+        .takes([
+            app(),
+            Parameter::query("name", "Events of this name.", text()),
+            Parameter::query("event", "Another word for `name`.", text()),
+            Parameter::query("slug", "Events of this slug.", text()),
+            Parameter::query("category", "Events of this category.", text()),
+            Parameter::query("level", "Events of this level.", level),
+            Parameter::query("message", "Events of exactly this message.", text()),
+            Parameter::query("session_id", "Events of this session.", text()),
+            Parameter::query("user_id", "Events of this user.", text()),
+            Parameter::query("since", "Events from this time on.", time.clone()),
+            Parameter::query("until", "Events before this time.", time),
+            Parameter::query("date", "Events of this day.", day),
+            Parameter::query("tz", "The time zone of `date`, an IANA name; UTC where nothing is said.", text()),
+            Parameter::query(
+                "attributes",
+                "Events whose `data` has this value at this path: `attr.PATH=value`, e.g. `attr.plan=pro`.",
+                attributes,
+            ),
+            Parameter::query("order", "Newest or oldest first.", one_of(&["desc", "asc"])),
+            Parameter::query("limit", "Most events in a page.", number_or(DEFAULT_LIMIT as u64, 1, MAX_LIMIT as u64)),
+            Parameter::query("cursor", "Goes on where the page that gave it ended.", text()),
+            Parameter::query("offset", "Leaves out as many events.", number(0, MAX_OFFSET as u64)),
+            Parameter::query(
+                "consistent",
+                "Whether to read without counters, strongly.",
+                json_schema!({"type": "boolean", "default": false}),
+            ),
+        ])
+        .answers(StatusCode::OK, "A page of events.", schemas.subschema_for::<Reply<'_>>())
+}
+
+fn one(schemas: &mut SchemaGenerator) -> Operation {
+    Operation::new(Method::GET, "/apps/{app}/events/{id}", "readEvent", "Reads one event, strongly consistent")
+        .takes([app(), Parameter::path("id", "The event, by the `id` that Tally gave.", text())])
+        .answers(StatusCode::OK, "The event.", schemas.subschema_for::<EventBody<'_>>())
+}

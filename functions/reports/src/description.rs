@@ -1,0 +1,314 @@
+//! The operations of this function, as the description of the API tells them.
+
+use http::{Method, StatusCode};
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
+use tally::calendar::{Interval, MAX_BUCKETS, WeekStart};
+use tally::http::description::{
+    DayInput, JSON, LevelInput, Operation, Parameter, Reply, TimeInput, app, number, number_or, one_of, text,
+};
+
+use crate::groups;
+use crate::histogram::{self, DEFAULT_SIZE, SIZES};
+use crate::messages;
+use crate::periods::{self, Period};
+use crate::statistics::{
+    CategoryCount, Dimension, HourCount, Items, LevelCount, NameSum, Statistic, Timeseries, Totals,
+};
+
+/// What this function's operations say of themselves.
+pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    operations.extend(Period::ALL.map(|period| report(schemas, period)));
+    operations.extend(Statistic::ALL.map(|asked| statistic(schemas, asked)));
+    operations.push(histogram(schemas));
+    operations.push(histogram_file(schemas));
+    operations
+}
+
+/// What [`crate::answer::read_filter`] takes.
+fn filters(schemas: &mut SchemaGenerator) -> Vec<Parameter> {
+    let level = schemas.subschema_for::<LevelInput>();
+    vec![
+        Parameter::query("name", "Only this name.", text()),
+        Parameter::query("event", "Another word for `name`.", text()),
+        Parameter::query("slug", "Only this slug.", text()),
+        Parameter::query("category", "Only this category.", text()),
+        Parameter::query("level", "Only this level.", level),
+    ]
+}
+
+fn zone() -> Parameter {
+    Parameter::query("tz", "The time zone, an IANA name; UTC where nothing is said.", text())
+}
+
+fn week_start() -> Parameter {
+    Parameter::query("week_start", "The first day of a week.", one_of(&["monday", "sunday"]))
+}
+
+/// What [`crate::answer::read_range`] takes.
+fn range(schemas: &mut SchemaGenerator) -> Vec<Parameter> {
+    let time = schemas.subschema_for::<TimeInput>();
+    vec![
+        Parameter::query(
+            "since",
+            "From this time on; by default 24 hours before the start of this minute.",
+            time.clone(),
+        ),
+        Parameter::query("until", "Before this time; by default to the end of this minute.", time),
+    ]
+}
+
+fn report(schemas: &mut SchemaGenerator, period: Period) -> Operation {
+    let (day, time) = (schemas.subschema_for::<DayInput>(), schemas.subschema_for::<TimeInput>());
+    let date = |about: &str| Parameter::query("date", about, day.clone());
+    let (path, id, summary, own) = match period {
+        Period::Hour => (
+            "/apps/{app}/reports/hour",
+            "reportHour",
+            "How much in an hour, by name and by minute",
+            vec![
+                date("The day.").required(),
+                Parameter::query("hour", "The hour of the day.", number(0, 23)).required(),
+            ],
+        ),
+        Period::Day => (
+            "/apps/{app}/reports/day",
+            "reportDay",
+            "How much in a day, by name and by hour",
+            vec![date("The day.").required()],
+        ),
+        Period::Week => (
+            "/apps/{app}/reports/week",
+            "reportWeek",
+            "How much in a week, by name and by day",
+            vec![
+                date("A day of the week; this or `week` must be sent."),
+                Parameter::query("week", "Another word for `date`.", day.clone()),
+                week_start(),
+            ],
+        ),
+        Period::Month => (
+            "/apps/{app}/reports/month",
+            "reportMonth",
+            "How much in a month, by name and by day",
+            vec![
+                date("A day of the month; this or `month` must be sent."),
+                Parameter::query(
+                    "month",
+                    "The same, or the month itself, e.g. `2026-11`.",
+                    json_schema!({"anyOf": [day, {"type": "string", "pattern": r"^\d{4}-\d{2}$"}]}),
+                ),
+            ],
+        ),
+        Period::Between => {
+            let bound = json_schema!({"anyOf": [day, time]});
+            (
+                "/apps/{app}/reports/period",
+                "reportPeriod",
+                "How much in any period, by name and by day",
+                vec![
+                    Parameter::query("from", "The first day, or a time.", bound.clone()).required(),
+                    Parameter::query("to", "The last day, or the time before which it ends.", bound).required(),
+                ],
+            )
+        }
+    };
+    Operation::new(Method::GET, path, id, summary)
+        .takes([app()])
+        .takes(own)
+        .takes([zone()])
+        .takes(filters(schemas))
+        .answers(StatusCode::OK, "The report.", schemas.subschema_for::<periods::Reply<'_>>())
+}
+
+fn statistic(schemas: &mut SchemaGenerator, asked: Statistic) -> Operation {
+    match asked {
+        Statistic::Timeseries => timeseries(schemas),
+        Statistic::By(Dimension::Level) => counted::<Items<LevelCount>>(
+            schemas,
+            "/apps/{app}/stats/by-level",
+            "countByLevel",
+            "Counts by level, largest first",
+        ),
+        Statistic::By(Dimension::Name) => counted::<Items<NameSum<'_>>>(
+            schemas,
+            "/apps/{app}/stats/by-name",
+            "countByName",
+            "Counts by name, largest first",
+        ),
+        Statistic::By(Dimension::Category) => counted::<Items<CategoryCount<'_>>>(
+            schemas,
+            "/apps/{app}/stats/by-category",
+            "countByCategory",
+            "Counts by category, largest first",
+        ),
+        Statistic::TopMessages => top_messages(schemas),
+        Statistic::Hours => counted::<Items<HourCount>>(
+            schemas,
+            "/apps/{app}/stats/hours",
+            "countByHour",
+            "Every name in every hour (UTC), in order of time, then name",
+        )
+        .about(format!("At most {MAX_BUCKETS} rows.")),
+        Statistic::Totals => Operation::new(
+            Method::GET,
+            "/apps/{app}/stats/totals",
+            "totals",
+            "All names of all time, largest first; days in UTC",
+        )
+        .takes([app()])
+        .takes(filters(schemas))
+        .answers(StatusCode::OK, "The totals.", schemas.subschema_for::<Totals<'_>>()),
+        Statistic::Groups => by_attribute(schemas),
+    }
+}
+
+fn timeseries(schemas: &mut SchemaGenerator) -> Operation {
+    let week = Interval::Week(WeekStart::default());
+    let intervals = [Interval::Minute, Interval::Hour, Interval::Day, week, Interval::Month].map(Interval::name);
+    let intervals = json_schema!({"type": "string", "enum": intervals, "default": Interval::Hour.name()});
+    let zero = json_schema!({"type": "string", "enum": ["zero"]});
+    counted::<Timeseries<'_>>(schemas, "/apps/{app}/stats/timeseries", "countInBuckets", "Counts in buckets of time")
+        .about(format!("At most {MAX_BUCKETS} buckets in the range."))
+        .takes([
+            Parameter::query("interval", "How long the buckets are.", intervals),
+            zone(),
+            Parameter::query("fill", "`zero` gives the buckets without events too.", zero),
+            week_start(),
+        ])
+}
+
+fn top_messages(schemas: &mut SchemaGenerator) -> Operation {
+    let level = schemas.subschema_for::<LevelInput>();
+    let limit = number_or(messages::DEFAULT_LIMIT, 1, messages::MAX_LIMIT);
+    Operation::new(
+        Method::GET,
+        "/apps/{app}/stats/top-messages",
+        "topMessages",
+        "The most frequent messages, largest first, then newest",
+    )
+    .takes([app()])
+    .takes(range(schemas))
+    .takes([Parameter::query("level", "Only this level.", level), Parameter::query("limit", "Most messages.", limit)])
+    .answers(StatusCode::OK, "The messages.", schemas.subschema_for::<messages::Reply>())
+}
+
+fn by_attribute(schemas: &mut SchemaGenerator) -> Operation {
+    let attr = json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": groups::MAX_PATH,
+        "examples": ["plan", "user.plan"],
+    });
+    let limit = number_or(groups::DEFAULT_LIMIT, 1, groups::MAX_LIMIT);
+    counted::<groups::Reply>(
+        schemas,
+        "/apps/{app}/stats/groups",
+        "countByAttribute",
+        "Counts by the value of an attribute in `data`, largest first",
+    )
+    .about(
+        "Reads the events of the range themselves, within a read budget: where it ends before them, the newest are in and \
+         `complete` is false.",
+    )
+    .takes([
+        Parameter::query("attr", "The path of the attribute in `data`.", attr).required(),
+        Parameter::query("limit", "Most values.", limit),
+    ])
+}
+
+/// A statistic of a range under all filters.
+fn counted<Reply: JsonSchema>(
+    schemas: &mut SchemaGenerator,
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+) -> Operation {
+    Operation::new(Method::GET, path, id, summary).takes([app()]).takes(range(schemas)).takes(filters(schemas)).answers(
+        StatusCode::OK,
+        "The counts.",
+        schemas.subschema_for::<Reply>(),
+    )
+}
+
+fn histogram(schemas: &mut SchemaGenerator) -> Operation {
+    let day = schemas.subschema_for::<DayInput>();
+    let operation = Operation::new(
+        Method::GET,
+        "/apps/{app}/histogram",
+        "histogram",
+        "The hours of a day as a bar chart, of one name or of all",
+    )
+    .takes([
+        app(),
+        Parameter::query("date", "The day.", day).required(),
+        Parameter::query(
+            "format",
+            "The kind of picture, or the numbers.",
+            one_of(&["png", "jpg", "jpeg", "svg", "json"]),
+        ),
+    ])
+    .takes(filters(schemas));
+    pictured(schemas, operation)
+}
+
+fn histogram_file(schemas: &mut SchemaGenerator) -> Operation {
+    let file = json_schema!({
+        "type": "string",
+        "pattern": r"^(today|\d{4}-?\d{2}-?\d{2})\.(png|jpg|jpeg|svg|json)$",
+        "examples": ["2026-11-21.png"],
+    });
+    let filters = filters(schemas).into_iter().filter(|filter| !["name", "event"].contains(&filter.name));
+    let operation = Operation::new(
+        Method::GET,
+        "/apps/{app}/histogram/{name}/{file}",
+        "histogramFile",
+        "The hours of a day as a bar chart, of one name",
+    )
+    .takes([
+        app(),
+        Parameter::path("name", "The name. It may hold slashes, sent as they are.", text()),
+        Parameter::path("file", "The day, and the kind of picture as its extension.", file),
+    ])
+    .takes(filters);
+    pictured(schemas, operation)
+}
+
+fn pictured(schemas: &mut SchemaGenerator, operation: Operation) -> Operation {
+    const TELLS: [(&str, &str); 3] = [
+        ("ETag", "Names this very reply."),
+        ("Cache-Control", "For how long it may be kept."),
+        ("Tally-Counted-To", "All that was accepted before this time is in."),
+    ];
+    let picture = json_schema!({});
+    let numbers = schemas.subschema_for::<histogram::Reply<'_>>();
+    let pixels = |default: u64| number_or(default, SIZES.0, SIZES.1);
+    operation
+        .takes([
+            zone(),
+            Parameter::query("width", "In pixels.", pixels(DEFAULT_SIZE.0)),
+            Parameter::query("height", "In pixels.", pixels(DEFAULT_SIZE.1)),
+            Parameter::header(
+                "If-None-Match",
+                "The `ETag` of a reply that is still kept.",
+                json_schema!({"type": "string"}),
+            ),
+        ])
+        .replies(Reply {
+            status: StatusCode::OK,
+            about: "The chart.",
+            content: vec![
+                ("image/png", picture.clone()),
+                ("image/jpeg", picture.clone()),
+                ("image/svg+xml", picture),
+                (JSON, numbers),
+            ],
+            headers: TELLS.to_vec(),
+        })
+        .replies(Reply {
+            status: StatusCode::NOT_MODIFIED,
+            about: "It is as `If-None-Match` names it.",
+            content: vec![],
+            headers: TELLS.to_vec(),
+        })
+}

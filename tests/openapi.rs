@@ -1,0 +1,243 @@
+//! The description of the API is held equal to what is served, and to who may call it.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::body::Body;
+use http::{Method, Request};
+use serde_json::{Map, Value};
+use tally::auth::user::Role;
+use tally::http::routes::{self, Access, ROUTES, Route};
+
+use crate::harness::{Tally, TestApp};
+
+/// An operation of the description.
+struct Operation {
+    method: Method,
+    path: String,
+    value: Value,
+}
+
+impl Operation {
+    fn about(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// The one route that serves it.
+    fn route(&self) -> &'static Route {
+        let served: Vec<_> = routes::at(&self.path).filter(|route| route.method == self.method).collect();
+        assert_eq!(served.len(), 1, "{}", self.about());
+        served[0]
+    }
+
+    fn statuses(&self) -> BTreeSet<u16> {
+        self.value["responses"].as_object().expect("responses").keys().map(|s| s.parse().expect("a status")).collect()
+    }
+
+    /// The credentials that open it.
+    fn schemes(&self) -> BTreeSet<String> {
+        let alternatives = self.value["security"].as_array().expect("security").iter();
+        alternatives.flat_map(|one| one.as_object().expect("a requirement").keys().cloned()).collect()
+    }
+}
+
+fn operations() -> Vec<Operation> {
+    let document = openapi::document();
+    let paths = document["paths"].as_object().expect("paths").iter();
+    let operations = paths.flat_map(|(path, methods)| {
+        methods.as_object().expect("methods").iter().map(|(method, value)| Operation {
+            method: method.to_ascii_uppercase().parse().expect("a method"),
+            path: path.clone(),
+            value: value.clone(),
+        })
+    });
+    operations.collect()
+}
+
+#[tokio::test]
+async fn everybody_may_read_the_description_that_the_code_gives() {
+    let tally = Tally::start().await;
+    let reply = tally.call(Method::GET, "/openapi.json", ("accept", "*/*"), "").await;
+    assert_eq!((reply.status.as_u16(), &reply.headers["content-type"]), (200, &"application/json".parse().unwrap()));
+    assert_eq!(reply.json["openapi"], "3.1.0");
+    assert!(reply.json == openapi::document(), "the file that is served is old: cargo run -p openapi");
+}
+
+#[test]
+fn every_route_is_described_and_nothing_else() {
+    // What stands for one segment in a description, where a route's own parameter takes only some values, or several
+    // segments.
+    let forms = |route: &Route| -> Vec<String> {
+        let (open, forms): (&str, &[&str]) = match route.path {
+            "/apps/{app}/reports/{report}" => ("{report}", &["hour", "day", "week", "month", "period"]),
+            "/apps/{app}/stats/{stat}" => (
+                "{stat}",
+                &["timeseries", "by-level", "by-name", "by-category", "top-messages", "hours", "totals", "groups"],
+            ),
+            "/apps/{app}/count/{*name}" => ("{*name}", &["{name}", "{name}/{n}"]),
+            "/apps/{app}/histogram/{*path}" => ("{*path}", &["{name}/{file}"]),
+            path => return vec![path.to_owned()],
+        };
+        forms.iter().map(|form| route.path.replace(open, form)).collect()
+    };
+    let served: BTreeSet<_> = ROUTES
+        .iter()
+        .flat_map(|route| forms(route).into_iter().map(|path| format!("{} {path}", route.method)))
+        .collect();
+    let described: Vec<_> = operations().iter().map(Operation::about).collect();
+    assert_eq!(described.len(), served.len());
+    assert_eq!(described.into_iter().collect::<BTreeSet<_>>(), served);
+    for operation in operations() {
+        operation.route();
+    }
+}
+
+/// A request for an operation on an app, with one credential sent as a scheme says.
+fn request(operation: &Operation, app: &TestApp, credential: Option<(&Value, &str)>) -> Request<Body> {
+    let mut path = operation
+        .path
+        .replace("{app}", &app.slug)
+        .replace("{name}", "a")
+        .replace("{n}", "1")
+        .replace("{id}", "x")
+        .replace("{file}", "today.json");
+    assert!(!path.contains('{'), "{path}");
+    let mut headers = Vec::new();
+    if let Some((scheme, secret)) = credential {
+        let name = scheme["name"].as_str().unwrap_or_default().to_owned();
+        match (scheme["type"].as_str(), scheme["in"].as_str(), scheme["scheme"].as_str()) {
+            (Some("apiKey"), Some("header"), _) => headers.push((name, secret.to_owned())),
+            (Some("apiKey"), Some("cookie"), _) => headers.push(("cookie".to_owned(), format!("{name}={secret}"))),
+            (Some("apiKey"), Some("query"), _) => path = format!("{path}?{name}={secret}"),
+            (Some("http"), _, Some("bearer")) => headers.push(("authorization".to_owned(), format!("Bearer {secret}"))),
+            (Some("http"), _, Some("basic")) => {
+                let user = STANDARD.encode(format!("{secret}:"));
+                headers.push(("authorization".to_owned(), format!("Basic {user}")));
+            }
+            _ => panic!("{scheme}"),
+        }
+    }
+    let request = Request::builder().method(&operation.method).uri(path);
+    let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+    request.body(Body::empty()).expect("a request")
+}
+
+#[tokio::test]
+async fn an_operation_is_opened_by_the_credentials_that_it_names_and_by_no_other() {
+    let tally = Tally::start().await;
+    let token = tally.token(Role::Admin).await;
+    let document = openapi::document();
+    let schemes = document["components"]["securitySchemes"].as_object().expect("schemes");
+    for (i, operation) in operations().iter().enumerate() {
+        let about = operation.about();
+        // Of its own, since an operation may change or erase it.
+        let app = tally.app(&format!("app {i}")).await;
+        let named = operation.schemes();
+        let bare = tally.send(request(operation, &app, None)).await.status.as_u16();
+        let refused_without = bare == 401 && operation.route().access != Access::Public;
+        assert_eq!(refused_without, !named.is_empty(), "{about}: no credentials: {bare}");
+        for (name, scheme) in schemes.iter().filter(|_| !named.is_empty()) {
+            let secret = match name.as_str() {
+                key if key.starts_with("ingestKey") => &app.ingest_key,
+                key if key.starts_with("readKey") => &app.read_key,
+                _ => &token,
+            };
+            let reply = tally.send(request(operation, &app, Some((scheme, secret)))).await;
+            let opened = ![401, 403].contains(&reply.status.as_u16());
+            assert_eq!(opened, named.contains(name), "{about}: {name}: {} {}", reply.status, reply.json);
+        }
+    }
+}
+
+#[test]
+fn every_refusal_that_may_come_is_described_as_a_problem() {
+    let document = openapi::document();
+    let problems = &document["components"]["responses"];
+    for operation in operations() {
+        let route = operation.route();
+        let statuses = operation.statuses();
+        let has_body = !operation.value["requestBody"].is_null();
+        let guarded = route.access != Access::Public;
+        let about_an_app = matches!(route.access, Access::Ingest | Access::Read | Access::AppAdmins);
+        // It reads the app itself, as it may be half erased.
+        let erases_an_app = route.path == "/apps/{app}" && route.method == Method::DELETE;
+        let signs_in = route.path == "/auth";
+        for (status, expected) in [
+            (400, true),
+            (401, guarded || signs_in),
+            (403, guarded),
+            (404, about_an_app || erases_an_app),
+            (413, has_body),
+            (415, route.path == "/apps/{app}/events" && route.method == Method::POST),
+            (429, route.access == Access::Ingest || signs_in),
+            (503, guarded || signs_in),
+        ] {
+            assert_eq!(statuses.contains(&status), expected, "{}: {status}", operation.about());
+        }
+        for status in statuses.iter().filter(|status| **status >= 400) {
+            let named = operation.value["responses"][status.to_string()]["$ref"].as_str().expect("a shared reply");
+            let reply = &problems[named.rsplit('/').next().expect("a name")];
+            let content: Vec<_> = reply["content"].as_object().expect("content").iter().collect();
+            assert_eq!(content.len(), 1);
+            assert_eq!(content[0].0, "application/problem+json");
+            assert_eq!(content[0].1["schema"]["$ref"], "#/components/schemas/Problem");
+        }
+        assert!(statuses.iter().any(|status| *status < 300), "{}: how it answers", operation.about());
+    }
+}
+
+#[test]
+fn every_parameter_is_named_once_and_told_of() {
+    for operation in operations() {
+        let about = operation.about();
+        let none = Vec::new();
+        let parameters = operation.value["parameters"].as_array().unwrap_or(&none);
+        let text = |parameter: &Value, field: &str| parameter[field].as_str().expect("a text").to_owned();
+        let mut seen = BTreeSet::new();
+        for parameter in parameters {
+            assert!(seen.insert((text(parameter, "in"), text(parameter, "name"))), "{about}: {parameter} twice");
+            assert!(
+                text(parameter, "description").len() > 5 && parameter["schema"].is_object(),
+                "{about}: {parameter}"
+            );
+        }
+        let in_path: BTreeSet<_> =
+            seen.iter().filter(|(place, _)| place == "path").map(|(_, name)| name.clone()).collect();
+        let parts = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        assert_eq!(in_path, parts.map(str::to_owned).collect(), "{about}");
+    }
+}
+
+#[test]
+fn every_name_is_of_one_thing_and_every_reference_leads_somewhere() {
+    let ids: Vec<_> = operations().iter().map(|o| o.value["operationId"].as_str().expect("an id").to_owned()).collect();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+    let document = openapi::document();
+    let mut references = BTreeMap::new();
+    collect(&document, &mut references);
+    for (reference, times) in &references {
+        let target = document.pointer(reference.strip_prefix('#').expect("of this document"));
+        assert!(target.is_some(), "{reference}, named {times} times");
+    }
+    let components = document["components"].as_object().expect("components");
+    let unused = components.iter().filter(|(kind, _)| *kind != "securitySchemes").flat_map(|(kind, named)| {
+        let named: &Map<_, _> = named.as_object().expect("named");
+        named.keys().map(move |name| format!("#/components/{kind}/{name}"))
+    });
+    let unused: Vec<_> = unused.filter(|reference| !references.contains_key(reference)).collect();
+    assert!(unused.is_empty(), "{unused:?}");
+}
+
+fn collect(value: &Value, into: &mut BTreeMap<String, usize>) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                *into.entry(reference.to_owned()).or_default() += 1;
+            }
+            fields.values().for_each(|value| collect(value, into));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, into)),
+        _ => {}
+    }
+}
