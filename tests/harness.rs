@@ -8,7 +8,7 @@ use axum::body::Body;
 use http::response::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use local::pump::Pump;
+use local::pump::{Pump, PumpError};
 use local::server::{Stack, service};
 use serde_json::Value;
 use tally::app::{AppSlug, EventClock};
@@ -172,11 +172,16 @@ impl Tally {
     /// Counts everything that was stored; again where it fails, as Lambda would.
     pub(crate) async fn drain(&mut self) -> usize {
         for _ in 0..50 {
-            if let Ok(counted) = self.pump.drain().await {
+            if let Ok(counted) = self.try_drain().await {
                 return counted;
             }
         }
         panic!("a stream that cannot be counted");
+    }
+
+    /// Counts what was stored, until something fails.
+    pub(crate) async fn try_drain(&mut self) -> Result<usize, PumpError> {
+        self.pump.drain().await
     }
 
     /// What the store has cost so far.

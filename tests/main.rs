@@ -4,8 +4,11 @@
 
 mod admin;
 mod aggregate;
+mod counts;
 mod exactness;
 mod faults;
+mod faults_by_seed;
+mod faulty;
 mod harness;
 mod ingest;
 mod layouts;
