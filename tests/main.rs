@@ -5,6 +5,7 @@
 mod admin;
 mod aggregate;
 mod counts;
+mod database;
 mod exactness;
 mod faults;
 mod faults_by_seed;
