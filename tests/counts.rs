@@ -11,26 +11,31 @@ use tally::time::Timestamp;
 
 use crate::harness::{Tally, TestApp, at};
 
-/// How often what was counted in which bucket; none of them zero.
+/// How often what was counted in which bucket, in items of which kind.
+pub(crate) type Sums = BTreeMap<(CounterKind, Bucket, Counted), i64>;
+
+/// Sums of which none is zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts(BTreeMap<(Bucket, Counted), i64>);
+pub(crate) struct Counts(pub(crate) Sums);
 
 impl Counts {
     /// Adds occurrences of a cell, and of its message, at a time.
     pub(crate) fn add(&mut self, at: Timestamp, cell: &Cell, message: Option<&str>, count: i64) {
         let message = message.map(|text| Counted::Message(cell.level, MessageHash::of(text)));
-        for counted in [Some(Counted::Cell(cell.clone())), message].into_iter().flatten() {
-            for grain in Grain::ALL {
-                self.add_to(Bucket::of(grain, at), counted.clone(), count);
+        let kind = CounterKind::of_cells(cell.level);
+        for grain in Grain::ALL {
+            let bucket = Bucket::of(grain, at);
+            self.add_to((kind, bucket, Counted::Cell(cell.clone())), count);
+            if let Some(message) = &message {
+                self.add_to((CounterKind::Messages, bucket, message.clone()), count);
             }
         }
     }
 
-    fn add_to(&mut self, bucket: Bucket, counted: Counted, count: i64) {
-        let sum = self.0.entry((bucket, counted)).or_default();
-        *sum += count;
-        if *sum == 0 {
-            self.0.retain(|_, sum| *sum != 0);
+    fn add_to(&mut self, key: (CounterKind, Bucket, Counted), count: i64) {
+        let sum = self.0.remove(&key).unwrap_or(0) + count;
+        if sum != 0 {
+            self.0.insert(key, sum);
         }
     }
 
@@ -70,7 +75,7 @@ impl Counts {
                 let reads = tally.backend.store.read_counters(&partition, kind, first, last).await.expect("counters");
                 for read in reads {
                     for (counted, count) in read.counts {
-                        self.add_to(read.bucket, counted, count);
+                        self.add_to((kind, read.bucket, counted), count);
                     }
                 }
             }

@@ -40,6 +40,8 @@ pub(crate) enum Fault {
     },
     /// It is run, and half of its answer arrives.
     CutShort,
+    /// It is run after so long, and answered.
+    Slow(Duration),
     /// The connection drops, and it is run so much later.
     Late(Duration),
     /// Of a `BatchWriteItem`, the puts whose bits are set are run, and the others left unprocessed.
@@ -121,6 +123,10 @@ async fn suffer(
             let mut whole = text(inner.call(request).await?).await;
             whole.truncate(whole.len() / 2);
             Ok(reply(200, whole))
+        }
+        Fault::Slow(delay) => {
+            tokio::time::sleep(delay).await;
+            inner.call(request).await
         }
         Fault::Late(delay) => {
             tokio::spawn(async move {

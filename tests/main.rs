@@ -14,5 +14,6 @@ mod harness;
 mod ingest;
 mod layouts;
 mod query;
+mod replays;
 mod reports;
 mod template;
