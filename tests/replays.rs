@@ -405,7 +405,7 @@ impl World {
         let (refusals, poisons): (Vec<_>, Vec<_>) =
             aside.iter().partition(|record| record.error.contains("ValidationException"));
         assert_eq!(poisons.len(), self.poisons, "each once: {poisons:?}");
-        let named = |key: &str| key.rsplit_once("#").map(|(bucket, _)| bucket.split_once(' ').unwrap().1.to_owned());
+        let named = |key: &str| key.rsplit_once('#').map(|(bucket, _)| bucket.split_once(' ').unwrap().1.to_owned());
         let refusals: BTreeSet<_> = refusals.into_iter().filter_map(|record| named(&record.keys)).collect();
         let touched = self.touched.iter().filter(|key| is_refused(key.kind, key.bucket.grain()));
         let touched: BTreeSet<_> = touched.filter_map(|key| named(&key.to_string())).collect();
