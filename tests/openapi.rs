@@ -101,6 +101,7 @@ fn request(operation: &Operation, app: &TestApp, credential: Option<(&Value, &st
         .replace("{name}", "a")
         .replace("{n}", "1")
         .replace("{id}", "x")
+        .replace("{key_id}", "x")
         .replace("{file}", "today.json");
     assert!(!path.contains('{'), "{path}");
     let mut headers = Vec::new();
