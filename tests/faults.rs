@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -11,6 +12,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
+use tally::store::Patience;
 
 use crate::harness::{Tally, assert_problem, column};
 
@@ -18,17 +20,21 @@ use crate::harness::{Tally, assert_problem, column};
 type Decide = Arc<dyn Fn(&str, &Value) -> Fault + Send + Sync>;
 
 /// What becomes of a request.
-enum Fault {
+pub(crate) enum Fault {
     /// It is answered as it should be.
     None,
     /// It is not run, and answered like this.
     Instead(u16, Value),
     /// It is run, and its answer lost.
     Lost,
+    /// It is run after this time.
+    Late(Duration),
+    /// A batch write, of which the first part is run and the second left unprocessed.
+    Partly(Value, Value),
 }
 
 impl Fault {
-    fn throttled() -> Self {
+    pub(crate) fn throttled() -> Self {
         let error = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException";
         Self::Instead(400, json!({"__type": error, "message": "too much"}))
     }
@@ -54,7 +60,7 @@ impl HttpClient for Faulty<SharedHttpClient> {
 }
 
 impl HttpConnector for Faulty<SharedHttpConnector> {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let operation =
             request.headers().get("x-amz-target").unwrap_or_default().rsplit('.').next().unwrap().to_owned();
         let body = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
@@ -71,6 +77,22 @@ impl HttpConnector for Faulty<SharedHttpConnector> {
                     Ok(reply(500, &json!({"__type": "InternalServerError", "message": "lost"})))
                 })
             }
+            Fault::Late(time) => {
+                let inner = self.inner.clone();
+                HttpConnectorFuture::new(async move {
+                    tokio::time::sleep(time).await;
+                    inner.call(request).await
+                })
+            }
+            Fault::Partly(taken, left) => {
+                *request.body_mut() = SdkBody::from(json!({"RequestItems": taken}).to_string());
+                let run = self.inner.call(request);
+                HttpConnectorFuture::new(async move {
+                    let answered = run.await?;
+                    assert!(answered.status().is_success(), "{answered:?}");
+                    Ok(reply(200, &json!({"UnprocessedItems": left})))
+                })
+            }
         }
     }
 }
@@ -78,12 +100,20 @@ impl HttpConnector for Faulty<SharedHttpConnector> {
 impl Tally {
     /// Starts one whose store fails as `decide` says.
     async fn failing(decide: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static) -> Self {
+        Self::failing_with(Patience::LAPTOP, decide).await
+    }
+
+    /// … and is waited for with some patience.
+    pub(crate) async fn failing_with(
+        patience: Patience,
+        decide: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static,
+    ) -> Self {
         let decide: Decide = Arc::new(decide);
-        Self::through(|inner| SharedHttpClient::new(Faulty { inner, decide })).await
+        Self::through(patience, |inner| SharedHttpClient::new(Faulty { inner, decide })).await
     }
 }
 
-fn events(count: usize) -> Value {
+pub(crate) fn events(count: usize) -> Value {
     (0..count)
         .map(|n| json!({"name": format!("n{n}"), "id": format!("e{n}"), "timestamp": "2026-11-21T08:00:00Z"}))
         .collect()

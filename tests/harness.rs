@@ -17,7 +17,7 @@ use tally::auth::user::Role;
 use tally::backend::Backend;
 use tally::clock::Clock;
 use tally::config::Config;
-use tally::store::{Connection, Store, Usage, connect};
+use tally::store::{Connection, Patience, Store, Usage, connect_with};
 use tally::time::{HOUR, Timestamp};
 use tower::ServiceExt;
 
@@ -69,11 +69,11 @@ impl Tally {
     }
 
     /// Starts one whose store is reached through another client, made of the one to the database.
-    pub(crate) async fn through(client: impl FnOnce(SharedHttpClient) -> SharedHttpClient) -> Self {
+    pub(crate) async fn through(patience: Patience, client: impl FnOnce(SharedHttpClient) -> SharedHttpClient) -> Self {
         let config = Config::default();
         let stack = Stack::start(None, 0, &config).await.expect("a database");
         let client = client(stack.embedded.client());
-        let store = connect(Connection::Embedded(client), config.tables.clone()).await;
+        let store = connect_with(patience, Connection::Embedded(client), config.tables.clone()).await;
         Self::over(stack, store, config)
     }
 

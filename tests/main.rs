@@ -9,6 +9,7 @@ mod faults;
 mod harness;
 mod ingest;
 mod layouts;
+mod overload;
 mod query;
 mod reports;
 mod template;

@@ -3,6 +3,7 @@
 mod apps;
 mod connect;
 mod counters;
+mod deadline;
 mod error;
 mod events;
 mod item;
@@ -11,8 +12,9 @@ mod meter;
 pub mod tables;
 
 pub use apps::{CreateAppError, PublicKey};
-pub use connect::{Connection, connect};
+pub use connect::{Connection, Patience, connect, connect_with};
 pub use counters::{Applied, CellRead, CounterItem, CounterPage, Increment, SetAside, Unless};
+pub use deadline::Deadline;
 pub use error::StoreError;
 pub use events::{EventPage, Order};
 pub use item::{CountedEvent, StreamImage};
@@ -31,12 +33,18 @@ pub struct Store {
     client: Client,
     tables: Arc<TableNames>,
     meter: Arc<Meter>,
+    patience: Patience,
 }
 
 impl Store {
     /// A store over a client that is connected already.
-    pub fn new(client: Client, tables: TableNames) -> Self {
-        Self { client, tables: Arc::new(tables), meter: Arc::default() }
+    pub fn new(client: Client, tables: TableNames, patience: Patience) -> Self {
+        Self { client, tables: Arc::new(tables), meter: Arc::default(), patience }
+    }
+
+    /// The deadline of an answer that begins now and must come soon.
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(self.patience.answer)
     }
 
     /// What the requests of this store have cost so far.

@@ -3,14 +3,15 @@
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use http::StatusCode;
+use http::header::RETRY_AFTER;
 use serde::Serialize;
 use tally::app::App;
 use tally::event::Event;
 use tally::event_id::EventId;
-use tally::http::access::Target;
+use tally::http::access::{Target, TimeLeft};
 use tally::http::body::read;
 use tally::http::event::EventBody;
-use tally::http::problem::{Problem, json};
+use tally::http::problem::{COME_BACK, Problem, json};
 use tally::http::query::Params;
 use tally::http::service::Shared;
 use tally::invalid::{FieldError, Invalid};
@@ -40,20 +41,23 @@ struct Rejected {
 pub(crate) async fn send(
     State(backend): Shared,
     Target(app): Target,
+    left: TimeLeft,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
     Params::parse(query.as_deref()).finish()?;
     let (parts, body) = request.into_parts();
-    let body = decompress(&parts.headers, read(body, MAX_SENT).await?)?;
+    let body = read(body, MAX_SENT).await?;
+    let deadline = left.deadline();
+    let body = decompress(&parts.headers, body)?;
     match split(&parts.headers, &body)? {
         Sent::One(raw) => {
-            let verdicts = accept(&backend, &app, vec![draft::read(raw)]).await;
+            let verdicts = accept(&backend, &app, vec![draft::read(raw)], deadline).await;
             created(&app, verdicts)
         }
         Sent::Many(events) => {
             let drafts = events.into_iter().map(|raw| draft::read(raw?)).collect();
-            batch(accept(&backend, &app, drafts).await)
+            batch(accept(&backend, &app, drafts, deadline).await)
         }
     }
 }
@@ -84,7 +88,12 @@ fn batch(verdicts: Vec<Result<Event, Rejection>>) -> Result<Response, Problem> {
         })
         .collect();
     let status = if rejected.is_empty() { StatusCode::CREATED } else { StatusCode::MULTI_STATUS };
-    json(status, &BatchReply { accepted, ids, rejected })
+    let retry = rejected.iter().any(|rejected| rejected.retry);
+    let mut reply = json(status, &BatchReply { accepted, ids, rejected })?;
+    if retry {
+        reply.headers_mut().insert(RETRY_AFTER, COME_BACK);
+    }
+    Ok(reply)
 }
 
 fn all_rejected(verdicts: Vec<Result<Event, Rejection>>) -> Problem {

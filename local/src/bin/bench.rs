@@ -137,7 +137,8 @@ impl Bench {
         bytes: usize,
     ) -> Result<(), Box<dyn Error>> {
         let events = range.map(|n| self.event(app, n, of, bytes)).collect::<Result<Vec<_>, _>>()?;
-        let verdicts = self.backend.store.put_events(app, &events.iter().collect::<Vec<_>>()).await;
+        let store = &self.backend.store;
+        let verdicts = store.put_events(app, &events.iter().collect::<Vec<_>>(), store.deadline()).await;
         verdicts.into_iter().collect::<Result<Vec<_>, _>>()?;
         Ok(())
     }
