@@ -9,7 +9,7 @@ use tally::app::App;
 use tally::event::Event;
 use tally::event_id::EventId;
 use tally::http::access::{Target, TimeLeft};
-use tally::http::body::read;
+use tally::http::body::read as read_all;
 use tally::http::event::EventBody;
 use tally::http::problem::{COME_BACK, Problem, json};
 use tally::http::query::Params;
@@ -17,8 +17,7 @@ use tally::http::service::Shared;
 use tally::invalid::{FieldError, Invalid};
 
 use crate::accept::{Rejection, accept};
-use crate::body::{MAX_SENT, Sent, decompress, split};
-use crate::draft;
+use crate::body::{self, MAX_SENT, Sent};
 
 /// Most errors that one reply lists.
 const MAX_LISTED: usize = 100;
@@ -47,19 +46,11 @@ pub(crate) async fn send(
 ) -> Result<Response, Problem> {
     Params::parse(query.as_deref()).finish()?;
     let (parts, body) = request.into_parts();
-    let body = read(body, MAX_SENT).await?;
+    let body = read_all(body, MAX_SENT).await?;
     let deadline = left.deadline();
-    let body = decompress(&parts.headers, body)?;
-    match split(&parts.headers, &body)? {
-        Sent::One(raw) => {
-            let verdicts = accept(&backend, &app, vec![draft::read(raw)], deadline).await;
-            created(&app, verdicts)
-        }
-        Sent::Many(events) => {
-            let drafts = events.into_iter().map(|raw| draft::read(raw?)).collect();
-            batch(accept(&backend, &app, drafts, deadline).await)
-        }
-    }
+    let Sent { drafts, alone } = body::read(&parts.headers, body)?;
+    let verdicts = accept(&backend, &app, drafts, deadline).await;
+    if alone { created(&app, verdicts) } else { batch(verdicts) }
 }
 
 /// The reply to one event.

@@ -4,6 +4,9 @@ mod cursor;
 mod list;
 mod one;
 
+pub use cursor::{Cursor, CursorError};
+pub use list::Asked;
+
 use std::sync::Arc;
 
 use axum::Router;

@@ -86,8 +86,9 @@ fn cut(app: &App, page: &mut Page) -> Result<(), Problem> {
 }
 
 /// A list as it was asked for.
-struct Asked {
-    query: EventQuery,
+pub struct Asked {
+    /// What to read.
+    pub query: EventQuery,
     /// The parameters as sent, without where to begin and how much to give.
     params: BTreeMap<String, String>,
     /// Where to begin by number, unless a cursor says where.
@@ -95,7 +96,11 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(query: Option<&str>, app: &App, now: Timestamp) -> Result<Self, Invalid> {
+    /// Reads a query string.
+    ///
+    /// # Errors
+    /// Names each parameter that is wrong.
+    pub fn read(query: Option<&str>, app: &App, now: Timestamp) -> Result<Self, Invalid> {
         let mut params = Params::parse(query);
         let limit = number(&mut params, "limit", 1, MAX_LIMIT);
         let Some(cursor) = params.text("cursor") else {
