@@ -24,6 +24,9 @@ const FIRST_MILLISECONDS: f64 = 1e11;
 /// The last moment that Tally can name: the end of the year 9999, after which RFC 3339 has no form.
 const LAST: i64 = 253_402_300_799_999_999;
 
+/// The first moment that Tally can name: the start of the year 1, before which RFC 3339 has no form either.
+const FIRST: i64 = -62_135_596_800_000_000;
+
 /// A moment: microseconds since 1970-01-01T00:00:00Z, from the year 1 to the year 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
@@ -99,6 +102,10 @@ impl Timestamp {
         if micros > LAST { Err(TimeError) } else { Ok(Self(micros)) }
     }
 
+    fn nameable(self) -> Result<Self, TimeError> {
+        if (FIRST..=LAST).contains(&self.0) { Ok(self) } else { Err(TimeError) }
+    }
+
     /// The same moment for jiff.
     pub(crate) fn jiff(self) -> jiff::Timestamp {
         // Every value that the constructors let through is within jiff's years -9999 to 9999.
@@ -119,7 +126,7 @@ impl FromStr for Timestamp {
     /// number. Eight digits are a date.
     fn from_str(text: &str) -> Result<Self, TimeError> {
         if let Ok(date) = parse_date(text) {
-            return start_of_day(date, &TimeZone::UTC);
+            return start_of_day(date, &TimeZone::UTC).and_then(Self::nameable);
         }
         if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
             return Self::from_unix(text.parse().map_err(|_| TimeError)?);
@@ -137,8 +144,7 @@ impl FromStr for Timestamp {
             let civil: civil::DateTime = text.parse().map_err(|_| TimeError)?;
             civil.to_zoned(TimeZone::UTC).map_err(|_| TimeError)?.timestamp()
         };
-        let at = Self::from_jiff(at);
-        if at.0 > LAST { Err(TimeError) } else { Ok(at) }
+        Self::from_jiff(at).nameable()
     }
 }
 
@@ -276,6 +282,8 @@ mod tests {
             "2026-2-1",
             "2026-02-10T10:00:00 Europe/Berlin",
             "99999999999999999999",
+            "-000001-12-31T23:59:59Z",
+            "0000-01-01",
         ] {
             assert_eq!(parsed(text), "refused", "{text}");
         }
@@ -294,7 +302,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_reads_back(micros in 0..=LAST) {
+        fn what_is_printed_reads_back(micros in FIRST..=LAST) {
             let at = Timestamp::from_micros(micros);
             prop_assert_eq!(at.to_string().parse::<Timestamp>(), Ok(at));
         }
