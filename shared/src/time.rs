@@ -21,8 +21,9 @@ pub const DAY: i64 = 24 * HOUR;
 /// Unix numbers below this are seconds, others milliseconds (api.md).
 const FIRST_MILLISECONDS: f64 = 1e11;
 
-/// The last moment that Tally can name: the end of the year 9999, after which RFC 3339 has no form.
-const LAST: i64 = 253_402_300_799_999_999;
+/// The last moment that Tally can name: before jiff's last whole second, near the end of the year 9999, so that it has a
+/// form at any offset.
+const LAST: i64 = 253_402_207_199_999_999;
 
 /// The first moment that Tally can name: the start of the year 1, before which RFC 3339 has no form either.
 const FIRST: i64 = -62_135_596_800_000_000;
@@ -41,7 +42,7 @@ pub struct TimeError;
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(0);
-    /// The end of the year 9999.
+    /// The last moment there is, 9999-12-30T21:59:59.999999Z.
     pub const MAX: Self = Self(LAST);
 
     /// The moment `micros` microseconds after the epoch.
@@ -298,6 +299,15 @@ mod tests {
         assert!(range.contains(at(1)) && !range.contains(at(2)));
         assert!(Range::new(at(2), at(1)).is_err());
         assert!(Range::new(at(1), at(1)).is_ok_and(Range::is_empty));
+    }
+
+    #[test]
+    fn the_first_and_the_last_moment_read_back() {
+        for at in [Timestamp(FIRST), Timestamp::MAX] {
+            assert_eq!(at.to_string().parse(), Ok(at));
+        }
+        assert_eq!(parsed("253402207199000"), "9999-12-30T21:59:59Z");
+        assert_eq!(parsed("253402207200000"), "refused");
     }
 
     proptest! {
