@@ -1,8 +1,11 @@
 //! Erasing events and apps.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tally::auth::user::Role;
+use tally::store::Deadline;
 use tally::time::{MINUTE, SECOND};
 
 use crate::harness::{Reply, Tally, TestApp, assert_problem};
@@ -114,7 +117,8 @@ async fn what_a_function_stores_that_does_not_know_yet_is_erased_too() {
     delete(&tally, "/apps/shop").await;
     let event = tally::event::Draft { name: Some("late".into()), ..Default::default() };
     let event = event.accept(&known, tally.clock.now()).unwrap();
-    tally.backend.store.put_event(&known, &event).await.unwrap();
+    let soon = Deadline::after(Duration::from_secs(10));
+    tally.backend.store.put_events(&known, &[&event], soon).await.remove(0).unwrap();
     tally.drain().await;
     tally.clock.set(tally.clock.now().plus(2 * MINUTE));
     assert_eq!(tally.counting(delete(&tally, "/apps/shop")).await.json, json!({"deleted": 1, "done": true}));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::faulty::Fault;
 use crate::harness::{Tally, assert_problem, column};
 
-fn events(count: usize) -> Value {
+pub(crate) fn events(count: usize) -> Value {
     (0..count)
         .map(|n| json!({"name": format!("n{n}"), "id": format!("e{n}"), "timestamp": "2026-11-21T08:00:00Z"}))
         .collect()

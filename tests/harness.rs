@@ -19,7 +19,7 @@ use tally::auth::user::Role;
 use tally::backend::Backend;
 use tally::clock::Clock;
 use tally::config::Config;
-use tally::store::{Connection, Usage, connect};
+use tally::store::{Connection, Patience, Usage, connect_with};
 use tally::time::{HOUR, Timestamp};
 use tokio::sync::Mutex;
 use tower::ServiceExt;
@@ -68,17 +68,22 @@ impl Tally {
 
     /// Starts one with other settings.
     pub(crate) async fn with(config: Config) -> Self {
-        Self::over(config, |client| client).await
+        Self::over(config, Patience::LAPTOP, |client| client).await
     }
 
     /// Starts one whose store is reached through another client, made of the one to the database.
-    pub(crate) async fn through(client: impl FnOnce(SharedHttpClient) -> SharedHttpClient) -> Self {
-        Self::over(Config::default(), client).await
+    pub(crate) async fn through(patience: Patience, client: impl FnOnce(SharedHttpClient) -> SharedHttpClient) -> Self {
+        Self::over(Config::default(), patience, client).await
     }
 
-    async fn over(mut config: Config, client: impl FnOnce(SharedHttpClient) -> SharedHttpClient) -> Self {
+    async fn over(
+        mut config: Config,
+        patience: Patience,
+        client: impl FnOnce(SharedHttpClient) -> SharedHttpClient,
+    ) -> Self {
         let database = Database::start(&mut config).await;
-        let store = connect(Connection::Embedded(client(database.client())), config.tables.clone()).await;
+        let store =
+            connect_with(patience, Connection::Embedded(client(database.client())), config.tables.clone()).await;
         let clock = Clock::at(at(NOW));
         let backend = Backend::new(store, clock.clone(), config);
         let pump = Mutex::new(Pump::new(database.client(), "http://database", Arc::clone(&backend), None));

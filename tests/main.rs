@@ -16,6 +16,7 @@ mod harness;
 mod ingest;
 mod layouts;
 mod openapi;
+mod overload;
 mod query;
 mod recount;
 mod replays;

@@ -161,6 +161,9 @@ impl Interval {
     /// The same, for up to `most` buckets.
     pub fn starts_at_most(self, range: Range, zone: &Zone, most: usize) -> Result<Vec<Timestamp>, TooManyBuckets> {
         let mut starts = Vec::new();
+        if range.is_empty() {
+            return Ok(starts);
+        }
         let mut start = self.floor(range.since(), zone);
         while start < range.until() {
             if starts.len() == most {
@@ -235,6 +238,14 @@ mod tests {
         let range = Range::new(from.parse().expect("a time"), to.parse().expect("a time")).expect("a range");
         let starts = interval.starts(range, &zone(zone_name)).expect("few buckets");
         starts.windows(2).map(|pair| (pair[1].micros() - pair[0].micros()) / SECOND).collect()
+    }
+
+    #[test]
+    fn an_empty_range_touches_no_bucket() {
+        for at in [Timestamp::EPOCH, Timestamp::EPOCH.plus(SECOND)] {
+            let range = Range::new(at, at).expect("in order");
+            assert_eq!(Interval::Hour.starts(range, &Zone::utc()), Ok(vec![]));
+        }
     }
 
     #[test]

@@ -71,6 +71,10 @@ impl Number {
         let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
             Some(at) => {
                 let digits = &unsigned[at + 1..];
+                let unsigned_digits = digits.strip_prefix(['-', '+']).unwrap_or(digits);
+                if unsigned_digits.is_empty() || !unsigned_digits.bytes().all(|b| b.is_ascii_digit()) {
+                    return Err(malformed());
+                }
                 // An exponent past i64 is past every limit too; its sign is all that matters.
                 let exponent =
                     digits.parse::<i64>().unwrap_or(if digits.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 });
@@ -348,6 +352,13 @@ mod tests {
             ("123456789012345678901234567890123456789", "refused"),
         ] {
             assert_eq!(read(sent).unwrap_or_else(|_| "refused".into()), kept, "{sent}");
+        }
+    }
+
+    #[test]
+    fn what_only_begins_like_a_number_is_none() {
+        for text in ["1e", "1e-", "1e-x", "1e+-5", "0ex", "+-1", "--1", "e5", "."] {
+            assert!(Number::parse(text).is_err(), "{text}");
         }
     }
 

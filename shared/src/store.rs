@@ -6,6 +6,7 @@ mod attempts;
 mod batch;
 mod connect;
 mod counters;
+mod deadline;
 mod erase;
 mod error;
 mod events;
@@ -18,8 +19,9 @@ mod signing_keys;
 pub mod tables;
 
 pub use apps::CreateAppError;
-pub use connect::{Connection, connect};
+pub use connect::{Connection, Patience, connect, connect_with};
 pub use counters::{Applied, CellRead, CounterItem, CounterPage, Increment, SetAside, Unless};
+pub use deadline::Deadline;
 pub use erase::{Erased, ErasedEvents};
 pub use error::StoreError;
 pub use events::{EventPage, Order};
@@ -42,12 +44,18 @@ pub struct Store {
     client: Client,
     tables: Arc<TableNames>,
     meter: Arc<Meter>,
+    patience: Patience,
 }
 
 impl Store {
     /// A store over a client that is connected already.
-    pub fn new(client: Client, tables: TableNames) -> Self {
-        Self { client, tables: Arc::new(tables), meter: Arc::default() }
+    pub fn new(client: Client, tables: TableNames, patience: Patience) -> Self {
+        Self { client, tables: Arc::new(tables), meter: Arc::default(), patience }
+    }
+
+    /// The deadline of an answer that begins now and must come soon.
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(self.patience.answer)
     }
 
     /// What the requests of this store have cost so far.

@@ -21,8 +21,12 @@ pub const DAY: i64 = 24 * HOUR;
 /// Unix numbers below this are seconds, others milliseconds (api.md).
 const FIRST_MILLISECONDS: f64 = 1e11;
 
-/// The last moment that Tally can name: the end of the year 9999, after which RFC 3339 has no form.
-const LAST: i64 = 253_402_300_799_999_999;
+/// The last moment that Tally can name: before jiff's last whole second, near the end of the year 9999, so that it has a
+/// form at any offset.
+const LAST: i64 = 253_402_207_199_999_999;
+
+/// The first moment that Tally can name: the start of the year 1, before which RFC 3339 has no form either.
+const FIRST: i64 = -62_135_596_800_000_000;
 
 /// A moment: microseconds since 1970-01-01T00:00:00Z, from the year 1 to the year 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -38,7 +42,7 @@ pub struct TimeError;
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(0);
-    /// The end of the year 9999.
+    /// The last moment there is, 9999-12-30T21:59:59.999999Z.
     pub const MAX: Self = Self(LAST);
 
     /// The moment `micros` microseconds after the epoch.
@@ -99,6 +103,10 @@ impl Timestamp {
         if micros > LAST { Err(TimeError) } else { Ok(Self(micros)) }
     }
 
+    fn nameable(self) -> Result<Self, TimeError> {
+        if (FIRST..=LAST).contains(&self.0) { Ok(self) } else { Err(TimeError) }
+    }
+
     /// The same moment for jiff.
     pub(crate) fn jiff(self) -> jiff::Timestamp {
         // Every value that the constructors let through is within jiff's years -9999 to 9999.
@@ -119,7 +127,7 @@ impl FromStr for Timestamp {
     /// number. Eight digits are a date.
     fn from_str(text: &str) -> Result<Self, TimeError> {
         if let Ok(date) = parse_date(text) {
-            return start_of_day(date, &TimeZone::UTC);
+            return start_of_day(date, &TimeZone::UTC).and_then(Self::nameable);
         }
         if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
             return Self::from_unix(text.parse().map_err(|_| TimeError)?);
@@ -137,8 +145,7 @@ impl FromStr for Timestamp {
             let civil: civil::DateTime = text.parse().map_err(|_| TimeError)?;
             civil.to_zoned(TimeZone::UTC).map_err(|_| TimeError)?.timestamp()
         };
-        let at = Self::from_jiff(at);
-        if at.0 > LAST { Err(TimeError) } else { Ok(at) }
+        Self::from_jiff(at).nameable()
     }
 }
 
@@ -279,6 +286,8 @@ mod tests {
             "2026-2-1",
             "2026-02-10T10:00:00 Europe/Berlin",
             "99999999999999999999",
+            "-000001-12-31T23:59:59Z",
+            "0000-01-01",
         ] {
             assert_eq!(parsed(text), "refused", "{text}");
         }
@@ -295,9 +304,18 @@ mod tests {
         assert!(Range::new(at(1), at(1)).is_ok_and(Range::is_empty));
     }
 
+    #[test]
+    fn the_first_and_the_last_moment_read_back() {
+        for at in [Timestamp(FIRST), Timestamp::MAX] {
+            assert_eq!(at.to_string().parse(), Ok(at));
+        }
+        assert_eq!(parsed("253402207199000"), "9999-12-30T21:59:59Z");
+        assert_eq!(parsed("253402207200000"), "refused");
+    }
+
     proptest! {
         #[test]
-        fn what_is_printed_reads_back(micros in 0..=LAST) {
+        fn what_is_printed_reads_back(micros in FIRST..=LAST) {
             let at = Timestamp::from_micros(micros);
             prop_assert_eq!(at.to_string().parse::<Timestamp>(), Ok(at));
         }

@@ -6,7 +6,7 @@ use tally::app::App;
 use tally::backend::Backend;
 use tally::event::{Draft, Event};
 use tally::invalid::Invalid;
-use tally::store::StoreError;
+use tally::store::{Deadline, StoreError};
 
 /// Why an event was not taken.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -26,11 +26,12 @@ impl Rejection {
     }
 }
 
-/// Accepts drafts and stores them. Of those that are the same event the last one is stored; all share its verdict.
+/// Accepts drafts and stores them, by the deadline. Of those that are the same event the last one is stored; all share its verdict.
 pub(crate) async fn accept(
     backend: &Backend,
     app: &App,
     drafts: Vec<Result<Draft, Invalid>>,
+    deadline: Deadline,
 ) -> Vec<Result<Event, Rejection>> {
     let now = backend.clock.now();
     let accepted: Vec<Result<Event, Rejection>> =
@@ -47,7 +48,7 @@ pub(crate) async fn accept(
         .enumerate()
         .filter_map(|(i, event)| event.as_ref().ok().filter(|event| is_last(i, event)))
         .collect();
-    let verdicts = backend.store.put_events(app, &unique).await;
+    let verdicts = backend.store.put_events(app, &unique, deadline).await;
     let failed: HashMap<_, _> =
         unique.iter().zip(verdicts).filter_map(|(event, verdict)| Some((event.id, verdict.err()?))).collect();
     if let Some(error) = failed.values().next() {

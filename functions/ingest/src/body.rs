@@ -1,4 +1,4 @@
-//! The body of a batch: decompressed, within its limits, and split into events that are still raw.
+//! The body of a batch: decompressed, within its limits, split into events, and each of them read.
 
 use std::io::Read;
 
@@ -7,10 +7,13 @@ use flate2::read::MultiGzDecoder;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::value::RawValue;
+use tally::event::Draft;
 use tally::http::body::invalid;
 use tally::http::problem::Problem;
 use tally::invalid::Invalid;
 use tally::json::{self, Kind};
+
+use crate::draft;
 
 /// Most bytes of a body as it is sent.
 pub(crate) const MAX_SENT: usize = 4 * 1024 * 1024;
@@ -22,16 +25,37 @@ pub(crate) const MAX_EVENTS: usize = 1_000;
 /// that a frame cannot ask for more memory than that.
 const ZSTD_WINDOW: u32 = 23;
 
+/// The events of a body, each read, or why it cannot be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sent {
+    /// One event to 1,000.
+    pub drafts: Vec<Result<Draft, Invalid>>,
+    /// Whether it is one event by itself, and no list.
+    pub alone: bool,
+}
+
+/// Reads a body as its headers say: one event, a list of them, or NDJSON; compressed or not.
+///
+/// # Errors
+/// Where it is none of these, too large once decompressed, or a list of none or too many.
+pub fn read(headers: &HeaderMap, sent: Bytes) -> Result<Sent, Problem> {
+    let body = decompress(headers, sent)?;
+    Ok(match split(headers, &body)? {
+        Raw::One(event) => Sent { drafts: vec![draft::read(event)], alone: true },
+        Raw::Many(events) => {
+            Sent { drafts: events.into_iter().map(|event| draft::read(event?)).collect(), alone: false }
+        }
+    })
+}
+
 /// The events of a body, each raw, or why it cannot be read.
-pub(crate) enum Sent<'a> {
-    /// One event by itself.
+enum Raw<'a> {
     One(&'a RawValue),
-    /// A list of events.
     Many(Vec<Result<&'a RawValue, Invalid>>),
 }
 
 /// Undoes the body's `Content-Encoding`.
-pub(crate) fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
+fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
     let encoding = headers.get(CONTENT_ENCODING).map_or(Ok(""), |e| e.to_str());
     match encoding.map(|e| e.trim().to_ascii_lowercase()).as_deref() {
         Ok("" | "identity") => Ok(sent),
@@ -64,7 +88,7 @@ fn damaged(encoding: &str) -> Problem {
 }
 
 /// Splits a decompressed body into its events.
-pub(crate) fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Sent<'a>, Problem> {
+fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Raw<'a>, Problem> {
     let media_type = headers.get(CONTENT_TYPE).map_or(Ok(""), |t| t.to_str()).unwrap_or("?");
     let media_type = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let sent = match media_type.as_str() {
@@ -78,27 +102,27 @@ pub(crate) fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Sent<'a>,
         }
     };
     match &sent {
-        Sent::Many(events) if events.is_empty() => {
+        Raw::Many(events) if events.is_empty() => {
             Err(Problem::field("", "the batch is empty: send at least one event"))
         }
-        Sent::Many(events) if events.len() > MAX_EVENTS => {
+        Raw::Many(events) if events.len() > MAX_EVENTS => {
             Err(Problem::TooLarge(format!("{} events: send at most {MAX_EVENTS} at once", events.len())))
         }
         _ => Ok(sent),
     }
 }
 
-fn of_json(body: &[u8]) -> Result<Sent<'_>, Problem> {
+fn of_json(body: &[u8]) -> Result<Raw<'_>, Problem> {
     let document = json::document(body).map_err(invalid)?;
     match json::kind(document) {
-        Kind::Object => Ok(Sent::One(document)),
-        Kind::Array => Ok(Sent::Many(json::array(document).map_err(invalid)?.into_iter().map(Ok).collect())),
+        Kind::Object => Ok(Raw::One(document)),
+        Kind::Array => Ok(Raw::Many(json::array(document).map_err(invalid)?.into_iter().map(Ok).collect())),
         _ => Err(Problem::field("", "send one event as a JSON object, or a list of them")),
     }
 }
 
-fn of_lines(body: &[u8]) -> Sent<'_> {
+fn of_lines(body: &[u8]) -> Raw<'_> {
     let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let lines = lines.filter(|line| !line.is_empty());
-    Sent::Many(lines.map(|line| json::document(line).map_err(invalid)).collect())
+    Raw::Many(lines.map(|line| json::document(line).map_err(invalid)).collect())
 }

@@ -3,7 +3,7 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use tally::event::{Draft, MAX_COUNT};
-use tally::http::access::Target;
+use tally::http::access::{Target, TimeLeft};
 use tally::http::problem::Problem;
 use tally::http::query::Params;
 use tally::http::service::Shared;
@@ -11,22 +11,29 @@ use tally::http::service::Shared;
 use crate::accept::accept;
 use crate::events::created;
 
-pub(crate) async fn count(backend: Shared, target: Target, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    send(backend, target, query, None).await
+pub(crate) async fn count(
+    backend: Shared,
+    target: Target,
+    left: TimeLeft,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    send(backend, target, left, query, None).await
 }
 
 pub(crate) async fn count_path(
     backend: Shared,
     target: Target,
+    left: TimeLeft,
     Path((_, path)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    send(backend, target, query, Some(&path)).await
+    send(backend, target, left, query, Some(&path)).await
 }
 
 async fn send(
     State(backend): Shared,
     Target(app): Target,
+    left: TimeLeft,
     query: Option<String>,
     path: Option<&str>,
 ) -> Result<Response, Problem> {
@@ -50,7 +57,7 @@ async fn send(
     }
     let draft = Draft { name, count, id: params.text("id"), timestamp: params.parsed("timestamp"), ..Draft::default() };
     params.finish()?;
-    created(&app, accept(&backend, &app, vec![Ok(draft)]).await)
+    created(&app, accept(&backend, &app, vec![Ok(draft)], left.deadline()).await)
 }
 
 /// A last segment of digits is the number, all before it the name.

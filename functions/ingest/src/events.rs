@@ -3,22 +3,22 @@
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use http::StatusCode;
+use http::header::RETRY_AFTER;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tally::app::App;
 use tally::event::Event;
 use tally::event_id::EventId;
-use tally::http::access::Target;
-use tally::http::body::read;
+use tally::http::access::{Target, TimeLeft};
+use tally::http::body::read as read_all;
 use tally::http::event::EventBody;
-use tally::http::problem::{Problem, json};
+use tally::http::problem::{COME_BACK, Problem, json};
 use tally::http::query::Params;
 use tally::http::service::Shared;
 use tally::invalid::{FieldError, Invalid};
 
 use crate::accept::{Rejection, accept};
-use crate::body::{MAX_SENT, Sent, decompress, split};
-use crate::draft;
+use crate::body::{self, MAX_SENT, Sent};
 
 /// Most errors that one reply lists.
 const MAX_LISTED: usize = 100;
@@ -50,22 +50,17 @@ struct Rejected {
 pub(crate) async fn send(
     State(backend): Shared,
     Target(app): Target,
+    left: TimeLeft,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
     Params::parse(query.as_deref()).finish()?;
     let (parts, body) = request.into_parts();
-    let body = decompress(&parts.headers, read(body, MAX_SENT).await?)?;
-    match split(&parts.headers, &body)? {
-        Sent::One(raw) => {
-            let verdicts = accept(&backend, &app, vec![draft::read(raw)]).await;
-            created(&app, verdicts)
-        }
-        Sent::Many(events) => {
-            let drafts = events.into_iter().map(|raw| draft::read(raw?)).collect();
-            batch(accept(&backend, &app, drafts).await)
-        }
-    }
+    let body = read_all(body, MAX_SENT).await?;
+    let deadline = left.deadline();
+    let Sent { drafts, alone } = body::read(&parts.headers, body)?;
+    let verdicts = accept(&backend, &app, drafts, deadline).await;
+    if alone { created(&app, verdicts) } else { batch(verdicts) }
 }
 
 /// The reply to one event.
@@ -94,7 +89,12 @@ fn batch(verdicts: Vec<Result<Event, Rejection>>) -> Result<Response, Problem> {
         })
         .collect();
     let status = if rejected.is_empty() { StatusCode::CREATED } else { StatusCode::MULTI_STATUS };
-    json(status, &BatchReply { accepted, ids, rejected })
+    let retry = rejected.iter().any(|rejected| rejected.retry);
+    let mut reply = json(status, &BatchReply { accepted, ids, rejected })?;
+    if retry {
+        reply.headers_mut().insert(RETRY_AFTER, COME_BACK);
+    }
+    Ok(reply)
 }
 
 fn all_rejected(verdicts: Vec<Result<Event, Rejection>>) -> Problem {

@@ -1,7 +1,7 @@
 //! Takes events in: one, a list, NDJSON, or a mere count.
 
 mod accept;
-mod body;
+pub mod body;
 mod count;
 mod description;
 mod draft;

@@ -18,25 +18,25 @@ const DOMAIN: &[u8] = b"tally cursor 1";
 
 /// Where a list goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Cursor {
+pub struct Cursor {
     /// The app that the list is of, in its life.
     #[serde(rename = "a")]
-    pub(crate) app: String,
+    pub app: String,
     /// The parameters as they were sent, without `limit` and `offset`.
     #[serde(rename = "q")]
-    pub(crate) params: BTreeMap<String, String>,
+    pub params: BTreeMap<String, String>,
     /// The range that they meant then, in microseconds.
     #[serde(rename = "r")]
-    pub(crate) range: (i64, i64),
+    pub range: (i64, i64),
     /// Go on after this event.
     #[serde(rename = "i")]
-    pub(crate) after: EventId,
+    pub after: EventId,
     /// Matches still to leave out.
     #[serde(rename = "s", default, skip_serializing_if = "is_zero")]
-    pub(crate) skip: usize,
+    pub skip: usize,
     /// Events in a page.
     #[serde(rename = "l")]
-    pub(crate) limit: usize,
+    pub limit: usize,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
@@ -47,11 +47,11 @@ fn is_zero(n: &usize) -> bool {
 /// Not a cursor of ours, or an altered one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor of this list: send the `next` of a reply as it is, or leave it out to begin anew")]
-pub(crate) struct CursorError;
+pub struct CursorError;
 
 impl Cursor {
     /// The text to send back.
-    pub(crate) fn encode(&self) -> String {
+    pub fn encode(&self) -> String {
         // Texts and numbers alone always serialize.
         let mut bytes = serde_json::to_vec(self).unwrap_or_default();
         let check = checksum(&bytes);
@@ -60,7 +60,7 @@ impl Cursor {
     }
 
     /// Reads a text that [`Cursor::encode`] gave for the same app.
-    pub(crate) fn decode(text: &str, app: &AppId) -> Result<Self, CursorError> {
+    pub fn decode(text: &str, app: &AppId) -> Result<Self, CursorError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
         let (content, check) = bytes.split_at_checked(bytes.len().wrapping_sub(CHECK)).ok_or(CursorError)?;
         if check != checksum(content) {

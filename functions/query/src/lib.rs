@@ -5,6 +5,9 @@ mod description;
 mod list;
 mod one;
 
+pub use cursor::{Cursor, CursorError};
+pub use list::Asked;
+
 use std::sync::Arc;
 
 use axum::Router;

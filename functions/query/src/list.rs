@@ -20,7 +20,7 @@ use tally::reading::{EventQuery, Page, read_page};
 use tally::store::Order;
 use tally::time::{Range, Timestamp};
 
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, CursorError};
 
 /// Events in a page, where nothing else is said.
 pub(crate) const DEFAULT_LIMIT: usize = 50;
@@ -92,8 +92,9 @@ fn cut(app: &App, page: &mut Page) -> Result<(), Problem> {
 }
 
 /// A list as it was asked for.
-struct Asked {
-    query: EventQuery,
+pub struct Asked {
+    /// What to read.
+    pub query: EventQuery,
     /// The parameters as sent, without where to begin and how much to give.
     params: BTreeMap<String, String>,
     /// Where to begin by number, unless a cursor says where.
@@ -101,7 +102,11 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(query: Option<&str>, app: &App, now: Timestamp) -> Result<Self, Invalid> {
+    /// Reads a query string.
+    ///
+    /// # Errors
+    /// Names each parameter that is wrong.
+    pub fn read(query: Option<&str>, app: &App, now: Timestamp) -> Result<Self, Invalid> {
         let mut params = Params::parse(query);
         let limit = number(&mut params, "limit", 1, MAX_LIMIT);
         let Some(cursor) = params.text("cursor") else {
@@ -122,12 +127,13 @@ impl Asked {
         params.finish()?;
         let (since, until) = cursor.range;
         let range = Range::new(Timestamp::from_micros(since), Timestamp::from_micros(until))
-            .map_err(|e| Invalid::field("cursor", e.to_string()))?
-            .intersect(Range::ALL);
+            .ok()
+            .filter(|range| range.since() >= Timestamp::EPOCH && range.until() <= Timestamp::MAX)
+            .ok_or_else(|| Invalid::field("cursor", CursorError.to_string()))?;
         let mut query = read_query(Params::of(&cursor.params), now, Some(range))?;
-        query.limit = limit.unwrap_or(cursor.limit).min(MAX_LIMIT);
         query.after = Some(cursor.after);
         // Its checksum keeps out what was altered by accident, not what was made on purpose.
+        query.limit = limit.unwrap_or(cursor.limit).clamp(1, MAX_LIMIT);
         query.skip = cursor.skip.min(MAX_OFFSET);
         Ok(Self { query, params: cursor.params, offset: None })
     }
@@ -203,10 +209,59 @@ fn read_range(params: &mut Params, now: Timestamp) -> Range {
         params.add("tz", "only tells which day `date` is: send it with `date`");
     }
     match Range::new(since.unwrap_or(Timestamp::EPOCH), until.unwrap_or(Timestamp::MAX)) {
-        Ok(asked) => range.intersect(asked),
+        Ok(asked) => range.intersect(asked).intersect(Range::ALL),
         Err(e) => {
             params.add("since", e);
             range
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tally::app::{AppId, AppSlug, AppState, EventClock};
+    use tally::event_id::EventId;
+    use tally::layout::Layout;
+
+    fn read(query: &str) -> Result<EventQuery, Invalid> {
+        let slug = AppSlug::of_name("shop").expect("a name");
+        let app = App {
+            id: AppId::new(&slug, 1),
+            slug,
+            life: 1,
+            name: "shop".into(),
+            clock: EventClock::Event,
+            layout: Layout::new(1, None),
+            created_at: Timestamp::EPOCH,
+            events_per_minute: None,
+            keys: vec![],
+            state: AppState::Active,
+            deleting_since: None,
+        };
+        Asked::read(Some(query), &app, "2026-11-21T10:00:00Z".parse().expect("a time")).map(|asked| asked.query)
+    }
+
+    #[test]
+    fn a_range_lies_within_all_time() {
+        for query in ["date=1960-01-01&since=1950-01-01", "since=0001-01-01", "until=1969-01-01&since=1960-01-01"] {
+            let range = read(query).expect(query).range;
+            assert!(Timestamp::EPOCH <= range.since() && range.until() <= Timestamp::MAX, "{query}: {range:?}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_made_by_hand_asks_for_no_more_than_parameters_may() {
+        let made = |range, skip, limit| {
+            let app = "shop".to_owned();
+            let after = EventId::first_at(Timestamp::EPOCH);
+            read(&format!("cursor={}", Cursor { app, params: BTreeMap::new(), range, after, skip, limit }.encode()))
+        };
+        let limits = |query: EventQuery| (query.limit, query.skip);
+        assert_eq!(made((0, 5), 0, 0).map(limits), Ok((1, 0)));
+        assert_eq!(made((0, 5), usize::MAX, usize::MAX).map(limits), Ok((MAX_LIMIT, MAX_OFFSET)));
+        for range in [(5, 0), (-1, 5), (i64::MAX, i64::MAX), (0, i64::MAX)] {
+            assert!(made(range, 0, 50).is_err(), "{range:?}");
         }
     }
 }

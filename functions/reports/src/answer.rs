@@ -25,12 +25,12 @@ pub(crate) fn read_filter(params: &mut Params) -> CellFilter {
 }
 
 /// The zone, UTC where nothing is said.
-pub(crate) fn read_zone(params: &mut Params) -> Zone {
+pub fn read_zone(params: &mut Params) -> Zone {
     params.parsed("tz").unwrap_or_else(Zone::utc)
 }
 
 /// The range of a statistic: by default the 24 hours before this minute, and this minute.
-pub(crate) fn read_range(params: &mut Params, now: Timestamp) -> Range {
+pub fn read_range(params: &mut Params, now: Timestamp) -> Range {
     let minute = now.floor(MINUTE);
     let since = params.parsed("since").unwrap_or(minute.plus(-DAY));
     let until = params.parsed("until").unwrap_or(minute.plus(MINUTE));

@@ -9,6 +9,9 @@ mod messages;
 mod periods;
 mod statistics;
 
+pub use answer::{read_range, read_zone};
+pub use periods::Period;
+
 use std::sync::Arc;
 
 use axum::Router;

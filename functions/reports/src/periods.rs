@@ -75,11 +75,16 @@ pub(crate) async fn report(
 
 /// What a report is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Period {
+pub enum Period {
+    /// An hour of a day.
     Hour,
+    /// A day.
     Day,
+    /// The week that holds a day.
     Week,
+    /// The month that holds a day.
     Month,
+    /// The days, or the time, from one to another.
     Between,
 }
 
@@ -96,11 +101,13 @@ impl Period {
         }
     }
 
-    fn of_name(name: &str) -> Option<Self> {
+    /// The one that a path names.
+    pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|period| period.name() == name)
     }
 
-    const fn interval(self) -> Interval {
+    /// How long the buckets of its series are.
+    pub const fn interval(self) -> Interval {
         match self {
             Self::Hour => Interval::Minute,
             Self::Day => Interval::Hour,
@@ -109,7 +116,7 @@ impl Period {
     }
 
     /// The range that the parameters name; none where something is wrong with them.
-    fn read(self, params: &mut Params, zone: &Zone, now: Timestamp) -> Option<Range> {
+    pub fn read(self, params: &mut Params, zone: &Zone, now: Timestamp) -> Option<Range> {
         let bounds = match self {
             Self::Hour => {
                 let date = read_day(params, "date", zone, now);

@@ -1,6 +1,7 @@
 //! Who calls, and whether they may: the one place that reads credentials.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::middleware::Next;
@@ -18,6 +19,7 @@ use crate::app::{App, AppSlug};
 use crate::auth::key::{KeyId, PresentedKey, Scope};
 use crate::auth::user::Role;
 use crate::backend::Backend;
+use crate::store::Deadline;
 
 /// The cookie that carries an access token.
 pub const COOKIE_NAME: &str = "token";
@@ -51,6 +53,27 @@ impl<S: Sync> FromRequestParts<S> for Target {
     }
 }
 
+/// What letting the caller in has left of the time for an answer, in a handler's signature. A body may take longer to
+/// come, so the time goes on only where a handler has read it.
+#[derive(Clone, Copy)]
+pub struct TimeLeft(Duration);
+
+impl TimeLeft {
+    /// The deadline of the answer, whose time goes on from now.
+    pub fn deadline(self) -> Deadline {
+        Deadline::after(self.0)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for TimeLeft {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let left = parts.extensions.get::<Self>().copied();
+        left.ok_or_else(|| Problem::Internal("a handler is reached past its guard".to_owned()))
+    }
+}
+
 /// What the guard of one route needs.
 #[derive(Clone)]
 pub(super) struct Guard {
@@ -73,8 +96,10 @@ pub(super) async fn guard(
             return Err(not_allowed(request.uri().path()));
         }
         let app = params.iter().find(|(name, _)| *name == "app").map(|(_, value)| value.to_owned());
-        let (caller, app) = authorize(&backend, route.access, app, &asked, request.uri()).await?;
+        let deadline = backend.store.deadline();
+        let (caller, app) = deadline.hold(authorize(&backend, route.access, app, &asked, request.uri())).await?;
         request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(TimeLeft(deadline.left()));
         if let Some(app) = app {
             request.extensions_mut().insert(app);
         }

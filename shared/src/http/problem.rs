@@ -51,6 +51,9 @@ pub enum Problem {
     Internal(String),
 }
 
+/// The `Retry-After` of what the store did not take, in seconds.
+pub const COME_BACK: HeaderValue = HeaderValue::from_static("1");
+
 /// The media type of problem documents.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -149,7 +152,7 @@ impl IntoResponse for Problem {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
             }
             Self::Unavailable | Self::Upstream(_) => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(RETRY_AFTER, COME_BACK);
             }
             _ => {}
         }

@@ -7,7 +7,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
-use aws_sdk_dynamodb::config::{Builder as ConfigBuilder, Credentials, Region, SharedHttpClient};
+use aws_sdk_dynamodb::config::{Credentials, Region, SharedHttpClient};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -26,26 +26,44 @@ pub enum Connection {
     Embedded(SharedHttpClient),
 }
 
-/// How long one try of a request may take. DynamoDB answers in milliseconds; a try that does not is better made anew.
-const TRY: Duration = Duration::from_millis(900);
-/// How long a request may take with its retries, so that a caller is told to come back within two seconds.
-const REQUEST: Duration = Duration::from_millis(1_800);
+/// How long to wait for the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For one try of one call. DynamoDB answers in milliseconds; a try that does not is better made anew.
+    pub attempt: Duration,
+    /// For one call with its tries, and for all calls of one answer that must come soon: what lets a caller in, and what
+    /// stores events.
+    pub answer: Duration,
+}
+
+impl Patience {
+    /// That of the cloud: a caller is told within two seconds to come back.
+    pub const CLOUD: Self = Self { attempt: Duration::from_millis(900), answer: Duration::from_millis(1_800) };
+    /// That of a laptop, whose database waits for its disk and for whatever else the laptop does.
+    pub const LAPTOP: Self = Self { attempt: Duration::from_millis(13_500), answer: Duration::from_secs(27) };
+}
+
+/// Connects to DynamoDB, with the patience that the place asks for.
+pub async fn connect(connection: Connection, tables: TableNames) -> Store {
+    let patience = match connection {
+        Connection::Environment => Patience::CLOUD,
+        Connection::Local(_) | Connection::Embedded(_) => Patience::LAPTOP,
+    };
+    connect_with(patience, connection, tables).await
+}
 
 /// Connects to DynamoDB.
-pub async fn connect(connection: Connection, tables: TableNames) -> Store {
-    let is_embedded = matches!(connection, Connection::Embedded(_));
+pub async fn connect_with(patience: Patience, connection: Connection, tables: TableNames) -> Store {
     let (http, url) = match connection {
         Connection::Environment => (https(), None),
         Connection::Local(url) => (https(), Some(url)),
         // A URL that nothing is ever sent to.
         Connection::Embedded(client) => (client, Some("http://embedded".to_owned())),
     };
-    // A laptop's database waits for its disk and for whatever else the laptop does.
-    let patience = if url.is_none() { 1 } else { 15 };
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(TRY)
-        .operation_attempt_timeout(TRY * patience)
-        .operation_timeout(REQUEST * patience)
+        .connect_timeout(Patience::CLOUD.attempt)
+        .operation_attempt_timeout(patience.attempt)
+        .operation_timeout(patience.answer)
         .build();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http)
@@ -57,12 +75,12 @@ pub async fn connect(connection: Connection, tables: TableNames) -> Store {
             .region(Region::from_static("eu-central-1"))
             .credentials_provider(Credentials::new("local", "local", None, None, "local"));
     }
-    let mut config = ConfigBuilder::from(&loader.load().await);
-    if is_embedded {
-        // The SDK rations retries over a whole process; of several databases in it none is to use up the others' share.
-        config = config.retry_partition(RetryPartition::custom("embedded").build());
-    }
-    Store::new(Client::from_conf(config.build()), tables)
+    // While a store throttles, tries made anew are few (a quota that successes fill). Else all stores of a process would
+    // share it, and one that fails would take from the others.
+    let config = aws_sdk_dynamodb::config::Builder::from(&loader.load().await)
+        .retry_partition(RetryPartition::custom("tally").build())
+        .build();
+    Store::new(Client::from_conf(config), tables, patience)
 }
 
 fn https() -> SharedHttpClient {

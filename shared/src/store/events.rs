@@ -10,7 +10,7 @@ use super::fences::{FENCE, SEPARATOR};
 use super::item::{self, CountedEvent, Item};
 use super::keys::{self, Partition};
 use super::tables::{BY_SESSION, PK, SESSION, SK};
-use super::{Store, StoreError, batch};
+use super::{Deadline, Store, StoreError, batch};
 use crate::app::{App, AppId};
 use crate::event::Event;
 use crate::event_id::EventId;
@@ -50,14 +50,14 @@ pub struct EventPage {
 
 impl Store {
     /// Stores one event: one put, unconditional, so that an event sent again overwrites itself.
-    pub async fn put_event(&self, app: &App, event: &Event) -> Result<(), StoreError> {
+    async fn put_event(&self, app: &App, event: &Event) -> Result<(), StoreError> {
         self.put(&self.tables.events, event_item(app, event)?).await
     }
 
-    /// Stores events, no two of one identity; answers for each in turn.
-    pub async fn put_events(&self, app: &App, events: &[&Event]) -> Vec<Result<(), StoreError>> {
+    /// Stores events, no two of one identity; answers for each in turn, by the deadline.
+    pub async fn put_events(&self, app: &App, events: &[&Event], deadline: Deadline) -> Vec<Result<(), StoreError>> {
         if let [event] = events {
-            return vec![self.put_event(app, event).await];
+            return vec![deadline.hold(self.put_event(app, event)).await];
         }
         let mut verdicts: Vec<Result<(), StoreError>> = events.iter().map(|_| Ok(())).collect();
         let mut batches: Vec<Vec<(usize, Item)>> = vec![];
@@ -77,7 +77,7 @@ impl Store {
                 Err(e) => verdicts[i] = Err(e),
             }
         }
-        let batches: Vec<_> = batches.into_iter().map(|batch| self.put_batch(batch)).collect();
+        let batches: Vec<_> = batches.into_iter().map(|batch| self.put_batch(batch, deadline)).collect();
         let failed: Vec<_> = stream::iter(batches).buffer_unordered(CONCURRENCY).collect().await;
         for (i, error) in failed.into_iter().flatten() {
             verdicts[i] = Err(error);
@@ -86,7 +86,7 @@ impl Store {
     }
 
     /// Stores a batch, sending again what was left unprocessed; returns those that were not stored.
-    async fn put_batch(&self, batch: Vec<(usize, Item)>) -> Vec<(usize, StoreError)> {
+    async fn put_batch(&self, batch: Vec<(usize, Item)>, deadline: Deadline) -> Vec<(usize, StoreError)> {
         // By key, since that is how DynamoDB names what it left unprocessed.
         let mut waiting: HashMap<(String, String), usize> = HashMap::with_capacity(batch.len());
         let mut puts = Vec::with_capacity(batch.len());
@@ -100,9 +100,11 @@ impl Store {
         for round in 0..ROUNDS {
             if round > 0 {
                 let mean = BACK_OFF * 2u32.pow(round - 1);
-                tokio::time::sleep(mean.mul_f64(rand::random_range(0.5..1.5))).await;
+                if !deadline.wait(mean.mul_f64(rand::random_range(0.5..1.5))).await {
+                    break;
+                }
             }
-            match self.write_batch(std::mem::take(&mut puts)).await {
+            match deadline.hold(self.write_batch(std::mem::take(&mut puts))).await {
                 Ok(unprocessed) => puts = unprocessed,
                 Err(error) => return failed(waiting, error),
             }

@@ -1,5 +1,5 @@
 //! What questions cost: read units (as DynamoDB tells them), round trips and time, over an embedded database full of
-//! events. `cargo run --profile fast --bin bench`
+//! events.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use clap::Parser;
+use clap::Args;
 use futures::future::try_join_all;
 use http::Request;
 use http_body_util::BodyExt;
@@ -25,12 +25,9 @@ use tally::store::Usage;
 use tally::time::{DAY, Timestamp};
 use tower::ServiceExt;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Prints what questions cost, over 30 days of events of 40 names and 5 levels, one of them with 60 occurrences.
-#[derive(Parser)]
-struct Options {
+/// Over 30 days of events of 40 names and 5 levels, one of them with 60 occurrences.
+#[derive(Args)]
+pub(crate) struct Questions {
     /// Events of the small app.
     #[arg(long, default_value_t = 100_000)]
     small: usize,
@@ -54,9 +51,8 @@ const CONCURRENCY: usize = 4;
 /// Times that a question is asked; the median is told.
 const TIMES: usize = 9;
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let options = Options::parse();
+/// Prints what questions cost.
+pub(crate) async fn run(options: Questions) -> Result<(), Box<dyn Error>> {
     let config = Config { read_budget: 1e9, ..Config::default() };
     let stack = Stack::start(None, 0, &config).await?;
     let backend = Backend::new(stack.store.clone(), Clock::System, config);
@@ -137,7 +133,8 @@ impl Bench {
         bytes: usize,
     ) -> Result<(), Box<dyn Error>> {
         let events = range.map(|n| self.event(app, n, of, bytes)).collect::<Result<Vec<_>, _>>()?;
-        let verdicts = self.backend.store.put_events(app, &events.iter().collect::<Vec<_>>()).await;
+        let store = &self.backend.store;
+        let verdicts = store.put_events(app, &events.iter().collect::<Vec<_>>(), store.deadline()).await;
         verdicts.into_iter().collect::<Result<Vec<_>, _>>()?;
         Ok(())
     }

@@ -1,0 +1,86 @@
+//! The ranges that query strings name: of lists, of reports, of statistics.
+
+#![no_main]
+
+use fuzz::{app, now};
+use libfuzzer_sys::fuzz_target;
+use query::Asked;
+use reports::{Period, read_range, read_zone};
+use tally::app::EventClock;
+use tally::calendar::{Interval, MAX_BUCKETS, Zone};
+use tally::http::query::Params;
+use tally::time::{DAY, HOUR, Range, Timestamp};
+
+fuzz_target!(|data: &[u8]| {
+    let Some((about, query)) = data.split_first() else { return };
+    let Ok(query) = std::str::from_utf8(query) else { return };
+    match about % 7 {
+        0 => list(query),
+        1 => statistic(query),
+        2 => report("hour", query),
+        3 => report("day", query),
+        4 => report("week", query),
+        5 => report("month", query),
+        _ => report("period", query),
+    }
+});
+
+fn list(query: &str) {
+    let Ok(Asked { query, .. }) = Asked::read(Some(query), &app(EventClock::Event), now()) else { return };
+    nameable(query.range);
+    assert!((1..=1_000).contains(&query.limit) && query.skip <= 10_000, "{query:?}");
+}
+
+fn statistic(query: &str) {
+    let mut params = Params::parse(Some(query));
+    let zone = read_zone(&mut params);
+    let range = read_range(&mut params, now());
+    if params.finish().is_ok() {
+        nameable(range);
+        series(range, Interval::Hour, &zone);
+    }
+}
+
+fn report(name: &str, query: &str) {
+    let period = Period::of_name(name).expect("a report");
+    let mut params = Params::parse(Some(query));
+    let zone = read_zone(&mut params);
+    let range = period.read(&mut params, &zone, now());
+    if params.finish().is_err() {
+        return;
+    }
+    let range = range.expect("what is wrong is said");
+    nameable(range);
+    let length = range.until().micros() - range.since().micros();
+    let days = match period {
+        Period::Hour => 0..=0,
+        Period::Day => 1..=1,
+        Period::Week => 7..=7,
+        Period::Month => 28..=31,
+        Period::Between => 0..=i64::MAX / DAY,
+    };
+    if period == Period::Hour {
+        assert_eq!(length, HOUR, "{range:?}");
+    } else if zone.name() == "UTC" && period != Period::Between {
+        assert!(length % DAY == 0 && days.contains(&(length / DAY)), "{range:?}");
+    } else {
+        // Clocks change, and Samoa has left out a day.
+        assert!(length >= (days.start() - 1) * DAY && length <= (days.end().saturating_add(1)).saturating_mul(DAY));
+    }
+    series(range, period.interval(), &zone);
+}
+
+fn nameable(range: Range) {
+    assert!(Timestamp::EPOCH <= range.since(), "{range:?}");
+    assert!(range.since() <= range.until() && range.until() <= Timestamp::MAX, "{range:?}");
+}
+
+/// The buckets of a range cover it, in order.
+fn series(range: Range, interval: Interval, zone: &Zone) {
+    let Ok(starts) = interval.starts(range, zone) else { return };
+    assert!(starts.len() <= MAX_BUCKETS);
+    assert_eq!(starts.is_empty(), range.is_empty(), "{range:?}");
+    assert!(starts.first().is_none_or(|first| *first <= range.since()), "{range:?}");
+    assert!(starts.iter().skip(1).all(|start| range.contains(*start)), "{range:?}");
+    assert!(starts.is_sorted_by(|one, next| one < next), "{range:?}");
+}

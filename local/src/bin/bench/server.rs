@@ -1,0 +1,137 @@
+//! A local server as a process of its own, on free ports and with a data folder of its own.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+
+/// A running server; it ends, and its data with it, when this goes.
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+    /// Sends events to the app `demo`.
+    pub(crate) ingest_key: String,
+    /// Reads it.
+    pub(crate) read_key: String,
+    /// Connections that nobody uses just now.
+    idle: Mutex<Vec<SendRequest<Body>>>,
+    _data: TempDir,
+}
+
+impl Server {
+    /// Starts the program `local` beside this one, and reads from what it prints where it is and what opens it.
+    pub(crate) fn start() -> Result<Self, Box<dyn Error>> {
+        let program = std::env::current_exe()?.with_file_name(format!("local{}", std::env::consts::EXE_SUFFIX));
+        let data = TempDir::with_prefix("tally-load-")?;
+        let mut child = Command::new(&program)
+            .args(["--port", "0", "--dynamodb-port", "0", "--data"])
+            .arg(data.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("cannot start {}: {e}; build the whole of `local` first", program.display()))?;
+        let mut printed = String::new();
+        for line in BufReader::new(child.stdout.take().ok_or("a child without output")?).lines() {
+            printed.push_str(&line?);
+            printed.push('\n');
+            if printed.contains("Ctrl-C ends it") {
+                break;
+            }
+        }
+        let after = |mark: &str| {
+            let rest = printed.split_once(mark).map(|(_, rest)| rest).and_then(|rest| rest.split(['\'', '\n']).next());
+            rest.ok_or_else(|| format!("the server did not print {mark:?}"))
+        };
+        Ok(Self {
+            address: after("http://")?.parse()?,
+            ingest_key: after("X-Ingest-Key: ")?.to_owned(),
+            read_key: after("X-Read-Key: ")?.to_owned(),
+            child,
+            idle: Mutex::default(),
+            _data: data,
+        })
+    }
+
+    /// Sends a request and reads its reply, over a connection that is free or a new one.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Body>,
+    ) -> Result<(StatusCode, Bytes), Box<dyn Error + Send + Sync>> {
+        let free = self.idle.lock().await.pop();
+        let mut connection = match free {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        connection.ready().await?;
+        let reply = connection.send_request(request).await?;
+        let status = reply.status();
+        let body = reply.into_body().collect().await?.to_bytes();
+        self.idle.lock().await.push(connection);
+        Ok((status, body))
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Body>, Box<dyn Error + Send + Sync>> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        // It ends with the sender.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    /// A request to the app `demo`.
+    pub(crate) fn request(&self, path: &str) -> http::request::Builder {
+        Request::builder().uri(format!("/apps/demo/{path}")).header("host", self.address.to_string())
+    }
+
+    /// Asks something that must be answered.
+    pub(crate) async fn ask(&self, path: &str) -> Result<Value, Box<dyn Error>> {
+        let request = self.request(path).header("x-read-key", &self.read_key).body(Body::empty())?;
+        let (status, body) = self.send(request).await.map_err(|e| e.to_string())?;
+        if !status.is_success() {
+            return Err(format!("{path}: {status} {}", String::from_utf8_lossy(&body)).into());
+        }
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    /// Its resident memory now and at its highest, where the system tells.
+    pub(crate) fn memory(&self) -> Option<Memory> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let megabytes = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+            Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
+        };
+        Some(Memory { now: megabytes("VmRSS:")?, highest: megabytes("VmHWM:")? })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Where it has ended already there is nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Resident memory in MB.
+#[derive(Clone, Copy)]
+pub(crate) struct Memory {
+    pub(crate) now: u64,
+    pub(crate) highest: u64,
+}
+
+impl std::fmt::Display for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} MB now, {} MB at most", self.now, self.highest)
+    }
+}
