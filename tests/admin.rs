@@ -1,6 +1,8 @@
 //! Apps, sign-in, and paths that no other function serves.
 
 use axum::body::Body;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request};
 use serde_json::json;
 use tally::auth::user::{Role, Users};
@@ -76,14 +78,14 @@ async fn apps_are_listed_by_slug_page_by_page() {
     assert!(rest["next"].is_null());
 }
 
-fn users() -> Config {
+pub(crate) fn users() -> Config {
     // A low cost keeps the test fast; who signs in for real has 12.
     let hash = bcrypt::hash("correct horse", 4).unwrap();
     let list = json!([{"user": "ann", "password_hash": hash, "role": "admin"}, {"user": "bob", "password_hash": hash, "role": "reader"}]);
     Config { users: Users::parse(&list.to_string()).unwrap(), ..Config::default() }
 }
 
-async fn sign_in(tally: &Tally, username: &str, password: &str) -> Reply {
+pub(crate) async fn sign_in(tally: &Tally, username: &str, password: &str) -> Reply {
     let body = json!({"username": username, "password": password}).to_string();
     tally.call(Method::POST, "/auth", ("content-type", "application/json"), body).await
 }
@@ -138,53 +140,10 @@ async fn a_reader_reads_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn every_route_but_the_public_ones_asks_for_credentials() {
-    let tally = Tally::start().await;
-    let shop = tally.app("shop").await;
-    let other = tally.app("other").await;
-    let public = [("GET", "/"), ("GET", "/openapi.json"), ("POST", "/auth")];
-    for route in tally::http::routes::ROUTES {
-        let path = route
-            .path
-            .replace("{app}", "shop")
-            .replace("{*name}", "a")
-            .replace("{report}", "day")
-            .replace("{stat}", "hours")
-            .replace("{id}", "x");
-        let call = |header: (&'static str, String)| {
-            let path = path.clone();
-            let tally = &tally;
-            async move { tally.call(route.method.clone(), &path, (header.0, &header.1), "").await.status.as_u16() }
-        };
-        if public.contains(&(route.method.as_str(), route.path)) {
-            continue;
-        }
-        let about = format!("{} {path}", route.method);
-        assert_eq!(bare(&tally, route.method.clone(), &path).await.status, 401, "{about}");
-        let unknown = format!("tly_rw_{}_{}", "0".repeat(12), "0".repeat(40));
-        let is_of_app = matches!(route.access, tally::http::routes::Access::Ingest | tally::http::routes::Access::Read);
-        assert_eq!(call(("x-read-key", unknown)).await, if is_of_app { 401 } else { 403 }, "{about}: an unknown key");
-        assert_eq!(call(("authorization", "Bearer nonsense".into())).await, 401, "{about}: no token");
-        for key in [&other.ingest_key, &other.read_key] {
-            assert_eq!(call(("authorization", format!("Bearer {key}"))).await, 403, "{about}: another app's key");
-        }
-        let (small, large) = match route.access {
-            tally::http::routes::Access::Ingest => (&shop.read_key, Some(&shop.ingest_key)),
-            tally::http::routes::Access::Read => (&shop.ingest_key, Some(&shop.read_key)),
-            _ => (&shop.read_key, None),
-        };
-        assert_eq!(call(("x-ingest-key", small.clone())).await, 403, "{about}: a key of another scope");
-        if let Some(key) = large {
-            assert!(![401, 403].contains(&call(("x-read-key", key.clone())).await), "{about}: the right key");
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_key_is_sent_in_any_of_its_ways() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
-    let basic = "Basic ".to_owned() + &base64(&format!("{}:", app.ingest_key));
+    let basic = "Basic ".to_owned() + &STANDARD.encode(format!("{}:", app.ingest_key));
     let bearer = format!("Bearer {}", app.ingest_key);
     for (name, value) in
         [("x-ingest-key", app.ingest_key.as_str()), ("authorization", &bearer), ("authorization", &basic)]
@@ -196,19 +155,6 @@ async fn a_key_is_sent_in_any_of_its_ways() {
     assert_eq!(bare(&tally, Method::POST, &path).await.status, 201);
     let both = tally.call(Method::POST, &path, ("x-ingest-key", &app.read_key), "").await;
     assert_eq!(both.status, 403, "the header beats the query");
-}
-
-pub(crate) fn base64(text: &str) -> String {
-    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut encoded = String::new();
-    for chunk in text.as_bytes().chunks(3) {
-        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for i in 0..4 {
-            let sextet = (bits >> (18 - 6 * i)) & 63;
-            encoded.push(if i <= chunk.len() { ALPHABET[sextet as usize] as char } else { '=' });
-        }
-    }
-    encoded
 }
 
 #[tokio::test]
@@ -231,9 +177,9 @@ async fn stray_paths_are_answered_as_the_default_route_would() {
     let tally = Tally::start().await;
     assert_eq!(bare(&tally, Method::GET, "/").await.json["name"], "tally");
     assert_problem(&bare(&tally, Method::GET, "/nothing/here").await, 404, &[]);
-    let not_allowed = bare(&tally, Method::DELETE, "/apps/shop/events").await;
+    let not_allowed = bare(&tally, Method::PUT, "/apps/shop/events").await;
     assert_problem(&not_allowed, 405, &[]);
-    assert_eq!(not_allowed.headers["allow"], "GET, POST");
+    assert_eq!(not_allowed.headers["allow"], "DELETE, GET, POST");
     let head = bare(&tally, Method::HEAD, "/apps").await;
     assert_eq!((head.status.as_u16(), &head.headers["allow"]), (405, &"GET, POST".parse().unwrap()));
     assert_eq!(authorized(&tally, Method::GET, "/apps/", "").await.status, 200, "its own paths with a slash too");

@@ -1,7 +1,9 @@
 //! Counting, exactly once.
 
 use aggregate::{StreamEvent, handle};
+use http::Method;
 use serde_json::{Value, json};
+use tally::auth::user::Role;
 
 use crate::harness::{NOW, Tally, TestApp, at, column};
 
@@ -248,10 +250,12 @@ async fn a_record_that_cannot_be_read_is_set_aside_and_holds_nothing_up() {
         count(&tally, &records).await;
     }
     assert_eq!(by_name(&tally, &app).await, json!({"a": 2}));
-    let id = tally.stored_app(&app).await.id;
-    let aside = tally.backend.store.list_set_aside(Some(&id), None).await.unwrap().0;
-    let mut errors: Vec<_> = aside.iter().map(|record| record.error.as_str()).collect();
+    let token = tally.token(Role::Admin).await;
+    let aside = tally.call(Method::GET, "/apps/shop/set-aside", ("x-access-token", &token), "").await.json;
+    let mut errors: Vec<_> = column(&aside["items"], "error").into_iter().map(|e| e.as_str().unwrap()).collect();
     errors.sort_unstable();
+    assert!(aside["items"][0]["keys"].as_str().unwrap().contains("shop#0"), "{aside}");
+    assert_eq!(aside["next"], json!(null));
     assert_eq!(errors.len(), 2, "a replay adds none: {errors:?}");
     assert!(errors[0].contains("no new image") && errors[1].contains("name"), "{errors:?}");
     assert_eq!(tally.backend.store.list_set_aside(None, None).await.unwrap().0.len(), 1);

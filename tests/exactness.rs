@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tally::calendar::{Interval, WeekStart, Zone};
 use tally::time::{DAY, HOUR, MINUTE, Range, SECOND, Timestamp};
 
+use crate::database::cases;
 use crate::harness::{Tally, TestApp, at};
 
 /// Two days around the night in which Berlin sets its clocks back.
@@ -207,7 +208,7 @@ async fn check(tally: &Tally, app: &TestApp, events: &[Sent], question: &Questio
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(12))]
 
     #[test]
     fn counts_equal_a_count_by_hand(

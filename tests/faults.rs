@@ -1,87 +1,12 @@
-//! A store that fails: between the SDK and the embedded database a client answers by itself what a test tells it to.
+//! One fault of the store at a time, and what a client is told.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_runtime_api::http::StatusCode;
-use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 
+use crate::faulty::Fault;
 use crate::harness::{Tally, assert_problem, column};
-
-/// What to do with a request: its operation and body.
-pub(crate) type Decide = Arc<dyn Fn(&str, &Value) -> Fault + Send + Sync>;
-
-/// What becomes of a request.
-pub(crate) enum Fault {
-    /// It is answered as it should be.
-    None,
-    /// It is not run, and answered like this.
-    Instead(u16, Value),
-    /// It is run, and its answer lost.
-    Lost,
-}
-
-impl Fault {
-    fn throttled() -> Self {
-        let error = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException";
-        Self::Instead(400, json!({"__type": error, "message": "too much"}))
-    }
-}
-
-#[derive(Clone)]
-struct Faulty<T> {
-    inner: T,
-    decide: Decide,
-}
-
-impl<T> std::fmt::Debug for Faulty<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Faulty")
-    }
-}
-
-impl HttpClient for Faulty<SharedHttpClient> {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        let inner = self.inner.http_connector(settings, components);
-        SharedHttpConnector::new(Faulty { inner, decide: Arc::clone(&self.decide) })
-    }
-}
-
-impl HttpConnector for Faulty<SharedHttpConnector> {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let operation =
-            request.headers().get("x-amz-target").unwrap_or_default().rsplit('.').next().unwrap().to_owned();
-        let body = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
-        let reply = |status: u16, body: &Value| {
-            HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body.to_string()))
-        };
-        match (self.decide)(&operation, &body) {
-            Fault::None => self.inner.call(request),
-            Fault::Instead(status, body) => HttpConnectorFuture::ready(Ok(reply(status, &body))),
-            Fault::Lost => {
-                let run = self.inner.call(request);
-                HttpConnectorFuture::new(async move {
-                    run.await?;
-                    Ok(reply(500, &json!({"__type": "InternalServerError", "message": "lost"})))
-                })
-            }
-        }
-    }
-}
-
-impl Tally {
-    /// Starts one whose store fails as `decide` says.
-    pub(crate) async fn failing(decide: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static) -> Self {
-        let decide: Decide = Arc::new(decide);
-        Self::through(|inner| SharedHttpClient::new(Faulty { inner, decide })).await
-    }
-}
 
 fn events(count: usize) -> Value {
     (0..count)
@@ -133,7 +58,7 @@ async fn what_the_store_does_not_take_is_told_event_by_event_and_may_be_sent_aga
 async fn where_nothing_is_stored_the_reply_is_503_and_asks_to_come_back() {
     let tally = Tally::failing(|operation, _| match operation {
         "PutItem" => Fault::throttled(),
-        "BatchWriteItem" => Fault::Instead(500, json!({"__type": "InternalServerError"})),
+        "BatchWriteItem" => Fault::server_error(),
         _ => Fault::None,
     })
     .await;

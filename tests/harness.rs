@@ -1,4 +1,4 @@
-//! A whole Tally for one test: an embedded DynamoDB in a folder of its own, all routers, a pump, and a clock that stands.
+//! A whole Tally for one test: a database of its own, all routers, a pump, and a clock that stands.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use axum::body::Body;
 use http::response::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use local::pump::Pump;
-use local::server::{Stack, service};
+use local::pump::{Pump, PumpError};
+use local::server::service;
 use serde_json::Value;
 use tally::app::{AppSlug, EventClock};
 use tally::auth::key::Scope;
@@ -19,10 +19,12 @@ use tally::auth::user::Role;
 use tally::backend::Backend;
 use tally::clock::Clock;
 use tally::config::Config;
-use tally::store::{Connection, Store, Usage, connect};
+use tally::store::{Connection, Usage, connect};
 use tally::time::{HOUR, Timestamp};
 use tokio::sync::Mutex;
 use tower::ServiceExt;
+
+use crate::database::Database;
 
 /// When tests happen: a Saturday.
 pub(crate) const NOW: &str = "2026-11-21T10:08:25.123456Z";
@@ -36,8 +38,8 @@ pub(crate) fn at(text: &str) -> Timestamp {
 pub(crate) struct Tally {
     pub(crate) backend: Arc<Backend>,
     pub(crate) clock: Clock,
-    // Its temporary folder goes with it.
-    _stack: Stack,
+    // An embedded one's temporary folder goes with it.
+    _database: Database,
     router: Router,
     pump: Mutex<Pump>,
 }
@@ -66,24 +68,21 @@ impl Tally {
 
     /// Starts one with other settings.
     pub(crate) async fn with(config: Config) -> Self {
-        let stack = Stack::start(None, 0, &config).await.expect("a database");
-        let store = stack.store.clone();
-        Self::over(stack, store, config)
+        Self::over(config, |client| client).await
     }
 
     /// Starts one whose store is reached through another client, made of the one to the database.
     pub(crate) async fn through(client: impl FnOnce(SharedHttpClient) -> SharedHttpClient) -> Self {
-        let config = Config::default();
-        let stack = Stack::start(None, 0, &config).await.expect("a database");
-        let client = client(stack.embedded.client());
-        let store = connect(Connection::Embedded(client), config.tables.clone()).await;
-        Self::over(stack, store, config)
+        Self::over(Config::default(), client).await
     }
 
-    fn over(stack: Stack, store: Store, config: Config) -> Self {
+    async fn over(mut config: Config, client: impl FnOnce(SharedHttpClient) -> SharedHttpClient) -> Self {
+        let database = Database::start(&mut config).await;
+        let store = connect(Connection::Embedded(client(database.client())), config.tables.clone()).await;
         let clock = Clock::at(at(NOW));
         let backend = Backend::new(store, clock.clone(), config);
-        Self { router: service(&backend), pump: Mutex::new(stack.pump(&backend, None)), _stack: stack, backend, clock }
+        let pump = Mutex::new(Pump::new(database.client(), "http://database", Arc::clone(&backend), None));
+        Self { router: service(&backend), pump, _database: database, backend, clock }
     }
 
     /// Makes an app with an ingest key and a read key.
@@ -175,7 +174,7 @@ impl Tally {
     /// Counts everything that was stored; again where it fails, as Lambda would.
     pub(crate) async fn drain(&mut self) -> usize {
         for _ in 0..50 {
-            if let Ok(counted) = self.pump.get_mut().drain().await {
+            if let Ok(counted) = self.try_drain().await {
                 return counted;
             }
         }
@@ -198,6 +197,11 @@ impl Tally {
                 () = pumped => unreachable!("it never ends"),
             }
         })
+    }
+
+    /// Counts what was stored, until something fails.
+    pub(crate) async fn try_drain(&mut self) -> Result<usize, PumpError> {
+        self.pump.get_mut().drain().await
     }
 
     /// What the store has cost so far.

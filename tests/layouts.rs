@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tally::auth::user::Role;
 use tally::time::{HOUR, MINUTE, Timestamp};
 
+use crate::database::cases;
 use crate::harness::{Tally, TestApp};
 
 #[derive(Clone, Debug)]
@@ -124,7 +125,7 @@ async fn run(steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(12))]
 
     #[test]
     fn any_interleaving_shows_and_counts_each_event_once(steps in prop::collection::vec(step(), 5..40)) {

@@ -2,16 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test that panics has failed
 
+mod access;
 mod admin;
 mod aggregate;
+mod counts;
+mod database;
 mod erase;
 mod exactness;
 mod faults;
+mod faults_by_seed;
+mod faulty;
 mod harness;
 mod ingest;
 mod layouts;
 mod openapi;
 mod query;
 mod recount;
+mod replays;
 mod reports;
 mod template;

@@ -12,7 +12,7 @@ use tally::bucket::{Bucket, Grain};
 use tally::store::{CounterKind, Partition, VersionedItem};
 use tally::time::{DAY, HOUR, MINUTE};
 
-use crate::faults::Fault;
+use crate::faulty::Fault;
 use crate::harness::{NOW, Reply, Tally, TestApp, assert_problem, at};
 
 const KINDS: [CounterKind; 3] = [CounterKind::Cells, CounterKind::Errors, CounterKind::Messages];

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -24,13 +23,10 @@ use tally::event::{MAX_DEPTH, names_a_time};
 use tally::event_id::EventId;
 use tally::http::problem::Problem;
 use tally::json::{self, Json, Number};
-use tally::store::{Connection, connect};
 use tally::time::{HOUR, Timestamp};
 use tower::ServiceExt;
 
-use crate::embedded::OpenError;
-use crate::pump::Pump;
-use crate::server::{Stack, backend, service};
+use crate::server::{open, service};
 
 /// Lines in one request.
 const BATCH: usize = 500;
@@ -124,24 +120,6 @@ pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>>
         println!("… and {} more lines", outcome.rejected.len() - SHOWN);
     }
     Ok(if outcome.rejected.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The store in the data folder: by itself, with a pump to count what is sent, or through the Tally that runs on it.
-async fn open(data: &Path, config: Config) -> Result<(Arc<Backend>, Option<Pump>), Box<dyn std::error::Error>> {
-    match Stack::start(Some(data), 0, &config).await {
-        Ok(stack) => {
-            let backend = backend(stack.store.clone(), config);
-            let pump = stack.pump(&backend, Some(stack.position_file()));
-            // The database is served until the process ends.
-            std::mem::forget(stack);
-            Ok((backend, Some(pump)))
-        }
-        Err(crate::server::StartError::Open(OpenError::InUse { dynamodb: Some(url), .. })) => {
-            let store = connect(Connection::Local(url), config.tables.clone()).await;
-            Ok((backend(store, config), None))
-        }
-        Err(e) => Err(e.into()),
-    }
 }
 
 async fn make_app(backend: &Backend, name: &str) -> Result<(), Box<dyn std::error::Error>> {

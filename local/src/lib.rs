@@ -1,6 +1,7 @@
 //! Tally on a laptop: all functions on one port over an embedded DynamoDB, whose stream is pumped into `aggregate` as
 //! Lambda's event source mapping would.
 
+pub mod audit;
 pub mod direct;
 pub mod embedded;
 pub mod first_start;

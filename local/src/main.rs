@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use local::audit::{self, Audit};
 use local::first_start::Machine;
 use local::import::{self, Import};
-use local::server::{Stack, backend, listen, service, start_background};
+use local::server::{Stack, backend, listen, service_of_connections, start_background};
 use tally::config::Config;
 
 // The system allocator takes a quarter of the time of a server that does little but read and write JSON.
@@ -35,6 +36,10 @@ struct Cli {
 enum Command {
     /// Sends the lines of a log as events of an app.
     Import(Import),
+    /// Holds the counters of an app to its events and tells what differs.
+    Audit(Audit),
+    /// Holds the counters of an app to its events and mends what differs.
+    Recount(Audit),
 }
 
 #[derive(clap::Args)]
@@ -62,6 +67,8 @@ async fn main() -> ExitCode {
     let done = match cli.command {
         None => run(cli.serve).await,
         Some(Command::Import(import)) => import::run(import).await,
+        Some(Command::Audit(audit)) => audit::run(audit, false).await,
+        Some(Command::Recount(audit)) => audit::run(audit, true).await,
     };
     match done {
         Ok(code) => code,
@@ -99,7 +106,7 @@ async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     say!("Ctrl-C ends it.");
     start_background(&stack, &backend);
-    axum::serve(listener, service(&backend)).with_graceful_shutdown(end()).await?;
+    axum::serve(listener, service_of_connections(&backend)).with_graceful_shutdown(end()).await?;
     say!("Ended; what was accepted is kept.");
     Ok(ExitCode::SUCCESS)
 }

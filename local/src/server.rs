@@ -6,10 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::map_request;
 use tally::backend::Backend;
 use tally::clock::Clock;
 use tally::config::Config;
 use tally::http::service::serve;
+use tally::http::source::Source;
 use tally::store::{Connection, Store, StoreError, connect};
 use tokio::net::TcpListener;
 
@@ -85,6 +89,24 @@ impl Stack {
     }
 }
 
+/// The store in the data folder: by itself, with a pump to count what is sent, or through the Tally that runs on it.
+pub async fn open(data: &Path, config: Config) -> Result<(Arc<Backend>, Option<Pump>), StartError> {
+    match Stack::start(Some(data), 0, &config).await {
+        Ok(stack) => {
+            let backend = backend(stack.store.clone(), config);
+            let pump = stack.pump(&backend, Some(stack.position_file()));
+            // The database is served until the process ends.
+            std::mem::forget(stack);
+            Ok((backend, Some(pump)))
+        }
+        Err(StartError::Open(OpenError::InUse { dynamodb: Some(url), .. })) => {
+            let store = connect(Connection::Local(url), config.tables.clone()).await;
+            Ok((backend(store, config), None))
+        }
+        Err(e) => Err(e),
+    }
+}
+
 /// A backend on the machine's clock.
 pub fn backend(store: Store, config: Config) -> Arc<Backend> {
     Backend::new(store, Clock::System, config)
@@ -94,6 +116,16 @@ pub fn backend(store: Store, config: Config) -> Arc<Backend> {
 pub fn service(backend: &Arc<Backend>) -> Router {
     let routers = [ingest::router, query::router, reports::router, admin::router];
     serve(Arc::clone(backend), routers.map(|router| router(Arc::clone(backend))))
+}
+
+/// The service for connections, each request with the address that it comes from.
+pub fn service_of_connections(backend: &Arc<Backend>) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+    let with_source = |mut request: Request| async move {
+        let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        request.extensions_mut().insert(Source(from));
+        request
+    };
+    service(backend).layer(map_request(with_source)).into_make_service_with_connect_info()
 }
 
 /// Takes a port for HTTP.

@@ -277,3 +277,25 @@ fn a_log_is_imported_once_however_often_it_is_sent() {
     let server = Server::start(data.path());
     assert_eq!(server.report("reports/day?date=2026-10-03")["total"], 1, "counted before it ended");
 }
+
+/// Runs `audit` or `recount` on the demo app; whether it went well, and what it printed.
+fn audit(data: &Path, what: &str) -> (bool, String) {
+    let output: Output = binary().args([what, "--app", "demo", "--data"]).arg(data).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn counters_are_held_to_events_beside_a_server_and_without_one() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(data.path());
+    let (status, _) = server.send(&batch(0)).expect("a reply");
+    assert_eq!(status, 201);
+    for what in ["audit", "recount"] {
+        let (well, printed) = audit(data.path(), what);
+        assert!(well && printed.contains("every counter is right"), "{printed}");
+    }
+    server.kill();
+    let (well, printed) = audit(data.path(), "audit");
+    assert!(well && printed.contains("every counter is right"), "{printed}");
+    assert!(fails(binary().args(["audit", "--app", "nobody", "--data"]).arg(data.path())).contains("no such app"));
+}

@@ -19,6 +19,8 @@ pub struct Config {
     pub read_origins: Origins,
     /// `TALLY_READ_BUDGET` (default 1,000): read units that one request may use.
     pub read_budget: f64,
+    /// `TALLY_GITHUB_API` (default `https://api.github.com`): the API that tells whose a GitHub token is.
+    pub github_api: String,
     /// Whether cookies are sent over https alone; off on plain local http.
     pub secure_cookies: bool,
 }
@@ -76,6 +78,7 @@ impl Default for Config {
             ingest_origins: Origins::Any,
             read_origins: Origins::Only(vec![]),
             read_budget: 1_000.0,
+            github_api: "https://api.github.com".to_owned(),
             secure_cookies: true,
         }
     }
@@ -110,6 +113,7 @@ impl Config {
             ingest_origins: variable("TALLY_INGEST_ORIGINS").map_or(default.ingest_origins, |o| Origins::parse(&o)),
             read_origins: variable("TALLY_READ_ORIGINS").map_or(default.read_origins, |o| Origins::parse(&o)),
             read_budget: f64::from(number("TALLY_READ_BUDGET", 1_000, 10, 1_000_000)?),
+            github_api: variable("TALLY_GITHUB_API").unwrap_or(default.github_api),
             secure_cookies: default.secure_cookies,
         })
     }

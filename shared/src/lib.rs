@@ -16,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod counting;
 pub mod cover;
+pub mod digest;
 pub mod erase;
 pub mod event;
 pub mod event_id;

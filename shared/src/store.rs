@@ -1,6 +1,8 @@
 //! The store: the only place that speaks DynamoDB.
 
+mod app_keys;
 mod apps;
+mod attempts;
 mod batch;
 mod connect;
 mod counters;
@@ -12,9 +14,10 @@ mod item;
 mod keys;
 mod meter;
 mod recounts;
+mod signing_keys;
 pub mod tables;
 
-pub use apps::{CreateAppError, PublicKey};
+pub use apps::CreateAppError;
 pub use connect::{Connection, connect};
 pub use counters::{Applied, CellRead, CounterItem, CounterPage, Increment, SetAside, Unless};
 pub use erase::{Erased, ErasedEvents};
@@ -25,6 +28,7 @@ pub use item::{CountedEvent, StreamImage};
 pub use keys::{CounterKey, CounterKind, Partition};
 pub use meter::{Meter, Usage};
 pub use recounts::{Corrected, VersionedItem};
+pub use signing_keys::PublicKey;
 
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 //! `POST /auth`
 
-use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
@@ -16,7 +15,11 @@ use tally::http::body::{Fields, SMALL, read};
 use tally::http::problem::{Problem, json};
 use tally::http::query::Params;
 use tally::http::service::Shared;
+use tally::http::source::Source;
 use tally::time::{SECOND, Timestamp};
+
+use crate::attempts::Attempt;
+use crate::github::login_of;
 
 /// bcrypt's work factor: 2^12 rounds, as Seismo asks.
 pub const COST: u32 = 12;
@@ -26,6 +29,9 @@ const NOBODY: &str = "$2b$12$abcdefghijklmnopqrstuuPQ3R8cVJG2rs5VtQeO7rUpmS0v8.C
 
 /// Longest password: bcrypt reads no more than 72 bytes, and silently cutting one would make others fit.
 pub(crate) const MAX_PASSWORD: usize = 72;
+
+/// Longest GitHub token that is passed on.
+pub(crate) const MAX_TOKEN: usize = 255;
 
 /// Who signed in, and what proves it.
 #[derive(Serialize, JsonSchema)]
@@ -38,25 +44,75 @@ pub(crate) struct Reply<'a> {
     expires_at: Timestamp,
 }
 
+/// How somebody proves who they are.
+enum Proof {
+    Password(String, String),
+    GitHub(String),
+}
+
 pub(crate) async fn sign_in(
     State(backend): Shared,
     RawQuery(query): RawQuery,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Problem> {
     Params::parse(query.as_deref()).finish()?;
-    let body = read(body, SMALL).await?;
-    let mut fields = Fields::parse(&body)?;
+    let source = Source::of(request.extensions());
+    let body = read(request.into_body(), SMALL).await?;
+    let proof = proof(&body)?;
+    let user = match &proof {
+        Proof::Password(user, _) => Some(user.as_str()),
+        // Whose it is, GitHub tells.
+        Proof::GitHub(_) => None,
+    };
+    let attempt = Attempt::begin(&backend, user, &source).await?;
+    let user = match proof {
+        Proof::Password(user, password) => by_password(&backend, user, password)
+            .await?
+            .ok_or_else(|| Problem::Unauthorized("the user name or the password is wrong".to_owned())),
+        Proof::GitHub(token) => match by_github(&backend, &token).await {
+            Ok(user) => user.ok_or_else(|| {
+                Problem::Unauthorized("GitHub does not know the token, or its account may not sign in here".to_owned())
+            }),
+            // Nothing was learned.
+            Err(problem) => Err(problem),
+        },
+    };
+    if !matches!(user, Err(Problem::Unauthorized(_))) {
+        attempt.forgive().await?;
+    }
+    welcome(&backend, &user?).await
+}
+
+fn proof(body: &[u8]) -> Result<Proof, Problem> {
+    const HINT: &str = "send `username` and `password`, or a GitHub `token`";
+    let mut fields = Fields::parse(body)?;
+    let token = fields.text("token");
     let username = fields.text("username");
     let password = fields.text("password");
-    for (name, value) in [("username", &username), ("password", &password)] {
-        if value.is_none() {
-            fields.add(name, "missing: send `username` and `password`");
+    if let Some(token) = &token {
+        if username.is_some() || password.is_some() {
+            fields.add("token", "send it, or `username` and `password`, not both");
+        }
+        if token.len() > MAX_TOKEN || !token.bytes().all(|b| b.is_ascii_graphic()) {
+            fields.add("token", "not a GitHub token");
+        }
+    } else {
+        for (name, value) in [("username", &username), ("password", &password)] {
+            if value.is_none() {
+                fields.add(name, format!("missing: {HINT}"));
+            }
         }
     }
-    fields.finish("send `username` and `password`")?;
-    let user = by_password(&backend, username.unwrap_or_default(), password.unwrap_or_default()).await?;
-    let user = user.ok_or_else(|| Problem::Unauthorized("the user name or the password is wrong".to_owned()))?;
-    welcome(&backend, &user).await
+    fields.finish(HINT)?;
+    Ok(match token {
+        Some(token) => Proof::GitHub(token),
+        None => Proof::Password(username.unwrap_or_default(), password.unwrap_or_default()),
+    })
+}
+
+async fn by_github(backend: &Backend, token: &str) -> Result<Option<User>, Problem> {
+    let login = login_of(&backend.config.github_api, token).await?;
+    Ok(login.and_then(|login| backend.config.users.by_github(&login).cloned()))
 }
 
 async fn by_password(backend: &Backend, username: String, password: String) -> Result<Option<User>, Problem> {

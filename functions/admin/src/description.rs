@@ -3,12 +3,14 @@
 use http::{Method, StatusCode};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use tally::app::MAX_NAME;
+use tally::auth::key::{MAX_KEYS, Scope};
 use tally::http::description::{JSON, Operation, Parameter, Reply, TimeInput, app, text};
 use tally::layout::MAX_PARTS;
 
 use crate::apps::{AppBody, List, MAX_QUOTA, MAX_RETENTION};
-use crate::auth::{self, MAX_PASSWORD};
-use crate::{erase, recount, root, set_aside};
+use crate::auth::{self, MAX_PASSWORD, MAX_TOKEN};
+use crate::keys::{self, MAX_LABEL};
+use crate::{erase, recount, root, set_aside, signing_keys};
 
 /// What this function's operations say of themselves.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
@@ -28,22 +30,38 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     operations.extend(apps(schemas));
     operations.extend(erasing(schemas));
     operations.extend(recounting(schemas));
+    operations.extend(keys(schemas));
     operations
 }
 
 fn sign_in(schemas: &mut SchemaGenerator) -> Operation {
-    let body = json_schema!({
-        "type": "object",
-        "properties": {
-            "username": text(),
-            "password": {"type": "string", "minLength": 1, "format": "password"},
+    let body = json_schema!({"oneOf": [
+        {
+            "type": "object",
+            "properties": {
+                "username": text(),
+                "password": {"type": "string", "minLength": 1, "format": "password"},
+                "token": {"enum": ["", null]},
+            },
+            "required": ["username", "password"],
+            "additionalProperties": false,
         },
-        "required": ["username", "password"],
-        "additionalProperties": false,
-    });
+        {
+            "type": "object",
+            "properties": {
+                "token": {"type": "string", "pattern": "^[!-~]+$", "maxLength": MAX_TOKEN, "format": "password"},
+                "username": {"enum": ["", null]},
+                "password": {"enum": ["", null]},
+            },
+            "required": ["token"],
+            "additionalProperties": false,
+        },
+    ]});
     Operation::new(Method::POST, "/auth", "signIn", "Signs in a user")
         .about(format!(
-            "Gives an access token, in the reply and as the cookie `token`. Passwords are at most {MAX_PASSWORD} bytes."
+            "By user name and password (at most {MAX_PASSWORD} bytes), or by a GitHub personal token. Gives an access \
+             token, in the reply and as the cookie `token`. After 10 failures in 15 minutes of one user, or from one \
+             source, it is refused for a while."
         ))
         .body(JSON, body)
         .replies(Reply {
@@ -143,6 +161,45 @@ fn apps(schemas: &mut SchemaGenerator) -> Vec<Operation> {
             .takes([app()])
             .optional_body(JSON, Settings::new().object(true, &[]))
             .answers(StatusCode::OK, "The app as it is now.", one)
+            .refuses([StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE]),
+    ]
+}
+
+fn keys(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    let body = json_schema!({
+        "type": "object",
+        "properties": {
+            "scopes": {
+                "description": "What it may do: send events, read, or both.",
+                "type": "array", "minItems": 1, "items": schemas.subschema_for::<Scope>(),
+            },
+            "label": {"description": "What people call it.", "type": ["string", "null"], "maxLength": MAX_LABEL},
+        },
+        "required": ["scopes"],
+        "additionalProperties": false,
+    });
+    vec![
+        Operation::new(Method::GET, "/apps/{app}/keys", "listKeys", "Lists an app's keys, without their secrets")
+            .takes([app()])
+            .answers(StatusCode::OK, "All its keys, the oldest first.", schemas.subschema_for::<keys::List<'_>>()),
+        Operation::new(Method::POST, "/apps/{app}/keys", "makeKey", "Makes a key of an app")
+            .about(format!("The key is shown only now. An app has at most {MAX_KEYS}."))
+            .takes([app()])
+            .body(JSON, body)
+            .answers(StatusCode::CREATED, "The key.", schemas.subschema_for::<keys::KeyBody<'_>>())
+            .refuses([StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE]),
+        Operation::new(Method::DELETE, "/apps/{app}/keys/{key_id}", "revokeKey", "Revokes a key of an app")
+            .takes([app(), Parameter::path("key_id", "The key, by its `id`.", text())])
+            .replies(Reply {
+                status: StatusCode::NO_CONTENT,
+                about: "It is refused within 60 seconds everywhere.",
+                content: vec![],
+                headers: vec![],
+            }),
+        Operation::new(Method::POST, "/signing-keys", "rotateSigningKey", "Rotates the key that signs access tokens")
+            .about("Tokens in use stay good until they expire.")
+            .optional_body(JSON, json_schema!({"type": "object", "additionalProperties": false}))
+            .answers(StatusCode::CREATED, "The new key.", schemas.subschema_for::<signing_keys::Reply>())
             .refuses([StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE]),
     ]
 }

@@ -1,13 +1,17 @@
 //! Apps, their keys, sign-in, and everything that no other function serves.
 
 mod apps;
+mod attempts;
 mod auth;
 mod description;
 mod erase;
+mod github;
+mod keys;
 mod recount;
 mod root;
 mod set_aside;
 mod settings;
+mod signing_keys;
 
 use std::sync::Arc;
 
@@ -31,6 +35,10 @@ pub fn router(backend: Arc<Backend>) -> Router {
         .on(Method::DELETE, "/apps/{app}", erase::app)
         .on(Method::DELETE, "/apps/{app}/events", erase::events)
         .on(Method::DELETE, "/apps/{app}/events/{id}", erase::event)
+        .on(Method::GET, "/apps/{app}/keys", keys::list)
+        .on(Method::POST, "/apps/{app}/keys", keys::create)
+        .on(Method::DELETE, "/apps/{app}/keys/{key_id}", keys::revoke)
+        .on(Method::POST, "/signing-keys", signing_keys::rotate)
         .on(Method::POST, "/apps/{app}/audit", recount::audit)
         .on(Method::POST, "/apps/{app}/recount", recount::recount)
         .on(Method::GET, "/apps/{app}/set-aside", set_aside::list)

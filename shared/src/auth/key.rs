@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use ring::digest::{SHA256, digest};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
@@ -11,8 +12,11 @@ use crate::time::Timestamp;
 /// What every key begins with; secret scanners find it by `tly_(in|rd|rw)_[0-9a-f]{12}_[0-9a-f]{40}`.
 const PREFIX: &str = "tly_";
 
+/// Most keys of an app: its item, which holds them, is read by every process that serves it.
+pub const MAX_KEYS: usize = 50;
+
 /// What a key may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Send events to its app.

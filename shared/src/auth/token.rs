@@ -155,7 +155,7 @@ impl TokenVerifier {
                 return Ok(known.keys.get(kid).cloned());
             }
         }
-        let keys = store.public_keys().await?;
+        let keys = store.public_keys(now).await?;
         let mut known = self.known();
         known.keys = keys.into_iter().map(|key| (key.kid, DecodingKey::from_ed_der(&key.public))).collect();
         known.read_at = Some(now);

@@ -43,6 +43,9 @@ pub enum Problem {
     /// 503: not now; the caller may send the same again.
     #[error("the store cannot take the request just now: send it again in a moment")]
     Unavailable,
+    /// 503: a service that is asked for the answer gives none.
+    #[error("{0}")]
+    Upstream(String),
     /// 500: a fault of ours; its text goes to the log alone.
     #[error("an error of the server: it has been logged")]
     Internal(String),
@@ -86,7 +89,7 @@ impl Problem {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyRequests(..) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::Upstream(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -145,7 +148,7 @@ impl IntoResponse for Problem {
             Self::TooManyRequests(_, seconds) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
             }
-            Self::Unavailable => {
+            Self::Unavailable | Self::Upstream(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

@@ -63,6 +63,10 @@ pub const ROUTES: &[Route] = &[
     route(Method::DELETE, "/apps/{app}", Function::Admin, Access::Admins),
     route(Method::DELETE, "/apps/{app}/events", Function::Admin, Access::AppAdmins),
     route(Method::DELETE, "/apps/{app}/events/{id}", Function::Admin, Access::AppAdmins),
+    route(Method::GET, "/apps/{app}/keys", Function::Admin, Access::AppAdmins),
+    route(Method::POST, "/apps/{app}/keys", Function::Admin, Access::AppAdmins),
+    route(Method::DELETE, "/apps/{app}/keys/{key_id}", Function::Admin, Access::AppAdmins),
+    route(Method::POST, "/signing-keys", Function::Admin, Access::Admins),
     route(Method::POST, "/apps/{app}/audit", Function::Admin, Access::AppAdmins),
     route(Method::POST, "/apps/{app}/recount", Function::Admin, Access::AppAdmins),
     route(Method::GET, "/apps/{app}/set-aside", Function::Admin, Access::AppAdmins),
@@ -118,7 +122,10 @@ mod tests {
     fn a_path_finds_its_routes() {
         let methods = |path: &str| at(path).map(|r| format!("{} {}", r.method, r.path)).collect::<Vec<_>>();
         assert_eq!(methods("/apps/a/count/x/3"), ["POST /apps/{app}/count/{*name}"]);
-        assert_eq!(methods("/apps/a/events"), ["POST /apps/{app}/events", "GET /apps/{app}/events"]);
+        assert_eq!(
+            methods("/apps/a/events"),
+            ["DELETE /apps/{app}/events", "POST /apps/{app}/events", "GET /apps/{app}/events"]
+        );
         for nowhere in ["", "/apps/", "/apps//events", "/apps/a/count/", "/nothing", "/apps/a/events/x/y"] {
             assert!(methods(nowhere).is_empty(), "{nowhere}");
         }

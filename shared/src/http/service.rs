@@ -104,7 +104,7 @@ fn read_path(mut request: Request) -> Request {
     };
     let mut path = decoded.as_str();
     if let Some(stripped) = path.strip_suffix('/')
-        && routes::at(stripped).any(|route| route.function == Function::Admin)
+        && is_admins(request.method(), stripped)
     {
         path = stripped;
     }
@@ -117,6 +117,14 @@ fn read_path(mut request: Request) -> Request {
         *request.uri_mut() = Uri::from(path);
     }
     request
+}
+
+/// Whether `admin` serves a path: all methods that it has, or this one.
+fn is_admins(method: &Method, path: &str) -> bool {
+    let mut routes = routes::at(path).peekable();
+    routes.peek().is_some()
+        && (routes::at(path).any(|route| route.function == Function::Admin && route.method == *method)
+            || routes.all(|route| route.function == Function::Admin))
 }
 
 /// Answers what no route takes: preflights, 405, 308 to the path without its trailing slash, 404.

@@ -15,21 +15,11 @@ use super::tables::{PK, SK};
 use super::{Store, StoreError};
 use crate::app::{App, AppId, AppSlug, AppState, EventClock};
 use crate::auth::key::{Key, KeyId, Scope};
-use crate::auth::token::SigningKey;
 use crate::layout::Layout;
 use crate::time::Timestamp;
 
 /// Apps in one page of a list (the most that one `BatchGetItem` reads).
 const APPS_PAGE: i32 = 100;
-
-/// A public key that checks tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicKey {
-    /// Names it in tokens.
-    pub kid: String,
-    /// 32 bytes of Ed25519.
-    pub public: Vec<u8>,
-}
 
 /// Why an app was not created.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +54,7 @@ struct AppItem {
 }
 
 #[derive(Serialize, Deserialize)]
-struct KeyItem {
+pub(super) struct KeyItem {
     scopes: Vec<Scope>,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
@@ -74,17 +64,20 @@ struct KeyItem {
     hash: String,
 }
 
+impl From<&Key> for KeyItem {
+    fn from(key: &Key) -> Self {
+        Self {
+            scopes: key.scopes.clone(),
+            label: key.label.clone(),
+            created_at: key.created_at.micros(),
+            hash: STANDARD.encode(key.hash),
+        }
+    }
+}
+
 impl From<&App> for AppItem {
     fn from(app: &App) -> Self {
-        let keys = app.keys.iter().map(|key| {
-            let item = KeyItem {
-                scopes: key.scopes.clone(),
-                label: key.label.clone(),
-                created_at: key.created_at.micros(),
-                hash: STANDARD.encode(key.hash),
-            };
-            (key.id.clone(), item)
-        });
+        let keys = app.keys.iter().map(|key| (key.id.clone(), KeyItem::from(key)));
         Self {
             pk: keys::app(&app.slug),
             sk: keys::ALONE.to_owned(),
@@ -173,12 +166,20 @@ impl Store {
     }
 
     /// Puts items together; false where a condition did not hold.
-    async fn put_all(&self, puts: Vec<aws_sdk_dynamodb::types::builders::PutBuilder>) -> Result<bool, StoreError> {
-        let mut request = self.client.transact_write_items();
-        for put in puts {
+    pub(super) async fn put_all(
+        &self,
+        puts: Vec<aws_sdk_dynamodb::types::builders::PutBuilder>,
+    ) -> Result<bool, StoreError> {
+        let puts = puts.into_iter().map(|put| {
             let put = put.build().map_err(|e| StoreError::Refused(e.to_string()))?;
-            request = request.transact_items(TransactWriteItem::builder().put(put).build());
-        }
+            Ok(TransactWriteItem::builder().put(put).build())
+        });
+        self.write_together(puts.collect::<Result<_, StoreError>>()?).await
+    }
+
+    /// Writes items together; false where a condition did not hold.
+    pub(super) async fn write_together(&self, writes: Vec<TransactWriteItem>) -> Result<bool, StoreError> {
+        let request = self.client.transact_write_items().set_transact_items(Some(writes));
         let reply = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
         match reply {
             Ok(reply) => {
@@ -260,7 +261,7 @@ impl Store {
         Ok((slugs, next))
     }
 
-    async fn query_apps(
+    pub(super) async fn query_apps(
         &self,
         partition: &str,
         start: Option<Item>,
@@ -419,62 +420,7 @@ impl Store {
         }
     }
 
-    /// The key pair that signs tokens, made where there is none yet.
-    pub async fn signing_key(&self) -> Result<SigningKey, StoreError> {
-        if let Some(key) = self.read_signing_key().await? {
-            return Ok(key);
-        }
-        let unusable = |e: crate::auth::token::SigningKeyError| StoreError::Refused(e.to_string());
-        let key = SigningKey::generate().map_err(unusable)?;
-        let public = key.public().map_err(unusable)?;
-        let table = &self.tables.apps;
-        let private = Put::builder()
-            .table_name(table)
-            .item(PK, AttributeValue::S(keys::SIGNING_KEY.to_owned()))
-            .item(SK, AttributeValue::S(keys::ALONE.to_owned()))
-            .item("kid", AttributeValue::S(key.kid.clone()))
-            .item("pkcs8", AttributeValue::B(key.pkcs8.clone().into()))
-            .condition_expression("attribute_not_exists(#pk)")
-            .expression_attribute_names("#pk", PK);
-        let public = Put::builder()
-            .table_name(table)
-            .item(PK, AttributeValue::S(keys::PUBLIC_KEYS.to_owned()))
-            .item(SK, AttributeValue::S(key.kid.clone()))
-            .item("public", AttributeValue::B(public.into()));
-        if self.put_all(vec![private, public]).await? {
-            return Ok(key);
-        }
-        // Another process made one in between.
-        self.read_signing_key()
-            .await?
-            .ok_or_else(|| StoreError::Unavailable("the signing key came and went".to_owned()))
-    }
-
-    async fn read_signing_key(&self) -> Result<Option<SigningKey>, StoreError> {
-        let Some(item) = self.get_apps_item(keys::SIGNING_KEY.to_owned(), keys::ALONE).await? else {
-            return Ok(None);
-        };
-        let kid = item.get("kid").and_then(|v| v.as_s().ok());
-        let pkcs8 = item.get("pkcs8").and_then(|v| v.as_b().ok());
-        let (Some(kid), Some(pkcs8)) = (kid, pkcs8) else {
-            return Err(StoreError::Unreadable("the signing key".to_owned()));
-        };
-        Ok(Some(SigningKey { kid: kid.clone(), pkcs8: pkcs8.as_ref().to_vec() }))
-    }
-
-    /// The public keys that check tokens.
-    pub async fn public_keys(&self) -> Result<Vec<PublicKey>, StoreError> {
-        let (items, _) = self.query_apps(keys::PUBLIC_KEYS, None, 100).await?;
-        let keys = items.into_iter().filter_map(|item| {
-            Some(PublicKey {
-                kid: item.get(SK)?.as_s().ok()?.clone(),
-                public: item.get("public")?.as_b().ok()?.as_ref().to_vec(),
-            })
-        });
-        Ok(keys.collect())
-    }
-
-    async fn get_apps_item(&self, pk: String, sk: &str) -> Result<Option<Item>, StoreError> {
+    pub(super) async fn get_apps_item(&self, pk: String, sk: &str) -> Result<Option<Item>, StoreError> {
         let reply = self
             .client
             .get_item()

@@ -6,7 +6,8 @@ use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{Credentials, Region, SharedHttpClient};
+use aws_sdk_dynamodb::config::retry::RetryPartition;
+use aws_sdk_dynamodb::config::{Builder as ConfigBuilder, Credentials, Region, SharedHttpClient};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -32,6 +33,7 @@ const REQUEST: Duration = Duration::from_millis(1_800);
 
 /// Connects to DynamoDB.
 pub async fn connect(connection: Connection, tables: TableNames) -> Store {
+    let is_embedded = matches!(connection, Connection::Embedded(_));
     let (http, url) = match connection {
         Connection::Environment => (https(), None),
         Connection::Local(url) => (https(), Some(url)),
@@ -55,7 +57,12 @@ pub async fn connect(connection: Connection, tables: TableNames) -> Store {
             .region(Region::from_static("eu-central-1"))
             .credentials_provider(Credentials::new("local", "local", None, None, "local"));
     }
-    Store::new(Client::new(&loader.load().await), tables)
+    let mut config = ConfigBuilder::from(&loader.load().await);
+    if is_embedded {
+        // The SDK rations retries over a whole process; of several databases in it none is to use up the others' share.
+        config = config.retry_partition(RetryPartition::custom("embedded").build());
+    }
+    Store::new(Client::from_conf(config.build()), tables)
 }
 
 fn https() -> SharedHttpClient {

@@ -172,6 +172,11 @@ pub(super) fn key(id: &str) -> String {
     format!("key#{id}")
 }
 
+/// The partition of Apps that counts the attempts of a subject to sign in.
+pub(super) fn attempts(subject: &str) -> String {
+    format!("sign-in#{subject}")
+}
+
 /// The partition of Apps that holds the private signing key; IAM lets only `admin` read it.
 pub(super) const SIGNING_KEY: &str = "signing-key";
 

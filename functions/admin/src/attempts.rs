@@ -1,0 +1,63 @@
+//! Guessing is limited: after ten failures of one user, or from one source, within 15 minutes sign-in is refused.
+
+use tally::auth::key::hex;
+use tally::backend::Backend;
+use tally::digest::sha256;
+use tally::http::problem::Problem;
+use tally::http::source::Source;
+use tally::store::StoreError;
+use tally::time::{MINUTE, SECOND, Timestamp};
+
+/// Failures that are allowed.
+const MOST: i64 = 10;
+/// In how long, in microseconds; counted by the minute.
+const WINDOW: i64 = 15 * MINUTE;
+
+/// An attempt under way. It counts as a failure until it is told to be none, so that many at once are no way around.
+pub(crate) struct Attempt<'a> {
+    backend: &'a Backend,
+    subjects: Vec<String>,
+    at: Timestamp,
+}
+
+impl<'a> Attempt<'a> {
+    /// Begins an attempt of a user (where a name was sent) from a source.
+    ///
+    /// # Errors
+    /// 429 where there were too many.
+    pub(crate) async fn begin(backend: &'a Backend, user: Option<&str>, source: &Source) -> Result<Self, Problem> {
+        // Hashed: names and addresses are nobody's business, and may hold anything.
+        let subject = |kind: &str, value: &str| hex(&sha256(format!("{kind}:{value}").as_bytes())[..16]);
+        let subjects = user.map(|user| subject("user", user)).into_iter().chain([subject("source", &source.subject())]);
+        let attempt = Self { backend, subjects: subjects.collect(), at: backend.clock.now() };
+        attempt.add(1).await?;
+        let since = attempt.at.plus(-WINDOW);
+        for subject in &attempt.subjects {
+            let (count, first) = backend.store.attempts(subject, since).await?;
+            if count > MOST {
+                attempt.add(-1).await?;
+                let free = first.unwrap_or(attempt.at).plus(WINDOW + MINUTE);
+                let wait = (free.micros() - attempt.at.micros()).max(SECOND).div_euclid(SECOND);
+                let wait = u32::try_from(wait).unwrap_or(60);
+                let minutes = WINDOW / MINUTE;
+                return Err(Problem::TooManyRequests(
+                    format!("more than {MOST} failures in {minutes} minutes: try again in {wait} seconds"),
+                    wait,
+                ));
+            }
+        }
+        Ok(attempt)
+    }
+
+    /// It went well, or nothing was learned from it: it does not count.
+    pub(crate) async fn forgive(self) -> Result<(), StoreError> {
+        self.add(-1).await
+    }
+
+    async fn add(&self, amount: i64) -> Result<(), StoreError> {
+        for subject in &self.subjects {
+            self.backend.store.add_attempts(subject, self.at, amount).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! `POST /signing-keys`
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+use tally::http::body::{Fields, SMALL, read};
+use tally::http::problem::{Problem, json};
+use tally::http::query::Params;
+use tally::http::service::Shared;
+use tally::time::{MINUTE, Timestamp};
+
+/// How long after its last token has expired a key still checks tokens, in microseconds: a sign-in may be under way with
+/// the old key while it is rotated.
+const MARGIN: i64 = 5 * MINUTE;
+
+/// A key that was rotated.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SigningKey")]
+pub(crate) struct Reply {
+    /// Names the key that signs from now on.
+    kid: String,
+    /// Until when tokens of the one before are good.
+    previous_until: Timestamp,
+}
+
+pub(crate) async fn rotate(State(backend): Shared, RawQuery(query): RawQuery, body: Body) -> Result<Response, Problem> {
+    Params::parse(query.as_deref()).finish()?;
+    Fields::parse(&read(body, SMALL).await?)?.finish("send nothing")?;
+    let until = backend.clock.now().plus(backend.config.token_lifetime + MARGIN);
+    let key = backend.store.rotate_signing_key(until).await?;
+    let key = key.ok_or_else(|| Problem::Conflict("another rotation was just made: it does as well".to_owned()))?;
+    backend.tokens.expect_a_new_key();
+    json(StatusCode::CREATED, &Reply { kid: key.kid, previous_until: until })
+}

@@ -1,0 +1,110 @@
+//! `cargo run -- audit` and `cargo run -- recount`: hold the counters of an app to its events, and mend them.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use axum::body::Body;
+use http::Request;
+use http::header::AUTHORIZATION;
+use http_body_util::BodyExt;
+use indicatif::ProgressBar;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tally::app::AppSlug;
+use tally::auth::user::Role;
+use tally::config::Config;
+use tally::time::HOUR;
+use tower::ServiceExt;
+
+use crate::server::{open, service};
+
+/// What to look at.
+#[derive(clap::Args)]
+pub struct Audit {
+    /// The app.
+    #[arg(long)]
+    app: String,
+    /// The first day (UTC); by default the first of which no event may have expired.
+    #[arg(long, value_name = "DAY")]
+    since: Option<String>,
+    /// The day after the last (UTC); by default all days.
+    #[arg(long, value_name = "DAY")]
+    until: Option<String>,
+    /// The folder that keeps the data; a Tally may run on it meanwhile.
+    #[arg(long, value_name = "DIR", default_value = ".tally")]
+    data: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    differences: Vec<Value>,
+    days: usize,
+    complete: bool,
+    next: Option<String>,
+}
+
+/// Audits (or recounts, where `mend` says so) and tells what differed; a failure where anything does and is not mended.
+pub async fn run(audit: Audit, mend: bool) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let slug = AppSlug::of_name(&audit.app).map_err(|e| format!("--app: {e}"))?;
+    let (backend, pump) = open(&audit.data, Config::from_env()?).await?;
+    // Where no Tally runs on the data, its stream is counted here.
+    let pump = pump.map(|pump| tokio::spawn(pump.run(|_| {})));
+    let key = backend.store.signing_key().await?;
+    let (token, _) = key.sign("audit", Role::Admin, backend.clock.now(), 24 * HOUR)?;
+    let router = service(&backend);
+    let path = format!("/apps/{slug}/{}", if mend { "recount" } else { "audit" });
+    let mut body = json!({"since": audit.since, "until": audit.until});
+    let progress = ProgressBar::new_spinner();
+    let (mut days, mut differing) = (0, 0);
+    let complete = loop {
+        let request = Request::post(&path).header(AUTHORIZATION, format!("Bearer {token}"));
+        let Ok(reply) = router.clone().oneshot(request.body(Body::from(body.to_string()))?).await;
+        let status = reply.status();
+        let text = reply.into_body().collect().await?.to_bytes();
+        if !status.is_success() {
+            let problem: Value = serde_json::from_slice(&text).unwrap_or_default();
+            return Err(problem["detail"].as_str().unwrap_or("refused").into());
+        }
+        let reply: Reply = serde_json::from_slice(&text)?;
+        days += reply.days;
+        differing += reply.differences.len();
+        progress.set_message(format!("{days} days of a shard"));
+        progress.tick();
+        progress.suspend(|| reply.differences.iter().for_each(|difference| println!("{}", line(difference))));
+        match reply.next {
+            Some(next) => body = json!({"next": next}),
+            None => break reply.complete,
+        }
+    };
+    progress.finish_and_clear();
+    if let Some(pump) = pump {
+        pump.abort();
+    }
+    let verdict = match (differing, mend) {
+        (0, _) if complete => "every counter is right".to_owned(),
+        (0, _) => "no differences so far".to_owned(),
+        (_, true) => format!("{differing} differences, mended"),
+        (_, false) => format!("{differing} differences; `cargo run -- recount --app {slug}` mends them"),
+    };
+    println!("{days} days of a shard read: {verdict}.");
+    if !complete {
+        println!("Some counters kept changing while they were looked at: run it again when less arrives.");
+    }
+    Ok(if complete && (differing == 0 || mend) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A difference as a line.
+fn line(difference: &Value) -> String {
+    let text = |name: &str| difference[name].as_str().unwrap_or("-").to_owned();
+    let what = match difference["message_hash"].as_str() {
+        Some(hash) => format!("message {hash}"),
+        None => format!("{} ({})", text("name"), text("category")),
+    };
+    format!(
+        "{} {} {what}: counted {}, stored {}",
+        text("day"),
+        text("level"),
+        difference["counted"],
+        difference["stored"]
+    )
+}

@@ -1,0 +1,47 @@
+//! Where a request comes from.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use http::Extensions;
+use lambda_http::request::RequestContext;
+
+/// The address that a request comes from: API Gateway's word in the cloud, the connection's on a laptop. What a client
+/// says of itself (`X-Forwarded-For`) is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Source(pub Option<IpAddr>);
+
+impl Source {
+    /// The source of a request.
+    pub fn of(extensions: &Extensions) -> Self {
+        if let Some(RequestContext::ApiGatewayV2(context)) = extensions.get::<RequestContext>() {
+            return Self(context.http.source_ip.as_ref().and_then(|ip| ip.parse().ok()));
+        }
+        extensions.get::<Self>().copied().unwrap_or_default()
+    }
+
+    /// What stands for it where attempts are counted: whoever has one address of IPv6 has 2^64 of them.
+    pub fn subject(self) -> String {
+        match self.0 {
+            None => "unknown".to_owned(),
+            Some(IpAddr::V4(ip)) => ip.to_string(),
+            Some(IpAddr::V6(ip)) => match ip.to_ipv4_mapped() {
+                Some(ip) => ip.to_string(),
+                None => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).to_string(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_network_are_one_source() {
+        let subject = |ip: &str| Source(ip.parse().ok()).subject();
+        assert_eq!(subject("2001:db8:1:2:3::4"), subject("2001:db8:1:2:ffff::1"));
+        assert_ne!(subject("2001:db8:1:2::1"), subject("2001:db8:1:3::1"));
+        assert_eq!(subject("::ffff:192.0.2.1"), subject("192.0.2.1"));
+        assert_ne!(subject("192.0.2.1"), subject("192.0.2.2"));
+    }
+}

@@ -1,0 +1,287 @@
+//! Who may do what: every route with every credential; keys, sign-in, and the key that signs tokens.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::Body;
+use axum::routing::get;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, Method, Request, StatusCode};
+use ring::hmac;
+use serde_json::{Value, json};
+use tally::auth::token::SigningKey;
+use tally::auth::user::{Role, Users};
+use tally::config::Config;
+use tally::http::routes::{Access, ROUTES, Route};
+use tally::time::{HOUR, MINUTE, SECOND};
+
+use crate::admin::{sign_in, users};
+use crate::harness::{Reply, Tally, TestApp, assert_problem, column};
+
+async fn admin(tally: &Tally, method: Method, path: &str, body: &Value) -> Reply {
+    let token = tally.token(Role::Admin).await;
+    tally.call(method, path, ("x-access-token", &token), body.to_string()).await
+}
+
+/// Makes a key of an app; its id and text.
+async fn key(tally: &Tally, app: &str, scopes: &[&str]) -> (String, String) {
+    let reply = admin(tally, Method::POST, &format!("/apps/{app}/keys"), &json!({"scopes": scopes})).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
+    let text = |field: &str| reply.json[field].as_str().unwrap().to_owned();
+    (text("id"), text("key"))
+}
+
+/// A credential, and what it gets on a route of each access: in the order of ingest, read, users, admins, admins of an
+/// app. `0` is that it gets in.
+struct Credential {
+    name: &'static str,
+    text: Option<String>,
+    expected: [u16; 5],
+}
+
+fn expected(credential: &Credential, access: Access) -> u16 {
+    let at = match access {
+        Access::Public => return 0,
+        Access::Ingest => 0,
+        Access::Read => 1,
+        Access::Users => 2,
+        Access::Admins => 3,
+        Access::AppAdmins => 4,
+    };
+    credential.expected[at]
+}
+
+/// Tokens that nobody of ours signed like this.
+async fn forged(tally: &Tally) -> Vec<(&'static str, String)> {
+    let now = tally.clock.now();
+    let ours = tally.backend.store.signing_key().await.unwrap();
+    let claims = json!({"iss": "tally", "aud": "tally", "sub": "eve", "role": "admin", "iat": now.seconds(),
+        "exp": now.plus(HOUR).seconds()});
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let none = part(&json!({"alg": "none", "typ": "JWT", "kid": ours.kid}));
+    let hs256 = part(&json!({"alg": "HS256", "typ": "JWT", "kid": ours.kid}));
+    let signed = format!("{hs256}.{}", part(&claims));
+    let public = ours.public().unwrap();
+    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &public), signed.as_bytes());
+    let stranger = SigningKey::generate().unwrap();
+    let pretender = SigningKey { kid: ours.kid.clone(), ..stranger.clone() };
+    let sign = |key: &SigningKey, at| key.sign("eve", Role::Admin, at, HOUR).unwrap().0;
+    let real = sign(&ours, now);
+    let (head, rest) = real.split_once('.').unwrap();
+    let (_, signature) = rest.split_once('.').unwrap();
+    vec![
+        ("a text that is no token", "nonsense".to_owned()),
+        ("an expired token", sign(&ours, now.plus(-HOUR))),
+        ("a token signed by another key", sign(&stranger, now)),
+        ("a token signed by another key under our name", sign(&pretender, now)),
+        ("a token without a signature", format!("{none}.{}.", part(&claims))),
+        ("a token signed with the public key as its secret", format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac))),
+        ("a token with other claims", format!("{head}.{}.{signature}", part(&claims))),
+    ]
+}
+
+async fn credentials(tally: &Tally, app: &TestApp) -> Vec<Credential> {
+    let other = tally.app("other").await;
+    let (revoked_id, revoked) = key(tally, "shop", &["ingest", "read"]).await;
+    let gone = admin(tally, Method::DELETE, &format!("/apps/shop/keys/{revoked_id}"), &json!({})).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    let both = key(tally, "shop", &["read", "ingest"]).await.1;
+    let no_key = [401, 401, 403, 403, 403];
+    let mut all = vec![
+        ("nothing", None, [401; 5]),
+        ("a key that never was", Some(format!("tly_rw_{}_{}", "0".repeat(12), "0".repeat(40))), no_key),
+        ("a revoked key", Some(revoked), no_key),
+        ("another app's ingest key", Some(other.ingest_key), [403; 5]),
+        ("another app's read key", Some(other.read_key), [403; 5]),
+        ("the ingest key", Some(app.ingest_key.clone()), [0, 403, 403, 403, 403]),
+        ("the read key", Some(app.read_key.clone()), [403, 0, 403, 403, 403]),
+        ("a key for both", Some(both), [0, 0, 403, 403, 403]),
+        ("a reader", Some(tally.token(Role::Reader).await), [403, 0, 0, 403, 403]),
+        ("an admin", Some(tally.token(Role::Admin).await), [0; 5]),
+    ];
+    all.extend(forged(tally).await.into_iter().map(|(name, text)| (name, Some(text), [401; 5])));
+    all.into_iter().map(|(name, text, expected)| Credential { name, text, expected }).collect()
+}
+
+async fn ask(tally: &Tally, route: &Route, text: Option<&str>) -> StatusCode {
+    let path = [("{app}", "shop"), ("{*name}", "a"), ("{*path}", "a/2026-11-21.json"), ("{report}", "day")];
+    let path = path.into_iter().chain([("{stat}", "hours"), ("{id}", "x"), ("{key_id}", "x")]);
+    let path = path.fold(route.path.to_owned(), |path, (part, value)| path.replace(part, value));
+    let mut request = Request::builder().method(route.method.clone()).uri(path);
+    if let Some(text) = text {
+        request = request.header("authorization", format!("Bearer {text}"));
+    }
+    tally.send(request.body(Body::empty()).unwrap()).await.status
+}
+
+#[tokio::test]
+async fn every_route_lets_in_whom_it_should_and_nobody_else() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let all = credentials(&tally, &app).await;
+    // What ends the app comes last.
+    let (last, first): (Vec<_>, Vec<_>) =
+        ROUTES.iter().partition(|route| route.method == Method::DELETE && route.path == "/apps/{app}");
+    for route in first.into_iter().chain(last) {
+        for credential in &all {
+            let status = ask(&tally, route, credential.text.as_deref()).await.as_u16();
+            let about = format!("{} {} with {}: {status}", route.method, route.path, credential.name);
+            match expected(credential, route.access) {
+                0 => assert!((route.path == "/auth" || ![401, 403].contains(&status)) && status < 500, "{about}"),
+                refused => assert_eq!(status, refused, "{about}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_are_made_listed_and_revoked() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    tally.accept(&app, &json!({"name": "warm"})).await;
+    let body = json!({"scopes": ["read", "ingest", "read"], "label": "dashboard"});
+    let made = admin(&tally, Method::POST, "/apps/shop/keys", &body).await;
+    assert_eq!((made.status, &made.json["label"]), (StatusCode::CREATED, &json!("dashboard")));
+    assert_eq!(made.json["scopes"], json!(["ingest", "read"]));
+    let (id, text) = (made.json["id"].as_str().unwrap(), made.json["key"].as_str().unwrap());
+    assert!(text.starts_with("tly_rw_") && text.contains(id), "{text}");
+    let list = admin(&tally, Method::GET, "/apps/shop/keys", &json!({})).await.json;
+    assert_eq!(list["items"].as_array().unwrap().len(), 3);
+    assert!(column(&list["items"], "id").contains(&&json!(id)) && !list.to_string().contains(text));
+    assert_eq!(tally.call(Method::GET, "/apps/shop/events", ("x-read-key", text), "").await.status, 200);
+
+    let path = format!("/apps/shop/keys/{id}");
+    // Another process, which remembers the app as it was.
+    let far = tally::backend::Backend::new(tally.backend.store.clone(), tally.clock.clone(), Config::default());
+    let far = local::server::service(&far);
+    let ask_far = async || {
+        let request = Request::get("/apps/shop/events").header("x-read-key", text).body(Body::empty()).unwrap();
+        let Ok(reply) = tower::ServiceExt::oneshot(far.clone(), request).await;
+        reply.status().as_u16()
+    };
+    assert_eq!(ask_far().await, 200);
+    assert_eq!(admin(&tally, Method::DELETE, &path, &json!({})).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(tally.call(Method::GET, "/apps/shop/events", ("x-read-key", text), "").await.status, 401);
+    tally.clock.set(tally.clock.now().plus(MINUTE));
+    assert_eq!(ask_far().await, 401, "within 60 seconds everywhere");
+    assert_problem(&admin(&tally, Method::DELETE, &path, &json!({})).await, 404, &[]);
+
+    for (body, fields) in [
+        (json!({}), vec!["scopes"]),
+        (json!({"scopes": []}), vec!["scopes"]),
+        (json!({"scopes": "read"}), vec!["scopes"]),
+        (json!({"scopes": ["write"]}), vec!["scopes"]),
+        (json!({"scopes": ["read"], "label": "x".repeat(257), "color": 1}), vec!["color", "label"]),
+    ] {
+        assert_problem(&admin(&tally, Method::POST, "/apps/shop/keys", &body).await, 400, &fields);
+    }
+    for _ in 2..50 {
+        key(&tally, "shop", &["read"]).await;
+    }
+    let full = admin(&tally, Method::POST, "/apps/shop/keys", &json!({"scopes": ["read"]})).await;
+    assert_problem(&full, 409, &[]);
+}
+
+#[tokio::test]
+async fn a_rotated_key_signs_and_the_one_before_is_good_until_its_tokens_end() {
+    let tally = Tally::with(users()).await;
+    let before = sign_in(&tally, "ann", "correct horse").await.json["token"].as_str().unwrap().to_owned();
+    let apps =
+        async |token: &str| tally.call(Method::GET, "/apps", ("x-access-token", token), "").await.status.as_u16();
+    assert_eq!(apps(&before).await, 200);
+    let rotated = tally.call(Method::POST, "/signing-keys", ("x-access-token", &before), "").await;
+    assert_eq!(rotated.status, StatusCode::CREATED, "{}", rotated.json);
+    assert_eq!(rotated.json["previous_until"], "2026-11-21T11:13:25.123456Z");
+    let after = sign_in(&tally, "ann", "correct horse").await.json["token"].as_str().unwrap().to_owned();
+    assert_eq!((apps(&before).await, apps(&after).await), (200, 200));
+    let kid = |token: &str| URL_SAFE_NO_PAD.decode(token.split_once('.').unwrap().0).unwrap();
+    assert_ne!(kid(&before), kid(&after));
+    assert_eq!(tally.backend.store.public_keys(tally.clock.now()).await.unwrap().len(), 2);
+    tally.clock.set(tally.clock.now().plus(HOUR + 5 * MINUTE + SECOND));
+    assert_eq!(tally.backend.store.public_keys(tally.clock.now()).await.unwrap().len(), 1, "the old half is gone");
+    assert_eq!(apps(&before).await, 401);
+}
+
+#[tokio::test]
+async fn ten_failures_close_the_door_for_a_quarter_of_an_hour() {
+    let tally = Tally::with(users()).await;
+    for _ in 0..30 {
+        assert_eq!(sign_in(&tally, "ann", "correct horse").await.status, 200, "successes do not count");
+        tally.clock.set(tally.clock.now().plus(30 * SECOND));
+    }
+    for n in 0..10 {
+        assert_problem(&sign_in(&tally, "eve", &format!("guess {n}")).await, 401, &[]);
+    }
+    let closed = sign_in(&tally, "eve", "guess").await;
+    assert_problem(&closed, 429, &[]);
+    assert!(closed.headers["retry-after"].to_str().unwrap().parse::<i64>().unwrap() <= 16 * 60);
+    // All of them come from one source, which is closed for other users too.
+    assert_problem(&sign_in(&tally, "ann", "correct horse").await, 429, &[]);
+    tally.clock.set(tally.clock.now().plus(16 * MINUTE));
+    assert_eq!(sign_in(&tally, "ann", "correct horse").await.status, 200);
+}
+
+#[tokio::test]
+async fn guesses_at_once_are_no_way_around_the_limit() {
+    let tally = Tally::with(users()).await;
+    let guesses = futures::future::join_all((0..25).map(|_| sign_in(&tally, "ann", "wrong"))).await;
+    let tried = guesses.iter().filter(|reply| reply.status == StatusCode::UNAUTHORIZED).count();
+    assert!(tried <= 10, "{tried} of them were looked at");
+}
+
+/// A stand-in for the GitHub API; how often it was asked.
+async fn github() -> (String, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let user = async move |headers: HeaderMap| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        let of = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        // GitHub refuses who does not say what they are.
+        if of("user-agent").is_empty() {
+            return (StatusCode::FORBIDDEN, String::new());
+        }
+        match of("authorization").as_str() {
+            "Bearer ghp_ann" => (StatusCode::OK, json!({"login": "Ann-Octocat", "id": 1}).to_string()),
+            "Bearer ghp_eve" => (StatusCode::OK, json!({"login": "eve", "id": 2}).to_string()),
+            "Bearer ghp_down" => (StatusCode::BAD_GATEWAY, String::new()),
+            _ => (StatusCode::UNAUTHORIZED, json!({"message": "Bad credentials"}).to_string()),
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let routes = axum::Router::new().route("/user", get(user));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (base, asked)
+}
+
+#[tokio::test]
+async fn github_tells_whose_a_token_is_and_the_list_who_may_sign_in() {
+    let (base, asked) = github().await;
+    let users = Users::parse(r#"[{"github": "ann-octocat", "role": "admin"}]"#).unwrap();
+    let tally = Tally::with(Config { users, github_api: base, ..Config::default() }).await;
+    let sign_in = async |token: &str| {
+        let body = json!({"token": token}).to_string();
+        tally.call(Method::POST, "/auth", ("content-type", "application/json"), body).await
+    };
+    let reply = sign_in("ghp_ann").await;
+    assert_eq!((reply.status, &reply.json["user"]), (StatusCode::OK, &json!("ann-octocat")), "{}", reply.json);
+    assert_eq!(reply.json["role"], "admin");
+    let token = reply.json["token"].as_str().unwrap();
+    assert_eq!(tally.call(Method::GET, "/apps", ("x-access-token", token), "").await.status, 200);
+    assert_problem(&sign_in("ghp_eve").await, 401, &[]);
+    assert_problem(&sign_in("ghp_unknown").await, 401, &[]);
+    let down = sign_in("ghp_down").await;
+    assert_problem(&down, 503, &[]);
+    assert!(down.headers.contains_key("retry-after"));
+    let before = asked.load(Ordering::SeqCst);
+    assert_problem(&sign_in("two words").await, 400, &["token"]);
+    for _ in 0..8 {
+        sign_in("ghp_unknown").await;
+    }
+    assert_problem(&sign_in("ghp_ann").await, 429, &[]);
+    assert_eq!(asked.load(Ordering::SeqCst), before + 8, "who is refused is not looked up");
+    let both = json!({"token": "a", "username": "b", "password": "c"}).to_string();
+    let reply = tally.call(Method::POST, "/auth", ("content-type", "application/json"), both).await;
+    assert_problem(&reply, 400, &["token"]);
+}

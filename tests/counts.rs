@@ -1,0 +1,84 @@
+//! Counts by hand, to hold the counters against, and the counters as they are stored.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tally::app::AppId;
+use tally::bucket::{Bucket, Grain};
+use tally::cell::{Cell, Counted, MessageHash};
+use tally::store::{CounterKind, Partition};
+use tally::time::Timestamp;
+
+use crate::harness::{Tally, TestApp, at};
+
+/// How often what was counted in which bucket, in items of which kind.
+pub(crate) type Sums = BTreeMap<(CounterKind, Bucket, Counted), i64>;
+
+/// Sums of which none is zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts(pub(crate) Sums);
+
+impl Counts {
+    /// Adds occurrences of a cell, and of its message, at a time.
+    pub(crate) fn add(&mut self, at: Timestamp, cell: &Cell, message: Option<&str>, count: i64) {
+        let message = message.map(|text| Counted::Message(cell.level, MessageHash::of(text)));
+        let kind = CounterKind::of_cells(cell.level);
+        for grain in Grain::ALL {
+            let bucket = Bucket::of(grain, at);
+            self.add_to((kind, bucket, Counted::Cell(cell.clone())), count);
+            if let Some(message) = &message {
+                self.add_to((CounterKind::Messages, bucket, message.clone()), count);
+            }
+        }
+    }
+
+    fn add_to(&mut self, key: (CounterKind, Bucket, Counted), count: i64) {
+        let sum = self.0.remove(&key).unwrap_or(0) + count;
+        if sum != 0 {
+            self.0.insert(key, sum);
+        }
+    }
+
+    /// The counts of events as the API shows them.
+    pub(crate) fn of_events(events: &[Value]) -> Self {
+        let mut counts = Self::default();
+        for event in events {
+            let text = |field: &str| event[field].as_str().map(str::to_owned);
+            let cell = Cell {
+                name: text("name").expect("a name"),
+                slug: text("slug").expect("a slug"),
+                category: text("category"),
+                level: text("level").map(|level| level.parse().expect("a level")),
+            };
+            let time = at(event["timestamp"].as_str().expect("a time"));
+            counts.add(time, &cell, event["message"].as_str(), event["count"].as_i64().expect("a count"));
+        }
+        counts
+    }
+
+    /// The counters of an app as they are stored, those of all its shards together.
+    pub(crate) async fn stored(tally: &Tally, app: &TestApp) -> Self {
+        let app = tally.stored_app(app).await;
+        let mut counts = Self::default();
+        for shard in 0..app.layout.last().shards {
+            counts.add_shard(tally, &app.id, shard).await;
+        }
+        counts
+    }
+
+    async fn add_shard(&mut self, tally: &Tally, app: &AppId, shard: u16) {
+        let partition = Partition { app: app.clone(), shard };
+        for kind in [CounterKind::Cells, CounterKind::Errors, CounterKind::Messages] {
+            for grain in Grain::ALL {
+                let (first, last) =
+                    (Bucket::of(grain, Timestamp::EPOCH), Bucket::of(grain, at("2100-01-01T00:00:00Z")));
+                let reads = tally.backend.store.read_counters(&partition, kind, first, last).await.expect("counters");
+                for read in reads {
+                    for (counted, count) in read.counts {
+                        self.add_to((kind, read.bucket, counted), count);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,494 @@
+//! However a stream is delivered, its records count once: replayed, split elsewhere, overlapping, after their
+//! successors, by several aggregators at once, over a store that fails on the way, while layouts change and items become
+//! full.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aggregate::{StreamEvent, handle};
+use futures::future::join_all;
+use http::Method;
+use proptest::prelude::*;
+use proptest::sample::select;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tally::auth::user::Role;
+use tally::bucket::Grain;
+use tally::cell::{Cell, Counted};
+use tally::event_id::EventId;
+use tally::fold::contributions;
+use tally::layout::Layout;
+use tally::level::Level;
+use tally::store::{CountedEvent, CounterKey, CounterKind, Partition};
+use tally::time::{DAY, HOUR, MINUTE};
+
+use crate::counts::{Counts, Sums};
+use crate::database::{Database, cases};
+use crate::faulty::Fault;
+use crate::harness::{NOW, Tally, TestApp, at};
+
+/// When the events happen that a history is about, in minutes from the beginning; a stream shard has every other one.
+const TIMES: [i64; 12] = [-1800, -90, -90, -1, 0, 0, 600, 1400, 2400, 3600, 3601, 6000];
+/// The longest that a write is under way after its caller was told that the connection dropped.
+const LATEST: Duration = Duration::from_millis(400);
+
+#[derive(Clone, Debug)]
+struct Contents {
+    name: &'static str,
+    level: Option<Level>,
+    message: Option<&'static str>,
+    count: u64,
+}
+
+/// Records of one stream shard, from so many before the first that was never delivered, so many.
+#[derive(Clone, Debug)]
+struct Delivery {
+    partition: usize,
+    back: usize,
+    count: usize,
+}
+
+/// How the store fails in a delivery: after so many updates, like this.
+#[derive(Clone, Copy, Debug)]
+enum Failure {
+    Refusing,
+    Losing,
+    Late,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// An event is stored, or stored again.
+    Put(usize, Contents),
+    /// A person erases an event.
+    Erase(usize),
+    /// An event expires.
+    Expire(usize),
+    /// A record that nobody can read.
+    Poison(usize, usize),
+    /// Batches are delivered at once, to an aggregator each.
+    Deliver(Vec<Delivery>, Option<(usize, Failure)>),
+    /// A stream shard ends, and another one goes on.
+    Split(usize),
+    /// The counter items of an event become full.
+    Full(usize),
+    /// More pages from a day to come.
+    Pages,
+    /// More shards from a day to come.
+    Shards(u16),
+    /// Hours go by.
+    Wait(i64),
+}
+
+fn contents() -> impl Strategy<Value = Contents> {
+    let levels = vec![None, Some(Level::Info), Some(Level::Error)];
+    let messages = vec![None, Some("timed out"), Some("refused")];
+    (select(vec!["a", "b", "c|d", "e"]), select(levels), select(messages), 1u64..4)
+        .prop_map(|(name, level, message, count)| Contents { name, level, message, count })
+}
+
+fn delivery() -> impl Strategy<Value = Delivery> {
+    let back = prop_oneof![3 => Just(0usize), 2 => 0usize..6, 1 => 0usize..60];
+    (0usize..2, back, 1usize..12).prop_map(|(partition, back, count)| Delivery { partition, back, count })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let event = || 0..TIMES.len();
+    let failure = select(vec![Failure::Refusing, Failure::Losing, Failure::Late]);
+    prop_oneof![
+        16 => (event(), contents()).prop_map(|(event, contents)| Step::Put(event, contents)),
+        3 => event().prop_map(Step::Erase),
+        1 => event().prop_map(Step::Expire),
+        1 => (0usize..2, 0usize..3).prop_map(|(stream, how)| Step::Poison(stream, how)),
+        8 => (prop::collection::vec(delivery(), 1..4), prop::option::of((0usize..20, failure)))
+            .prop_map(|(deliveries, failure)| Step::Deliver(deliveries, failure)),
+        1 => (0usize..2).prop_map(Step::Split),
+        1 => event().prop_map(Step::Full),
+        1 => Just(Step::Pages),
+        1 => (2u16..4).prop_map(Step::Shards),
+        2 => (4i64..20).prop_map(Step::Wait),
+    ]
+}
+
+/// A stream shard.
+struct Stream {
+    id: String,
+    /// Which of two partitions of Events writes to it.
+    partition: usize,
+    records: Vec<Value>,
+    /// How many are counted for sure: the next batch begins here or before.
+    done: usize,
+    /// The stream shard that must be done first.
+    parent: Option<usize>,
+}
+
+/// What the client between the aggregators and the store does.
+struct Interference {
+    rng: StdRng,
+    failure: Option<(usize, Failure)>,
+    /// Items of a kind and grain that the store refuses for good, by how their sort keys begin.
+    refused: Option<&'static str>,
+}
+
+impl Interference {
+    fn decide(&mut self, operation: &str, body: &Value) -> Fault {
+        let sort = body["Key"]["sk"]["S"].as_str().unwrap_or_default();
+        if operation == "UpdateItem" && self.refused.is_some_and(|refused| sort.starts_with(refused)) {
+            return Fault::error(400, "ValidationException");
+        }
+        if !["UpdateItem", "PutItem"].contains(&operation) {
+            return Fault::None;
+        }
+        if let Some((left, failure)) = &mut self.failure {
+            if *left == 0 {
+                return match failure {
+                    Failure::Refusing => Fault::server_error(),
+                    Failure::Losing => Fault::Dropped { run: true },
+                    Failure::Late => Fault::Late(LATEST.mul_f64(self.rng.random_range(0.0..1.0))),
+                };
+            }
+            *left -= 1;
+        }
+        // So that aggregators at work at once overtake each other in every way.
+        if Database::is_embedded() {
+            Fault::Slow(Duration::from_millis(self.rng.random_range(0..20)))
+        } else {
+            Fault::None
+        }
+    }
+}
+
+/// What is stored under a key.
+#[derive(Clone, Debug)]
+struct Stored {
+    event: CountedEvent,
+    image: Value,
+}
+
+struct World {
+    tally: Tally,
+    app: TestApp,
+    interference: Arc<Mutex<Interference>>,
+    streams: Vec<Stream>,
+    /// The stream shard that each of two partitions of Events is written to now.
+    open: [usize; 2],
+    stored: BTreeMap<usize, Stored>,
+    sequence: u128,
+    expected: Counts,
+    /// Counter items that a record changed.
+    touched: BTreeSet<CounterKey>,
+    poisons: usize,
+    full: bool,
+}
+
+impl World {
+    async fn new(seed: u64, refused: Option<&'static str>) -> Self {
+        let interference = Interference { rng: StdRng::seed_from_u64(seed), failure: None, refused };
+        let interference = Arc::new(Mutex::new(interference));
+        let shared = Arc::clone(&interference);
+        let tally = Tally::failing(move |operation, body| shared.lock().unwrap().decide(operation, body)).await;
+        let app = tally.app("any").await;
+        let stream =
+            |id: &str, partition| Stream { id: id.to_owned(), partition, records: vec![], done: 0, parent: None };
+        Self {
+            tally,
+            app,
+            interference,
+            streams: vec![stream("shardId-1", 0), stream("shardId-2", 1)],
+            open: [0, 1],
+            stored: BTreeMap::new(),
+            // So that numbers of more digits follow.
+            sequence: 80,
+            expected: Counts::default(),
+            touched: BTreeSet::new(),
+            poisons: 0,
+            full: false,
+        }
+    }
+
+    fn record(&mut self, slot: usize, kind: &str, keys: (&Value, &Value), old: Option<&Value>, new: Option<&Value>) {
+        self.sequence += 7;
+        let mut record = json!({"eventName": kind, "eventSource": "aws:dynamodb", "dynamodb": {
+            "ApproximateCreationDateTime": self.tally.clock.now().seconds(),
+            "SequenceNumber": self.sequence.to_string(), "Keys": {"pk": keys.0, "sk": keys.1},
+        }});
+        for (field, image) in [("OldImage", old), ("NewImage", new)] {
+            if let Some(image) = image {
+                record["dynamodb"][field] = image.clone();
+            }
+        }
+        self.streams[self.open[slot % 2]].records.push(record);
+    }
+
+    async fn put(&mut self, slot: usize, contents: &Contents) {
+        let time = at(NOW).plus(TIMES[slot] * MINUTE);
+        if time > self.tally.clock.now().plus(DAY) {
+            return;
+        }
+        let layout = self.tally.stored_app(&self.app).await;
+        let id = EventId::of_client_id(time, &slot.to_string());
+        let partition = Partition { app: layout.id.clone(), shard: layout.layout.shard(id) };
+        let cell =
+            Cell { name: contents.name.to_owned(), slug: "slug".to_owned(), category: None, level: contents.level };
+        let mut image = json!({
+            "pk": {"S": partition.to_string()}, "sk": {"S": id.to_string()}, "name": {"S": cell.name},
+            "slug": {"S": cell.slug}, "count": {"N": contents.count.to_string()},
+            "timestamp": {"N": time.micros().to_string()}, "received_at": {"N": time.micros().to_string()},
+        });
+        if let Some(level) = contents.level {
+            image["level"] = json!({"S": level.to_string()});
+        }
+        if let Some(message) = contents.message {
+            image["message"] = json!({"S": message});
+        }
+        let message = contents.message.map(str::to_owned);
+        let event = CountedEvent { partition, id, cell, message, count: contents.count };
+        let before = self.stored.insert(slot, Stored { event: event.clone(), image: image.clone() });
+        self.count(before.as_ref().map(|before| &before.event), Some(&event));
+        let kind = if before.is_some() { "MODIFY" } else { "INSERT" };
+        let old = before.map(|before| before.image);
+        self.record(slot, kind, (&image["pk"], &image["sk"]), old.as_ref(), Some(&image));
+    }
+
+    /// Counts a change by hand.
+    fn count(&mut self, old: Option<&CountedEvent>, new: Option<&CountedEvent>) {
+        // For the names of items alone, without their pages.
+        let layout = Layout::new(1, None);
+        let mut changes: BTreeMap<(CounterKey, Counted), i64> = BTreeMap::new();
+        for (event, sign) in old.map(|old| (old, -1)).into_iter().chain(new.map(|new| (new, 1))) {
+            let count = sign * i64::try_from(event.count).unwrap();
+            self.expected.add(event.id.at(), &event.cell, event.message.as_deref(), count);
+            for contribution in contributions(event, &layout) {
+                *changes.entry(contribution).or_default() += count;
+            }
+        }
+        changes.retain(|_, change| *change != 0);
+        self.touched.extend(changes.into_keys().map(|(key, _)| key));
+    }
+
+    fn remove(&mut self, slot: usize, expired: bool) {
+        let Some(stored) = self.stored.remove(&slot) else { return };
+        if !expired {
+            self.count(Some(&stored.event), None);
+        }
+        let image = &stored.image;
+        self.record(slot, "REMOVE", (&image["pk"], &image["sk"]), Some(image), None);
+        if expired {
+            let record = self.streams[self.open[slot % 2]].records.last_mut().unwrap();
+            record["userIdentity"] = json!({"type": "Service", "principalId": "dynamodb.amazonaws.com"});
+        }
+    }
+
+    fn poison(&mut self, stream: usize, how: usize) {
+        self.poisons += 1;
+        let mut image = json!({"pk": {"S": "any#0"}, "sk": {"S": "01M7YHX3000000000000000000"}, "name": {"S": "a"},
+            "slug": {"S": "a"}});
+        match how {
+            0 => image["name"] = json!({"N": "5"}),
+            1 => image["count"] = json!({"N": "-1"}),
+            _ => image["sk"] = json!({"S": "no identity"}),
+        }
+        self.record(stream, "INSERT", (&image["pk"], &image["sk"]), None, Some(&image));
+    }
+
+    /// Delivers batches at once; those that are counted move their stream shard on.
+    async fn deliver(&mut self, deliveries: &[Delivery]) {
+        let mut ranges = vec![];
+        for delivery in deliveries {
+            // Of a partition's stream shards the newest that may be read; a replay of long ago may be of the oldest.
+            let is_done = |stream: usize| self.streams[stream].done == self.streams[stream].records.len();
+            let may_be_read = |stream: &Stream| stream.parent.is_none_or(is_done);
+            let all = self.streams.iter().enumerate();
+            let of_partition = all.filter(|(_, s)| s.partition == delivery.partition && may_be_read(s));
+            let may_be_read: Vec<usize> = of_partition.map(|(i, _)| i).collect();
+            let index = if delivery.back > 20 { may_be_read[0] } else { may_be_read[may_be_read.len() - 1] };
+            let stream = &self.streams[index];
+            let start = stream.done.saturating_sub(delivery.back);
+            let end = (start + delivery.count).min(stream.records.len());
+            if start < end {
+                ranges.push((index, start, end));
+            }
+        }
+        let (streams, tally) = (&self.streams, &self.tally);
+        let handled = ranges.iter().map(async |(index, start, end)| {
+            let stream = &streams[*index];
+            handle(&tally.backend, batch(&stream.id, &stream.records[*start..*end])).await.is_ok()
+        });
+        let done = join_all(handled).await;
+        for ((index, _, end), done) in ranges.into_iter().zip(done) {
+            if done {
+                self.streams[index].done = self.streams[index].done.max(end);
+            }
+        }
+    }
+
+    async fn step(&mut self, step: &Step) {
+        let now = self.tally.clock.now();
+        match step {
+            Step::Put(slot, contents) => self.put(*slot, contents).await,
+            Step::Erase(slot) => self.remove(*slot, false),
+            Step::Expire(slot) => self.remove(*slot, true),
+            Step::Poison(stream, how) => self.poison(*stream, *how),
+            Step::Deliver(deliveries, failure) => {
+                self.interference.lock().unwrap().failure = *failure;
+                self.deliver(deliveries).await;
+                self.interference.lock().unwrap().failure = None;
+            }
+            Step::Split(which) => {
+                let id = format!("shardId-{}", self.streams.len() + 1);
+                let parent = Some(self.open[*which]);
+                self.streams.push(Stream { id, partition: *which, records: vec![], done: 0, parent });
+                self.open[*which] = self.streams.len() - 1;
+            }
+            Step::Full(slot) => {
+                let Some(stored) = self.stored.get(slot) else { return };
+                self.full = true;
+                let layout = self.tally.stored_app(&self.app).await.layout;
+                for (key, _) in contributions(&stored.event, &layout) {
+                    // Where the store refuses the item, it refuses this as well.
+                    let _ = self.tally.backend.store.set_full(&key).await;
+                }
+            }
+            Step::Pages => {
+                let app = self.tally.stored_app(&self.app).await;
+                if let Some(layout) = app.layout.with_more_pages(now) {
+                    assert!(self.tally.backend.store.append_layout(&app, &layout).await.unwrap());
+                }
+            }
+            Step::Shards(shards) => {
+                let header = ("x-access-token", &*self.tally.token(Role::Admin).await);
+                let body = json!({"shards": shards}).to_string();
+                let reply = self.tally.call(Method::PATCH, "/apps/any", header, body).await;
+                assert!([200, 400].contains(&reply.status.as_u16()), "{}", reply.json);
+            }
+            Step::Wait(hours) => self.tally.clock.set(now.plus(hours * HOUR)),
+        }
+    }
+
+    /// Delivers what is left, and then all of it again in other batches.
+    async fn finish(&mut self) {
+        for again in [false, true] {
+            for i in 0..self.streams.len() {
+                let records = if again {
+                    0..self.streams[i].records.len()
+                } else {
+                    self.streams[i].done..self.streams[i].records.len()
+                };
+                let size = if again { 5 } else { 9 };
+                for part in self.streams[i].records[records].chunks(size) {
+                    handle(&self.tally.backend, batch(&self.streams[i].id, part)).await.expect("counted");
+                }
+            }
+        }
+        tokio::time::sleep(LATEST).await;
+    }
+
+    async fn check(&self, refused: Option<(CounterKind, Grain)>) {
+        let is_refused = |kind: CounterKind, grain: Grain| refused.is_some_and(|refused| refused == (kind, grain));
+        let mut stored = Counts::stored(&self.tally, &self.app).await.0;
+        assert!(stored.keys().all(|(kind, bucket, _)| !is_refused(*kind, bucket.grain())));
+        let mut expected = self.expected.0.clone();
+        expected.retain(|(kind, bucket, _), _| !is_refused(*kind, bucket.grain()));
+        if self.full {
+            // What a full item has no room for is counted at its level, and what it has is counted whole.
+            for (key, count) in &stored {
+                assert!(matches!(key.2, Counted::Other(_)) || expected.get(key) == Some(count), "{key:?} {count}");
+            }
+            (stored, expected) = (by_level(stored), by_level(expected));
+        }
+        assert_eq!(stored, expected);
+
+        let id = self.tally.stored_app(&self.app).await.id;
+        let aside = self.tally.backend.store.list_set_aside(Some(&id), None).await.unwrap().0;
+        let (refusals, poisons): (Vec<_>, Vec<_>) =
+            aside.iter().partition(|record| record.error.contains("ValidationException"));
+        assert_eq!(poisons.len(), self.poisons, "each once: {poisons:?}");
+        let named = |key: &str| key.rsplit_once('#').map(|(bucket, _)| bucket.split_once(' ').unwrap().1.to_owned());
+        let refusals: BTreeSet<_> = refusals.into_iter().filter_map(|record| named(&record.keys)).collect();
+        let touched = self.touched.iter().filter(|key| is_refused(key.kind, key.bucket.grain()));
+        let touched: BTreeSet<_> = touched.filter_map(|key| named(&key.to_string())).collect();
+        assert_eq!(refusals, touched, "set aside");
+    }
+}
+
+/// The counts of all cells, or messages, of a level together.
+fn by_level(counts: Sums) -> Sums {
+    let mut sums = Sums::new();
+    for ((kind, bucket, counted), count) in counts {
+        *sums.entry((kind, bucket, Counted::Other(counted.level()))).or_default() += count;
+    }
+    sums.retain(|_, count| *count != 0);
+    sums
+}
+
+fn batch(shard: &str, records: &[Value]) -> StreamEvent {
+    serde_json::from_value(json!({"Records": records, "shardId": shard, "window": {}, "state": {}})).unwrap()
+}
+
+/// What the store may refuse for good.
+const REFUSED: [(&str, CounterKind, Grain); 3] = [
+    ("dm#", CounterKind::Messages, Grain::Day),
+    ("h#", CounterKind::Cells, Grain::Hour),
+    ("me#", CounterKind::Errors, Grain::Minute),
+];
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn any_delivery_of_a_stream_counts_each_record_once(
+        steps in prop::collection::vec(step(), 20..80),
+        refused in prop::option::weighted(0.2, select(&REFUSED[..])),
+        seed in any::<u64>(),
+    ) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(Database::is_embedded()).build().unwrap();
+        runtime.block_on(async {
+            let mut world = World::new(seed, refused.map(|(sort, ..)| sort)).await;
+            for step in &steps {
+                world.step(step).await;
+            }
+            world.finish().await;
+            world.check(refused.map(|(_, kind, grain)| (kind, grain))).await;
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn aggregators_at_once_count_each_record_once() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let id = |n: i64| EventId::of_client_id(at(NOW).plus(-n * MINUTE), "x");
+    let record = |sequence: i64, shard: i64| {
+        json!({"eventName": "INSERT", "dynamodb": {
+            "ApproximateCreationDateTime": at(NOW).seconds(), "SequenceNumber": (sequence * 10 + shard).to_string(),
+            "NewImage": {"pk": {"S": "shop#0"}, "sk": {"S": id(sequence % 3).to_string()}, "name": {"S": format!("n{}", sequence % 5)},
+                "slug": {"S": "n"}, "message": {"S": "m"}},
+        }})
+    };
+    let streams = [1, 2].map(|shard| (1..=200).map(|n| record(n, shard)).collect::<Vec<_>>());
+    for round in 0..8 {
+        let mut handled = vec![];
+        for (stream, records) in ["shardId-1", "shardId-2"].iter().zip(&streams) {
+            // The batch that is due, by two at once; its first half; and an old one.
+            for records in [0..25, 0..25, 0..12, -20..5].map(|part| {
+                let at = |offset: i32| usize::try_from((round * 25 + offset).max(0)).unwrap();
+                &records[at(part.start)..at(part.end)]
+            }) {
+                let (backend, event) = (Arc::clone(&tally.backend), batch(stream, records));
+                handled.push(tokio::spawn(async move { handle(&backend, event).await }));
+            }
+        }
+        for handled in handled {
+            handled.await.unwrap().expect("counted");
+        }
+    }
+    let names = tally.ask(&app, "/stats/by-name?since=2026-11-21&until=2026-11-22").await;
+    let counts: Vec<_> = names["items"].as_array().unwrap().iter().map(|item| &item["count"]).collect();
+    assert_eq!(counts, [80; 5]);
+    let stored = Counts::stored(&tally, &app).await.0;
+    let total: i64 = stored.iter().filter(|((kind, ..), _)| *kind == CounterKind::Messages).map(|(_, n)| n).sum();
+    assert_eq!(total, 3 * 400, "in each grain");
+}
