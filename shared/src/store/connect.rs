@@ -31,16 +31,22 @@ pub enum Connection {
 pub struct Patience {
     /// For one try of one call. DynamoDB answers in milliseconds; a try that does not is better made anew.
     pub attempt: Duration,
-    /// For one call with its tries, and for all calls of one answer that must come soon: what lets a caller in, and what
-    /// stores events.
+    /// For one call with its tries.
+    pub call: Duration,
+    /// For all calls of one answer that must come soon: what lets a caller in, and what stores events.
     pub answer: Duration,
 }
 
 impl Patience {
     /// That of the cloud: a caller is told within two seconds to come back.
-    pub const CLOUD: Self = Self { attempt: Duration::from_millis(900), answer: Duration::from_millis(1_800) };
+    pub const CLOUD: Self = Self {
+        attempt: Duration::from_millis(900),
+        call: Duration::from_millis(1_800),
+        answer: Duration::from_millis(1_800),
+    };
     /// That of a laptop, whose database waits for its disk and for whatever else the laptop does.
-    pub const LAPTOP: Self = Self { attempt: Duration::from_millis(13_500), answer: Duration::from_secs(27) };
+    pub const LAPTOP: Self =
+        Self { attempt: Duration::from_millis(13_500), call: Duration::from_secs(27), answer: Duration::from_mins(2) };
 }
 
 /// Connects to DynamoDB, with the patience that the place asks for.
@@ -63,7 +69,7 @@ pub async fn connect_with(patience: Patience, connection: Connection, tables: Ta
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Patience::CLOUD.attempt)
         .operation_attempt_timeout(patience.attempt)
-        .operation_timeout(patience.answer)
+        .operation_timeout(patience.call)
         .build();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http)
