@@ -18,6 +18,7 @@ mod layouts;
 mod openapi;
 mod overload;
 mod query;
+mod quota;
 mod recount;
 mod replays;
 mod reports;

@@ -22,7 +22,7 @@ use tally::fold::contributions;
 use tally::layout::Layout;
 use tally::level::Level;
 use tally::store::{CountedEvent, CounterKey, CounterKind, Partition};
-use tally::time::{DAY, HOUR, MINUTE};
+use tally::time::{DAY, HOUR, MINUTE, Timestamp};
 
 use crate::counts::{Counts, Sums};
 use crate::database::{Database, cases};
@@ -244,7 +244,7 @@ impl World {
             image["message"] = json!({"S": message});
         }
         let message = contents.message.map(str::to_owned);
-        let event = CountedEvent { partition, id, cell, message, count: contents.count };
+        let event = CountedEvent { partition, id, cell, message, count: contents.count, received_at: Timestamp::EPOCH };
         let before = self.stored.insert(slot, Stored { event: event.clone(), image: image.clone() });
         self.count(before.as_ref().map(|before| &before.event), Some(&event));
         let kind = if before.is_some() { "MODIFY" } else { "INSERT" };

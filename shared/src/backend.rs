@@ -7,6 +7,7 @@ use crate::app::{App, AppSlug, AppState};
 use crate::auth::token::TokenVerifier;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::quota::Quotas;
 use crate::store::{Store, StoreError};
 use crate::time::{MINUTE, SECOND, Timestamp};
 
@@ -27,6 +28,8 @@ pub struct Backend {
     pub config: Config,
     /// Checks access tokens.
     pub tokens: TokenVerifier,
+    /// What is known of the quotas of apps.
+    pub quotas: Quotas,
     apps: Mutex<HashMap<AppSlug, Remembered>>,
 }
 
@@ -39,7 +42,14 @@ struct Remembered {
 impl Backend {
     /// A backend that remembers nothing yet.
     pub fn new(store: Store, clock: Clock, config: Config) -> Arc<Self> {
-        Arc::new(Self { store, clock, config, tokens: TokenVerifier::default(), apps: Mutex::default() })
+        Arc::new(Self {
+            store,
+            clock,
+            config,
+            tokens: TokenVerifier::default(),
+            quotas: Quotas::default(),
+            apps: Mutex::default(),
+        })
     }
 
     /// An app in use, as it was at most 60 s ago.

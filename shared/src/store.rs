@@ -14,6 +14,7 @@ mod fences;
 mod item;
 mod keys;
 mod meter;
+mod quota;
 mod recounts;
 mod signing_keys;
 pub mod tables;

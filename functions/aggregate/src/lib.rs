@@ -15,10 +15,10 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use tally::app::{App, AppId, AppState};
 use tally::backend::Backend;
-use tally::fold::Folded;
+use tally::fold::{Change, Folded, Record};
 use tally::metrics;
 use tally::store::{SetAside, StoreError};
-use tally::time::DAY;
+use tally::time::{DAY, MINUTE, Timestamp};
 
 pub use event::StreamEvent;
 
@@ -89,6 +89,7 @@ pub async fn handle(backend: &Backend, event: StreamEvent) -> Result<Reply, Aggr
     set_aside(backend, &stream_shard, &batch.set_aside).await?;
     add_pages(backend, &apps, &outcomes).await?;
     let now = backend.clock.now();
+    count_accepted(backend, &apps, &batch.records).await;
     // Only now is all before them counted.
     for fence in &batch.fences {
         backend.store.meet_fence(fence, now.plus(KEEP_MET)).await?;
@@ -126,6 +127,23 @@ async fn apps_of(backend: &Backend, batch: &mut Read) -> Result<HashMap<AppId, A
         }
     }
     Ok(apps)
+}
+
+/// Counts what apps with a quota had accepted, by the minute.
+async fn count_accepted(backend: &Backend, apps: &HashMap<AppId, Arc<App>>, records: &[Record]) {
+    let mut accepted: HashMap<(&AppId, Timestamp), i64> = HashMap::new();
+    for record in records {
+        let (Change::Insert(event) | Change::Modify(_, event)) = &record.change else { continue };
+        let app = &event.partition.app;
+        if apps.get(app).is_some_and(|app| app.events_per_minute.is_some()) {
+            *accepted.entry((app, event.received_at.floor(MINUTE))).or_default() += 1;
+        }
+    }
+    for ((app, minute), count) in accepted {
+        if let Err(error) = backend.store.add_accepted(app, minute, count).await {
+            tracing::warn!(%error, "could not count what a quota is about");
+        }
+    }
 }
 
 /// Notes what could not be counted, so that a recount of its day can mend it.

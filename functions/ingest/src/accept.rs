@@ -6,6 +6,7 @@ use tally::app::App;
 use tally::backend::Backend;
 use tally::event::{Draft, Event};
 use tally::invalid::Invalid;
+use tally::quota::QuotaError;
 use tally::store::{Deadline, StoreError};
 
 /// Why an event was not taken.
@@ -32,7 +33,7 @@ pub(crate) async fn accept(
     app: &App,
     drafts: Vec<Result<Draft, Invalid>>,
     deadline: Deadline,
-) -> Vec<Result<Event, Rejection>> {
+) -> Result<Vec<Result<Event, Rejection>>, QuotaError> {
     let now = backend.clock.now();
     let accepted: Vec<Result<Event, Rejection>> =
         drafts.into_iter().map(|draft| Ok(draft?.accept(app, now)?)).collect();
@@ -48,13 +49,15 @@ pub(crate) async fn accept(
         .enumerate()
         .filter_map(|(i, event)| event.as_ref().ok().filter(|event| is_last(i, event)))
         .collect();
+    backend.quotas.admit(&backend.store, app, unique.len(), now, deadline).await?;
     let verdicts = backend.store.put_events(app, &unique, deadline).await;
     let failed: HashMap<_, _> =
         unique.iter().zip(verdicts).filter_map(|(event, verdict)| Some((event.id, verdict.err()?))).collect();
+    backend.quotas.give_back(app, failed.len());
     if let Some(error) = failed.values().next() {
         tracing::warn!(%error, failed = failed.len(), "events were not stored");
     }
-    accepted
+    let verdicts = accepted
         .into_iter()
         .map(|event| {
             let event = event?;
@@ -63,5 +66,6 @@ pub(crate) async fn accept(
                 None => Ok(event),
             }
         })
-        .collect()
+        .collect();
+    Ok(verdicts)
 }

@@ -59,7 +59,7 @@ pub(crate) async fn send(
     let body = read_all(body, MAX_SENT).await?;
     let deadline = left.deadline();
     let Sent { drafts, alone } = body::read(&parts.headers, body)?;
-    let verdicts = accept(&backend, &app, drafts, deadline).await;
+    let verdicts = accept(&backend, &app, drafts, deadline).await?;
     if alone { created(&app, verdicts) } else { batch(verdicts) }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::auth::token::TokenError;
 use crate::invalid::{FieldError, Invalid};
+use crate::quota::QuotaError;
 use crate::store::StoreError;
 
 /// Why a request is not answered as asked.
@@ -106,6 +107,12 @@ impl From<StoreError> for Problem {
         } else {
             Self::Internal(error.to_string())
         }
+    }
+}
+
+impl From<QuotaError> for Problem {
+    fn from(error: QuotaError) -> Self {
+        Self::TooManyRequests(error.to_string(), error.seconds)
     }
 }
 

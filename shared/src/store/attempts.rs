@@ -12,11 +12,6 @@ const COUNT: &str = "n";
 /// How long they are kept, in microseconds.
 const KEEP: i64 = HOUR;
 
-/// The minute of an attempt, which sorts by time.
-fn minute(at: Timestamp) -> String {
-    format!("{:011}", at.micros().div_euclid(MINUTE))
-}
-
 impl Store {
     /// Adds to the attempts of a subject at a moment.
     pub async fn add_attempts(&self, subject: &str, at: Timestamp, amount: i64) -> Result<(), StoreError> {
@@ -24,7 +19,7 @@ impl Store {
             .client
             .update_item()
             .table_name(&self.tables.apps)
-            .set_key(Some(item::key(&keys::attempts(subject), &minute(at))))
+            .set_key(Some(item::key(&keys::attempts(subject), &keys::minute(at))))
             .update_expression("ADD #n :n SET #expiry = :expiry")
             .expression_attribute_names("#n", COUNT)
             .expression_attribute_names("#expiry", EXPIRES_AT)
@@ -48,7 +43,7 @@ impl Store {
             .expression_attribute_names("#pk", PK)
             .expression_attribute_names("#sk", SK)
             .expression_attribute_values(":pk", AttributeValue::S(keys::attempts(subject)))
-            .expression_attribute_values(":since", AttributeValue::S(minute(since)))
+            .expression_attribute_values(":since", AttributeValue::S(keys::minute(since)))
             .consistent_read(true)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()

@@ -208,6 +208,8 @@ pub struct CountedEvent {
     pub message: Option<String>,
     /// How many occurrences it stands for.
     pub count: u64,
+    /// When it was received.
+    pub received_at: Timestamp,
 }
 
 /// The attributes that counting needs, with placeholders for expressions.
@@ -241,6 +243,8 @@ impl StreamImage {
             message: Option<String>,
             #[serde(default = "one")]
             count: u64,
+            #[serde(default)]
+            received_at: i64,
         }
         let image: Image = serde_dynamo::from_item(self.0)?;
         let (partition, ..) = Partition::parse(&image.pk)
@@ -251,6 +255,7 @@ impl StreamImage {
             cell: Cell { name: image.name, slug: image.slug, category: image.category, level: image.level },
             message: image.message,
             count: image.count,
+            received_at: Timestamp::from_micros(image.received_at),
         })
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::{AppId, AppSlug};
 use crate::bucket::{Bucket, Grain};
 use crate::level::Level;
+use crate::time::{MINUTE, Timestamp};
 
 /// One shard of an app: a partition of Events, and of Counters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -156,6 +157,16 @@ pub(super) fn recount(app: &AppId, id: &str) -> String {
     format!("~recount#{app}#{id}")
 }
 
+/// The partition of Counters that counts what an app had accepted, by the minute.
+pub(super) fn quota(app: &AppId) -> String {
+    format!("~quota#{app}")
+}
+
+/// A minute, as a text that sorts by time.
+pub(super) fn minute(at: Timestamp) -> String {
+    format!("{:011}", at.micros().div_euclid(MINUTE))
+}
+
 /// The partition of Apps that holds an app.
 pub(super) fn app(slug: &AppSlug) -> String {
     format!("app#{slug}")
@@ -186,7 +197,6 @@ pub(super) const PUBLIC_KEYS: &str = "public-keys";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Timestamp;
 
     #[test]
     fn keys_are_spelt_for_ever_like_this() {

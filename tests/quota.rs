@@ -1,0 +1,89 @@
+//! Quotas: how much an app may have accepted per minute, over many warm functions that do not know of each other.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use serde_json::{Value, json};
+use tally::backend::Backend;
+use tally::config::Config;
+use tally::time::{MINUTE, SECOND};
+use tower::ServiceExt;
+
+use crate::harness::{Tally, TestApp, assert_problem};
+
+async fn app(tally: &Tally, quota: u32) -> TestApp {
+    tally.app_with(admin::NewApp { name: "shop".into(), events_per_minute: Some(quota), ..Default::default() }).await
+}
+
+fn events(count: usize) -> Value {
+    (0..count).map(|n| json!({"name": format!("n{n}")})).collect()
+}
+
+/// A warm function of its own.
+fn function(tally: &Tally) -> (Arc<Backend>, Router) {
+    let config = Config { tables: tally.backend.config.tables.clone(), ..Config::default() };
+    let backend = Backend::new(tally.backend.store.clone(), tally.clock.clone(), config);
+    let router = local::server::service(&backend);
+    (backend, router)
+}
+
+async fn send(router: &Router, app: &TestApp, count: usize) -> u16 {
+    let path = format!("/apps/{}/events", app.slug);
+    let request = Request::post(path).header("x-ingest-key", &app.ingest_key);
+    let Ok(reply) = router.clone().oneshot(request.body(Body::from(events(count).to_string())).unwrap()).await;
+    reply.status().as_u16()
+}
+
+#[tokio::test]
+async fn more_than_the_quota_waits_for_the_next_minute() {
+    let mut tally = Tally::start().await;
+    let app = app(&tally, 60).await;
+    tally.accept(&app, &events(40)).await;
+    tally.accept(&app, &events(20)).await;
+    let refused = tally.ingest(&app, &json!({"name": "one more"})).await;
+    assert_problem(&refused, 429, &[]);
+    // The tests begin 25 seconds into a minute.
+    assert_eq!(refused.headers["retry-after"], "35");
+    assert_problem(&tally.ingest(&app, &events(61)).await, 429, &[]);
+    tally.drain().await;
+    assert_eq!(tally.list(&app, "limit=100").await.len(), 60, "nothing of what was refused is stored");
+    tally.clock.set(tally.clock.now().plus(35 * SECOND));
+    tally.accept(&app, &json!({"name": "one more"})).await;
+    let bad = json!([{"name": "good"}, {"bad": 1}]);
+    for _ in 0..59 {
+        assert_eq!(tally.ingest(&app, &bad).await.status.as_u16(), 207, "what is not taken does not count");
+    }
+    assert_problem(&tally.ingest(&app, &json!({"name": "one more"})).await, 429, &[]);
+}
+
+#[tokio::test]
+async fn many_functions_keep_it_together_within_a_fifth() {
+    let mut tally = Tally::start().await;
+    let app = app(&tally, 600).await;
+    let functions: Vec<_> = (0..4).map(|_| function(&tally)).collect();
+    let begin = tally.clock.now().floor(MINUTE);
+    let (mut accepted, mut refused) = (0, 0);
+    let before = tally.usage();
+    // Five minutes in which three times as much is sent, half of it to one function.
+    for second in 0..300 {
+        tally.clock.set(begin.plus(second * SECOND));
+        for (at, count) in [(0, 15), (1, 5), (2, 5), (3, 5)] {
+            match send(&functions[at].1, &app, count).await {
+                201 => accepted += count,
+                429 => refused += count,
+                other => panic!("{other}"),
+            }
+        }
+        // The stream follows after a second or two.
+        if second % 2 == 1 {
+            tally.drain().await;
+        }
+    }
+    assert_eq!(accepted + refused, 9_000);
+    assert!((2_400..=3_600).contains(&accepted), "{accepted} where 3,000 are allowed");
+    let quota_reads = (tally.usage() - before).read_requests;
+    // Each function reads an app every 60 seconds, and the quota every 5.
+    assert!(quota_reads <= 4 * (5 + 60) + 300, "{quota_reads}");
+}
