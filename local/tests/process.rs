@@ -28,7 +28,11 @@ struct Server {
 impl Server {
     /// Starts one on free ports and reads what it prints.
     fn start(data: &Path) -> Self {
-        let mut child = binary()
+        Self::start_with(&mut binary(), data)
+    }
+
+    fn start_with(command: &mut Command, data: &Path) -> Self {
+        let mut child = command
             .args(["--port", "0", "--dynamodb-port", "0", "--data"])
             .arg(data)
             .stdout(Stdio::piped())
@@ -298,4 +302,69 @@ fn counters_are_held_to_events_beside_a_server_and_without_one() {
     let (well, printed) = audit(data.path(), "audit");
     assert!(well && printed.contains("every counter is right"), "{printed}");
     assert!(fails(binary().args(["audit", "--app", "nobody", "--data"]).arg(data.path())).contains("no such app"));
+}
+
+#[test]
+fn the_log_tells_of_every_request_and_holds_no_secret() {
+    let data = TempDir::new().unwrap();
+    let log = data.path().join("log");
+    let mut command = binary();
+    command.env("RUST_LOG", "debug").env("TALLY_LOG_FORMAT", "json").stderr(std::fs::File::create(&log).unwrap());
+    let server = Server::start_with(&mut command, &data.path().join("data"));
+    let json = ("content-type", "application/json");
+    let (_, signed_in) = server
+        .request("POST", "/auth", json, &json!({"username": "admin", "password": server.password}).to_string())
+        .unwrap();
+    let token = signed_in["token"].as_str().unwrap().to_owned();
+    let bearer = format!("Bearer {token}");
+    let (_, made) =
+        server.request("POST", "/apps/demo/keys", ("authorization", &bearer), r#"{"scopes":["read"]}"#).unwrap();
+    let new_key = made["key"].as_str().unwrap().to_owned();
+    let wrong = "a guess that must stay secret";
+    server.request("POST", "/auth", json, &json!({"username": "admin", "password": wrong}).to_string()).unwrap();
+    let event = json!({"name": "a body that must stay secret", "user_id": "someone@example.com"});
+    server.send(&event).unwrap();
+    server.send(&json!([{"name": "a"}, {"nme": "typo"}])).unwrap();
+    let nowhere = ("accept", "*/*");
+    for path in [
+        format!("/apps/demo/events?read_key={new_key}"),
+        format!("/apps/demo/events?access_token={token}"),
+        format!("/apps/demo/stats/totals?read_key={}", server.read_key),
+        format!("/nothing/{new_key}"),
+        format!("/the-eye/{new_key}/api/event"),
+    ] {
+        server.request("GET", &path, nowhere, "").unwrap();
+    }
+    server.request("POST", &format!("/apps/demo/count/x?ingest_key={}", server.ingest_key), nowhere, "").unwrap();
+    server.request("POST", "/apps/demo/events", ("x-ingest-key", &format!("{}x", server.ingest_key)), "{").unwrap();
+    server.request("POST", "/signing-keys", ("cookie", &format!("token={token}")), "").unwrap();
+    server.counted("today", 3);
+    let secrets = [
+        &server.ingest_key,
+        &server.read_key,
+        &server.password,
+        &token,
+        &new_key,
+        wrong,
+        "a body that must stay secret",
+        "someone@example.com",
+    ]
+    .map(str::to_owned);
+    server.kill();
+    let text = std::fs::read_to_string(&log).unwrap();
+    for secret in secrets {
+        // The secret part of a key is its end.
+        for part in [secret.as_str(), secret.rsplit('_').next().unwrap(), secret.rsplit('.').next().unwrap()] {
+            assert!(!text.contains(part), "{part} is in the log: {:?}", text.lines().find(|line| line.contains(part)));
+        }
+    }
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let requests: Vec<_> = lines.iter().filter(|line| line["message"] == "request").collect();
+    assert!(requests.len() >= 13, "{}", requests.len());
+    for line in &requests {
+        assert!(line["request_id"].as_str().is_some_and(|id| id.len() == 26), "{line}");
+        assert!(line["status"].is_u64() && line["ms"].is_f64() && line["route"].is_string(), "{line}");
+    }
+    let sent = requests.iter().find(|line| line["route"] == "/apps/{app}/events" && line["rejected"] == 1).unwrap();
+    assert_eq!((&sent["app"], &sent["accepted"], &sent["status"]), (&json!("demo"), &json!(1), &json!(207)));
 }

@@ -1,7 +1,8 @@
-//! Metrics in CloudWatch's embedded metric format: a line of JSON on standard output, which Lambda's log turns into
-//! metrics without a request. The one dimension is the function.
+//! The log line of a request or batch, and with it metrics in CloudWatch's embedded metric format: one line of JSON on
+//! standard output, which Lambda's log turns into metrics without a request. The one dimension is the function.
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
@@ -10,17 +11,31 @@ use crate::clock::Clock;
 /// The namespace of all metrics.
 const NAMESPACE: &str = "Tally";
 
-/// Writes one line of metrics (name, value, unit) of a function; only on Lambda, where something reads it.
-pub fn emit(function: &str, metrics: &[(&str, f64, &str)]) {
-    if std::env::var_os("AWS_LAMBDA_FUNCTION_NAME").is_none() {
+/// One metric: its name, its value, its unit as CloudWatch names it.
+pub type Metric<'a> = (&'a str, f64, &'a str);
+
+/// Whether this process runs on Lambda, where something reads the lines.
+pub fn on_lambda() -> bool {
+    std::env::var_os("AWS_LAMBDA_FUNCTION_NAME").is_some()
+}
+
+/// 1 the first time that this process asks, then 0: how many of what a function does met a cold start.
+pub fn cold_start() -> f64 {
+    static WARM: AtomicBool = AtomicBool::new(false);
+    if WARM.swap(true, Ordering::Relaxed) { 0.0 } else { 1.0 }
+}
+
+/// Writes one line of metrics of a function, with properties that are no metrics; only on Lambda.
+pub fn emit(function: &str, metrics: &[Metric<'_>], properties: Value) {
+    if !on_lambda() {
         return;
     }
-    let line = line(function, metrics, Clock::System.now().millis());
+    let line = line(function, metrics, properties, Clock::System.now().millis());
     // A closed standard output is no reason to fail a batch.
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-fn line(function: &str, metrics: &[(&str, f64, &str)], at: i64) -> Value {
+fn line(function: &str, metrics: &[Metric<'_>], properties: Value, at: i64) -> Value {
     let names: Vec<_> = metrics.iter().map(|(name, _, unit)| json!({"Name": name, "Unit": unit})).collect();
     let mut line = json!({
         "_aws": {
@@ -32,6 +47,11 @@ fn line(function: &str, metrics: &[(&str, f64, &str)], at: i64) -> Value {
     for (name, value, _) in metrics {
         line[*name] = json!(value);
     }
+    if let Value::Object(properties) = properties {
+        for (name, value) in properties {
+            line[name] = value;
+        }
+    }
     line
 }
 
@@ -41,8 +61,8 @@ mod tests {
 
     #[test]
     fn a_line_declares_every_metric_that_it_holds() {
-        let line = line("aggregate", &[("Counted", 3.0, "Count")], 1_700_000_000_000);
-        assert_eq!(line["Counted"], json!(3.0));
+        let line = line("aggregate", &[("Counted", 3.0, "Count")], json!({"requestId": "a"}), 1_700_000_000_000);
+        assert_eq!((&line["Counted"], &line["requestId"]), (&json!(3.0), &json!("a")));
         let declared = &line["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(declared["Metrics"], json!([{"Name": "Counted", "Unit": "Count"}]));
         assert_eq!(declared["Dimensions"], json!([["Function"]]));

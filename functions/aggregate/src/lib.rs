@@ -102,7 +102,9 @@ pub async fn handle(backend: &Backend, event: StreamEvent) -> Result<Reply, Aggr
             ("SetAside", batch.set_aside.len() as f64, "Count"),
             ("Full", outcomes.iter().filter(|o| o.full).count() as f64, "Count"),
             ("Lag", (now.micros() - batch.created_at.micros()).max(0) as f64 / 1_000.0, "Milliseconds"),
+            ("ColdStart", metrics::cold_start(), "Count"),
         ],
+        serde_json::json!({"streamShard": stream_shard}),
     );
     Ok(Reply::default())
 }

@@ -57,7 +57,7 @@ async fn send(
     }
     let draft = Draft { name, count, id: params.text("id"), timestamp: params.parsed("timestamp"), ..Draft::default() };
     params.finish()?;
-    created(&app, accept(&backend, &app, vec![Ok(draft)], left.deadline()).await?)
+    Ok(created(&app, accept(&backend, &app, vec![Ok(draft)], left.deadline()).await?))
 }
 
 /// A last segment of digits is the number, all before it the name.

@@ -1,7 +1,9 @@
 //! `POST /apps/{app}/events`
 
+use std::collections::HashSet;
+
 use axum::extract::{RawQuery, Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use schemars::JsonSchema;
@@ -14,7 +16,7 @@ use tally::http::body::read as read_all;
 use tally::http::event::EventBody;
 use tally::http::problem::{COME_BACK, Problem, json};
 use tally::http::query::Params;
-use tally::http::service::Shared;
+use tally::http::service::{Figures, Shared};
 use tally::invalid::{FieldError, Invalid};
 
 use crate::accept::{Rejection, accept};
@@ -60,11 +62,32 @@ pub(crate) async fn send(
     let deadline = left.deadline();
     let Sent { drafts, alone } = body::read(&parts.headers, body)?;
     let verdicts = accept(&backend, &app, drafts, deadline).await?;
-    if alone { created(&app, verdicts) } else { batch(verdicts) }
+    let figures = figures(&verdicts);
+    let reply = if alone { one(&app, verdicts) } else { batch(verdicts) };
+    Ok(with_figures(figures, reply))
+}
+
+fn figures(verdicts: &[Result<Event, Rejection>]) -> Figures {
+    let accepted = || verdicts.iter().flatten();
+    let count = accepted().count();
+    let stored = accepted().map(|event| event.id).collect::<HashSet<_>>().len();
+    Figures { accepted: count, rejected: verdicts.len() - count, stored }
+}
+
+/// A reply, or problem, that tells the log how many events it is about.
+fn with_figures(figures: Figures, reply: Result<Response, Problem>) -> Response {
+    let mut reply = reply.into_response();
+    reply.extensions_mut().insert(figures);
+    reply
+}
+
+/// The reply to one event, with figures for the log.
+pub(crate) fn created(app: &App, verdicts: Vec<Result<Event, Rejection>>) -> Response {
+    with_figures(figures(&verdicts), one(app, verdicts))
 }
 
 /// The reply to one event.
-pub(crate) fn created(app: &App, verdicts: Vec<Result<Event, Rejection>>) -> Result<Response, Problem> {
+fn one(app: &App, verdicts: Vec<Result<Event, Rejection>>) -> Result<Response, Problem> {
     match verdicts.into_iter().next() {
         Some(Ok(event)) => json(StatusCode::CREATED, &EventBody::new(&app.slug, &event)),
         Some(Err(Rejection::Invalid(invalid))) => Err(invalid.into()),

@@ -90,6 +90,7 @@ pub(super) async fn guard(
 ) -> Response {
     let Guard { backend, route } = guard;
     let asked = request.headers().clone();
+    let mut slug = None;
     let reply = async {
         if request.method() != route.method {
             // axum lets GET answer HEAD; in the cloud HEAD goes to `$default`.
@@ -101,12 +102,17 @@ pub(super) async fn guard(
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(TimeLeft(deadline.left()));
         if let Some(app) = app {
+            slug = Some(app.slug.clone());
             request.extensions_mut().insert(app);
         }
         Ok(next.run(request).await)
     };
     let mut reply = reply.await.unwrap_or_else(axum::response::IntoResponse::into_response);
     cors::permit(&backend.config, route.access, &asked, reply.headers_mut());
+    if let Some(slug) = slug {
+        // For the log.
+        reply.extensions_mut().insert(slug);
+    }
     reply
 }
 

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 use http::header::{CACHE_CONTROL, LOCATION, X_CONTENT_TYPE_OPTIONS};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use lambda_http::RequestExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tower::ServiceExt;
@@ -20,9 +20,11 @@ use super::access::{Guard, guard, not_allowed};
 use super::cors;
 use super::problem::Problem;
 use super::routes::{self, Function, Route};
+use crate::app::AppSlug;
 use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::metrics;
 use crate::store::{self, Connection};
 
 /// The routes of one function, being put together.
@@ -148,21 +150,83 @@ async fn stray(axum::Extension(backend): axum::Extension<Arc<Backend>>, request:
     Problem::NotFound("there is nothing at this path: see GET /".to_owned()).into_response()
 }
 
-/// Sets what every reply carries and writes the log line. A raw path may hold a key, so the route is logged instead.
+/// Sets what every reply carries and writes the log line.
 async fn finish_and_log(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "$default".to_owned(), |path| path.as_str().to_owned());
+    // A raw path may hold a key, so the route is logged instead.
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let function = route.as_deref().and_then(|path| routes::at_pattern(&method, path)).unwrap_or(Function::Admin);
+    let request_id = request.lambda_context_ref().map(|context| context.request_id.clone());
+    let request_id = request_id.unwrap_or_else(|| ulid::Ulid::generate().to_string());
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    let ms = started.elapsed().as_secs_f64() * 1000.0;
-    tracing::info!(%method, route, status = response.status().as_u16(), ms, "request");
+    if let Ok(id) = HeaderValue::from_str(&request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let line = Line {
+        app: response.extensions().get::<AppSlug>().map_or("", AppSlug::as_str),
+        figures: response.extensions().get::<Figures>().copied(),
+        route: route.as_deref().unwrap_or("$default"),
+        status: response.status().as_u16(),
+        ms: started.elapsed().as_secs_f64() * 1000.0,
+        request_id: &request_id,
+        method: &method,
+    };
+    line.write(function);
     response
+}
+
+/// Names a request in its reply and in the log.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How many events a request brought; a handler puts it into its reply's extensions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Events that were accepted.
+    pub accepted: usize,
+    /// Events that were not.
+    pub rejected: usize,
+    /// Events that were written: of those accepted as the same one, the last.
+    pub stored: usize,
+}
+
+/// What the log tells of a request: no key, token, password, body or raw path.
+struct Line<'a> {
+    request_id: &'a str,
+    app: &'a str,
+    method: &'a Method,
+    route: &'a str,
+    status: u16,
+    ms: f64,
+    figures: Option<Figures>,
+}
+
+impl Line<'_> {
+    fn write(&self, function: Function) {
+        let Self { request_id, app, method, route, status, ms, figures } = self;
+        let Figures { accepted, rejected, stored } = figures.unwrap_or_default();
+        if !metrics::on_lambda() {
+            tracing::info!(request_id, app, %method, route, status, ms, accepted, rejected, stored, "request");
+            return;
+        }
+        let mut all = vec![("Latency", *ms, "Milliseconds"), ("ColdStart", metrics::cold_start(), "Count")];
+        if figures.is_some() {
+            #[allow(clippy::cast_precision_loss)] // at most 1,000
+            let count = |n: usize| n as f64;
+            all.extend([
+                ("Accepted", count(accepted), "Count"),
+                ("Rejected", count(rejected), "Count"),
+                ("Stored", count(stored), "Count"),
+            ]);
+        }
+        let properties = serde_json::json!({
+            "requestId": request_id, "app": app, "method": method.as_str(), "route": route, "status": status,
+        });
+        metrics::emit(function.as_str(), &all, properties);
+    }
 }
 
 /// Runs an HTTP function on Lambda.
