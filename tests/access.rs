@@ -190,6 +190,7 @@ async fn a_rotated_key_signs_and_the_one_before_is_good_until_its_tokens_end() {
     let apps =
         async |token: &str| tally.call(Method::GET, "/apps", ("x-access-token", token), "").await.status.as_u16();
     assert_eq!(apps(&before).await, 200);
+    let old = tally.backend.store.signing_key().await.unwrap();
     let rotated = tally.call(Method::POST, "/signing-keys", ("x-access-token", &before), "").await;
     assert_eq!(rotated.status, StatusCode::CREATED, "{}", rotated.json);
     assert_eq!(rotated.json["previous_until"], "2026-11-21T11:13:25.123456Z");
@@ -198,9 +199,12 @@ async fn a_rotated_key_signs_and_the_one_before_is_good_until_its_tokens_end() {
     let kid = |token: &str| URL_SAFE_NO_PAD.decode(token.split_once('.').unwrap().0).unwrap();
     assert_ne!(kid(&before), kid(&after));
     assert_eq!(tally.backend.store.public_keys(tally.clock.now()).await.unwrap().len(), 2);
+    // Whoever got hold of the old key could sign what they like, but not for long.
+    let long = old.sign("eve", Role::Admin, tally.clock.now(), 24 * HOUR).unwrap().0;
+    assert_eq!(apps(&long).await, 200);
     tally.clock.set(tally.clock.now().plus(HOUR + 5 * MINUTE + SECOND));
     assert_eq!(tally.backend.store.public_keys(tally.clock.now()).await.unwrap().len(), 1, "the old half is gone");
-    assert_eq!(apps(&before).await, 401);
+    assert_eq!((apps(&before).await, apps(&long).await), (401, 401));
 }
 
 #[tokio::test]
@@ -284,4 +288,31 @@ async fn github_tells_whose_a_token_is_and_the_list_who_may_sign_in() {
     let both = json!({"token": "a", "username": "b", "password": "c"}).to_string();
     let reply = tally.call(Method::POST, "/auth", ("content-type", "application/json"), both).await;
     assert_problem(&reply, 400, &["token"]);
+}
+
+#[tokio::test]
+async fn a_cookie_changes_something_only_for_pages_of_ours() {
+    let read_origins = tally::config::Origins::Only(vec!["https://board.example".into()]);
+    let tally = Tally::with(Config { read_origins, ..Config::default() }).await;
+    let cookie = format!("token={}", tally.token(Role::Admin).await);
+    for (name, headers, expected) in [
+        ("curl", vec![], 201),
+        ("our page", vec![("sec-fetch-site", "same-origin"), ("origin", "https://tally.example")], 201),
+        ("an address typed in", vec![("sec-fetch-site", "none")], 201),
+        ("a page that may read", vec![("sec-fetch-site", "same-site"), ("origin", "https://board.example")], 201),
+        ("a sibling", vec![("sec-fetch-site", "same-site"), ("origin", "https://evil.tally.example")], 403),
+        ("a stranger", vec![("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")], 403),
+        ("a stranger in an old browser", vec![("origin", "https://evil.example")], 403),
+        ("our page in an old browser", vec![("origin", "https://tally.example")], 201),
+    ] {
+        let path = format!("/apps/{}", name.replace(' ', "-"));
+        let mut request = Request::post(path).header("cookie", &cookie).header("host", "tally.example");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let reply = tally.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(reply.status, expected, "{name}: {}", reply.json);
+    }
+    let read = Request::get("/apps").header("cookie", &cookie).header("sec-fetch-site", "cross-site");
+    assert_eq!(tally.send(read.body(Body::empty()).unwrap()).await.status, 200, "a link to a report works");
 }

@@ -188,13 +188,22 @@ impl Tally {
 
     /// Does something while the stream is counted, as it is all the time in the cloud.
     pub(crate) fn counting<'a, T>(&'a self, work: impl Future<Output = T> + 'a) -> Pin<Box<impl Future<Output = T>>> {
+        self.counting_every(Duration::from_millis(5), work)
+    }
+
+    /// … now and then.
+    pub(crate) fn counting_every<'a, T>(
+        &'a self,
+        pause: Duration,
+        work: impl Future<Output = T> + 'a,
+    ) -> Pin<Box<impl Future<Output = T>>> {
         Box::pin(async move {
             let mut pump = self.pump.lock().await;
             let pumped = async {
                 loop {
                     // What fails comes again; what is cut off in the middle too.
                     let _ = pump.drain().await;
-                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    tokio::time::sleep(pause).await;
                 }
             };
             tokio::select! {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::future::join_all;
 use http::Method;
@@ -188,6 +189,58 @@ async fn recounts_run_beside_writes_and_beside_each_other() {
     tally.recounted(&app, "recount").await;
     assert_eq!(tally.recounted(&app, "audit").await, (vec![], true));
     assert_eq!(tally.total(&app).await, occurrences(&events(0, 120)));
+}
+
+#[tokio::test]
+async fn a_recount_of_what_is_not_counted_yet_waits_for_it() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    tally.accept(&app, &events(0, 20)).await;
+    tally.drain().await;
+    // All of the same minutes and days as before, so that what was looked at changes and is looked at again.
+    let recounts = async {
+        for _ in 0..3 {
+            let reply = tally.admin(Method::POST, "/apps/shop/recount", &json!({})).await;
+            assert_eq!((reply.status.as_u16(), &reply.json["next"]), (200, &json!(null)), "{}", reply.json);
+            assert_eq!(reply.json["differences"], json!([]), "nothing was wrong");
+        }
+    };
+    let writes = async {
+        for n in 0..100 {
+            let event = json!({"name": "n0", "level": "INFO", "id": format!("new{n}"), "timestamp": at(NOW).plus(-HOUR).to_string()});
+            tally.accept(&app, &event).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    // The stream comes late, so that much is stored and not counted whenever a recount looks.
+    tally.counting_every(Duration::from_millis(200), async { futures::join!(recounts, writes) }).await;
+    tally.drain().await;
+    assert_eq!(tally.total(&app).await, occurrences(&events(0, 20)) + 100);
+    assert_eq!(tally.recounted(&app, "audit").await, (vec![], true));
+}
+
+#[tokio::test]
+async fn a_shorter_retention_that_begins_within_a_day_spares_its_counts() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let patched = tally.admin(Method::PATCH, "/apps/shop", &json!({"retention_days": 1})).await;
+    assert_eq!(patched.status, 200, "{}", patched.json);
+    // In force from tomorrow, 10:19 on.
+    tally.clock.set(at("2026-11-22T12:00:00Z"));
+    let early = json!({"name": "early", "timestamp": "2026-11-22T09:00:00Z"});
+    let late = json!({"name": "late", "timestamp": "2026-11-22T11:00:00Z"});
+    tally.accept(&app, &json!([early, late])).await;
+    tally.drain().await;
+    tally.clock.set(at("2026-11-25T12:00:00Z"));
+    assert_eq!(tally.list(&app, "since=2026-11-22").await.len(), 1, "the late one is hidden, and will be deleted");
+    let (differences, _) = tally.recounted(&app, "audit").await;
+    assert_eq!(differences, Vec::<Value>::new(), "such a day is left alone");
+    let reply = tally.counting(tally.admin(Method::POST, "/apps/shop/audit", &json!({}))).await;
+    assert_eq!(reply.json["days"], 0, "{}", reply.json);
+    assert_eq!(tally.recounted(&app, "recount").await, (vec![], true));
+    assert_eq!(tally.total(&app).await, 2, "counts outlive events");
+    let refused = tally.admin(Method::POST, "/apps/shop/recount", &json!({"since": "2026-11-22"})).await;
+    assert_problem(&refused, 409, &[]);
 }
 
 #[tokio::test]

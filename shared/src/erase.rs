@@ -17,9 +17,9 @@ use crate::time::{DAY, MINUTE, Range};
 const CALL: Duration = Duration::from_secs(20);
 /// How often it is asked whether fences were met.
 const POLL: Duration = Duration::from_millis(100);
-/// After so long, in microseconds, every warm function knows that an app is being erased: twice what one may remember it
-/// for.
-const KNOWN: i64 = 2 * MINUTE;
+/// After so long, in microseconds, no function works any more with an app as it was before it was being erased: a warm one
+/// may remember it for 60 s, and `aggregate` then work on one batch for 300 s; the rest is for clocks.
+const KNOWN: i64 = 7 * MINUTE;
 
 /// Whose events to erase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub async fn erase_events(
 }
 
 /// Erases an app with everything of it, for at most 20 seconds; returns how many events, and whether all is done. It is
-/// not before every warm function knows, 2 minutes after the first call.
+/// not before every warm function knows, 7 minutes after the first call.
 ///
 /// The app's item stays, so that a next app under its name is told apart.
 pub async fn erase_app(backend: &Backend, app: &App) -> Result<(usize, bool), StoreError> {
@@ -184,7 +184,7 @@ impl Eraser<'_> {
                 }
             }
         }
-        while !self.backend.store.erase_set_aside(&app.id).await? {
+        while !self.backend.store.erase_beside_counters(&app.id).await? {
             if Instant::now() >= self.end {
                 return Ok(false);
             }

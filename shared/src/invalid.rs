@@ -40,13 +40,19 @@ impl fmt::Display for Invalid {
     }
 }
 
+/// Most wrong fields of one input that are told.
+const MOST: usize = 100;
+
 /// Collects what is wrong with the fields of one input, so that the caller learns of all at once.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<FieldError>);
 
 impl Problems {
-    /// Notes a wrong field.
+    /// Notes a wrong field. The first 100 do: an input may hold more than anybody reads.
     pub fn add(&mut self, field: impl Into<String>, detail: impl fmt::Display) {
+        if self.0.len() >= MOST {
+            return;
+        }
         self.0.push(FieldError { field: field.into(), detail: detail.to_string() });
     }
 

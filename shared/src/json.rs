@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -217,6 +217,41 @@ pub fn object(raw: &RawValue) -> Result<Vec<(String, &RawValue)>, JsonError> {
 /// Where `raw` is not a list.
 pub fn array(raw: &RawValue) -> Result<Vec<&RawValue>, JsonError> {
     serde_json::from_str(raw.get()).map_err(|_| JsonError::here("must be a JSON list"))
+}
+
+/// The first elements of a JSON list, `most` at the most, and how many it has: the rest is read over in no memory.
+///
+/// # Errors
+/// Where `raw` is of another type.
+pub fn array_of_at_most(raw: &RawValue, most: usize) -> Result<(Vec<&RawValue>, usize), JsonError> {
+    struct First(usize);
+
+    impl<'de> Visitor<'de> for First {
+        type Value = (Vec<&'de RawValue>, usize);
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut first = Vec::new();
+            while first.len() < self.0 {
+                let Some(element) = list.next_element()? else {
+                    let count = first.len();
+                    return Ok((first, count));
+                };
+                first.push(element);
+            }
+            let mut count = first.len();
+            while list.next_element::<IgnoredAny>()?.is_some() {
+                count += 1;
+            }
+            Ok((first, count))
+        }
+    }
+
+    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+    deserializer.deserialize_seq(First(most)).map_err(|_| JsonError::here("must be a JSON list"))
 }
 
 /// A JSON text.

@@ -21,7 +21,7 @@ use crate::bucket::Grain;
 use crate::cell::Counted;
 use crate::event_id::EventId;
 use crate::layout::MAX_AHEAD;
-use crate::store::StoreError;
+use crate::store::{CounterKind, StoreError};
 use crate::time::{DAY, HOUR, Range, Timestamp};
 
 use state::State;
@@ -29,7 +29,7 @@ use state::State;
 /// How long one call works: less than the 29 seconds after which API Gateway gives up.
 const CALL: Duration = Duration::from_secs(20);
 /// How long a call reads events before it puts fences and waits for them.
-const READ: Duration = Duration::from_secs(6);
+const READ: Duration = Duration::from_secs(5);
 /// What a call must have left to read on.
 const LEAST: Duration = Duration::from_secs(8);
 /// How often it is asked whether the fences were met.
@@ -82,6 +82,8 @@ pub struct Progress {
 pub struct Difference {
     /// The start of the day, in UTC.
     pub day: Timestamp,
+    /// The kind of counters that it is in.
+    pub kind: CounterKind,
     /// What is counted.
     pub what: Counted,
     /// The counters in which it differs, the coarsest first.
@@ -131,7 +133,11 @@ pub async fn work(backend: &Backend, app: &App, purpose: Purpose, job: &Job) -> 
 
 /// Whether events of a day may have expired, or may before a recount of it ends.
 fn may_expire(app: &App, day: Timestamp, now: Timestamp) -> bool {
-    app.layout.expires_at(day).is_some_and(|at| at <= now.plus(BEFORE_EXPIRY))
+    // A shorter retention may begin within the day.
+    let begin = app.layout.entries().iter().map(|entry| Timestamp::from_micros(entry.from));
+    let within = begin.filter(|from| day < *from && *from < day.plus(DAY));
+    let expiries = within.chain([day]).filter_map(|at| app.layout.expires_at(at));
+    expiries.min().is_some_and(|at| at <= now.plus(BEFORE_EXPIRY))
 }
 
 /// The whole days of a range, of which none may expire if it was named.
@@ -182,7 +188,7 @@ impl Worker<'_> {
                 break;
             }
             let before = self.state.days_read();
-            let more = self.state.read(self.backend, self.app, &self.id.to_string(), now + READ).await?;
+            let more = self.state.read(self.backend, self.app, now + READ).await?;
             self.found.days += self.state.days_read() - before;
             if !more {
                 store.forget_recount(&self.app.id, &self.id.to_string()).await?;
@@ -197,7 +203,7 @@ impl Worker<'_> {
 
     async fn fences_are_met(&self) -> Result<bool, StoreError> {
         loop {
-            if self.backend.store.unmet_fences(self.state.fences(), &self.id.to_string()).await? == 0 {
+            if self.backend.store.unmet_fences(self.state.fences(), self.state.owner()).await? == 0 {
                 return Ok(true);
             }
             if Instant::now() + POLL > self.end {
@@ -212,21 +218,23 @@ impl Worker<'_> {
 #[derive(Debug, Default)]
 struct Found {
     days: usize,
-    /// By day, count and grain: counted and stored.
-    sums: BTreeMap<(Timestamp, Counted), BTreeMap<Grain, (i64, i64)>>,
+    sums: BTreeMap<(Timestamp, CounterKind, Counted), ByGrain>,
 }
 
+/// Counted and stored.
+type ByGrain = BTreeMap<Grain, (i64, i64)>;
+
 impl Found {
-    fn add(&mut self, day: Timestamp, what: Counted, grain: Grain, counted: i64, stored: i64) {
-        let sum = self.sums.entry((day, what)).or_default().entry(grain).or_default();
+    fn add(&mut self, what: (Timestamp, CounterKind, Counted), grain: Grain, counted: i64, stored: i64) {
+        let sum = self.sums.entry(what).or_default().entry(grain).or_default();
         sum.0 += counted;
         sum.1 += stored;
     }
 
     fn differences(self) -> Vec<Difference> {
-        let differences = self.sums.into_iter().filter_map(|((day, what), grains)| {
+        let differences = self.sums.into_iter().filter_map(|((day, kind, what), grains)| {
             let (_, &(counted, stored)) = grains.last_key_value()?;
-            Some(Difference { day, what, grains: grains.keys().rev().copied().collect(), counted, stored })
+            Some(Difference { day, kind, what, grains: grains.keys().rev().copied().collect(), counted, stored })
         });
         differences.collect()
     }

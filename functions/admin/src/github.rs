@@ -44,6 +44,7 @@ pub(crate) async fn login_of(base: &str, token: &str) -> Result<Option<String>, 
             Ok(Some(account.login))
         }
         401 | 403 => Ok(None),
+        // Too many questions from here say nothing of the token.
         status => Err(silent(format!("status {status}"))),
     }
 }
@@ -60,7 +61,10 @@ async fn ask(base: &str, token: &str) -> Result<(u16, Vec<u8>), String> {
         request.headers_mut().try_insert(name, value).map_err(|e| e.to_string())?;
     }
     let reply = CONNECTOR.call(request).await.map_err(|e| e.to_string())?;
-    let status = reply.status().as_u16();
+    let limited =
+        reply.headers().get("x-ratelimit-remaining") == Some("0") || reply.headers().contains_key("retry-after");
+    // GitHub answers 403 to both.
+    let status = if limited { 429 } else { reply.status().as_u16() };
     let body = Limited::new(reply.into_body(), MOST).collect().await.map_err(|e| e.to_string())?;
     Ok((status, body.to_bytes().to_vec()))
 }

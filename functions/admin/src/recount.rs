@@ -18,6 +18,7 @@ use tally::http::query::Params;
 use tally::http::service::Shared;
 use tally::level::Level;
 use tally::recount::{Difference, Job, Purpose, RecountError, work};
+use tally::store::CounterKind;
 use tally::time::Timestamp;
 
 /// What an audit or recount has found so far.
@@ -45,7 +46,7 @@ struct DifferenceBody {
     slug: Option<String>,
     category: Option<String>,
     level: Option<Level>,
-    /// Only where messages are counted: their texts are not kept, a hash of each is.
+    /// Only where messages are counted: their texts are not kept, a hash of each is; `(other)` for the rest of a full item.
     #[serde(skip_serializing_if = "Option::is_none")]
     message_hash: Option<String>,
     /// The occurrences that are counted.
@@ -58,10 +59,11 @@ struct DifferenceBody {
 
 impl From<Difference> for DifferenceBody {
     fn from(difference: Difference) -> Self {
-        let Difference { day, what, grains, counted, stored } = difference;
+        let Difference { day, kind, what, grains, counted, stored } = difference;
         let level = what.level();
         let (name, slug, category, message_hash) = match what {
             Counted::Cell(cell) => (Some(cell.name), Some(cell.slug), cell.category, None),
+            Counted::Other(_) if kind == CounterKind::Messages => (None, None, None, Some(OTHER.to_owned())),
             Counted::Other(_) => (Some(OTHER.to_owned()), Some(OTHER.to_owned()), Some(OTHER.to_owned()), None),
             Counted::Message(_, hash) => (None, None, None, Some(hash.to_string())),
         };

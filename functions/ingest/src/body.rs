@@ -94,7 +94,7 @@ fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Raw<'a>, Problem> {
     let sent = match media_type.as_str() {
         // curl's `-d` names a form where it is told nothing else.
         "" | "application/json" | "text/plain" | "application/x-www-form-urlencoded" => of_json(body)?,
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => of_lines(body),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => of_lines(body)?,
         _ => {
             return Err(Problem::UnsupportedMediaType(
                 "the content type is not understood: send application/json or application/x-ndjson".to_owned(),
@@ -105,9 +105,6 @@ fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Raw<'a>, Problem> {
         Raw::Many(events) if events.is_empty() => {
             Err(Problem::field("", "the batch is empty: send at least one event"))
         }
-        Raw::Many(events) if events.len() > MAX_EVENTS => {
-            Err(Problem::TooLarge(format!("{} events: send at most {MAX_EVENTS} at once", events.len())))
-        }
         _ => Ok(sent),
     }
 }
@@ -116,13 +113,25 @@ fn of_json(body: &[u8]) -> Result<Raw<'_>, Problem> {
     let document = json::document(body).map_err(invalid)?;
     match json::kind(document) {
         Kind::Object => Ok(Raw::One(document)),
-        Kind::Array => Ok(Raw::Many(json::array(document).map_err(invalid)?.into_iter().map(Ok).collect())),
+        Kind::Array => {
+            let (events, count) = json::array_of_at_most(document, MAX_EVENTS).map_err(invalid)?;
+            at_most(count)?;
+            Ok(Raw::Many(events.into_iter().map(Ok).collect()))
+        }
         _ => Err(Problem::field("", "send one event as a JSON object, or a list of them")),
     }
 }
 
-fn of_lines(body: &[u8]) -> Raw<'_> {
-    let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let lines = lines.filter(|line| !line.is_empty());
-    Raw::Many(lines.map(|line| json::document(line).map_err(invalid)).collect())
+fn of_lines(body: &[u8]) -> Result<Raw<'_>, Problem> {
+    let lines = || body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    // Counted first: a body of nothing but short lines would take far more memory than it has bytes.
+    at_most(lines().count())?;
+    Ok(Raw::Many(lines().map(|line| json::document(line).map_err(invalid)).collect()))
+}
+
+fn at_most(count: usize) -> Result<(), Problem> {
+    if count > MAX_EVENTS {
+        return Err(Problem::TooLarge(format!("{count} events: send at most {MAX_EVENTS} at once")));
+    }
+    Ok(())
 }

@@ -20,6 +20,10 @@ use crate::statistics::Asked;
 
 /// Values where nothing else is said.
 pub(crate) const DEFAULT_LIMIT: u64 = 10;
+/// Most bytes of a reply; Lambda takes 6 MB, and the contract says 4.
+const MAX_REPLY: usize = 3_500_000;
+/// About how many bytes of a reply an item takes beside its value.
+const PER_ITEM: usize = 40;
 /// Most values.
 pub(crate) const MAX_LIMIT: u64 = 1_000;
 /// Longest path of an attribute, in bytes.
@@ -34,7 +38,7 @@ pub(crate) struct Reply {
     since: Timestamp,
     until: Timestamp,
     items: Vec<Item>,
-    /// Whether every event of the range is in. Where the read budget ended before, those from `covered_since` on are.
+    /// Whether every event of the range is in, and the reply holds all that was asked for. Where the read budget ended before, those from `covered_since` on are.
     complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     covered_since: Option<Timestamp>,
@@ -92,13 +96,21 @@ pub(crate) async fn groups(mut asked: Asked) -> Result<Response, Problem> {
         .into_iter()
         .take(most)
         .map(|(key, count)| Item { value: values.remove(&key).unwrap_or(Json::Null), count });
+    let mut bytes = 0;
+    let mut cut = false;
+    let items = items.take_while(|item| {
+        // Its JSON text, about; a value may be a large map.
+        bytes += serde_json::to_string(&item.value).map_or(0, |text| text.len()) + PER_ITEM;
+        cut = bytes > MAX_REPLY;
+        !cut
+    });
     let items = items.collect();
     let reply = Reply {
         attr,
         since: range.since(),
         until: range.until(),
         items,
-        complete: frontier.is_none(),
+        complete: frontier.is_none() && !cut,
         covered_since: frontier.map(EventId::at),
         counted_to,
     };

@@ -23,6 +23,10 @@ const NAME: &str = "tally";
 /// Public keys are read again for an unknown key id once in this time at most, in microseconds.
 const REFRESH: i64 = MINUTE;
 
+/// How long public keys are good without being read again, in microseconds: one that was rotated says only then when it
+/// expires.
+const GOOD_FOR: i64 = 5 * MINUTE;
+
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
@@ -119,8 +123,22 @@ pub struct TokenVerifier {
 
 #[derive(Default)]
 struct Known {
-    keys: HashMap<String, DecodingKey>,
+    /// Each with the moment at which it expires, if it was rotated.
+    keys: HashMap<String, (DecodingKey, Option<Timestamp>)>,
     read_at: Option<Timestamp>,
+}
+
+impl Known {
+    /// A key that is good now; none where there is none, or it may have been rotated since it was read.
+    fn key(&self, kid: &str, now: Timestamp) -> Option<DecodingKey> {
+        let fresh = self.was_read_within(GOOD_FOR, now);
+        let (key, expires_at) = self.keys.get(kid).filter(|_| fresh)?;
+        expires_at.is_none_or(|at| now < at).then(|| key.clone())
+    }
+
+    fn was_read_within(&self, time: i64, now: Timestamp) -> bool {
+        self.read_at.is_some_and(|at| at <= now && now < at.plus(time))
+    }
 }
 
 impl TokenVerifier {
@@ -144,22 +162,24 @@ impl TokenVerifier {
     }
 
     async fn key(&self, kid: &str, store: &Store, now: Timestamp) -> Result<Option<DecodingKey>, StoreError> {
-        if let Some(key) = self.known().keys.get(kid) {
-            return Ok(Some(key.clone()));
+        if let Some(key) = self.known().key(kid, now) {
+            return Ok(Some(key));
         }
         let _reading = self.reading.lock().await;
         {
             let known = self.known();
             // Read by somebody else meanwhile, or a moment ago.
-            if known.keys.contains_key(kid) || known.read_at.is_some_and(|at| now < at.plus(REFRESH)) {
-                return Ok(known.keys.get(kid).cloned());
+            let key = known.key(kid, now);
+            if key.is_some() || known.was_read_within(REFRESH, now) {
+                return Ok(key);
             }
         }
         let keys = store.public_keys(now).await?;
         let mut known = self.known();
-        known.keys = keys.into_iter().map(|key| (key.kid, DecodingKey::from_ed_der(&key.public))).collect();
+        let keys = keys.into_iter().map(|key| (key.kid, (DecodingKey::from_ed_der(&key.public), key.expires_at)));
+        known.keys = keys.collect();
         known.read_at = Some(now);
-        Ok(known.keys.get(kid).cloned())
+        Ok(known.key(kid, now))
     }
 
     /// Forgets when keys were read last, since there is a new one.

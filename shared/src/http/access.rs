@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Method, Uri};
 
 use super::cors;
 use super::problem::Problem;
@@ -19,6 +19,7 @@ use crate::app::{App, AppSlug};
 use crate::auth::key::{KeyId, PresentedKey, Scope};
 use crate::auth::user::Role;
 use crate::backend::Backend;
+use crate::config::Origins;
 use crate::store::Deadline;
 
 /// The cookie that carries an access token.
@@ -98,7 +99,8 @@ pub(super) async fn guard(
         }
         let app = params.iter().find(|(name, _)| *name == "app").map(|(_, value)| value.to_owned());
         let deadline = backend.store.deadline();
-        let (caller, app) = deadline.hold(authorize(&backend, route.access, app, &asked, request.uri())).await?;
+        let (caller, app) =
+            deadline.hold(authorize(&backend, route.access, &route.method, app, &asked, request.uri())).await?;
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(TimeLeft(deadline.left()));
         if let Some(app) = app {
@@ -123,6 +125,15 @@ pub(super) fn not_allowed(path: &str) -> Problem {
     Problem::MethodNotAllowed(methods.join(", "))
 }
 
+/// Who decided to send a credential.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// Whoever made the request.
+    ByTheCaller,
+    /// The browser, with whatever page's request: a cookie.
+    ByTheBrowser,
+}
+
 enum Credential {
     Key(PresentedKey),
     Token(String),
@@ -131,6 +142,7 @@ enum Credential {
 async fn authorize(
     backend: &Backend,
     access: Access,
+    method: &Method,
     app: Option<String>,
     headers: &HeaderMap,
     uri: &Uri,
@@ -138,7 +150,7 @@ async fn authorize(
     if access == Access::Public {
         return Ok((Caller::Anybody, None));
     }
-    let Some(credential) = credential(headers, uri) else {
+    let Some((credential, sent)) = credential(headers, uri) else {
         return Err(Problem::Unauthorized(match access {
             Access::Ingest => "no credentials: send the app's ingest key as `X-Ingest-Key`".to_owned(),
             Access::Read => {
@@ -148,6 +160,11 @@ async fn authorize(
             _ => "no credentials: sign in with POST /auth and send the token as `Authorization: Bearer`".to_owned(),
         }));
     };
+    if sent == Sent::ByTheBrowser && !method.is_safe() && !is_of_our_pages(backend, headers) {
+        return Err(Problem::Forbidden(
+            "a page of another origin sent the cookie: send the token as `Authorization: Bearer`".to_owned(),
+        ));
+    }
     // A name that cannot be an app's is the name of none.
     let slug = app.and_then(|name| AppSlug::of_name(&name).ok());
     match credential {
@@ -164,6 +181,22 @@ async fn authorize(
             let caller = Caller::User { name: claims.sub, role: claims.role };
             Ok((caller, app))
         }
+    }
+}
+
+/// Whether a request that a browser sent comes from a page of ours, or of an origin that may read.
+fn is_of_our_pages(backend: &Backend, headers: &HeaderMap) -> bool {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let origin = header("origin");
+    if let (Some(origin), Origins::Only(list)) = (origin, &backend.config.read_origins)
+        && list.iter().any(|allowed| allowed == origin)
+    {
+        return true;
+    }
+    match header("sec-fetch-site") {
+        Some(site) => matches!(site, "same-origin" | "none"),
+        // An older browser, or none at all.
+        None => origin.is_none_or(|origin| origin.split_once("://").map(|(_, host)| host) == header("host")),
     }
 }
 
@@ -214,12 +247,12 @@ async fn by_key(
 }
 
 /// The credential of a request: a header beats the query, the query beats the cookie.
-fn credential(headers: &HeaderMap, uri: &Uri) -> Option<Credential> {
+fn credential(headers: &HeaderMap, uri: &Uri) -> Option<(Credential, Sent)> {
     let header = |name: &str| {
         let value = headers.get(name)?.to_str().ok()?.trim();
         (!value.is_empty()).then(|| value.to_owned())
     };
-    let text = ["x-ingest-key", "x-read-key", "x-access-token"]
+    let (text, sent) = ["x-ingest-key", "x-read-key", "x-access-token"]
         .into_iter()
         .find_map(header)
         .or_else(|| headers.get(AUTHORIZATION)?.to_str().ok().and_then(authorization))
@@ -230,15 +263,18 @@ fn credential(headers: &HeaderMap, uri: &Uri) -> Option<Credential> {
             });
             keys.next().map(|(_, value)| value.into_owned())
         })
+        .map(|text| (text, Sent::ByTheCaller))
         .or_else(|| {
             let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
             let mut cookies = cookies.flat_map(|value| cookie::Cookie::split_parse(value).flatten());
-            cookies.find(|cookie| cookie.name() == COOKIE_NAME).map(|cookie| cookie.value().to_owned())
+            let token = cookies.find(|cookie| cookie.name() == COOKIE_NAME)?;
+            Some((token.value().to_owned(), Sent::ByTheBrowser))
         })?;
-    Some(match PresentedKey::parse(&text) {
+    let credential = match PresentedKey::parse(&text) {
         Some(key) => Credential::Key(key),
         None => Credential::Token(text),
-    })
+    };
+    Some((credential, sent))
 }
 
 /// What `Authorization` carries: a bearer's token or key, or a key as the user name of HTTP Basic.

@@ -13,15 +13,13 @@ use crate::cell::Counted;
 use crate::counting::id_range;
 use crate::event_id::EventId;
 use crate::fold::contributions;
-use crate::store::{
-    Corrected, CountedEvent, CounterItem, CounterKey, CounterKind, Fence, Partition, StoreError, VersionedItem,
-};
+use crate::store::{Corrected, CountedEvent, CounterItem, CounterKey, CounterKind, Fence, Partition, StoreError};
 use crate::time::{DAY, Range, Timestamp};
 
 /// How often an item that keeps changing is looked at.
 const ROUNDS: u32 = 4;
 /// Most counts that are kept in memory before those that can be are settled.
-const MOST_COUNTS: usize = 50_000;
+const MOST_COUNTS: usize = 20_000;
 /// Most counts in one correction: DynamoDB takes 4 KB of expression.
 const CORRECTED_AT_ONCE: usize = 200;
 
@@ -41,6 +39,9 @@ pub(super) struct State {
     #[serde(with = "items")]
     items: BTreeMap<CounterKey, Noted>,
     fences: Vec<Fence>,
+    /// Whose they are: somebody else's with each reading, or those that an earlier one put at the same places, and that
+    /// were met long ago, would be taken for them.
+    owner: String,
     days_read: usize,
     unsettled: usize,
 }
@@ -53,11 +54,11 @@ struct Walk {
 }
 
 /// Buckets of a shard that are read from one end to the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Unit {
     shard: u16,
-    /// The grain whose items are looked at; none is all.
-    grain: Option<Grain>,
+    /// The items that are looked at, by grain, kind and page; none is all.
+    only: Option<(Grain, Vec<(CounterKind, u16)>)>,
     start: i64,
     end: i64,
     /// The last identity that was read.
@@ -113,8 +114,15 @@ impl Unit {
     }
 
     fn grains(&self) -> impl Iterator<Item = Grain> {
-        let grain = self.grain;
+        let grain = self.only.as_ref().map(|(grain, _)| *grain);
         Grain::ALL.into_iter().filter(move |of| grain.is_none_or(|grain| grain == *of))
+    }
+
+    /// Whether an item is looked at.
+    fn looks_at(&self, key: &CounterKey) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|(grain, items)| *grain == key.bucket.grain() && items.contains(&(key.kind, key.page)))
     }
 }
 
@@ -128,6 +136,7 @@ impl State {
             again: VecDeque::new(),
             items: BTreeMap::new(),
             fences: vec![],
+            owner: String::new(),
             days_read: 0,
             unsettled: 0,
         }
@@ -150,6 +159,10 @@ impl State {
         &self.fences
     }
 
+    pub(super) fn owner(&self) -> &str {
+        &self.owner
+    }
+
     pub(super) fn clear_fences(&mut self) {
         self.fences.clear();
     }
@@ -165,13 +178,8 @@ impl State {
 
     /// Reads on until a time, or until enough is read to be settled, and leaves fences to put; false where nothing was
     /// left to read.
-    pub(super) async fn read(
-        &mut self,
-        backend: &Backend,
-        app: &App,
-        id: &str,
-        until: Instant,
-    ) -> Result<bool, StoreError> {
+    pub(super) async fn read(&mut self, backend: &Backend, app: &App, until: Instant) -> Result<bool, StoreError> {
+        self.owner = EventId::random(backend.clock.now()).to_string();
         let mut any = false;
         while let Some(mut unit) = self.next_unit(backend, app).await? {
             any = true;
@@ -179,7 +187,7 @@ impl State {
             let (first, last) = id_range(unit.range());
             if unit.after.is_none() {
                 self.note(backend, &partition, &unit).await?;
-                self.fence(Fence::after(&partition, first.before(), id));
+                self.fence(&partition, first.before());
             }
             loop {
                 let from = unit.after.and_then(EventId::after).unwrap_or(first);
@@ -187,10 +195,10 @@ impl State {
                 for event in &events {
                     self.fold(app, &unit, event);
                 }
-                self.fence(Fence::after(&partition, Some(more_after.unwrap_or(last)), id));
+                self.fence(&partition, Some(more_after.unwrap_or(last)));
                 let Some(read_to) = more_after else {
                     self.close(&partition, unit.range().until());
-                    self.days_read += usize::from(unit.grain.is_none());
+                    self.days_read += usize::from(unit.only.is_none());
                     break;
                 };
                 unit.after = Some(read_to);
@@ -209,7 +217,8 @@ impl State {
     }
 
     /// Plans a fence. The end of a day is the place before the next one.
-    fn fence(&mut self, fence: Fence) {
+    fn fence(&mut self, partition: &Partition, after: Option<EventId>) {
+        let fence = Fence::after(partition, after, &self.owner);
         if !self.fences.contains(&fence) {
             self.fences.push(fence);
         }
@@ -228,6 +237,10 @@ impl State {
                 self.walk = None;
                 break;
             }
+            // Days of which no more than counters is left may be many.
+            while walk.from < self.range.1 && may_expire(app, Timestamp::from_micros(walk.from), backend.clock.now()) {
+                walk.from += DAY;
+            }
             let partition = Partition { app: app.id.clone(), shard: walk.shard };
             let day = next_day(backend, &partition, Timestamp::from_micros(walk.from)).await?;
             let Some(day) = day.filter(|day| day.micros() < self.range.1) else {
@@ -237,7 +250,7 @@ impl State {
             walk.from = day.plus(DAY).micros();
             if !may_expire(app, day, backend.clock.now()) {
                 let (shard, start, end) = (walk.shard, day.micros(), walk.from);
-                return Ok(Some(Unit { shard, grain: None, start, end, after: None, round: 0 }));
+                return Ok(Some(Unit { shard, only: None, start, end, after: None, round: 0 }));
             }
         }
         Ok(None)
@@ -247,9 +260,10 @@ impl State {
     async fn note(&mut self, backend: &Backend, partition: &Partition, unit: &Unit) -> Result<(), StoreError> {
         let (start, last) = (unit.range().since(), unit.range().until().plus(-1));
         let reads = unit.grains().flat_map(|grain| KINDS.map(|kind| (grain, kind))).map(|(grain, kind)| {
-            backend.store.versioned_items(partition, kind, Bucket::of(grain, start), Bucket::of(grain, last))
+            backend.store.item_versions(partition, kind, Bucket::of(grain, start), Bucket::of(grain, last))
         });
-        for VersionedItem { key, version, .. } in all(reads.collect()).await?.into_iter().flatten() {
+        let versions = all(reads.collect()).await?.into_iter().flatten();
+        for (key, version) in versions.filter(|(key, _)| unit.looks_at(key)) {
             self.items.insert(key, Noted { version, round: unit.round, ..Noted::default() });
         }
         Ok(())
@@ -259,7 +273,7 @@ impl State {
         // `count` is at most 1e9.
         let count = i64::try_from(event.count).unwrap_or(0);
         for (key, counted) in contributions(event, &app.layout) {
-            if unit.grains().any(|grain| grain == key.bucket.grain()) {
+            if unit.looks_at(&key) {
                 let noted = self.items.entry(key).or_insert_with(|| Noted { round: unit.round, ..Noted::default() });
                 *noted.stored.entry(counted.attribute()).or_default() += count;
             }
@@ -284,35 +298,58 @@ impl State {
         let closed: BTreeMap<_, _> = self.items.extract_if(.., |_, noted| noted.closed).collect();
         let mut ranges: BTreeMap<_, (Bucket, Bucket)> = BTreeMap::new();
         for CounterKey { partition, kind, bucket, .. } in closed.keys() {
-            let of = (partition, *kind, bucket.grain(), bucket.start().floor(DAY));
+            let of = (partition.clone(), *kind, bucket.grain(), bucket.start().floor(DAY));
             let range = ranges.entry(of).or_insert((*bucket, *bucket));
             *range = (range.0.min(*bucket), range.1.max(*bucket));
         }
-        let reads = ranges
-            .into_iter()
-            .map(|((partition, kind, ..), (first, last))| backend.store.versioned_items(partition, kind, first, last));
-        let read = all(reads.collect()).await?.into_iter().flatten();
-        let current: HashMap<_, _> = read.map(|item| (item.key, (item.version, item.item))).collect();
         let now = backend.clock.now();
-        let mut differing = Vec::new();
-        for (key, noted) in closed {
-            let (version, item) = current.get(&key).cloned().unwrap_or_default();
-            if may_expire(app, key.bucket.start().floor(DAY), now.plus(-super::BEFORE_EXPIRY)) {
+        let mut closed = closed;
+        // One range after another: a day may have many large items.
+        for ((partition, kind, grain, day), (first, last)) in ranges {
+            let read = backend.store.versioned_items(&partition, kind, first, last).await?;
+            let mut current: HashMap<_, _> =
+                read.into_iter().map(|item| (item.key, (item.version, item.item))).collect();
+            let of_range = |key: &CounterKey, _: &mut Noted| {
+                key.partition == partition
+                    && (key.kind, key.bucket.grain(), key.bucket.start().floor(DAY)) == (kind, grain, day)
+            };
+            let noted: Vec<_> = closed.extract_if(.., of_range).collect();
+            if may_expire(app, day, now.plus(-super::BEFORE_EXPIRY)) {
                 continue;
             }
-            if version != noted.version {
-                self.look_again(&key, noted.round);
-                continue;
+            let mut differing = Vec::new();
+            for (key, noted) in noted {
+                let (version, item) = current.remove(&key).unwrap_or_default();
+                if version != noted.version {
+                    self.look_again(&key, noted.round);
+                    continue;
+                }
+                let differences = compare(&item, &noted.stored);
+                if !differences.is_empty() {
+                    differing.push((key, noted, differences));
+                }
             }
-            let differences = compare(&item, &noted.stored);
-            if !differences.is_empty() {
-                differing.push((key, noted, differences));
-            }
+            self.mend(backend, id, differing, found).await?;
         }
-        let mut corrected = vec![Corrected::Done; differing.len()];
+        Ok(())
+    }
+
+    /// Tells what differs, and mends it where that is the purpose.
+    async fn mend(
+        &mut self,
+        backend: &Backend,
+        id: &str,
+        differing: Vec<(CounterKey, Noted, Vec<Differing>)>,
+        found: &mut Found,
+    ) -> Result<(), StoreError> {
+        let mut corrected = vec![Ok(Corrected::Done); differing.len()];
         if self.purpose == Purpose::Recount {
             let corrections = differing.iter().enumerate().map(|(n, (key, noted, differences))| async move {
-                Ok::<_, StoreError>((n, correct(backend, key, noted, id, differences).await?))
+                match correct(backend, key, noted, id, differences).await {
+                    // An item that the store refuses for good is no reason to leave the others.
+                    Err(StoreError::Refused(error)) => Ok((n, Err(error))),
+                    outcome => Ok((n, Ok(outcome?))),
+                }
             });
             for (n, outcome) in all(corrections.collect()).await? {
                 corrected[n] = outcome;
@@ -320,12 +357,16 @@ impl State {
         }
         for ((key, noted, differences), corrected) in differing.into_iter().zip(corrected) {
             match corrected {
-                Corrected::Changed => self.look_again(&key, noted.round),
-                Corrected::Done => {
+                Ok(Corrected::Changed) => self.look_again(&key, noted.round),
+                Ok(Corrected::Done) => {
                     let day = key.bucket.start().floor(DAY);
                     for (what, counted, stored) in differences {
-                        found.add(day, what, key.bucket.grain(), counted, stored);
+                        found.add((day, key.kind, what), key.bucket.grain(), counted, stored);
                     }
+                }
+                Err(error) => {
+                    tracing::error!(item = %key, error, "a counter item cannot be mended");
+                    self.unsettled += 1;
                 }
             }
         }
@@ -338,18 +379,18 @@ impl State {
             self.unsettled += 1;
             return;
         }
-        let unit = Unit {
-            shard: key.partition.shard,
-            grain: Some(key.bucket.grain()),
-            start: key.bucket.start().micros(),
-            end: key.bucket.end().micros(),
-            after: None,
-            round: round + 1,
-        };
-        // A bucket may have several items.
-        if !self.again.contains(&unit) {
-            self.again.push_back(unit);
+        let CounterKey { partition: Partition { shard, .. }, kind, bucket, page } = *key;
+        let (start, end) = (bucket.start().micros(), bucket.end().micros());
+        // A bucket may have several items: its events are read once for all of them.
+        let same = self.again.iter_mut().find(|unit| {
+            (unit.shard, unit.start, unit.end, unit.round) == (shard, start, end, round + 1) && unit.after.is_none()
+        });
+        if let Some((_, items)) = same.and_then(|unit| unit.only.as_mut()) {
+            items.push((kind, page));
+            return;
         }
+        let only = Some((bucket.grain(), vec![(kind, page)]));
+        self.again.push_back(Unit { shard, only, start, end, after: None, round: round + 1 });
     }
 }
 
@@ -364,8 +405,11 @@ async fn next_day(backend: &Backend, partition: &Partition, from: Timestamp) -> 
     Ok(times.min().map(|at| at.floor(DAY)))
 }
 
-/// What an item counts otherwise than it should: what, as it counts, as is stored.
-fn compare(item: &CounterItem, stored: &HashMap<String, i64>) -> Vec<(Counted, i64, i64)> {
+/// What is counted otherwise than it should be: what, as it is counted, as it is stored.
+type Differing = (Counted, i64, i64);
+
+/// What an item counts otherwise than it should.
+fn compare(item: &CounterItem, stored: &HashMap<String, i64>) -> Vec<Differing> {
     let mut wanted: BTreeMap<Counted, i64> = BTreeMap::new();
     for (attribute, count) in stored {
         let Some(counted) = Counted::parse(attribute) else { continue };
@@ -390,7 +434,7 @@ async fn correct(
     key: &CounterKey,
     noted: &Noted,
     id: &str,
-    differences: &[(Counted, i64, i64)],
+    differences: &[Differing],
 ) -> Result<Corrected, StoreError> {
     // Each part leaves one version more.
     for ((part, differences), version) in differences.chunks(CORRECTED_AT_ONCE).enumerate().zip(noted.version..) {

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, ReturnConsumedCapacity, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, KeysAndAttributes, Put, ReturnConsumedCapacity, TransactWriteItem, Update,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -276,6 +278,7 @@ impl Store {
             .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
             .set_exclusive_start_key(start)
             .limit(limit)
+            .consistent_read(true)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
@@ -355,55 +358,21 @@ impl Store {
         }
     }
 
-    /// Marks an app in use as being erased since a moment.
+    /// Marks an app in use as being erased since a moment; nothing happens where it is not, or no longer, in use.
     pub async fn mark_deleting(&self, app: &App, at: Timestamp) -> Result<(), StoreError> {
-        let since = AttributeValue::N(at.micros().to_string());
-        self.change_state(app, AppState::Active, AppState::Deleting, ("deleting_since", since)).await
-    }
-
-    /// Makes an app that was erased a tombstone: its keys and its place in the list go, its item stays.
-    pub async fn bury_app(&self, app: &App) -> Result<(), StoreError> {
-        let table = &self.tables.apps;
-        let keys = app.keys.iter().map(|key| item::key(&keys::key(key.id.as_str()), keys::ALONE));
-        let listed = item::key(keys::APP_LIST, app.slug.as_str());
-        for gone in keys.chain([listed]) {
-            let reply = self
-                .client
-                .delete_item()
-                .table_name(table)
-                .set_key(Some(gone))
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(|e| StoreError::of(&e))?;
-            self.meter.wrote(reply.consumed_capacity());
-        }
-        let no_keys = ("keys", AttributeValue::M(HashMap::new()));
-        self.change_state(app, AppState::Deleting, AppState::Deleted, no_keys).await
-    }
-
-    /// Moves an app from one state to the next and sets another attribute; nothing happens where it is not, or no longer,
-    /// in the first.
-    async fn change_state(
-        &self,
-        app: &App,
-        from: AppState,
-        to: AppState,
-        (attribute, value): (&str, AttributeValue),
-    ) -> Result<(), StoreError> {
         let reply = self
             .client
             .update_item()
             .table_name(&self.tables.apps)
             .set_key(Some(item::key(&keys::app(&app.slug), keys::ALONE)))
-            .update_expression("SET #state = :to, #other = :other")
+            .update_expression("SET #state = :to, #since = :since")
             .condition_expression("#state = :from AND #life = :life")
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#life", "life")
-            .expression_attribute_names("#other", attribute)
-            .expression_attribute_values(":other", value)
-            .expression_attribute_values(":from", serde_dynamo::to_attribute_value(from)?)
-            .expression_attribute_values(":to", serde_dynamo::to_attribute_value(to)?)
+            .expression_attribute_names("#since", "deleting_since")
+            .expression_attribute_values(":since", AttributeValue::N(at.micros().to_string()))
+            .expression_attribute_values(":from", serde_dynamo::to_attribute_value(AppState::Active)?)
+            .expression_attribute_values(":to", serde_dynamo::to_attribute_value(AppState::Deleting)?)
             .expression_attribute_values(":life", AttributeValue::N(app.life.to_string()))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
@@ -418,6 +387,34 @@ impl Store {
                 _ => Err(StoreError::of(&e)),
             },
         }
+    }
+
+    /// Makes an app that was erased a tombstone: its keys and its place in the list go, its item stays.
+    pub async fn bury_app(&self, app: &App) -> Result<(), StoreError> {
+        let refused = |e: aws_sdk_dynamodb::error::BuildError| StoreError::Refused(e.to_string());
+        let table = &self.tables.apps;
+        let keys = app.keys.iter().map(|key| item::key(&keys::key(key.id.as_str()), keys::ALONE));
+        let gone = keys.chain([item::key(keys::APP_LIST, app.slug.as_str())]).map(|key| {
+            let delete = Delete::builder().table_name(table).set_key(Some(key)).build().map_err(refused)?;
+            Ok(TransactWriteItem::builder().delete(delete).build())
+        });
+        let mut writes: Vec<_> = gone.collect::<Result<_, StoreError>>()?;
+        let buried = Update::builder()
+            .table_name(table)
+            .set_key(Some(item::key(&keys::app(&app.slug), keys::ALONE)))
+            .update_expression("SET #state = :to, #keys = :keys")
+            .condition_expression("#state = :from AND #life = :life")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#life", "life")
+            .expression_attribute_names("#keys", "keys")
+            .expression_attribute_values(":keys", AttributeValue::M(HashMap::new()))
+            .expression_attribute_values(":from", serde_dynamo::to_attribute_value(AppState::Deleting)?)
+            .expression_attribute_values(":to", serde_dynamo::to_attribute_value(AppState::Deleted)?)
+            .expression_attribute_values(":life", AttributeValue::N(app.life.to_string()));
+        writes.push(TransactWriteItem::builder().update(buried.build().map_err(refused)?).build());
+        // Together, on condition: another call may have done so, and the next life begun.
+        self.write_together(writes).await?;
+        Ok(())
     }
 
     pub(super) async fn get_apps_item(&self, pk: String, sk: &str) -> Result<Option<Item>, StoreError> {

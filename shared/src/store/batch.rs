@@ -43,9 +43,14 @@ impl Store {
             if round > 0 {
                 tokio::time::sleep(BACK_OFF * 2u32.pow(round - 1)).await;
             }
-            let request = self.client.batch_write_item().request_items(table, left);
+            let request = self.client.batch_write_item().request_items(table, left.clone());
             let reply = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-            let reply = reply.map_err(|e| StoreError::of(&e))?;
+            let reply = match reply.map_err(|e| StoreError::of(&e)) {
+                Ok(reply) => reply,
+                // All of it is left.
+                Err(StoreError::Throttled(_)) => continue,
+                Err(error) => return Err(error),
+            };
             self.meter.wrote(reply.consumed_capacity());
             left = reply.unprocessed_items.and_then(|mut items| items.remove(table)).unwrap_or_default();
             if left.is_empty() {

@@ -12,6 +12,9 @@ use super::{Order, Store, StoreError};
 use crate::app::{App, AppId};
 use crate::event_id::EventId;
 
+/// Most events in one step, so that a caller can look at its clock.
+const STEP: i32 = 1_000;
+
 /// Which events to erase.
 #[derive(Clone, Copy, Debug)]
 pub enum ErasedEvents<'a> {
@@ -81,6 +84,7 @@ impl Store {
                 ":after",
                 AttributeValue::S(after.map_or_else(|| "/".to_owned(), |id| id.to_string())),
             )
+            .limit(STEP)
             // An index cannot be read consistently.
             .consistent_read(index.is_none());
         if let ErasedEvents::User(_, user) = which {
@@ -104,9 +108,14 @@ impl Store {
         self.erase_counters_page(&partition.to_string()).await
     }
 
-    /// Erases what could not be counted for an app; returns whether none is left.
-    pub async fn erase_set_aside(&self, app: &AppId) -> Result<bool, StoreError> {
-        self.erase_counters_page(&keys::set_aside(Some(app))).await
+    /// Erases what else Counters holds of an app: what could not be counted, what recounts have under way, what its
+    /// quota counts; returns whether nothing is left.
+    pub async fn erase_beside_counters(&self, app: &AppId) -> Result<bool, StoreError> {
+        let mut gone = true;
+        for partition in [keys::set_aside(Some(app)), keys::recount(app), keys::quota(app)] {
+            gone &= self.erase_counters_page(&partition).await?;
+        }
+        Ok(gone)
     }
 
     async fn erase_counters_page(&self, partition: &str) -> Result<bool, StoreError> {

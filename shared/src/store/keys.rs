@@ -152,9 +152,9 @@ pub(super) fn fences(owner: &str) -> String {
     format!("~fences#{owner}")
 }
 
-/// The partition of Counters that keeps what a recount has under way.
-pub(super) fn recount(app: &AppId, id: &str) -> String {
-    format!("~recount#{app}#{id}")
+/// The partition of Counters that keeps what recounts of an app have under way.
+pub(super) fn recount(app: &AppId) -> String {
+    format!("~recount#{app}")
 }
 
 /// The partition of Counters that counts what an app had accepted, by the minute.

@@ -74,6 +74,50 @@ impl Store {
         }
     }
 
+    /// The counter items in the same range, each with how many updates it has had, strongly consistent.
+    pub async fn item_versions(
+        &self,
+        partition: &Partition,
+        kind: CounterKind,
+        first: Bucket,
+        last: Bucket,
+    ) -> Result<Vec<(CounterKey, i64)>, StoreError> {
+        let (from, to) = keys::counter_range(kind, first, last);
+        let (mut found, mut start) = (Vec::new(), None);
+        loop {
+            let reply = self
+                .client
+                .query()
+                .table_name(&self.tables.counters)
+                .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
+                .projection_expression("#sk, #v")
+                .expression_attribute_names("#pk", PK)
+                .expression_attribute_names("#sk", SK)
+                .expression_attribute_names("#v", VERSION)
+                .expression_attribute_values(":pk", AttributeValue::S(partition.to_string()))
+                .expression_attribute_values(":from", AttributeValue::S(from.clone()))
+                .expression_attribute_values(":to", AttributeValue::S(to.clone()))
+                .set_exclusive_start_key(start)
+                .consistent_read(true)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(|e| StoreError::of(&e))?;
+            self.meter.read(reply.consumed_capacity());
+            for item in reply.items() {
+                let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
+                let (bucket, page) = CounterKey::bucket_of(kind, first.grain(), sort)
+                    .ok_or_else(|| StoreError::Unreadable(format!("the key {sort:?} of a counter")))?;
+                let key = CounterKey { partition: partition.clone(), kind, bucket, page };
+                found.push((key, item.get(VERSION).and_then(number).unwrap_or(0)));
+            }
+            start = reply.last_evaluated_key;
+            if start.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
     /// The first bucket of a grain and kind from a moment on that has a counter item.
     pub async fn first_counted(
         &self,
@@ -165,9 +209,9 @@ impl Store {
         state: &str,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        let partition = keys::recount(app, id);
+        let partition = keys::recount(app);
         let parts = state.as_bytes().chunks(PART_BYTES).enumerate().map(|(n, part)| {
-            let mut item = key(&partition, &format!("{n:04}"));
+            let mut item = key(&partition, &format!("{id}#{n:04}"));
             item.insert(PART.to_owned(), AttributeValue::B(part.into()));
             item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.seconds().to_string()));
             batch::put(item)
@@ -176,13 +220,13 @@ impl Store {
         let count = parts.len();
         self.write_all(&self.tables.counters, parts).await?;
         // What was longer before has parts that are none of this one's.
-        let old: Vec<_> = self.recount_parts(&partition).await?.into_iter().skip(count).collect();
+        let old: Vec<_> = self.recount_parts(app, id).await?.into_iter().skip(count).collect();
         self.delete_items(&self.tables.counters, old).await
     }
 
     /// What a recount of an app has under way.
     pub async fn recount_state(&self, app: &AppId, id: &str) -> Result<Option<String>, StoreError> {
-        let parts = self.recount_parts(&keys::recount(app, id)).await?;
+        let parts = self.recount_parts(app, id).await?;
         if parts.is_empty() {
             return Ok(None);
         }
@@ -197,14 +241,16 @@ impl Store {
 
     /// Forgets what a recount had under way.
     pub async fn forget_recount(&self, app: &AppId, id: &str) -> Result<(), StoreError> {
-        let parts = self.recount_parts(&keys::recount(app, id)).await?;
+        let parts = self.recount_parts(app, id).await?;
         self.delete_items(&self.tables.counters, parts).await
     }
 
-    async fn recount_parts(&self, partition: &str) -> Result<Vec<Item>, StoreError> {
+    async fn recount_parts(&self, app: &AppId, id: &str) -> Result<Vec<Item>, StoreError> {
         let (mut parts, mut start) = (Vec::new(), None);
+        let (from, to) = (format!("{id}#"), format!("{id}#~"));
         loop {
-            let (items, next) = self.query_counters_partition(partition, start, None, true).await?;
+            let range = Some((&*from, &*to));
+            let (items, next) = self.query_counters_partition(&keys::recount(app), start, range, true).await?;
             parts.extend(items);
             start = next;
             if start.is_none() {

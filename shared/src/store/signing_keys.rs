@@ -2,10 +2,11 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put};
 
+use super::counters::number;
 use super::tables::{EXPIRES_AT, PK, SK};
 use super::{Store, StoreError, keys};
 use crate::auth::token::{SigningKey, SigningKeyError};
-use crate::time::Timestamp;
+use crate::time::{SECOND, Timestamp};
 
 /// A public key that checks tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct PublicKey {
     pub kid: String,
     /// 32 bytes of Ed25519.
     pub public: Vec<u8>,
+    /// When it stops checking them; only a key that was rotated has that.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl Store {
@@ -88,11 +91,12 @@ impl Store {
         loop {
             let (items, next) = self.query_apps(keys::PUBLIC_KEYS, start, 100).await?;
             found.extend(items.into_iter().filter_map(|item| {
-                let expires_at = item.get(EXPIRES_AT).and_then(|at| at.as_n().ok()?.parse::<i64>().ok());
-                if expires_at.is_some_and(|at| at <= now.seconds()) {
+                let expires_at = item.get(EXPIRES_AT).and_then(number).map(|at| Timestamp::from_micros(at * SECOND));
+                if expires_at.is_some_and(|at| at <= now) {
                     return None;
                 }
                 Some(PublicKey {
+                    expires_at,
                     kid: item.get(SK)?.as_s().ok()?.clone(),
                     public: item.get("public")?.as_b().ok()?.as_ref().to_vec(),
                 })
