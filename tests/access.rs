@@ -316,3 +316,27 @@ async fn a_cookie_changes_something_only_for_pages_of_ours() {
     let read = Request::get("/apps").header("cookie", &cookie).header("sec-fetch-site", "cross-site");
     assert_eq!(tally.send(read.body(Body::empty()).unwrap()).await.status, 200, "a link to a report works");
 }
+
+#[tokio::test]
+async fn requests_have_limits_and_replies_their_headers() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let long = "x".repeat(9 * 1024);
+    assert_problem(&tally.get(&app, &format!("/events?name={long}")).await, 400, &[""]);
+    let header = "x".repeat(17 * 1024);
+    assert_problem(&tally.call(Method::GET, "/", ("x-much", &header), "").await, 400, &[""]);
+    for (path, status) in [("/", 200), ("/nothing", 404), ("/apps/shop/events", 401)] {
+        let reply = tally.call(Method::GET, path, ("accept", "*/*"), "").await;
+        assert_eq!(reply.status, status);
+        for (name, part) in [
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+            ("referrer-policy", "no-referrer"),
+            ("content-security-policy", "default-src 'none'"),
+            ("strict-transport-security", "max-age="),
+        ] {
+            assert!(reply.headers[name].to_str().unwrap().contains(part), "{path}: {name}");
+        }
+        assert_eq!(reply.headers["x-request-id"].len(), 26);
+    }
+}

@@ -367,4 +367,6 @@ fn the_log_tells_of_every_request_and_holds_no_secret() {
     }
     let sent = requests.iter().find(|line| line["route"] == "/apps/{app}/events" && line["rejected"] == 1).unwrap();
     assert_eq!((&sent["app"], &sent["accepted"], &sent["status"]), (&json!("demo"), &json!(1), &json!(207)));
+    assert!(sent["caller"].as_str().unwrap().starts_with("key "), "{sent}");
+    assert!(requests.iter().any(|line| line["caller"] == "user admin" && line["route"] == "/signing-keys"));
 }

@@ -1,5 +1,6 @@
 //! Who calls, and whether they may: the one place that reads credentials.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,21 @@ pub enum Caller {
         role: Role,
     },
 }
+
+impl fmt::Display for Caller {
+    /// `key 0123456789ab`, `user ann`, or nothing: for the log, which never holds a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anybody => Ok(()),
+            Self::Key(id) => write!(f, "key {}", id.as_str()),
+            Self::User { name, .. } => write!(f, "user {name}"),
+        }
+    }
+}
+
+/// A caller in the extensions of a reply.
+#[derive(Clone)]
+pub(super) struct CallerName(pub(super) String);
 
 /// The app that a route is about, in a handler's signature.
 pub struct Target(pub Arc<App>);
@@ -91,7 +107,7 @@ pub(super) async fn guard(
 ) -> Response {
     let Guard { backend, route } = guard;
     let asked = request.headers().clone();
-    let mut slug = None;
+    let (mut slug, mut who) = (None, None);
     let reply = async {
         if request.method() != route.method {
             // axum lets GET answer HEAD; in the cloud HEAD goes to `$default`.
@@ -101,6 +117,7 @@ pub(super) async fn guard(
         let deadline = backend.store.deadline();
         let (caller, app) =
             deadline.hold(authorize(&backend, route.access, &route.method, app, &asked, request.uri())).await?;
+        who = Some(CallerName(caller.to_string()));
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(TimeLeft(deadline.left()));
         if let Some(app) = app {
@@ -111,9 +128,12 @@ pub(super) async fn guard(
     };
     let mut reply = reply.await.unwrap_or_else(axum::response::IntoResponse::into_response);
     cors::permit(&backend.config, route.access, &asked, reply.headers_mut());
+    // For the log.
     if let Some(slug) = slug {
-        // For the log.
         reply.extensions_mut().insert(slug);
+    }
+    if let Some(who) = who {
+        reply.extensions_mut().insert(who);
     }
     reply
 }

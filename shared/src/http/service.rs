@@ -9,14 +9,17 @@ use axum::handler::Handler;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
-use http::header::{CACHE_CONTROL, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use lambda_http::RequestExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tower::ServiceExt;
 
-use super::access::{Guard, guard, not_allowed};
+use super::access::{CallerName, Guard, guard, not_allowed};
 use super::cors;
 use super::problem::Problem;
 use super::routes::{self, Function, Route};
@@ -159,15 +162,21 @@ async fn finish_and_log(request: Request, next: Next) -> Response {
     let function = route.as_deref().and_then(|path| routes::at_pattern(&method, path)).unwrap_or(Function::Admin);
     let request_id = request.lambda_context_ref().map(|context| context.request_id.clone());
     let request_id = request_id.unwrap_or_else(|| ulid::Ulid::generate().to_string());
-    let mut response = next.run(request).await;
+    let mut response = match within_limits(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
     let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in SECURITY_HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, id);
     }
     let line = Line {
         app: response.extensions().get::<AppSlug>().map_or("", AppSlug::as_str),
+        caller: response.extensions().get::<CallerName>().map_or("", |caller| &caller.0),
         figures: response.extensions().get::<Figures>().copied(),
         route: route.as_deref().unwrap_or("$default"),
         status: response.status().as_u16(),
@@ -177,6 +186,32 @@ async fn finish_and_log(request: Request, next: Next) -> Response {
     };
     line.write(function);
     response
+}
+
+/// What every reply tells a browser: to take it for what it says it is, to come back by https alone (ignored on plain http),
+/// to name this address to nobody, and, of a picture that is looked at by itself, to run and load nothing.
+const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    (REFERRER_POLICY, "no-referrer"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+];
+
+/// Most bytes of a path with its query.
+const MAX_PATH_AND_QUERY: usize = 8 * 1024;
+/// Most bytes of all headers. HTTP API takes 10,240 with the request line (AWS: "HTTP API quotas"), and adds some of its own.
+const MAX_HEADERS: usize = 16 * 1024;
+
+fn within_limits(request: &Request) -> Result<(), Problem> {
+    let path_and_query = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    if path_and_query > MAX_PATH_AND_QUERY {
+        return Err(Problem::field("", format!("the path with its query is longer than {MAX_PATH_AND_QUERY} bytes")));
+    }
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if headers > MAX_HEADERS {
+        return Err(Problem::field("", format!("the headers are longer than {MAX_HEADERS} bytes")));
+    }
+    Ok(())
 }
 
 /// Names a request in its reply and in the log.
@@ -197,6 +232,8 @@ pub struct Figures {
 struct Line<'a> {
     request_id: &'a str,
     app: &'a str,
+    /// The id of a key, or the name of a user.
+    caller: &'a str,
     method: &'a Method,
     route: &'a str,
     status: u16,
@@ -206,10 +243,10 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn write(&self, function: Function) {
-        let Self { request_id, app, method, route, status, ms, figures } = self;
+        let Self { request_id, app, caller, method, route, status, ms, figures } = self;
         let Figures { accepted, rejected, stored } = figures.unwrap_or_default();
         if !metrics::on_lambda() {
-            tracing::info!(request_id, app, %method, route, status, ms, accepted, rejected, stored, "request");
+            tracing::info!(request_id, app, caller, %method, route, status, ms, accepted, rejected, stored, "request");
             return;
         }
         let mut all = vec![("Latency", *ms, "Milliseconds"), ("ColdStart", metrics::cold_start(), "Count")];
@@ -223,7 +260,7 @@ impl Line<'_> {
             ]);
         }
         let properties = serde_json::json!({
-            "requestId": request_id, "app": app, "method": method.as_str(), "route": route, "status": status,
+            "requestId": request_id, "app": app, "caller": caller, "method": method.as_str(), "route": route, "status": status,
         });
         metrics::emit(function.as_str(), &all, properties);
     }
