@@ -15,7 +15,7 @@ use tally::time::{DAY, HOUR, MINUTE};
 
 use crate::database::Database;
 use crate::faulty::Fault;
-use crate::harness::{NOW, Reply, Tally, TestApp, assert_problem, at};
+use crate::harness::{NOW, Reply, Tally, TestApp, assert_problem, at, column};
 
 const KINDS: [CounterKind; 3] = [CounterKind::Cells, CounterKind::Errors, CounterKind::Messages];
 
@@ -154,6 +154,39 @@ async fn a_batch_of_the_stream_that_was_lost_is_counted_again() {
     assert!(complete);
     assert_eq!(differences[0]["grains"], json!(["day", "hour", "minute"]));
     assert_eq!(tally.total(&app).await, occurrences(&events(0, 90)));
+    assert_eq!(tally.recounted(&app, "audit").await, (vec![], true));
+}
+
+#[tokio::test]
+async fn what_was_set_aside_is_listed_and_mended() {
+    let refusing = Arc::new(AtomicBool::new(true));
+    let refuses = Arc::clone(&refusing);
+    let mut tally = Tally::failing(move |operation, body| {
+        // As DynamoDB refuses an item that has grown past 400 KB.
+        let is_day = body["Key"]["sk"]["S"].as_str().is_some_and(|sk| sk.starts_with("d#"));
+        if operation == "UpdateItem" && is_day && refuses.load(Ordering::SeqCst) {
+            return Fault::error(400, "ValidationException");
+        }
+        Fault::None
+    })
+    .await;
+    let app = tally.app("shop").await;
+    tally.accept(&app, &events(0, 50)).await;
+    tally.drain().await;
+    let errors = |events: &Value| {
+        let errors = events.as_array().unwrap().iter().filter(|event| event["level"] == "ERROR");
+        occurrences(&errors.cloned().collect())
+    };
+    assert_eq!(tally.total(&app).await, errors(&events(0, 50)), "of the days only the errors' items took their counts");
+    let aside = tally.admin(Method::GET, "/apps/shop/set-aside", &json!(null)).await.json;
+    assert!(column(&aside["items"], "keys").iter().all(|keys| keys.as_str().unwrap().contains("d#")), "{aside}");
+    // As long as the store refuses, a recount says that it is not done, and leaves the rest right.
+    let (_, complete) = tally.recounted(&app, "recount").await;
+    assert!(!complete);
+    refusing.store(false, Ordering::SeqCst);
+    let (differences, complete) = tally.recounted(&app, "recount").await;
+    assert!(complete && !differences.is_empty());
+    assert_eq!(tally.total(&app).await, occurrences(&events(0, 50)));
     assert_eq!(tally.recounted(&app, "audit").await, (vec![], true));
 }
 

@@ -207,8 +207,12 @@ impl Store {
             .map_err(|e| StoreError::of(&e))?;
         self.meter.read(reply.consumed_capacity());
         let more_after = reply.last_evaluated_key().map(|key| read_to(key, Order::Ascending)).transpose()?;
-        let events = reply.items.unwrap_or_default().into_iter().map(item::counted).collect::<Result<_, _>>()?;
-        Ok((events, more_after))
+        let events = reply.items.unwrap_or_default().into_iter().filter_map(|item| {
+            let keys = key_of(&item);
+            // What cannot be read was never counted, and was set aside; it is no reason to leave the others.
+            item::counted(item).inspect_err(|error| tracing::warn!(?keys, %error, "an event cannot be read")).ok()
+        });
+        Ok((events.collect(), more_after))
     }
 
     /// The first identity in a shard from one on, whether or not its event has expired, strongly consistent.
