@@ -2,8 +2,8 @@
 
 mod app_keys;
 mod apps;
-mod attempts;
 mod batch;
+mod by_minute;
 mod connect;
 mod counters;
 mod deadline;
@@ -14,7 +14,6 @@ mod fences;
 mod item;
 mod keys;
 mod meter;
-mod quota;
 mod recounts;
 mod signing_keys;
 pub mod tables;
