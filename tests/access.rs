@@ -278,13 +278,18 @@ async fn github_tells_whose_a_token_is_and_the_list_who_may_sign_in() {
     let down = sign_in("ghp_down").await;
     assert_problem(&down, 503, &[]);
     assert!(down.headers.contains_key("retry-after"));
-    let before = asked.load(Ordering::SeqCst);
     assert_problem(&sign_in("two words").await, 400, &["token"]);
-    for _ in 0..8 {
-        sign_in("ghp_unknown").await;
+    let mut failures = 2;
+    while failures < 10 {
+        // On a busy machine the stand-in may not answer in time, and then nothing was learned.
+        match sign_in("ghp_unknown").await.status.as_u16() {
+            401 => failures += 1,
+            other => assert_eq!(other, 503),
+        }
     }
+    let before = asked.load(Ordering::SeqCst);
     assert_problem(&sign_in("ghp_ann").await, 429, &[]);
-    assert_eq!(asked.load(Ordering::SeqCst), before + 8, "who is refused is not looked up");
+    assert_eq!(asked.load(Ordering::SeqCst), before, "who is refused is not looked up");
     let both = json!({"token": "a", "username": "b", "password": "c"}).to_string();
     let reply = tally.call(Method::POST, "/auth", ("content-type", "application/json"), both).await;
     assert_problem(&reply, 400, &["token"]);
