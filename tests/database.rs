@@ -7,8 +7,10 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
 use local::server::Stack;
 use proptest::test_runner::Config as ProptestConfig;
 use tally::config::Config;
@@ -107,6 +109,11 @@ impl HttpClient for Redirected<SharedHttpClient> {
 
 impl HttpConnector for Redirected<SharedHttpConnector> {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        // Amazon's server deletes what has expired by the machine's clock, and tests have clocks of their own.
+        if request.headers().get("x-amz-target").is_some_and(|target| target.ends_with("UpdateTimeToLive")) {
+            let done = HttpResponse::new(StatusCode::try_from(200).expect("a status"), SdkBody::from("{}"));
+            return HttpConnectorFuture::ready(Ok(done));
+        }
         request.set_uri(self.url.as_str()).expect("a URL");
         self.inner.call(request)
     }
