@@ -147,6 +147,12 @@ async fn created(
     json(StatusCode::CREATED, &reply)
 }
 
+/// An app as it is now: what is remembered of it may be a minute old.
+pub(crate) async fn current(backend: &Backend, app: &App) -> Result<App, Problem> {
+    let current = backend.store.get_app(&app.slug).await?.filter(|current| current.id == app.id);
+    current.ok_or_else(|| Problem::NotFound("the app is gone".to_owned()))
+}
+
 /// The clock that a body names, if it names one.
 pub(crate) fn read_clock(fields: &mut Fields<'_>) -> Option<EventClock> {
     match fields.text("clock")?.as_str() {

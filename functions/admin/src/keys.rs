@@ -6,9 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::app::App;
 use tally::auth::key::{Key, KeyId, MAX_KEYS, Scope, generate};
-use tally::backend::Backend;
 use tally::http::access::Target;
 use tally::http::body::{Fields, SMALL, invalid, read};
 use tally::http::problem::{Problem, json};
@@ -16,6 +14,8 @@ use tally::http::query::Params;
 use tally::http::service::Shared;
 use tally::json as raw;
 use tally::time::Timestamp;
+
+use crate::apps::current;
 
 /// Longest label, in bytes.
 pub(crate) const MAX_LABEL: usize = 256;
@@ -45,12 +45,6 @@ impl<'a> KeyBody<'a> {
 #[schemars(rename = "Keys")]
 pub(crate) struct List<'a> {
     items: Vec<KeyBody<'a>>,
-}
-
-/// The app as it is now: what is remembered may lack a key that was just made.
-async fn current(backend: &Backend, app: &App) -> Result<App, Problem> {
-    let current = backend.store.get_app(&app.slug).await?.filter(|current| current.id == app.id);
-    current.ok_or_else(|| Problem::NotFound("the app is gone".to_owned()))
 }
 
 /// `GET /apps/{app}/keys`

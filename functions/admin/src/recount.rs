@@ -21,6 +21,8 @@ use tally::recount::{Difference, Job, Purpose, RecountError, work};
 use tally::store::CounterKind;
 use tally::time::Timestamp;
 
+use crate::apps::current;
+
 /// What an audit or recount has found so far.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Recounted")]
@@ -102,8 +104,7 @@ async fn run(
     Params::parse(query.as_deref()).finish()?;
     let job = job(&read(body, SMALL).await?)?;
     // The layout decides where each event is counted, and must be as it is.
-    let app = backend.store.get_app(&app.slug).await?.filter(|current| current.id == app.id);
-    let app = app.ok_or_else(|| Problem::NotFound("the app is gone".to_owned()))?;
+    let app = current(backend, app).await?;
     let progress = work(backend, &app, purpose, &job).await.map_err(|error| match error {
         RecountError::Expiring(_) => Problem::Conflict(error.to_string()),
         RecountError::Unknown => Problem::field("next", error.to_string()),

@@ -16,7 +16,7 @@ use tally::layout::MAX_PARTS;
 use tally::store::{Order, StoreError};
 use tally::time::Range;
 
-use crate::apps::{AppBody, MAX_QUOTA, MAX_RETENTION, read_clock};
+use crate::apps::{AppBody, MAX_QUOTA, MAX_RETENTION, current, read_clock};
 
 /// Tries of a change that others overtake.
 const TRIES: usize = 5;
@@ -43,9 +43,7 @@ pub(crate) async fn change(
     let change = Change::read(&body)?;
     for _ in 0..TRIES {
         // What is remembered may be a minute old, and a layout must be appended to as it is.
-        let current = backend.store.get_app(&app.slug).await?;
-        let current = current.filter(|current| current.id == app.id);
-        let current = current.ok_or_else(|| Problem::NotFound("the app is gone".to_owned()))?;
+        let current = current(&backend, &app).await?;
         let changed = change.apply(&backend, &current).await?;
         if backend.store.update_app(&current, &changed).await? {
             backend.forget(&app.slug);

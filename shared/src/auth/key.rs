@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use ring::digest::{SHA256, digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
+use crate::digest::sha256;
 use crate::time::Timestamp;
 
 /// What every key begins with; secret scanners find it by `tly_(in|rd|rw)_[0-9a-f]{12}_[0-9a-f]{40}`.
@@ -82,8 +82,7 @@ impl PresentedKey {
 
     /// Whether this is that key, secret and all; in constant time.
     pub fn is(&self, key: &Key) -> bool {
-        let hash = digest(&SHA256, self.text.as_bytes());
-        hash.as_ref().ct_eq(&key.hash).into()
+        sha256(self.text.as_bytes()).ct_eq(&key.hash).into()
     }
 }
 
@@ -96,8 +95,7 @@ pub fn generate(scopes: &[Scope], label: Option<String>, now: Timestamp) -> (Key
     };
     let id = hex(&rand::random::<[u8; 6]>());
     let text = format!("{PREFIX}{kind}_{id}_{}", hex(&rand::random::<[u8; 20]>()));
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    let hash = sha256(text.as_bytes());
     let key = Key { id: KeyId(id), scopes: scopes.to_vec(), label, created_at: now, hash };
     (key, text)
 }

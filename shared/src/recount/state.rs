@@ -295,7 +295,7 @@ impl State {
         id: &str,
         found: &mut Found,
     ) -> Result<(), StoreError> {
-        let closed: BTreeMap<_, _> = self.items.extract_if(.., |_, noted| noted.closed).collect();
+        let mut closed: BTreeMap<_, _> = self.items.extract_if(.., |_, noted| noted.closed).collect();
         let mut ranges: BTreeMap<_, (Bucket, Bucket)> = BTreeMap::new();
         for CounterKey { partition, kind, bucket, .. } in closed.keys() {
             let of = (partition.clone(), *kind, bucket.grain(), bucket.start().floor(DAY));
@@ -303,7 +303,6 @@ impl State {
             *range = (range.0.min(*bucket), range.1.max(*bucket));
         }
         let now = backend.clock.now();
-        let mut closed = closed;
         // One range after another: a day may have many large items.
         for ((partition, kind, grain, day), (first, last)) in ranges {
             let read = backend.store.versioned_items(&partition, kind, first, last).await?;

@@ -30,10 +30,9 @@ impl Store {
             .item(PK, AttributeValue::S(keys::key(key.id.as_str())))
             .item(SK, AttributeValue::S(keys::ALONE.to_owned()))
             .item("slug", AttributeValue::S(app.slug.to_string()));
-        let refused = |e: aws_sdk_dynamodb::error::BuildError| StoreError::Refused(e.to_string());
         self.write_together(vec![
-            TransactWriteItem::builder().update(added.build().map_err(refused)?).build(),
-            TransactWriteItem::builder().put(found.build().map_err(refused)?).build(),
+            TransactWriteItem::builder().update(added.build()?).build(),
+            TransactWriteItem::builder().put(found.build()?).build(),
         ])
         .await
     }
@@ -51,10 +50,9 @@ impl Store {
             .expression_attribute_names("#life", "life")
             .expression_attribute_values(":life", AttributeValue::N(app.life.to_string()));
         let lost = Delete::builder().table_name(table).set_key(Some(item::key(&keys::key(key.as_str()), keys::ALONE)));
-        let refused = |e: aws_sdk_dynamodb::error::BuildError| StoreError::Refused(e.to_string());
         self.write_together(vec![
-            TransactWriteItem::builder().update(revoked.build().map_err(refused)?).build(),
-            TransactWriteItem::builder().delete(lost.build().map_err(refused)?).build(),
+            TransactWriteItem::builder().update(revoked.build()?).build(),
+            TransactWriteItem::builder().delete(lost.build()?).build(),
         ])
         .await
     }

@@ -172,10 +172,7 @@ impl Store {
         &self,
         puts: Vec<aws_sdk_dynamodb::types::builders::PutBuilder>,
     ) -> Result<bool, StoreError> {
-        let puts = puts.into_iter().map(|put| {
-            let put = put.build().map_err(|e| StoreError::Refused(e.to_string()))?;
-            Ok(TransactWriteItem::builder().put(put).build())
-        });
+        let puts = puts.into_iter().map(|put| Ok(TransactWriteItem::builder().put(put.build()?).build()));
         self.write_together(puts.collect::<Result<_, StoreError>>()?).await
     }
 
@@ -209,20 +206,9 @@ impl Store {
             return Ok((vec![], next));
         }
         let mut apps = Vec::with_capacity(slugs.len());
-        let mut wanted: Vec<Item> = slugs
-            .iter()
-            .map(|slug| {
-                HashMap::from([
-                    (PK.to_owned(), AttributeValue::S(keys::app(slug))),
-                    (SK.to_owned(), AttributeValue::S(keys::ALONE.to_owned())),
-                ])
-            })
-            .collect();
+        let mut wanted: Vec<Item> = slugs.iter().map(|slug| item::key(&keys::app(slug), keys::ALONE)).collect();
         while !wanted.is_empty() {
-            let get = KeysAndAttributes::builder()
-                .set_keys(Some(std::mem::take(&mut wanted)))
-                .build()
-                .map_err(|e| StoreError::Refused(e.to_string()))?;
+            let get = KeysAndAttributes::builder().set_keys(Some(std::mem::take(&mut wanted))).build()?;
             let reply = self
                 .client
                 .batch_get_item()
@@ -247,12 +233,7 @@ impl Store {
     }
 
     async fn app_slugs(&self, after: Option<&AppSlug>) -> Result<(Vec<AppSlug>, Option<AppSlug>), StoreError> {
-        let start = after.map(|slug| {
-            HashMap::from([
-                (PK.to_owned(), AttributeValue::S(keys::APP_LIST.to_owned())),
-                (SK.to_owned(), AttributeValue::S(slug.to_string())),
-            ])
-        });
+        let start = after.map(|slug| item::key(keys::APP_LIST, slug.as_str()));
         let (items, last) = self.query_apps(keys::APP_LIST, start, APPS_PAGE).await?;
         let slug = |item: &Item| -> Result<AppSlug, StoreError> {
             let text = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
@@ -391,11 +372,10 @@ impl Store {
 
     /// Makes an app that was erased a tombstone: its keys and its place in the list go, its item stays.
     pub async fn bury_app(&self, app: &App) -> Result<(), StoreError> {
-        let refused = |e: aws_sdk_dynamodb::error::BuildError| StoreError::Refused(e.to_string());
         let table = &self.tables.apps;
         let keys = app.keys.iter().map(|key| item::key(&keys::key(key.id.as_str()), keys::ALONE));
         let gone = keys.chain([item::key(keys::APP_LIST, app.slug.as_str())]).map(|key| {
-            let delete = Delete::builder().table_name(table).set_key(Some(key)).build().map_err(refused)?;
+            let delete = Delete::builder().table_name(table).set_key(Some(key)).build()?;
             Ok(TransactWriteItem::builder().delete(delete).build())
         });
         let mut writes: Vec<_> = gone.collect::<Result<_, StoreError>>()?;
@@ -411,7 +391,7 @@ impl Store {
             .expression_attribute_values(":from", serde_dynamo::to_attribute_value(AppState::Deleting)?)
             .expression_attribute_values(":to", serde_dynamo::to_attribute_value(AppState::Deleted)?)
             .expression_attribute_values(":life", AttributeValue::N(app.life.to_string()));
-        writes.push(TransactWriteItem::builder().update(buried.build().map_err(refused)?).build());
+        writes.push(TransactWriteItem::builder().update(buried.build()?).build());
         // Together, on condition: another call may have done so, and the next life begun.
         self.write_together(writes).await?;
         Ok(())

@@ -19,16 +19,14 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// A put.
 pub(super) fn put(item: Item) -> Result<WriteRequest, StoreError> {
-    let put = PutRequest::builder().set_item(Some(item)).build();
-    put.map(|put| WriteRequest::builder().put_request(put).build()).map_err(|e| StoreError::Refused(e.to_string()))
+    let put = PutRequest::builder().set_item(Some(item)).build()?;
+    Ok(WriteRequest::builder().put_request(put).build())
 }
 
 /// A delete of the item with a key.
 pub(super) fn delete(key: Item) -> Result<WriteRequest, StoreError> {
-    let delete = DeleteRequest::builder().set_key(Some(key)).build();
-    delete
-        .map(|delete| WriteRequest::builder().delete_request(delete).build())
-        .map_err(|e| StoreError::Refused(e.to_string()))
+    let delete = DeleteRequest::builder().set_key(Some(key)).build()?;
+    Ok(WriteRequest::builder().delete_request(delete).build())
 }
 
 impl Store {
@@ -43,20 +41,29 @@ impl Store {
             if round > 0 {
                 tokio::time::sleep(BACK_OFF * 2u32.pow(round - 1)).await;
             }
-            let request = self.client.batch_write_item().request_items(table, left.clone());
-            let reply = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-            let reply = match reply.map_err(|e| StoreError::of(&e)) {
-                Ok(reply) => reply,
+            left = match self.write_batch(table, left.clone()).await {
+                Ok(unprocessed) => unprocessed,
                 // All of it is left.
                 Err(StoreError::Throttled(_)) => continue,
                 Err(error) => return Err(error),
             };
-            self.meter.wrote(reply.consumed_capacity());
-            left = reply.unprocessed_items.and_then(|mut items| items.remove(table)).unwrap_or_default();
             if left.is_empty() {
                 return Ok(());
             }
         }
         Err(StoreError::Throttled(format!("{} writes left unprocessed", left.len())))
+    }
+
+    /// One `BatchWriteItem`; returns what was left unprocessed.
+    pub(super) async fn write_batch(
+        &self,
+        table: &str,
+        requests: Vec<WriteRequest>,
+    ) -> Result<Vec<WriteRequest>, StoreError> {
+        let request = self.client.batch_write_item().request_items(table, requests);
+        let reply = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let reply = reply.map_err(|e| StoreError::of(&e))?;
+        self.meter.wrote(reply.consumed_capacity());
+        Ok(reply.unprocessed_items.and_then(|mut items| items.remove(table)).unwrap_or_default())
     }
 }

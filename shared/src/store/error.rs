@@ -1,7 +1,7 @@
 //! What can go wrong between us and DynamoDB.
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 /// A request to the store that failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -46,6 +46,13 @@ impl StoreError {
             }
             _ => Self::Unavailable(text),
         }
+    }
+}
+
+impl From<BuildError> for StoreError {
+    /// A request that lacks a part.
+    fn from(error: BuildError) -> Self {
+        Self::Refused(error.to_string())
     }
 }
 

@@ -104,7 +104,7 @@ impl Store {
                     break;
                 }
             }
-            match deadline.hold(self.write_batch(std::mem::take(&mut puts))).await {
+            match deadline.hold(self.put_items(std::mem::take(&mut puts))).await {
                 Ok(unprocessed) => puts = unprocessed,
                 Err(error) => return failed(waiting, error),
             }
@@ -118,21 +118,11 @@ impl Store {
         failed(waiting, error)
     }
 
-    /// One `BatchWriteItem`; returns what was left unprocessed.
-    async fn write_batch(&self, items: Vec<Item>) -> Result<Vec<Item>, StoreError> {
-        let table = &self.tables.events;
+    /// One `BatchWriteItem` of events; returns those left unprocessed.
+    async fn put_items(&self, items: Vec<Item>) -> Result<Vec<Item>, StoreError> {
         let puts = items.into_iter().map(batch::put).collect::<Result<_, _>>()?;
-        let reply = self
-            .client
-            .batch_write_item()
-            .request_items(table, puts)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.wrote(reply.consumed_capacity());
-        let left = reply.unprocessed_items.and_then(|mut items| items.remove(table));
-        Ok(left.into_iter().flatten().filter_map(|request| request.put_request.map(|put| put.item)).collect())
+        let left = self.write_batch(&self.tables.events, puts).await?;
+        Ok(left.into_iter().filter_map(|request| request.put_request.map(|put| put.item)).collect())
     }
 
     /// One event, strongly consistent.

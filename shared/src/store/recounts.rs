@@ -52,26 +52,13 @@ impl Store {
         first: Bucket,
         last: Bucket,
     ) -> Result<Vec<VersionedItem>, StoreError> {
-        let (from, to) = keys::counter_range(kind, first, last);
-        let (mut found, mut start) = (Vec::new(), None);
-        loop {
-            let range = Some((&*from, &*to));
-            let (items, next) = self.query_counters_partition(&partition.to_string(), start, range, true).await?;
-            for item in items {
-                let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
-                let (bucket, page) = CounterKey::bucket_of(kind, first.grain(), sort)
-                    .ok_or_else(|| StoreError::Unreadable(format!("the key {sort:?} of a counter")))?;
-                found.push(VersionedItem {
-                    key: CounterKey { partition: partition.clone(), kind, bucket, page },
-                    version: item.get(VERSION).and_then(number).unwrap_or(0),
-                    item: CounterItem::read(item),
-                });
-            }
-            start = next;
-            if start.is_none() {
-                return Ok(found);
-            }
-        }
+        let items = self.counter_items(partition, kind, (first, last), None).await?.into_iter();
+        let versioned = items.map(|(key, item)| VersionedItem {
+            key,
+            version: item.get(VERSION).and_then(number).unwrap_or(0),
+            item: CounterItem::read(item),
+        });
+        Ok(versioned.collect())
     }
 
     /// The counter items in the same range, each with how many updates it has had, strongly consistent.
@@ -82,6 +69,18 @@ impl Store {
         first: Bucket,
         last: Bucket,
     ) -> Result<Vec<(CounterKey, i64)>, StoreError> {
+        let items = self.counter_items(partition, kind, (first, last), Some(VERSION)).await?.into_iter();
+        Ok(items.map(|(key, item)| (key, item.get(VERSION).and_then(number).unwrap_or(0))).collect())
+    }
+
+    /// The counter items of a range, strongly consistent: whole, or of each one attribute alone.
+    async fn counter_items(
+        &self,
+        partition: &Partition,
+        kind: CounterKind,
+        (first, last): (Bucket, Bucket),
+        only: Option<&str>,
+    ) -> Result<Vec<(CounterKey, Item)>, StoreError> {
         let (from, to) = keys::counter_range(kind, first, last);
         let (mut found, mut start) = (Vec::new(), None);
         loop {
@@ -90,10 +89,14 @@ impl Store {
                 .query()
                 .table_name(&self.tables.counters)
                 .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
-                .projection_expression("#sk, #v")
-                .expression_attribute_names("#pk", PK)
-                .expression_attribute_names("#sk", SK)
-                .expression_attribute_names("#v", VERSION)
+                .set_projection_expression(only.map(|_| "#sk, #only".to_owned()))
+                .set_expression_attribute_names(Some(
+                    [("#pk", PK), ("#sk", SK)]
+                        .into_iter()
+                        .chain(only.map(|only| ("#only", only)))
+                        .map(|(placeholder, name)| (placeholder.to_owned(), name.to_owned()))
+                        .collect(),
+                ))
                 .expression_attribute_values(":pk", AttributeValue::S(partition.to_string()))
                 .expression_attribute_values(":from", AttributeValue::S(from.clone()))
                 .expression_attribute_values(":to", AttributeValue::S(to.clone()))
@@ -104,12 +107,11 @@ impl Store {
                 .await
                 .map_err(|e| StoreError::of(&e))?;
             self.meter.read(reply.consumed_capacity());
-            for item in reply.items() {
+            for item in reply.items.unwrap_or_default() {
                 let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
                 let (bucket, page) = CounterKey::bucket_of(kind, first.grain(), sort)
                     .ok_or_else(|| StoreError::Unreadable(format!("the key {sort:?} of a counter")))?;
-                let key = CounterKey { partition: partition.clone(), kind, bucket, page };
-                found.push((key, item.get(VERSION).and_then(number).unwrap_or(0)));
+                found.push((CounterKey { partition: partition.clone(), kind, bucket, page }, item));
             }
             start = reply.last_evaluated_key;
             if start.is_none() {
