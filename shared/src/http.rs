@@ -4,6 +4,7 @@ pub mod access;
 pub mod body;
 pub mod cors;
 pub mod description;
+pub mod dialect;
 pub mod event;
 pub mod problem;
 pub mod query;

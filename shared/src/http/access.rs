@@ -113,10 +113,15 @@ pub(super) async fn guard(
             // axum lets GET answer HEAD; in the cloud HEAD goes to `$default`.
             return Err(not_allowed(request.uri().path()));
         }
-        let app = params.iter().find(|(name, _)| *name == "app").map(|(_, value)| value.to_owned());
+        let param = |wanted| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+        let app = param("app").map(str::to_owned);
         let deadline = backend.store.deadline();
-        let (caller, app) =
-            deadline.hold(authorize(&backend, route.access, &route.method, app, &asked, request.uri())).await?;
+        let (caller, app) = if let Some(key) = param("key") {
+            deadline.hold(by_key_in_path(&backend, route.access, key)).await?
+        } else {
+            let asks = authorize(&backend, route.access, &route.method, app, &asked, request.uri());
+            deadline.hold(asks).await?
+        };
         who = Some(CallerName(caller.to_string()));
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(TimeLeft(deadline.left()));
@@ -228,6 +233,17 @@ async fn existing(backend: &Backend, slug: Option<AppSlug>) -> Result<Arc<App>, 
     app.ok_or_else(|| Problem::NotFound("there is no such app: GET /apps lists them".to_owned()))
 }
 
+/// A caller whose key stands in the path, which says no app: the one that the key is of.
+async fn by_key_in_path(backend: &Backend, access: Access, key: &str) -> Result<(Caller, Option<Arc<App>>), Problem> {
+    let Some(key) = PresentedKey::parse(key) else { return Err(unknown_key()) };
+    let slug = backend.app_of_key(&key.id).await?;
+    by_key(backend, access, slug, &key).await
+}
+
+fn unknown_key() -> Problem {
+    Problem::Unauthorized("this key is not known, or was revoked".to_owned())
+}
+
 async fn by_key(
     backend: &Backend,
     access: Access,
@@ -263,7 +279,7 @@ async fn by_key(
     {
         return Err(Problem::Forbidden("this key is of another app".to_owned()));
     }
-    Err(Problem::Unauthorized("this key is not known, or was revoked".to_owned()))
+    Err(unknown_key())
 }
 
 /// The credential of a request: a header beats the query, the query beats the cookie.

@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 problem documents: one enum, one table of status codes, one shape of body.
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -163,6 +165,8 @@ impl IntoResponse for Problem {
             }
             _ => {}
         }
+        // For the dialects, which say it in their own words.
+        response.extensions_mut().insert(Arc::new(self));
         response
     }
 }

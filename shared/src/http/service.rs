@@ -21,6 +21,7 @@ use tower::ServiceExt;
 
 use super::access::{CallerName, Guard, guard, not_allowed};
 use super::cors;
+use super::dialect::Dialect;
 use super::problem::Problem;
 use super::routes::{self, Function, Route};
 use crate::app::AppSlug;
@@ -160,12 +161,18 @@ async fn finish_and_log(request: Request, next: Next) -> Response {
     // A raw path may hold a key, so the route is logged instead.
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let function = route.as_deref().and_then(|path| routes::at_pattern(&method, path)).unwrap_or(Function::Admin);
+    let dialect = Dialect::of_path(request.uri().path());
     let request_id = request.lambda_context_ref().map(|context| context.request_id.clone());
     let request_id = request_id.unwrap_or_else(|| ulid::Ulid::generate().to_string());
     let mut response = match within_limits(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
+    if let Some(dialect) = dialect
+        && let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>()
+    {
+        response = dialect.put(&problem, response);
+    }
     let headers = response.headers_mut();
     for (name, value) in SECURITY_HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
