@@ -54,7 +54,7 @@ impl Machine {
         }
         let password = hex(&rand::random::<[u8; 10]>());
         let machine = Self {
-            password_hash: bcrypt::hash(&password, admin::COST)?,
+            password_hash: bcrypt::hash(&password, tally::auth::user::COST)?,
             password,
             demo_ingest_key: None,
             demo_read_key: None,

@@ -15,6 +15,7 @@ mod item;
 mod keys;
 mod meter;
 mod recounts;
+mod send;
 mod signing_keys;
 pub mod tables;
 

@@ -46,5 +46,4 @@ pub fn router(backend: Arc<Backend>) -> Router {
 }
 
 pub use apps::{NewApp, make};
-pub use auth::COST;
 pub use description::operations;

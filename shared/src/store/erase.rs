@@ -93,9 +93,7 @@ impl Store {
                 .expression_attribute_names("#user", "user_id")
                 .expression_attribute_values(":user", AttributeValue::S(user.to_owned()));
         }
-        let reply = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        let reply = reply.map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
+        let (reply, _) = self.send_query(request).await?;
         let next = reply.last_evaluated_key().map(|key| read_to(key, Order::Ascending)).transpose()?;
         let items = reply.items.unwrap_or_default();
         let deleted = items.len();

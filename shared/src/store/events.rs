@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::stream::{self, StreamExt};
 
 use super::fences::{FENCE, SEPARATOR};
@@ -128,19 +128,14 @@ impl Store {
     /// One event, strongly consistent.
     pub async fn get_event(&self, app: &App, id: EventId, now: Timestamp) -> Result<Option<Event>, StoreError> {
         let partition = partition(app, id);
-        let reply = self
+        let request = self
             .client
             .get_item()
             .table_name(&self.tables.events)
             .key(PK, AttributeValue::S(partition.to_string()))
             .key(SK, AttributeValue::S(id.to_string()))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
-        reply.item.map_or(Ok(None), |item| item::to_event(item, now))
+            .consistent_read(true);
+        self.send_get(request).await?.map_or(Ok(None), |item| item::to_event(item, now))
     }
 
     /// Events of one shard whose identities lie from `first` to `last`, both included.
@@ -181,7 +176,7 @@ impl Store {
         for (placeholder, attribute) in item::COUNTED {
             request = request.expression_attribute_names(placeholder, attribute);
         }
-        let reply = request
+        let request = request
             .table_name(&self.tables.events)
             .key_condition_expression("#pk = :pk AND #sk BETWEEN :first AND :last")
             .projection_expression(item::COUNTED.map(|(placeholder, _)| placeholder).join(","))
@@ -190,12 +185,8 @@ impl Store {
             .expression_attribute_values(":pk", AttributeValue::S(partition.to_string()))
             .expression_attribute_values(":first", AttributeValue::S(first.to_string()))
             .expression_attribute_values(":last", AttributeValue::S(last.to_string()))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
+            .consistent_read(true);
+        let (reply, _) = self.send_query(request).await?;
         let more_after = reply.last_evaluated_key().map(|key| read_to(key, Order::Ascending)).transpose()?;
         let events = reply.items.unwrap_or_default().into_iter().filter_map(|item| {
             let keys = key_of(&item);
@@ -207,7 +198,7 @@ impl Store {
 
     /// The first identity in a shard from one on, whether or not its event has expired, strongly consistent.
     pub async fn first_event(&self, partition: &Partition, from: EventId) -> Result<Option<EventId>, StoreError> {
-        let reply = self
+        let request = self
             .client
             .query()
             .table_name(&self.tables.events)
@@ -218,12 +209,8 @@ impl Store {
             .expression_attribute_values(":pk", AttributeValue::S(partition.to_string()))
             .expression_attribute_values(":from", AttributeValue::S(from.to_string()))
             .limit(1)
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
+            .consistent_read(true);
+        let (reply, _) = self.send_query(request).await?;
         reply.items().first().map(|key| read_to(key, Order::Ascending)).transpose()
     }
 
@@ -238,7 +225,7 @@ impl Store {
         consistent: bool,
         now: Timestamp,
     ) -> Result<EventPage, StoreError> {
-        let reply = self
+        let request = self
             .client
             .query()
             .table_name(&self.tables.events)
@@ -251,12 +238,8 @@ impl Store {
             .expression_attribute_values(":last", AttributeValue::S(last.to_string()))
             .scan_index_forward(order == Order::Ascending)
             .limit(limit)
-            .consistent_read(consistent)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        let units = self.meter.read(reply.consumed_capacity());
+            .consistent_read(consistent);
+        let (reply, units) = self.send_query(request).await?;
         let more_after = reply.last_evaluated_key().map(|key| read_to(key, order)).transpose()?;
         let events = reply
             .items
