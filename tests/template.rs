@@ -301,6 +301,11 @@ fn every_function_has_a_log_group_of_its_own_that_forgets() {
 }
 
 #[test]
+fn the_cost_is_reckoned_with_the_window_that_is_deployed() {
+    assert_eq!(template()["Parameters"]["AggregateBatchWindow"]["Default"], local::cost::WINDOW);
+}
+
+#[test]
 fn every_setting_can_be_given() {
     let asked = std::cell::RefCell::new(BTreeSet::new());
     let _ = Config::read(|name| {
