@@ -16,18 +16,6 @@ pub enum Function {
     Admin,
 }
 
-impl Function {
-    /// Its name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ingest => "ingest",
-            Self::Query => "query",
-            Self::Reports => "reports",
-            Self::Admin => "admin",
-        }
-    }
-}
-
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
@@ -119,11 +107,6 @@ impl Route {
             }
         }
     }
-}
-
-/// The function that serves a route, by its pattern.
-pub fn at_pattern(method: &Method, pattern: &str) -> Option<Function> {
-    ROUTES.iter().find(|route| route.method == *method && route.path == pattern).map(|route| route.function)
 }
 
 /// The routes that a decoded path has, whatever the method.

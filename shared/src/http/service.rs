@@ -28,7 +28,7 @@ use crate::app::AppSlug;
 use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::metrics;
+use crate::metrics::{self, Metric};
 use crate::store::{self, Connection};
 
 /// The routes of one function, being put together.
@@ -160,7 +160,6 @@ async fn finish_and_log(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     // A raw path may hold a key, so the route is logged instead.
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let function = route.as_deref().and_then(|path| routes::at_pattern(&method, path)).unwrap_or(Function::Admin);
     let dialect = Dialect::of_path(request.uri().path());
     let request_id = request.lambda_context_ref().map(|context| context.request_id.clone());
     let request_id = request_id.unwrap_or_else(|| ulid::Ulid::generate().to_string());
@@ -191,7 +190,7 @@ async fn finish_and_log(request: Request, next: Next) -> Response {
         request_id: &request_id,
         method: &method,
     };
-    line.write(function);
+    line.write();
     response
 }
 
@@ -249,27 +248,27 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn write(&self, function: Function) {
+    fn write(&self) {
         let Self { request_id, app, caller, method, route, status, ms, figures } = self;
         let Figures { accepted, rejected, stored } = figures.unwrap_or_default();
         if !metrics::on_lambda() {
             tracing::info!(request_id, app, caller, %method, route, status, ms, accepted, rejected, stored, "request");
             return;
         }
-        let mut all = vec![("Latency", *ms, "Milliseconds"), ("ColdStart", metrics::cold_start(), "Count")];
+        let mut all = vec![(Metric::Latency, *ms), (Metric::ColdStart, metrics::cold_start())];
         if figures.is_some() {
             #[allow(clippy::cast_precision_loss)] // at most 1,000
             let count = |n: usize| n as f64;
             all.extend([
-                ("Accepted", count(accepted), "Count"),
-                ("Rejected", count(rejected), "Count"),
-                ("Stored", count(stored), "Count"),
+                (Metric::Accepted, count(accepted)),
+                (Metric::Rejected, count(rejected)),
+                (Metric::Stored, count(stored)),
             ]);
         }
         let properties = serde_json::json!({
             "requestId": request_id, "app": app, "caller": caller, "method": method.as_str(), "route": route, "status": status,
         });
-        metrics::emit(function.as_str(), &all, properties);
+        metrics::emit(&all, properties);
     }
 }
 
