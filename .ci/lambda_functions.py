@@ -42,14 +42,15 @@ CREATE_TABLE = ["BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecon
 
 
 class Database:
-    """A database at a URL, with tables of the template under names of their own.
-
-    The local server counts what comes to its own tables, so these are counted by nobody else.
+    """A database at a URL, and the names of the template's tables in it: names of their own, since the local server counts
+    what comes to the tables that it made.
     """
 
     def __init__(self, url):
         self.url = url
         self.names = {table: f"{table.lower()}-{os.urandom(4).hex()}" for table in TABLES}
+
+    def create_tables(self):
         for table, name in self.names.items():
             properties = RESOURCES[table]["Properties"]
             request = {key: properties[key] for key in CREATE_TABLE if key in properties}

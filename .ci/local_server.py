@@ -12,12 +12,14 @@ SERVER = ROOT / "target/debug/local"
 
 
 class LocalServer:
-    """A running server: where its API and its DynamoDB API are, and the password of its admin."""
+    """A running server: where its API and its DynamoDB API are, its admin's password, and the keys of its app `demo`."""
 
     def __init__(self, process, banner):
         self.process = process
         self.url = re.search(r"on (http://\S+)", banner)[1]
         self.dynamodb = re.search(r"DynamoDB API on (http://\S+)", banner)[1]
+        self.ingest_key = re.search(r"X-Ingest-Key: (\w+)", banner)[1]
+        self.read_key = re.search(r"X-Read-Key: (\w+)", banner)[1]
         self.password = re.search(r'"password":"([^"]+)"', banner)[1]
 
 
