@@ -82,8 +82,7 @@ impl Tally {
         client: impl FnOnce(SharedHttpClient) -> SharedHttpClient,
     ) -> Self {
         let database = Database::start(&mut config).await;
-        let store =
-            connect_with(patience, Connection::Embedded(client(database.client())), config.tables.clone()).await;
+        let store = connect_with(patience, Connection::Embedded(client(database.client())), config.tables.clone());
         let clock = Clock::at(at(NOW));
         let backend = Backend::new(store, clock.clone(), config);
         let pump = Mutex::new(Pump::new(database.client(), "http://database", Arc::clone(&backend), None));

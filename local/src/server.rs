@@ -68,7 +68,7 @@ impl Stack {
             option: "--dynamodb-port",
             error,
         })?;
-        let store = connect(Connection::Embedded(embedded.client()), config.tables.clone()).await;
+        let store = connect(Connection::Embedded(embedded.client()), config.tables.clone());
         store.create_tables().await?;
         Ok(Self { embedded: Arc::new(embedded), dynamodb, store })
     }
@@ -100,7 +100,7 @@ pub async fn open(data: &Path, config: Config) -> Result<(Arc<Backend>, Option<P
             Ok((backend, Some(pump)))
         }
         Err(StartError::Open(OpenError::InUse { dynamodb: Some(url), .. })) => {
-            let store = connect(Connection::Local(url), config.tables.clone()).await;
+            let store = connect(Connection::Local(url), config.tables.clone());
             Ok((backend(store, config), None))
         }
         Err(e) => Err(e),

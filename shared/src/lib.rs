@@ -27,6 +27,7 @@ pub mod invalid;
 pub mod json;
 pub mod layout;
 pub mod level;
+pub mod log;
 pub mod messages;
 pub mod metrics;
 pub mod quota;

@@ -28,6 +28,7 @@ use crate::app::AppSlug;
 use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::log;
 use crate::metrics::{self, Metric};
 use crate::store::{self, Connection};
 
@@ -274,10 +275,15 @@ impl Line<'_> {
 
 /// Runs an HTTP function on Lambda.
 pub async fn run(router: impl FnOnce(Arc<Backend>) -> Router) -> Result<(), lambda_http::Error> {
-    lambda_http::tracing::init_default_subscriber();
+    log::start();
     let config = Config::from_env()?;
-    let store = store::connect(Connection::Environment, config.tables.clone()).await;
+    let store = store::connect(Connection::Environment, config.tables.clone());
     let backend = Backend::new(store, Clock::System, config);
+    // While a function starts, Lambda gives it a whole processor, and a share by its memory from then on: this opens the
+    // connection to the store, most of whose time is cryptography, and reads what the first access token would ask for.
+    if let Err(error) = backend.tokens.read(&backend.store, backend.clock.now()).await {
+        tracing::warn!(%error, "could not read the public keys at the start");
+    }
     let router = router(Arc::clone(&backend));
     lambda_http::run(serve(backend, [router])).await
 }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::RetryPartition;
-use aws_sdk_dynamodb::config::{Credentials, Region, SharedHttpClient};
-use aws_smithy_http_client::Builder;
+use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Builder, Credentials, Region, SharedCredentialsProvider, SharedHttpClient,
+};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
@@ -18,7 +17,8 @@ use super::tables::TableNames;
 /// Where DynamoDB is.
 #[derive(Clone, Debug)]
 pub enum Connection {
-    /// As the environment says (region, credentials, `AWS_ENDPOINT_URL_DYNAMODB`).
+    /// As the environment that Lambda makes says: `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+    /// `AWS_SESSION_TOKEN`; with `AWS_ENDPOINT_URL_DYNAMODB`, another server than the region's.
     Environment,
     /// A local server at this URL, with credentials that nobody checks.
     Local(String),
@@ -50,45 +50,56 @@ impl Patience {
 }
 
 /// Connects to DynamoDB, with the patience that the place asks for.
-pub async fn connect(connection: Connection, tables: TableNames) -> Store {
+pub fn connect(connection: Connection, tables: TableNames) -> Store {
     let patience = match connection {
         Connection::Environment => Patience::CLOUD,
         Connection::Local(_) | Connection::Embedded(_) => Patience::LAPTOP,
     };
-    connect_with(patience, connection, tables).await
+    connect_with(patience, connection, tables)
 }
 
 /// Connects to DynamoDB.
-pub async fn connect_with(patience: Patience, connection: Connection, tables: TableNames) -> Store {
-    let (http, url) = match connection {
-        Connection::Environment => (https(), None),
-        Connection::Local(url) => (https(), Some(url)),
+pub fn connect_with(patience: Patience, connection: Connection, tables: TableNames) -> Store {
+    let local = |builder: Builder, http, url: String| {
+        let credentials = Credentials::new("local", "local", None, None, "local");
+        let builder = builder.http_client(http).endpoint_url(url).region(Region::from_static("eu-central-1"));
+        builder.credentials_provider(credentials)
+    };
+    let builder = Builder::new().behavior_version(BehaviorVersion::v2026_01_12());
+    let builder = match connection {
+        Connection::Environment => from_environment(builder.http_client(https())),
+        Connection::Local(url) => local(builder, https(), url),
         // A URL that nothing is ever sent to.
-        Connection::Embedded(client) => (client, Some("http://embedded".to_owned())),
+        Connection::Embedded(client) => local(builder, client, "http://embedded".to_owned()),
     };
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Patience::CLOUD.attempt)
         .operation_attempt_timeout(patience.attempt)
         .operation_timeout(patience.call)
         .build();
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(http)
+    let config = builder
         .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)))
-        .timeout_config(timeouts);
-    if let Some(url) = url {
-        loader = loader
-            .endpoint_url(url)
-            .region(Region::from_static("eu-central-1"))
-            .credentials_provider(Credentials::new("local", "local", None, None, "local"));
-    }
-    // While a store throttles, tries made anew are few (a quota that successes fill). Else all stores of a process would
-    // share it, and one that fails would take from the others.
-    let config = aws_sdk_dynamodb::config::Builder::from(&loader.load().await)
+        .timeout_config(timeouts)
+        // While a store throttles, tries made anew are few (a quota that successes fill). Else all stores of a process
+        // would share it, and one that fails would take from the others.
         .retry_partition(RetryPartition::custom("tally").build())
         .build();
     Store::new(Client::from_conf(config), tables, patience)
 }
 
+/// What Lambda sets, and nothing else: the SDK's own search, through profiles, containers and metadata services, is a
+/// seventh of a function's size and finds nothing there. What is missing, calls tell.
+fn from_environment(mut builder: Builder) -> Builder {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
+        let credentials = Credentials::new(id, secret, variable("AWS_SESSION_TOKEN"), None, "environment");
+        builder.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
+    }
+    builder.set_region(variable("AWS_REGION").map(Region::new));
+    builder.set_endpoint_url(variable("AWS_ENDPOINT_URL_DYNAMODB"));
+    builder
+}
+
 fn https() -> SharedHttpClient {
-    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
