@@ -29,6 +29,7 @@ pub mod layout;
 pub mod level;
 pub mod messages;
 pub mod metrics;
+pub mod new_app;
 pub mod quota;
 pub mod reading;
 pub mod recount;
