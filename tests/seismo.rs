@@ -195,6 +195,16 @@ async fn events_are_posted_and_queried_as_the_document_shows() {
     }
 }
 
+#[tokio::test]
+async fn an_app_of_the_servers_clock_is_listed_by_it() {
+    let tally = Tally::start().await;
+    let app = tally.received_app("web").await;
+    let client = Client::of(&tally, Role::Admin).await;
+    tally.accept(&app, &json!({"name": "old", "timestamp": "2020-01-01T00:00:00Z"})).await;
+    let listed = client.get("/api/events/web?date=today").await;
+    assert_eq!(listed, json!([{"id": "old", "app": "web", "event": "old", "timestampt": crate::harness::NOW}]));
+}
+
 /// What Seismo's own tests of reports run on: three times six events.
 async fn autumn(tally: &mut Tally) -> TestApp {
     let app = tally.app("web").await;

@@ -37,7 +37,7 @@ pub(crate) async fn send(
         None => deadline.hold(first_use(&backend, &name)).await?,
     };
     let verdicts = accept(&backend, &app, vec![Ok(draft)], deadline).await?;
-    Ok(created_as(verdicts, |event| json(StatusCode::CREATED, &EventBody::new(&name, event))))
+    Ok(created_as(verdicts, |event| json(StatusCode::CREATED, &EventBody::new(&name, app.clock, event))))
 }
 
 async fn first_use(backend: &Backend, name: &str) -> Result<Arc<App>, Problem> {

@@ -34,8 +34,8 @@ pub(crate) async fn list(
     let mut asked = Asked::of(params, &app, backend.clock.now())?;
     asked.query.limit = MAX_EVENTS;
     let mut page = read_page(&backend, &app, &asked.query).await?;
-    cut(&mut page, |event| serde_json::to_vec(&EventBody::new(&name, event)))?;
-    let events: Vec<_> = page.events.iter().map(|event| EventBody::new(&name, event)).collect();
+    cut(&mut page, |event| serde_json::to_vec(&EventBody::new(&name, app.clock, event)))?;
+    let events: Vec<_> = page.events.iter().map(|event| EventBody::new(&name, app.clock, event)).collect();
     let mut reply = json(StatusCode::OK, &events)?;
     if let Some(next) = page.next {
         let cursor = asked.cursor(&app, next).encode();

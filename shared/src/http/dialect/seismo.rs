@@ -22,12 +22,15 @@
 //! - White space in a name becomes one `-` in its `id`, however much of it there is; Seismo gives a `-` for each.
 //! - An `event` object without a name is 400, as it would be an event that no query by name could find. A date that is none
 //!   is 400, where Seismo gives 500.
+//! - Pages of other origins may read only where `TALLY_READ_ORIGINS` names them; Seismo lets all of them. Bodies are JSON,
+//!   whatever their type is said to be; Seismo reads forms as well.
 //! - A GitHub token signs in, as Seismo's document says; its code knew passwords alone by then. Sign-in refuses fields that it
 //!   does not know, as a misspelt one leaves nobody signed in anyway.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::app::EventClock;
 use crate::event::Event;
 use crate::http::problem::Problem;
 use crate::invalid::{FieldError, Invalid};
@@ -44,7 +47,7 @@ pub struct EventBody<'a> {
     app: &'a str,
     /// What happened.
     event: &'a str,
-    /// When it happened. The spelling is Seismo's.
+    /// When it happened, by the clock that orders the app's events. The spelling is Seismo's.
     timestampt: Timestamp,
     /// Free JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,9 +55,9 @@ pub struct EventBody<'a> {
 }
 
 impl<'a> EventBody<'a> {
-    /// An event of an app that the path calls so.
-    pub fn new(app: &'a str, event: &'a Event) -> Self {
-        Self { id: &event.slug, app, event: &event.name, timestampt: event.timestamp, data: event.data.as_ref() }
+    /// An event of an app that the path calls so and that has this clock.
+    pub fn new(app: &'a str, clock: EventClock, event: &'a Event) -> Self {
+        Self { id: &event.slug, app, event: &event.name, timestampt: event.at(clock), data: event.data.as_ref() }
     }
 }
 
