@@ -107,7 +107,11 @@ async fn credentials(tally: &Tally, app: &TestApp) -> Vec<Credential> {
 async fn ask(tally: &Tally, route: &Route, text: Option<&str>) -> StatusCode {
     let path = [("{app}", "shop"), ("{*name}", "a"), ("{*path}", "a/2026-11-21.json"), ("{report}", "day")];
     let path = path.into_iter().chain([("{stat}", "hours"), ("{id}", "x"), ("{key_id}", "x")]);
-    let path = path.fold(route.path.to_owned(), |path, (part, value)| path.replace(part, value));
+    let mut path = path.fold(route.path.to_owned(), |path, (part, value)| path.replace(part, value));
+    if path.starts_with("/seismo/api/reports/") {
+        // Without a day it is 403 to everybody.
+        path.push_str("?date=today");
+    }
     let mut request = Request::builder().method(route.method.clone()).uri(path);
     if let Some(text) = text {
         request = request.header("authorization", format!("Bearer {text}"));
@@ -128,7 +132,12 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
             let status = ask(&tally, route, credential.text.as_deref()).await.as_u16();
             let about = format!("{} {} with {}: {status}", route.method, route.path, credential.name);
             match expected(credential, route.access) {
-                0 => assert!((route.path == "/auth" || ![401, 403].contains(&status)) && status < 500, "{about}"),
+                0 => {
+                    assert!(
+                        (route.path.ends_with("/auth") || ![401, 403].contains(&status)) && status < 500,
+                        "{about}"
+                    );
+                }
                 refused => assert_eq!(status, refused, "{about}"),
             }
         }
@@ -235,7 +244,7 @@ async fn guesses_at_once_are_no_way_around_the_limit() {
 }
 
 /// A stand-in for the GitHub API; how often it was asked.
-async fn github() -> (String, Arc<AtomicUsize>) {
+pub(crate) async fn github() -> (String, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
     let user = async move |headers: HeaderMap| {

@@ -117,7 +117,7 @@ impl Workbench {
         let config = Config::default();
         let stack = Stack::start(None, 0, &config).await?;
         let client = client(stack.embedded.client());
-        let store = connect(Connection::Embedded(client), config.tables.clone()).await;
+        let store = connect(Connection::Embedded(client), config.tables.clone());
         let backend = Backend::new(store, clock, config);
         let pump = stack.pump(&backend, None);
         Ok(Self { router: service(&backend), pump, backend, _stack: stack })

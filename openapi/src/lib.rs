@@ -22,7 +22,10 @@ const INTRODUCTION: &str = "Tally collects application events and answers questi
 Times go out as RFC 3339 in UTC. Replies may carry more fields than are listed here. A parameter that is not listed, or is \
 sent twice, is an error; an empty one is an absent one. Every error is an `application/problem+json` document. A path \
 answers a method that it has not with 405 and `Allow`, and a trailing slash with 308 to the path without it, or as if it \
-were not there.";
+were not there.
+
+What lies under `/seismo`, `/the-eye` and `/event-tracker` is for clients of those systems and answers as they do, errors \
+included.";
 
 /// The description.
 pub fn document() -> Value {
@@ -152,20 +155,19 @@ fn reply(reply: &Reply) -> Value {
 }
 
 fn headers(headers: &[(&'static str, &'static str)]) -> Value {
-    let header = |about: &str| json!({"description": about, "required": true, "schema": {"type": "string"}});
-    headers.iter().map(|(name, about)| ((*name).to_owned(), header(about))).collect::<Map<_, _>>().into()
+    // A reply links to a next one only where there is one.
+    let header = |name: &str, about: &str| json!({"description": about, "required": name != "Link", "schema": {"type": "string"}});
+    headers.iter().map(|(name, about)| ((*name).to_owned(), header(name, about))).collect::<Map<_, _>>().into()
 }
 
 /// How an operation may refuse: by its credentials, its input, and in its own ways.
 fn refusals(operation: &Operation, route: &Route) -> Vec<StatusCode> {
     let by_access: &[StatusCode] = match route.access {
         Access::Public => &[],
-        Access::Users | Access::Admins => {
-            &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE]
-        }
-        Access::Ingest | Access::Read | Access::AppAdmins => {
+        Access::Ingest | Access::Read | Access::AppAdmins if !route.absent_app => {
             &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE]
         }
+        _ => &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE],
     };
     // All but the two public documents use the store.
     let store = (operation.method != Method::GET).then_some(StatusCode::SERVICE_UNAVAILABLE);

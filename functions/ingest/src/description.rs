@@ -4,10 +4,11 @@ use http::{Method, StatusCode};
 use schemars::{SchemaGenerator, json_schema};
 use tally::event::{MAX_COUNT, MAX_TEXT};
 use tally::http::description::{JSON, Operation, Parameter, TimeInput, app, number_or, one_of};
+use tally::http::dialect::seismo;
 use tally::http::event::EventBody;
 
 use crate::body::{MAX_DECODED, MAX_EVENTS, MAX_SENT};
-use crate::draft::EventInput;
+use crate::draft::{EventInput, free_schema};
 use crate::events::BatchReply;
 
 /// What this function's operations say of themselves.
@@ -20,6 +21,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     let counts = count_paths.map(|(path, id, summary)| count(schemas, path, id, summary));
     let mut operations = vec![send(schemas)];
     operations.extend(counts);
+    operations.push(seismo_send(schemas));
     operations
 }
 
@@ -91,4 +93,30 @@ fn count(schemas: &mut SchemaGenerator, path: &'static str, id: &'static str, su
         ])
         .answers(StatusCode::CREATED, "The event as it was stored.", event)
         .refuses([StatusCode::TOO_MANY_REQUESTS])
+}
+
+fn seismo_send(schemas: &mut SchemaGenerator) -> Operation {
+    let name = json_schema!({"type": "string", "minLength": 1, "maxLength": MAX_TEXT});
+    let body = json_schema!({
+        "type": "object",
+        "properties": {
+            "event": {
+                "description": "What happened: its name, or its machine id and its name.",
+                "oneOf": [name, {
+                    "type": "object",
+                    "properties": {"id": {"type": ["string", "null"], "maxLength": MAX_TEXT}, "event": name},
+                    "required": ["event"],
+                }],
+            },
+            "data": free_schema(),
+        },
+        "required": ["event"],
+        "examples": [{"event": {"id": "app-start", "event": "application started"}, "data": {"plan": "pro"}}],
+    });
+    Operation::new(Method::POST, "/seismo/api/events/{app}", "seismoSendEvent", "Takes in one event, as Seismo does")
+        .about("An admin's token makes the app where it is not there. Other fields are ignored.")
+        .takes([app()])
+        .body(JSON, body)
+        .answers(StatusCode::CREATED, "The event as it was stored.", schemas.subschema_for::<seismo::EventBody<'_>>())
+        .refuses([StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::TOO_MANY_REQUESTS])
 }

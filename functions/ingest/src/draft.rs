@@ -92,9 +92,19 @@ fn time(fields: &mut Fields<'_>, name: &str) -> Option<Timestamp> {
     read.map_err(|e| fields.add(name, e)).ok()
 }
 
-fn free(fields: &mut Fields<'_>, name: &str) -> Option<Json> {
+pub(crate) fn free(fields: &mut Fields<'_>, name: &str) -> Option<Json> {
     let raw = fields.raw(name)?;
     fields.keep(name, json::value(raw, MAX_DEPTH))
+}
+
+/// What [`free`] takes.
+pub(crate) fn free_schema() -> Schema {
+    json_schema!({
+        "description": format!(
+            "Free JSON, up to {MAX_DEPTH} levels deep; no key empty or repeated; numbers of at most 38 digits \
+             within \u{b1}1e125."
+        ),
+    })
 }
 
 /// What [`read`] takes.
@@ -112,14 +122,6 @@ impl JsonSchema for EventInput {
             json_schema!({
                 "description": about,
                 "anyOf": [forms, {"type": "number", "minimum": 0}, {"const": ""}, {"type": "null"}],
-            })
-        };
-        let free = || {
-            json_schema!({
-                "description": format!(
-                    "Free JSON, up to {MAX_DEPTH} levels deep; no key empty or repeated; numbers of at most 38 digits \
-                     within \u{b1}1e125."
-                ),
             })
         };
         let (timestamp, occurred_at) = (
@@ -172,9 +174,9 @@ impl JsonSchema for EventInput {
                     "minimum": 1,
                     "maximum": MAX_COUNT,
                 },
-                "data": free(),
-                "tags": free(),
-                "stack": free(),
+                "data": free_schema(),
+                "tags": free_schema(),
+                "stack": free_schema(),
             },
             "additionalProperties": false,
             "anyOf": [{"required": ["name"]}, {"required": ["event"]}, {"required": ["message"]}],

@@ -6,6 +6,7 @@ mod count;
 mod description;
 mod draft;
 mod events;
+mod seismo;
 
 use std::sync::Arc;
 
@@ -23,5 +24,6 @@ pub fn router(backend: Arc<Backend>) -> Router {
         .on(Method::POST, "/apps/{app}/events", events::send)
         .on(Method::POST, "/apps/{app}/count", count::count)
         .on(Method::POST, "/apps/{app}/count/{*name}", count::count_path)
+        .on(Method::POST, "/seismo/api/events/{app}", seismo::send)
         .finish()
 }

@@ -3,15 +3,17 @@
 use http::{Method, StatusCode};
 use schemars::{SchemaGenerator, json_schema};
 use tally::http::description::{
-    DayInput, LevelInput, Operation, Parameter, TimeInput, app, number, number_or, one_of, text,
+    DayInput, JSON, LevelInput, Operation, Parameter, Reply as Answer, TimeInput, app, number, number_or, one_of, text,
 };
+use tally::http::dialect::seismo;
 use tally::http::event::EventBody;
 
 use crate::list::{DEFAULT_LIMIT, MAX_ATTRIBUTES, MAX_LIMIT, MAX_OFFSET, Reply};
+use crate::seismo::MAX_EVENTS;
 
 /// What this function's operations say of themselves.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
-    vec![list(schemas), one(schemas)]
+    vec![list(schemas), one(schemas), seismo_list(schemas)]
 }
 
 fn list(schemas: &mut SchemaGenerator) -> Operation {
@@ -70,4 +72,24 @@ fn one(schemas: &mut SchemaGenerator) -> Operation {
     Operation::new(Method::GET, "/apps/{app}/events/{id}", "readEvent", "Reads one event, strongly consistent")
         .takes([app(), Parameter::path("id", "The event, by the `id` that Tally gave.", text())])
         .answers(StatusCode::OK, "The event.", schemas.subschema_for::<EventBody<'_>>())
+}
+
+fn seismo_list(schemas: &mut SchemaGenerator) -> Operation {
+    let day = schemas.subschema_for::<DayInput>();
+    let event = schemas.subschema_for::<seismo::EventBody<'_>>();
+    Operation::new(Method::GET, "/seismo/api/events/{app}", "seismoListEvents", "Lists events, as Seismo does")
+        .about("Oldest first. Filters combine; other parameters are ignored. To users an app that is not there has no events.")
+        .takes([
+            app(),
+            Parameter::query("event", "Events of this name.", text()),
+            Parameter::query("id", "Events of this machine id (their `slug`).", text()),
+            Parameter::query("date", "Events of this day, in UTC.", day),
+            Parameter::query("cursor", "Goes on where the reply whose `Link` has it ended.", text()),
+        ])
+        .replies(Answer {
+            status: StatusCode::OK,
+            about: "All of them, as far as one reply may hold them.",
+            content: vec![(JSON, json_schema!({"type": "array", "items": event, "maxItems": MAX_EVENTS}))],
+            headers: vec![("Link", "Where there may be more: the address of the next of them, with `rel=\"next\"`.")],
+        })
 }

@@ -4,6 +4,7 @@ mod cursor;
 mod description;
 mod list;
 mod one;
+mod seismo;
 
 pub use cursor::{Cursor, CursorError};
 pub use list::Asked;
@@ -23,5 +24,6 @@ pub fn router(backend: Arc<Backend>) -> Router {
     Routes::of(Function::Query, backend)
         .on(Method::GET, "/apps/{app}/events", list::list)
         .on(Method::GET, "/apps/{app}/events/{id}", one::read)
+        .on(Method::GET, "/seismo/api/events/{app}", seismo::list)
         .finish()
 }

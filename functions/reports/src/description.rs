@@ -11,6 +11,7 @@ use crate::groups;
 use crate::histogram::{self, DEFAULT_SIZE, SIZES};
 use crate::messages;
 use crate::periods::{self, Period};
+use crate::seismo;
 use crate::statistics::{
     CategoryCount, Dimension, HourCount, Items, LevelCount, NameSum, Statistic, Timeseries, Totals,
 };
@@ -22,6 +23,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     operations.extend(Statistic::ALL.map(|asked| statistic(schemas, asked)));
     operations.push(histogram(schemas));
     operations.push(histogram_file(schemas));
+    operations.extend(Period::ALL.map(|period| seismo_report(schemas, period)));
     operations
 }
 
@@ -119,6 +121,71 @@ fn report(schemas: &mut SchemaGenerator, period: Period) -> Operation {
         .takes([zone()])
         .takes(filters(schemas))
         .answers(StatusCode::OK, "The report.", schemas.subschema_for::<periods::Reply<'_>>())
+}
+
+fn seismo_report(schemas: &mut SchemaGenerator, period: Period) -> Operation {
+    let (day, time) = (schemas.subschema_for::<DayInput>(), schemas.subschema_for::<TimeInput>());
+    let query = |name: &'static str, about: &str| Parameter::query(name, about, day.clone());
+    let (path, id, summary, own) = match period {
+        Period::Hour => (
+            "/seismo/api/reports/hour/{app}",
+            "seismoReportHour",
+            "How much in an hour, as Seismo says it",
+            vec![
+                query("date", "The day.").required(),
+                Parameter::query("hour", "The hour of the day.", number(0, 23)).required(),
+            ],
+        ),
+        Period::Day => (
+            "/seismo/api/reports/day/{app}",
+            "seismoReportDay",
+            "How much in a day, as Seismo says it",
+            vec![query("date", "The day.").required()],
+        ),
+        Period::Week => (
+            "/seismo/api/reports/week/{app}",
+            "seismoReportWeek",
+            "How much in a week, as Seismo says it",
+            vec![
+                query("date", "A day of the week, which begins on Sunday; this or `week` must be sent."),
+                query("week", "Another word for `date`."),
+            ],
+        ),
+        Period::Month => (
+            "/seismo/api/reports/month/{app}",
+            "seismoReportMonth",
+            "How much in a month, as Seismo says it",
+            vec![
+                query("date", "A day of the month; this or `month` must be sent."),
+                Parameter::query(
+                    "month",
+                    "The same, or the month itself, e.g. `2026-11`.",
+                    json_schema!({"anyOf": [day, {"type": "string", "pattern": r"^\d{4}-\d{2}$"}]}),
+                ),
+            ],
+        ),
+        Period::Between => {
+            let bound = json_schema!({"anyOf": [day, time]});
+            (
+                "/seismo/api/reports/period/{app}",
+                "seismoReportPeriod",
+                "How much in any period, as Seismo says it",
+                vec![
+                    Parameter::query("from", "The first day, or a time.", bound.clone()).required(),
+                    Parameter::query("to", "The last day, or the time before which it ends.", bound).required(),
+                ],
+            )
+        }
+    };
+    Operation::new(Method::GET, path, id, summary)
+        .about("Days are those of UTC. Other parameters are ignored. 403 also where the day is missing.")
+        .takes([app()])
+        .takes(own)
+        .takes([
+            Parameter::query("event", "Only this name.", text()),
+            Parameter::query("id", "Only this machine id (a `slug`).", text()),
+        ])
+        .answers(StatusCode::OK, "The report.", schemas.subschema_for::<seismo::Reply<'_>>())
 }
 
 fn statistic(schemas: &mut SchemaGenerator, asked: Statistic) -> Operation {

@@ -7,6 +7,7 @@ mod groups;
 mod histogram;
 mod messages;
 mod periods;
+mod seismo;
 mod statistics;
 
 pub use answer::{read_range, read_zone};
@@ -29,5 +30,6 @@ pub fn router(backend: Arc<Backend>) -> Router {
         .on(Method::GET, "/apps/{app}/stats/{stat}", statistics::statistic)
         .on(Method::GET, "/apps/{app}/histogram", histogram::histogram)
         .on(Method::GET, "/apps/{app}/histogram/{*path}", histogram::histogram_file)
+        .on(Method::GET, "/seismo/api/reports/{report}/{app}", seismo::report)
         .finish()
 }

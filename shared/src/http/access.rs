@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Uri};
 
 use super::cors;
 use super::problem::Problem;
@@ -70,6 +70,15 @@ impl<S: Sync> FromRequestParts<S> for Target {
     }
 }
 
+impl<S: Sync> OptionalFromRequestParts<S> for Target {
+    type Rejection = Problem;
+
+    /// None on a route that may be called about an app that is not there, where it is not.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
+        Ok(parts.extensions.get::<Arc<App>>().cloned().map(Self))
+    }
+}
+
 /// What letting the caller in has left of the time for an answer, in a handler's signature. A body may take longer to
 /// come, so the time goes on only where a handler has read it.
 #[derive(Clone, Copy)]
@@ -119,7 +128,7 @@ pub(super) async fn guard(
         let (caller, app) = if let Some(key) = param("key") {
             deadline.hold(by_key_in_path(&backend, route.access, key)).await?
         } else {
-            let asks = authorize(&backend, route.access, &route.method, app, &asked, request.uri());
+            let asks = authorize(&backend, route, app, &asked, request.uri());
             deadline.hold(asks).await?
         };
         who = Some(CallerName(caller.to_string()));
@@ -166,12 +175,12 @@ enum Credential {
 
 async fn authorize(
     backend: &Backend,
-    access: Access,
-    method: &Method,
+    route: &Route,
     app: Option<String>,
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<(Caller, Option<Arc<App>>), Problem> {
+    let access = route.access;
     if access == Access::Public {
         return Ok((Caller::Anybody, None));
     }
@@ -185,7 +194,7 @@ async fn authorize(
             _ => "no credentials: sign in with POST /auth and send the token as `Authorization: Bearer`".to_owned(),
         }));
     };
-    if sent == Sent::ByTheBrowser && !method.is_safe() && !is_of_our_pages(backend, headers) {
+    if sent == Sent::ByTheBrowser && !route.method.is_safe() && !is_of_our_pages(backend, headers) {
         return Err(Problem::Forbidden(
             "a page of another origin sent the cookie: send the token as `Authorization: Bearer`".to_owned(),
         ));
@@ -200,7 +209,13 @@ async fn authorize(
                 return Err(Problem::Forbidden("this takes the role `admin`".to_owned()));
             }
             let app = match access {
-                Access::Ingest | Access::Read | Access::AppAdmins => Some(existing(backend, slug).await?),
+                Access::Ingest | Access::Read | Access::AppAdmins => {
+                    let app = in_use(backend, slug).await?;
+                    if app.is_none() && !route.absent_app {
+                        return Err(Problem::NotFound("there is no such app: GET /apps lists them".to_owned()));
+                    }
+                    app
+                }
                 Access::Public | Access::Users | Access::Admins => None,
             };
             let caller = Caller::User { name: claims.sub, role: claims.role };
@@ -225,12 +240,11 @@ fn is_of_our_pages(backend: &Backend, headers: &HeaderMap) -> bool {
     }
 }
 
-async fn existing(backend: &Backend, slug: Option<AppSlug>) -> Result<Arc<App>, Problem> {
-    let app = match slug {
-        Some(slug) => backend.app(&slug).await?,
-        None => None,
-    };
-    app.ok_or_else(|| Problem::NotFound("there is no such app: GET /apps lists them".to_owned()))
+async fn in_use(backend: &Backend, slug: Option<AppSlug>) -> Result<Option<Arc<App>>, Problem> {
+    match slug {
+        Some(slug) => Ok(backend.app(&slug).await?),
+        None => Ok(None),
+    }
 }
 
 /// A caller whose key stands in the path, which says no app: the one that the key is of.

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::auth::token::TokenError;
 use crate::invalid::{FieldError, Invalid};
+use crate::new_app::NewAppError;
 use crate::quota::QuotaError;
 use crate::store::StoreError;
 
@@ -115,6 +116,16 @@ impl From<StoreError> for Problem {
 impl From<QuotaError> for Problem {
     fn from(error: QuotaError) -> Self {
         Self::TooManyRequests(error.to_string(), error.seconds)
+    }
+}
+
+impl From<NewAppError> for Problem {
+    fn from(error: NewAppError) -> Self {
+        match error {
+            NewAppError::Name(error) => Self::field("name", error.to_string()),
+            NewAppError::Taken(_) => Self::Conflict(error.to_string()),
+            NewAppError::Store(error) => error.into(),
+        }
     }
 }
 

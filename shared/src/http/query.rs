@@ -116,6 +116,11 @@ impl Params {
         self.problems.add(name, detail);
     }
 
+    /// Ends the reading where parameters that nobody asked for are let be: only what was noted is an error.
+    pub fn ignore_others(self) -> Result<(), Invalid> {
+        self.problems.check()
+    }
+
     /// Ends the reading: all that was noted, and every parameter that nobody asked for, is an error.
     pub fn finish(mut self) -> Result<(), Invalid> {
         for (name, _) in std::mem::take(&mut self.left) {

@@ -44,10 +44,16 @@ pub struct Route {
     pub function: Function,
     /// Who may call it.
     pub access: Access,
+    /// Whether a user may call it about an app that is not there, or not yet; its handler says what that means.
+    pub absent_app: bool,
 }
 
 const fn route(method: Method, path: &'static str, function: Function, access: Access) -> Route {
-    Route { method, path, function, access }
+    Route { method, path, function, access, absent_app: false }
+}
+
+const fn route_of_any_app(method: Method, path: &'static str, function: Function, access: Access) -> Route {
+    Route { method, path, function, access, absent_app: true }
 }
 
 /// All routes.
@@ -79,6 +85,10 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/apps/{app}/stats/{stat}", Function::Reports, Access::Read),
     route(Method::GET, "/apps/{app}/histogram", Function::Reports, Access::Read),
     route(Method::GET, "/apps/{app}/histogram/{*path}", Function::Reports, Access::Read),
+    route(Method::POST, "/seismo/auth", Function::Admin, Access::Public),
+    route_of_any_app(Method::POST, "/seismo/api/events/{app}", Function::Ingest, Access::Ingest),
+    route_of_any_app(Method::GET, "/seismo/api/events/{app}", Function::Query, Access::Read),
+    route_of_any_app(Method::GET, "/seismo/api/reports/{report}/{app}", Function::Reports, Access::Read),
 ];
 
 impl Route {

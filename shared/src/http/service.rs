@@ -13,8 +13,8 @@ use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use lambda_http::RequestExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tower::ServiceExt;
@@ -111,7 +111,7 @@ fn read_path(mut request: Request) -> Request {
     };
     let mut path = decoded.as_str();
     if let Some(stripped) = path.strip_suffix('/')
-        && is_admins(request.method(), stripped)
+        && (is_admins(request.method(), stripped) || Dialect::of_path(stripped) == Some(Dialect::Seismo))
     {
         path = stripped;
     }
@@ -286,6 +286,16 @@ pub async fn run(router: impl FnOnce(Arc<Backend>) -> Router) -> Result<(), lamb
     }
     let router = router(Arc::clone(&backend));
     lambda_http::run(serve(backend, [router])).await
+}
+
+/// Where the caller reached us, as the beginning of an absolute address, e.g. `https://tally.example`; empty where the
+/// request does not say, so that what begins with it is a path at least.
+pub fn origin(headers: &HeaderMap, config: &Config) -> String {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let scheme = header("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
+    let scheme = scheme.unwrap_or(if config.secure_cookies { "https" } else { "http" });
+    let host = header("host").filter(|host| host.parse::<Authority>().is_ok());
+    host.map_or_else(String::new, |host| format!("{scheme}://{host}"))
 }
 
 /// The backend, in a handler's signature.

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{
-    BehaviorVersion, Builder, Credentials, Region, SharedCredentialsProvider, SharedHttpClient,
-};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region, SharedHttpClient};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
@@ -87,17 +86,13 @@ pub fn connect_with(patience: Patience, connection: Connection, tables: TableNam
     Store::new(Client::from_conf(config), tables, patience)
 }
 
-/// What Lambda sets, and nothing else: the SDK's own search, through profiles, containers and metadata services, is a
+/// What Lambda sets, and nothing else: the SDK's whole search, through profiles, containers and metadata services, is a
 /// seventh of a function's size and finds nothing there. What is missing, calls tell.
 fn from_environment(mut builder: Builder) -> Builder {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    if let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
-        let credentials = Credentials::new(id, secret, variable("AWS_SESSION_TOKEN"), None, "environment");
-        builder.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
-    }
     builder.set_region(variable("AWS_REGION").map(Region::new));
     builder.set_endpoint_url(variable("AWS_ENDPOINT_URL_DYNAMODB"));
-    builder
+    builder.credentials_provider(EnvironmentVariableCredentialsProvider::new())
 }
 
 fn https() -> SharedHttpClient {
