@@ -161,7 +161,7 @@ async fn an_operation_is_opened_by_the_credentials_that_it_names_and_by_no_other
 }
 
 #[test]
-fn every_refusal_that_may_come_is_described() {
+fn every_refusal_that_may_come_is_described_as_a_problem() {
     let document = openapi::document();
     let problems = &document["components"]["responses"];
     for operation in operations() {
@@ -191,9 +191,11 @@ fn every_refusal_that_may_come_is_described() {
             let reply = &problems[named.rsplit('/').next().expect("a name")];
             let content: Vec<_> = reply["content"].as_object().expect("content").iter().collect();
             assert_eq!(content.len(), 1);
-            let (media_type, schema) = match Dialect::of_path(route.path) {
-                None => ("application/problem+json", "Problem".to_owned()),
-                Some(dialect) => ("application/json", format!("{}Refusal", dialect.name().replace(' ', ""))),
+            let (media_type, schema) = match Dialect::of_path(&operation.path) {
+                None => ("application/problem+json", "Problem"),
+                Some(Dialect::Seismo) => ("application/json", "SeismoRefusal"),
+                Some(Dialect::TheEye) => ("application/json", "TheEyeRefusal"),
+                Some(Dialect::EventTracker) => ("application/json", "EventTrackerRefusal"),
             };
             assert_eq!(content[0].0, media_type);
             assert_eq!(content[0].1["schema"]["$ref"], format!("#/components/schemas/{schema}"));

@@ -20,7 +20,7 @@ use tally::new_app::{NewAppError, make_on_first_use};
 
 use crate::accept::accept;
 use crate::draft::free;
-use crate::events::created_as;
+use crate::events::answered;
 
 pub(crate) async fn send(
     State(backend): Shared,
@@ -37,7 +37,7 @@ pub(crate) async fn send(
         None => deadline.hold(first_use(&backend, &name)).await?,
     };
     let verdicts = accept(&backend, &app, vec![Ok(draft)], deadline).await?;
-    Ok(created_as(verdicts, |event| json(StatusCode::CREATED, &EventBody::new(&name, app.clock, event))))
+    Ok(answered(verdicts, |event| json(StatusCode::CREATED, &EventBody::new(&name, app.clock, event))))
 }
 
 async fn first_use(backend: &Backend, name: &str) -> Result<Arc<App>, Problem> {
@@ -54,7 +54,7 @@ fn read(body: &[u8]) -> Result<Draft, Invalid> {
         Some(event) => (draft.slug, draft.name) = id_and_name(&mut fields, event),
         None => fields.add("event", "missing: send what happened, as a text or as `{id, event}`"),
     }
-    fields.ignore_others()?;
+    fields.check()?;
     Ok(draft)
 }
 
@@ -72,7 +72,7 @@ fn id_and_name(fields: &mut Fields<'_>, event: &RawValue) -> (Option<String>, Op
     if name.is_none() {
         parts.add("event", "missing: say what happened");
     }
-    if let Err(Invalid(errors)) = parts.ignore_others() {
+    if let Err(Invalid(errors)) = parts.check() {
         for error in errors {
             fields.add(&format!("event.{}", error.field), error.detail);
         }

@@ -53,6 +53,6 @@ fn translate(query: Option<&str>) -> Result<Params, Invalid> {
     for (theirs, ours) in [("event", "name"), ("id", "slug"), ("date", "date"), ("cursor", "cursor")] {
         params.extend(sent.text(theirs).map(|value| (ours.to_owned(), value)));
     }
-    sent.ignore_others()?;
+    sent.check()?;
     Ok(Params::of(&params))
 }

@@ -95,7 +95,7 @@ fn translate(period: Period, query: Option<&str>) -> Result<Params, Problem> {
     if period == Period::Week {
         put("week_start", Some("sunday".to_owned()));
     }
-    sent.ignore_others()?;
+    sent.check()?;
     Ok(Params::of(&params))
 }
 

@@ -93,8 +93,8 @@ impl<'a> Fields<'a> {
         self.problems.add(name, detail);
     }
 
-    /// Ends the reading where fields that nobody asked for are let be: only what was noted is an error.
-    pub fn ignore_others(self) -> Result<(), Invalid> {
+    /// Ends the reading where fields that nobody asked for do no harm: all that was noted is an error.
+    pub fn check(self) -> Result<(), Invalid> {
         self.problems.check()
     }
 

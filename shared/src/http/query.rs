@@ -116,8 +116,8 @@ impl Params {
         self.problems.add(name, detail);
     }
 
-    /// Ends the reading where parameters that nobody asked for are let be: only what was noted is an error.
-    pub fn ignore_others(self) -> Result<(), Invalid> {
+    /// Ends the reading where parameters that nobody asked for do no harm: all that was noted is an error.
+    pub fn check(self) -> Result<(), Invalid> {
         self.problems.check()
     }
 

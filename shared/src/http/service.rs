@@ -111,7 +111,7 @@ fn read_path(mut request: Request) -> Request {
     };
     let mut path = decoded.as_str();
     if let Some(stripped) = path.strip_suffix('/')
-        && (is_admins(request.method(), stripped) || Dialect::of_path(stripped) == Some(Dialect::Seismo))
+        && (is_admins(request.method(), stripped) || Dialect::of_path(stripped).is_some())
     {
         path = stripped;
     }
