@@ -38,10 +38,10 @@ def read_banner(process):
 
 
 @contextmanager
-def local_server(environment=None):
+def local_server(environment=None, options=()):
     """Starts target/debug/local on free ports, keeping nothing, and ends it; it may not end by itself."""
     process = subprocess.Popen(
-        [SERVER, "--memory", "--port", "0", "--dynamodb-port", "0"],
+        [SERVER, "--memory", "--port", "0", "--dynamodb-port", "0", *options],
         env=environment or own_environment(),
         stdout=subprocess.PIPE,
         text=True,

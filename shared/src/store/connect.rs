@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region, SharedHttpClient};
-use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
 use super::Store;
 use super::tables::TableNames;
@@ -66,8 +66,8 @@ pub fn connect_with(patience: Patience, connection: Connection, tables: TableNam
     };
     let builder = Builder::new().behavior_version(BehaviorVersion::v2026_01_12());
     let builder = match connection {
-        Connection::Environment => from_environment(builder.http_client(https())),
-        Connection::Local(url) => local(builder, https(), url),
+        Connection::Environment => from_environment(builder),
+        Connection::Local(url) => local(builder, aws_smithy_http_client::Builder::new().build_http(), url),
         // A URL that nothing is ever sent to.
         Connection::Embedded(client) => local(builder, client, "http://embedded".to_owned()),
     };
@@ -86,15 +86,60 @@ pub fn connect_with(patience: Patience, connection: Connection, tables: TableNam
     Store::new(Client::from_conf(config), tables, patience)
 }
 
-/// What Lambda sets, and nothing else: the SDK's whole search, through profiles, containers and metadata services, is a
-/// seventh of a function's size and finds nothing there. What is missing, calls tell.
+/// What Lambda sets, and nothing else: the SDK's own search, through profiles, containers and metadata services, adds to a
+/// function's size and start, and finds nothing there. What is missing, calls tell.
 fn from_environment(mut builder: Builder) -> Builder {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    builder.set_region(variable("AWS_REGION").map(Region::new));
-    builder.set_endpoint_url(variable("AWS_ENDPOINT_URL_DYNAMODB"));
-    builder.credentials_provider(EnvironmentVariableCredentialsProvider::new())
+    let (region, endpoint) = (variable("AWS_REGION"), variable("AWS_ENDPOINT_URL_DYNAMODB"));
+    // Another server than the region's may have its certificate from anywhere; one without TLS has none.
+    let elsewhere = endpoint.as_deref().is_some_and(|url| url.starts_with("https:"));
+    let trusts_amazon = !elsewhere && region.as_deref().is_some_and(is_signed_by_amazon);
+    builder.set_region(region.map(Region::new));
+    builder.set_endpoint_url(endpoint);
+    builder.credentials_provider(EnvironmentVariableCredentialsProvider::new()).http_client(if trusts_amazon {
+        https(TrustStore::empty().with_pem_certificate(AMAZON_ROOTS))
+    } else {
+        https(TrustStore::default())
+    })
 }
 
-fn https() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+/// All roots of Amazon Trust Services, which asks of a trust store of one's own that it hold these five; they are valid to the
+/// end of 2037 and beyond (<https://www.amazontrust.com/repository>). Reading all that a system trusts, some 140, is four
+/// fifths of the work of a function's start.
+const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
+
+/// Whether certificates of DynamoDB in a region are known to come from [`AMAZON_ROOTS`]: not in partitions that are run
+/// apart.
+fn is_signed_by_amazon(region: &str) -> bool {
+    !["cn-", "eusc-", "us-iso", "eu-iso"].iter().any(|apart| region.starts_with(apart))
+}
+
+fn https(trust: TrustStore) -> SharedHttpClient {
+    let builder = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
+    match TlsContext::builder().with_trust_store(trust).build() {
+        Ok(tls) => builder.tls_context(tls).build_https(),
+        // Its builder refuses names of servers alone, and was given none.
+        Err(_) => builder.build_https(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_roots_are_certificates_that_a_connection_can_be_made_with() {
+        assert!(is_signed_by_amazon("eu-central-1") && !is_signed_by_amazon("cn-north-1"));
+        let text = std::str::from_utf8(AMAZON_ROOTS).expect("text");
+        assert_eq!(text.matches("BEGIN CERTIFICATE").count(), 5);
+        // A client reads its trust store when it is made, and panics at what is no certificate.
+        let http = https(TrustStore::empty().with_pem_certificate(AMAZON_ROOTS));
+        let _client = Client::from_conf(
+            Builder::new()
+                .behavior_version(BehaviorVersion::v2026_01_12())
+                .region(Region::from_static("eu-central-1"))
+                .http_client(http)
+                .build(),
+        );
+    }
 }
