@@ -41,6 +41,11 @@ impl Params {
         }
     }
 
+    /// Parameters of which any may be sent, and more than once: the last one holds.
+    pub fn lenient(query: Option<&str>) -> Self {
+        Self::of(&form_urlencoded::parse(query.unwrap_or("").as_bytes()).into_owned().collect())
+    }
+
     /// Whether a parameter was sent and not read yet.
     pub fn has(&self, name: &str) -> bool {
         self.left.iter().any(|(n, value)| n == name && !value.is_empty())
@@ -114,6 +119,11 @@ impl Params {
     /// Notes a parameter that is wrong.
     pub fn add(&mut self, name: &str, detail: impl std::fmt::Display) {
         self.problems.add(name, detail);
+    }
+
+    /// Ends the reading where parameters that nobody asked for do no harm: all that was noted is an error.
+    pub fn check(self) -> Result<(), Invalid> {
+        self.problems.check()
     }
 
     /// Ends the reading: all that was noted, and every parameter that nobody asked for, is an error.

@@ -50,7 +50,8 @@ pub enum Access {
 pub struct Route {
     /// Its method.
     pub method: Method,
-    /// Its path; `{app}` is one segment, `{*name}` all that follow.
+    /// Its path; `{app}` is one segment, `{*name}` all that follow. With `{key}` in it, a key there is the credential and
+    /// says which app the route is about.
     pub path: &'static str,
     /// Who serves it.
     pub function: Function,
@@ -91,6 +92,11 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/apps/{app}/stats/{stat}", Function::Reports, Access::Read),
     route(Method::GET, "/apps/{app}/histogram", Function::Reports, Access::Read),
     route(Method::GET, "/apps/{app}/histogram/{*path}", Function::Reports, Access::Read),
+    route(Method::POST, "/the-eye/{key}/api/event", Function::Ingest, Access::Ingest),
+    route(Method::GET, "/the-eye/{key}/api/event", Function::Query, Access::Read),
+    route(Method::POST, "/event-tracker/{key}/api/events/{*path}", Function::Ingest, Access::Ingest),
+    route(Method::GET, "/event-tracker/{key}/api/events", Function::Reports, Access::Read),
+    route(Method::GET, "/event-tracker/{key}/api/events/{*path}", Function::Reports, Access::Read),
 ];
 
 impl Route {
