@@ -282,7 +282,7 @@ fn pictured(schemas: &mut SchemaGenerator, operation: Operation) -> Operation {
     ];
     let picture = json_schema!({});
     let numbers = schemas.subschema_for::<histogram::Reply<'_>>();
-    let pixels = |default: u64| number_or(default, SIZES.0, SIZES.1);
+    let pixels = |default: u32| number_or(default.into(), SIZES.0, SIZES.1);
     operation
         .takes([
             zone(),

@@ -116,6 +116,11 @@ impl Params {
         left
     }
 
+    /// The value, or none with its error noted under `name`.
+    pub fn keep<T>(&mut self, name: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
+        self.problems.keep(name, result)
+    }
+
     /// Notes a parameter that is wrong.
     pub fn add(&mut self, name: &str, detail: impl std::fmt::Display) {
         self.problems.add(name, detail);

@@ -41,7 +41,7 @@ use crate::time::{DAY, HOUR, TimeError, Timestamp, parse_date};
 
 /// What Event Tracker answers where all is well.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "EventTracker{T}")]
+#[schemars(inline)]
 pub struct Envelope<T> {
     /// True.
     status: bool,
