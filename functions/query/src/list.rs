@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tally::app::App;
 use tally::calendar::Zone;
+use tally::event::Event;
 use tally::filter::{AttributeFilter, CellFilter, EventFilter};
 use tally::http::access::Target;
 use tally::http::event::EventBody;
@@ -53,7 +54,7 @@ pub(crate) async fn list(
     let now = backend.clock.now();
     let asked = Asked::read(query.as_deref(), &app, now)?;
     let mut page = read_page(&backend, &app, &asked.query).await?;
-    cut(&app, &mut page)?;
+    cut(&mut page, |event| serde_json::to_vec(&EventBody::new(&app.slug, event)))?;
     let next = page.next.map(|next| {
         let cursor = Cursor {
             app: app.id.to_string(),
@@ -76,11 +77,10 @@ pub(crate) async fn list(
 }
 
 /// Cuts a page to what a reply may hold; the cursor then goes on after the last event that is in it.
-fn cut(app: &App, page: &mut Page) -> Result<(), Problem> {
+pub(crate) fn cut(page: &mut Page, body: impl Fn(&Event) -> serde_json::Result<Vec<u8>>) -> Result<(), Problem> {
     let mut size = 0;
     for (i, event) in page.events.iter().enumerate() {
-        let body = serde_json::to_vec(&EventBody::new(&app.slug, event));
-        size += body.map_err(|e| Problem::Internal(e.to_string()))?.len() + 1;
+        size += body(event).map_err(|e| Problem::Internal(e.to_string()))?.len() + 1;
         if size > MAX_REPLY && i > 0 {
             let after = page.events[i - 1].id;
             page.events.truncate(i);
