@@ -123,7 +123,8 @@ impl Asked {
     fn read(query: Option<&str>, app: &App) -> Result<Self, Invalid> {
         let mut params = Params::lenient(query);
         let sent = params.remaining().into_iter().filter(|(name, _)| !PLACE.contains(&name.as_str())).collect();
-        let mut text = |name: &str| params.text(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let mut text =
+            |name: &str| params.text(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let filter = EventFilter {
             cell: CellFilter { name: text("name"), category: text("category"), ..CellFilter::default() },
             session_id: text("session_id"),
@@ -135,7 +136,10 @@ impl Asked {
         let cursor = text("cursor");
         let range = read_range(&mut params);
         if offset > MAX_OFFSET && cursor.is_none() {
-            params.add("offset", format!("must be at most {MAX_OFFSET}: past that follow `next`, or send shorter ranges"));
+            params.add(
+                "offset",
+                format!("must be at most {MAX_OFFSET}: past that follow `next`, or send shorter ranges"),
+            );
         }
         params.check()?;
         let place = match cursor {

@@ -73,13 +73,16 @@ pub(crate) async fn hours(
 fn read_range(params: &mut Params) -> Option<Range> {
     let mut bound = |name: &str| {
         let read = match params.text(name) {
-            Some(text) => day_or_hour(&text).map_err(|_| "must be a day from 1970 on (YYYYMMDD), or an hour (YYYYMMDDHH)"),
+            Some(text) => {
+                day_or_hour(&text).map_err(|_| "must be a day from 1970 on (YYYYMMDD), or an hour (YYYYMMDDHH)")
+            }
             None => Err("missing: send a day (YYYYMMDD), or an hour (YYYYMMDDHH)"),
         };
         params.keep(name, read)
     };
     let (start, end) = (bound("start_date"), bound("end_date"));
-    let range = Range::new(start?.0, end?.1).map_err(|_| "must not be after `end_date`");
+    let range = Range::new(start?.0, end?.1).ok().filter(|range| !range.is_empty());
+    let range = range.ok_or("must not be after `end_date`");
     params.keep("start_date", range)
 }
 

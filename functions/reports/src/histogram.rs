@@ -158,12 +158,7 @@ pub(crate) struct DayError;
 
 impl Day {
     /// Reads a day.
-    pub(crate) fn read(
-        date: Option<&str>,
-        filter: CellFilter,
-        zone: Zone,
-        now: Timestamp,
-    ) -> Result<Self, DayError> {
+    pub(crate) fn read(date: Option<&str>, filter: CellFilter, zone: Zone, now: Timestamp) -> Result<Self, DayError> {
         let date = date.and_then(|text| zone.read_date(text, now).ok()).filter(|date| date.year() >= 1970);
         let date = date.ok_or(DayError)?;
         let bounds = date.tomorrow().ok().and_then(|next| {
