@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tally::config::Config;
-use tally::time::{DAY, HOUR, MINUTE};
+use tally::time::{DAY, HOUR, MINUTE, SECOND};
 
 use crate::harness::{NOW, Reply, Tally, TestApp, at, column};
 
@@ -313,22 +313,24 @@ async fn past_ten_thousand_a_cursor_leads_on_and_back() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let base = Client::of(&tally, &app).await.base;
-    for batch in 0..11_i64 {
-        let events: Vec<_> = (0..if batch < 10 { 1_000 } else { 60 })
-            .map(|n| json!({"name": format!("{}", batch * 1_000 + n), "session_id": "s", "timestamp": at("2021-01-01").plus((batch * 1_000 + n) * MINUTE)}))
-            .collect();
+    let start = at("2021-01-01");
+    let sent = |n: i64| json!({"name": "a", "session_id": "s", "data": n, "timestamp": start.plus(n * SECOND)});
+    for first in (0..10_060).step_by(1_000) {
+        let events: Vec<_> = (first..10_060).take(1_000).map(sent).collect();
         tally.accept(&app, &json!(events)).await;
     }
     tally.drain().await;
     let client = Client { tally: &tally, base };
-    let expected: Vec<_> = (0..10_060).rev().map(|n| n.to_string()).collect();
-    for filter in ["", "session_id=s&"] {
-        let at_the_brink = client.page(&format!("{filter}limit=25&offset=9970")).await;
-        assert_eq!(at_the_brink["count"], 10_060, "{filter}");
-        assert!(at_the_brink["next"].as_str().unwrap().contains("offset=9995"));
+    let expected: Vec<_> = (0..10_060).rev().map(|n| json!(n)).collect();
+    let numbers = |pages: &[Value]| -> Vec<Value> {
+        pages.iter().flat_map(|page| column(&page["results"], "data")).cloned().collect()
+    };
+    for filter in ["", "&session_id=s"] {
+        let at_the_brink = client.page(&format!("limit=20&offset=9990{filter}")).await;
+        let next = at_the_brink["next"].as_str().unwrap().to_owned();
+        assert!(next.contains("cursor=") && !next.contains("offset="), "{next}");
         let pages = client.walk(at_the_brink, "next").await;
-        assert_eq!(names(&pages), expected[9_970..], "{filter}");
-        assert!(pages[2]["previous"].as_str().unwrap().contains("cursor="), "{}", pages[2]["previous"]);
+        assert_eq!(numbers(&pages), expected[9_990..], "{filter}");
         assert!(pages.iter().all(|page| page["count"] == 10_060));
         let mut back = vec![pages.last().unwrap().clone()];
         for _ in 0..5 {
@@ -336,23 +338,50 @@ async fn past_ten_thousand_a_cursor_leads_on_and_back() {
             back.push(client.follow(&link).await.json);
         }
         back.reverse();
-        let back = names(&back);
-        assert_eq!(back, expected[10_060 - back.len()..], "{filter}");
-        assert!(back.len() > 110, "{}", back.len());
+        assert_eq!(numbers(&back), expected[9_950..], "{filter}");
+        // And to where it came from.
+        let forth = client.walk(back[0].clone(), "next").await;
+        assert_eq!(numbers(&forth), expected[9_950..], "{filter}");
+        // A cursor is of its own query.
+        for other in ["&category=a", "&timestamp_after=2020-01-01", "&session_id=t"] {
+            let reply = client.follow(&format!("{next}{other}")).await;
+            assert_eq!((reply.status.as_u16(), &reply.json["success"]), (400, &json!(false)), "{other}");
+        }
+        let altered = client.follow(&next.replace("cursor=ey", "cursor=fy")).await;
+        assert_eq!(altered.status, StatusCode::BAD_REQUEST);
     }
     let refused = client.get("offset=10001").await;
     assert_eq!((refused.status.as_u16(), &refused.json["success"]), (400, &json!(false)));
     assert!(refused.json["detail"].as_str().unwrap().contains("`offset`"));
-    // A cursor is of its own query.
-    let next = client.page("limit=5&offset=9999").await["next"].as_str().unwrap().to_owned();
-    assert_eq!(client.follow(&next).await.status, StatusCode::OK);
-    assert_eq!(client.follow(&format!("{next}&session_id=s")).await.status, StatusCode::BAD_REQUEST);
-    assert_eq!(client.follow(&format!("{next}&timestamp_after=2021-01-01")).await.status, StatusCode::BAD_REQUEST);
-    assert_eq!(client.follow(&next.replace("cursor=ey", "cursor=fy")).await.status, StatusCode::BAD_REQUEST);
-    // Back past the newest event there is nothing.
-    let first = client.page("limit=30&offset=10").await;
-    let pages = client.walk(client.follow(first["previous"].as_str().unwrap()).await.json, "previous").await;
-    assert_eq!(pages.len(), 1);
+}
+
+#[tokio::test]
+async fn a_page_that_is_cut_short_leads_on_and_back() {
+    // Read units for some 60 events: a page of a rare category is short, or even empty.
+    let mut tally = Tally::with(Config { read_budget: 30.0, ..Config::default() }).await;
+    let app = tally.app("shop").await;
+    let base = Client::of(&tally, &app).await.base;
+    let text = "x".repeat(2_000);
+    let sent = |n: i64| {
+        let category = if n % 70 == 0 { "rare" } else { "frequent" };
+        let time = at("2021-01-01").plus(n * SECOND);
+        json!({"name": "a", "session_id": "s", "category": category, "data": {"n": n, "text": text}, "timestamp": time})
+    };
+    tally.accept(&app, &json!((0..350).map(sent).collect::<Vec<_>>())).await;
+    tally.drain().await;
+    let client = Client { tally: &tally, base };
+    let numbers = |pages: &[Value]| -> Vec<i64> {
+        let data = pages.iter().flat_map(|page| column(&page["results"], "data"));
+        data.map(|data| data["n"].as_i64().unwrap()).collect()
+    };
+    for query in ["session_id=s&category=rare", "session_id=s&category=rare&limit=2"] {
+        let pages = client.walk(client.page(query).await, "next").await;
+        assert_eq!(numbers(&pages), [280, 210, 140, 70, 0], "{query}");
+        assert!(pages.iter().any(|page| page["results"].as_array().unwrap().len() < 2), "{query}: none is cut short");
+        let mut back = client.walk(pages.last().unwrap().clone(), "previous").await;
+        back.reverse();
+        assert_eq!(numbers(&back), [280, 210, 140, 70, 0], "{query}");
+    }
 }
 
 #[tokio::test]

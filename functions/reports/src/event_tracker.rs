@@ -56,12 +56,11 @@ pub(crate) async fn hours(
     let Some(range) = range else {
         return Err(Problem::Internal("a list without a range passed its checks".to_owned()));
     };
-    let (range, starts) = match hours_of(range) {
-        Ok(starts) => (range, starts),
-        Err(_) => {
-            let range = with_events(&backend, &app, range).await?;
-            (range, hours_of(range).map_err(|e| Problem::field("start_date", e.to_string()))?)
-        }
+    let (range, starts) = if let Ok(starts) = hours_of(range) {
+        (range, starts)
+    } else {
+        let range = with_events(&backend, &app, range).await?;
+        (range, hours_of(range).map_err(|e| Problem::field("start_date", e.to_string()))?)
     };
     let (mut rows, _) = rows(&backend, &app, &starts, range, &CellFilter::default(), "start_date").await?;
     rows.sort_by(|a, b| (&a.name, &a.date).cmp(&(&b.name, &b.date)));
@@ -105,13 +104,11 @@ pub(crate) async fn of_path(
         return unique(&backend, &app).await;
     }
     let histogram_of = path.strip_prefix("histogram/").and_then(|rest| rest.rsplit_once('/'));
-    match histogram_of.filter(|(name, _)| !name.is_empty()) {
-        Some((name, date)) => histogram(&backend, &app, name, date, &headers).await,
-        None => {
-            let all = "events, events/unique or events/histogram/EVENT/YYYYMMDD";
-            Err(Problem::NotFound(format!("there is nothing to read here: ask for {all}")))
-        }
+    if let Some((name, date)) = histogram_of.filter(|(name, _)| !name.is_empty()) {
+        return histogram(&backend, &app, name, date, &headers).await;
     }
+    let all = "events, events/unique or events/histogram/EVENT/YYYYMMDD";
+    Err(Problem::NotFound(format!("there is nothing to read here: ask for {all}")))
 }
 
 async fn unique(backend: &Backend, app: &App) -> Result<Response, Problem> {
