@@ -80,6 +80,10 @@ fn every_route_is_described_and_nothing_else() {
             ),
             "/apps/{app}/count/{*name}" => ("{*name}", &["{name}", "{name}/{n}"]),
             "/apps/{app}/histogram/{*path}" => ("{*path}", &["{name}/{file}"]),
+            "/event-tracker/{key}/api/events/{*path}" if route.method == Method::POST => {
+                ("{*path}", &["{name}", "{name}/{n}"])
+            }
+            "/event-tracker/{key}/api/events/{*path}" => ("{*path}", &["unique", "histogram/{name}/{date}"]),
             path => return vec![path.to_owned()],
         };
         forms.iter().map(|form| route.path.replace(open, form)).collect()
@@ -105,7 +109,9 @@ fn request(operation: &Operation, app: &TestApp, credential: Option<(&Value, &st
         .replace("{n}", "1")
         .replace("{id}", "x")
         .replace("{key_id}", "x")
-        .replace("{file}", "today.json");
+        .replace("{file}", "today.json")
+        .replace("{date}", "20261121")
+        .replace("{key}", if operation.route().access == Access::Ingest { &app.ingest_key } else { &app.read_key });
     assert!(!path.contains('{'), "{path}");
     if path.starts_with("/seismo/api/reports/") {
         // What is not there is 403 to everybody.
@@ -147,6 +153,8 @@ async fn an_operation_is_opened_by_the_credentials_that_it_names_and_by_no_other
         let bare = tally.send(request(operation, &app, None)).await.status.as_u16();
         let refused_without = bare == 401 && operation.route().access != Access::Public;
         assert_eq!(refused_without, !named.is_empty(), "{about}: no credentials: {bare}");
+        // What the path already holds opens it, and nothing beside it.
+        assert!(!operation.path.contains("{key}") || ![403, 404].contains(&bare), "{about}: a key in the path: {bare}");
         for (name, scheme) in schemes.iter().filter(|_| !named.is_empty()) {
             let secret = match name.as_str() {
                 key if key.starts_with("ingestKey") => &app.ingest_key,
@@ -180,7 +188,11 @@ fn every_refusal_that_may_come_is_described_as_a_problem() {
             (403, guarded),
             (404, about_an_app || erases_an_app),
             (413, has_body),
-            (415, route.path == "/apps/{app}/events" && route.method == Method::POST),
+            (
+                415,
+                ["/apps/{app}/events", "/the-eye/{key}/api/event"].contains(&route.path)
+                    && route.method == Method::POST,
+            ),
             (429, route.access == Access::Ingest || signs_in),
             (503, guarded || signs_in),
         ] {

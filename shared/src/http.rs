@@ -6,6 +6,7 @@ pub mod cors;
 pub mod description;
 pub mod dialect;
 pub mod event;
+pub mod name_in_path;
 pub mod problem;
 pub mod query;
 pub mod routes;

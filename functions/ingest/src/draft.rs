@@ -16,10 +16,7 @@ use tally::time::{TimeError, Timestamp};
 /// # Errors
 /// Names each field that is of a wrong type, unknown, or said twice.
 pub(crate) fn read(raw: &RawValue) -> Result<Draft, Invalid> {
-    if raw.get().len() > MAX_EVENT {
-        return Err(Invalid::field("", format!("the event is larger than {MAX_EVENT} bytes: send less of it")));
-    }
-    let mut fields = Fields::of(json::object(raw).map_err(invalid)?);
+    let mut fields = fields(raw)?;
     let mut draft = Draft {
         id: fields.text("id"),
         name: fields.text("name"),
@@ -45,6 +42,14 @@ pub(crate) fn read(raw: &RawValue) -> Result<Draft, Invalid> {
     }
     fields.finish("put it in `data`")?;
     Ok(draft)
+}
+
+/// The fields of an event that is not too large.
+pub(crate) fn fields(raw: &RawValue) -> Result<Fields<'_>, Invalid> {
+    if raw.get().len() > MAX_EVENT {
+        return Err(Invalid::field("", format!("the event is larger than {MAX_EVENT} bytes: send less of it")));
+    }
+    Ok(Fields::of(json::object(raw).map_err(invalid)?))
 }
 
 /// `event` is another word for the name: a text, or an object of slug and name.
@@ -81,6 +86,11 @@ fn either(parts: &mut Fields<'_>, one: &str, other: &str) -> Option<String> {
 
 fn time(fields: &mut Fields<'_>, name: &str) -> Option<Timestamp> {
     let raw = fields.raw(name)?;
+    time_of(fields, name, raw)
+}
+
+/// The time that a field has.
+pub(crate) fn time_of(fields: &mut Fields<'_>, name: &str, raw: &RawValue) -> Option<Timestamp> {
     let read = match json::kind(raw) {
         Kind::String => {
             let text = fields.keep(name, json::string(raw)).filter(|text| !text.is_empty())?;
@@ -94,6 +104,11 @@ fn time(fields: &mut Fields<'_>, name: &str) -> Option<Timestamp> {
 
 pub(crate) fn free(fields: &mut Fields<'_>, name: &str) -> Option<Json> {
     let raw = fields.raw(name)?;
+    free_of(fields, name, raw)
+}
+
+/// The free JSON that a field has.
+pub(crate) fn free_of(fields: &mut Fields<'_>, name: &str, raw: &RawValue) -> Option<Json> {
     fields.keep(name, json::value(raw, MAX_DEPTH))
 }
 

@@ -5,6 +5,7 @@ mod description;
 mod list;
 mod one;
 mod seismo;
+mod the_eye;
 
 pub use cursor::{Cursor, CursorError};
 pub use list::Asked;
@@ -25,5 +26,6 @@ pub fn router(backend: Arc<Backend>) -> Router {
         .on(Method::GET, "/apps/{app}/events", list::list)
         .on(Method::GET, "/apps/{app}/events/{id}", one::read)
         .on(Method::GET, "/seismo/api/events/{app}", seismo::list)
+        .on(Method::GET, "/the-eye/{key}/api/event", the_eye::list)
         .finish()
 }

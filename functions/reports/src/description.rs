@@ -1,19 +1,21 @@
 //! The operations of this function, as the description of the API tells them.
 
 use http::{Method, StatusCode};
-use schemars::{JsonSchema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use tally::calendar::{Interval, MAX_BUCKETS, WeekStart};
 use tally::http::description::{
-    DayInput, JSON, LevelInput, Operation, Parameter, Reply, TimeInput, app, number, number_or, one_of, text,
+    DayInput, JSON, LevelInput, Operation, Parameter, Reply, TimeInput, app, key, number, number_or, one_of, text,
 };
+use tally::http::dialect::event_tracker::Envelope;
 
+use crate::event_tracker::{self, HourRow, NameRow};
 use crate::groups;
 use crate::histogram::{self, DEFAULT_SIZE, SIZES};
 use crate::messages;
 use crate::periods::{self, Period};
 use crate::seismo;
 use crate::statistics::{
-    CategoryCount, Dimension, HourCount, Items, LevelCount, NameSum, Statistic, Timeseries, Totals,
+    CategoryCount, Dimension, HourCount, Items, LevelCount, MAX_HOURS, NameSum, Statistic, Timeseries, Totals,
 };
 
 /// What this function's operations say of themselves.
@@ -24,7 +26,56 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     operations.push(histogram(schemas));
     operations.push(histogram_file(schemas));
     operations.extend(Period::ALL.map(|period| seismo_report(schemas, period)));
+    operations.push(event_tracker_hours(schemas));
+    operations.push(event_tracker_names(schemas));
+    operations.push(event_tracker_histogram(schemas));
     operations
+}
+
+fn event_tracker_hours(schemas: &mut SchemaGenerator) -> Operation {
+    let date = json_schema!({"type": "string", "pattern": r"^\d{8}(\d{2})?$", "examples": ["2026112106", "20261121"]});
+    Operation::new(
+        Method::GET,
+        "/event-tracker/{key}/api/events",
+        "listEventTracker",
+        "Event Tracker: every name in every hour (UTC), in order of name, then time",
+    )
+    .about(format!("At most {MAX_BUCKETS} rows, and {MAX_HOURS} hours between the first and the last event."))
+    .takes([
+        key("read"),
+        Parameter::query("start_date", "The first hour (`YYYYMMDDHH`) or day (`YYYYMMDD`).", date.clone()).required(),
+        Parameter::query("end_date", "The last day or hour, which is in.", date).required(),
+    ])
+    .answers(StatusCode::OK, "The counts.", schemas.subschema_for::<event_tracker::Rows<HourRow>>())
+}
+
+fn event_tracker_names(schemas: &mut SchemaGenerator) -> Operation {
+    Operation::new(
+        Method::GET,
+        "/event-tracker/{key}/api/events/unique",
+        "listEventTrackerNames",
+        "Event Tracker: all names of all time, largest first",
+    )
+    .takes([key("read")])
+    .answers(StatusCode::OK, "The counts.", schemas.subschema_for::<event_tracker::Rows<NameRow>>())
+}
+
+fn event_tracker_histogram(schemas: &mut SchemaGenerator) -> Operation {
+    let day = schemas.subschema_for::<DayInput>();
+    let operation = Operation::new(
+        Method::GET,
+        "/event-tracker/{key}/api/events/histogram/{name}/{date}",
+        "eventTrackerHistogram",
+        "Event Tracker: the hours of a day (UTC) as a bar chart, of one name",
+    )
+    .about("`Accept` tells what is preferred of a PNG, a JPEG and the numbers as JSON; it is a PNG where it does not.")
+    .takes([
+        key("read"),
+        Parameter::path("name", "The name. It may hold slashes, sent as they are.", text()),
+        Parameter::path("date", "The day.", day),
+    ]);
+    let numbers = schemas.subschema_for::<Envelope<histogram::Reply<'_>>>();
+    cached(operation, vec![("image/png", json_schema!({})), ("image/jpeg", json_schema!({})), (JSON, numbers)])
 }
 
 /// What [`crate::answer::read_filter`] takes.
@@ -342,36 +393,37 @@ fn histogram_file(schemas: &mut SchemaGenerator) -> Operation {
 }
 
 fn pictured(schemas: &mut SchemaGenerator, operation: Operation) -> Operation {
+    let picture = json_schema!({});
+    let numbers = schemas.subschema_for::<histogram::Reply<'_>>();
+    let pixels = |default: u32| number_or(default.into(), SIZES.0, SIZES.1);
+    let operation = operation.takes([
+        zone(),
+        Parameter::query("width", "In pixels.", pixels(DEFAULT_SIZE.0)),
+        Parameter::query("height", "In pixels.", pixels(DEFAULT_SIZE.1)),
+    ]);
+    let content = vec![
+        ("image/png", picture.clone()),
+        ("image/jpeg", picture.clone()),
+        ("image/svg+xml", picture),
+        (JSON, numbers),
+    ];
+    cached(operation, content)
+}
+
+/// Answers with a chart that may be kept.
+fn cached(operation: Operation, content: Vec<(&'static str, Schema)>) -> Operation {
     const TELLS: [(&str, &str); 3] = [
         ("ETag", "Names this very reply."),
         ("Cache-Control", "For how long it may be kept."),
         ("Tally-Counted-To", "All that was accepted before this time is in."),
     ];
-    let picture = json_schema!({});
-    let numbers = schemas.subschema_for::<histogram::Reply<'_>>();
-    let pixels = |default: u64| number_or(default, SIZES.0, SIZES.1);
     operation
-        .takes([
-            zone(),
-            Parameter::query("width", "In pixels.", pixels(DEFAULT_SIZE.0)),
-            Parameter::query("height", "In pixels.", pixels(DEFAULT_SIZE.1)),
-            Parameter::header(
-                "If-None-Match",
-                "The `ETag` of a reply that is still kept.",
-                json_schema!({"type": "string"}),
-            ),
-        ])
-        .replies(Reply {
-            status: StatusCode::OK,
-            about: "The chart.",
-            content: vec![
-                ("image/png", picture.clone()),
-                ("image/jpeg", picture.clone()),
-                ("image/svg+xml", picture),
-                (JSON, numbers),
-            ],
-            headers: TELLS.to_vec(),
-        })
+        .takes([Parameter::header(
+            "If-None-Match",
+            "The `ETag` of a reply that is still kept.",
+            json_schema!({"type": "string"}),
+        )])
+        .replies(Reply { status: StatusCode::OK, about: "The chart.", content, headers: TELLS.to_vec() })
         .replies(Reply {
             status: StatusCode::NOT_MODIFIED,
             about: "It is as `If-None-Match` names it.",

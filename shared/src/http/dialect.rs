@@ -2,6 +2,7 @@
 //!
 //! A route of a dialect is served as any other, by the same guard and the same domain functions; its handlers translate at the
 //! boundary. What goes wrong is a [`Problem`] as everywhere, which is put into the dialect's words when the reply leaves.
+//! Their paths are served with a trailing slash and without.
 
 pub mod event_tracker;
 pub mod seismo;
@@ -9,8 +10,8 @@ pub mod the_eye;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::HeaderValue;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method};
 use schemars::{Schema, SchemaGenerator};
 
 use super::problem::Problem;
@@ -63,12 +64,12 @@ impl Dialect {
         }
     }
 
-    /// Puts a problem into its words. Status and headers stay.
-    pub(super) fn put(self, problem: &Problem, reply: Response) -> Response {
+    /// Puts a problem with what was asked (method and path) into its words. Status and headers stay.
+    pub(super) fn put(self, problem: &Problem, asked: (&Method, &str), reply: Response) -> Response {
         let body = match self {
             Self::Seismo => serde_json::to_vec(&seismo::Refusal::of(problem)),
             Self::TheEye => serde_json::to_vec(&the_eye::Refusal::of(problem)),
-            Self::EventTracker => serde_json::to_vec(&event_tracker::Refusal::of(problem)),
+            Self::EventTracker => serde_json::to_vec(&event_tracker::Refusal::of(problem, asked)),
         };
         let (mut parts, _) = reply.into_parts();
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

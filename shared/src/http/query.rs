@@ -41,6 +41,11 @@ impl Params {
         }
     }
 
+    /// Parameters of which any may be sent, and more than once: the last one holds.
+    pub fn lenient(query: Option<&str>) -> Self {
+        Self::of(&form_urlencoded::parse(query.unwrap_or("").as_bytes()).into_owned().collect())
+    }
+
     /// Whether a parameter was sent and not read yet.
     pub fn has(&self, name: &str) -> bool {
         self.left.iter().any(|(n, value)| n == name && !value.is_empty())
@@ -109,6 +114,11 @@ impl Params {
         let mut left: Vec<_> = self.left.iter().filter(|(_, value)| !value.is_empty()).cloned().collect();
         left.sort();
         left
+    }
+
+    /// The value, or none with its error noted under `name`.
+    pub fn keep<T>(&mut self, name: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
+        self.problems.keep(name, result)
     }
 
     /// Notes a parameter that is wrong.

@@ -38,7 +38,8 @@ pub enum Access {
 pub struct Route {
     /// Its method.
     pub method: Method,
-    /// Its path; `{app}` is one segment, `{*name}` all that follow.
+    /// Its path; `{app}` is one segment, `{*name}` all that follow. With `{key}` in it, a key there is the credential and
+    /// says which app the route is about.
     pub path: &'static str,
     /// Who serves it.
     pub function: Function,
@@ -89,6 +90,11 @@ pub const ROUTES: &[Route] = &[
     route_of_any_app(Method::POST, "/seismo/api/events/{app}", Function::Ingest, Access::Ingest),
     route_of_any_app(Method::GET, "/seismo/api/events/{app}", Function::Query, Access::Read),
     route_of_any_app(Method::GET, "/seismo/api/reports/{report}/{app}", Function::Reports, Access::Read),
+    route(Method::POST, "/the-eye/{key}/api/event", Function::Ingest, Access::Ingest),
+    route(Method::GET, "/the-eye/{key}/api/event", Function::Query, Access::Read),
+    route(Method::POST, "/event-tracker/{key}/api/events/{*path}", Function::Ingest, Access::Ingest),
+    route(Method::GET, "/event-tracker/{key}/api/events", Function::Reports, Access::Read),
+    route(Method::GET, "/event-tracker/{key}/api/events/{*path}", Function::Reports, Access::Read),
 ];
 
 impl Route {

@@ -161,17 +161,18 @@ async fn finish_and_log(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     // A raw path may hold a key, so the route is logged instead.
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let dialect = Dialect::of_path(request.uri().path());
+    let path = request.uri().path();
+    let dialect = Dialect::of_path(path).map(|dialect| (dialect, path.to_owned()));
     let request_id = request.lambda_context_ref().map(|context| context.request_id.clone());
     let request_id = request_id.unwrap_or_else(|| ulid::Ulid::generate().to_string());
     let mut response = match within_limits(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
-    if let Some(dialect) = dialect
+    if let Some((dialect, path)) = dialect
         && let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>()
     {
-        response = dialect.put(&problem, response);
+        response = dialect.put(&problem, (&method, &path), response);
     }
     let headers = response.headers_mut();
     for (name, value) in SECURITY_HEADERS {

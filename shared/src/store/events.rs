@@ -48,6 +48,17 @@ pub struct EventPage {
     pub units: f64,
 }
 
+/// What counting needs of some of the events of a key range, the oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct CountedPage {
+    /// The events.
+    pub events: Vec<CountedEvent>,
+    /// The last identity that was read, where more follow.
+    pub more_after: Option<EventId>,
+    /// Read units that it cost.
+    pub units: f64,
+}
+
 impl Store {
     /// Stores one event: one put, unconditional, so that an event sent again overwrites itself.
     async fn put_event(&self, app: &App, event: &Event) -> Result<(), StoreError> {
@@ -166,34 +177,55 @@ impl Store {
     }
 
     /// What counting needs of the events of one shard whose identities lie from `first` to `last`, both included, the
-    /// oldest first, strongly consistent; with the last identity that was read, where more follow.
+    /// oldest first, strongly consistent.
     pub async fn counted_events(
         &self,
         partition: &Partition,
+        ids: (EventId, EventId),
+    ) -> Result<CountedPage, StoreError> {
+        self.counted(PK, partition.to_string(), ids).await
+    }
+
+    /// The same of the events of one session; eventually consistent, as an index is.
+    pub async fn counted_session(
+        &self,
+        app: &AppId,
+        session_id: &str,
+        ids: (EventId, EventId),
+    ) -> Result<CountedPage, StoreError> {
+        self.counted(SESSION, keys::session(app, session_id), ids).await
+    }
+
+    async fn counted(
+        &self,
+        key_name: &str,
+        key: String,
         (first, last): (EventId, EventId),
-    ) -> Result<(Vec<CountedEvent>, Option<EventId>), StoreError> {
+    ) -> Result<CountedPage, StoreError> {
         let mut request = self.client.query();
         for (placeholder, attribute) in item::COUNTED {
             request = request.expression_attribute_names(placeholder, attribute);
         }
         let request = request
             .table_name(&self.tables.events)
-            .key_condition_expression("#pk = :pk AND #sk BETWEEN :first AND :last")
+            .set_index_name((key_name == SESSION).then(|| BY_SESSION.to_owned()))
+            .key_condition_expression("#key = :key AND #sk BETWEEN :first AND :last")
             .projection_expression(item::COUNTED.map(|(placeholder, _)| placeholder).join(","))
             .filter_expression("attribute_not_exists(#fence)")
+            .expression_attribute_names("#key", key_name)
             .expression_attribute_names("#fence", FENCE)
-            .expression_attribute_values(":pk", AttributeValue::S(partition.to_string()))
+            .expression_attribute_values(":key", AttributeValue::S(key))
             .expression_attribute_values(":first", AttributeValue::S(first.to_string()))
             .expression_attribute_values(":last", AttributeValue::S(last.to_string()))
-            .consistent_read(true);
-        let (reply, _) = self.send_query(request).await?;
+            .consistent_read(key_name == PK);
+        let (reply, units) = self.send_query(request).await?;
         let more_after = reply.last_evaluated_key().map(|key| read_to(key, Order::Ascending)).transpose()?;
         let events = reply.items.unwrap_or_default().into_iter().filter_map(|item| {
             let keys = key_of(&item);
             // What cannot be read was never counted, and was set aside; it is no reason to leave the others.
             item::counted(item).inspect_err(|error| tracing::warn!(?keys, %error, "an event cannot be read")).ok()
         });
-        Ok((events.collect(), more_after))
+        Ok(CountedPage { events: events.collect(), more_after, units })
     }
 
     /// The first identity in a shard from one on, whether or not its event has expired, strongly consistent.
