@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use http::header::HOST;
-use http::uri::Authority;
 use http::{HeaderMap, StatusCode, Uri};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,7 +17,7 @@ use tally::http::access::Target;
 use tally::http::dialect::the_eye::timestamp;
 use tally::http::problem::{Problem, json};
 use tally::http::query::Params;
-use tally::http::service::Shared;
+use tally::http::service::{Shared, origin};
 use tally::invalid::Invalid;
 use tally::json::Json;
 use tally::reading::{EventQuery, Next, Page, read_page};
@@ -85,7 +83,8 @@ pub(crate) async fn list(
     cut(&mut page, |event| serde_json::to_vec(&EventBody::new(event)))?;
     let (next, previous) = asked.neighbours(&page);
     let Total { count, complete } = asked.count(&backend, &app, &page).await?;
-    let link = |place: Place| asked.link(&app, &headers, &uri, &place);
+    let path = format!("{}{}/", origin(&headers, &backend.config), uri.path());
+    let link = |place: Place| asked.link(&app, &path, &place);
     if asked.query.order == Order::Ascending {
         page.events.reverse();
     }
@@ -196,8 +195,8 @@ impl Asked {
         Ok(Total { count: total.count.max(shown), ..total })
     }
 
-    /// The URL of a page, as the client came to this one.
-    fn link(&self, app: &App, headers: &HeaderMap, uri: &Uri, place: &Place) -> String {
+    /// The URL of a page, which begins as the client came to this one.
+    fn link(&self, app: &App, path: &str, place: &Place) -> String {
         let mut params = self.sent.clone();
         params.push(("limit".to_owned(), self.query.limit.to_string()));
         match *place {
@@ -218,7 +217,7 @@ impl Asked {
         }
         params.sort();
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
-        format!("{}{}/?{query}", origin(headers), uri.path())
+        format!("{path}?{query}")
     }
 }
 
@@ -258,14 +257,4 @@ fn place_of(text: &str, app: &App, filter: &EventFilter, range: Range) -> Result
     // Its checksum keeps out what was altered by accident, not what was made on purpose.
     let next = Next { after: cursor.after, skip: cursor.skip.min(MAX_OFFSET) };
     Ok(Place::After(order.ok_or_else(differs)?, next))
-}
-
-/// Scheme and host as the client used them. API Gateway says the scheme; without a host a link is one within the server.
-fn origin(headers: &HeaderMap) -> String {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(host) = header(HOST.as_str()).filter(|host| host.parse::<Authority>().is_ok()) else {
-        return String::new();
-    };
-    let scheme = if header("x-forwarded-proto") == Some("https") { "https" } else { "http" };
-    format!("{scheme}://{host}")
 }

@@ -32,8 +32,11 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     operations
 }
 
+/// `YYYYMMDD` or `YYYYMMDDHH`.
+const DAY_OR_HOUR: &str = r"^\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])?$";
+
 fn event_tracker_hours(schemas: &mut SchemaGenerator) -> Operation {
-    let date = json_schema!({"type": "string", "pattern": r"^\d{8}(\d{2})?$", "examples": ["2026112106", "20261121"]});
+    let date = json_schema!({"type": "string", "pattern": DAY_OR_HOUR, "examples": ["2026112106", "20261121"]});
     Operation::new(
         Method::GET,
         "/event-tracker/{key}/api/events",
