@@ -67,7 +67,7 @@ fn read(raw: &RawValue) -> Result<Draft, Invalid> {
 fn sent<'a>(fields: &mut Fields<'a>, name: &str) -> Option<&'a RawValue> {
     let raw = fields.raw(name);
     if raw.is_none() {
-        fields.add(name, "missing: The Eye's events have session_id, category, name, timestamp and data");
+        fields.add(name, "missing: send it, not null");
     }
     raw
 }

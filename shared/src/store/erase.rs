@@ -63,6 +63,7 @@ impl Store {
     /// Erases some events, the oldest first, from after an identity on: those of one page of what must be read.
     pub async fn erase_events(&self, which: ErasedEvents<'_>, after: Option<EventId>) -> Result<Erased, StoreError> {
         let (index, key_name, partition) = match which {
+            ErasedEvents::Session(_, session) if !keys::can_be_session(session) => return Ok(Erased::default()),
             ErasedEvents::Session(app, session) => (Some(BY_SESSION), SESSION, keys::session(app, session)),
             ErasedEvents::User(partition, _) | ErasedEvents::All(partition) => (None, PK, partition.to_string()),
         };

@@ -173,6 +173,9 @@ impl Store {
         limit: i32,
         now: Timestamp,
     ) -> Result<EventPage, StoreError> {
+        if !keys::can_be_session(session_id) {
+            return Ok(EventPage::default());
+        }
         self.query(SESSION, keys::session(app, session_id), (first, last), order, limit, false, now).await
     }
 
@@ -193,6 +196,9 @@ impl Store {
         session_id: &str,
         ids: (EventId, EventId),
     ) -> Result<CountedPage, StoreError> {
+        if !keys::can_be_session(session_id) {
+            return Ok(CountedPage::default());
+        }
         self.counted(SESSION, keys::session(app, session_id), ids).await
     }
 

@@ -29,6 +29,7 @@
 //! - `count` comes from the counters, which follow an accepted event within a second or two; it is never less than what the
 //!   page shows. For one session it is counted in the index. `complete: false` beside it says that there is more than it
 //!   counts: a session too long to count in one request, or names past what counters hold.
+//! - Times are those of the events. An app with `clock: received` goes by those of their coming, here too: make another.
 //! - An event that was not sent by The Eye's clients may have no session, category or data: null.
 //! - HEAD and OPTIONS are 405, as everywhere in Tally (but for browsers' preflights); there is no HTML form of a reply.
 
