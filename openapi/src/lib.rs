@@ -22,7 +22,10 @@ const INTRODUCTION: &str = "Tally collects application events and answers questi
 Times go out as RFC 3339 in UTC. Replies may carry more fields than are listed here. A parameter that is not listed, or is \
 sent twice, is an error; an empty one is an absent one. Every error is an `application/problem+json` document. A path \
 answers a method that it has not with 405 and `Allow`, and a trailing slash with 308 to the path without it, or as if it \
-were not there.";
+were not there.
+
+Paths under `/seismo`, `/the-eye/{key}` and `/event-tracker/{key}` answer the clients of those systems as the systems did, \
+in their own words, errors too: their clients change only the base URL.";
 
 /// The description.
 pub fn document() -> Value {
