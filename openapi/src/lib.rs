@@ -24,8 +24,8 @@ sent twice, is an error; an empty one is an absent one. Every error is an `appli
 answers a method that it has not with 405 and `Allow`, and a trailing slash with 308 to the path without it, or as if it \
 were not there.
 
-What lies under `/seismo`, `/the-eye` and `/event-tracker` is for clients of those systems and answers as they do, errors \
-included.";
+Paths under `/seismo`, `/the-eye/{key}` and `/event-tracker/{key}` answer the clients of those systems as the systems did, \
+in their own words, errors too: their clients change only the base URL.";
 
 /// The description.
 pub fn document() -> Value {

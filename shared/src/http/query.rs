@@ -157,6 +157,13 @@ mod tests {
     }
 
     #[test]
+    fn of_lenient_parameters_the_last_holds_and_none_offends() {
+        let mut params = Params::lenient(Some("a=1&color=red&a=2&limit=3&limit="));
+        assert_eq!((params.text("a").as_deref(), params.text("limit")), (Some("2"), None));
+        assert!(params.check().is_ok());
+    }
+
+    #[test]
     fn values_are_percent_decoded() {
         let mut params = Params::parse(Some("event=search%20executed&attr.a.b=x+y"));
         assert_eq!(params.text_of("name", "event").as_deref(), Some("search executed"));
