@@ -67,7 +67,8 @@ pub fn connect_with(patience: Patience, connection: Connection, tables: TableNam
     let builder = Builder::new().behavior_version(BehaviorVersion::v2026_01_12());
     let builder = match connection {
         Connection::Environment => from_environment(builder),
-        Connection::Local(url) => local(builder, aws_smithy_http_client::Builder::new().build_http(), url),
+        // A client without TLS would be a second one in every function.
+        Connection::Local(url) => local(builder, https(TrustStore::default()), url),
         // A URL that nothing is ever sent to.
         Connection::Embedded(client) => local(builder, client, "http://embedded".to_owned()),
     };
