@@ -107,6 +107,14 @@ impl Tally {
         TestApp { slug: app.slug.to_string(), ingest_key, read_key }
     }
 
+    /// Makes a key of an app that may both send and read.
+    pub(crate) async fn key_for_both(&self, app: &TestApp) -> String {
+        let (path, token) = (format!("/apps/{}/keys", app.slug), self.token(Role::Admin).await);
+        let scopes = r#"{"scopes": ["ingest", "read"]}"#;
+        let reply = self.call(Method::POST, &path, ("x-access-token", &token), scopes).await;
+        reply.json["key"].as_str().expect("a key").to_owned()
+    }
+
     /// An access token of a role, signed as `POST /auth` would.
     pub(crate) async fn token(&self, role: Role) -> String {
         let key = self.backend.store.signing_key().await.expect("a key");

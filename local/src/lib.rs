@@ -2,9 +2,12 @@
 //! Lambda's event source mapping would.
 
 pub mod audit;
+pub mod cost;
 pub mod direct;
 pub mod embedded;
 pub mod first_start;
 pub mod import;
 pub mod pump;
 pub mod server;
+pub mod table;
+pub mod workbench;

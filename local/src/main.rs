@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use local::audit::{self, Audit};
+use local::cost::{self, Cost};
 use local::first_start::Machine;
 use local::import::{self, Import};
 use local::server::{Stack, backend, listen, service_of_connections, start_background};
@@ -41,6 +42,8 @@ enum Command {
     Audit(Audit),
     /// Holds the counters of an app to its events and mends what differs.
     Recount(Audit),
+    /// Measures what events and questions use, and prints what that costs in the cloud.
+    Cost(Cost),
 }
 
 #[derive(clap::Args)]
@@ -78,6 +81,7 @@ async fn main() -> ExitCode {
         Some(Command::Import(import)) => import::run(import).await,
         Some(Command::Audit(audit)) => audit::run(audit, false).await,
         Some(Command::Recount(audit)) => audit::run(audit, true).await,
+        Some(Command::Cost(cost)) => cost::run(cost).await,
     };
     match done {
         Ok(code) => code,

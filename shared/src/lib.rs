@@ -30,6 +30,7 @@ pub mod level;
 pub mod log;
 pub mod messages;
 pub mod metrics;
+pub mod new_app;
 pub mod quota;
 pub mod reading;
 pub mod recount;

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tally::app::{App, AppId, AppState};
 use tally::backend::Backend;
 use tally::fold::{Change, Folded, Record};
-use tally::metrics;
+use tally::metrics::{self, Metric};
 use tally::store::{SetAside, StoreError};
 use tally::time::{DAY, MINUTE, Timestamp};
 
@@ -96,13 +96,12 @@ pub async fn handle(backend: &Backend, event: StreamEvent) -> Result<Reply, Aggr
     }
     #[allow(clippy::cast_precision_loss)] // metrics need no more than 53 bits
     metrics::emit(
-        "aggregate",
         &[
-            ("Counted", batch.records.len() as f64, "Count"),
-            ("SetAside", batch.set_aside.len() as f64, "Count"),
-            ("Full", outcomes.iter().filter(|o| o.full).count() as f64, "Count"),
-            ("Lag", (now.micros() - batch.created_at.micros()).max(0) as f64 / 1_000.0, "Milliseconds"),
-            ("ColdStart", metrics::cold_start(), "Count"),
+            (Metric::Counted, batch.records.len() as f64),
+            (Metric::SetAside, batch.set_aside.len() as f64),
+            (Metric::Full, outcomes.iter().filter(|o| o.full).count() as f64),
+            (Metric::Lag, (now.micros() - batch.created_at.micros()).max(0) as f64 / 1_000.0),
+            (Metric::ColdStart, metrics::cold_start()),
         ],
         serde_json::json!({"streamShard": stream_shard}),
     );

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{
-    BehaviorVersion, Builder, Credentials, Region, SharedCredentialsProvider, SharedHttpClient,
-};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region, SharedHttpClient};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
@@ -92,17 +91,13 @@ pub fn connect_with(patience: Patience, connection: Connection, tables: TableNam
 /// function's size and start, and finds nothing there. What is missing, calls tell.
 fn from_environment(mut builder: Builder) -> Builder {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    if let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
-        let credentials = Credentials::new(id, secret, variable("AWS_SESSION_TOKEN"), None, "environment");
-        builder.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
-    }
     let (region, endpoint) = (variable("AWS_REGION"), variable("AWS_ENDPOINT_URL_DYNAMODB"));
     // Another server than the region's may have its certificate from anywhere; one without TLS has none.
     let elsewhere = endpoint.as_deref().is_some_and(|url| url.starts_with("https:"));
     let trusts_amazon = !elsewhere && region.as_deref().is_some_and(is_signed_by_amazon);
     builder.set_region(region.map(Region::new));
     builder.set_endpoint_url(endpoint);
-    builder.http_client(if trusts_amazon {
+    builder.credentials_provider(EnvironmentVariableCredentialsProvider::new()).http_client(if trusts_amazon {
         https(TrustStore::empty().with_pem_certificate(AMAZON_ROOTS))
     } else {
         https(TrustStore::default())

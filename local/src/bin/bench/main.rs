@@ -1,13 +1,21 @@
-//! What questions cost, and how much the local server takes. `cargo build --profile fast -p local`, then
-//! `target/fast/bench` or `target/fast/bench load`.
+//! How fast Tally is, what it uses, and how much the local server takes. `cargo build --profile fast -p local`, then
+//! `target/fast/bench`, `target/fast/bench questions` or `target/fast/bench load`.
 
+mod endpoints;
+mod figures;
+mod handler;
+mod instructions;
 mod load;
 mod questions;
 mod server;
+mod table;
+mod throughput;
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -19,26 +27,44 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    questions: questions::Questions,
+    table: table::Table,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Prints what questions cost: read units, round trips, times (the default).
+    /// Prints one table of everything, to compare before and after a change (the default).
+    Table(table::Table),
+    /// Prints what questions cost over a million events: read units, round trips, times.
     Questions(questions::Questions),
     /// Sends events to a server of its own at a steady rate, and checks that all it accepted is stored and counted.
     Load(load::Load),
+    /// Runs one handler over a store that answers at once; `table` has valgrind count its instructions.
+    #[command(hide = true)]
+    Handler(handler::Handler),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli.command.unwrap_or(Command::Questions(cli.questions)) {
-        Command::Questions(options) => questions::run(options).await.map(|()| ExitCode::SUCCESS),
-        Command::Load(options) => load::run(options).await,
-    };
-    done.unwrap_or_else(|error| {
+    let command = cli.command.unwrap_or(Command::Table(cli.table));
+    run(command).unwrap_or_else(|error| {
         eprintln!("bench: {error}");
         ExitCode::FAILURE
+    })
+}
+
+fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
+    // As on Lambda; and threads that wait for each other would be counted.
+    let mut builder = if matches!(command, Command::Handler(_)) {
+        Builder::new_current_thread()
+    } else {
+        Builder::new_multi_thread()
+    };
+    builder.enable_all().build()?.block_on(async {
+        match command {
+            Command::Table(options) => table::run(options).await,
+            Command::Questions(options) => questions::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Load(options) => load::run(options).await,
+            Command::Handler(options) => handler::run(options).await.map(|()| ExitCode::SUCCESS),
+        }
     })
 }

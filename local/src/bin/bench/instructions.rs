@@ -1,0 +1,49 @@
+//! Instructions of handlers, counted by valgrind: the same on every run, whatever else the machine does.
+
+use std::error::Error;
+use std::process::Command;
+
+use crate::figures::Figures;
+use crate::handler::Function;
+
+/// Calls of the shorter and of the longer run; the difference leaves out what it takes to begin.
+const TIMES: (u64, u64) = (5, 25);
+
+/// Counts, where there is a valgrind.
+pub(crate) fn measure(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        eprintln!("bench: instructions are not counted, as there is no valgrind (`apt-get install valgrind`)");
+        return Ok(());
+    }
+    for function in [Function::Ingest, Function::Aggregate] {
+        for events in [1, 100] {
+            let what = format!("{}, an event of {events} in a call", function.as_str());
+            figures.add(what, "instructions", of_a_call(function, events)? / f64::from(events));
+        }
+    }
+    Ok(())
+}
+
+/// Instructions of one call.
+fn of_a_call(function: Function, events: u32) -> Result<f64, Box<dyn Error>> {
+    let (few, many) = (run(function, events, TIMES.0)?, run(function, events, TIMES.1)?);
+    #[allow(clippy::cast_precision_loss)] // far below 2^53
+    let calls = (TIMES.1 - TIMES.0) as f64;
+    #[allow(clippy::cast_precision_loss)]
+    Ok(many.saturating_sub(few) as f64 / calls)
+}
+
+/// Instructions of a whole process.
+fn run(function: Function, events: u32, times: u64) -> Result<u64, Box<dyn Error>> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe()?)
+        .args(["handler", function.as_str(), "--events", &events.to_string(), "--times", &times.to_string()])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("valgrind failed: {said}").into());
+    }
+    let collected = said.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+    collected.ok_or_else(|| format!("valgrind said no number: {said}").into())
+}

@@ -1,0 +1,42 @@
+//! One table of everything, to compare before and after a change.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::figures::Figures;
+use crate::{endpoints, instructions, throughput};
+
+/// What to measure, and what to compare it with.
+#[derive(Args)]
+pub(crate) struct Table {
+    /// With a tenth of the events and fewer repetitions: about a minute.
+    #[arg(long)]
+    quick: bool,
+    /// Keeps the figures in a file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Shows beside them those of a file that `--json` made.
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+}
+
+/// Measures and prints; a failure where what is stored or counted is not what was accepted.
+pub(crate) async fn run(options: Table) -> Result<ExitCode, Box<dyn Error>> {
+    // First, so that a file that cannot be read costs no minute.
+    let before = options.compare.as_deref().map(Figures::read).transpose()?;
+    if before.as_ref().is_some_and(|before| before.quick != options.quick) {
+        return Err("one of the runs to compare is quick, and the other is not".into());
+    }
+    let mut figures = Figures { quick: options.quick, rows: vec![] };
+    throughput::measure(options.quick, &mut figures).await?;
+    endpoints::measure(options.quick, &mut figures).await?;
+    instructions::measure(&mut figures)?;
+    println!("{}", figures.table(before.as_ref()));
+    if let Some(file) = &options.json {
+        figures.write(file)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

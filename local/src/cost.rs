@@ -1,0 +1,27 @@
+//! `cargo run -- cost`: dollars per million events and per million questions, from units that are measured here and now.
+
+mod lambda;
+mod measure;
+mod prices;
+mod tables;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+/// The default of `AggregateBatchWindow` in template.yaml.
+pub const WINDOW: u16 = 2;
+
+/// What to reckon.
+#[derive(clap::Args)]
+pub struct Cost {
+    /// Seconds for which events are gathered before they are counted: `AggregateBatchWindow` of template.yaml.
+    #[arg(long, value_name = "SECONDS", default_value_t = WINDOW, value_parser = clap::value_parser!(u16).range(1..=60))]
+    window: u16,
+}
+
+/// Measures on a database of its own, which is gone afterwards, and prints the tables of docs/cost.md; a failure where
+/// counting costs more than it may.
+pub async fn run(cost: Cost) -> Result<ExitCode, Box<dyn Error>> {
+    let within = tables::print(usize::from(cost.window)).await?;
+    Ok(if within { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

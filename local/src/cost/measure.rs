@@ -1,0 +1,159 @@
+//! Measures what functions use: the very handlers, over the embedded database, which tells capacity units by DynamoDB's
+//! rules.
+
+use std::error::Error;
+
+use tally::clock::Clock;
+use tally::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
+
+use crate::workbench::{Mix, WorkApp, Workbench};
+
+/// Requests of one size that are sent, to be divided by.
+const REQUESTS: usize = 20;
+/// Events after which a rate is measured: counter items have grown by then to what they stay.
+const ENOUGH: usize = 6_000;
+/// Events in a batch of the stream at most: Lambda takes 6 MB, and one is about 1.2 KB there.
+const FULL: usize = 5_000;
+/// Days of which a report of a month tells.
+const MONTH: i64 = 30;
+/// Events in a request where their number does not matter.
+const BATCH: usize = 500;
+
+/// What it takes to store events.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stored {
+    /// Write units of one event, index included.
+    pub(super) write_units: f64,
+    /// Read units of a process that has not met the app for a minute.
+    pub(super) app_read_units: f64,
+}
+
+/// What it takes to count events at a rate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    /// Events in a batch.
+    pub(super) events: usize,
+    /// Counter items that a batch updates.
+    pub(super) updates: f64,
+    /// Write units of a batch.
+    pub(super) write_units: f64,
+}
+
+/// What it takes to answer a question.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) question: &'static str,
+    pub(super) read_units: f64,
+    pub(super) trips: f64,
+}
+
+/// Measures; every measurement has an app of its own.
+pub(super) struct Lab {
+    bench: Workbench,
+    /// Where the clock stands at the beginning of each measurement: half past eleven, yesterday.
+    start: Timestamp,
+    apps: usize,
+}
+
+impl Lab {
+    pub(super) async fn open() -> Result<Self, Box<dyn Error>> {
+        let start = Clock::System.now().floor(DAY).plus(-DAY / 2 - HOUR / 2);
+        Ok(Self { bench: Workbench::start(Clock::at(start)).await?, start, apps: 0 })
+    }
+
+    async fn app(&mut self) -> Result<WorkApp, Box<dyn Error>> {
+        self.apps += 1;
+        self.bench.backend.clock.set(self.start);
+        self.bench.app(&format!("app {}", self.apps)).await
+    }
+
+    /// Stores events in requests of `batch`.
+    #[allow(clippy::cast_precision_loss)] // some thousand
+    pub(super) async fn store(&mut self, mix: Mix, batch: usize) -> Result<Stored, Box<dyn Error>> {
+        let app = self.app().await?;
+        let before = self.bench.usage();
+        self.bench.send(&app, mix.body(0, batch, self.start, SECOND)).await?;
+        let first = self.bench.usage() - before;
+        let before = self.bench.usage();
+        for n in 1..=REQUESTS {
+            self.bench.send(&app, mix.body(n * batch, batch, self.start, SECOND)).await?;
+        }
+        let used = self.bench.usage() - before;
+        if used.read_requests > 0 {
+            return Err(format!("an app that is known was read {} times", used.read_requests).into());
+        }
+        self.bench.count().await?;
+        Ok(Stored { write_units: used.write_units / (REQUESTS * batch) as f64, app_read_units: first.read_units })
+    }
+
+    /// Counts `rate` events a second, gathered for `window` seconds, over a minute of the clock or [`ENOUGH`] events. The
+    /// hour's and the day's counters hold every combination by then, as they do but for the first moments of an hour.
+    #[allow(clippy::cast_precision_loss)] // some thousand
+    pub(super) async fn count(&mut self, mix: Mix, rate: usize, window: usize) -> Result<Counted, Box<dyn Error>> {
+        let app = self.app().await?;
+        let mut sent = mix.combinations().max(mix.messages);
+        self.bench.send(&app, mix.body(0, sent, self.start, SECOND)).await?;
+        self.bench.count().await?;
+        let events = FULL.min(rate * window);
+        let length = i64::try_from(events)? * SECOND / i64::try_from(rate)?;
+        let began = self.start.plus(MINUTE);
+        let mut at = began;
+        let (mut batches, mut updates, mut write_units) = (0, 0, 0.0);
+        while at < began.plus(MINUTE) && batches * events < ENOUGH {
+            self.bench.backend.clock.set(at);
+            for first in (0..events).step_by(BATCH) {
+                let size = BATCH.min(events - first);
+                let share = |n: usize| Ok::<_, Box<dyn Error>>(length * i64::try_from(n)? / i64::try_from(events)?);
+                self.bench.send(&app, mix.body(sent, size, at.plus(share(first)?), share(size)?)).await?;
+                sent += size;
+            }
+            let before = self.bench.usage();
+            let counted = self.bench.count().await?;
+            if counted != events {
+                return Err(format!("of {events} events {counted} were counted at once").into());
+            }
+            let used = self.bench.usage() - before;
+            updates += used.write_requests;
+            write_units += used.write_units;
+            batches += 1;
+            at = at.plus(length);
+        }
+        let batches = batches as f64;
+        Ok(Counted { events, updates: updates as f64 / batches, write_units: write_units / batches })
+    }
+
+    /// Asks an app that for a month had every combination every day, and for two days every hour.
+    #[allow(clippy::cast_precision_loss)] // some
+    pub(super) async fn ask(&mut self) -> Result<Vec<Asked>, Box<dyn Error>> {
+        let mix = Mix { messages: 50, ..Mix::MANY };
+        let app = self.app().await?;
+        let today = self.start.floor(DAY);
+        let days = (2..=MONTH).map(|n| (today.plus(-n * DAY), DAY));
+        let hours = (0..24).map(|n| (today.plus(n * HOUR - DAY), HOUR));
+        let mut sent = 0;
+        for (at, length) in days.chain(hours) {
+            self.bench.send(&app, mix.body(sent, mix.combinations(), at, length)).await?;
+            sent += mix.combinations();
+        }
+        self.bench.count().await?;
+        let day = |n: i64| today.plus(-n * DAY).to_string()[..10].to_owned();
+        let (yesterday, first) = (day(1), day(MONTH));
+        let all = format!("since={}&until={today}", today.plus(-MONTH * DAY));
+        let questions = [
+            ("day, by hour", format!("reports/day?date={yesterday}")),
+            ("30 days, by day", format!("reports/period?from={first}&to={yesterday}")),
+            ("30 days, by day, of ERROR", format!("reports/period?from={first}&to={yesterday}&level=ERROR")),
+            ("top 10 messages of 30 days", format!("stats/top-messages?{all}")),
+            ("page of 50 events", format!("events?limit=50&{all}")),
+            ("page of 50 events of one name", format!("events?limit=50&name=payment+failed&{all}")),
+        ];
+        let mut asked = Vec::new();
+        for (question, path) in questions {
+            let before = self.bench.usage();
+            self.bench.ask(&app, &path).await?;
+            let used = self.bench.usage() - before;
+            asked.push(Asked { question, read_units: used.read_units, trips: used.read_requests as f64 });
+        }
+        Ok(asked)
+    }
+}

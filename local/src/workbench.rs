@@ -1,0 +1,180 @@
+//! A whole Tally in this process over a database of its own, and events to send to it: what `cost` and `bench` measure.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tally::auth::key::Scope;
+use tally::backend::Backend;
+use tally::clock::Clock;
+use tally::config::Config;
+use tally::store::{Connection, Usage, connect};
+use tally::time::Timestamp;
+use tower::ServiceExt;
+
+use crate::pump::Pump;
+use crate::server::{FREE_PORT, Stack, service};
+
+/// What happens to the things of a shop; with [`VERBS`] 40 names of 14 to 21 bytes.
+const OBJECTS: [&str; 8] =
+    ["application", "checkout", "payment", "session", "invoice", "document", "account", "report"];
+const VERBS: [&str; 5] = ["started", "completed", "failed", "cancelled", "viewed"];
+const CATEGORIES: [&str; 4] = ["shop", "billing", "support", "system"];
+const LEVELS: [&str; 4] = ["INFO", "ERROR", "DEBUG", "WARN"];
+
+/// A whole Tally whose stream is counted when it is told to.
+pub struct Workbench {
+    /// Everything that functions share.
+    pub backend: Arc<Backend>,
+    router: Router,
+    pump: Pump,
+    // Its folder goes with it.
+    _stack: Stack,
+}
+
+/// An app and the key that opens it.
+#[derive(Clone, Debug)]
+pub struct WorkApp {
+    slug: String,
+    key: String,
+}
+
+/// Which events are sent: combinations of name, category and level, evenly in turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Mix {
+    /// Names, 1 to 40; each has one category.
+    pub names: usize,
+    /// Levels, 1 to 4. The second is ERROR, so that two and more change counters of both kinds.
+    pub levels: usize,
+    /// Whether events have a session, and so cost their size again in the index.
+    pub sessions: bool,
+    /// Different messages; 0 for none.
+    pub messages: usize,
+}
+
+impl Mix {
+    /// Few combinations: 5 names at 2 levels.
+    pub const FEW: Self = Self { names: 5, levels: 2, sessions: false, messages: 0 };
+    /// Many: 40 names at 4 levels.
+    pub const MANY: Self = Self { names: 40, levels: 4, sessions: false, messages: 0 };
+
+    /// How many combinations of name, slug, category and level there are.
+    pub const fn combinations(self) -> usize {
+        self.names * self.levels
+    }
+
+    /// The `n`th event: about 300 bytes as stored.
+    pub fn event(self, n: usize, at: Timestamp) -> Value {
+        let name = n / self.levels % self.names;
+        let mut event = json!({
+            "id": format!("event-{n}"),
+            "timestamp": at.to_string(),
+            "name": format!("{} {}", OBJECTS[name % OBJECTS.len()], VERBS[name / OBJECTS.len() % VERBS.len()]),
+            "category": CATEGORIES[name % CATEGORIES.len()],
+            "level": LEVELS[n % self.levels],
+            "user_id": format!("user-{}", n % 5_000),
+            "data": {"path": format!("/orders/{n:09}/items"), "agent": "x".repeat(40)},
+        });
+        if self.sessions {
+            event["session_id"] = format!("session-{}", n / 50).into();
+        }
+        if self.messages > 0 {
+            event["message"] = format!("the request took longer than {} ms", n % self.messages).into();
+        }
+        event
+    }
+
+    /// Events `first` and following as one body: an object where it is one, else a list; evenly over `micros` from `at` on.
+    pub fn body(self, first: usize, size: usize, at: Timestamp, micros: i64) -> String {
+        let step = micros / i64::try_from(size.max(1)).unwrap_or(i64::MAX);
+        let mut when = at;
+        let mut events = (first..first + size).map(|n| {
+            let event = self.event(n, when);
+            when = when.plus(step);
+            event
+        });
+        if size == 1 { events.next().unwrap_or_default().to_string() } else { events.collect::<Value>().to_string() }
+    }
+}
+
+impl Workbench {
+    /// Starts one on a clock.
+    pub async fn start(clock: Clock) -> Result<Self, Box<dyn Error>> {
+        Self::through(clock, |client| client).await
+    }
+
+    /// Starts one whose store is reached through another client, made of the one to the database.
+    pub async fn through(
+        clock: Clock,
+        client: impl FnOnce(SharedHttpClient) -> SharedHttpClient,
+    ) -> Result<Self, Box<dyn Error>> {
+        let config = Config::default();
+        let stack = Stack::start(None, FREE_PORT, &config).await?;
+        let client = client(stack.embedded.client());
+        let store = connect(Connection::Embedded(client), config.tables.clone());
+        let backend = Backend::new(store, clock, config);
+        let pump = stack.pump(&backend, None);
+        Ok(Self { router: service(&backend), pump, backend, _stack: stack })
+    }
+
+    /// Makes an app.
+    pub async fn app(&self, name: &str) -> Result<WorkApp, Box<dyn Error>> {
+        let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
+        let (app, keys) = admin::make(&self.backend, new, &[&[Scope::Ingest, Scope::Read]]).await?;
+        Ok(WorkApp { slug: app.slug.to_string(), key: keys.into_iter().next().ok_or("an app without a key")? })
+    }
+
+    /// What the store has cost so far.
+    pub fn usage(&self) -> Usage {
+        self.backend.store.meter().usage()
+    }
+
+    /// Sends events, all of which must be taken.
+    pub async fn send(&self, app: &WorkApp, body: impl Into<Body>) -> Result<Value, Box<dyn Error>> {
+        self.post(app, "events", body).await
+    }
+
+    /// Posts something that must be taken.
+    pub async fn post(&self, app: &WorkApp, path: &str, body: impl Into<Body>) -> Result<Value, Box<dyn Error>> {
+        Ok(serde_json::from_slice(&self.call(Method::POST, app, path, body.into()).await?)?)
+    }
+
+    /// Asks something that must be answered.
+    pub async fn ask(&self, app: &WorkApp, path: &str) -> Result<Value, Box<dyn Error>> {
+        Ok(serde_json::from_slice(&self.get(app, path).await?)?)
+    }
+
+    /// Gets something that must be there.
+    pub async fn get(&self, app: &WorkApp, path: &str) -> Result<Bytes, Box<dyn Error>> {
+        self.call(Method::GET, app, path, Body::empty()).await
+    }
+
+    /// The events that Lambda would give `aggregate` next, as JSON.
+    pub async fn uncounted(&mut self) -> Result<Vec<String>, Box<dyn Error>> {
+        Ok(self.pump.peek().await?)
+    }
+
+    /// Has `aggregate` count everything that was sent, in batches of up to 5,000; returns how many events that were.
+    pub async fn count(&mut self) -> Result<usize, Box<dyn Error>> {
+        Ok(self.pump.drain().await?)
+    }
+
+    async fn call(&self, method: Method, app: &WorkApp, path: &str, body: Body) -> Result<Bytes, Box<dyn Error>> {
+        let wanted = if method == Method::POST { StatusCode::CREATED } else { StatusCode::OK };
+        let request = Request::builder().method(method).uri(format!("/apps/{}/{path}", app.slug));
+        let request = request.header("authorization", format!("Bearer {}", app.key)).body(body)?;
+        let Ok(reply) = self.router.clone().oneshot(request).await;
+        let status = reply.status();
+        let body = reply.into_body().collect().await?.to_bytes();
+        if status != wanted {
+            return Err(format!("{path}: {status} {}", String::from_utf8_lossy(&body)).into());
+        }
+        Ok(body)
+    }
+}
