@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request};
 use serde_json::json;
-use tally::auth::user::{Role, Users};
+use tally::auth::user::{COST, Role, Users};
 use tally::config::{Config, Origins};
 
 use crate::harness::{Reply, Tally, assert_problem, column};
@@ -80,7 +80,7 @@ async fn apps_are_listed_by_slug_page_by_page() {
 
 pub(crate) fn users() -> Config {
     // A low cost keeps the test fast; who signs in for real has 12.
-    let hash = bcrypt::hash("correct horse", 4).unwrap();
+    let hash = bcrypt::hash("correct horse", COST).unwrap();
     let list = json!([{"user": "ann", "password_hash": hash, "role": "admin"}, {"user": "bob", "password_hash": hash, "role": "reader"}]);
     Config { users: Users::parse(&list.to_string()).unwrap(), ..Config::default() }
 }

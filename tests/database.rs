@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
-use local::server::Stack;
+use local::server::{FREE_PORT, Stack};
 use proptest::test_runner::Config as ProptestConfig;
 use tally::config::Config;
 use tally::store::tables::TableNames;
@@ -45,14 +45,14 @@ impl Database {
     /// Makes empty tables, under names of their own where others share the server.
     pub(crate) async fn start(config: &mut Config) -> Self {
         let Some(url) = server() else {
-            return Self::Embedded(Stack::start(None, 0, config).await.expect("a database"));
+            return Self::Embedded(Stack::start(None, FREE_PORT, config).await.expect("a database"));
         };
         let test: u64 = rand::random();
         let name = |table: &str| format!("{test:016x}-{table}");
         config.tables = TableNames { events: name("events"), counters: name("counters"), apps: name("apps") };
         // One client a test: its connections end with the test's runtime.
         let client = SharedHttpClient::new(Redirected { inner: Builder::new().build_http(), url });
-        let store = connect(Connection::Embedded(client.clone()), config.tables.clone()).await;
+        let store = connect(Connection::Embedded(client.clone()), config.tables.clone());
         store.create_tables().await.expect("tables");
         Self::Server(client, config.tables.clone())
     }

@@ -82,8 +82,7 @@ impl Tally {
         client: impl FnOnce(SharedHttpClient) -> SharedHttpClient,
     ) -> Self {
         let database = Database::start(&mut config).await;
-        let store =
-            connect_with(patience, Connection::Embedded(client(database.client())), config.tables.clone()).await;
+        let store = connect_with(patience, Connection::Embedded(client(database.client())), config.tables.clone());
         let clock = Clock::at(at(NOW));
         let backend = Backend::new(store, clock.clone(), config);
         let pump = Mutex::new(Pump::new(database.client(), "http://database", Arc::clone(&backend), None));
@@ -106,6 +105,14 @@ impl Tally {
         let (app, keys) = admin::make(&self.backend, new, scopes).await.expect("a new app");
         let [ingest_key, read_key] = keys.try_into().expect("two keys");
         TestApp { slug: app.slug.to_string(), ingest_key, read_key }
+    }
+
+    /// Makes a key of an app that may both send and read.
+    pub(crate) async fn key_for_both(&self, app: &TestApp) -> String {
+        let (path, token) = (format!("/apps/{}/keys", app.slug), self.token(Role::Admin).await);
+        let scopes = r#"{"scopes": ["ingest", "read"]}"#;
+        let reply = self.call(Method::POST, &path, ("x-access-token", &token), scopes).await;
+        reply.json["key"].as_str().expect("a key").to_owned()
     }
 
     /// An access token of a role, signed as `POST /auth` would.

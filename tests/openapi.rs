@@ -8,6 +8,7 @@ use axum::body::Body;
 use http::{Method, Request};
 use serde_json::{Map, Value};
 use tally::auth::user::Role;
+use tally::http::dialect::Dialect;
 use tally::http::routes::{self, Access, ROUTES, Route};
 
 use crate::harness::{Tally, TestApp};
@@ -70,13 +71,19 @@ fn every_route_is_described_and_nothing_else() {
     // segments.
     let forms = |route: &Route| -> Vec<String> {
         let (open, forms): (&str, &[&str]) = match route.path {
-            "/apps/{app}/reports/{report}" => ("{report}", &["hour", "day", "week", "month", "period"]),
+            "/apps/{app}/reports/{report}" | "/seismo/api/reports/{report}/{app}" => {
+                ("{report}", &["hour", "day", "week", "month", "period"])
+            }
             "/apps/{app}/stats/{stat}" => (
                 "{stat}",
                 &["timeseries", "by-level", "by-name", "by-category", "top-messages", "hours", "totals", "groups"],
             ),
             "/apps/{app}/count/{*name}" => ("{*name}", &["{name}", "{name}/{n}"]),
             "/apps/{app}/histogram/{*path}" => ("{*path}", &["{name}/{file}"]),
+            "/event-tracker/{key}/api/events/{*path}" if route.method == Method::POST => {
+                ("{*path}", &["{name}", "{name}/{n}"])
+            }
+            "/event-tracker/{key}/api/events/{*path}" => ("{*path}", &["unique", "histogram/{name}/{date}"]),
             path => return vec![path.to_owned()],
         };
         forms.iter().map(|form| route.path.replace(open, form)).collect()
@@ -102,15 +109,23 @@ fn request(operation: &Operation, app: &TestApp, credential: Option<(&Value, &st
         .replace("{n}", "1")
         .replace("{id}", "x")
         .replace("{key_id}", "x")
-        .replace("{file}", "today.json");
+        .replace("{file}", "today.json")
+        .replace("{date}", "20261121")
+        .replace("{key}", if operation.route().access == Access::Ingest { &app.ingest_key } else { &app.read_key });
     assert!(!path.contains('{'), "{path}");
+    if path.starts_with("/seismo/api/reports/") {
+        // What is not there is 403 to everybody.
+        path.push_str("?date=today&hour=6&from=today&to=today");
+    }
     let mut headers = Vec::new();
     if let Some((scheme, secret)) = credential {
         let name = scheme["name"].as_str().unwrap_or_default().to_owned();
         match (scheme["type"].as_str(), scheme["in"].as_str(), scheme["scheme"].as_str()) {
             (Some("apiKey"), Some("header"), _) => headers.push((name, secret.to_owned())),
             (Some("apiKey"), Some("cookie"), _) => headers.push(("cookie".to_owned(), format!("{name}={secret}"))),
-            (Some("apiKey"), Some("query"), _) => path = format!("{path}?{name}={secret}"),
+            (Some("apiKey"), Some("query"), _) => {
+                path = format!("{path}{}{name}={secret}", if path.contains('?') { '&' } else { '?' });
+            }
             (Some("http"), _, Some("bearer")) => headers.push(("authorization".to_owned(), format!("Bearer {secret}"))),
             (Some("http"), _, Some("basic")) => {
                 let user = STANDARD.encode(format!("{secret}:"));
@@ -138,6 +153,8 @@ async fn an_operation_is_opened_by_the_credentials_that_it_names_and_by_no_other
         let bare = tally.send(request(operation, &app, None)).await.status.as_u16();
         let refused_without = bare == 401 && operation.route().access != Access::Public;
         assert_eq!(refused_without, !named.is_empty(), "{about}: no credentials: {bare}");
+        // What the path already holds opens it, and nothing beside it.
+        assert!(!operation.path.contains("{key}") || ![403, 404].contains(&bare), "{about}: a key in the path: {bare}");
         for (name, scheme) in schemes.iter().filter(|_| !named.is_empty()) {
             let secret = match name.as_str() {
                 key if key.starts_with("ingestKey") => &app.ingest_key,
@@ -160,17 +177,22 @@ fn every_refusal_that_may_come_is_described_as_a_problem() {
         let statuses = operation.statuses();
         let has_body = !operation.value["requestBody"].is_null();
         let guarded = route.access != Access::Public;
-        let about_an_app = matches!(route.access, Access::Ingest | Access::Read | Access::AppAdmins);
+        let about_an_app =
+            matches!(route.access, Access::Ingest | Access::Read | Access::AppAdmins) && !route.absent_app;
         // It reads the app itself, as it may be half erased.
         let erases_an_app = route.path == "/apps/{app}" && route.method == Method::DELETE;
-        let signs_in = route.path == "/auth";
+        let signs_in = route.path.ends_with("/auth");
         for (status, expected) in [
             (400, true),
             (401, guarded || signs_in),
             (403, guarded),
             (404, about_an_app || erases_an_app),
             (413, has_body),
-            (415, route.path == "/apps/{app}/events" && route.method == Method::POST),
+            (
+                415,
+                ["/apps/{app}/events", "/the-eye/{key}/api/event"].contains(&route.path)
+                    && route.method == Method::POST,
+            ),
             (429, route.access == Access::Ingest || signs_in),
             (503, guarded || signs_in),
         ] {
@@ -181,8 +203,14 @@ fn every_refusal_that_may_come_is_described_as_a_problem() {
             let reply = &problems[named.rsplit('/').next().expect("a name")];
             let content: Vec<_> = reply["content"].as_object().expect("content").iter().collect();
             assert_eq!(content.len(), 1);
-            assert_eq!(content[0].0, "application/problem+json");
-            assert_eq!(content[0].1["schema"]["$ref"], "#/components/schemas/Problem");
+            let (media_type, schema) = match Dialect::of_path(&operation.path) {
+                None => ("application/problem+json", "Problem"),
+                Some(Dialect::Seismo) => ("application/json", "SeismoRefusal"),
+                Some(Dialect::TheEye) => ("application/json", "TheEyeRefusal"),
+                Some(Dialect::EventTracker) => ("application/json", "EventTrackerRefusal"),
+            };
+            assert_eq!(content[0].0, media_type);
+            assert_eq!(content[0].1["schema"]["$ref"], format!("#/components/schemas/{schema}"));
         }
         assert!(statuses.iter().any(|status| *status < 300), "{}: how it answers", operation.about());
     }

@@ -265,3 +265,22 @@ async fn the_freshest_minutes_are_read_however_far_the_counters_are() {
     assert_eq!(numbers(&tally.list(&app, "name=old").await), [2, 0]);
     assert_eq!(numbers(&tally.list(&app, "name=old&order=asc").await), [0, 2]);
 }
+
+#[tokio::test]
+async fn a_session_that_no_event_can_have_is_not_looked_for() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let base = format!("/the-eye/{}/api/event/", app.read_key);
+    ten_events(&tally, &app).await;
+    let eye = async |query: &str| tally.call(Method::GET, &format!("{base}?{query}"), ("accept", "*/*"), "").await.json;
+    assert_eq!(
+        (tally.list(&app, "session_id=s1").await.len(), eye("session_id=s1").await["count"].clone()),
+        (5, json!(5))
+    );
+    // DynamoDB refuses a key of more than 2,048 bytes, and a session's is the app and its id.
+    let session = "x".repeat(3_000);
+    let before = tally.usage().read_units;
+    assert!(tally.list(&app, &format!("session_id={session}")).await.is_empty());
+    assert_eq!(eye(&format!("session_id={session}&offset=1")).await["count"], 0);
+    assert_eq!(tally.usage().read_units - before, 0.0, "read units");
+}

@@ -113,8 +113,8 @@ impl Embedded {
     }
 
     /// Serves the DynamoDB API for as long as this lives; returns where.
-    pub fn serve(&mut self, port: u16) -> std::io::Result<SocketAddr> {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", port))?;
+    pub fn serve(&mut self, address: SocketAddr) -> std::io::Result<SocketAddr> {
+        let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime =

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tally::auth::key::{Scope, hex};
 use tally::auth::user::Users;
 use tally::backend::Backend;
-use tally::http::problem::Problem;
+use tally::new_app::NewAppError;
 
 use crate::embedded::private;
 
@@ -42,7 +42,7 @@ pub enum MachineError {
     Hash(#[from] bcrypt::BcryptError),
     /// The app `demo`.
     #[error("cannot make the app `demo`: {0}")]
-    Demo(Problem),
+    Demo(NewAppError),
 }
 
 impl Machine {
@@ -54,7 +54,7 @@ impl Machine {
         }
         let password = hex(&rand::random::<[u8; 10]>());
         let machine = Self {
-            password_hash: bcrypt::hash(&password, admin::COST)?,
+            password_hash: bcrypt::hash(&password, tally::auth::user::COST)?,
             password,
             demo_ingest_key: None,
             demo_read_key: None,
@@ -78,8 +78,8 @@ impl Machine {
         let new = admin::NewApp { name: DEMO.to_owned(), ..admin::NewApp::default() };
         let (_, keys) = match admin::make(backend, new, &[&[Scope::Ingest], &[Scope::Read]]).await {
             Ok(made) => made,
-            Err(Problem::Conflict(_)) => return Ok(()),
-            Err(problem) => return Err(MachineError::Demo(problem)),
+            Err(NewAppError::Taken(_)) => return Ok(()),
+            Err(error) => return Err(MachineError::Demo(error)),
         };
         let mut keys = keys.into_iter();
         (self.demo_ingest_key, self.demo_read_key) = (keys.next(), keys.next());

@@ -21,8 +21,8 @@ use tally::backend::Backend;
 use tally::config::Config;
 use tally::event::{MAX_DEPTH, names_a_time};
 use tally::event_id::EventId;
-use tally::http::problem::Problem;
 use tally::json::{self, Json, Number};
+use tally::new_app::NewAppError;
 use tally::time::{HOUR, Timestamp};
 use tower::ServiceExt;
 
@@ -125,8 +125,8 @@ pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>>
 async fn make_app(backend: &Backend, name: &str) -> Result<(), Box<dyn std::error::Error>> {
     let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
     match admin::make(backend, new, &[]).await {
-        Ok(_) | Err(Problem::Conflict(_)) => Ok(()),
-        Err(problem) => Err(problem.into()),
+        Ok(_) | Err(NewAppError::Taken(_)) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `cargo run`: the whole of Tally on this machine.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -53,6 +54,10 @@ struct Serve {
     /// The port of the DynamoDB API, for `sam local`, the AWS CLI and other tools.
     #[arg(long, default_value_t = 8000)]
     dynamodb_port: u16,
+    /// The address of this machine at which the DynamoDB API is served. It asks for no credentials: whoever reaches it may
+    /// do everything.
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
+    dynamodb_host: IpAddr,
     /// The folder that keeps the data; it may hold other files.
     #[arg(long, value_name = "DIR", default_value = ".tally")]
     data: PathBuf,
@@ -93,7 +98,7 @@ async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     // Before the database is opened, so that a second start says what is in its way.
     let listener = listen(serve.port).await?;
     let data = (!serve.memory).then_some(serve.data.as_path());
-    let stack = Stack::start(data, serve.dynamodb_port, &config).await?;
+    let stack = Stack::start(data, (serve.dynamodb_host, serve.dynamodb_port).into(), &config).await?;
     let folder = stack.embedded.folder().to_owned();
     let mut machine = Machine::load_or_make(&folder)?;
     let own_admin = std::env::var("TALLY_USERS").unwrap_or_default().is_empty();

@@ -1,6 +1,6 @@
 //! The whole system in one process.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ use crate::pump::Pump;
 
 /// Where the pump keeps its position, in the data folder.
 const POSITION: &str = "stream-position.json";
+/// Any free port of this machine, that other machines do not reach.
+pub const FREE_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// How often expired items and old stream records are looked for.
 const SWEEP: Duration = Duration::from_mins(1);
 
@@ -57,18 +59,19 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Opens the database (in a temporary folder where none is given), serves it, and makes what tables are missing.
-    pub async fn start(data: Option<&Path>, dynamodb_port: u16, config: &Config) -> Result<Self, StartError> {
+    /// Opens the database (in a temporary folder where none is given), serves its DynamoDB API at an address, and makes
+    /// what tables are missing.
+    pub async fn start(data: Option<&Path>, dynamodb: SocketAddr, config: &Config) -> Result<Self, StartError> {
         let mut embedded = match data {
             Some(folder) => Embedded::open(folder)?,
             None => Embedded::temporary()?,
         };
-        let dynamodb = embedded.serve(dynamodb_port).map_err(|error| StartError::Port {
-            port: dynamodb_port,
+        let dynamodb = embedded.serve(dynamodb).map_err(|error| StartError::Port {
+            port: dynamodb.port(),
             option: "--dynamodb-port",
             error,
         })?;
-        let store = connect(Connection::Embedded(embedded.client()), config.tables.clone()).await;
+        let store = connect(Connection::Embedded(embedded.client()), config.tables.clone());
         store.create_tables().await?;
         Ok(Self { embedded: Arc::new(embedded), dynamodb, store })
     }
@@ -91,7 +94,7 @@ impl Stack {
 
 /// The store in the data folder: by itself, with a pump to count what is sent, or through the Tally that runs on it.
 pub async fn open(data: &Path, config: Config) -> Result<(Arc<Backend>, Option<Pump>), StartError> {
-    match Stack::start(Some(data), 0, &config).await {
+    match Stack::start(Some(data), FREE_PORT, &config).await {
         Ok(stack) => {
             let backend = backend(stack.store.clone(), config);
             let pump = stack.pump(&backend, Some(stack.position_file()));
@@ -100,7 +103,7 @@ pub async fn open(data: &Path, config: Config) -> Result<(Arc<Backend>, Option<P
             Ok((backend, Some(pump)))
         }
         Err(StartError::Open(OpenError::InUse { dynamodb: Some(url), .. })) => {
-            let store = connect(Connection::Local(url), config.tables.clone()).await;
+            let store = connect(Connection::Local(url), config.tables.clone());
             Ok((backend(store, config), None))
         }
         Err(e) => Err(e),

@@ -19,7 +19,7 @@ use tally::time::Timestamp;
 use tower::ServiceExt;
 
 use crate::pump::Pump;
-use crate::server::{Stack, service};
+use crate::server::{FREE_PORT, Stack, service};
 
 /// What happens to the things of a shop; with [`VERBS`] 40 names of 14 to 21 bytes.
 const OBJECTS: [&str; 8] =
@@ -115,9 +115,9 @@ impl Workbench {
         client: impl FnOnce(SharedHttpClient) -> SharedHttpClient,
     ) -> Result<Self, Box<dyn Error>> {
         let config = Config::default();
-        let stack = Stack::start(None, 0, &config).await?;
+        let stack = Stack::start(None, FREE_PORT, &config).await?;
         let client = client(stack.embedded.client());
-        let store = connect(Connection::Embedded(client), config.tables.clone()).await;
+        let store = connect(Connection::Embedded(client), config.tables.clone());
         let backend = Backend::new(store, clock, config);
         let pump = stack.pump(&backend, None);
         Ok(Self { router: service(&backend), pump, backend, _stack: stack })

@@ -2,12 +2,15 @@
 //! says of who may call them. `admin` serves it from the file that `cargo run -p openapi` writes, so that no function
 //! carries what makes it.
 
+use std::collections::BTreeMap;
+
 use http::{Method, StatusCode};
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 use tally::http::access::COOKIE_NAME;
-use tally::http::description::{Operation, Parameter, Place, Reply};
+use tally::http::description::{JSON, Operation, Parameter, Place, Reply};
+use tally::http::dialect::Dialect;
 use tally::http::problem::{Document, PROBLEM_JSON};
 use tally::http::routes::{Access, Function, Route};
 
@@ -19,7 +22,10 @@ const INTRODUCTION: &str = "Tally collects application events and answers questi
 Times go out as RFC 3339 in UTC. Replies may carry more fields than are listed here. A parameter that is not listed, or is \
 sent twice, is an error; an empty one is an absent one. Every error is an `application/problem+json` document. A path \
 answers a method that it has not with 405 and `Allow`, and a trailing slash with 308 to the path without it, or as if it \
-were not there.";
+were not there.
+
+Paths under `/seismo`, `/the-eye/{key}` and `/event-tracker/{key}` answer the clients of those systems as the systems did, \
+in their own words, errors too: their clients change only the base URL.";
 
 /// The description.
 pub fn document() -> Value {
@@ -28,13 +34,15 @@ pub fn document() -> Value {
         s.meta_schema = None;
     });
     let mut schemas = settings.into_generator();
-    let problem = schemas.subschema_for::<Document<'_>>();
     let mut paths: Map<String, Value> = Map::new();
+    let mut refusals = BTreeMap::new();
     for operation in operations(&mut schemas) {
         let Some(route) = operation.route() else { continue };
         let methods = paths.entry(operation.path).or_insert_with(|| json!({}));
-        methods[operation.method.as_str().to_ascii_lowercase()] = describe(&operation, route);
+        methods[operation.method.as_str().to_ascii_lowercase()] = describe(&operation, route, &mut refusals);
     }
+    let refusals: Map<_, _> =
+        refusals.into_iter().map(|(name, refusal)| (name, refusal.describe(&mut schemas))).collect();
     let mut schemas = schemas.take_definitions(true);
     for (_, schema) in schemas.iter_mut().filter(|(name, _)| !name.ends_with(INPUT)) {
         never_null_where_absent(schema);
@@ -57,7 +65,7 @@ pub fn document() -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "responses": problems(&problem),
+            "responses": refusals,
             "securitySchemes": credentials(),
         },
     })
@@ -79,19 +87,21 @@ const fn tag(function: Function) -> &'static str {
     }
 }
 
-fn describe(operation: &Operation, route: &Route) -> Value {
+fn describe(operation: &Operation, route: &Route, shared: &mut BTreeMap<String, Refusal>) -> Value {
     let mut responses: Map<String, Value> =
         operation.replies.iter().map(|r| (r.status.as_str().to_owned(), reply(r))).collect();
     for status in refusals(operation, route) {
-        let name = component(status);
+        let refusal = Refusal { dialect: Dialect::of_path(route.path), status };
+        let name = refusal.name();
         responses.insert(status.as_str().to_owned(), json!({"$ref": format!("#/components/responses/{name}")}));
+        shared.insert(name, refusal);
     }
     let mut described = json!({
         "operationId": operation.id,
         "tags": [tag(route.function)],
         "summary": operation.summary,
         "responses": responses,
-        "security": security(route.access),
+        "security": security(route),
     });
     if !operation.about.is_empty() {
         described["description"] = operation.about.clone().into();
@@ -145,20 +155,19 @@ fn reply(reply: &Reply) -> Value {
 }
 
 fn headers(headers: &[(&'static str, &'static str)]) -> Value {
-    let header = |about: &str| json!({"description": about, "required": true, "schema": {"type": "string"}});
-    headers.iter().map(|(name, about)| ((*name).to_owned(), header(about))).collect::<Map<_, _>>().into()
+    // A reply links to a next one only where there is one.
+    let header = |name: &str, about: &str| json!({"description": about, "required": name != "Link", "schema": {"type": "string"}});
+    headers.iter().map(|(name, about)| ((*name).to_owned(), header(name, about))).collect::<Map<_, _>>().into()
 }
 
 /// How an operation may refuse: by its credentials, its input, and in its own ways.
 fn refusals(operation: &Operation, route: &Route) -> Vec<StatusCode> {
     let by_access: &[StatusCode] = match route.access {
         Access::Public => &[],
-        Access::Users | Access::Admins => {
-            &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE]
-        }
-        Access::Ingest | Access::Read | Access::AppAdmins => {
+        Access::Ingest | Access::Read | Access::AppAdmins if !route.absent_app => {
             &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE]
         }
+        _ => &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE],
     };
     // All but the two public documents use the store.
     let store = (operation.method != Method::GET).then_some(StatusCode::SERVICE_UNAVAILABLE);
@@ -170,20 +179,50 @@ fn refusals(operation: &Operation, route: &Route) -> Vec<StatusCode> {
         .collect()
 }
 
-/// Every problem that an operation may name.
-const PROBLEMS: [(StatusCode, &str); 9] = [
-    (StatusCode::BAD_REQUEST, "Bad input: `errors` names each field and what to send instead."),
-    (StatusCode::UNAUTHORIZED, "No credentials, or none that are known."),
-    (StatusCode::FORBIDDEN, "Credentials that do not allow this."),
-    (StatusCode::NOT_FOUND, "It is not there."),
-    (StatusCode::CONFLICT, "At odds with what is there."),
-    (StatusCode::PAYLOAD_TOO_LARGE, "The body is over its limit."),
-    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "A body of a kind that is not understood."),
-    (StatusCode::TOO_MANY_REQUESTS, "Too much."),
-    (StatusCode::SERVICE_UNAVAILABLE, "Not now: the same may be sent again."),
-];
+/// A reply that tells of a problem, shared by the operations that may give it.
+struct Refusal {
+    dialect: Option<Dialect>,
+    status: StatusCode,
+}
 
-/// What a problem tells beside its document.
+impl Refusal {
+    fn name(&self) -> String {
+        let status = self.status.canonical_reason().unwrap_or_else(|| self.status.as_str());
+        format!("{}{status}", self.dialect.map_or("", Dialect::name)).replace(' ', "")
+    }
+
+    fn describe(&self, schemas: &mut SchemaGenerator) -> Value {
+        let (media_type, schema) = match self.dialect {
+            None => (PROBLEM_JSON, schemas.subschema_for::<Document<'_>>()),
+            Some(dialect) => (JSON, dialect.problem_schema(schemas)),
+        };
+        let mut described =
+            json!({"description": about_problem(self.status), "content": {media_type: {"schema": schema}}});
+        let tells = problem_headers(self.status);
+        if !tells.is_empty() {
+            described["headers"] = headers(tells);
+        }
+        described
+    }
+}
+
+/// What a problem's status says.
+const fn about_problem(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "Bad input: which field, and what to send instead.",
+        StatusCode::UNAUTHORIZED => "No credentials, or none that are known.",
+        StatusCode::FORBIDDEN => "Credentials that do not allow this.",
+        StatusCode::NOT_FOUND => "It is not there.",
+        StatusCode::CONFLICT => "At odds with what is there.",
+        StatusCode::PAYLOAD_TOO_LARGE => "The body is over its limit.",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "A body of a kind that is not understood.",
+        StatusCode::TOO_MANY_REQUESTS => "Too much.",
+        StatusCode::SERVICE_UNAVAILABLE => "Not now: the same may be sent again.",
+        _ => "It cannot be answered.",
+    }
+}
+
+/// What a problem tells beside its body.
 const fn problem_headers(status: StatusCode) -> &'static [(&'static str, &'static str)] {
     match status {
         StatusCode::UNAUTHORIZED => &[("WWW-Authenticate", "How to send credentials.")],
@@ -192,28 +231,15 @@ const fn problem_headers(status: StatusCode) -> &'static [(&'static str, &'stati
     }
 }
 
-fn component(status: StatusCode) -> String {
-    status.canonical_reason().unwrap_or_else(|| status.as_str()).replace(' ', "")
-}
-
-fn problems(problem: &Schema) -> Value {
-    let described = PROBLEMS.map(|(status, about)| {
-        let mut described = json!({"description": about, "content": {PROBLEM_JSON: {"schema": problem}}});
-        let tells = problem_headers(status);
-        if !tells.is_empty() {
-            described["headers"] = headers(tells);
-        }
-        (component(status), described)
-    });
-    described.into_iter().collect::<Map<_, _>>().into()
-}
-
-/// The credentials that open a route; each by itself.
-fn security(access: Access) -> Value {
+/// The credentials that open a route; each by itself. Of a key in the path the parameter tells.
+fn security(route: &Route) -> Value {
     const INGEST: [&str; 3] = ["ingestKey", "ingestKeyAsUser", "ingestKeyInQuery"];
     const READ: [&str; 2] = ["readKey", "readKeyInQuery"];
     const TOKEN: [&str; 4] = ["bearer", "accessToken", "accessTokenInQuery", "accessTokenInCookie"];
-    let keys: &[&str] = match access {
+    if route.path.contains("{key}") {
+        return json!([]);
+    }
+    let keys: &[&str] = match route.access {
         Access::Public => return json!([]),
         Access::Ingest => &INGEST,
         Access::Read => &READ,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::app::{App, AppSlug, AppState};
+use crate::auth::key::KeyId;
 use crate::auth::token::TokenVerifier;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -17,6 +18,8 @@ const REMEMBER: i64 = MINUTE;
 const LOOK_AGAIN: i64 = SECOND;
 /// How many apps are remembered.
 const MOST_APPS: usize = 10_000;
+/// How many keys' apps are remembered.
+const MOST_KEYS: usize = 10_000;
 
 /// The store, the clock, the settings, and what a warm process remembers; made once per process.
 pub struct Backend {
@@ -31,6 +34,7 @@ pub struct Backend {
     /// What is known of the quotas of apps.
     pub quotas: Quotas,
     apps: Mutex<HashMap<AppSlug, Remembered>>,
+    keys: Mutex<HashMap<KeyId, AppSlug>>,
 }
 
 #[derive(Clone)]
@@ -49,6 +53,7 @@ impl Backend {
             tokens: TokenVerifier::default(),
             quotas: Quotas::default(),
             apps: Mutex::default(),
+            keys: Mutex::default(),
         })
     }
 
@@ -96,6 +101,23 @@ impl Backend {
         let remembered = Remembered { app: Arc::clone(&app), read_at: now };
         apps.insert(slug.clone(), remembered);
         Ok(Some(app))
+    }
+
+    /// The app that a key with this id was once made for. Whether it still has the key, and the key this id, only the app
+    /// tells; a key is of one app for ever, so this may be remembered for as long as the process lives.
+    pub async fn app_of_key(&self, key: &KeyId) -> Result<Option<AppSlug>, StoreError> {
+        if let Some(slug) = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
+            return Ok(Some(slug.clone()));
+        }
+        let slug = self.store.app_of_key(key).await?;
+        if let Some(slug) = &slug {
+            let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+            if keys.len() >= MOST_KEYS {
+                keys.clear();
+            }
+            keys.insert(key.clone(), slug.clone());
+        }
+        Ok(slug)
     }
 
     /// Forgets an app, so that this process reads it again.

@@ -14,7 +14,7 @@ use crate::event_id::EventId;
 use crate::filter::{CellFilter, Match};
 use crate::level::Level;
 use crate::store::{CounterKind, Order, Partition, StoreError};
-use crate::time::{MINUTE, Range, Timestamp};
+use crate::time::{MILLISECOND, MINUTE, Range, Timestamp};
 
 /// Requests under way at once for one question.
 const CONCURRENCY: usize = 32;
@@ -143,7 +143,7 @@ pub async fn count(
     let mut raws = Vec::new();
     for partition in &partitions {
         runs.extend(cover.reads().into_iter().map(|run| read_run(backend, partition, filter.level, run)));
-        raws.extend(cover.raw.iter().map(|range| read_raw(backend, app, partition, *range)));
+        raws.extend(cover.raw.iter().map(|range| read_raw(backend, app, Source::Shard(partition), *range)));
     }
     let cells = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
     let events = stream::iter(raws).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
@@ -181,18 +181,31 @@ async fn read_run(
     Ok(read.into_iter().flatten().map(|read| (read.bucket, read.counts)).collect())
 }
 
+/// Where events are read.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// One shard.
+    Shard(&'a Partition),
+    /// The index of one session.
+    Session(&'a str),
+}
+
 async fn read_raw(
     backend: &Backend,
     app: &App,
-    partition: &Partition,
+    source: Source<'_>,
     range: Range,
 ) -> Result<Vec<(Timestamp, Cell, i64)>, StoreError> {
-    let now = backend.clock.now();
+    const ORDER: Order = Order::Ascending;
+    let (store, now) = (&backend.store, backend.clock.now());
     let (mut first, last) = id_range(range);
     let mut found = Vec::new();
     loop {
-        let page =
-            backend.store.query_events(partition, (first, last), Order::Ascending, EVENTS_PAGE, false, now).await?;
+        let ids = (first, last);
+        let page = match source {
+            Source::Shard(partition) => store.query_events(partition, ids, ORDER, EVENTS_PAGE, false, now).await?,
+            Source::Session(session) => store.query_session(&app.id, session, ids, ORDER, EVENTS_PAGE, now).await?,
+        };
         for event in page.events {
             let at = event.at(app.clock);
             if range.contains(at) {
@@ -205,6 +218,73 @@ async fn read_raw(
             _ => return Ok(found),
         }
     }
+}
+
+/// Occurrences of what a filter asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// How many.
+    pub count: i64,
+    /// Whether there are no more.
+    pub complete: bool,
+}
+
+impl Total {
+    const NOTHING: Self = Self { count: 0, complete: true };
+}
+
+/// All occurrences in a range that have not expired, from cells; events are read for parts of a minute alone.
+pub async fn total(backend: &Backend, app: &App, range: Range, filter: &CellFilter) -> Result<Total, StoreError> {
+    // No event lies in the last day that can be named, and up to a midnight the days alone tell.
+    let range = range.intersect(Range::new(Timestamp::EPOCH, all_days().last.end()).unwrap_or(Range::ALL));
+    let mut total = Total::NOTHING;
+    for kept in app.layout.kept(range, backend.clock.now()) {
+        let counts = count(backend, app, vec![kept.since(), kept.until()], filter).await?;
+        total.count += counts.total();
+        total.complete &= counts.complete;
+    }
+    Ok(total)
+}
+
+/// The same of one session, from its index, within the read budget of one request.
+pub async fn session_total(
+    backend: &Backend,
+    app: &App,
+    session_id: &str,
+    range: Range,
+    filter: &CellFilter,
+) -> Result<Total, StoreError> {
+    let mut total = Total::NOTHING;
+    let mut units = 0.0;
+    for kept in app.layout.kept(range, backend.clock.now()) {
+        let (since, until) = (kept.since(), kept.until());
+        // What the index tells of an event's time ends with the millisecond.
+        let (from, to) = (since.ceil(MILLISECOND), until.floor(MILLISECOND));
+        let parts = if from > to { [(since, until), (until, until)] } else { [(since, from), (to, until)] };
+        for range in parts.into_iter().filter_map(|(since, until)| Range::new(since, until).ok()) {
+            if !range.is_empty() {
+                let events = read_raw(backend, app, Source::Session(session_id), range).await?;
+                total.count += events.iter().filter(|(_, cell, _)| filter.matches(cell)).map(|(.., n)| n).sum::<i64>();
+            }
+        }
+        let Some(mut ids) = Range::new(from, to).ok().filter(|range| !range.is_empty()).map(id_range) else { continue };
+        loop {
+            if units >= backend.config.read_budget {
+                total.complete = false;
+                return Ok(total);
+            }
+            let page = backend.store.counted_session(&app.id, session_id, ids).await?;
+            let matching = page.events.iter().filter(|event| filter.matches(&event.cell));
+            // `count` is at most 1e9.
+            total.count += matching.map(|event| i64::try_from(event.count).unwrap_or(0)).sum::<i64>();
+            units += page.units;
+            match page.more_after.and_then(EventId::after) {
+                Some(next) if next <= ids.1 => ids.0 = next,
+                _ => break,
+            }
+        }
+    }
+    Ok(total)
 }
 
 /// The identities between which all events of a range lie, both included; some of the first and the last millisecond

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event_id::EventId;
-use crate::time::{DAY, HOUR, MINUTE, Range, Timestamp};
+use crate::time::{DAY, HOUR, MINUTE, Range, SECOND, Timestamp};
 
 /// Most shards, and most pages, that an app may have.
 pub const MAX_PARTS: u16 = 64;
@@ -109,6 +109,27 @@ impl Layout {
         Some(at.plus(i64::from(days) * DAY + EXPIRY_MARGIN))
     }
 
+    /// The parts of a range whose events have not expired by `now`, in order; of all others all have.
+    pub fn kept(&self, range: Range, now: Timestamp) -> Vec<Range> {
+        let ends = self.0.iter().skip(1).map(|entry| entry.from).chain([i64::MAX]);
+        let parts = self.0.iter().zip(ends).filter_map(|(entry, end)| {
+            let keep = entry.retention_days.map(|days| i64::from(days) * DAY + EXPIRY_MARGIN);
+            // An event is hidden from the second on that its expiry lies in.
+            let since = keep.map_or(i64::MIN, |keep| (now.seconds() + 1) * SECOND - keep).max(entry.from);
+            Some(Range::new(Timestamp::from_micros(since), Timestamp::from_micros(end)).ok()?.intersect(range))
+        });
+        let mut kept: Vec<Range> = Vec::new();
+        for part in parts.filter(|part| !part.is_empty()) {
+            match kept.last_mut() {
+                Some(last) if last.until() == part.since() => {
+                    *last = Range::new(last.since(), part.until()).unwrap_or(*last);
+                }
+                _ => kept.push(part),
+            }
+        }
+        kept
+    }
+
     /// Whether an event of this time is older than the app keeps events.
     pub fn too_old(&self, at: Timestamp, now: Timestamp) -> bool {
         self.at(at).retention_days.is_some_and(|days| at.plus(i64::from(days) * DAY) < now)
@@ -206,6 +227,29 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_kept_of_a_range_is_what_has_not_expired(
+            first in prop::option::of(1u32..40), changes in prop::collection::vec((0i64..40, prop::option::of(1u32..40)), 0..4),
+            now in 0i64..100 * DAY, at in 0i64..100 * DAY, since in 0i64..100 * DAY,
+        ) {
+            let mut layout = Layout::new(1, first);
+            for (day, retention) in changes {
+                layout = layout.with(NOW.plus(day * DAY), None, Some(retention)).unwrap_or(layout);
+            }
+            let (now, since) = (NOW.plus(now), NOW.plus(since));
+            // An event's time to the millisecond decides, and the second that it expires in.
+            let boundary = layout.at(NOW.plus(at)).retention_days.map(|days| now.plus(-i64::from(days) * DAY - EXPIRY_MARGIN));
+            for at in [Some(NOW.plus(at)), boundary, boundary.map(|b| b.floor(SECOND)), boundary.map(|b| b.ceil(SECOND))] {
+                let Some(at) = at.map(|at| at.floor(crate::time::MILLISECOND)) else { continue };
+                let range = Range::new(since, Timestamp::MAX).unwrap_or(Range::ALL);
+                let kept = layout.kept(range, now);
+                let expired = layout.expires_at(at).is_some_and(|expiry| expiry.seconds() <= now.seconds());
+                let held = kept.iter().filter(|part| part.contains(at)).count();
+                prop_assert_eq!(held, usize::from(range.contains(at) && !expired), "{} of {:?}", at, kept);
+                prop_assert!(kept.windows(2).all(|pair| pair[0].until() < pair[1].since()));
+            }
+        }
+
         #[test]
         fn a_range_reads_every_shard_that_holds_its_events(
             changes in prop::collection::vec((0i64..40, 1u16..=64), 0..5),

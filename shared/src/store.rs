@@ -15,6 +15,7 @@ mod item;
 mod keys;
 mod meter;
 mod recounts;
+mod send;
 mod signing_keys;
 pub mod tables;
 
@@ -24,7 +25,7 @@ pub use counters::{Applied, CellRead, CounterItem, CounterPage, Increment, SetAs
 pub use deadline::Deadline;
 pub use erase::{Erased, ErasedEvents};
 pub use error::StoreError;
-pub use events::{EventPage, Order};
+pub use events::{CountedPage, EventPage, Order};
 pub use fences::Fence;
 pub use item::{CountedEvent, StreamImage};
 pub use keys::{CounterKey, CounterKind, Partition};

@@ -6,16 +6,16 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::app::{App, AppId, AppSlug, AppState, EventClock};
-use tally::auth::key::{Scope, generate};
+use tally::app::{App, AppSlug, AppState, EventClock};
+use tally::auth::key::Scope;
 use tally::backend::Backend;
 use tally::http::access::Target;
 use tally::http::body::{Fields, SMALL, read as read_body};
 use tally::http::problem::{Problem, json};
 use tally::http::query::Params;
 use tally::http::service::Shared;
-use tally::layout::{Layout, LayoutEntry, MAX_PARTS};
-use tally::store::CreateAppError;
+use tally::layout::{LayoutEntry, MAX_PARTS};
+use tally::new_app::{NewApp, make};
 use tally::time::Timestamp;
 
 /// Most days that events are kept, where they are not kept for ever: a century.
@@ -77,21 +77,6 @@ impl<'a> AppBody<'a> {
             pending: pending.collect(),
         }
     }
-}
-
-/// What an app is made with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NewApp {
-    /// What people call it.
-    pub name: String,
-    /// Which clock keys its events.
-    pub clock: EventClock,
-    /// Days after which events expire; none keeps them for ever.
-    pub retention_days: Option<u32>,
-    /// Over how many partitions its events are spread.
-    pub shards: Option<u16>,
-    /// Events accepted per minute.
-    pub events_per_minute: Option<u32>,
 }
 
 /// `POST /apps`
@@ -162,41 +147,6 @@ pub(crate) fn read_clock(fields: &mut Fields<'_>) -> Option<EventClock> {
             fields.add("clock", "must be event or received");
             None
         }
-    }
-}
-
-/// Makes an app with keys of the given scopes; with the keys as texts, which nobody can read again.
-pub async fn make(backend: &Backend, new: NewApp, scopes: &[&[Scope]]) -> Result<(App, Vec<String>), Problem> {
-    let slug = AppSlug::of_name(&new.name).map_err(|e| Problem::field("name", e.to_string()))?;
-    let now = backend.clock.now();
-    let exists =
-        || Problem::Conflict(format!("the app `{slug}` exists already, or is still being erased: choose another name"));
-    let life = match backend.store.get_app(&slug).await? {
-        None => 1,
-        Some(app) if app.state == AppState::Deleted => app.life + 1,
-        Some(_) => return Err(exists()),
-    };
-    let (keys, texts) = scopes.iter().map(|scopes| generate(scopes, None, now)).unzip();
-    let app = App {
-        id: AppId::new(&slug, life),
-        slug: slug.clone(),
-        life,
-        name: new.name,
-        clock: new.clock,
-        layout: Layout::new(new.shards.unwrap_or(1), new.retention_days),
-        created_at: now,
-        events_per_minute: new.events_per_minute,
-        keys,
-        state: AppState::Active,
-        deleting_since: None,
-    };
-    match backend.store.create_app(&app).await {
-        Ok(()) => {
-            backend.forget(&slug);
-            Ok((app, texts))
-        }
-        Err(CreateAppError::Exists) => Err(exists()),
-        Err(CreateAppError::Store(error)) => Err(error.into()),
     }
 }
 

@@ -21,10 +21,7 @@ use tally::time::{SECOND, Timestamp};
 use crate::attempts::Attempt;
 use crate::github::login_of;
 
-/// bcrypt's work factor: 2^12 rounds, as Seismo asks.
-pub const COST: u32 = 12;
-
-/// A hash of [`COST`] that no password is known for: checked for unknown users, so that they take as long as known ones.
+/// A hash of [`COST`](tally::auth::user::COST) that no password is known for: checked for unknown users, so that they take as long as known ones.
 const NOBODY: &str = "$2b$12$abcdefghijklmnopqrstuuPQ3R8cVJG2rs5VtQeO7rUpmS0v8.Cmq";
 
 /// Longest password: bcrypt reads no more than 72 bytes, and silently cutting one would make others fit.

@@ -25,7 +25,8 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
             "An OpenAPI document.",
             json_schema!({"type": "object"}),
         ),
-        sign_in(schemas),
+        sign_in(schemas, "/auth", "signIn", "Signs in a user"),
+        sign_in(schemas, "/seismo/auth", "seismoSignIn", "Signs in a user, for clients of Seismo"),
     ];
     operations.extend(apps(schemas));
     operations.extend(erasing(schemas));
@@ -34,7 +35,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     operations
 }
 
-fn sign_in(schemas: &mut SchemaGenerator) -> Operation {
+fn sign_in(schemas: &mut SchemaGenerator, path: &'static str, id: &'static str, summary: &'static str) -> Operation {
     let body = json_schema!({"oneOf": [
         {
             "type": "object",
@@ -57,7 +58,7 @@ fn sign_in(schemas: &mut SchemaGenerator) -> Operation {
             "additionalProperties": false,
         },
     ]});
-    Operation::new(Method::POST, "/auth", "signIn", "Signs in a user")
+    Operation::new(Method::POST, path, id, summary)
         .about(format!(
             "By user name and password (at most {MAX_PASSWORD} bytes), or by a GitHub personal token. Gives an access \
              token, in the reply and as the cookie `token`. After 10 failures in 15 minutes of one user, or from one \

@@ -27,6 +27,7 @@ pub fn router(backend: Arc<Backend>) -> Router {
         .on(Method::GET, "/", root::root)
         .on(Method::GET, "/openapi.json", root::description)
         .on(Method::POST, "/auth", auth::sign_in)
+        .on(Method::POST, "/seismo/auth", auth::sign_in)
         .on(Method::GET, "/apps", apps::list)
         .on(Method::POST, "/apps", apps::create)
         .on(Method::GET, "/apps/{app}", apps::read)
@@ -45,6 +46,5 @@ pub fn router(backend: Arc<Backend>) -> Router {
         .finish()
 }
 
-pub use apps::{NewApp, make};
-pub use auth::COST;
 pub use description::operations;
+pub use tally::new_app::{NewApp, make};

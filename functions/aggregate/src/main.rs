@@ -9,9 +9,9 @@ use tally::store::{Connection, connect};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    tally::log::start();
     let config = Config::from_env()?;
-    let store = connect(Connection::Environment, config.tables.clone()).await;
+    let store = connect(Connection::Environment, config.tables.clone());
     let backend = Backend::new(store, Clock::System, config);
     lambda_runtime::run(service_fn(|event: LambdaEvent<StreamEvent>| {
         let backend = backend.clone();

@@ -49,13 +49,13 @@ pub fn read(headers: &HeaderMap, sent: Bytes) -> Result<Sent, Problem> {
 }
 
 /// The events of a body, each raw, or why it cannot be read.
-enum Raw<'a> {
+pub(crate) enum Raw<'a> {
     One(&'a RawValue),
     Many(Vec<Result<&'a RawValue, Invalid>>),
 }
 
 /// Undoes the body's `Content-Encoding`.
-fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
+pub(crate) fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
     let encoding = headers.get(CONTENT_ENCODING).map_or(Ok(""), |e| e.to_str());
     match encoding.map(|e| e.trim().to_ascii_lowercase()).as_deref() {
         Ok("" | "identity") => Ok(sent),
@@ -88,7 +88,7 @@ fn damaged(encoding: &str) -> Problem {
 }
 
 /// Splits a decompressed body into its events.
-fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Raw<'a>, Problem> {
+pub(crate) fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Raw<'a>, Problem> {
     let media_type = headers.get(CONTENT_TYPE).map_or(Ok(""), |t| t.to_str()).unwrap_or("?");
     let media_type = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let sent = match media_type.as_str() {

@@ -4,6 +4,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use tally::event::{Draft, MAX_COUNT};
 use tally::http::access::{Target, TimeLeft};
+use tally::http::name_in_path::name_and_number;
 use tally::http::problem::Problem;
 use tally::http::query::Params;
 use tally::http::service::Shared;
@@ -38,7 +39,10 @@ async fn send(
     path: Option<&str>,
 ) -> Result<Response, Problem> {
     let mut params = Params::parse(query.as_deref());
-    let (path_name, path_n) = path.map_or((None, None), name_and_n);
+    let (path_name, path_n) = match path.map(name_and_number) {
+        Some((name, n)) => (Some(name.to_owned()), n.map(str::to_owned)),
+        None => (None, None),
+    };
     let mut once = |field: &str, in_path: Option<String>| {
         let in_query = params.text(field);
         if in_query.is_some() && in_path.is_some() {
@@ -58,32 +62,4 @@ async fn send(
     let draft = Draft { name, count, id: params.text("id"), timestamp: params.parsed("timestamp"), ..Draft::default() };
     params.finish()?;
     Ok(created(&app, accept(&backend, &app, vec![Ok(draft)], left.deadline()).await?))
-}
-
-/// A last segment of digits is the number, all before it the name.
-fn name_and_n(path: &str) -> (Option<String>, Option<String>) {
-    match path.rsplit_once('/') {
-        Some((name, n)) if !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) => {
-            (Some(name.to_owned()), Some(n.to_owned()))
-        }
-        _ => (Some(path.to_owned()), None),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_segment_of_digits_is_the_number() {
-        let split = |path: &str| {
-            let (name, n) = name_and_n(path);
-            format!("{} {}", name.unwrap_or_default(), n.unwrap_or_default())
-        };
-        assert_eq!(split("login"), "login ");
-        assert_eq!(split("login/3"), "login 3");
-        assert_eq!(split("resource/209/2"), "resource/209 2");
-        assert_eq!(split("404"), "404 ");
-        assert_eq!(split("a/b"), "a/b ");
-    }
 }

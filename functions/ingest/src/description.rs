@@ -1,14 +1,17 @@
 //! The operations of this function, as the description of the API tells them.
 
 use http::{Method, StatusCode};
-use schemars::{SchemaGenerator, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use tally::event::{MAX_COUNT, MAX_TEXT};
-use tally::http::description::{JSON, Operation, Parameter, TimeInput, app, number_or, one_of};
+use tally::http::description::{JSON, Operation, Parameter, TimeInput, app, key, number_or, one_of};
+use tally::http::dialect::event_tracker::Envelope;
+use tally::http::dialect::seismo;
 use tally::http::event::EventBody;
 
 use crate::body::{MAX_DECODED, MAX_EVENTS, MAX_SENT};
-use crate::draft::EventInput;
+use crate::draft::{EventInput, free_schema};
 use crate::events::BatchReply;
+use crate::the_eye::{Success, TheEyeEventInput};
 
 /// What this function's operations say of themselves.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
@@ -20,7 +23,55 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     let counts = count_paths.map(|(path, id, summary)| count(schemas, path, id, summary));
     let mut operations = vec![send(schemas)];
     operations.extend(counts);
+    operations.push(seismo_send(schemas));
+    operations.push(send_to_the_eye(schemas));
+    let event_tracker_paths = [
+        (
+            "/event-tracker/{key}/api/events/{name}",
+            "countInEventTracker",
+            "Event Tracker: counts one occurrence of a name",
+        ),
+        (
+            "/event-tracker/{key}/api/events/{name}/{n}",
+            "countManyInEventTracker",
+            "Event Tracker: counts occurrences of a name",
+        ),
+    ];
     operations
+        .extend(event_tracker_paths.map(|(path, id, summary)| count_in_event_tracker(schemas, path, id, summary)));
+    operations
+}
+
+fn send_to_the_eye(schemas: &mut SchemaGenerator) -> Operation {
+    let event = schemas.subschema_for::<TheEyeEventInput>();
+    Operation::new(Method::POST, "/the-eye/{key}/api/event", "sendToTheEye", "The Eye: takes in one event")
+        .about("For The Eye's clients, which send a slash at the end of the path.")
+        .takes([key("ingest")])
+        .body(JSON, event)
+        .answers(StatusCode::CREATED, "Stored.", schemas.subschema_for::<Success>())
+        .refuses([StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNSUPPORTED_MEDIA_TYPE, StatusCode::TOO_MANY_REQUESTS])
+}
+
+fn count_in_event_tracker(
+    schemas: &mut SchemaGenerator,
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+) -> Operation {
+    let number =
+        path.ends_with("{n}").then(|| Parameter::path("n", "How many occurrences.", number_or(1, 1, MAX_COUNT)));
+    Operation::new(Method::POST, path, id, summary)
+        .takes([key("ingest"), Parameter::path("name", NAME_IN_PATH, name())])
+        .takes(number)
+        .answers(StatusCode::CREATED, "Counted: `response` is 201.", schemas.subschema_for::<Envelope<u16>>())
+        .refuses([StatusCode::TOO_MANY_REQUESTS])
+}
+
+const NAME_IN_PATH: &str = "What happened. It may hold slashes, sent as they are: a last segment of digits is the number, all \
+                            before it the name.";
+
+fn name() -> Schema {
+    json_schema!({"type": "string", "minLength": 1, "maxLength": MAX_TEXT})
 }
 
 fn send(schemas: &mut SchemaGenerator) -> Operation {
@@ -61,9 +112,6 @@ fn send(schemas: &mut SchemaGenerator) -> Operation {
 }
 
 fn count(schemas: &mut SchemaGenerator, path: &'static str, id: &'static str, summary: &'static str) -> Operation {
-    let name = json_schema!({"type": "string", "minLength": 1, "maxLength": MAX_TEXT});
-    let name_in_path = "What happened. It may hold slashes, sent as they are: a last segment of digits is the number, all \
-                        before it the name.";
     let number = number_or(1, 1, MAX_COUNT);
     let time = schemas.subschema_for::<TimeInput>();
     let id_schema = json_schema!({"type": "string", "maxLength": MAX_TEXT});
@@ -73,9 +121,9 @@ fn count(schemas: &mut SchemaGenerator, path: &'static str, id: &'static str, su
     let in_path = |part: &str| path.contains(part);
     operation = operation.takes([
         if in_path("{name}") {
-            Parameter::path("name", name_in_path, name)
+            Parameter::path("name", NAME_IN_PATH, name())
         } else {
-            Parameter::query("name", "What happened.", name).required()
+            Parameter::query("name", "What happened.", name()).required()
         },
         if in_path("{n}") {
             Parameter::path("n", "How many occurrences.", number)
@@ -91,4 +139,30 @@ fn count(schemas: &mut SchemaGenerator, path: &'static str, id: &'static str, su
         ])
         .answers(StatusCode::CREATED, "The event as it was stored.", event)
         .refuses([StatusCode::TOO_MANY_REQUESTS])
+}
+
+fn seismo_send(schemas: &mut SchemaGenerator) -> Operation {
+    let name = json_schema!({"type": "string", "minLength": 1, "maxLength": MAX_TEXT});
+    let body = json_schema!({
+        "type": "object",
+        "properties": {
+            "event": {
+                "description": "What happened: its name, or its machine id and its name.",
+                "oneOf": [name, {
+                    "type": "object",
+                    "properties": {"id": {"type": ["string", "null"], "maxLength": MAX_TEXT}, "event": name},
+                    "required": ["event"],
+                }],
+            },
+            "data": free_schema(),
+        },
+        "required": ["event"],
+        "examples": [{"event": {"id": "app-start", "event": "application started"}, "data": {"plan": "pro"}}],
+    });
+    Operation::new(Method::POST, "/seismo/api/events/{app}", "seismoSendEvent", "Takes in one event, as Seismo does")
+        .about("An admin's token makes the app where it is not there. Other fields are ignored.")
+        .takes([app()])
+        .body(JSON, body)
+        .answers(StatusCode::CREATED, "The event as it was stored.", schemas.subschema_for::<seismo::EventBody<'_>>())
+        .refuses([StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::TOO_MANY_REQUESTS])
 }

@@ -16,10 +16,7 @@ use tally::time::{TimeError, Timestamp};
 /// # Errors
 /// Names each field that is of a wrong type, unknown, or said twice.
 pub(crate) fn read(raw: &RawValue) -> Result<Draft, Invalid> {
-    if raw.get().len() > MAX_EVENT {
-        return Err(Invalid::field("", format!("the event is larger than {MAX_EVENT} bytes: send less of it")));
-    }
-    let mut fields = Fields::of(json::object(raw).map_err(invalid)?);
+    let mut fields = fields(raw)?;
     let mut draft = Draft {
         id: fields.text("id"),
         name: fields.text("name"),
@@ -45,6 +42,14 @@ pub(crate) fn read(raw: &RawValue) -> Result<Draft, Invalid> {
     }
     fields.finish("put it in `data`")?;
     Ok(draft)
+}
+
+/// The fields of an event that is not too large.
+pub(crate) fn fields(raw: &RawValue) -> Result<Fields<'_>, Invalid> {
+    if raw.get().len() > MAX_EVENT {
+        return Err(Invalid::field("", format!("the event is larger than {MAX_EVENT} bytes: send less of it")));
+    }
+    Ok(Fields::of(json::object(raw).map_err(invalid)?))
 }
 
 /// `event` is another word for the name: a text, or an object of slug and name.
@@ -81,6 +86,11 @@ fn either(parts: &mut Fields<'_>, one: &str, other: &str) -> Option<String> {
 
 fn time(fields: &mut Fields<'_>, name: &str) -> Option<Timestamp> {
     let raw = fields.raw(name)?;
+    time_of(fields, name, raw)
+}
+
+/// The time that a field has.
+pub(crate) fn time_of(fields: &mut Fields<'_>, name: &str, raw: &RawValue) -> Option<Timestamp> {
     let read = match json::kind(raw) {
         Kind::String => {
             let text = fields.keep(name, json::string(raw)).filter(|text| !text.is_empty())?;
@@ -92,9 +102,24 @@ fn time(fields: &mut Fields<'_>, name: &str) -> Option<Timestamp> {
     read.map_err(|e| fields.add(name, e)).ok()
 }
 
-fn free(fields: &mut Fields<'_>, name: &str) -> Option<Json> {
+pub(crate) fn free(fields: &mut Fields<'_>, name: &str) -> Option<Json> {
     let raw = fields.raw(name)?;
+    free_of(fields, name, raw)
+}
+
+/// The free JSON that a field has.
+pub(crate) fn free_of(fields: &mut Fields<'_>, name: &str, raw: &RawValue) -> Option<Json> {
     fields.keep(name, json::value(raw, MAX_DEPTH))
+}
+
+/// What [`free`] takes.
+pub(crate) fn free_schema() -> Schema {
+    json_schema!({
+        "description": format!(
+            "Free JSON, up to {MAX_DEPTH} levels deep; no key empty or repeated; numbers of at most 38 digits \
+             within \u{b1}1e125."
+        ),
+    })
 }
 
 /// What [`read`] takes.
@@ -112,14 +137,6 @@ impl JsonSchema for EventInput {
             json_schema!({
                 "description": about,
                 "anyOf": [forms, {"type": "number", "minimum": 0}, {"const": ""}, {"type": "null"}],
-            })
-        };
-        let free = || {
-            json_schema!({
-                "description": format!(
-                    "Free JSON, up to {MAX_DEPTH} levels deep; no key empty or repeated; numbers of at most 38 digits \
-                     within \u{b1}1e125."
-                ),
             })
         };
         let (timestamp, occurred_at) = (
@@ -172,9 +189,9 @@ impl JsonSchema for EventInput {
                     "minimum": 1,
                     "maximum": MAX_COUNT,
                 },
-                "data": free(),
-                "tags": free(),
-                "stack": free(),
+                "data": free_schema(),
+                "tags": free_schema(),
+                "stack": free_schema(),
             },
             "additionalProperties": false,
             "anyOf": [{"required": ["name"]}, {"required": ["event"]}, {"required": ["message"]}],

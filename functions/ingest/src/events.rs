@@ -63,7 +63,7 @@ pub(crate) async fn send(
     let Sent { drafts, alone } = body::read(&parts.headers, body)?;
     let verdicts = accept(&backend, &app, drafts, deadline).await?;
     let figures = figures(&verdicts);
-    let reply = if alone { one(&app, verdicts) } else { batch(verdicts) };
+    let reply = if alone { one(verdicts, |event| whole(&app, event)) } else { batch(verdicts) };
     Ok(with_figures(figures, reply))
 }
 
@@ -83,13 +83,29 @@ fn with_figures(figures: Figures, reply: Result<Response, Problem>) -> Response 
 
 /// The reply to one event, with figures for the log.
 pub(crate) fn created(app: &App, verdicts: Vec<Result<Event, Rejection>>) -> Response {
-    with_figures(figures(&verdicts), one(app, verdicts))
+    answered(verdicts, |event| whole(app, event))
+}
+
+/// The same in other words.
+pub(crate) fn answered(
+    verdicts: Vec<Result<Event, Rejection>>,
+    stored: impl FnOnce(&Event) -> Result<Response, Problem>,
+) -> Response {
+    with_figures(figures(&verdicts), one(verdicts, stored))
+}
+
+/// An event that was stored.
+fn whole(app: &App, event: &Event) -> Result<Response, Problem> {
+    json(StatusCode::CREATED, &EventBody::new(&app.slug, event))
 }
 
 /// The reply to one event.
-fn one(app: &App, verdicts: Vec<Result<Event, Rejection>>) -> Result<Response, Problem> {
+fn one(
+    verdicts: Vec<Result<Event, Rejection>>,
+    stored: impl FnOnce(&Event) -> Result<Response, Problem>,
+) -> Result<Response, Problem> {
     match verdicts.into_iter().next() {
-        Some(Ok(event)) => json(StatusCode::CREATED, &EventBody::new(&app.slug, &event)),
+        Some(Ok(event)) => stored(&event),
         Some(Err(Rejection::Invalid(invalid))) => Err(invalid.into()),
         Some(Err(Rejection::Store(error))) => Err(error.into()),
         None => Err(Problem::Internal("no verdict on an event".to_owned())),

@@ -5,7 +5,10 @@ pub mod body;
 mod count;
 mod description;
 mod draft;
+mod event_tracker;
 mod events;
+mod seismo;
+mod the_eye;
 
 use std::sync::Arc;
 
@@ -23,5 +26,8 @@ pub fn router(backend: Arc<Backend>) -> Router {
         .on(Method::POST, "/apps/{app}/events", events::send)
         .on(Method::POST, "/apps/{app}/count", count::count)
         .on(Method::POST, "/apps/{app}/count/{*name}", count::count_path)
+        .on(Method::POST, "/seismo/api/events/{app}", seismo::send)
+        .on(Method::POST, "/the-eye/{key}/api/event", the_eye::send)
+        .on(Method::POST, "/event-tracker/{key}/api/events/{*path}", event_tracker::count)
         .finish()
 }

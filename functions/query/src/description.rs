@@ -3,15 +3,47 @@
 use http::{Method, StatusCode};
 use schemars::{SchemaGenerator, json_schema};
 use tally::http::description::{
-    DayInput, LevelInput, Operation, Parameter, TimeInput, app, number, number_or, one_of, text,
+    DayInput, JSON, LevelInput, Operation, Parameter, Reply as Answer, TimeInput, app, key, number, number_or, one_of,
+    text,
 };
+use tally::http::dialect::seismo;
 use tally::http::event::EventBody;
 
 use crate::list::{DEFAULT_LIMIT, MAX_ATTRIBUTES, MAX_LIMIT, MAX_OFFSET, Reply};
+use crate::seismo::MAX_EVENTS;
+use crate::the_eye;
 
 /// What this function's operations say of themselves.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
-    vec![list(schemas), one(schemas)]
+    vec![list(schemas), one(schemas), seismo_list(schemas), list_of_the_eye(schemas)]
+}
+
+fn list_of_the_eye(schemas: &mut SchemaGenerator) -> Operation {
+    let time = schemas.subschema_for::<TimeInput>();
+    let bound = |name: &'static str, about: &str| Parameter::query(name, about, time.clone());
+    Operation::new(Method::GET, "/the-eye/{key}/api/event", "listTheEye", "The Eye: lists events, the newest first")
+        .about(
+            "For The Eye's clients, which send a slash at the end of the path. A parameter that is not known changes \
+             nothing, a `limit` or `offset` that is no number is none, a larger `limit` is cut.",
+        )
+        .takes([
+            key("read"),
+            Parameter::query("session_id", "Events of this session.", text()),
+            Parameter::query("category", "Events of this category.", text()),
+            Parameter::query("name", "Events of this name.", text()),
+            bound("timestamp_after", "Events from this time on."),
+            bound("timestamp_before", "Events up to this time, and of it."),
+            bound("timestamp_start", "Another word for `timestamp_after`."),
+            bound("timestamp_end", "Another word for `timestamp_before`."),
+            Parameter::query(
+                "limit",
+                "Most events in a page.",
+                number_or(the_eye::DEFAULT_LIMIT as u64, 1, MAX_LIMIT as u64),
+            ),
+            Parameter::query("offset", "Leaves out as many events.", number(0, MAX_OFFSET as u64)),
+            Parameter::query("cursor", "Goes on where the page that gave it ended; a part of its links.", text()),
+        ])
+        .answers(StatusCode::OK, "A page of events.", schemas.subschema_for::<the_eye::Reply<'_>>())
 }
 
 fn list(schemas: &mut SchemaGenerator) -> Operation {
@@ -70,4 +102,24 @@ fn one(schemas: &mut SchemaGenerator) -> Operation {
     Operation::new(Method::GET, "/apps/{app}/events/{id}", "readEvent", "Reads one event, strongly consistent")
         .takes([app(), Parameter::path("id", "The event, by the `id` that Tally gave.", text())])
         .answers(StatusCode::OK, "The event.", schemas.subschema_for::<EventBody<'_>>())
+}
+
+fn seismo_list(schemas: &mut SchemaGenerator) -> Operation {
+    let day = schemas.subschema_for::<DayInput>();
+    let event = schemas.subschema_for::<seismo::EventBody<'_>>();
+    Operation::new(Method::GET, "/seismo/api/events/{app}", "seismoListEvents", "Lists events, as Seismo does")
+        .about("Oldest first. Filters combine; other parameters are ignored. To users an app that is not there has no events.")
+        .takes([
+            app(),
+            Parameter::query("event", "Events of this name.", text()),
+            Parameter::query("id", "Events of this machine id (their `slug`).", text()),
+            Parameter::query("date", "Events of this day, in UTC.", day),
+            Parameter::query("cursor", "Goes on where the reply whose `Link` has it ended.", text()),
+        ])
+        .replies(Answer {
+            status: StatusCode::OK,
+            about: "All of them, as far as one reply may hold them.",
+            content: vec![(JSON, json_schema!({"type": "array", "items": event, "maxItems": MAX_EVENTS}))],
+            headers: vec![("Link", "Where there may be more: the address of the next of them, with `rel=\"next\"`.")],
+        })
 }

@@ -4,6 +4,8 @@ mod cursor;
 mod description;
 mod list;
 mod one;
+mod seismo;
+mod the_eye;
 
 pub use cursor::{Cursor, CursorError};
 pub use list::Asked;
@@ -23,5 +25,7 @@ pub fn router(backend: Arc<Backend>) -> Router {
     Routes::of(Function::Query, backend)
         .on(Method::GET, "/apps/{app}/events", list::list)
         .on(Method::GET, "/apps/{app}/events/{id}", one::read)
+        .on(Method::GET, "/seismo/api/events/{app}", seismo::list)
+        .on(Method::GET, "/the-eye/{key}/api/event", the_eye::list)
         .finish()
 }

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tally::app::App;
 use tally::calendar::Zone;
+use tally::event::Event;
 use tally::filter::{AttributeFilter, CellFilter, EventFilter};
 use tally::http::access::Target;
 use tally::http::event::EventBody;
@@ -16,7 +17,7 @@ use tally::http::problem::{Problem, json};
 use tally::http::query::Params;
 use tally::http::service::Shared;
 use tally::invalid::Invalid;
-use tally::reading::{EventQuery, Page, read_page};
+use tally::reading::{EventQuery, Next, Page, read_page};
 use tally::store::Order;
 use tally::time::{Range, Timestamp};
 
@@ -53,18 +54,8 @@ pub(crate) async fn list(
     let now = backend.clock.now();
     let asked = Asked::read(query.as_deref(), &app, now)?;
     let mut page = read_page(&backend, &app, &asked.query).await?;
-    cut(&app, &mut page)?;
-    let next = page.next.map(|next| {
-        let cursor = Cursor {
-            app: app.id.to_string(),
-            params: asked.params.clone(),
-            range: (asked.query.range.since().micros(), asked.query.range.until().micros()),
-            after: next.after,
-            skip: next.skip,
-            limit: asked.query.limit,
-        };
-        cursor.encode()
-    });
+    cut(&mut page, |event| serde_json::to_vec(&EventBody::new(&app.slug, event)))?;
+    let next = page.next.map(|next| asked.cursor(&app, next).encode());
     let reached = asked.offset.map(|offset| offset + page.events.len());
     let reply = Reply {
         items: page.events.iter().map(|event| EventBody::new(&app.slug, event)).collect(),
@@ -76,15 +67,14 @@ pub(crate) async fn list(
 }
 
 /// Cuts a page to what a reply may hold; the cursor then goes on after the last event that is in it.
-fn cut(app: &App, page: &mut Page) -> Result<(), Problem> {
+pub(crate) fn cut(page: &mut Page, body: impl Fn(&Event) -> serde_json::Result<Vec<u8>>) -> Result<(), Problem> {
     let mut size = 0;
     for (i, event) in page.events.iter().enumerate() {
-        let body = serde_json::to_vec(&EventBody::new(&app.slug, event));
-        size += body.map_err(|e| Problem::Internal(e.to_string()))?.len() + 1;
+        size += body(event).map_err(|e| Problem::Internal(e.to_string()))?.len() + 1;
         if size > MAX_REPLY && i > 0 {
             let after = page.events[i - 1].id;
             page.events.truncate(i);
-            page.next = Some(tally::reading::Next { after, skip: 0 });
+            page.next = Some(Next { after, skip: 0 });
             return Ok(());
         }
     }
@@ -107,7 +97,11 @@ impl Asked {
     /// # Errors
     /// Names each parameter that is wrong.
     pub fn read(query: Option<&str>, app: &App, now: Timestamp) -> Result<Self, Invalid> {
-        let mut params = Params::parse(query);
+        Self::of(Params::parse(query), app, now)
+    }
+
+    /// Reads parameters.
+    pub(crate) fn of(mut params: Params, app: &App, now: Timestamp) -> Result<Self, Invalid> {
         let limit = number(&mut params, "limit", 1, MAX_LIMIT);
         let Some(cursor) = params.text("cursor") else {
             let offset = number(&mut params, "offset", 0, MAX_OFFSET).unwrap_or(0);
@@ -136,6 +130,18 @@ impl Asked {
         query.limit = limit.unwrap_or(cursor.limit).clamp(1, MAX_LIMIT);
         query.skip = cursor.skip.min(MAX_OFFSET);
         Ok(Self { query, params: cursor.params, offset: None })
+    }
+
+    /// Where the list goes on.
+    pub(crate) fn cursor(&self, app: &App, next: Next) -> Cursor {
+        Cursor {
+            app: app.id.to_string(),
+            params: self.params.clone(),
+            range: (self.query.range.since().micros(), self.query.range.until().micros()),
+            after: next.after,
+            skip: next.skip,
+            limit: self.query.limit,
+        }
     }
 }
 

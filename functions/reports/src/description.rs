@@ -1,18 +1,21 @@
 //! The operations of this function, as the description of the API tells them.
 
 use http::{Method, StatusCode};
-use schemars::{JsonSchema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use tally::calendar::{Interval, MAX_BUCKETS, WeekStart};
 use tally::http::description::{
-    DayInput, JSON, LevelInput, Operation, Parameter, Reply, TimeInput, app, number, number_or, one_of, text,
+    DayInput, JSON, LevelInput, Operation, Parameter, Reply, TimeInput, app, key, number, number_or, one_of, text,
 };
+use tally::http::dialect::event_tracker::Envelope;
 
+use crate::event_tracker::{self, HourRow, NameRow};
 use crate::groups;
 use crate::histogram::{self, DEFAULT_SIZE, SIZES};
 use crate::messages;
 use crate::periods::{self, Period};
+use crate::seismo;
 use crate::statistics::{
-    CategoryCount, Dimension, HourCount, Items, LevelCount, NameSum, Statistic, Timeseries, Totals,
+    CategoryCount, Dimension, HourCount, Items, LevelCount, MAX_HOURS, NameSum, Statistic, Timeseries, Totals,
 };
 
 /// What this function's operations say of themselves.
@@ -22,7 +25,60 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     operations.extend(Statistic::ALL.map(|asked| statistic(schemas, asked)));
     operations.push(histogram(schemas));
     operations.push(histogram_file(schemas));
+    operations.extend(Period::ALL.map(|period| seismo_report(schemas, period)));
+    operations.push(event_tracker_hours(schemas));
+    operations.push(event_tracker_names(schemas));
+    operations.push(event_tracker_histogram(schemas));
     operations
+}
+
+/// `YYYYMMDD` or `YYYYMMDDHH`.
+const DAY_OR_HOUR: &str = r"^\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])?$";
+
+fn event_tracker_hours(schemas: &mut SchemaGenerator) -> Operation {
+    let date = json_schema!({"type": "string", "pattern": DAY_OR_HOUR, "examples": ["2026112106", "20261121"]});
+    Operation::new(
+        Method::GET,
+        "/event-tracker/{key}/api/events",
+        "listEventTracker",
+        "Event Tracker: every name in every hour (UTC), in order of name, then time",
+    )
+    .about(format!("At most {MAX_BUCKETS} rows, and {MAX_HOURS} hours between the first and the last event."))
+    .takes([
+        key("read"),
+        Parameter::query("start_date", "The first hour (`YYYYMMDDHH`) or day (`YYYYMMDD`).", date.clone()).required(),
+        Parameter::query("end_date", "The last day or hour, which is in.", date).required(),
+    ])
+    .answers(StatusCode::OK, "The counts.", schemas.subschema_for::<event_tracker::Rows<HourRow>>())
+}
+
+fn event_tracker_names(schemas: &mut SchemaGenerator) -> Operation {
+    Operation::new(
+        Method::GET,
+        "/event-tracker/{key}/api/events/unique",
+        "listEventTrackerNames",
+        "Event Tracker: all names of all time, largest first",
+    )
+    .takes([key("read")])
+    .answers(StatusCode::OK, "The counts.", schemas.subschema_for::<event_tracker::Rows<NameRow>>())
+}
+
+fn event_tracker_histogram(schemas: &mut SchemaGenerator) -> Operation {
+    let day = schemas.subschema_for::<DayInput>();
+    let operation = Operation::new(
+        Method::GET,
+        "/event-tracker/{key}/api/events/histogram/{name}/{date}",
+        "eventTrackerHistogram",
+        "Event Tracker: the hours of a day (UTC) as a bar chart, of one name",
+    )
+    .about("`Accept` tells what is preferred of a PNG, a JPEG and the numbers as JSON; it is a PNG where it does not.")
+    .takes([
+        key("read"),
+        Parameter::path("name", "The name. It may hold slashes, sent as they are.", text()),
+        Parameter::path("date", "The day.", day),
+    ]);
+    let numbers = schemas.subschema_for::<Envelope<histogram::Reply<'_>>>();
+    cached(operation, vec![("image/png", json_schema!({})), ("image/jpeg", json_schema!({})), (JSON, numbers)])
 }
 
 /// What [`crate::answer::read_filter`] takes.
@@ -119,6 +175,71 @@ fn report(schemas: &mut SchemaGenerator, period: Period) -> Operation {
         .takes([zone()])
         .takes(filters(schemas))
         .answers(StatusCode::OK, "The report.", schemas.subschema_for::<periods::Reply<'_>>())
+}
+
+fn seismo_report(schemas: &mut SchemaGenerator, period: Period) -> Operation {
+    let (day, time) = (schemas.subschema_for::<DayInput>(), schemas.subschema_for::<TimeInput>());
+    let query = |name: &'static str, about: &str| Parameter::query(name, about, day.clone());
+    let (path, id, summary, own) = match period {
+        Period::Hour => (
+            "/seismo/api/reports/hour/{app}",
+            "seismoReportHour",
+            "How much in an hour, as Seismo says it",
+            vec![
+                query("date", "The day.").required(),
+                Parameter::query("hour", "The hour of the day.", number(0, 23)).required(),
+            ],
+        ),
+        Period::Day => (
+            "/seismo/api/reports/day/{app}",
+            "seismoReportDay",
+            "How much in a day, as Seismo says it",
+            vec![query("date", "The day.").required()],
+        ),
+        Period::Week => (
+            "/seismo/api/reports/week/{app}",
+            "seismoReportWeek",
+            "How much in a week, as Seismo says it",
+            vec![
+                query("date", "A day of the week, which begins on Sunday; this or `week` must be sent."),
+                query("week", "Another word for `date`."),
+            ],
+        ),
+        Period::Month => (
+            "/seismo/api/reports/month/{app}",
+            "seismoReportMonth",
+            "How much in a month, as Seismo says it",
+            vec![
+                query("date", "A day of the month; this or `month` must be sent."),
+                Parameter::query(
+                    "month",
+                    "The same, or the month itself, e.g. `2026-11`.",
+                    json_schema!({"anyOf": [day, {"type": "string", "pattern": r"^\d{4}-\d{2}$"}]}),
+                ),
+            ],
+        ),
+        Period::Between => {
+            let bound = json_schema!({"anyOf": [day, time]});
+            (
+                "/seismo/api/reports/period/{app}",
+                "seismoReportPeriod",
+                "How much in any period, as Seismo says it",
+                vec![
+                    Parameter::query("from", "The first day, or a time.", bound.clone()).required(),
+                    Parameter::query("to", "The last day, or the time before which it ends.", bound).required(),
+                ],
+            )
+        }
+    };
+    Operation::new(Method::GET, path, id, summary)
+        .about("Days are those of UTC. Other parameters are ignored. 403 also where the day is missing.")
+        .takes([app()])
+        .takes(own)
+        .takes([
+            Parameter::query("event", "Only this name.", text()),
+            Parameter::query("id", "Only this machine id (a `slug`).", text()),
+        ])
+        .answers(StatusCode::OK, "The report.", schemas.subschema_for::<seismo::Reply<'_>>())
 }
 
 fn statistic(schemas: &mut SchemaGenerator, asked: Statistic) -> Operation {
@@ -275,36 +396,37 @@ fn histogram_file(schemas: &mut SchemaGenerator) -> Operation {
 }
 
 fn pictured(schemas: &mut SchemaGenerator, operation: Operation) -> Operation {
+    let picture = json_schema!({});
+    let numbers = schemas.subschema_for::<histogram::Reply<'_>>();
+    let pixels = |default: u32| number_or(default.into(), SIZES.0, SIZES.1);
+    let operation = operation.takes([
+        zone(),
+        Parameter::query("width", "In pixels.", pixels(DEFAULT_SIZE.0)),
+        Parameter::query("height", "In pixels.", pixels(DEFAULT_SIZE.1)),
+    ]);
+    let content = vec![
+        ("image/png", picture.clone()),
+        ("image/jpeg", picture.clone()),
+        ("image/svg+xml", picture),
+        (JSON, numbers),
+    ];
+    cached(operation, content)
+}
+
+/// Answers with a chart that may be kept.
+fn cached(operation: Operation, content: Vec<(&'static str, Schema)>) -> Operation {
     const TELLS: [(&str, &str); 3] = [
         ("ETag", "Names this very reply."),
         ("Cache-Control", "For how long it may be kept."),
         ("Tally-Counted-To", "All that was accepted before this time is in."),
     ];
-    let picture = json_schema!({});
-    let numbers = schemas.subschema_for::<histogram::Reply<'_>>();
-    let pixels = |default: u64| number_or(default, SIZES.0, SIZES.1);
     operation
-        .takes([
-            zone(),
-            Parameter::query("width", "In pixels.", pixels(DEFAULT_SIZE.0)),
-            Parameter::query("height", "In pixels.", pixels(DEFAULT_SIZE.1)),
-            Parameter::header(
-                "If-None-Match",
-                "The `ETag` of a reply that is still kept.",
-                json_schema!({"type": "string"}),
-            ),
-        ])
-        .replies(Reply {
-            status: StatusCode::OK,
-            about: "The chart.",
-            content: vec![
-                ("image/png", picture.clone()),
-                ("image/jpeg", picture.clone()),
-                ("image/svg+xml", picture),
-                (JSON, numbers),
-            ],
-            headers: TELLS.to_vec(),
-        })
+        .takes([Parameter::header(
+            "If-None-Match",
+            "The `ETag` of a reply that is still kept.",
+            json_schema!({"type": "string"}),
+        )])
+        .replies(Reply { status: StatusCode::OK, about: "The chart.", content, headers: TELLS.to_vec() })
         .replies(Reply {
             status: StatusCode::NOT_MODIFIED,
             about: "It is as `If-None-Match` names it.",

@@ -12,7 +12,9 @@ use serde::Serialize;
 use tally::app::App;
 use tally::auth::key::hex;
 use tally::backend::Backend;
-use tally::calendar::Interval;
+use tally::calendar::{Interval, Zone};
+use tally::counting::Counts;
+use tally::filter::CellFilter;
 use tally::http::access::Target;
 use tally::http::problem::Problem;
 use tally::http::query::Params;
@@ -23,14 +25,15 @@ use crate::answer::{Point, Standing, boundaries, count, read_filter, read_zone};
 use crate::chart::{Chart, Picture, grouped};
 
 /// The size of a picture where nothing else is said.
-pub(crate) const DEFAULT_SIZE: (u64, u64) = (800, 400);
+pub(crate) const DEFAULT_SIZE: (u32, u32) = (800, 400);
 /// The least and the largest width and height.
 pub(crate) const SIZES: (u64, u64) = (200, 2_000);
 /// How long a day that is over and counted may be kept by who asked, in seconds. Late events may still change it.
 const KEEP: u32 = 3_600;
 
+/// What a histogram is answered as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(crate) enum Format {
     Json,
     Picture(Picture),
 }
@@ -46,7 +49,7 @@ impl Format {
         })
     }
 
-    const fn media_type(self) -> &'static str {
+    pub(crate) const fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Picture(Picture::Png) => "image/png",
@@ -106,60 +109,111 @@ async fn answer(
     format: Option<String>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let now = backend.clock.now();
     let mut filter = read_filter(&mut params);
     if name.is_some() && filter.name.is_some() {
         params.add("name", "stands in the path already: send it once");
     }
     filter.name = name.or(filter.name);
     let zone = read_zone(&mut params);
-    let mut size = |name: &str, default: u64| {
-        let size = params.number(name, SIZES.0, SIZES.1).unwrap_or(default);
-        u32::try_from(size).unwrap_or(u32::MAX)
+    let mut size = |name: &str, default: u32| {
+        let size = params.number(name, SIZES.0, SIZES.1).and_then(|size| u32::try_from(size).ok());
+        size.unwrap_or(default)
     };
-    let (width, height) = (size("width", DEFAULT_SIZE.0), size("height", DEFAULT_SIZE.1));
+    let size = (size("width", DEFAULT_SIZE.0), size("height", DEFAULT_SIZE.1));
     let format = format.map_or(Some(Format::Picture(Picture::Png)), |format| Format::of(&format));
     if format.is_none() {
         params.add("format", "must be png, jpg, svg or json");
     }
-    let day = date.and_then(|text| zone.read_date(&text, now).ok()).filter(|day| day.year() >= 1970);
-    let range = day.and_then(|day| {
-        let next = day.tomorrow().ok()?;
-        Range::new(zone.start_of_day(day).ok()?, zone.start_of_day(next).ok()?).ok()
-    });
-    if range.is_none() {
-        params.add("date", "send a day from 1970 on as YYYYMMDD or YYYY-MM-DD, or `today`");
-    }
+    let day = Day::read(date.as_deref(), filter, zone, backend.clock.now());
+    let day = params.keep("date", day);
     params.finish()?;
-    let (Some(format), Some(range), Some(day)) = (format, range, day) else {
+    let (Some(format), Some(day)) = (format, day) else {
         return Err(Problem::Internal("a histogram without a day passed its checks".to_owned()));
     };
-    // A day has at most 25 hours.
-    let starts = Interval::Hour.starts(range, &zone).map_err(|e| Problem::Internal(e.to_string()))?;
-    let (counts, counted_to) = count(&backend, &app, boundaries(&starts, range), &filter).await?;
-    let hours: Vec<_> = starts.into_iter().zip(counts.by_slot(25)).collect();
+    let counted = day.count(&backend, &app).await?;
     let body = match format {
-        Format::Json => {
-            let reply = Reply {
-                name: filter.name.as_deref(),
-                date: day.to_string(),
-                tz: zone.name(),
-                total: counts.total(),
-                series: hours.iter().map(|(at, count)| Point { bucket_start: *at, count: *count }).collect(),
-                standing: Standing::new(&counts, counted_to),
-            };
-            serde_json::to_vec(&reply).map_err(|e| Problem::Internal(e.to_string()))?
-        }
-        Format::Picture(picture) => {
-            let name = filter.name.as_deref().unwrap_or("all events");
-            let title = format!("{name}, {day}: {} in all", grouped(counts.total()));
-            let axis = format!("hour of the day ({})", zone.name());
-            let bars: Vec<_> = hours.iter().map(|(at, count)| (zone.hour(*at).to_string(), *count)).collect();
-            let chart = Chart { title: &title, axis: &axis, bars: &bars, width, height };
-            chart.draw(picture).map_err(|e| Problem::Internal(e.to_string()))?
-        }
+        Format::Json => body_of(&counted.numbers())?,
+        Format::Picture(picture) => counted.draw(picture, size)?,
     };
-    Ok(cached(format, body, range.until() <= counted_to, counted_to, headers))
+    Ok(counted.answer(format, body, headers))
+}
+
+/// The body of a reply in JSON.
+pub(crate) fn body_of(value: &impl Serialize) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(value).map_err(|e| Problem::Internal(e.to_string()))
+}
+
+/// A day whose hours are asked for.
+pub(crate) struct Day {
+    filter: CellFilter,
+    zone: Zone,
+    date: jiff::civil::Date,
+    range: Range,
+}
+
+/// Not a day.
+#[derive(Debug, thiserror::Error)]
+#[error("send a day from 1970 on as YYYYMMDD or YYYY-MM-DD, or `today`")]
+pub(crate) struct DayError;
+
+impl Day {
+    /// Reads a day.
+    pub(crate) fn read(date: Option<&str>, filter: CellFilter, zone: Zone, now: Timestamp) -> Result<Self, DayError> {
+        let date = date.and_then(|text| zone.read_date(text, now).ok()).filter(|date| date.year() >= 1970);
+        let date = date.ok_or(DayError)?;
+        let bounds = date.tomorrow().ok().and_then(|next| {
+            let (since, until) = (zone.start_of_day(date).ok()?, zone.start_of_day(next).ok()?);
+            Range::new(since, until).ok()
+        });
+        Ok(Self { filter, date, range: bounds.ok_or(DayError)?, zone })
+    }
+
+    /// Counts its hours.
+    pub(crate) async fn count(&self, backend: &Backend, app: &App) -> Result<CountedDay<'_>, Problem> {
+        // A day has at most 25 hours.
+        let starts = Interval::Hour.starts(self.range, &self.zone).map_err(|e| Problem::Internal(e.to_string()))?;
+        let (counts, counted_to) = count(backend, app, boundaries(&starts, self.range), &self.filter).await?;
+        let hours = starts.into_iter().zip(counts.by_slot(25)).collect();
+        Ok(CountedDay { day: self, hours, counts, counted_to })
+    }
+}
+
+/// A day with what its hours count.
+pub(crate) struct CountedDay<'a> {
+    day: &'a Day,
+    hours: Vec<(Timestamp, i64)>,
+    counts: Counts,
+    counted_to: Timestamp,
+}
+
+impl CountedDay<'_> {
+    /// In numbers.
+    pub(crate) fn numbers(&self) -> Reply<'_> {
+        Reply {
+            name: self.day.filter.name.as_deref(),
+            date: self.day.date.to_string(),
+            tz: self.day.zone.name(),
+            total: self.counts.total(),
+            series: self.hours.iter().map(|(at, count)| Point { bucket_start: *at, count: *count }).collect(),
+            standing: Standing::new(&self.counts, self.counted_to),
+        }
+    }
+
+    /// As a picture of a width and height.
+    pub(crate) fn draw(&self, picture: Picture, (width, height): (u32, u32)) -> Result<Vec<u8>, Problem> {
+        let Day { filter, zone, date, .. } = self.day;
+        let name = filter.name.as_deref().unwrap_or("all events");
+        let title = format!("{name}, {date}: {} in all", grouped(self.counts.total()));
+        let axis = format!("hour of the day ({})", zone.name());
+        let bars: Vec<_> = self.hours.iter().map(|(at, count)| (zone.hour(*at).to_string(), *count)).collect();
+        let chart = Chart { title: &title, axis: &axis, bars: &bars, width, height };
+        chart.draw(picture).map_err(|e| Problem::Internal(e.to_string()))
+    }
+
+    /// The reply with a body made of it.
+    pub(crate) fn answer(&self, format: Format, body: Vec<u8>, headers: &HeaderMap) -> Response {
+        cached(format, body, self.day.range.until() <= self.counted_to, self.counted_to, headers)
+    }
 }
 
 /// A reply that who asked may keep: for a while where the day is over and counted, else to ask whether it changed.

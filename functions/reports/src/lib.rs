@@ -3,10 +3,12 @@
 mod answer;
 mod chart;
 mod description;
+mod event_tracker;
 mod groups;
 mod histogram;
 mod messages;
 mod periods;
+mod seismo;
 mod statistics;
 
 pub use answer::{read_range, read_zone};
@@ -29,5 +31,8 @@ pub fn router(backend: Arc<Backend>) -> Router {
         .on(Method::GET, "/apps/{app}/stats/{stat}", statistics::statistic)
         .on(Method::GET, "/apps/{app}/histogram", histogram::histogram)
         .on(Method::GET, "/apps/{app}/histogram/{*path}", histogram::histogram_file)
+        .on(Method::GET, "/seismo/api/reports/{report}/{app}", seismo::report)
+        .on(Method::GET, "/event-tracker/{key}/api/events", event_tracker::hours)
+        .on(Method::GET, "/event-tracker/{key}/api/events/{*path}", event_tracker::of_path)
         .finish()
 }

@@ -34,6 +34,9 @@ pub(crate) struct Reply<'a> {
     standing: Standing,
 }
 
+/// What is said of a report that there is none of.
+pub(crate) const NO_REPORT: &str = "there is no such report: ask for hour, day, week, month or period";
+
 pub(crate) async fn report(
     State(backend): Shared,
     Target(app): Target,
@@ -42,7 +45,7 @@ pub(crate) async fn report(
 ) -> Result<Response, Problem> {
     let now = backend.clock.now();
     let Some(period) = Period::of_name(&report) else {
-        return Err(Problem::NotFound("there is no such report: ask for hour, day, week, month or period".to_owned()));
+        return Err(Problem::NotFound(NO_REPORT.to_owned()));
     };
     let mut params = Params::parse(query.as_deref());
     let filter = read_filter(&mut params);

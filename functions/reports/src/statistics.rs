@@ -11,7 +11,7 @@ use serde::Serialize;
 use tally::app::App;
 use tally::backend::Backend;
 use tally::bucket::{Bucket, Grain};
-use tally::calendar::{Interval, MAX_BUCKETS, WeekStart, Zone};
+use tally::calendar::{Interval, MAX_BUCKETS, TooManyBuckets, WeekStart, Zone};
 use tally::counting::{self, CountedCell, Counts, all_days, widen};
 use tally::filter::CellFilter;
 use tally::http::access::Target;
@@ -229,29 +229,48 @@ async fn breakdown(mut asked: Asked, dimension: Dimension) -> Result<Response, P
 }
 
 /// Most hours in which rows are looked for: ten years and more. How many rows there are is another matter.
-const MAX_HOURS: usize = 100_000;
+pub(crate) const MAX_HOURS: usize = 100_000;
 
 /// A name in an hour, and how often.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct HourCount {
     /// `YYYYMMDDHH`, in UTC.
-    date: String,
+    pub(crate) date: String,
     hour_start: Timestamp,
-    name: String,
-    count: i64,
+    pub(crate) name: String,
+    pub(crate) count: i64,
 }
 
 async fn hours(mut asked: Asked) -> Result<Response, Problem> {
     let filter = read_filter(&mut asked.params);
     let range = read_range(&mut asked.params, asked.now);
     let wide = widen(&asked.app, range, asked.now);
-    let starts = Interval::Hour.starts_at_most(wide, &Zone::utc(), MAX_HOURS).unwrap_or_else(|e| {
+    let starts = hours_of(wide).unwrap_or_else(|e| {
         asked.params.add("since", e);
         vec![]
     });
     let params = std::mem::replace(&mut asked.params, Params::parse(None));
     params.finish()?;
-    let (counts, counted_to) = count(&asked.backend, &asked.app, boundaries(&starts, wide), &filter).await?;
+    let (items, standing) = rows(&asked.backend, &asked.app, &starts, wide, &filter, "since").await?;
+    let standing = standing.widened(wide != range);
+    json(StatusCode::OK, &Items { since: wide.since(), until: wide.until(), items, standing })
+}
+
+/// The hours (UTC) in which rows of a range are looked for.
+pub(crate) fn hours_of(range: Range) -> Result<Vec<Timestamp>, TooManyBuckets> {
+    Interval::Hour.starts_at_most(range, &Zone::utc(), MAX_HOURS)
+}
+
+/// Every name in every hour of a range, in order of time, then name. Where there are too many, `field` must be changed.
+pub(crate) async fn rows(
+    backend: &Backend,
+    app: &App,
+    starts: &[Timestamp],
+    range: Range,
+    filter: &CellFilter,
+    field: &str,
+) -> Result<(Vec<HourCount>, Standing), Problem> {
+    let (counts, counted_to) = count(backend, app, boundaries(starts, range), filter).await?;
     let mut sums: HashMap<(usize, &str), i64> = HashMap::new();
     for ((slot, cell), count) in &counts.sums {
         *sums.entry((*slot, cell.name())).or_default() += count;
@@ -259,7 +278,7 @@ async fn hours(mut asked: Asked) -> Result<Response, Problem> {
     sums.retain(|_, count| *count != 0);
     if sums.len() > MAX_BUCKETS {
         return Err(Problem::field(
-            "since",
+            field,
             format!("the range holds {} names in hours, more than {MAX_BUCKETS}: send a shorter range", sums.len()),
         ));
     }
@@ -271,13 +290,7 @@ async fn hours(mut asked: Asked) -> Result<Response, Problem> {
         name: name.to_owned(),
         count,
     });
-    let reply = Items {
-        since: wide.since(),
-        until: wide.until(),
-        items: items.collect(),
-        standing: Standing::new(&counts, counted_to).widened(wide != range),
-    };
-    json(StatusCode::OK, &reply)
+    Ok((items.collect(), Standing::new(&counts, counted_to)))
 }
 
 /// All names of all time, largest first.
@@ -302,9 +315,7 @@ async fn totals(mut asked: Asked) -> Result<Response, Problem> {
     let filter = read_filter(&mut asked.params);
     let params = std::mem::replace(&mut asked.params, Params::parse(None));
     params.finish()?;
-    // Before the counters, or a batch that is folded in between would be told as in.
-    let counted_to = counting::counted_to(&asked.backend, &asked.app).await?;
-    let (days, complete) = counting::days(&asked.backend, &asked.app, all_days(), &filter).await?;
+    let (days, standing) = by_day(&asked.backend, &asked.app, &filter).await?;
     let mut sums: HashMap<(&str, &str), (i64, Timestamp, Timestamp)> = HashMap::new();
     for ((day, cell), count) in &days {
         let sum = sums.entry((cell.name(), cell.slug())).or_insert((0, *day, *day));
@@ -317,9 +328,17 @@ async fn totals(mut asked: Asked) -> Result<Response, Problem> {
         let (_, first, last) = spans[&(name, slug)];
         NameTotal { name, slug, count, first_day: date(first), last_day: date(last) }
     });
-    let reply = Totals {
-        items: items.collect(),
-        standing: Standing { counted_to, complete: (!complete).then_some(false), widened: None },
-    };
-    json(StatusCode::OK, &reply)
+    json(StatusCode::OK, &Totals { items: items.collect(), standing })
+}
+
+/// Occurrences by day (UTC) and cell, of all time.
+pub(crate) async fn by_day(
+    backend: &Backend,
+    app: &App,
+    filter: &CellFilter,
+) -> Result<(HashMap<(Timestamp, CountedCell), i64>, Standing), Problem> {
+    // Before the counters, or a batch that is folded in between would be told as in.
+    let counted_to = counting::counted_to(backend, app).await?;
+    let (days, complete) = counting::days(backend, app, all_days(), filter).await?;
+    Ok((days, Standing { counted_to, complete: (!complete).then_some(false), widened: None }))
 }

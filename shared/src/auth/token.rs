@@ -126,19 +126,22 @@ struct Known {
     /// Each with the moment at which it expires, if it was rotated.
     keys: HashMap<String, (DecodingKey, Option<Timestamp>)>,
     read_at: Option<Timestamp>,
+    /// When they were read for the sake of one that was not among them.
+    missed_at: Option<Timestamp>,
 }
 
 impl Known {
     /// A key that is good now; none where there is none, or it may have been rotated since it was read.
     fn key(&self, kid: &str, now: Timestamp) -> Option<DecodingKey> {
-        let fresh = self.was_read_within(GOOD_FOR, now);
+        let fresh = within(GOOD_FOR, self.read_at, now);
         let (key, expires_at) = self.keys.get(kid).filter(|_| fresh)?;
         expires_at.is_none_or(|at| now < at).then(|| key.clone())
     }
+}
 
-    fn was_read_within(&self, time: i64, now: Timestamp) -> bool {
-        self.read_at.is_some_and(|at| at <= now && now < at.plus(time))
-    }
+/// Whether something was less than `time` ago.
+fn within(time: i64, at: Option<Timestamp>, now: Timestamp) -> bool {
+    at.is_some_and(|at| at <= now && now < at.plus(time))
 }
 
 impl TokenVerifier {
@@ -170,21 +173,33 @@ impl TokenVerifier {
             let known = self.known();
             // Read by somebody else meanwhile, or a moment ago.
             let key = known.key(kid, now);
-            if key.is_some() || known.was_read_within(REFRESH, now) {
+            if key.is_some() || within(REFRESH, known.missed_at, now) {
                 return Ok(key);
             }
         }
+        self.read(store, now).await?;
+        let mut known = self.known();
+        let key = known.key(kid, now);
+        if key.is_none() {
+            known.missed_at = Some(now);
+        }
+        Ok(key)
+    }
+
+    /// Reads the keys before a token asks for them.
+    pub async fn read(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
         let keys = store.public_keys(now).await?;
         let mut known = self.known();
         let keys = keys.into_iter().map(|key| (key.kid, (DecodingKey::from_ed_der(&key.public), key.expires_at)));
         known.keys = keys.collect();
         known.read_at = Some(now);
-        Ok(known.key(kid, now))
+        Ok(())
     }
 
     /// Forgets when keys were read last, since there is a new one.
     pub fn expect_a_new_key(&self) {
-        self.known().read_at = None;
+        let mut known = self.known();
+        (known.read_at, known.missed_at) = (None, None);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

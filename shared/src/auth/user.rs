@@ -3,6 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// bcrypt's work factor: 2^12 rounds, as Seismo asks. It is that of every hash, or the time of a refusal would tell whether
+/// a user is known.
+pub const COST: u32 = 12;
+
 /// What a signed-in user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -51,6 +55,12 @@ struct Entry {
     role: Role,
 }
 
+/// Whether a text is a bcrypt hash of [`COST`].
+fn is_hash(text: &str) -> bool {
+    let rest = ["$2a$", "$2b$", "$2y$"].into_iter().find_map(|version| text.strip_prefix(version));
+    text.len() == 60 && rest.is_some_and(|rest| rest.starts_with(&format!("{COST}$")))
+}
+
 impl Users {
     /// Reads a JSON list of `{"user", "password_hash", "role"}` and `{"github", "role"}`.
     pub fn parse(json: &str) -> Result<Self, UsersError> {
@@ -65,8 +75,10 @@ impl Users {
         let users = entries.into_iter().enumerate().map(|(i, entry)| {
             let (name, proof) = match entry {
                 Entry { user: Some(name), password_hash: Some(hash), github: None, .. } => {
-                    if !hash.starts_with("$2") || hash.len() != 60 {
-                        return Err(UsersError(format!("entry {i}: `password_hash` must be a bcrypt hash ($2b$12$…)")));
+                    if !is_hash(&hash) {
+                        return Err(UsersError(format!(
+                            "entry {i}: `password_hash` must be a bcrypt hash of cost 12 ($2b$12$…)"
+                        )));
                     }
                     (name, Proof::Password(hash))
                 }
@@ -117,6 +129,10 @@ mod tests {
             ("{", "not a JSON list"),
             (r#"[{"user":"ann","role":"admin"}]"#, "entry 0"),
             (r#"[{"user":"ann","password_hash":"hunter2","role":"admin"}]"#, "bcrypt"),
+            (
+                &format!(r#"[{{"user":"ann","password_hash":"{}","role":"admin"}}]"#, HASH.replace("12", "31")),
+                "cost 12",
+            ),
             (r#"[{"github":"x","role":"owner"}]"#, "not a JSON list"),
         ] {
             let error = Users::parse(json).err().map(|e| e.to_string()).unwrap_or_default();

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Uri};
 
 use super::cors;
 use super::problem::Problem;
@@ -70,6 +70,15 @@ impl<S: Sync> FromRequestParts<S> for Target {
     }
 }
 
+impl<S: Sync> OptionalFromRequestParts<S> for Target {
+    type Rejection = Problem;
+
+    /// None on a route that may be called about an app that is not there, where it is not.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
+        Ok(parts.extensions.get::<Arc<App>>().cloned().map(Self))
+    }
+}
+
 /// What letting the caller in has left of the time for an answer, in a handler's signature. A body may take longer to
 /// come, so the time goes on only where a handler has read it.
 #[derive(Clone, Copy)]
@@ -113,10 +122,15 @@ pub(super) async fn guard(
             // axum lets GET answer HEAD; in the cloud HEAD goes to `$default`.
             return Err(not_allowed(request.uri().path()));
         }
-        let app = params.iter().find(|(name, _)| *name == "app").map(|(_, value)| value.to_owned());
+        let param = |wanted| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+        let app = param("app").map(str::to_owned);
         let deadline = backend.store.deadline();
-        let (caller, app) =
-            deadline.hold(authorize(&backend, route.access, &route.method, app, &asked, request.uri())).await?;
+        let (caller, app) = if let Some(key) = param("key") {
+            deadline.hold(by_key_in_path(&backend, route.access, key)).await?
+        } else {
+            let asks = authorize(&backend, route, app, &asked, request.uri());
+            deadline.hold(asks).await?
+        };
         who = Some(CallerName(caller.to_string()));
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(TimeLeft(deadline.left()));
@@ -161,12 +175,12 @@ enum Credential {
 
 async fn authorize(
     backend: &Backend,
-    access: Access,
-    method: &Method,
+    route: &Route,
     app: Option<String>,
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<(Caller, Option<Arc<App>>), Problem> {
+    let access = route.access;
     if access == Access::Public {
         return Ok((Caller::Anybody, None));
     }
@@ -180,7 +194,7 @@ async fn authorize(
             _ => "no credentials: sign in with POST /auth and send the token as `Authorization: Bearer`".to_owned(),
         }));
     };
-    if sent == Sent::ByTheBrowser && !method.is_safe() && !is_of_our_pages(backend, headers) {
+    if sent == Sent::ByTheBrowser && !route.method.is_safe() && !is_of_our_pages(backend, headers) {
         return Err(Problem::Forbidden(
             "a page of another origin sent the cookie: send the token as `Authorization: Bearer`".to_owned(),
         ));
@@ -195,7 +209,13 @@ async fn authorize(
                 return Err(Problem::Forbidden("this takes the role `admin`".to_owned()));
             }
             let app = match access {
-                Access::Ingest | Access::Read | Access::AppAdmins => Some(existing(backend, slug).await?),
+                Access::Ingest | Access::Read | Access::AppAdmins => {
+                    let app = in_use(backend, slug).await?;
+                    if app.is_none() && !route.absent_app {
+                        return Err(Problem::NotFound("there is no such app: GET /apps lists them".to_owned()));
+                    }
+                    app
+                }
                 Access::Public | Access::Users | Access::Admins => None,
             };
             let caller = Caller::User { name: claims.sub, role: claims.role };
@@ -220,12 +240,22 @@ fn is_of_our_pages(backend: &Backend, headers: &HeaderMap) -> bool {
     }
 }
 
-async fn existing(backend: &Backend, slug: Option<AppSlug>) -> Result<Arc<App>, Problem> {
-    let app = match slug {
-        Some(slug) => backend.app(&slug).await?,
-        None => None,
-    };
-    app.ok_or_else(|| Problem::NotFound("there is no such app: GET /apps lists them".to_owned()))
+async fn in_use(backend: &Backend, slug: Option<AppSlug>) -> Result<Option<Arc<App>>, Problem> {
+    match slug {
+        Some(slug) => Ok(backend.app(&slug).await?),
+        None => Ok(None),
+    }
+}
+
+/// A caller whose key stands in the path, which says no app: the one that the key is of.
+async fn by_key_in_path(backend: &Backend, access: Access, key: &str) -> Result<(Caller, Option<Arc<App>>), Problem> {
+    let Some(key) = PresentedKey::parse(key) else { return Err(unknown_key()) };
+    let slug = backend.app_of_key(&key.id).await?;
+    by_key(backend, access, slug, &key).await
+}
+
+fn unknown_key() -> Problem {
+    Problem::Unauthorized("this key is not known, or was revoked".to_owned())
 }
 
 async fn by_key(
@@ -263,7 +293,7 @@ async fn by_key(
     {
         return Err(Problem::Forbidden("this key is of another app".to_owned()));
     }
-    Err(Problem::Unauthorized("this key is not known, or was revoked".to_owned()))
+    Err(unknown_key())
 }
 
 /// The credential of a request: a header beats the query, the query beats the cookie.

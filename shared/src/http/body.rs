@@ -93,6 +93,11 @@ impl<'a> Fields<'a> {
         self.problems.add(name, detail);
     }
 
+    /// Ends the reading where fields that nobody asked for do no harm: all that was noted is an error.
+    pub fn check(self) -> Result<(), Invalid> {
+        self.problems.check()
+    }
+
     /// Ends the reading: all that was noted, and every field that nobody asked for, is an error.
     pub fn finish(mut self, hint: &str) -> Result<(), Invalid> {
         for (name, _) in std::mem::take(&mut self.left) {

@@ -179,6 +179,12 @@ pub fn app() -> Parameter {
     Parameter::path("app", "The app, by its `id` or its name.", text())
 }
 
+/// The path parameter `key` of a dialect whose clients know no credentials.
+pub fn key(scope: &str) -> Parameter {
+    let schema = json_schema!({"type": "string", "pattern": "^tly_(in|rd|rw)_[0-9a-f]{12}_[0-9a-f]{40}$"});
+    Parameter::path("key", format!("A key of the app, of scope `{scope}`: part of the client's base URL."), schema)
+}
+
 /// Any text.
 pub fn text() -> Schema {
     json_schema!({"type": "string", "minLength": 1})

@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 problem documents: one enum, one table of status codes, one shape of body.
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -8,6 +10,7 @@ use serde::Serialize;
 
 use crate::auth::token::TokenError;
 use crate::invalid::{FieldError, Invalid};
+use crate::new_app::NewAppError;
 use crate::quota::QuotaError;
 use crate::store::StoreError;
 
@@ -116,6 +119,16 @@ impl From<QuotaError> for Problem {
     }
 }
 
+impl From<NewAppError> for Problem {
+    fn from(error: NewAppError) -> Self {
+        match error {
+            NewAppError::Name(error) => Self::field("name", error.to_string()),
+            NewAppError::Taken(_) => Self::Conflict(error.to_string()),
+            NewAppError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
         match error {
@@ -163,6 +176,8 @@ impl IntoResponse for Problem {
             }
             _ => {}
         }
+        // For the dialects, which say it in their own words.
+        response.extensions_mut().insert(Arc::new(self));
         response
     }
 }

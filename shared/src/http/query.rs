@@ -41,6 +41,11 @@ impl Params {
         }
     }
 
+    /// Parameters of which any may be sent, and more than once: the last one holds.
+    pub fn lenient(query: Option<&str>) -> Self {
+        Self::of(&form_urlencoded::parse(query.unwrap_or("").as_bytes()).into_owned().collect())
+    }
+
     /// Whether a parameter was sent and not read yet.
     pub fn has(&self, name: &str) -> bool {
         self.left.iter().any(|(n, value)| n == name && !value.is_empty())
@@ -111,9 +116,19 @@ impl Params {
         left
     }
 
+    /// The value, or none with its error noted under `name`.
+    pub fn keep<T>(&mut self, name: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
+        self.problems.keep(name, result)
+    }
+
     /// Notes a parameter that is wrong.
     pub fn add(&mut self, name: &str, detail: impl std::fmt::Display) {
         self.problems.add(name, detail);
+    }
+
+    /// Ends the reading where parameters that nobody asked for do no harm: all that was noted is an error.
+    pub fn check(self) -> Result<(), Invalid> {
+        self.problems.check()
     }
 
     /// Ends the reading: all that was noted, and every parameter that nobody asked for, is an error.
@@ -139,6 +154,13 @@ mod tests {
         let Invalid(errors) = params.finish().expect_err("four errors");
         let fields: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();
         assert_eq!(fields, ["a", "limit", "level", "nmae"]);
+    }
+
+    #[test]
+    fn of_lenient_parameters_the_last_holds_and_none_offends() {
+        let mut params = Params::lenient(Some("a=1&color=red&a=2&limit=3&limit="));
+        assert_eq!((params.text("a").as_deref(), params.text("limit")), (Some("2"), None));
+        assert!(params.check().is_ok());
     }
 
     #[test]

@@ -38,16 +38,23 @@ pub enum Access {
 pub struct Route {
     /// Its method.
     pub method: Method,
-    /// Its path; `{app}` is one segment, `{*name}` all that follow.
+    /// Its path; `{app}` is one segment, `{*name}` all that follow. With `{key}` in it, a key there is the credential and
+    /// says which app the route is about.
     pub path: &'static str,
     /// Who serves it.
     pub function: Function,
     /// Who may call it.
     pub access: Access,
+    /// Whether a user may call it about an app that is not there, or not yet; its handler says what that means.
+    pub absent_app: bool,
 }
 
 const fn route(method: Method, path: &'static str, function: Function, access: Access) -> Route {
-    Route { method, path, function, access }
+    Route { method, path, function, access, absent_app: false }
+}
+
+const fn route_of_any_app(method: Method, path: &'static str, function: Function, access: Access) -> Route {
+    Route { method, path, function, access, absent_app: true }
 }
 
 /// All routes.
@@ -79,6 +86,15 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/apps/{app}/stats/{stat}", Function::Reports, Access::Read),
     route(Method::GET, "/apps/{app}/histogram", Function::Reports, Access::Read),
     route(Method::GET, "/apps/{app}/histogram/{*path}", Function::Reports, Access::Read),
+    route(Method::POST, "/seismo/auth", Function::Admin, Access::Public),
+    route_of_any_app(Method::POST, "/seismo/api/events/{app}", Function::Ingest, Access::Ingest),
+    route_of_any_app(Method::GET, "/seismo/api/events/{app}", Function::Query, Access::Read),
+    route_of_any_app(Method::GET, "/seismo/api/reports/{report}/{app}", Function::Reports, Access::Read),
+    route(Method::POST, "/the-eye/{key}/api/event", Function::Ingest, Access::Ingest),
+    route(Method::GET, "/the-eye/{key}/api/event", Function::Query, Access::Read),
+    route(Method::POST, "/event-tracker/{key}/api/events/{*path}", Function::Ingest, Access::Ingest),
+    route(Method::GET, "/event-tracker/{key}/api/events", Function::Reports, Access::Read),
+    route(Method::GET, "/event-tracker/{key}/api/events/{*path}", Function::Reports, Access::Read),
 ];
 
 impl Route {

@@ -13,20 +13,22 @@ use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use lambda_http::RequestExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tower::ServiceExt;
 
 use super::access::{CallerName, Guard, guard, not_allowed};
 use super::cors;
+use super::dialect::Dialect;
 use super::problem::Problem;
 use super::routes::{self, Function, Route};
 use crate::app::AppSlug;
 use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::log;
 use crate::metrics::{self, Metric};
 use crate::store::{self, Connection};
 
@@ -109,7 +111,7 @@ fn read_path(mut request: Request) -> Request {
     };
     let mut path = decoded.as_str();
     if let Some(stripped) = path.strip_suffix('/')
-        && is_admins(request.method(), stripped)
+        && (is_admins(request.method(), stripped) || Dialect::of_path(stripped).is_some())
     {
         path = stripped;
     }
@@ -159,12 +161,19 @@ async fn finish_and_log(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     // A raw path may hold a key, so the route is logged instead.
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let path = request.uri().path();
+    let dialect = Dialect::of_path(path).map(|dialect| (dialect, path.to_owned()));
     let request_id = request.lambda_context_ref().map(|context| context.request_id.clone());
     let request_id = request_id.unwrap_or_else(|| ulid::Ulid::generate().to_string());
     let mut response = match within_limits(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
+    if let Some((dialect, path)) = dialect
+        && let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>()
+    {
+        response = dialect.put(&problem, (&method, &path), response);
+    }
     let headers = response.headers_mut();
     for (name, value) in SECURITY_HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
@@ -267,12 +276,27 @@ impl Line<'_> {
 
 /// Runs an HTTP function on Lambda.
 pub async fn run(router: impl FnOnce(Arc<Backend>) -> Router) -> Result<(), lambda_http::Error> {
-    lambda_http::tracing::init_default_subscriber();
+    log::start();
     let config = Config::from_env()?;
-    let store = store::connect(Connection::Environment, config.tables.clone()).await;
+    let store = store::connect(Connection::Environment, config.tables.clone());
     let backend = Backend::new(store, Clock::System, config);
+    // While a function starts, Lambda gives it a whole processor, and a share by its memory from then on: this opens the
+    // connection to the store, most of whose time is cryptography, and reads what the first access token would ask for.
+    if let Err(error) = backend.tokens.read(&backend.store, backend.clock.now()).await {
+        tracing::warn!(%error, "could not read the public keys at the start");
+    }
     let router = router(Arc::clone(&backend));
     lambda_http::run(serve(backend, [router])).await
+}
+
+/// Where the caller reached us, as the beginning of an absolute address, e.g. `https://tally.example`; empty where the
+/// request does not say, so that what begins with it is a path at least.
+pub fn origin(headers: &HeaderMap, config: &Config) -> String {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let scheme = header("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
+    let scheme = scheme.unwrap_or(if config.secure_cookies { "https" } else { "http" });
+    let host = header("host").filter(|host| host.parse::<Authority>().is_ok());
+    host.map_or_else(String::new, |host| format!("{scheme}://{host}"))
 }
 
 /// The backend, in a handler's signature.

@@ -191,12 +191,12 @@ impl State {
             }
             loop {
                 let from = unit.after.and_then(EventId::after).unwrap_or(first);
-                let (events, more_after) = backend.store.counted_events(&partition, (from, last)).await?;
-                for event in &events {
+                let page = backend.store.counted_events(&partition, (from, last)).await?;
+                for event in &page.events {
                     self.fold(app, &unit, event);
                 }
-                self.fence(&partition, Some(more_after.unwrap_or(last)));
-                let Some(read_to) = more_after else {
+                self.fence(&partition, Some(page.more_after.unwrap_or(last)));
+                let Some(read_to) = page.more_after else {
                     self.close(&partition, unit.range().until());
                     self.days_read += usize::from(unit.only.is_none());
                     break;

@@ -250,7 +250,7 @@ impl Store {
         start: Option<Item>,
         limit: i32,
     ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
-        let reply = self
+        let request = self
             .client
             .query()
             .table_name(&self.tables.apps)
@@ -259,12 +259,8 @@ impl Store {
             .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
             .set_exclusive_start_key(start)
             .limit(limit)
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
+            .consistent_read(true);
+        let (reply, _) = self.send_query(request).await?;
         Ok((reply.items.unwrap_or_default(), reply.last_evaluated_key))
     }
 
@@ -398,18 +394,13 @@ impl Store {
     }
 
     pub(super) async fn get_apps_item(&self, pk: String, sk: &str) -> Result<Option<Item>, StoreError> {
-        let reply = self
+        let request = self
             .client
             .get_item()
             .table_name(&self.tables.apps)
             .key(PK, AttributeValue::S(pk))
             .key(SK, AttributeValue::S(sk.to_owned()))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
-        Ok(reply.item)
+            .consistent_read(true);
+        self.send_get(request).await
     }
 }

@@ -71,7 +71,7 @@ impl Store {
         (first, last): (Timestamp, Timestamp),
         consistent: bool,
     ) -> Result<Vec<(Timestamp, i64)>, StoreError> {
-        let reply = self
+        let request = self
             .client
             .query()
             .table_name(table)
@@ -81,12 +81,8 @@ impl Store {
             .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
             .expression_attribute_values(":first", AttributeValue::S(keys::minute(first)))
             .expression_attribute_values(":last", AttributeValue::S(keys::minute(last)))
-            .consistent_read(consistent)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
+            .consistent_read(consistent);
+        let (reply, _) = self.send_query(request).await?;
         let read = reply.items.unwrap_or_default().into_iter().filter_map(|item| {
             let minutes: i64 = item.get(SK)?.as_s().ok()?.parse().ok()?;
             Some((Timestamp::from_micros(minutes * MINUTE), number(item.get(COUNT)?)?))

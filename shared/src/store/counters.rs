@@ -305,7 +305,7 @@ impl Store {
             }
             request = request.projection_expression(projection);
         }
-        let reply = request
+        let request = request
             .table_name(&self.tables.counters)
             .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
             .expression_attribute_names("#pk", PK)
@@ -315,12 +315,8 @@ impl Store {
             .expression_attribute_values(":to", AttributeValue::S(to.to_owned()))
             .scan_index_forward(forward)
             .set_limit(limit)
-            .set_exclusive_start_key(start)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        let units = self.meter.read(reply.consumed_capacity());
+            .set_exclusive_start_key(start);
+        let (reply, units) = self.send_query(request).await?;
         Ok((reply.items.unwrap_or_default(), reply.last_evaluated_key, units))
     }
 
@@ -372,14 +368,8 @@ impl Store {
                 .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
                 .expression_attribute_values(":to", AttributeValue::S(to.to_owned()));
         }
-        let reply = request
-            .set_exclusive_start_key(start)
-            .consistent_read(consistent)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
+        let request = request.set_exclusive_start_key(start).consistent_read(consistent);
+        let (reply, _) = self.send_query(request).await?;
         Ok((reply.items.unwrap_or_default(), reply.last_evaluated_key))
     }
 

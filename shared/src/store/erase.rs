@@ -63,6 +63,7 @@ impl Store {
     /// Erases some events, the oldest first, from after an identity on: those of one page of what must be read.
     pub async fn erase_events(&self, which: ErasedEvents<'_>, after: Option<EventId>) -> Result<Erased, StoreError> {
         let (index, key_name, partition) = match which {
+            ErasedEvents::Session(_, session) if !keys::can_be_session(session) => return Ok(Erased::default()),
             ErasedEvents::Session(app, session) => (Some(BY_SESSION), SESSION, keys::session(app, session)),
             ErasedEvents::User(partition, _) | ErasedEvents::All(partition) => (None, PK, partition.to_string()),
         };
@@ -93,9 +94,7 @@ impl Store {
                 .expression_attribute_names("#user", "user_id")
                 .expression_attribute_values(":user", AttributeValue::S(user.to_owned()));
         }
-        let reply = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        let reply = reply.map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
+        let (reply, _) = self.send_query(request).await?;
         let next = reply.last_evaluated_key().map(|key| read_to(key, Order::Ascending)).transpose()?;
         let items = reply.items.unwrap_or_default();
         let deleted = items.len();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::stream::{self, StreamExt};
 
 use super::fences::{FENCE, SEPARATOR};
@@ -42,6 +42,17 @@ pub enum Order {
 pub struct EventPage {
     /// The events.
     pub events: Vec<Event>,
+    /// The last identity that was read, where more follow.
+    pub more_after: Option<EventId>,
+    /// Read units that it cost.
+    pub units: f64,
+}
+
+/// What counting needs of some of the events of a key range, the oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct CountedPage {
+    /// The events.
+    pub events: Vec<CountedEvent>,
     /// The last identity that was read, where more follow.
     pub more_after: Option<EventId>,
     /// Read units that it cost.
@@ -128,19 +139,14 @@ impl Store {
     /// One event, strongly consistent.
     pub async fn get_event(&self, app: &App, id: EventId, now: Timestamp) -> Result<Option<Event>, StoreError> {
         let partition = partition(app, id);
-        let reply = self
+        let request = self
             .client
             .get_item()
             .table_name(&self.tables.events)
             .key(PK, AttributeValue::S(partition.to_string()))
             .key(SK, AttributeValue::S(id.to_string()))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
-        reply.item.map_or(Ok(None), |item| item::to_event(item, now))
+            .consistent_read(true);
+        self.send_get(request).await?.map_or(Ok(None), |item| item::to_event(item, now))
     }
 
     /// Events of one shard whose identities lie from `first` to `last`, both included.
@@ -167,47 +173,70 @@ impl Store {
         limit: i32,
         now: Timestamp,
     ) -> Result<EventPage, StoreError> {
+        if !keys::can_be_session(session_id) {
+            return Ok(EventPage::default());
+        }
         self.query(SESSION, keys::session(app, session_id), (first, last), order, limit, false, now).await
     }
 
     /// What counting needs of the events of one shard whose identities lie from `first` to `last`, both included, the
-    /// oldest first, strongly consistent; with the last identity that was read, where more follow.
+    /// oldest first, strongly consistent.
     pub async fn counted_events(
         &self,
         partition: &Partition,
+        ids: (EventId, EventId),
+    ) -> Result<CountedPage, StoreError> {
+        self.counted(PK, partition.to_string(), ids).await
+    }
+
+    /// The same of the events of one session; eventually consistent, as an index is.
+    pub async fn counted_session(
+        &self,
+        app: &AppId,
+        session_id: &str,
+        ids: (EventId, EventId),
+    ) -> Result<CountedPage, StoreError> {
+        if !keys::can_be_session(session_id) {
+            return Ok(CountedPage::default());
+        }
+        self.counted(SESSION, keys::session(app, session_id), ids).await
+    }
+
+    async fn counted(
+        &self,
+        key_name: &str,
+        key: String,
         (first, last): (EventId, EventId),
-    ) -> Result<(Vec<CountedEvent>, Option<EventId>), StoreError> {
+    ) -> Result<CountedPage, StoreError> {
         let mut request = self.client.query();
         for (placeholder, attribute) in item::COUNTED {
             request = request.expression_attribute_names(placeholder, attribute);
         }
-        let reply = request
+        let request = request
             .table_name(&self.tables.events)
-            .key_condition_expression("#pk = :pk AND #sk BETWEEN :first AND :last")
+            .set_index_name((key_name == SESSION).then(|| BY_SESSION.to_owned()))
+            .key_condition_expression("#key = :key AND #sk BETWEEN :first AND :last")
             .projection_expression(item::COUNTED.map(|(placeholder, _)| placeholder).join(","))
             .filter_expression("attribute_not_exists(#fence)")
+            .expression_attribute_names("#key", key_name)
             .expression_attribute_names("#fence", FENCE)
-            .expression_attribute_values(":pk", AttributeValue::S(partition.to_string()))
+            .expression_attribute_values(":key", AttributeValue::S(key))
             .expression_attribute_values(":first", AttributeValue::S(first.to_string()))
             .expression_attribute_values(":last", AttributeValue::S(last.to_string()))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
+            .consistent_read(key_name == PK);
+        let (reply, units) = self.send_query(request).await?;
         let more_after = reply.last_evaluated_key().map(|key| read_to(key, Order::Ascending)).transpose()?;
         let events = reply.items.unwrap_or_default().into_iter().filter_map(|item| {
             let keys = key_of(&item);
             // What cannot be read was never counted, and was set aside; it is no reason to leave the others.
             item::counted(item).inspect_err(|error| tracing::warn!(?keys, %error, "an event cannot be read")).ok()
         });
-        Ok((events.collect(), more_after))
+        Ok(CountedPage { events: events.collect(), more_after, units })
     }
 
     /// The first identity in a shard from one on, whether or not its event has expired, strongly consistent.
     pub async fn first_event(&self, partition: &Partition, from: EventId) -> Result<Option<EventId>, StoreError> {
-        let reply = self
+        let request = self
             .client
             .query()
             .table_name(&self.tables.events)
@@ -218,12 +247,8 @@ impl Store {
             .expression_attribute_values(":pk", AttributeValue::S(partition.to_string()))
             .expression_attribute_values(":from", AttributeValue::S(from.to_string()))
             .limit(1)
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
+            .consistent_read(true);
+        let (reply, _) = self.send_query(request).await?;
         reply.items().first().map(|key| read_to(key, Order::Ascending)).transpose()
     }
 
@@ -238,7 +263,7 @@ impl Store {
         consistent: bool,
         now: Timestamp,
     ) -> Result<EventPage, StoreError> {
-        let reply = self
+        let request = self
             .client
             .query()
             .table_name(&self.tables.events)
@@ -251,12 +276,8 @@ impl Store {
             .expression_attribute_values(":last", AttributeValue::S(last.to_string()))
             .scan_index_forward(order == Order::Ascending)
             .limit(limit)
-            .consistent_read(consistent)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        let units = self.meter.read(reply.consumed_capacity());
+            .consistent_read(consistent);
+        let (reply, units) = self.send_query(request).await?;
         let more_after = reply.last_evaluated_key().map(|key| read_to(key, order)).transpose()?;
         let events = reply
             .items

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{AppId, AppSlug};
 use crate::bucket::{Bucket, Grain};
+use crate::event::MAX_TEXT;
 use crate::level::Level;
 use crate::time::{MINUTE, Timestamp};
 
@@ -37,6 +38,11 @@ impl fmt::Display for Partition {
 /// The partition of `by_session` that holds a session's events.
 pub(super) fn session(app: &AppId, session_id: &str) -> String {
     format!("{app}#{session_id}")
+}
+
+/// Whether an event can have this session id. DynamoDB refuses a key of more than 2,048 bytes, so no other is looked for.
+pub(super) fn can_be_session(session_id: &str) -> bool {
+    session_id.len() <= MAX_TEXT
 }
 
 /// The session id in a key of `by_session`.

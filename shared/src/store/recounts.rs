@@ -84,7 +84,7 @@ impl Store {
         let (from, to) = keys::counter_range(kind, first, last);
         let (mut found, mut start) = (Vec::new(), None);
         loop {
-            let reply = self
+            let request = self
                 .client
                 .query()
                 .table_name(&self.tables.counters)
@@ -101,12 +101,8 @@ impl Store {
                 .expression_attribute_values(":from", AttributeValue::S(from.clone()))
                 .expression_attribute_values(":to", AttributeValue::S(to.clone()))
                 .set_exclusive_start_key(start)
-                .consistent_read(true)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(|e| StoreError::of(&e))?;
-            self.meter.read(reply.consumed_capacity());
+                .consistent_read(true);
+            let (reply, _) = self.send_query(request).await?;
             for item in reply.items.unwrap_or_default() {
                 let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
                 let (bucket, page) = CounterKey::bucket_of(kind, first.grain(), sort)
@@ -129,7 +125,7 @@ impl Store {
         from: Timestamp,
     ) -> Result<Option<Bucket>, StoreError> {
         let (from, to) = keys::counter_range(kind, Bucket::of(grain, from), Bucket::of(grain, Timestamp::MAX));
-        let reply = self
+        let request = self
             .client
             .query()
             .table_name(&self.tables.counters)
@@ -141,12 +137,8 @@ impl Store {
             .expression_attribute_values(":from", AttributeValue::S(from))
             .expression_attribute_values(":to", AttributeValue::S(to))
             .limit(1)
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
+            .consistent_read(true);
+        let (reply, _) = self.send_query(request).await?;
         let sort = reply.items().first().and_then(|item| item.get(SK)?.as_s().ok());
         Ok(sort.and_then(|sort| CounterKey::bucket_of(kind, grain, sort)).map(|(bucket, _)| bucket))
     }

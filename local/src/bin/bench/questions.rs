@@ -12,7 +12,7 @@ use futures::future::try_join_all;
 use http::Request;
 use http_body_util::BodyExt;
 use indicatif::ProgressBar;
-use local::server::{Stack, service};
+use local::server::{FREE_PORT, Stack, service};
 use serde_json::Value;
 use tally::app::App;
 use tally::auth::key::Scope;
@@ -54,7 +54,7 @@ const TIMES: usize = 9;
 /// Prints what questions cost.
 pub(crate) async fn run(options: Questions) -> Result<(), Box<dyn Error>> {
     let config = Config { read_budget: 1e9, ..Config::default() };
-    let stack = Stack::start(None, 0, &config).await?;
+    let stack = Stack::start(None, FREE_PORT, &config).await?;
     let backend = Backend::new(stack.store.clone(), Clock::System, config);
     let until = backend.clock.now().floor(DAY);
     let bench = Bench { router: service(&backend), backend, stack, since: until.plus(-DAYS * DAY) };

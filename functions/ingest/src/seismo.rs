@@ -1,0 +1,81 @@
+//! `POST /seismo/api/events/{app}`
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::value::RawValue;
+use tally::app::App;
+use tally::backend::Backend;
+use tally::event::{Draft, MAX_EVENT};
+use tally::http::access::{Target, TimeLeft};
+use tally::http::body::{Fields, read as read_all};
+use tally::http::dialect::seismo::EventBody;
+use tally::http::problem::{Problem, json};
+use tally::http::service::Shared;
+use tally::invalid::Invalid;
+use tally::json::{self, Kind};
+use tally::new_app::{NewAppError, make_on_first_use};
+
+use crate::accept::accept;
+use crate::draft::free;
+use crate::events::answered;
+
+pub(crate) async fn send(
+    State(backend): Shared,
+    app: Option<Target>,
+    left: TimeLeft,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = read_all(request.into_body(), MAX_EVENT).await?;
+    let deadline = left.deadline();
+    let draft = read(&body)?;
+    let app = match app {
+        Some(Target(app)) => app,
+        None => deadline.hold(first_use(&backend, &name)).await?,
+    };
+    let verdicts = accept(&backend, &app, vec![Ok(draft)], deadline).await?;
+    Ok(answered(verdicts, |event| json(StatusCode::CREATED, &EventBody::new(&name, app.clock, event))))
+}
+
+async fn first_use(backend: &Backend, name: &str) -> Result<Arc<App>, Problem> {
+    make_on_first_use(backend, name.to_owned()).await.map_err(|error| match error {
+        NewAppError::Name(error) => Problem::field("app", error.to_string()),
+        error => error.into(),
+    })
+}
+
+fn read(body: &[u8]) -> Result<Draft, Invalid> {
+    let mut fields = Fields::parse(body)?;
+    let mut draft = Draft { data: free(&mut fields, "data"), ..Draft::default() };
+    match fields.raw("event") {
+        Some(event) => (draft.slug, draft.name) = id_and_name(&mut fields, event),
+        None => fields.add("event", "missing: send what happened, as a text or as `{id, event}`"),
+    }
+    fields.check()?;
+    Ok(draft)
+}
+
+fn id_and_name(fields: &mut Fields<'_>, event: &RawValue) -> (Option<String>, Option<String>) {
+    if json::kind(event) != Kind::Object {
+        let name = fields.keep("event", json::string(event));
+        if name.as_deref() == Some("") {
+            fields.add("event", "empty: say what happened");
+        }
+        return (None, name);
+    }
+    let Some(parts) = fields.keep("event", json::object(event)) else { return (None, None) };
+    let mut parts = Fields::of(parts);
+    let (id, name) = (parts.text("id"), parts.text("event"));
+    if name.is_none() {
+        parts.add("event", "missing: say what happened");
+    }
+    if let Err(Invalid(errors)) = parts.check() {
+        for error in errors {
+            fields.add(&format!("event.{}", error.field), error.detail);
+        }
+    }
+    (id, name)
+}
