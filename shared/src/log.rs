@@ -3,7 +3,7 @@
 use tracing_subscriber::filter::LevelFilter;
 
 /// Writes lines of JSON to standard output, from the level on that `AWS_LAMBDA_LOG_LEVEL` or else `RUST_LOG` names, by
-/// default INFO. To be called once, when a function starts.
+/// default INFO; a release has nothing finer. To be called once, when a function starts.
 ///
 /// One level for all is all that the variables hold, so this needs none of the pattern matching that the filters of
 /// `lambda_runtime` bring.
