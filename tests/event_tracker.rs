@@ -202,6 +202,7 @@ async fn what_cannot_be_counted_is_refused_in_its_envelope() {
     for (method, path, status, response) in [
         (Method::POST, format!("{}/login", base("none")), 401, json!(403)),
         (Method::POST, format!("{}/login/3", base(&app.read_key)), 403, json!(404)),
+        (Method::POST, format!("{}/404", base(&app.read_key)), 403, json!(403)),
         (Method::GET, format!("{}?start_date=20200911&end_date=20200911", base(&app.ingest_key)), 403, Value::Null),
         (Method::GET, format!("{}/login", base(both)), 404, Value::Null),
         (Method::GET, format!("{}/histogram/20200911", base(both)), 404, Value::Null),

@@ -344,6 +344,8 @@ async fn an_admins_first_event_makes_the_app_once() {
     assert_refused(&post(&reader, "shop", event).await, 403, "admin");
     assert_refused(&post(&admin, "shop", "{}").await, 400, "`event`");
     assert_refused(&post(&admin, "a~b", event).await, 400, "`app`");
+    let too_long = json!({"event": "x".repeat(300)}).to_string();
+    assert_refused(&post(&admin, "shop", &too_long).await, 400, "`event`");
     assert_eq!(admin.get("/api/events/shop").await, json!([]));
     assert_eq!(apps(&tally, &admin).await, json!([]), "none of that made one");
 
@@ -440,6 +442,13 @@ async fn past_ten_thousand_events_a_link_leads_on() {
     let next = link.trim_start_matches("<https://tally.example/seismo").trim_end_matches(">; rel=\"next\"");
     assert_eq!(client.get(next).await.as_array().unwrap().len(), 989, "with the filter that it was given for");
     assert_refused(&client.call(Method::GET, &format!("{next}&event=rare"), "").await, 400, "`event`");
+
+    // A token in the query is in the link as well.
+    let request = Request::get(format!("/seismo/api/events/web?access_token={}", client.token));
+    let reply = tally.send(request.body(Body::empty()).unwrap()).await;
+    let next = reply.headers["link"].to_str().unwrap().trim_start_matches('<').trim_end_matches(">; rel=\"next\"");
+    let rest = tally.send(Request::get(next).body(Body::empty()).unwrap()).await;
+    assert_eq!(rest.json.as_array().unwrap().len(), 1_000);
 }
 
 #[tokio::test]

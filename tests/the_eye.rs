@@ -235,6 +235,7 @@ async fn both_bounds_are_taken_in_to_the_microsecond() {
         ("timestamp_after=2021-01-02&timestamp_before=2021-01-01", 0..0),
         ("timestamp_before=1969-12-31", 0..0),
         ("timestamp_after=0001-01-01&timestamp_before=9999-12-30", 0..7),
+        ("timestamp_before=9999-12-31T23:59:59.999999Z", 0..7),
         ("timestamp_after=&timestamp_before=", 0..7),
     ] {
         let query = query.replace(' ', "%20");

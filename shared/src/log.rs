@@ -10,5 +10,5 @@ use tracing_subscriber::filter::LevelFilter;
 pub fn start() {
     let named = |variable| std::env::var(variable).ok()?.parse().ok();
     let level = ["AWS_LAMBDA_LOG_LEVEL", "RUST_LOG"].into_iter().find_map(named).unwrap_or(LevelFilter::INFO);
-    tracing_subscriber::fmt().json().with_target(false).without_time().with_max_level(level).init();
+    tracing_subscriber::fmt().json().with_target(false).with_max_level(level).init();
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::app::{App, AppId, AppNameError, AppSlug, AppState, EventClock};
-use crate::auth::key::{Scope, generate};
+use crate::auth::key::{Key, Scope, generate};
 use crate::backend::Backend;
 use crate::layout::Layout;
 use crate::store::{CreateAppError, StoreError};
+use crate::time::Timestamp;
 
 /// What an app is made with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,29 @@ pub struct NewApp {
     pub shards: Option<u16>,
     /// Events accepted per minute.
     pub events_per_minute: Option<u32>,
+}
+
+impl NewApp {
+    /// The app, of a life of its name, with keys.
+    ///
+    /// # Errors
+    /// Where it cannot be called that.
+    pub fn app(self, life: u32, now: Timestamp, keys: Vec<Key>) -> Result<App, AppNameError> {
+        let slug = AppSlug::of_name(&self.name)?;
+        Ok(App {
+            id: AppId::new(&slug, life),
+            slug,
+            life,
+            name: self.name,
+            clock: self.clock,
+            layout: Layout::new(self.shards.unwrap_or(1), self.retention_days),
+            created_at: now,
+            events_per_minute: self.events_per_minute,
+            keys,
+            state: AppState::Active,
+            deleting_since: None,
+        })
+    }
 }
 
 /// Why an app was not made.
@@ -47,19 +71,7 @@ pub async fn make(backend: &Backend, new: NewApp, scopes: &[&[Scope]]) -> Result
         Some(_) => return Err(NewAppError::Taken(slug)),
     };
     let (keys, texts) = scopes.iter().map(|scopes| generate(scopes, None, now)).unzip();
-    let app = App {
-        id: AppId::new(&slug, life),
-        slug: slug.clone(),
-        life,
-        name: new.name,
-        clock: new.clock,
-        layout: Layout::new(new.shards.unwrap_or(1), new.retention_days),
-        created_at: now,
-        events_per_minute: new.events_per_minute,
-        keys,
-        state: AppState::Active,
-        deleting_since: None,
-    };
+    let app = new.app(life, now, keys)?;
     match backend.store.create_app(&app).await {
         Ok(()) => {
             backend.forget(&slug);
@@ -71,8 +83,8 @@ pub async fn make(backend: &Backend, new: NewApp, scopes: &[&[Scope]]) -> Result
 }
 
 /// Makes an app without keys on its first use. Of several that do so at once one makes it, and all use that one.
-pub async fn make_on_first_use(backend: &Backend, name: String) -> Result<Arc<App>, NewAppError> {
-    match make(backend, NewApp { name, ..NewApp::default() }, &[]).await {
+pub async fn make_on_first_use(backend: &Backend, new: NewApp) -> Result<Arc<App>, NewAppError> {
+    match make(backend, new, &[]).await {
         Ok((app, _)) => Ok(Arc::new(app)),
         Err(NewAppError::Taken(slug)) => {
             // What is remembered may be the tombstone of its life before.

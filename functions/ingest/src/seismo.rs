@@ -16,7 +16,7 @@ use tally::http::problem::{Problem, json};
 use tally::http::service::Shared;
 use tally::invalid::Invalid;
 use tally::json::{self, Kind};
-use tally::new_app::{NewAppError, make_on_first_use};
+use tally::new_app::{NewApp, make_on_first_use};
 
 use crate::accept::accept;
 use crate::draft::free;
@@ -34,17 +34,19 @@ pub(crate) async fn send(
     let draft = read(&body)?;
     let app = match app {
         Some(Target(app)) => app,
-        None => deadline.hold(first_use(&backend, &name)).await?,
+        None => deadline.hold(first_use(&backend, name.clone(), &draft)).await?,
     };
     let verdicts = accept(&backend, &app, vec![Ok(draft)], deadline).await?;
     Ok(answered(verdicts, |event| json(StatusCode::CREATED, &EventBody::new(&name, app.clock, event))))
 }
 
-async fn first_use(backend: &Backend, name: &str) -> Result<Arc<App>, Problem> {
-    make_on_first_use(backend, name.to_owned()).await.map_err(|error| match error {
-        NewAppError::Name(error) => Problem::field("app", error.to_string()),
-        error => error.into(),
-    })
+/// Makes an app for its first event, if it is one that an app may have.
+async fn first_use(backend: &Backend, name: String, event: &Draft) -> Result<Arc<App>, Problem> {
+    let new = NewApp { name, ..NewApp::default() };
+    let now = backend.clock.now();
+    let app = new.clone().app(1, now, vec![]).map_err(|error| Problem::field("app", error.to_string()))?;
+    event.clone().accept(&app, now)?;
+    Ok(make_on_first_use(backend, new).await?)
 }
 
 fn read(body: &[u8]) -> Result<Draft, Invalid> {

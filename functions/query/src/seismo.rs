@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use tally::http::access::Target;
 use tally::http::dialect::seismo::EventBody;
 use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
+use tally::http::query::{Params, credential};
 use tally::http::service::{Shared, origin};
 use tally::invalid::Invalid;
 use tally::reading::read_page;
@@ -38,8 +38,11 @@ pub(crate) async fn list(
     let events: Vec<_> = page.events.iter().map(|event| EventBody::new(&name, app.clock, event)).collect();
     let mut reply = json(StatusCode::OK, &events)?;
     if let Some(next) = page.next {
-        let cursor = asked.cursor(&app, next).encode();
-        let link = format!("<{}{}?cursor={cursor}>; rel=\"next\"", origin(&headers, &backend.config), uri.path());
+        // With the credential, where the query holds it.
+        let params = [("cursor".to_owned(), asked.cursor(&app, next).encode())];
+        let params = params.into_iter().chain(credential(query.as_deref()));
+        let params = form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
+        let link = format!("<{}{}?{params}>; rel=\"next\"", origin(&headers, &backend.config), uri.path());
         let link = HeaderValue::try_from(link).map_err(|e| Problem::Internal(e.to_string()))?;
         reply.headers_mut().insert(LINK, link);
     }

@@ -225,13 +225,15 @@ impl Asked {
 fn read_range(params: &mut Params) -> Range {
     let mut bound = |name: &str| -> Option<Timestamp> {
         let text = params.text(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())?;
-        params.keep(name, text.parse())
+        // A last day is meant as for ever; not all of its moments can be named.
+        let read = if text.starts_with("9999-12-31") { Ok(Timestamp::MAX) } else { text.parse() };
+        params.keep(name, read)
     };
     let (after, start) = (bound("timestamp_after"), bound("timestamp_start"));
     let (before, end) = (bound("timestamp_before"), bound("timestamp_end"));
     let since = after.max(start).unwrap_or(Timestamp::EPOCH);
     // The bound itself is taken in.
-    let until = before.into_iter().chain(end).min().map_or(Timestamp::MAX, |last| last.plus(1));
+    let until = before.into_iter().chain(end).min().map_or(Timestamp::MAX, |last| last.plus(1).min(Timestamp::MAX));
     Range::new(since.max(Timestamp::EPOCH), until).unwrap_or(Range::EMPTY)
 }
 

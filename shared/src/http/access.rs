@@ -306,13 +306,7 @@ fn credential(headers: &HeaderMap, uri: &Uri) -> Option<(Credential, Sent)> {
         .into_iter()
         .find_map(header)
         .or_else(|| headers.get(AUTHORIZATION)?.to_str().ok().and_then(authorization))
-        .or_else(|| {
-            let pairs = form_urlencoded::parse(uri.query()?.as_bytes());
-            let mut keys = pairs.filter(|(name, value)| {
-                matches!(&**name, "ingest_key" | "read_key" | "access_token") && !value.is_empty()
-            });
-            keys.next().map(|(_, value)| value.into_owned())
-        })
+        .or_else(|| super::query::credential(uri.query()).map(|(_, value)| value))
         .map(|text| (text, Sent::ByTheCaller))
         .or_else(|| {
             let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());

@@ -9,6 +9,12 @@ use crate::level::Level;
 /// Parameters that carry credentials; who reads them is [`super::access`].
 const CREDENTIALS: [&str; 3] = ["ingest_key", "read_key", "access_token"];
 
+/// The parameter of a query string that carries a credential, with its name.
+pub fn credential(query: Option<&str>) -> Option<(String, String)> {
+    let mut pairs = form_urlencoded::parse(query?.as_bytes()).into_owned();
+    pairs.find(|(name, value)| CREDENTIALS.contains(&name.as_str()) && !value.is_empty())
+}
+
 /// The parameters of a request that nobody has read yet.
 pub struct Params {
     left: Vec<(String, String)>,

@@ -79,7 +79,8 @@ struct Texts {
 
 impl Refusal {
     pub(super) fn of(problem: &Problem, (method, path): (&Method, &str)) -> Self {
-        let response = (method == Method::POST).then(|| match name_and_number(path) {
+        let counted = path.split_once("/api/events/").map_or("", |(_, counted)| counted);
+        let response = (method == Method::POST).then(|| match name_and_number(counted) {
             (_, None) => 403,
             (_, Some(_)) => 404,
         });

@@ -31,6 +31,7 @@
 //!   counts: a session too long to count in one request, or names past what counters hold.
 //! - Times are those of the events. An app with `clock: received` goes by those of their coming, here too: make another.
 //! - An event that was not sent by The Eye's clients may have no session, category or data: null.
+//! - Bodies are JSON, whatever their type is said to be; The Eye reads forms as well.
 //! - HEAD and OPTIONS are 405, as everywhere in Tally (but for browsers' preflights); there is no HTML form of a reply.
 
 use schemars::JsonSchema;
