@@ -114,127 +114,76 @@ fn range(schemas: &mut SchemaGenerator) -> Vec<Parameter> {
     ]
 }
 
-fn report(schemas: &mut SchemaGenerator, period: Period) -> Operation {
+/// What tells which period a report is about.
+fn which(schemas: &mut SchemaGenerator, period: Period) -> Vec<Parameter> {
     let (day, time) = (schemas.subschema_for::<DayInput>(), schemas.subschema_for::<TimeInput>());
     let date = |about: &str| Parameter::query("date", about, day.clone());
-    let (path, id, summary, own) = match period {
-        Period::Hour => (
-            "/apps/{app}/reports/hour",
-            "reportHour",
-            "How much in an hour, by name and by minute",
-            vec![
-                date("The day.").required(),
-                Parameter::query("hour", "The hour of the day.", number(0, 23)).required(),
-            ],
-        ),
-        Period::Day => (
-            "/apps/{app}/reports/day",
-            "reportDay",
-            "How much in a day, by name and by hour",
-            vec![date("The day.").required()],
-        ),
-        Period::Week => (
-            "/apps/{app}/reports/week",
-            "reportWeek",
-            "How much in a week, by name and by day",
-            vec![
-                date("A day of the week; this or `week` must be sent."),
-                Parameter::query("week", "Another word for `date`.", day.clone()),
-                week_start(),
-            ],
-        ),
-        Period::Month => (
-            "/apps/{app}/reports/month",
-            "reportMonth",
-            "How much in a month, by name and by day",
-            vec![
-                date("A day of the month; this or `month` must be sent."),
-                Parameter::query(
-                    "month",
-                    "The same, or the month itself, e.g. `2026-11`.",
-                    json_schema!({"anyOf": [day, {"type": "string", "pattern": r"^\d{4}-\d{2}$"}]}),
-                ),
-            ],
-        ),
+    match period {
+        Period::Hour => vec![
+            date("The day.").required(),
+            Parameter::query("hour", "The hour of the day.", number(0, 23)).required(),
+        ],
+        Period::Day => vec![date("The day.").required()],
+        Period::Week => vec![
+            date("A day of the week; this or `week` must be sent."),
+            Parameter::query("week", "Another word for `date`.", day),
+        ],
+        Period::Month => vec![
+            date("A day of the month; this or `month` must be sent."),
+            Parameter::query(
+                "month",
+                "The same, or the month itself, e.g. `2026-11`.",
+                json_schema!({"anyOf": [day, {"type": "string", "pattern": r"^\d{4}-\d{2}$"}]}),
+            ),
+        ],
         Period::Between => {
             let bound = json_schema!({"anyOf": [day, time]});
-            (
-                "/apps/{app}/reports/period",
-                "reportPeriod",
-                "How much in any period, by name and by day",
-                vec![
-                    Parameter::query("from", "The first day, or a time.", bound.clone()).required(),
-                    Parameter::query("to", "The last day, or the time before which it ends.", bound).required(),
-                ],
-            )
+            vec![
+                Parameter::query("from", "The first day, or a time.", bound.clone()).required(),
+                Parameter::query("to", "The last day, or the time before which it ends.", bound).required(),
+            ]
         }
+    }
+}
+
+fn report(schemas: &mut SchemaGenerator, period: Period) -> Operation {
+    let (path, id, summary) = match period {
+        Period::Hour => ("/apps/{app}/reports/hour", "reportHour", "How much in an hour, by name and by minute"),
+        Period::Day => ("/apps/{app}/reports/day", "reportDay", "How much in a day, by name and by hour"),
+        Period::Week => ("/apps/{app}/reports/week", "reportWeek", "How much in a week, by name and by day"),
+        Period::Month => ("/apps/{app}/reports/month", "reportMonth", "How much in a month, by name and by day"),
+        Period::Between => ("/apps/{app}/reports/period", "reportPeriod", "How much in any period, by name and by day"),
     };
     Operation::new(Method::GET, path, id, summary)
         .takes([app()])
-        .takes(own)
+        .takes(which(schemas, period))
+        .takes((period == Period::Week).then(week_start))
         .takes([zone()])
         .takes(filters(schemas))
         .answers(StatusCode::OK, "The report.", schemas.subschema_for::<periods::Reply<'_>>())
 }
 
 fn seismo_report(schemas: &mut SchemaGenerator, period: Period) -> Operation {
-    let (day, time) = (schemas.subschema_for::<DayInput>(), schemas.subschema_for::<TimeInput>());
-    let query = |name: &'static str, about: &str| Parameter::query(name, about, day.clone());
-    let (path, id, summary, own) = match period {
-        Period::Hour => (
-            "/seismo/api/reports/hour/{app}",
-            "seismoReportHour",
-            "How much in an hour, as Seismo says it",
-            vec![
-                query("date", "The day.").required(),
-                Parameter::query("hour", "The hour of the day.", number(0, 23)).required(),
-            ],
-        ),
-        Period::Day => (
-            "/seismo/api/reports/day/{app}",
-            "seismoReportDay",
-            "How much in a day, as Seismo says it",
-            vec![query("date", "The day.").required()],
-        ),
-        Period::Week => (
-            "/seismo/api/reports/week/{app}",
-            "seismoReportWeek",
-            "How much in a week, as Seismo says it",
-            vec![
-                query("date", "A day of the week, which begins on Sunday; this or `week` must be sent."),
-                query("week", "Another word for `date`."),
-            ],
-        ),
-        Period::Month => (
-            "/seismo/api/reports/month/{app}",
-            "seismoReportMonth",
-            "How much in a month, as Seismo says it",
-            vec![
-                query("date", "A day of the month; this or `month` must be sent."),
-                Parameter::query(
-                    "month",
-                    "The same, or the month itself, e.g. `2026-11`.",
-                    json_schema!({"anyOf": [day, {"type": "string", "pattern": r"^\d{4}-\d{2}$"}]}),
-                ),
-            ],
-        ),
+    let (path, id, summary) = match period {
+        Period::Hour => {
+            ("/seismo/api/reports/hour/{app}", "seismoReportHour", "How much in an hour, as Seismo says it")
+        }
+        Period::Day => ("/seismo/api/reports/day/{app}", "seismoReportDay", "How much in a day, as Seismo says it"),
+        Period::Week => ("/seismo/api/reports/week/{app}", "seismoReportWeek", "How much in a week, as Seismo says it"),
+        Period::Month => {
+            ("/seismo/api/reports/month/{app}", "seismoReportMonth", "How much in a month, as Seismo says it")
+        }
         Period::Between => {
-            let bound = json_schema!({"anyOf": [day, time]});
-            (
-                "/seismo/api/reports/period/{app}",
-                "seismoReportPeriod",
-                "How much in any period, as Seismo says it",
-                vec![
-                    Parameter::query("from", "The first day, or a time.", bound.clone()).required(),
-                    Parameter::query("to", "The last day, or the time before which it ends.", bound).required(),
-                ],
-            )
+            ("/seismo/api/reports/period/{app}", "seismoReportPeriod", "How much in any period, as Seismo says it")
         }
     };
     Operation::new(Method::GET, path, id, summary)
-        .about("Days are those of UTC. Other parameters are ignored. 403 also where the day is missing.")
+        .about(
+            "Days are those of UTC, and weeks begin on Sunday. Other parameters are ignored. 403 also where the day is \
+             missing.",
+        )
         .takes([app()])
-        .takes(own)
+        .takes(which(schemas, period))
         .takes([
             Parameter::query("event", "Only this name.", text()),
             Parameter::query("id", "Only this machine id (a `slug`).", text()),

@@ -157,3 +157,30 @@ impl Lab {
         Ok(asked)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_event_is_one_write_unit_and_a_second_with_a_session() {
+        let mut lab = Lab::open().await.expect("a lab");
+        for (sessions, units) in [(false, 1.0), (true, 2.0)] {
+            for batch in [1, 25] {
+                let stored = lab.store(Mix { sessions, ..Mix::MANY }, batch).await.expect("stored");
+                assert!((stored.write_units - units).abs() < 1e-9, "{stored:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn counting_costs_less_the_more_is_counted_at_once() {
+        let mut lab = Lab::open().await.expect("a lab");
+        let (few, many) =
+            (lab.count(Mix::FEW, 10, 2).await.expect("few"), lab.count(Mix::FEW, 100, 2).await.expect("many"));
+        assert_eq!((few.events, many.events), (20, 200));
+        // A minute, an hour and a day, of both kinds of cells, each below 1 KB.
+        assert!((few.write_units - 6.0).abs() < 1e-9 && (many.write_units - 6.0).abs() < 1e-9, "{few:?} {many:?}");
+        assert!((many.updates - 6.0).abs() < 1e-9);
+    }
+}

@@ -192,7 +192,7 @@ async fn questions(lab: &mut Lab) -> Result<(), Box<dyn Error>> {
         let bill = Bill {
             requests: 1.0,
             calls: 1.0,
-            milliseconds: lambda::question(asked.trips),
+            milliseconds: lambda::question(asked.read_units, asked.trips),
             read_units: asked.read_units,
             write_units: 0.0,
         };

@@ -331,4 +331,17 @@ mod tests {
             assert!(query.contains("k=v+w") && query.contains("n=1"), "{query}");
         }
     }
+
+    #[test]
+    fn a_slash_at_the_end_of_a_dialects_path_says_nothing() {
+        for (sent, read) in [
+            ("/the-eye/k/api/event/", "/the-eye/k/api/event"),
+            ("/event-tracker/k/api/events/resource/209/", "/event-tracker/k/api/events/resource/209"),
+            ("/apps/a/count/name/", "/apps/a/count/name/"),
+        ] {
+            let laptop = Request::builder().uri(sent).body(axum::body::Body::empty()).expect("a request");
+            assert_eq!(read_path(laptop).uri().path(), read);
+            assert_eq!(read_path(of_lambda(sent, "n=1")).uri().path(), read);
+        }
+    }
 }

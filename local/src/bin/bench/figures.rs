@@ -1,6 +1,5 @@
 //! What was measured: rows of a table, kept in a file to be compared with.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
@@ -15,8 +14,10 @@ pub(crate) struct Figure {
     pub(crate) what: String,
     /// The unit of its values.
     pub(crate) unit: String,
-    /// By column: one value under no name, or percentiles.
-    pub(crate) values: BTreeMap<String, f64>,
+    /// The value; the median where there were many.
+    pub(crate) value: f64,
+    /// The 95th and the 99th of a hundred values, where there were many.
+    pub(crate) high: Option<[f64; 2]>,
 }
 
 /// All rows of a run.
@@ -30,16 +31,15 @@ pub(crate) struct Figures {
 impl Figures {
     /// Adds a row of one value.
     pub(crate) fn add(&mut self, what: impl Into<String>, unit: &str, value: f64) {
-        let values = BTreeMap::from([(String::new(), value)]);
-        self.rows.push(Figure { what: what.into(), unit: unit.to_owned(), values });
+        self.rows.push(Figure { what: what.into(), unit: unit.to_owned(), value, high: None });
     }
 
     /// Adds a row of how long something took, in milliseconds.
     pub(crate) fn add_times(&mut self, what: impl Into<String>, mut times: Vec<Duration>) {
         times.sort_unstable();
         let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1_000.0;
-        let values = [50, 95, 99].map(|percent| (format!("p{percent}"), at(percent)));
-        self.rows.push(Figure { what: what.into(), unit: "ms".to_owned(), values: values.into() });
+        let high = Some([at(95), at(99)]);
+        self.rows.push(Figure { what: what.into(), unit: "ms".to_owned(), value: at(50), high });
     }
 
     /// Reads what an earlier run kept.
@@ -56,22 +56,22 @@ impl Figures {
 
     /// The table, with what was before and by how much it changed where there is a before.
     pub(crate) fn table(&self, before: Option<&Self>) -> String {
-        let header = ["what", "", "unit", "value", "before", "change"];
-        let columns = if before.is_some() { header.len() } else { 4 };
-        let mut table = table(&header[..columns], 3);
+        let header = ["what", "unit", "value, p50", "p95", "p99", "before", "change"];
+        let columns = if before.is_some() { header.len() } else { 5 };
+        let mut table = table(&header[..columns], 2);
         for row in &self.rows {
-            let same = |old: &&Figure| (&old.what, &old.unit) == (&row.what, &row.unit);
-            let old = before.and_then(|before| before.rows.iter().find(same));
-            for (column, value) in &row.values {
-                let mut cells = vec![row.what.clone(), column.clone(), row.unit.clone(), show(*value)];
-                if before.is_some() {
-                    cells.extend(match old.and_then(|old| old.values.get(column)) {
-                        Some(old) => [show(*old), change(*old, *value)],
-                        None => ["-".to_owned(), "new".to_owned()],
-                    });
-                }
-                table.add_row(cells);
+            let high = row.high.map_or([String::new(), String::new()], |high| high.map(show));
+            let mut cells = vec![row.what.clone(), row.unit.clone(), show(row.value)];
+            cells.extend(high);
+            if let Some(before) = before {
+                let old = before.rows.iter().find(|old| (&old.what, &old.unit) == (&row.what, &row.unit));
+                cells.extend(
+                    old.map_or(["-".to_owned(), "new".to_owned()], |old| {
+                        [show(old.value), change(old.value, row.value)]
+                    }),
+                );
             }
+            table.add_row(cells);
         }
         table.to_string()
     }
@@ -107,9 +107,16 @@ mod tests {
     fn a_table_shows_percentiles_and_what_changed() {
         let table = figures(11_000.0).table(Some(&figures(10_000.0)));
         let row = |what: &str| table.lines().find(|line| line.contains(what)).unwrap_or_default().to_owned();
-        assert!(row("events accepted").ends_with("| 11000 |  10000 | +10.0 % |"), "{table}");
-        assert!(row("p99").contains("|  99.0 |"), "{table}");
-        assert_eq!(figures(1.0).table(None).lines().count(), 2 + 1 + 3);
+        let cells = |what: &str| row(what).split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+        assert_eq!(cells("events accepted")[2..], ["events/s", "11000", "", "", "10000", "+10.0 %", ""]);
+        assert_eq!(cells("page")[2..], ["ms", "50.0", "95.0", "99.0", "50.0", "+0.0 %", ""]);
+    }
+
+    #[test]
+    fn what_was_not_measured_before_is_new() {
+        let table = figures(1.0).table(Some(&Figures::default()));
+        assert!(table.lines().skip(2).all(|line| line.contains("new")), "{table}");
+        assert_eq!(figures(1.0).table(None).lines().count(), 2 + 2);
     }
 
     #[test]
