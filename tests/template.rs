@@ -218,6 +218,15 @@ const JUSTIFIED: &[(&str, &str)] = &[
     ),
 ];
 
+/// What carries a policy and is not looked into, so that it may not be there.
+const UNREAD: [&str; 5] = [
+    "AWS::SQS::QueuePolicy",
+    "AWS::SNS::TopicPolicy",
+    "AWS::Lambda::Permission",
+    "AWS::DynamoDB::ResourcePolicy",
+    "AWS::Serverless::Connector",
+];
+
 /// What the roles of a template may do that is not one action on one named resource.
 fn wildcards(template: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -239,6 +248,9 @@ fn wildcards(template: &Value) -> BTreeSet<String> {
                 found.insert(written(policy));
             }
         }
+    }
+    for kind in UNREAD {
+        found.extend(resources(template, kind).into_keys().map(|name| format!("{name}: {kind}")));
     }
     for kind in ["AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"] {
         for resource in resources(template, kind).into_values() {

@@ -135,6 +135,8 @@ impl Workbench {
         self.backend.store.meter().usage()
     }
 
+    // A path is one of the app's own; with a `/` before it, any, in which `{app}` and `{key}` stand for the app's.
+
     /// Sends events, all of which must be taken.
     pub async fn send(&self, app: &WorkApp, body: impl Into<Body>) -> Result<Value, Box<dyn Error>> {
         self.post(app, "events", body).await
@@ -167,7 +169,11 @@ impl Workbench {
 
     async fn call(&self, method: Method, app: &WorkApp, path: &str, body: Body) -> Result<Bytes, Box<dyn Error>> {
         let wanted = if method == Method::POST { StatusCode::CREATED } else { StatusCode::OK };
-        let request = Request::builder().method(method).uri(format!("/apps/{}/{path}", app.slug));
+        let uri = match path.strip_prefix('/') {
+            Some(_) => path.replace("{app}", &app.slug).replace("{key}", &app.key),
+            None => format!("/apps/{}/{path}", app.slug),
+        };
+        let request = Request::builder().method(method).uri(uri);
         let request = request.header("authorization", format!("Bearer {}", app.key)).body(body)?;
         let Ok(reply) = self.router.clone().oneshot(request).await;
         let status = reply.status();

@@ -161,6 +161,8 @@ impl Lab {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cost::WINDOW;
+    use crate::cost::tables::LIMITS;
 
     #[tokio::test]
     async fn an_event_is_one_write_unit_and_a_second_with_a_session() {
@@ -170,6 +172,17 @@ mod tests {
                 let stored = lab.store(Mix { sessions, ..Mix::MANY }, batch).await.expect("stored");
                 assert!((stored.write_units - units).abs() < 1e-9, "{stored:?}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn counting_costs_no_more_than_it_may() {
+        let mut lab = Lab::open().await.expect("a lab");
+        for (rate, limit) in LIMITS {
+            let counted = lab.count(Mix::MANY, rate, usize::from(WINDOW)).await.expect("counted");
+            #[allow(clippy::cast_precision_loss)] // some thousand
+            let per_event = counted.write_units / counted.events as f64;
+            assert!(per_event <= limit, "{rate} events a second: {per_event}");
         }
     }
 

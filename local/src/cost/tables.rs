@@ -13,7 +13,7 @@ const BATCHES: [usize; 4] = [1, 25, 100, 500];
 /// Events a second.
 const RATES: [usize; 3] = [1, 100, 1_000];
 /// What counting may cost at most with 160 combinations: write units an event, by events a second.
-const LIMITS: [(usize, f64); 2] = [(100, 0.15), (1_000, 0.02)];
+pub(super) const LIMITS: [(usize, f64); 2] = [(100, 0.15), (1_000, 0.02)];
 /// A million events, or questions.
 const MILLION: f64 = 1e6;
 

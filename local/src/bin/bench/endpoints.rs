@@ -14,6 +14,7 @@ const DAYS: usize = 30;
 /// Events in a request that fills.
 const BATCH: usize = 500;
 
+/// All endpoints but sign-in, whose time is that of bcrypt, and what admins ask now and then.
 pub(crate) async fn measure(quick: bool, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let (events, times) = if quick { (15_000, 60) } else { (150_000, 300) };
     let now = Clock::System.now().floor(DAY);
@@ -44,6 +45,7 @@ pub(crate) async fn measure(quick: bool, figures: &mut Figures) -> Result<(), Bo
     let day = |n: i64| now.plus(-n * DAY).to_string()[..10].to_owned();
     let (first, last) = (day(i64::try_from(DAYS)?), day(1));
     let month = format!("since={first}&until={}", day(0));
+    let digits = last.replace('-', "");
     let questions = [
         ("GET event", format!("events/{id}")),
         ("GET events, page of 50", format!("events?limit=50&{month}")),
@@ -58,7 +60,20 @@ pub(crate) async fn measure(quick: bool, figures: &mut Figures) -> Result<(), Bo
         ("GET stats/hours, a day", format!("stats/hours?since={last}&until={}", day(0))),
         ("GET stats/totals", "stats/totals".to_owned()),
         ("GET stats/groups, a day", format!("stats/groups?attr=agent&since={last}&until={}", day(0))),
+        ("GET stats/by-category, 30 days", format!("stats/by-category?{month}")),
+        ("GET reports/hour", format!("reports/hour?date={last}&hour=6")),
+        ("GET reports/week", format!("reports/week?date={last}")),
+        ("GET reports/month", format!("reports/month?date={last}")),
         ("GET histogram, PNG", format!("histogram?name=payment+failed&date={last}&format=png")),
+        ("GET app", "/apps/{app}".to_owned()),
+        ("Seismo: GET events of a name, a day", format!("/seismo/api/events/{{app}}?event=payment+failed&date={last}")),
+        ("Seismo: GET reports/day", format!("/seismo/api/reports/day/{{app}}?date={last}")),
+        ("The Eye: GET event, page of 100", format!("/the-eye/{{key}}/api/event/?timestamp_after={first}")),
+        (
+            "Event Tracker: GET events, a day",
+            format!("/event-tracker/{{key}}/api/events?start_date={digits}&end_date={digits}"),
+        ),
+        ("Event Tracker: GET events/unique", "/event-tracker/{key}/api/events/unique".to_owned()),
     ];
     for (about, path) in questions {
         let mut taken = Vec::new();
