@@ -78,7 +78,6 @@ fn assert_worth(number: &Number, sent: &str) {
 
 /// A number's sign, its digits from the first to the last that is not 0, and the power of ten of that one; none inside is
 /// zero, none outside no number at all.
-#[expect(clippy::type_complexity)] // said above
 fn worth(text: &str) -> Option<Option<(bool, String, i128)>> {
     let (negative, text) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
