@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tally::config::Config;
 use tally::time::{DAY, HOUR, MINUTE, SECOND};
 
+use crate::database::Database;
 use crate::harness::{NOW, Reply, Tally, TestApp, at, column};
 
 /// A client of The Eye: it knows its base URL.
@@ -326,7 +327,9 @@ async fn past_ten_thousand_a_cursor_leads_on_and_back() {
     let numbers = |pages: &[Value]| -> Vec<Value> {
         pages.iter().flat_map(|page| column(&page["results"], "data")).cloned().collect()
     };
-    for filter in ["", "&session_id=s"] {
+    // Every page counts the session anew, which takes Amazon's server minutes.
+    let filters: &[_] = if Database::is_embedded() { &["", "&session_id=s"] } else { &[""] };
+    for filter in filters {
         let at_the_brink = client.page(&format!("limit=20&offset=9990{filter}")).await;
         let next = at_the_brink["next"].as_str().unwrap().to_owned();
         assert!(next.contains("cursor=") && !next.contains("offset="), "{next}");
