@@ -378,3 +378,29 @@ async fn requests_have_limits_and_replies_their_headers() {
         assert_eq!(reply.headers["x-request-id"].len(), 26);
     }
 }
+
+#[tokio::test]
+async fn a_new_key_works_at_once_wherever_its_app_was_just_read() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    // Another process, which read the app in the very moment in which a key is made.
+    let far = tally::backend::Backend::new(tally.backend.store.clone(), tally.clock.clone(), Config::default());
+    let router = local::server::service(&far);
+    let send = async |path: &str, key: &str| {
+        let request = Request::post(path).header("x-ingest-key", key).body(Body::empty()).unwrap();
+        let Ok(reply) = tower::ServiceExt::oneshot(router.clone(), request).await;
+        reply.status().as_u16()
+    };
+    assert_eq!(send("/apps/shop/count/a", &app.ingest_key).await, 201);
+    let new = key(&tally, "shop", &["ingest", "read"]).await.1;
+    assert_eq!(send("/apps/shop/count/a", &new).await, 201);
+    let newest = key(&tally, "shop", &["ingest", "read"]).await.1;
+    assert_eq!(send(&format!("/event-tracker/{newest}/api/events/a"), "").await, 201);
+    let reads = || tally.usage().read_requests;
+    let before = reads();
+    let wrong = format!("{}{}", &newest[..newest.len() - 4], if newest.ends_with("0000") { "1111" } else { "0000" });
+    assert_eq!(send("/apps/shop/count/a", &wrong).await, 401);
+    assert_eq!(reads() - before, 0, "a wrong secret of a known key costs nothing");
+    assert_eq!(send("/apps/shop/count/a", &format!("tly_rw_{}_{}", "0".repeat(12), "0".repeat(40))).await, 401);
+    assert_eq!(reads() - before, 1, "a key that never was costs a read");
+}

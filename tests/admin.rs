@@ -158,7 +158,7 @@ async fn a_key_is_sent_in_any_of_its_ways() {
 }
 
 #[tokio::test]
-async fn a_new_key_works_at_once_in_a_warm_process() {
+async fn an_app_is_remembered_for_sixty_seconds() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     tally.accept(&app, &json!({"name": "a"})).await;

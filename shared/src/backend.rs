@@ -10,12 +10,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::quota::Quotas;
 use crate::store::{Store, StoreError};
-use crate::time::{MINUTE, SECOND, Timestamp};
+use crate::time::{MINUTE, Timestamp};
 
 /// How long an app may be remembered, in microseconds of wall-clock time: a revoked key stops within it.
 const REMEMBER: i64 = MINUTE;
-/// How soon an app is read again for a key that it does not have: a new key works at once, a wrong one costs little.
-const LOOK_AGAIN: i64 = SECOND;
 /// How many apps are remembered.
 const MOST_APPS: usize = 10_000;
 /// How many keys' apps are remembered.
@@ -65,9 +63,9 @@ impl Backend {
         Ok(self.any_app(slug, REMEMBER).await?.filter(|app| app.state == AppState::Active))
     }
 
-    /// An app in use, read again if it was remembered for longer than a second.
+    /// An app in use, as it is now.
     pub async fn app_anew(&self, slug: &AppSlug) -> Result<Option<Arc<App>>, StoreError> {
-        Ok(self.any_app(slug, LOOK_AGAIN).await?.filter(|app| app.state == AppState::Active))
+        Ok(self.any_app(slug, 0).await?.filter(|app| app.state == AppState::Active))
     }
 
     /// An app in any state, also a tombstone, as it was at most 60 s ago.

@@ -271,29 +271,36 @@ async fn by_key(
             return Err(Problem::Forbidden("this takes a signed-in user: a key does not do".to_owned()));
         }
     };
-    let scopes_in = |app: &App| app.keys.iter().find(|k| k.id == key.id && key.is(k)).map(|k| k.scopes.clone());
-    if let Some(slug) = &slug {
-        let mut app = backend.app(slug).await?;
-        if app.as_ref().is_none_or(|app| scopes_in(app).is_none()) {
-            app = backend.app_anew(slug).await?;
-        }
-        if let Some((app, scopes)) = app.and_then(|app| Some((Arc::clone(&app), scopes_in(&app)?))) {
-            if !scopes.contains(&scope) {
-                return Err(Problem::Forbidden(match scope {
-                    Scope::Ingest => "this key has not the scope `ingest`".to_owned(),
-                    Scope::Read => "this key has not the scope `read`".to_owned(),
-                }));
-            }
-            return Ok((Caller::Key(key.id.clone()), Some(app)));
-        }
-    }
-    // A key of another app is a credential too small; any other text is none.
-    if let Some(other) = backend.store.app_of_key(&key.id).await?
-        && backend.app(&other).await?.is_some_and(|app| scopes_in(&app).is_some())
-    {
+    let has = |app: &Arc<App>| app.keys.iter().any(|known| known.id == key.id);
+    let remembered = match &slug {
+        Some(slug) => backend.app(slug).await?.filter(has),
+        None => None,
+    };
+    let app = match remembered {
+        Some(app) => Some(app),
+        // Of another app, or newer than what is remembered. Any other text finds no app, and costs one read.
+        None => match backend.store.app_of_key(&key.id).await? {
+            Some(owner) => match backend.app(&owner).await?.filter(has) {
+                Some(app) => Some(app),
+                None => backend.app_anew(&owner).await?,
+            },
+            None => None,
+        },
+    };
+    let app = app.ok_or_else(unknown_key)?;
+    let Some(known) = app.keys.iter().find(|known| known.id == key.id && key.is(known)) else {
+        return Err(unknown_key());
+    };
+    if slug.as_ref() != Some(&app.slug) {
         return Err(Problem::Forbidden("this key is of another app".to_owned()));
     }
-    Err(unknown_key())
+    if !known.scopes.contains(&scope) {
+        return Err(Problem::Forbidden(match scope {
+            Scope::Ingest => "this key has not the scope `ingest`".to_owned(),
+            Scope::Read => "this key has not the scope `read`".to_owned(),
+        }));
+    }
+    Ok((Caller::Key(key.id.clone()), Some(app)))
 }
 
 /// The credential of a request: a header beats the query, the query beats the cookie.
