@@ -312,6 +312,10 @@ async fn links_lead_to_the_end_and_back() {
 
 #[tokio::test]
 async fn past_ten_thousand_a_cursor_leads_on_and_back() {
+    if !Database::is_embedded() {
+        // Amazon's server takes minutes to read past so many. Cursors that lead both ways have a test with fewer.
+        return;
+    }
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let base = Client::of(&tally, &app).await.base;
@@ -327,9 +331,7 @@ async fn past_ten_thousand_a_cursor_leads_on_and_back() {
     let numbers = |pages: &[Value]| -> Vec<Value> {
         pages.iter().flat_map(|page| column(&page["results"], "data")).cloned().collect()
     };
-    // Every page counts the session anew, which takes Amazon's server minutes.
-    let filters: &[_] = if Database::is_embedded() { &["", "&session_id=s"] } else { &[""] };
-    for filter in filters {
+    for filter in ["", "&session_id=s"] {
         let at_the_brink = client.page(&format!("limit=20&offset=9990{filter}")).await;
         let next = at_the_brink["next"].as_str().unwrap().to_owned();
         assert!(next.contains("cursor=") && !next.contains("offset="), "{next}");
