@@ -279,7 +279,7 @@ async fn by_key(
     let app = match remembered {
         Some(app) => Some(app),
         // Of another app, or newer than what is remembered. Any other text finds no app, and costs one read.
-        None => match backend.store.app_of_key(&key.id).await? {
+        None => match backend.app_of_key(&key.id).await? {
             Some(owner) => match backend.app(&owner).await?.filter(has) {
                 Some(app) => Some(app),
                 None => backend.app_anew(&owner).await?,
