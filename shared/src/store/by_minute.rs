@@ -1,6 +1,6 @@
 //! Numbers that are kept by the minute for a while: attempts to sign in, and what apps with a quota had accepted.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::counters::number;
 use super::tables::{EXPIRES_AT, PK, SK};
@@ -46,7 +46,7 @@ impl Store {
     }
 
     async fn add_to_minute(&self, table: &str, partition: &str, at: Timestamp, amount: i64) -> Result<(), StoreError> {
-        let reply = self
+        let request = self
             .client
             .update_item()
             .table_name(table)
@@ -55,13 +55,8 @@ impl Store {
             .expression_attribute_names("#n", COUNT)
             .expression_attribute_names("#expiry", EXPIRES_AT)
             .expression_attribute_values(":n", AttributeValue::N(amount.to_string()))
-            .expression_attribute_values(":expiry", AttributeValue::N(at.plus(KEEP).seconds().to_string()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.wrote(reply.consumed_capacity());
-        Ok(())
+            .expression_attribute_values(":expiry", AttributeValue::N(at.plus(KEEP).seconds().to_string()));
+        self.send_update(request).await
     }
 
     async fn minutes(

@@ -168,7 +168,7 @@ impl Store {
 
     /// Says that a counter item takes no new cells from now on.
     pub async fn set_full(&self, key: &CounterKey) -> Result<(), StoreError> {
-        let reply = self
+        let request = self
             .client
             .update_item()
             .table_name(&self.tables.counters)
@@ -178,13 +178,8 @@ impl Store {
             .expression_attribute_names("#f", FULL)
             .expression_attribute_names("#v", VERSION)
             .expression_attribute_values(":yes", AttributeValue::Bool(true))
-            .expression_attribute_values(":v", AttributeValue::N("1".to_owned()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.wrote(reply.consumed_capacity());
-        Ok(())
+            .expression_attribute_values(":v", AttributeValue::N("1".to_owned()));
+        self.send_update(request).await
     }
 
     /// The counters of all pages of the buckets from `first` to `last`, both included and of one grain, in order.

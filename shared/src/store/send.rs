@@ -1,8 +1,9 @@
-//! How a request that reads is sent: its units asked for and metered, its error ours.
+//! How a request is sent whose refusal tells nothing: its units asked for and metered, its error ours.
 
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 
 use super::item::Item;
@@ -24,5 +25,13 @@ impl Store {
         let reply = reply.map_err(|e| StoreError::of(&e))?;
         self.meter.read(reply.consumed_capacity());
         Ok(reply.item)
+    }
+
+    /// Updates an item, without a condition.
+    pub(super) async fn send_update(&self, request: UpdateItemFluentBuilder) -> Result<(), StoreError> {
+        let reply = Box::pin(request.return_consumed_capacity(ReturnConsumedCapacity::Total).send()).await;
+        let reply = reply.map_err(|e| StoreError::of(&e))?;
+        self.meter.wrote(reply.consumed_capacity());
+        Ok(())
     }
 }
