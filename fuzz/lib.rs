@@ -1,8 +1,8 @@
 //! What the targets share: an app, and the time.
 
-use tally::app::{App, AppId, AppSlug, AppState, EventClock};
-use tally::layout::Layout;
-use tally::time::Timestamp;
+use tally_core::app::{App, AppId, AppSlug, AppState, EventClock};
+use tally_core::app::layout::Layout;
+use tally_core::time::Timestamp;
 
 /// When everything happens: a Saturday.
 pub fn now() -> Timestamp {

@@ -10,11 +10,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Method, Request, StatusCode};
 use ring::hmac;
 use serde_json::{Value, json};
-use tally::auth::token::SigningKey;
-use tally::auth::user::{Role, Users};
-use tally::config::Config;
-use tally::http::routes::{Access, ROUTES, Route};
-use tally::time::{HOUR, MINUTE, SECOND};
+use tally_core::app::role::Role;
+use tally_core::time::{HOUR, MINUTE, SECOND};
+use tally_http::routes::{Access, ROUTES, Route};
+use tally_service::auth::token::SigningKey;
+use tally_service::auth::user::Users;
+use tally_service::config::Config;
 
 use crate::admin::{sign_in, users};
 use crate::harness::{Reply, Tally, TestApp, assert_problem, column};
@@ -68,14 +69,14 @@ fn expected(credential: &Credential, route: &Route) -> u16 {
 /// Tokens that nobody of ours signed like this.
 async fn forged(tally: &Tally) -> Vec<(&'static str, String)> {
     let now = tally.clock.now();
-    let ours = tally.backend.store.signing_key().await.unwrap();
+    let ours = tally_service::auth::token::signing_key(&tally.backend.store).await.unwrap();
     let claims = json!({"iss": "tally", "aud": "tally", "sub": "eve", "role": "admin", "iat": now.seconds(),
         "exp": now.plus(HOUR).seconds()});
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let none = part(&json!({"alg": "none", "typ": "JWT", "kid": ours.kid}));
     let hs256 = part(&json!({"alg": "HS256", "typ": "JWT", "kid": ours.kid}));
     let signed = format!("{hs256}.{}", part(&claims));
-    let public = ours.public().unwrap();
+    let public = ours.public_key(None).unwrap().public;
     let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &public), signed.as_bytes());
     let stranger = SigningKey::generate().unwrap();
     let pretender = SigningKey { kid: ours.kid.clone(), ..stranger.clone() };
@@ -176,7 +177,7 @@ async fn keys_are_made_listed_and_revoked() {
 
     let path = format!("/apps/shop/keys/{id}");
     // Another process, which remembers the app as it was.
-    let far = tally::backend::Backend::new(tally.backend.store.clone(), tally.clock.clone(), Config::default());
+    let far = tally_service::context::Backend::new(tally.backend.store.clone(), tally.clock.clone(), Config::default());
     let far = local::server::service(&far);
     let ask_far = async || {
         let request = Request::get("/apps/shop/events").header("x-read-key", text).body(Body::empty()).unwrap();
@@ -223,7 +224,7 @@ async fn a_rotated_key_signs_and_the_one_before_is_good_until_its_tokens_end() {
     let apps =
         async |token: &str| tally.call(Method::GET, "/apps", ("x-access-token", token), "").await.status.as_u16();
     assert_eq!(apps(&before).await, 200);
-    let old = tally.backend.store.signing_key().await.unwrap();
+    let old = tally_service::auth::token::signing_key(&tally.backend.store).await.unwrap();
     let rotated = tally.call(Method::POST, "/signing-keys", ("x-access-token", &before), "").await;
     assert_eq!(rotated.status, StatusCode::CREATED, "{}", rotated.json);
     assert_eq!(rotated.json["previous_until"], "2026-11-21T11:13:25.123456Z");
@@ -330,7 +331,7 @@ async fn github_tells_whose_a_token_is_and_the_list_who_may_sign_in() {
 
 #[tokio::test]
 async fn a_cookie_changes_something_only_for_pages_of_ours() {
-    let read_origins = tally::config::Origins::Only(vec!["https://board.example".into()]);
+    let read_origins = tally_service::config::Origins::Only(vec!["https://board.example".into()]);
     let tally = Tally::with(Config { read_origins, ..Config::default() }).await;
     let cookie = format!("token={}", tally.token(Role::Admin).await);
     for (name, headers, expected) in [
@@ -384,7 +385,7 @@ async fn a_new_key_works_at_once_wherever_its_app_was_just_read() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     // Another process, which read the app in the very moment in which a key is made.
-    let far = tally::backend::Backend::new(tally.backend.store.clone(), tally.clock.clone(), Config::default());
+    let far = tally_service::context::Backend::new(tally.backend.store.clone(), tally.clock.clone(), Config::default());
     let router = local::server::service(&far);
     let send = async |path: &str, key: &str| {
         let request = Request::post(path).header("x-ingest-key", key).body(Body::empty()).unwrap();

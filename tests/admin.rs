@@ -5,8 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request};
 use serde_json::json;
-use tally::auth::user::{COST, Role, Users};
-use tally::config::{Config, Origins};
+use tally_core::app::role::Role;
+use tally_service::auth::user::{COST, Users};
+use tally_service::config::{Config, Origins};
 
 use crate::harness::{Reply, Tally, assert_problem, column};
 

@@ -3,7 +3,7 @@
 use aggregate::{StreamEvent, handle};
 use http::Method;
 use serde_json::{Value, json};
-use tally::auth::user::Role;
+use tally_core::app::role::Role;
 
 use crate::harness::{NOW, Tally, TestApp, at, column};
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tally::app::AppId;
-use tally::bucket::{Bucket, Grain};
-use tally::cell::{Cell, Counted, MessageHash};
-use tally::store::{CounterKind, Partition};
-use tally::time::Timestamp;
+use tally_core::app::AppId;
+use tally_core::app::partition::Partition;
+use tally_core::counter::cell::{Cell, Counted, MessageHash};
+use tally_core::counter::key::CounterKind;
+use tally_core::time::Timestamp;
+use tally_core::time::bucket::{Bucket, Grain};
 
 use crate::harness::{Tally, TestApp, at};
 

@@ -13,9 +13,9 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use local::server::{FREE_PORT, Stack};
 use proptest::test_runner::Config as ProptestConfig;
-use tally::config::Config;
-use tally::store::tables::TableNames;
-use tally::store::{Connection, connect};
+use tally_service::config::Config;
+use tally_store::tables::TableNames;
+use tally_store::{Connection, connect};
 
 /// Where a test keeps its tables.
 pub(crate) enum Database {

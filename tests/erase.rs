@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tally::auth::user::Role;
-use tally::store::Deadline;
-use tally::time::{MINUTE, SECOND};
+use tally_core::app::role::Role;
+use tally_core::time::{MINUTE, SECOND};
+use tally_store::Deadline;
 
 use crate::harness::{Reply, Tally, TestApp, assert_problem};
 
@@ -115,7 +115,7 @@ async fn what_a_function_stores_that_does_not_know_yet_is_erased_too() {
     tally.accept(&app, &events(9)).await;
     let known = tally.stored_app(&app).await;
     delete(&tally, "/apps/shop").await;
-    let event = tally::event::Draft { name: Some("late".into()), ..Default::default() };
+    let event = tally_core::event::draft::Draft { name: Some("late".into()), ..Default::default() };
     let event = event.accept(&known, tally.clock.now()).unwrap();
     let soon = Deadline::after(Duration::from_secs(10));
     tally.backend.store.put_events(&known, &[&event], soon).await.remove(0).unwrap();

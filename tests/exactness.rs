@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
-use tally::calendar::{Interval, WeekStart, Zone};
-use tally::time::{DAY, HOUR, MINUTE, Range, SECOND, Timestamp};
+use tally_core::time::calendar::{Interval, WeekStart};
+use tally_core::time::zone::Zone;
+use tally_core::time::{DAY, HOUR, MINUTE, Range, SECOND, Timestamp};
 
 use crate::database::cases;
 use crate::harness::{Tally, TestApp, at};

@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use tally::time::SECOND;
+use tally_core::time::SECOND;
 
 use crate::counts::Counts;
 use crate::database::Database;

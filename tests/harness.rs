@@ -13,14 +13,14 @@ use http_body_util::BodyExt;
 use local::pump::{Pump, PumpError};
 use local::server::service;
 use serde_json::Value;
-use tally::app::{AppSlug, EventClock};
-use tally::auth::key::Scope;
-use tally::auth::user::Role;
-use tally::backend::Backend;
-use tally::clock::Clock;
-use tally::config::Config;
-use tally::store::{Connection, Patience, Usage, connect_with};
-use tally::time::{HOUR, Timestamp};
+use tally_core::app::key::Scope;
+use tally_core::app::role::Role;
+use tally_core::app::{AppSlug, EventClock};
+use tally_core::time::clock::Clock;
+use tally_core::time::{HOUR, Timestamp};
+use tally_service::config::Config;
+use tally_service::context::Backend;
+use tally_store::{Connection, Patience, Usage, connect_with};
 use tokio::sync::Mutex;
 use tower::ServiceExt;
 
@@ -117,7 +117,7 @@ impl Tally {
 
     /// An access token of a role, signed as `POST /auth` would.
     pub(crate) async fn token(&self, role: Role) -> String {
-        let key = self.backend.store.signing_key().await.expect("a key");
+        let key = tally_service::auth::token::signing_key(&self.backend.store).await.expect("a key");
         key.sign("somebody", role, self.clock.now(), HOUR).expect("a token").0
     }
 
@@ -231,7 +231,7 @@ impl Tally {
     }
 
     /// The app as the store has it.
-    pub(crate) async fn stored_app(&self, app: &TestApp) -> tally::app::App {
+    pub(crate) async fn stored_app(&self, app: &TestApp) -> tally_core::app::App {
         let slug = AppSlug::of_name(&app.slug).expect("a slug");
         self.backend.store.get_app(&slug).await.expect("a store").expect("an app")
     }

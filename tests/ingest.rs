@@ -5,10 +5,10 @@ use std::io::Write;
 use axum::body::Body;
 use http::{Method, Request};
 use serde_json::{Value, json};
-use tally::backend::Backend;
-use tally::clock::Clock;
-use tally::config::Config;
-use tally::store::{Connection, connect};
+use tally_core::time::clock::Clock;
+use tally_service::config::Config;
+use tally_service::context::Backend;
+use tally_store::{Connection, connect};
 
 use crate::database::Database;
 use crate::harness::{NOW, Tally, assert_problem, at, column};

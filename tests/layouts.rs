@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::Method;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tally::auth::user::Role;
-use tally::time::{HOUR, MINUTE, Timestamp};
+use tally_core::app::role::Role;
+use tally_core::time::{HOUR, MINUTE, Timestamp};
 
 use crate::database::cases;
 use crate::harness::{Tally, TestApp};

@@ -4,8 +4,8 @@
 use axum::body::Body;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tally::auth::user::Role;
-use tally::time::SECOND;
+use tally_core::app::role::Role;
+use tally_core::time::SECOND;
 
 use crate::harness::{Reply, Tally, assert_problem, at, column};
 

@@ -1,15 +1,15 @@
 //! The description of the API is held equal to what is served, and to who may call it.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::Body;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request};
 use serde_json::{Map, Value};
-use tally::auth::user::Role;
-use tally::http::dialect::Dialect;
-use tally::http::routes::{self, Access, ROUTES, Route};
+use tally_core::app::role::Role;
+use tally_http::compat::Dialect;
+use tally_http::routes::{self, Access, ROUTES, Route};
 
 use crate::harness::{Tally, TestApp};
 

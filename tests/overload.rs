@@ -10,7 +10,7 @@ use axum::body::Body;
 use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
-use tally::store::Patience;
+use tally_store::Patience;
 use tokio::time::Instant;
 
 use crate::database::Database;

@@ -152,7 +152,7 @@ async fn bad_parameters_are_named() {
 
 #[tokio::test]
 async fn a_budget_that_ends_leaves_a_cursor_and_loses_nothing() {
-    let config = tally::config::Config { read_budget: 0.5, ..tally::config::Config::default() };
+    let config = tally_service::config::Config { read_budget: 0.5, ..tally_service::config::Config::default() };
     let tally = Tally::with(config).await;
     let app = tally.app("shop").await;
     let events: Vec<_> = (0..600)
@@ -258,7 +258,7 @@ async fn the_freshest_minutes_are_read_however_far_the_counters_are() {
     assert_eq!(tally.list(&app, "name=old").await.len(), 1, "nothing is counted yet: all is read");
     tally.drain().await;
     // The stream is counted by the machine's clock, so these are fresh to it.
-    let fresh = tally::clock::Clock::System.now();
+    let fresh = tally_core::time::clock::Clock::System.now();
     tally.clock.set(fresh);
     tally.accept(&app, &json!([{"name": "new", "data": {"n": 1}}, {"name": "old", "data": {"n": 2}}])).await;
     assert_eq!(numbers(&tally.list(&app, "name=new").await), [1], "not counted, and found");

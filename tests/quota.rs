@@ -6,9 +6,9 @@ use axum::Router;
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
-use tally::backend::Backend;
-use tally::config::Config;
-use tally::time::{MINUTE, SECOND};
+use tally_core::time::{MINUTE, SECOND};
+use tally_service::config::Config;
+use tally_service::context::Backend;
 use tower::ServiceExt;
 
 use crate::database::Database;

@@ -7,11 +7,13 @@ use std::time::Duration;
 use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
-use tally::app::AppSlug;
-use tally::auth::user::Role;
-use tally::bucket::{Bucket, Grain};
-use tally::store::{CounterKind, Partition, VersionedItem};
-use tally::time::{DAY, HOUR, MINUTE};
+use tally_core::app::AppSlug;
+use tally_core::app::partition::Partition;
+use tally_core::app::role::Role;
+use tally_core::counter::key::CounterKind;
+use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::{DAY, HOUR, MINUTE};
+use tally_store::VersionedItem;
 
 use crate::database::Database;
 use crate::faulty::Fault;

@@ -307,7 +307,7 @@ async fn groups_count_the_values_of_an_attribute() {
 
 #[tokio::test]
 async fn groups_say_how_far_their_budget_went() {
-    let config = tally::config::Config { read_budget: 1.0, ..tally::config::Config::default() };
+    let config = tally_service::config::Config { read_budget: 1.0, ..tally_service::config::Config::default() };
     let tally = Tally::with(config).await;
     let app = tally.app("shop").await;
     for thousand in 0..3 {

@@ -4,9 +4,10 @@ use axum::body::Body;
 use futures::future::join_all;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
-use tally::app::AppSlug;
-use tally::auth::user::{Role, Users};
-use tally::config::Config;
+use tally_core::app::AppSlug;
+use tally_core::app::role::Role;
+use tally_service::auth::user::Users;
+use tally_service::config::Config;
 
 use crate::access::github;
 use crate::admin::users;
@@ -74,7 +75,7 @@ fn assert_refused(reply: &Reply, status: u16, words: &str) {
 /// An event without its time, which is checked to be one.
 fn timeless(mut event: Value) -> Value {
     let time = event.as_object_mut().expect("an event").remove("timestampt").expect("a time");
-    let _: tally::time::Timestamp = time.as_str().expect("a text").parse().expect("a time");
+    let _: tally_core::time::Timestamp = time.as_str().expect("a text").parse().expect("a time");
     event
 }
 
@@ -159,7 +160,7 @@ async fn events_are_posted_and_queried_as_the_document_shows() {
             json!({"id": "search-executed", "app": "web", "event": "search executed", "data": {"query": "x", "time": 1.5}}),
         ),
     ] {
-        tally.clock.set(tally.clock.now().plus(tally::time::SECOND));
+        tally.clock.set(tally.clock.now().plus(tally_core::time::SECOND));
         let event = client.post("web", &body).await;
         assert_eq!(timeless(event.clone()), expected);
         posted.push(event);
@@ -386,7 +387,7 @@ async fn an_app_that_is_being_erased_is_not_made_anew_and_one_that_was_is() {
     assert_eq!(erase(&tally).await.json["done"], false);
     assert_refused(&post(&tally).await, 409, "being erased");
     tally.drain().await;
-    tally.clock.set(tally.clock.now().plus(8 * tally::time::MINUTE));
+    tally.clock.set(tally.clock.now().plus(8 * tally_core::time::MINUTE));
     while tally.counting(erase(&tally)).await.json["done"] != true {}
     let again = post(&tally).await;
     assert_eq!(again.status, 201, "{}", again.json);
@@ -457,7 +458,7 @@ async fn a_reply_ends_with_the_megabytes_or_the_budget_and_nothing_is_left_out()
     let app = tally.app("web").await;
     for n in 0..50 {
         tally.accept(&app, &json!({"name": "big", "data": {"n": n, "text": "x".repeat(100_000)}})).await;
-        tally.clock.set(tally.clock.now().plus(tally::time::SECOND));
+        tally.clock.set(tally.clock.now().plus(tally_core::time::SECOND));
     }
     let client = Client::of(&tally, Role::Reader).await;
     let (parts, body) = tally
@@ -476,7 +477,7 @@ async fn a_reply_ends_with_the_megabytes_or_the_budget_and_nothing_is_left_out()
     let app = tally.app("web").await;
     for n in 0..50 {
         tally.accept(&app, &json!({"name": "some", "data": {"n": n, "text": "x".repeat(70_000)}})).await;
-        tally.clock.set(tally.clock.now().plus(tally::time::SECOND));
+        tally.clock.set(tally.clock.now().plus(tally_core::time::SECOND));
     }
     let client = Client::of(&tally, Role::Reader).await;
     let (all, replies) = client.list("/api/events/web?event=some").await;

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_yaml_ng::{Mapping, Value};
-use tally::config::Config;
-use tally::http::dialect::Dialect;
-use tally::http::routes::{Function, ROUTES};
-use tally::metrics::{DIMENSION, Metric, NAMESPACE};
-use tally::store::tables::{BY_SESSION, EXPIRES_AT, PK, SESSION, SK, TABLES};
+use tally_http::compat::Dialect;
+use tally_http::routes::{Function, ROUTES};
+use tally_service::config::Config;
+use tally_service::metrics::{DIMENSION, Metric, NAMESPACE};
+use tally_store::tables::{BY_SESSION, EXPIRES_AT, PK, SESSION, SK, TABLES};
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")

@@ -3,8 +3,8 @@
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
-use tally::config::Config;
-use tally::time::{DAY, HOUR, MINUTE, SECOND};
+use tally_core::time::{DAY, HOUR, MINUTE, SECOND};
+use tally_service::config::Config;
 
 use crate::database::Database;
 use crate::harness::{NOW, Reply, Tally, TestApp, at, column};

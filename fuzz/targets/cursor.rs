@@ -9,9 +9,9 @@ use fuzz::{app, now};
 use libfuzzer_sys::fuzz_target;
 use query::{Asked, Cursor};
 use ring::digest::{SHA256, digest};
-use tally::app::EventClock;
-use tally::event_id::EventId;
-use tally::time::Timestamp;
+use tally_core::app::EventClock;
+use tally_core::event::id::EventId;
+use tally_core::time::Timestamp;
 
 static SEAL_IS_RIGHT: Once = Once::new();
 

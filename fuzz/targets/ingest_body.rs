@@ -13,11 +13,12 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use ingest::body::{Sent, read};
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
-use tally::app::EventClock;
-use tally::event::{Draft, Event, MAX_COUNT, MAX_DEPTH, MAX_MESSAGE, MAX_TEXT};
-use tally::json::Json;
-use tally::layout::MAX_AHEAD;
-use tally::time::Timestamp;
+use tally_core::app::EventClock;
+use tally_core::event::{Event, MAX_COUNT, MAX_DEPTH, MAX_MESSAGE, MAX_TEXT};
+use tally_core::event::draft::Draft;
+use tally_core::event::json::Json;
+use tally_core::app::layout::MAX_AHEAD;
+use tally_core::time::Timestamp;
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";

@@ -5,8 +5,9 @@
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tally::event::MAX_DEPTH;
-use tally::json::{self, Json, Kind, Number};
+use tally_core::event::MAX_DEPTH;
+use tally_core::event::json;
+use tally_core::event::json::{Json, Kind, Number};
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(text) = std::str::from_utf8(data) {

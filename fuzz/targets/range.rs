@@ -6,10 +6,11 @@ use fuzz::{app, now};
 use libfuzzer_sys::fuzz_target;
 use query::Asked;
 use reports::{Period, read_range, read_zone};
-use tally::app::EventClock;
-use tally::calendar::{Interval, MAX_BUCKETS, Zone};
-use tally::http::query::Params;
-use tally::time::{DAY, HOUR, Range, Timestamp};
+use tally_core::app::EventClock;
+use tally_core::time::calendar::{Interval, MAX_BUCKETS};
+use tally_core::time::zone::Zone;
+use tally_http::parameters::Params;
+use tally_core::time::{DAY, HOUR, Range, Timestamp};
 
 fuzz_target!(|data: &[u8]| {
     let Some((about, query)) = data.split_first() else { return };

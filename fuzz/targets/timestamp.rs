@@ -4,8 +4,9 @@
 
 use fuzz::now;
 use libfuzzer_sys::fuzz_target;
-use tally::calendar::{Interval, WeekStart, Zone};
-use tally::time::{DAY, Range, SECOND, Timestamp, parse_date};
+use tally_core::time::calendar::{Interval, WeekStart};
+use tally_core::time::zone::Zone;
+use tally_core::time::{DAY, Range, SECOND, Timestamp, parse_date};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };

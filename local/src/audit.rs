@@ -10,10 +10,10 @@ use http_body_util::BodyExt;
 use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tally::app::AppSlug;
-use tally::auth::user::Role;
-use tally::config::Config;
-use tally::time::HOUR;
+use tally_core::app::AppSlug;
+use tally_core::app::role::Role;
+use tally_core::time::HOUR;
+use tally_service::config::Config;
 use tower::ServiceExt;
 
 use crate::server::{open, service};
@@ -49,7 +49,7 @@ pub async fn run(audit: Audit, mend: bool) -> Result<ExitCode, Box<dyn std::erro
     let (backend, pump) = open(&audit.data, Config::from_env()?).await?;
     // Where no Tally runs on the data, its stream is counted here.
     let pump = pump.map(|pump| tokio::spawn(pump.run(|_| {})));
-    let key = backend.store.signing_key().await?;
+    let key = tally_service::auth::token::signing_key(&backend.store).await?;
     let (token, _) = key.sign("audit", Role::Admin, backend.clock.now(), 24 * HOUR)?;
     let router = service(&backend);
     let path = format!("/apps/{slug}/{}", if mend { "recount" } else { "audit" });

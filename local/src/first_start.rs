@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tally::auth::key::{Scope, hex};
-use tally::auth::user::Users;
-use tally::backend::Backend;
-use tally::new_app::NewAppError;
+use tally_core::app::key::{Scope, hex};
+use tally_service::auth::user::Users;
+use tally_service::context::Backend;
+use tally_service::new_app::NewAppError;
 
 use crate::embedded::private;
 
@@ -54,7 +54,7 @@ impl Machine {
         }
         let password = hex(&rand::random::<[u8; 10]>());
         let machine = Self {
-            password_hash: bcrypt::hash(&password, tally::auth::user::COST)?,
+            password_hash: bcrypt::hash(&password, tally_service::auth::user::COST)?,
             password,
             demo_ingest_key: None,
             demo_read_key: None,

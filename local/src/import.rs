@@ -15,15 +15,16 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http_body_util::BodyExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
-use tally::app::AppSlug;
-use tally::auth::user::Role;
-use tally::backend::Backend;
-use tally::config::Config;
-use tally::event::{MAX_DEPTH, names_a_time};
-use tally::event_id::EventId;
-use tally::json::{self, Json, Number};
-use tally::new_app::NewAppError;
-use tally::time::{HOUR, Timestamp};
+use tally_core::app::AppSlug;
+use tally_core::app::role::Role;
+use tally_core::event::MAX_DEPTH;
+use tally_core::event::draft::names_a_time;
+use tally_core::event::id::EventId;
+use tally_core::event::json::{self, Json, Number};
+use tally_core::time::{HOUR, Timestamp};
+use tally_service::config::Config;
+use tally_service::context::Backend;
+use tally_service::new_app::NewAppError;
 use tower::ServiceExt;
 
 use crate::server::{open, service};
@@ -103,7 +104,7 @@ pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>>
     let slug = AppSlug::of_name(&import.app).map_err(|e| format!("--app: {e}"))?;
     let (backend, pump) = open(&import.data, config).await?;
     make_app(&backend, &import.app).await?;
-    let key = backend.store.signing_key().await?;
+    let key = tally_service::auth::token::signing_key(&backend.store).await?;
     let (token, _) = key.sign("import", Role::Admin, backend.clock.now(), 24 * HOUR)?;
     let lines = Lines::open(&import.file).map_err(|e| ImportError::File(import.file.display().to_string(), e))?;
     let sender =
@@ -142,7 +143,7 @@ struct Lines {
 
 impl Lines {
     fn open(file: &Path) -> std::io::Result<Self> {
-        let now = tally::clock::Clock::System.now();
+        let now = tally_core::time::clock::Clock::System.now();
         if file == Path::new("-") {
             let progress = ProgressBar::new_spinner();
             let reader = undo_gzip(progress.wrap_read(std::io::stdin()))?;

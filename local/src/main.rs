@@ -10,7 +10,7 @@ use local::cost::{self, Cost};
 use local::first_start::Machine;
 use local::import::{self, Import};
 use local::server::{Stack, backend, listen, service_of_connections, start_background};
-use tally::config::Config;
+use tally_service::config::Config;
 
 // The system allocator takes a quarter of the time of a server that does little but read and write JSON.
 #[global_allocator]

@@ -12,7 +12,7 @@ use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::error::DisplayErrorContext;
 use aws_sdk_dynamodbstreams::types::{OperationType, Record, Shard, ShardIteratorType};
 use serde::{Deserialize, Serialize};
-use tally::backend::Backend;
+use tally_service::context::Backend;
 
 /// Most records in a batch (a parameter of the mapping; Lambda takes up to 10,000).
 const BATCH: usize = 5_000;

@@ -9,12 +9,12 @@ use axum::Router;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::map_request;
-use tally::backend::Backend;
-use tally::clock::Clock;
-use tally::config::Config;
-use tally::http::service::serve;
-use tally::http::source::Source;
-use tally::store::{Connection, Store, StoreError, connect};
+use tally_core::time::clock::Clock;
+use tally_http::runtime::serve;
+use tally_http::source::Source;
+use tally_service::config::Config;
+use tally_service::context::Backend;
+use tally_store::{Connection, Store, StoreError, connect};
 use tokio::net::TcpListener;
 
 use crate::embedded::{Embedded, OpenError, Shared};

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tally::auth::key::Scope;
-use tally::backend::Backend;
-use tally::clock::Clock;
-use tally::config::Config;
-use tally::store::{Connection, Usage, connect};
-use tally::time::Timestamp;
+use tally_core::app::key::Scope;
+use tally_core::time::Timestamp;
+use tally_core::time::clock::Clock;
+use tally_service::config::Config;
+use tally_service::context::Backend;
+use tally_store::{Connection, Usage, connect};
 use tower::ServiceExt;
 
 use crate::pump::Pump;

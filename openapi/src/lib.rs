@@ -8,11 +8,11 @@ use http::{Method, StatusCode};
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
-use tally::http::access::COOKIE_NAME;
-use tally::http::description::{JSON, Operation, Parameter, Place, Reply};
-use tally::http::dialect::Dialect;
-use tally::http::problem::{Document, PROBLEM_JSON};
-use tally::http::routes::{Access, Function, Route};
+use tally_http::compat::Dialect;
+use tally_http::guard::COOKIE_NAME;
+use tally_http::openapi::{JSON, Operation, Parameter, Place, Reply};
+use tally_http::problem::{Document, PROBLEM_JSON};
+use tally_http::routes::{Access, Function, Route};
 
 /// What the names of schemas of input end with. In all others a field that may be left out is never null.
 const INPUT: &str = "Input";

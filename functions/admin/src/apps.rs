@@ -6,17 +6,17 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::app::{App, AppSlug, AppState, EventClock};
-use tally::auth::key::Scope;
-use tally::backend::Backend;
-use tally::http::access::Target;
-use tally::http::body::{Fields, SMALL, read as read_body};
-use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
-use tally::http::service::Shared;
-use tally::layout::{LayoutEntry, MAX_PARTS};
-use tally::new_app::{NewApp, make};
-use tally::time::Timestamp;
+use tally_core::app::key::Scope;
+use tally_core::app::layout::{LayoutEntry, MAX_PARTS};
+use tally_core::app::{App, AppSlug, AppState, EventClock};
+use tally_core::time::Timestamp;
+use tally_http::body::{Fields, SMALL, read as read_body};
+use tally_http::guard::Target;
+use tally_http::parameters::Params;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::Shared;
+use tally_service::context::Backend;
+use tally_service::new_app::{NewApp, make};
 
 /// Most days that events are kept, where they are not kept for ever: a century.
 pub(crate) const MAX_RETENTION: u64 = 36_500;

@@ -1,12 +1,12 @@
 //! Guessing is limited: after ten failures of one user, or from one source, within 15 minutes sign-in is refused.
 
-use tally::auth::key::hex;
-use tally::backend::Backend;
-use tally::digest::sha256;
-use tally::http::problem::Problem;
-use tally::http::source::Source;
-use tally::store::StoreError;
-use tally::time::{MINUTE, SECOND, Timestamp};
+use tally_core::app::key::hex;
+use tally_core::digest::sha256;
+use tally_core::time::{MINUTE, SECOND, Timestamp};
+use tally_http::problem::Problem;
+use tally_http::source::Source;
+use tally_service::context::Backend;
+use tally_store::StoreError;
 
 /// Failures that are allowed.
 const MOST: i64 = 10;

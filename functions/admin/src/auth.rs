@@ -8,20 +8,21 @@ use http::header::SET_COOKIE;
 use http::{HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::auth::user::{Role, User};
-use tally::backend::Backend;
-use tally::http::access::COOKIE_NAME;
-use tally::http::body::{Fields, SMALL, read};
-use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
-use tally::http::service::Shared;
-use tally::http::source::Source;
-use tally::time::{SECOND, Timestamp};
+use tally_core::app::role::Role;
+use tally_core::time::{SECOND, Timestamp};
+use tally_http::body::{Fields, SMALL, read};
+use tally_http::guard::COOKIE_NAME;
+use tally_http::parameters::Params;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::Shared;
+use tally_http::source::Source;
+use tally_service::auth::user::User;
+use tally_service::context::Backend;
 
 use crate::attempts::Attempt;
 use crate::github::login_of;
 
-/// A hash of [`COST`](tally::auth::user::COST) that no password is known for: checked for unknown users, so that they take as long as known ones.
+/// A hash of [`COST`](tally_service::auth::user::COST) that no password is known for: checked for unknown users, so that they take as long as known ones.
 const NOBODY: &str = "$2b$12$abcdefghijklmnopqrstuuPQ3R8cVJG2rs5VtQeO7rUpmS0v8.Cmq";
 
 /// Longest password: bcrypt reads no more than 72 bytes, and silently cutting one would make others fit.
@@ -124,7 +125,7 @@ async fn by_password(backend: &Backend, username: String, password: String) -> R
 
 /// The token of a user who has proved who they are.
 async fn welcome(backend: &Backend, user: &User) -> Result<Response, Problem> {
-    let key = backend.store.signing_key().await?;
+    let key = tally_service::auth::token::signing_key(&backend.store).await?;
     backend.tokens.expect_a_new_key();
     let lifetime = backend.config.token_lifetime;
     let (token, expires_at) =

@@ -2,10 +2,10 @@
 
 use http::{Method, StatusCode};
 use schemars::{Schema, SchemaGenerator, json_schema};
-use tally::app::MAX_NAME;
-use tally::auth::key::{MAX_KEYS, Scope};
-use tally::http::description::{JSON, Operation, Parameter, Reply, TimeInput, app, text};
-use tally::layout::MAX_PARTS;
+use tally_core::app::MAX_NAME;
+use tally_core::app::key::{MAX_KEYS, Scope};
+use tally_core::app::layout::MAX_PARTS;
+use tally_http::openapi::{JSON, Operation, Parameter, Reply, TimeInput, app, text};
 
 use crate::apps::{AppBody, List, MAX_QUOTA, MAX_RETENTION};
 use crate::auth::{self, MAX_PASSWORD, MAX_TOKEN};

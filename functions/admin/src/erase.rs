@@ -5,12 +5,12 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::app::{AppSlug, AppState};
-use tally::erase::{Place, Whose, erase_app, erase_events};
-use tally::http::access::Target;
-use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
-use tally::http::service::Shared;
+use tally_core::app::{AppSlug, AppState};
+use tally_http::guard::Target;
+use tally_http::parameters::Params;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::Shared;
+use tally_service::repair::erase::{Place, Whose, erase_app, erase_events};
 
 /// How far an erasing is.
 #[derive(Serialize, JsonSchema)]

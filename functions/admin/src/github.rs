@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
-use tally::http::problem::Problem;
+use tally_http::problem::Problem;
 
 /// How long GitHub may take.
 const PATIENCE: Duration = Duration::from_secs(5);

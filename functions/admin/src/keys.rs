@@ -6,14 +6,14 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::auth::key::{Key, KeyId, MAX_KEYS, Scope, generate};
-use tally::http::access::Target;
-use tally::http::body::{Fields, SMALL, invalid, read};
-use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
-use tally::http::service::Shared;
-use tally::json as raw;
-use tally::time::Timestamp;
+use tally_core::app::key::{Key, KeyId, MAX_KEYS, Scope, generate};
+use tally_core::event::json as raw;
+use tally_core::time::Timestamp;
+use tally_http::body::{Fields, SMALL, invalid, read};
+use tally_http::guard::Target;
+use tally_http::parameters::Params;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::Shared;
 
 use crate::apps::current;
 

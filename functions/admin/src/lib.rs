@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use http::Method;
-use tally::backend::Backend;
-use tally::http::routes::Function;
-use tally::http::service::Routes;
+use tally_http::routes::Function;
+use tally_http::runtime::Routes;
+use tally_service::context::Backend;
 
 /// The routes of this function.
 pub fn router(backend: Arc<Backend>) -> Router {
@@ -47,4 +47,4 @@ pub fn router(backend: Arc<Backend>) -> Router {
 }
 
 pub use description::operations;
-pub use tally::new_app::{NewApp, make};
+pub use tally_service::new_app::{NewApp, make};

@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    tally::http::service::run(admin::router).await
+    tally_http::runtime::run(admin::router).await
 }

@@ -6,9 +6,9 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::http::description::JSON;
-use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
+use tally_http::openapi::JSON;
+use tally_http::parameters::Params;
+use tally_http::problem::{Problem, json};
 
 /// What this is.
 #[derive(Serialize, JsonSchema)]

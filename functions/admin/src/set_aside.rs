@@ -5,12 +5,12 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::http::access::Target;
-use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
-use tally::http::service::Shared;
-use tally::store::SetAside;
-use tally::time::Timestamp;
+use tally_core::time::Timestamp;
+use tally_http::guard::Target;
+use tally_http::parameters::Params;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::Shared;
+use tally_store::SetAside;
 
 /// Longest `next`: a sort key of DynamoDB.
 pub(crate) const MAX_NEXT: usize = 1_024;

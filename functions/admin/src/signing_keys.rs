@@ -6,11 +6,11 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::http::body::{Fields, SMALL, read};
-use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
-use tally::http::service::Shared;
-use tally::time::{MINUTE, Timestamp};
+use tally_core::time::{MINUTE, Timestamp};
+use tally_http::body::{Fields, SMALL, read};
+use tally_http::parameters::Params;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::Shared;
 
 /// How long after its last token has expired a key still checks tokens, in microseconds: a sign-in may be under way with
 /// the old key while it is rotated.
@@ -30,7 +30,7 @@ pub(crate) async fn rotate(State(backend): Shared, RawQuery(query): RawQuery, bo
     Params::parse(query.as_deref()).finish()?;
     Fields::parse(&read(body, SMALL).await?)?.finish("send nothing")?;
     let until = backend.clock.now().plus(backend.config.token_lifetime + MARGIN);
-    let key = backend.store.rotate_signing_key(until).await?;
+    let key = tally_service::auth::token::rotate_signing_key(&backend.store, until).await?;
     let key = key.ok_or_else(|| Problem::Conflict("another rotation was just made: it does as well".to_owned()))?;
     backend.tokens.expect_a_new_key();
     json(StatusCode::CREATED, &Reply { kid: key.kid, previous_until: until })

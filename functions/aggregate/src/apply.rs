@@ -1,8 +1,11 @@
 //! Applying a folded batch to one counter item, exactly once.
 
-use tally::fold::{Folded, Mark, SequenceNumber};
-use tally::store::{Applied, CounterItem, CounterKey, CounterKind, Increment, Store, StoreError, Unless};
-use tally::time::Timestamp;
+use tally_core::counter::checkpoint::{Mark, SequenceNumber};
+use tally_core::counter::folding::Folded;
+use tally_core::counter::item::CounterItem;
+use tally_core::counter::key::{CounterKey, CounterKind};
+use tally_core::time::Timestamp;
+use tally_store::{Applied, Increment, Store, StoreError, Unless};
 
 use crate::AggregateError;
 

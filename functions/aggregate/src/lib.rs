@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
-use tally::app::{App, AppId, AppState};
-use tally::backend::Backend;
-use tally::fold::{Change, Folded, Record};
-use tally::metrics::{self, Metric};
-use tally::store::{SetAside, StoreError};
-use tally::time::{DAY, MINUTE, Timestamp};
+use tally_core::app::{App, AppId, AppState};
+use tally_core::counter::folding::{Change, Folded, Record};
+use tally_core::time::{DAY, MINUTE, Timestamp};
+use tally_service::context::Backend;
+use tally_service::metrics::{self, Metric};
+use tally_store::{SetAside, StoreError};
 
 pub use event::StreamEvent;
 

@@ -2,14 +2,14 @@
 
 use aggregate::{StreamEvent, handle};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use tally::backend::Backend;
-use tally::clock::Clock;
-use tally::config::Config;
-use tally::store::{Connection, connect};
+use tally_core::time::clock::Clock;
+use tally_service::config::Config;
+use tally_service::context::Backend;
+use tally_store::{Connection, connect};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tally::log::start();
+    tally_service::log::start();
     let config = Config::from_env()?;
     let store = connect(Connection::Environment, config.tables.clone());
     let backend = Backend::new(store, Clock::System, config);

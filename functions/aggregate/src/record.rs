@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tally::app::{AppId, AppSlug};
-use tally::fold::{Change, Record, SequenceNumber};
-use tally::store::{CountedEvent, Fence, Partition, StreamImage};
-use tally::time::{SECOND, Timestamp};
+use tally_core::app::{AppId, AppSlug};
+use tally_core::counter::checkpoint::SequenceNumber;
+use tally_core::counter::folding::{Change, Record};
+use tally_core::counter::item::CountedEvent;
+use tally_core::time::{SECOND, Timestamp};
+use tally_store::{Fence, StreamImage};
 
 /// Who deletes what has expired (AWS: "Working with expired items").
 const TTL: &str = "dynamodb.amazonaws.com";
@@ -149,6 +151,7 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
         let what = if wire.event_name == "REMOVE" { What::Nothing } else { What::Fence(fence) };
         return Ok((sequence, created_at, what));
     }
+    let slug = images.into_iter().flatten().find_map(StreamImage::app).map(|(_, slug)| slug);
     let image = |image: Option<StreamImage>, which: &str| -> Result<CountedEvent, String> {
         let image = image.ok_or_else(|| format!("no {which} image"))?;
         image.counted().map_err(|e| format!("the {which} image: {e}"))
@@ -164,8 +167,7 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
         "REMOVE" => Change::Remove(image(wire.dynamodb.old_image, "old")?),
         other => return Err(format!("the event name {other:?}")),
     };
-    let (_, slug, _) =
-        Partition::parse(&change.event().partition.to_string()).ok_or_else(|| "the partition key".to_owned())?;
+    let slug = slug.ok_or_else(|| "the partition key".to_owned())?;
     Ok((sequence, created_at, What::Change(Box::new(change), slug)))
 }
 
@@ -185,7 +187,7 @@ impl About {
         #[allow(clippy::cast_possible_truncation)] // seconds since 1970
         let seconds = stream["ApproximateCreationDateTime"].as_f64().unwrap_or(0.0) as i64;
         Self {
-            app: image("Keys").and_then(|keys| keys.app()),
+            app: image("Keys").and_then(|keys| keys.app()).map(|(app, _)| app),
             sequence: stream["SequenceNumber"].as_str().unwrap_or("").to_owned(),
             keys: stream["Keys"].to_string(),
             created_at: Timestamp::from_micros(seconds * SECOND),

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use tally::app::App;
-use tally::backend::Backend;
-use tally::event::{Draft, Event};
-use tally::invalid::Invalid;
-use tally::quota::QuotaError;
-use tally::store::{Deadline, StoreError};
+use tally_core::app::App;
+use tally_core::event::Event;
+use tally_core::event::draft::Draft;
+use tally_core::invalid::Invalid;
+use tally_service::context::Backend;
+use tally_service::ingest::quota::QuotaError;
+use tally_store::{Deadline, StoreError};
 
 /// Why an event was not taken.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -7,11 +7,11 @@ use flate2::read::MultiGzDecoder;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::value::RawValue;
-use tally::event::Draft;
-use tally::http::body::invalid;
-use tally::http::problem::Problem;
-use tally::invalid::Invalid;
-use tally::json::{self, Kind};
+use tally_core::event::draft::Draft;
+use tally_core::event::json::{self, Kind};
+use tally_core::invalid::Invalid;
+use tally_http::body::invalid;
+use tally_http::problem::Problem;
 
 use crate::draft;
 

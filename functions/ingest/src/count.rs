@@ -2,12 +2,13 @@
 
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use tally::event::{Draft, MAX_COUNT};
-use tally::http::access::{Target, TimeLeft};
-use tally::http::name_in_path::name_and_number;
-use tally::http::problem::Problem;
-use tally::http::query::Params;
-use tally::http::service::Shared;
+use tally_core::event::MAX_COUNT;
+use tally_core::event::draft::Draft;
+use tally_http::guard::{Target, TimeLeft};
+use tally_http::name_in_path::name_and_number;
+use tally_http::parameters::Params;
+use tally_http::problem::Problem;
+use tally_http::runtime::Shared;
 
 use crate::accept::accept;
 use crate::events::created;

@@ -2,11 +2,11 @@
 
 use http::{Method, StatusCode};
 use schemars::{Schema, SchemaGenerator, json_schema};
-use tally::event::{MAX_COUNT, MAX_TEXT};
-use tally::http::description::{JSON, Operation, Parameter, TimeInput, app, key, number_or, one_of};
-use tally::http::dialect::event_tracker::Envelope;
-use tally::http::dialect::seismo;
-use tally::http::event::EventBody;
+use tally_core::event::{MAX_COUNT, MAX_TEXT};
+use tally_http::compat::event_tracker::Envelope;
+use tally_http::compat::seismo;
+use tally_http::event::EventBody;
+use tally_http::openapi::{JSON, Operation, Parameter, TimeInput, app, key, number_or, one_of};
 
 use crate::body::{MAX_DECODED, MAX_EVENTS, MAX_SENT};
 use crate::draft::{EventInput, free_schema};

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::value::RawValue;
-use tally::event::{Draft, MAX_COUNT, MAX_DEPTH, MAX_EVENT, MAX_MESSAGE, MAX_TEXT};
-use tally::http::body::{Fields, invalid};
-use tally::http::description::{LevelInput, TimeInput};
-use tally::invalid::Invalid;
-use tally::json::{self, Json, Kind};
-use tally::time::{TimeError, Timestamp};
+use tally_core::event::draft::Draft;
+use tally_core::event::json::{self, Json, Kind};
+use tally_core::event::{MAX_COUNT, MAX_DEPTH, MAX_EVENT, MAX_MESSAGE, MAX_TEXT};
+use tally_core::invalid::Invalid;
+use tally_core::time::{TimeError, Timestamp};
+use tally_http::body::{Fields, invalid};
+use tally_http::openapi::{LevelInput, TimeInput};
 
 /// Reads an event.
 ///

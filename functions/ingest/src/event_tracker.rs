@@ -1,14 +1,14 @@
-//! `POST /event-tracker/{key}/api/events/{EVENT}` and `…/{EVENT}/{NUM}`; see [`tally::http::dialect::event_tracker`].
+//! `POST /event-tracker/{key}/api/events/{EVENT}` and `…/{EVENT}/{NUM}`; see [`tally_http::compat::event_tracker`].
 
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
-use tally::event::Draft;
-use tally::http::access::{Target, TimeLeft};
-use tally::http::dialect::event_tracker::Envelope;
-use tally::http::name_in_path::name_and_number;
-use tally::http::problem::{Problem, json};
-use tally::http::service::Shared;
+use tally_core::event::draft::Draft;
+use tally_http::compat::event_tracker::Envelope;
+use tally_http::guard::{Target, TimeLeft};
+use tally_http::name_in_path::name_and_number;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::Shared;
 
 use crate::accept::accept;
 use crate::events::answered;

@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use http::Method;
-use tally::backend::Backend;
-use tally::http::routes::Function;
-use tally::http::service::Routes;
+use tally_http::routes::Function;
+use tally_http::runtime::Routes;
+use tally_service::context::Backend;
 
 pub use description::operations;
 

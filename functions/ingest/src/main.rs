@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    tally::http::service::run(ingest::router).await
+    tally_http::runtime::run(ingest::router).await
 }

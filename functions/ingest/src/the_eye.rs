@@ -1,4 +1,4 @@
-//! `POST /the-eye/{key}/api/event/`; see [`tally::http::dialect::the_eye`].
+//! `POST /the-eye/{key}/api/event/`; see [`tally_http::compat::the_eye`].
 
 use std::borrow::Cow;
 
@@ -8,14 +8,15 @@ use http::StatusCode;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tally::event::{Draft, MAX_DEPTH, MAX_TEXT};
-use tally::http::access::{Target, TimeLeft};
-use tally::http::body::{Fields, read as read_all};
-use tally::http::description::TimeInput;
-use tally::http::problem::{Problem, json};
-use tally::http::service::Shared;
-use tally::invalid::Invalid;
-use tally::json::{self, Kind};
+use tally_core::event::draft::Draft;
+use tally_core::event::json::{self, Kind};
+use tally_core::event::{MAX_DEPTH, MAX_TEXT};
+use tally_core::invalid::Invalid;
+use tally_http::body::{Fields, read as read_all};
+use tally_http::guard::{Target, TimeLeft};
+use tally_http::openapi::TimeInput;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::Shared;
 
 use crate::accept::accept;
 use crate::body::{self, MAX_SENT, Raw};

@@ -8,8 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-use tally::app::AppId;
-use tally::event_id::EventId;
+use tally_core::app::AppId;
+use tally_core::event::id::EventId;
 
 /// Bytes of checksum.
 const CHECK: usize = 8;
@@ -85,8 +85,8 @@ fn checksum(content: &[u8]) -> [u8; CHECK] {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use tally::app::AppSlug;
-    use tally::time::Timestamp;
+    use tally_core::app::AppSlug;
+    use tally_core::time::Timestamp;
 
     fn app(name: &str) -> AppId {
         AppId::new(&AppSlug::of_name(name).expect("a name"), 1)

@@ -2,12 +2,12 @@
 
 use http::{Method, StatusCode};
 use schemars::{SchemaGenerator, json_schema};
-use tally::http::description::{
+use tally_http::compat::seismo;
+use tally_http::event::EventBody;
+use tally_http::openapi::{
     DayInput, JSON, LevelInput, Operation, Parameter, Reply as Answer, TimeInput, app, key, number, number_or, one_of,
     text,
 };
-use tally::http::dialect::seismo;
-use tally::http::event::EventBody;
 
 use crate::list::{DEFAULT_LIMIT, MAX_ATTRIBUTES, MAX_LIMIT, MAX_OFFSET, Reply};
 use crate::seismo::MAX_EVENTS;

@@ -7,19 +7,19 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::app::App;
-use tally::calendar::Zone;
-use tally::event::Event;
-use tally::filter::{AttributeFilter, CellFilter, EventFilter};
-use tally::http::access::Target;
-use tally::http::event::EventBody;
-use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
-use tally::http::service::Shared;
-use tally::invalid::Invalid;
-use tally::reading::{EventQuery, Next, Page, read_page};
-use tally::store::Order;
-use tally::time::{Range, Timestamp};
+use tally_core::app::App;
+use tally_core::event::Event;
+use tally_core::event::filter::{AttributeFilter, CellFilter, EventFilter};
+use tally_core::invalid::Invalid;
+use tally_core::time::zone::Zone;
+use tally_core::time::{Range, Timestamp};
+use tally_http::event::EventBody;
+use tally_http::guard::Target;
+use tally_http::parameters::Params;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::Shared;
+use tally_service::read::reader::{EventQuery, Next, Page, read_page};
+use tally_store::Order;
 
 use crate::cursor::{Cursor, CursorError};
 
@@ -204,7 +204,7 @@ fn read_range(params: &mut Params, now: Timestamp) -> Range {
     if let Some(date) = params.text("date") {
         let zone = zone.unwrap_or_else(Zone::utc);
         let day = zone.read_date(&date, now).and_then(|date| {
-            let next = date.tomorrow().map_err(|_| tally::time::TimeError)?;
+            let next = date.tomorrow().map_err(|_| tally_core::time::TimeError)?;
             Ok((zone.start_of_day(date)?, zone.start_of_day(next)?))
         });
         match day.map(|(since, until)| Range::new(since, until)) {
@@ -226,9 +226,9 @@ fn read_range(params: &mut Params, now: Timestamp) -> Range {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tally::app::{AppId, AppSlug, AppState, EventClock};
-    use tally::event_id::EventId;
-    use tally::layout::Layout;
+    use tally_core::app::layout::Layout;
+    use tally_core::app::{AppId, AppSlug, AppState, EventClock};
+    use tally_core::event::id::EventId;
 
     fn read(query: &str) -> Result<EventQuery, Invalid> {
         let slug = AppSlug::of_name("shop").expect("a name");

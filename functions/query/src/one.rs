@@ -3,11 +3,11 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
-use tally::http::access::Target;
-use tally::http::event::EventBody;
-use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
-use tally::http::service::Shared;
+use tally_http::event::EventBody;
+use tally_http::guard::Target;
+use tally_http::parameters::Params;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::Shared;
 
 pub(crate) async fn read(
     State(backend): Shared,

@@ -6,13 +6,13 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::header::LINK;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use tally::http::access::Target;
-use tally::http::dialect::seismo::EventBody;
-use tally::http::problem::{Problem, json};
-use tally::http::query::{Params, credential};
-use tally::http::service::{Shared, origin};
-use tally::invalid::Invalid;
-use tally::reading::read_page;
+use tally_core::invalid::Invalid;
+use tally_http::compat::seismo::EventBody;
+use tally_http::guard::Target;
+use tally_http::parameters::{Params, credential};
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::{Shared, origin};
+use tally_service::read::reader::read_page;
 
 use crate::list::{Asked, cut};
 

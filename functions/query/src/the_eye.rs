@@ -1,4 +1,4 @@
-//! `GET /the-eye/{key}/api/event/`; see [`tally::http::dialect::the_eye`].
+//! `GET /the-eye/{key}/api/event/`; see [`tally_http::compat::the_eye`].
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,22 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::app::App;
-use tally::backend::Backend;
-use tally::counting::{Total, session_total, total};
-use tally::event::Event;
-use tally::event_id::EventId;
-use tally::filter::{CellFilter, EventFilter};
-use tally::http::access::Target;
-use tally::http::dialect::the_eye::timestamp;
-use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
-use tally::http::service::{Shared, origin};
-use tally::invalid::Invalid;
-use tally::json::Json;
-use tally::reading::{EventQuery, Next, Page, read_page};
-use tally::store::{Order, StoreError};
-use tally::time::{Range, Timestamp};
+use tally_core::app::App;
+use tally_core::event::Event;
+use tally_core::event::filter::{CellFilter, EventFilter};
+use tally_core::event::id::EventId;
+use tally_core::event::json::Json;
+use tally_core::invalid::Invalid;
+use tally_core::time::{Range, Timestamp};
+use tally_http::compat::the_eye::timestamp;
+use tally_http::guard::Target;
+use tally_http::parameters::Params;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::{Shared, origin};
+use tally_service::context::Backend;
+use tally_service::read::reader::{EventQuery, Next, Page, read_page};
+use tally_service::report::count::{Total, session_total, total};
+use tally_store::{Order, StoreError};
 
 use crate::cursor::{Cursor, CursorError};
 use crate::list::{MAX_LIMIT, MAX_OFFSET, cut};

@@ -5,14 +5,15 @@ use std::collections::HashMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::app::App;
-use tally::backend::Backend;
-use tally::calendar::Zone;
-use tally::counting::{self, Counts};
-use tally::filter::CellFilter;
-use tally::http::query::Params;
-use tally::store::StoreError;
-use tally::time::{DAY, MINUTE, Range, Timestamp};
+use tally_core::app::App;
+use tally_core::event::filter::CellFilter;
+use tally_core::time::zone::Zone;
+use tally_core::time::{DAY, MINUTE, Range, Timestamp};
+use tally_http::parameters::Params;
+use tally_service::context::Backend;
+use tally_service::report::count as counters;
+use tally_service::report::count::Counts;
+use tally_store::StoreError;
 
 /// The filters that counters know.
 pub(crate) fn read_filter(params: &mut Params) -> CellFilter {
@@ -51,8 +52,8 @@ pub(crate) async fn count(
     filter: &CellFilter,
 ) -> Result<(Counts, Timestamp), StoreError> {
     // Before the counters, or a batch that is folded in between would be told as in.
-    let counted_to = counting::counted_to(backend, app).await?;
-    Ok((counting::count(backend, app, boundaries, filter).await?, counted_to))
+    let counted_to = counters::counted_to(backend, app).await?;
+    Ok((counters::count(backend, app, boundaries, filter).await?, counted_to))
 }
 
 /// What every reply says about itself.

@@ -2,21 +2,19 @@
 
 use http::{Method, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use tally::calendar::{Interval, MAX_BUCKETS, WeekStart};
-use tally::http::description::{
+use tally_core::time::calendar::{Interval, MAX_BUCKETS, WeekStart};
+use tally_http::compat::event_tracker::Envelope;
+use tally_http::openapi::{
     DayInput, JSON, LevelInput, Operation, Parameter, Reply, TimeInput, app, key, number, number_or, one_of, text,
 };
-use tally::http::dialect::event_tracker::Envelope;
 
 use crate::event_tracker::{self, HourRow, NameRow};
-use crate::groups;
 use crate::histogram::{self, DEFAULT_SIZE, SIZES};
-use crate::messages;
 use crate::periods::{self, Period};
-use crate::seismo;
 use crate::statistics::{
     CategoryCount, Dimension, HourCount, Items, LevelCount, MAX_HOURS, NameSum, Statistic, Timeseries, Totals,
 };
+use crate::{groups, messages, seismo};
 
 /// What this function's operations say of themselves.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {

@@ -1,4 +1,4 @@
-//! What Event Tracker is asked: `GET /event-tracker/{key}/api/events…`; see [`tally::http::dialect::event_tracker`].
+//! What Event Tracker is asked: `GET /event-tracker/{key}/api/events…`; see [`tally_http::compat::event_tracker`].
 
 use std::collections::HashMap;
 
@@ -8,16 +8,16 @@ use http::header::{ACCEPT, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::app::App;
-use tally::backend::Backend;
-use tally::calendar::Zone;
-use tally::filter::CellFilter;
-use tally::http::access::Target;
-use tally::http::dialect::event_tracker::{Envelope, day_or_hour};
-use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
-use tally::http::service::Shared;
-use tally::time::{DAY, Range};
+use tally_core::app::App;
+use tally_core::event::filter::CellFilter;
+use tally_core::time::zone::Zone;
+use tally_core::time::{DAY, Range};
+use tally_http::compat::event_tracker::{Envelope, day_or_hour};
+use tally_http::guard::Target;
+use tally_http::parameters::Params;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::Shared;
+use tally_service::context::Backend;
 
 use crate::answer::largest_first;
 use crate::chart::Picture;

@@ -4,10 +4,10 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::counting::{counted_to, widen};
-use tally::http::problem::{Problem, json};
-use tally::messages;
-use tally::time::Timestamp;
+use tally_core::time::Timestamp;
+use tally_http::problem::{Problem, json};
+use tally_service::report::count::{counted_to, widen};
+use tally_service::report::top_messages as messages;
 
 use crate::answer::read_range;
 use crate::statistics::Asked;

@@ -5,14 +5,15 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::app::AppSlug;
-use tally::calendar::{Interval, WeekStart, Zone};
-use tally::counting::widen;
-use tally::http::access::Target;
-use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
-use tally::http::service::Shared;
-use tally::time::{HOUR, Range, TimeError, Timestamp, parse_date};
+use tally_core::app::AppSlug;
+use tally_core::time::calendar::{Interval, WeekStart};
+use tally_core::time::zone::Zone;
+use tally_core::time::{HOUR, Range, TimeError, Timestamp, parse_date};
+use tally_http::guard::Target;
+use tally_http::parameters::Params;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::Shared;
+use tally_service::report::count::widen;
 
 use crate::answer::{NameCount, Point, Standing, boundaries, by_name_and_slug, count, read_filter, read_zone};
 

@@ -8,18 +8,20 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally::app::App;
-use tally::backend::Backend;
-use tally::bucket::{Bucket, Grain};
-use tally::calendar::{Interval, MAX_BUCKETS, TooManyBuckets, WeekStart, Zone};
-use tally::counting::{self, CountedCell, Counts, all_days, widen};
-use tally::filter::CellFilter;
-use tally::http::access::Target;
-use tally::http::problem::{Problem, json};
-use tally::http::query::Params;
-use tally::http::service::Shared;
-use tally::level::Level;
-use tally::time::{Range, Timestamp};
+use tally_core::app::App;
+use tally_core::event::filter::CellFilter;
+use tally_core::event::level::Level;
+use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::calendar::{Interval, MAX_BUCKETS, TooManyBuckets, WeekStart};
+use tally_core::time::zone::Zone;
+use tally_core::time::{Range, Timestamp};
+use tally_http::guard::Target;
+use tally_http::parameters::Params;
+use tally_http::problem::{Problem, json};
+use tally_http::runtime::Shared;
+use tally_service::context::Backend;
+use tally_service::report::count as counters;
+use tally_service::report::count::{CountedCell, Counts, all_days, widen};
 
 use crate::answer::{Point, Standing, boundaries, count, largest_first, read_filter, read_range, read_zone};
 use crate::groups::groups;
@@ -338,7 +340,7 @@ pub(crate) async fn by_day(
     filter: &CellFilter,
 ) -> Result<(HashMap<(Timestamp, CountedCell), i64>, Standing), Problem> {
     // Before the counters, or a batch that is folded in between would be told as in.
-    let counted_to = counting::counted_to(backend, app).await?;
-    let (days, complete) = counting::days(backend, app, all_days(), filter).await?;
+    let counted_to = counters::counted_to(backend, app).await?;
+    let (days, complete) = counters::days(backend, app, all_days(), filter).await?;
     Ok((days, Standing { counted_to, complete: (!complete).then_some(false), widened: None }))
 }

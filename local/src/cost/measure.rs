@@ -3,8 +3,8 @@
 
 use std::error::Error;
 
-use tally::clock::Clock;
-use tally::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
+use tally_core::time::clock::Clock;
+use tally_core::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 
 use crate::workbench::{Mix, WorkApp, Workbench};
 

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::time::Instant;
 
 use local::workbench::{Mix, WorkApp, Workbench};
-use tally::clock::Clock;
-use tally::time::{DAY, SECOND, Timestamp};
+use tally_core::time::clock::Clock;
+use tally_core::time::{DAY, SECOND, Timestamp};
 
 use crate::figures::Figures;
 

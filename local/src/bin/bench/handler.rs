@@ -13,8 +13,8 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use clap::{Args, ValueEnum};
 use local::workbench::{Mix, Workbench};
-use tally::clock::Clock;
-use tally::time::{DAY, SECOND};
+use tally_core::time::clock::Clock;
+use tally_core::time::{DAY, SECOND};
 
 /// What to run, and how often.
 #[derive(Args)]

@@ -10,8 +10,8 @@ use axum::body::Body;
 use clap::Args;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tally::clock::Clock;
-use tally::time::{MINUTE, Timestamp};
+use tally_core::time::clock::Clock;
+use tally_core::time::{MINUTE, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 

@@ -14,15 +14,16 @@ use http_body_util::BodyExt;
 use indicatif::ProgressBar;
 use local::server::{FREE_PORT, Stack, service};
 use serde_json::Value;
-use tally::app::App;
-use tally::auth::key::Scope;
-use tally::backend::Backend;
-use tally::clock::Clock;
-use tally::config::Config;
-use tally::event::{Draft, Event};
-use tally::json::Json;
-use tally::store::Usage;
-use tally::time::{DAY, Timestamp};
+use tally_core::app::App;
+use tally_core::app::key::Scope;
+use tally_core::event::Event;
+use tally_core::event::draft::Draft;
+use tally_core::event::json::Json;
+use tally_core::time::clock::Clock;
+use tally_core::time::{DAY, Timestamp};
+use tally_service::config::Config;
+use tally_service::context::Backend;
+use tally_store::Usage;
 use tower::ServiceExt;
 
 /// Over 30 days of events of 40 names and 5 levels, one of them with 60 occurrences.

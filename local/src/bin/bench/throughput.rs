@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use local::workbench::{Mix, Workbench};
-use tally::clock::Clock;
-use tally::time::{DAY, HOUR};
+use tally_core::time::clock::Clock;
+use tally_core::time::{DAY, HOUR};
 
 use crate::figures::Figures;
 

@@ -1,0 +1,166 @@
+//! Applications: whose events are kept apart.
+
+pub mod key;
+pub mod layout;
+pub mod partition;
+pub mod role;
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::app::key::Key;
+use crate::app::layout::Layout;
+use crate::time::Timestamp;
+
+/// Longest name of an app, in bytes.
+pub const MAX_NAME: usize = 100;
+
+/// What people call an app in paths: its name in lower case, white space as `-`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct AppSlug(String);
+
+/// Why a text names no app.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a name for an app: send 1 to 100 letters, digits, spaces, `-`, `_` or `.`")]
+pub struct AppNameError;
+
+impl AppSlug {
+    /// The slug of a name (of a slug, itself).
+    pub fn of_name(name: &str) -> Result<Self, AppNameError> {
+        if name.len() > MAX_NAME {
+            return Err(AppNameError);
+        }
+        let slug = name.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-");
+        let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+        // `.` and `..` are steps in a path, not names.
+        if slug.len() > MAX_NAME || slug.trim_matches('.').is_empty() || !slug.chars().all(allowed) {
+            return Err(AppNameError);
+        }
+        Ok(Self(slug))
+    }
+
+    /// The slug as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AppSlug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How an app is known in keys: its slug, or `slug~2` in its second life, so that nothing of the first reaches it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AppId(String);
+
+impl AppId {
+    /// The identity of an app in its `life`th life, counted from 1.
+    pub fn new(slug: &AppSlug, life: u32) -> Self {
+        if life <= 1 { Self(slug.0.clone()) } else { Self(format!("{slug}~{life}")) }
+    }
+
+    /// Reads an identity as it stands in keys.
+    pub fn parse(text: &str) -> Option<(Self, AppSlug, u32)> {
+        let (slug, life) = match text.split_once('~') {
+            Some((slug, life)) => (slug, life.parse().ok().filter(|life| *life > 1)?),
+            None => (text, 1),
+        };
+        let slug = AppSlug::of_name(slug).ok().filter(|parsed| parsed.0 == slug)?;
+        Some((Self::new(&slug, life), slug, life))
+    }
+
+    /// The identity as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AppId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which clock keys an app's events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EventClock {
+    /// The client's: an event sits at its `timestamp`, and the same id and time are the same event.
+    #[default]
+    Event,
+    /// The server's: an event sits where it was received, and a retry is a new event.
+    Received,
+}
+
+/// Where an app is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AppState {
+    /// In use.
+    #[default]
+    Active,
+    /// Being erased.
+    Deleting,
+    /// Erased; the item stays, so that its slug's next life is told apart.
+    Deleted,
+}
+
+/// An application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct App {
+    /// How keys know it.
+    pub id: AppId,
+    /// How paths know it.
+    pub slug: AppSlug,
+    /// Which life of its slug this is, from 1.
+    pub life: u32,
+    /// What people call it.
+    pub name: String,
+    /// Which clock keys its events.
+    pub clock: EventClock,
+    /// What decides its events' keys and expiry.
+    pub layout: Layout,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Events accepted per minute of the server's clock; none is unlimited.
+    pub events_per_minute: Option<u32>,
+    /// Its keys, without their secrets.
+    pub keys: Vec<Key>,
+    /// Where it is in its life.
+    pub state: AppState,
+    /// Since when it is being erased, if it is.
+    pub deleting_since: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_is_the_name_in_lower_case_with_dashes() {
+        let slug = |name: &str| AppSlug::of_name(name).map(|s| s.to_string());
+        assert_eq!(slug("My  App").as_deref(), Ok("my-app"));
+        assert_eq!(slug("com.example.App_1").as_deref(), Ok("com.example.app_1"));
+        assert_eq!(slug("Bücher").as_deref(), Ok("bücher"));
+        for bad in ["", " ", ".", "..", "a/b", "a#1", "a~2", "a|b", &"x".repeat(101), &"Ⱥ".repeat(50)] {
+            assert!(slug(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_second_life_has_keys_of_its_own() {
+        let slug = AppSlug::of_name("shop").expect("a name");
+        assert_eq!(AppId::new(&slug, 1).as_str(), "shop");
+        assert_eq!(AppId::new(&slug, 2).as_str(), "shop~2");
+        assert_eq!(AppId::parse("shop~2"), Some((AppId::new(&slug, 2), slug, 2)));
+        for bad in ["shop~1", "Shop", "shop~x", "~set-aside", ""] {
+            assert_eq!(AppId::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What decides an event's keys and expiry: pure functions of an app's layout and the event.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::id::EventId;
+use crate::time::{DAY, HOUR, MINUTE, Range, SECOND, Timestamp};
+
+/// Most shards, and most pages, that an app may have.
+pub const MAX_PARTS: u16 = 64;
+
+/// How far ahead of the server's clock an event's time may be, in microseconds.
+pub const MAX_AHEAD: i64 = DAY;
+
+/// How far ahead a new entry comes into force at the least, in microseconds: the furthest time that an event may carry,
+/// and 10 minutes for what a warm function may remember of an app (60 s), its time-out and clock skew.
+pub const ENTRY_MARGIN: i64 = MAX_AHEAD + 10 * MINUTE;
+
+/// How long after its retention an event expires, in microseconds: ingest refuses by the retention alone, so nothing
+/// that has expired can be stored, and counted, again.
+const EXPIRY_MARGIN: i64 = HOUR;
+
+/// One entry of a [`Layout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayoutEntry {
+    /// The first event time (microseconds since 1970) that it holds for.
+    pub from: i64,
+    /// Over how many partitions events are spread, 1 to 64.
+    pub shards: u16,
+    /// Over how many items the cells of one bucket are spread, 1 to 64.
+    pub pages: u16,
+    /// Days after which events expire; none keeps them for ever.
+    pub retention_days: Option<u32>,
+}
+
+/// The history of what decides an app's keys: only ever appended to, and the entry in force at an event's own time
+/// decides, so that a retry or a replay always meets what it made before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Layout(Vec<LayoutEntry>);
+
+/// A change that cannot be appended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// Fewer shards than before: the events of the others would be out of reach for a retry.
+    #[error("shards can only be added: the app has {0}")]
+    FewerShards(u16),
+}
+
+impl Layout {
+    /// A layout of one entry, in force from the beginning of time.
+    pub fn new(shards: u16, retention_days: Option<u32>) -> Self {
+        Self(vec![LayoutEntry { from: i64::MIN, shards: shards.clamp(1, MAX_PARTS), pages: 1, retention_days }])
+    }
+
+    /// The entry in force at an event's time. Of two with the same `from` the later one holds.
+    pub fn at(&self, at: Timestamp) -> LayoutEntry {
+        let in_force = self.0.iter().rev().find(|entry| entry.from <= at.micros()).or(self.0.first());
+        // `new` makes one entry and nothing removes any; this arm keeps a damaged item from a panic.
+        in_force.copied().unwrap_or(LayoutEntry { from: i64::MIN, shards: 1, pages: 1, retention_days: None })
+    }
+
+    /// The newest entry, in force or pending.
+    pub fn last(&self) -> LayoutEntry {
+        self.at(Timestamp::MAX)
+    }
+
+    /// All entries, oldest first.
+    pub fn entries(&self) -> &[LayoutEntry] {
+        &self.0
+    }
+
+    /// Entries that are not yet in force for an event that happens at `now`.
+    pub fn pending(&self, now: Timestamp) -> impl Iterator<Item = &LayoutEntry> {
+        self.0.iter().filter(move |entry| entry.from > now.micros())
+    }
+
+    /// The shard of an event.
+    pub fn shard(&self, id: EventId) -> u16 {
+        let shards = self.at(id.at()).shards;
+        if shards <= 1 {
+            return 0;
+        }
+        // A remainder of a u16 is a u16.
+        u16::try_from(id.hash() % u64::from(shards)).unwrap_or(0)
+    }
+
+    /// How many shards (from 0 up) hold the events of a range.
+    pub fn shards_in(&self, range: Range) -> u16 {
+        let later = self
+            .0
+            .iter()
+            .filter(|entry| entry.from > range.since().micros() && entry.from < range.until().micros())
+            .map(|entry| entry.shards);
+        later.fold(self.at(range.since()).shards, u16::max)
+    }
+
+    /// The page of a cell or message, from a hash of it, in buckets at `at`.
+    pub fn page(&self, at: Timestamp, hash: impl FnOnce() -> u64) -> u16 {
+        let pages = self.at(at).pages;
+        if pages <= 1 {
+            return 0;
+        }
+        u16::try_from(hash() % u64::from(pages)).unwrap_or(0)
+    }
+
+    /// When an event of this time expires.
+    pub fn expires_at(&self, at: Timestamp) -> Option<Timestamp> {
+        let days = self.at(at).retention_days?;
+        Some(at.plus(i64::from(days) * DAY + EXPIRY_MARGIN))
+    }
+
+    /// The parts of a range whose events have not expired by `now`, in order; of all others all have.
+    pub fn kept(&self, range: Range, now: Timestamp) -> Vec<Range> {
+        let ends = self.0.iter().skip(1).map(|entry| entry.from).chain([i64::MAX]);
+        let parts = self.0.iter().zip(ends).filter_map(|(entry, end)| {
+            let keep = entry.retention_days.map(|days| i64::from(days) * DAY + EXPIRY_MARGIN);
+            // An event is hidden from the second on that its expiry lies in.
+            let since = keep.map_or(i64::MIN, |keep| (now.seconds() + 1) * SECOND - keep).max(entry.from);
+            Some(Range::new(Timestamp::from_micros(since), Timestamp::from_micros(end)).ok()?.intersect(range))
+        });
+        let mut kept: Vec<Range> = Vec::new();
+        for part in parts.filter(|part| !part.is_empty()) {
+            match kept.last_mut() {
+                Some(last) if last.until() == part.since() => {
+                    *last = Range::new(last.since(), part.until()).unwrap_or(*last);
+                }
+                _ => kept.push(part),
+            }
+        }
+        kept
+    }
+
+    /// Whether an event of this time is older than the app keeps events.
+    pub fn too_old(&self, at: Timestamp, now: Timestamp) -> bool {
+        self.at(at).retention_days.is_some_and(|days| at.plus(i64::from(days) * DAY) < now)
+    }
+
+    /// The layout with an entry appended that changes `shards` or `retention_days` for events far enough ahead.
+    pub fn with(
+        &self,
+        now: Timestamp,
+        shards: Option<u16>,
+        retention_days: Option<Option<u32>>,
+    ) -> Result<Self, LayoutError> {
+        let last = self.last();
+        if shards.is_some_and(|shards| shards < last.shards) {
+            return Err(LayoutError::FewerShards(last.shards));
+        }
+        Ok(self.append(
+            now.plus(ENTRY_MARGIN).ceil(MINUTE),
+            LayoutEntry {
+                shards: shards.unwrap_or(last.shards).min(MAX_PARTS),
+                retention_days: retention_days.unwrap_or(last.retention_days),
+                ..last
+            },
+        ))
+    }
+
+    /// The layout with twice the pages from the next UTC midnight that is far enough ahead; none where the newest entry
+    /// is still pending or has all pages.
+    pub fn with_more_pages(&self, now: Timestamp) -> Option<Self> {
+        let last = self.last();
+        if last.from > now.micros() || last.pages >= MAX_PARTS {
+            return None;
+        }
+        let pages = (last.pages * 2).min(MAX_PARTS);
+        Some(self.append(now.plus(ENTRY_MARGIN).ceil(DAY), LayoutEntry { pages, ..last }))
+    }
+
+    fn append(&self, from: Timestamp, entry: LayoutEntry) -> Self {
+        let from = from.micros().max(self.last().from);
+        let mut entries = self.0.clone();
+        entries.push(LayoutEntry { from, ..entry });
+        Self(entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    #[test]
+    fn a_change_never_reaches_an_event_that_could_be_stored_before_it() {
+        let layout = Layout::new(1, None);
+        let changed = layout.with(NOW, Some(8), Some(Some(30))).expect("more shards");
+        let furthest = NOW.plus(MAX_AHEAD + 10 * MINUTE - 1);
+        assert_eq!(changed.at(furthest), layout.at(furthest));
+        assert_eq!(changed.last().shards, 8);
+        assert_eq!(changed.pending(NOW).count(), 1);
+        assert_eq!(changed.with(NOW, Some(4), None), Err(LayoutError::FewerShards(8)));
+    }
+
+    #[test]
+    fn of_two_entries_with_one_beginning_the_later_holds() {
+        let twice = Layout::new(1, None)
+            .with(NOW, Some(2), None)
+            .and_then(|l| l.with(NOW, Some(4), None))
+            .expect("more shards");
+        assert_eq!(twice.entries()[1].from, twice.entries()[2].from);
+        assert_eq!(twice.at(Timestamp::MAX).shards, 4);
+    }
+
+    #[test]
+    fn pages_double_from_a_midnight_and_wait_until_that_is_in_force() {
+        let layout = Layout::new(2, Some(7));
+        let more = layout.with_more_pages(NOW).expect("one page can double");
+        assert_eq!((more.last().pages, more.last().shards, more.last().retention_days), (2, 2, Some(7)));
+        assert_eq!(more.last().from % DAY, 0);
+        assert!(more.last().from >= NOW.micros() + ENTRY_MARGIN);
+        assert_eq!(more.with_more_pages(NOW), None);
+        let mut full = more;
+        for day in 3..20 {
+            full = full.with_more_pages(NOW.plus(day * 3 * DAY)).unwrap_or(full);
+        }
+        assert_eq!(full.last().pages, MAX_PARTS);
+    }
+
+    #[test]
+    fn nothing_that_has_expired_is_accepted_again() {
+        let layout = Layout::new(1, Some(7));
+        let at = NOW.plus(-7 * DAY);
+        assert!(!layout.too_old(at, NOW) && layout.too_old(at.plus(-1), NOW));
+        assert!(layout.expires_at(at.plus(-1)).is_some_and(|expiry| expiry > NOW));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_kept_of_a_range_is_what_has_not_expired(
+            first in prop::option::of(1u32..40), changes in prop::collection::vec((0i64..40, prop::option::of(1u32..40)), 0..4),
+            now in 0i64..100 * DAY, at in 0i64..100 * DAY, since in 0i64..100 * DAY,
+        ) {
+            let mut layout = Layout::new(1, first);
+            for (day, retention) in changes {
+                layout = layout.with(NOW.plus(day * DAY), None, Some(retention)).unwrap_or(layout);
+            }
+            let (now, since) = (NOW.plus(now), NOW.plus(since));
+            // An event's time to the millisecond decides, and the second that it expires in.
+            let boundary = layout.at(NOW.plus(at)).retention_days.map(|days| now.plus(-i64::from(days) * DAY - EXPIRY_MARGIN));
+            for at in [Some(NOW.plus(at)), boundary, boundary.map(|b| b.floor(SECOND)), boundary.map(|b| b.ceil(SECOND))] {
+                let Some(at) = at.map(|at| at.floor(crate::time::MILLISECOND)) else { continue };
+                let range = Range::new(since, Timestamp::MAX).unwrap_or(Range::ALL);
+                let kept = layout.kept(range, now);
+                let expired = layout.expires_at(at).is_some_and(|expiry| expiry.seconds() <= now.seconds());
+                let held = kept.iter().filter(|part| part.contains(at)).count();
+                prop_assert_eq!(held, usize::from(range.contains(at) && !expired), "{} of {:?}", at, kept);
+                prop_assert!(kept.windows(2).all(|pair| pair[0].until() < pair[1].since()));
+            }
+        }
+
+        #[test]
+        fn a_range_reads_every_shard_that_holds_its_events(
+            changes in prop::collection::vec((0i64..40, 1u16..=64), 0..5),
+            at in 0i64..60, low in any::<u128>(), before in 0i64..10, after in 1i64..10,
+        ) {
+            let mut layout = Layout::new(1, None);
+            for (day, shards) in changes {
+                layout = layout.with(NOW.plus(day * DAY), Some(shards), None).unwrap_or(layout);
+            }
+            let at = NOW.plus(at * DAY);
+            let id = EventId::of_client_id(at, &low.to_string());
+            let range = Range::new(at.plus(-before * DAY), at.plus(after * DAY)).unwrap_or(Range::ALL);
+            prop_assert!(layout.shard(id) < layout.shards_in(range));
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Cells: what counters count. A cell is one combination of name, slug, category and level.
+//!
+//! How a cell is spelt as an attribute of a counter item never changes between releases: what INSERT added under one
+//! spelling, REMOVE must subtract under the same.
+
+use std::fmt::{self, Write as _};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest::{SHA256, digest};
+
+use crate::event::id::first_eight_bytes;
+use crate::event::level::Level;
+
+/// The name under which events are counted whose own cells their full counter item has no room for.
+pub const OTHER: &str = "(other)";
+
+/// One combination of the four dimensions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cell {
+    /// What happened.
+    pub name: String,
+    /// Its machine id.
+    pub slug: String,
+    /// Its category, where it has one.
+    pub category: Option<String>,
+    /// Its level, where it has one.
+    pub level: Option<Level>,
+}
+
+/// What an attribute of a counter item counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Counted {
+    /// A cell.
+    Cell(Cell),
+    /// A message at a level, by its hash.
+    Message(Option<Level>, MessageHash),
+    /// Everything at a level that a full item has no attribute for.
+    Other(Option<Level>),
+}
+
+/// 64 bits of SHA-256 of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageHash(u64);
+
+impl MessageHash {
+    /// The hash of a message.
+    pub fn of(message: &str) -> Self {
+        Self(first_eight_bytes(digest(&SHA256, message.as_bytes()).as_ref()))
+    }
+
+    /// A number spread evenly over messages.
+    pub fn spread(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for MessageHash {
+    /// 16 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Cell {
+    /// Its attribute, `c:E|application started||startup`: level, name, slug (empty where it is the name in lower case
+    /// with `-` for white space) and category, with `\` before `|` and `\`.
+    pub fn attribute(&self) -> String {
+        let mut text = String::with_capacity(8 + self.name.len() + self.slug.len());
+        text.push_str("c:");
+        text.push(letter(self.level));
+        for part in [
+            self.name.as_str(),
+            if self.slug == plain_slug(&self.name) { "" } else { &self.slug },
+            self.category.as_deref().unwrap_or(""),
+        ] {
+            text.push('|');
+            for c in part.chars() {
+                if matches!(c, '|' | '\\') {
+                    text.push('\\');
+                }
+                text.push(c);
+            }
+        }
+        text
+    }
+
+    /// A number spread evenly over cells, from a cell's attribute.
+    pub fn spread(attribute: &str) -> u64 {
+        first_eight_bytes(digest(&SHA256, attribute.as_bytes()).as_ref())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = vec![String::new()];
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            let part = parts.last_mut()?;
+            match c {
+                '|' => parts.push(String::new()),
+                '\\' => part.push(chars.next()?),
+                _ => part.push(c),
+            }
+        }
+        let [level, name, slug, category] = <[String; 4]>::try_from(parts).ok()?;
+        Some(Self {
+            level: level_of(&level)?,
+            slug: if slug.is_empty() { plain_slug(&name) } else { slug },
+            name,
+            category: Some(category).filter(|c| !c.is_empty()),
+        })
+    }
+}
+
+impl Counted {
+    /// The attribute that holds its count.
+    pub fn attribute(&self) -> String {
+        match self {
+            Self::Cell(cell) => cell.attribute(),
+            Self::Message(level, hash) => {
+                let mut text = format!("m:{}", letter(*level));
+                URL_SAFE_NO_PAD.encode_string(hash.0.to_be_bytes(), &mut text);
+                text
+            }
+            Self::Other(level) => other_attribute(*level),
+        }
+    }
+
+    /// What an attribute counts; none where it is no count (a key, a mark).
+    pub fn parse(attribute: &str) -> Option<Self> {
+        let (kind, rest) = attribute.split_once(':')?;
+        match kind {
+            "c" => Cell::parse(rest).map(Self::Cell),
+            "o" => level_of(rest).map(Self::Other),
+            "m" => {
+                let (level, hash) = rest.split_at_checked(1)?;
+                let bytes: [u8; 8] = URL_SAFE_NO_PAD.decode(hash).ok()?.try_into().ok()?;
+                Some(Self::Message(level_of(level)?, MessageHash(u64::from_be_bytes(bytes))))
+            }
+            _ => None,
+        }
+    }
+
+    /// The level that it counts at.
+    pub fn level(&self) -> Option<Level> {
+        match self {
+            Self::Cell(cell) => cell.level,
+            Self::Message(level, _) | Self::Other(level) => *level,
+        }
+    }
+}
+
+/// The attribute of the rest of a full item at a level.
+fn other_attribute(level: Option<Level>) -> String {
+    let mut text = String::from("o:");
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{}", letter(level));
+    text
+}
+
+fn letter(level: Option<Level>) -> char {
+    level.map_or('-', Level::letter)
+}
+
+/// The level of a letter; the outer option is empty where the text is no letter of one.
+#[allow(clippy::option_option)] // a level is itself optional
+fn level_of(text: &str) -> Option<Option<Level>> {
+    let mut chars = text.chars();
+    let (letter, None) = (chars.next()?, chars.next()) else {
+        return None;
+    };
+    match letter {
+        '-' => Some(None),
+        _ => Level::of_letter(letter).map(Some),
+    }
+}
+
+/// The slug that needs no room in an attribute: ASCII alone, so that no new edition of Unicode changes it.
+fn plain_slug(name: &str) -> String {
+    name.to_ascii_lowercase().split_ascii_whitespace().collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cell(name: &str, slug: &str, category: Option<&str>, level: Option<Level>) -> Cell {
+        Cell { name: name.into(), slug: slug.into(), category: category.map(Into::into), level }
+    }
+
+    #[test]
+    fn attributes_are_spelt_for_ever_like_this() {
+        for (counted, spelt) in [
+            (Counted::Cell(cell("Page View", "page-view", Some("web"), Some(Level::Info))), "c:I|Page View||web"),
+            (Counted::Cell(cell("a|b\\c", "x|y", None, None)), r"c:-|a\|b\\c|x\|y|"),
+            (Counted::Cell(cell("Ärger", "ärger", None, Some(Level::Fatal))), "c:F|Ärger|ärger|"),
+            (Counted::Message(Some(Level::Error), MessageHash::of("abc")), "m:EungWv48Bz-o"),
+            (Counted::Other(None), "o:-"),
+        ] {
+            assert_eq!(counted.attribute(), spelt);
+            assert_eq!(Counted::parse(spelt), Some(counted));
+        }
+    }
+
+    #[test]
+    fn what_is_no_count_reads_as_none() {
+        for text in [
+            "pk",
+            "v",
+            "s:shardId-0001",
+            "c:",
+            "c:X|a||",
+            "c:I|a|",
+            "c:I|a|||",
+            "m:E",
+            "m:EungWv48Bz-",
+            "o:",
+            "o:EE",
+            "m:é",
+        ] {
+            assert_eq!(Counted::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_cell_reads_back(
+            name in ".{1,30}", slug in prop::option::of(".{1,30}"), category in prop::option::of(".{1,30}"),
+            level in prop::option::of(prop::sample::select(&Level::ALL[..])),
+        ) {
+            let slug = slug.unwrap_or_else(|| plain_slug(&name));
+            prop_assume!(!slug.is_empty());
+            let counted = Counted::Cell(cell(&name, &slug, category.as_deref(), level));
+            prop_assert_eq!(Counted::parse(&counted.attribute()), Some(counted));
+        }
+    }
+}

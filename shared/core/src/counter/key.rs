@@ -1,0 +1,61 @@
+//! What a counter item counts for, and when.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::partition::Partition;
+use crate::event::level::Level;
+use crate::time::bucket::Bucket;
+
+/// What a counter item counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CounterKind {
+    /// Cells of no level, or of one below ERROR.
+    Cells,
+    /// Cells of ERROR and FATAL. Questions about errors, the rarest events and those most asked for, read these small
+    /// items alone.
+    Errors,
+    /// Messages. Their items sort apart from those of cells, or a report would pay for reading them.
+    Messages,
+}
+
+impl CounterKind {
+    /// What counts the cells of a level.
+    pub const fn of_cells(level: Option<Level>) -> Self {
+        match level {
+            Some(Level::Error | Level::Fatal) => Self::Errors,
+            _ => Self::Cells,
+        }
+    }
+
+    /// All that count cells which a level asks for; none asks for all levels.
+    pub const fn that_count(level: Option<Level>) -> &'static [Self] {
+        match level {
+            None => &[Self::Cells, Self::Errors],
+            Some(Level::Error | Level::Fatal) => &[Self::Errors],
+            Some(_) => &[Self::Cells],
+        }
+    }
+}
+
+/// The key of a counter item.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CounterKey {
+    /// The shard it counts for.
+    pub partition: Partition,
+    /// What it counts.
+    pub kind: CounterKind,
+    /// When.
+    pub bucket: Bucket,
+    /// Which of the bucket's pages, from 0.
+    pub page: u16,
+}
+
+impl fmt::Display for CounterKey {
+    /// For people: the partition, what is counted, when, and the page.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, kind, bucket, page } = self;
+        write!(f, "{partition} {kind:?} {bucket} page {page}")
+    }
+}

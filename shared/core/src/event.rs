@@ -1,0 +1,78 @@
+//! Events: what happened, when, and the limits on what may be sent.
+
+pub mod draft;
+pub mod filter;
+pub mod id;
+pub mod json;
+pub mod level;
+
+use crate::app::EventClock;
+use crate::counter::cell::Cell;
+use crate::event::id::EventId;
+use crate::event::json::Json;
+use crate::event::level::Level;
+use crate::time::Timestamp;
+
+/// Longest `id`, `name`, `slug`, `category`, `session_id` and `user_id`, in bytes.
+pub const MAX_TEXT: usize = 256;
+/// Longest `message`, in bytes.
+pub const MAX_MESSAGE: usize = 8 * 1024;
+/// Largest `count`.
+pub const MAX_COUNT: u64 = 1_000_000_000;
+/// Deepest `data`, `tags` and `stack`, in levels.
+pub const MAX_DEPTH: usize = 16;
+/// Largest event as sent, in bytes of JSON.
+pub const MAX_EVENT: usize = 256 * 1024;
+
+/// The name of an event that has a message alone.
+pub const LOG: &str = "log";
+
+/// An accepted event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its identity; names its time to the millisecond.
+    pub id: EventId,
+    /// The client's own id, as sent.
+    pub client_id: Option<String>,
+    /// What happened.
+    pub name: String,
+    /// The machine id of the name.
+    pub slug: String,
+    /// What kind of thing happened.
+    pub category: Option<String>,
+    /// How grave it is.
+    pub level: Option<Level>,
+    /// A text for people.
+    pub message: Option<String>,
+    /// The session it happened in.
+    pub session_id: Option<String>,
+    /// The user it happened to.
+    pub user_id: Option<String>,
+    /// When it happened, as the client said.
+    pub timestamp: Timestamp,
+    /// When Tally accepted it.
+    pub received_at: Timestamp,
+    /// How many occurrences it stands for.
+    pub count: u64,
+    /// Free JSON.
+    pub data: Option<Json>,
+    /// Free JSON.
+    pub tags: Option<Json>,
+    /// Free JSON.
+    pub stack: Option<Json>,
+}
+
+impl Event {
+    /// The time that orders and filters it in an app of this clock; its id names the same millisecond.
+    pub fn at(&self, clock: EventClock) -> Timestamp {
+        match clock {
+            EventClock::Event => self.timestamp,
+            EventClock::Received => self.received_at,
+        }
+    }
+
+    /// The cell that counts it.
+    pub fn cell(&self) -> Cell {
+        Cell { name: self.name.clone(), slug: self.slug.clone(), category: self.category.clone(), level: self.level }
+    }
+}

@@ -1,0 +1,280 @@
+//! Events as clients send them, checked against every limit.
+
+use uuid::{Uuid, Variant};
+
+use crate::app::layout::MAX_AHEAD;
+use crate::app::{App, EventClock};
+use crate::event::id::EventId;
+use crate::event::json::Json;
+use crate::event::{Event, LOG, MAX_COUNT, MAX_MESSAGE, MAX_TEXT};
+use crate::invalid::{Invalid, Problems};
+use crate::time::Timestamp;
+
+/// Most bytes of free JSON as DynamoDB counts them: 400 KB less what the other fields, keys and names may take. JSON
+/// may be denser than an item (a list of digits grows by half).
+const MAX_FREE: usize = (400 - 16) * 1024;
+
+/// An event as a client sent it, not yet checked. An empty text is an absent field.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)] // the fields of an event
+pub struct Draft {
+    pub id: Option<String>,
+    pub name: Option<String>,
+    pub slug: Option<String>,
+    pub category: Option<String>,
+    pub level: Option<String>,
+    pub message: Option<String>,
+    pub session_id: Option<String>,
+    pub user_id: Option<String>,
+    pub timestamp: Option<Timestamp>,
+    pub count: Option<u64>,
+    pub data: Option<Json>,
+    pub tags: Option<Json>,
+    pub stack: Option<Json>,
+}
+
+impl Draft {
+    /// Checks every limit and gives the event its identity.
+    ///
+    /// # Errors
+    /// Names each field that is wrong and what to send instead.
+    pub fn accept(self, app: &App, now: Timestamp) -> Result<Event, Invalid> {
+        let mut problems = Problems::default();
+        let mut text = |field: &str, value: Option<String>, limit: usize| {
+            let value = value.filter(|v| !v.is_empty())?;
+            if value.len() > limit {
+                problems.add(field, format!("{} bytes: at most {limit}", value.len()));
+            }
+            Some(value)
+        };
+        let client_id = text("id", self.id, MAX_TEXT);
+        let name = text("name", self.name, MAX_TEXT);
+        let slug = text("slug", self.slug, MAX_TEXT);
+        let category = text("category", self.category, MAX_TEXT);
+        let message = text("message", self.message, MAX_MESSAGE);
+        let session_id = text("session_id", self.session_id, MAX_TEXT);
+        let user_id = text("user_id", self.user_id, MAX_TEXT);
+        let level = self.level.filter(|level| !level.is_empty());
+        let level = level.and_then(|level| problems.keep("level", level.parse()));
+        let count = self.count.unwrap_or(1);
+        if !(1..=MAX_COUNT).contains(&count) {
+            problems.add("count", format!("must be a whole number from 1 to {MAX_COUNT}"));
+        }
+        let free = [&self.data, &self.tags, &self.stack];
+        let stored: usize = free.into_iter().flatten().map(Json::stored_size).sum();
+        if stored > MAX_FREE {
+            problems
+                .add("data", format!("`data`, `tags` and `stack` take {stored} bytes as stored: at most {MAX_FREE}"));
+        }
+        let name = name.unwrap_or_else(|| {
+            if message.is_none() {
+                problems.add("name", "missing: send a `name` or a `message`");
+            }
+            LOG.to_owned()
+        });
+        let identity = identify(app, now, client_id.as_deref(), self.timestamp, &mut problems);
+        problems.check()?;
+        Ok(Event {
+            id: identity.id,
+            client_id,
+            slug: slug.unwrap_or_else(|| derive_slug(&name)),
+            name,
+            category,
+            level,
+            message,
+            session_id,
+            user_id,
+            timestamp: identity.timestamp,
+            received_at: now,
+            count,
+            data: self.data,
+            tags: self.tags,
+            stack: self.stack,
+        })
+    }
+}
+
+/// The name in lower case with `-` for white space.
+fn derive_slug(name: &str) -> String {
+    let slug = name.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-");
+    if slug.is_empty() { "-".to_owned() } else { slug }
+}
+
+struct Identity {
+    id: EventId,
+    timestamp: Timestamp,
+}
+
+/// Two events are the same when their client's id and the millisecond of their time are; so an id needs a time with it,
+/// or must name one itself.
+fn identify(
+    app: &App,
+    now: Timestamp,
+    client_id: Option<&str>,
+    timestamp: Option<Timestamp>,
+    problems: &mut Problems,
+) -> Identity {
+    // By the server's clock an id is only kept, and names no time.
+    let telling = client_id.filter(|_| app.clock == EventClock::Event);
+    let ulid = telling.and_then(|id| id.parse::<EventId>().ok());
+    let named = ulid.map(EventId::at).or_else(|| telling.and_then(uuid_v7_time));
+    let (at, field) = match (timestamp, named) {
+        (Some(at), _) => (at, "timestamp"),
+        (None, Some(at)) => (at, "id"),
+        (None, None) => (now, "timestamp"),
+    };
+    check_time(app, now, at, field, problems);
+    let id = match (app.clock, client_id, ulid) {
+        (EventClock::Received, _, _) => EventId::random(now),
+        (EventClock::Event, None, _) => EventId::random(at),
+        (EventClock::Event, Some(_), Some(ulid)) if ulid.at().millis() == at.millis() => ulid,
+        (EventClock::Event, Some(id), _) => {
+            if timestamp.is_none() && named.is_none() {
+                problems.add(
+                    "timestamp",
+                    "missing: an `id` makes a retry safe only together with a time; send `timestamp`, or an `id` that is a ULID or UUIDv7",
+                );
+            }
+            EventId::of_client_id(at, id)
+        }
+    };
+    Identity { id, timestamp: at }
+}
+
+fn check_time(app: &App, now: Timestamp, at: Timestamp, field: &str, problems: &mut Problems) {
+    if at < Timestamp::EPOCH {
+        problems.add(field, format!("{at} is before 1970: send a later time"));
+    } else if at > now.plus(MAX_AHEAD) {
+        problems.add(
+            field,
+            format!("{at} is more than a day ahead of the server, whose clock says {now}: check the sender's clock"),
+        );
+    } else if app.clock == EventClock::Event && app.layout.too_old(at, now) {
+        problems.add(field, format!("{at} is older than the app keeps events: see its `retention_days`"));
+    }
+}
+
+/// Whether an id names a time by itself: a ULID or a UUID of version 7.
+pub fn names_a_time(id: &str) -> bool {
+    id.parse::<EventId>().is_ok() || uuid_v7_time(id).is_some()
+}
+
+/// The time that a UUID of version 7 names.
+fn uuid_v7_time(text: &str) -> Option<Timestamp> {
+    let uuid = Uuid::try_parse(text).ok()?;
+    let uuid = Some(uuid).filter(|uuid| uuid.get_version_num() == 7 && uuid.get_variant() == Variant::RFC4122)?;
+    let (millis, _) = uuid.as_u64_pair();
+    i64::try_from(millis >> 16).ok().map(Timestamp::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::layout::Layout;
+    use crate::app::{AppId, AppSlug, AppState};
+    use crate::time::DAY;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_123_456);
+
+    fn app(clock: EventClock) -> App {
+        let slug = AppSlug::of_name("shop").expect("a name");
+        App {
+            id: AppId::new(&slug, 1),
+            slug,
+            life: 1,
+            name: "Shop".into(),
+            clock,
+            layout: Layout::new(1, Some(30)),
+            created_at: NOW,
+            events_per_minute: None,
+            keys: vec![],
+            state: AppState::Active,
+            deleting_since: None,
+        }
+    }
+
+    fn named(name: &str) -> Draft {
+        Draft { name: Some(name.into()), ..Draft::default() }
+    }
+
+    fn refused(draft: Draft) -> String {
+        draft.accept(&app(EventClock::Event), NOW).expect_err("a refusal").to_string()
+    }
+
+    #[test]
+    fn silence_about_time_means_now() {
+        let event = named("Page  View").accept(&app(EventClock::Event), NOW).expect("valid");
+        assert_eq!((event.timestamp, event.received_at, event.count), (NOW, NOW, 1));
+        assert_eq!(event.id.at().millis(), NOW.millis());
+        assert_eq!(event.slug, "page-view");
+    }
+
+    #[test]
+    fn a_message_alone_is_a_log() {
+        let draft = Draft { message: Some("boom".into()), name: Some(String::new()), ..Draft::default() };
+        assert_eq!(draft.accept(&app(EventClock::Event), NOW).map(|e| e.name).as_deref(), Ok("log"));
+        assert!(refused(Draft::default()).contains("`name`: missing"));
+    }
+
+    #[test]
+    fn an_id_and_its_millisecond_are_one_event() {
+        let draft = |id: &str, at: Option<Timestamp>| Draft { id: Some(id.into()), timestamp: at, ..named("a") };
+        let id = |draft: Draft| draft.accept(&app(EventClock::Event), NOW).map(|e| e.id).expect("valid");
+        assert_eq!(id(draft("x", Some(NOW))), id(draft("x", Some(NOW.plus(400)))));
+        assert_ne!(id(draft("x", Some(NOW))), id(draft("y", Some(NOW))));
+
+        let ulid = EventId::of_client_id(NOW, "z").to_string();
+        assert_eq!(id(draft(&ulid, None)).to_string(), ulid, "a ULID is kept as it is");
+        assert_eq!(id(draft(&ulid, Some(NOW))).to_string(), ulid, "its own time changes nothing");
+        assert_ne!(id(draft(&ulid, Some(NOW.plus(5000)))).to_string(), ulid);
+
+        let uuid = "018bcfe5-687b-7abc-8def-0123456789ab";
+        assert_eq!(id(draft(uuid, None)).at(), Timestamp::from_millis(1_700_000_000_123));
+        assert!(refused(draft("x", None)).contains("`timestamp`: missing"));
+        assert!(refused(draft("018bcfe5-687b-4abc-8def-0123456789ab", None)).contains("UUIDv7"));
+    }
+
+    #[test]
+    fn by_the_servers_clock_a_retry_is_a_new_event() {
+        let draft = || Draft { id: Some("x".into()), timestamp: Some(NOW.plus(-90 * DAY)), ..named("a") };
+        let one = draft().accept(&app(EventClock::Received), NOW).expect("valid");
+        let two = draft().accept(&app(EventClock::Received), NOW).expect("valid");
+        assert_ne!(one.id, two.id);
+        assert_eq!((one.id.at().millis(), one.client_id.as_deref()), (NOW.millis(), Some("x")));
+        for id in ["ffffffffffff7fffffffffffffffffff", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"] {
+            let draft = Draft { id: Some(id.into()), ..named("a") };
+            assert!(draft.accept(&app(EventClock::Received), NOW).is_ok(), "an id is only kept");
+        }
+    }
+
+    #[test]
+    fn every_limit_names_its_field() {
+        let long = "é".repeat(200);
+        let draft = Draft {
+            id: Some(long.clone()),
+            name: Some(long.clone()),
+            slug: Some(long.clone()),
+            category: Some(long.clone()),
+            session_id: Some(long.clone()),
+            user_id: Some(long.clone()),
+            message: Some("x".repeat(MAX_MESSAGE + 1)),
+            level: Some("LOUD".into()),
+            count: Some(0),
+            timestamp: Some(NOW.plus(DAY + 1)),
+            ..Draft::default()
+        };
+        let Invalid(errors) = draft.accept(&app(EventClock::Event), NOW).expect_err("a refusal");
+        let fields: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            ["id", "name", "slug", "category", "message", "session_id", "user_id", "level", "count", "timestamp"]
+        );
+        for at in [Timestamp::from_micros(-1), NOW.plus(-30 * DAY - 1)] {
+            assert!(refused(Draft { timestamp: Some(at), ..named("a") }).starts_with("`timestamp`"));
+        }
+        let dense = Json::Array(vec![Json::Array(vec![]); 100_000]);
+        assert!(refused(Draft { tags: Some(dense), ..named("a") }).starts_with("`data`: `data`, `tags`"));
+        let far = EventId::first_at(NOW.plus(2 * DAY)).to_string();
+        assert!(refused(Draft { id: Some(far), ..named("a") }).starts_with("`id`"));
+    }
+}

@@ -1,0 +1,8 @@
+//! The domain of Tally: events, apps, time and counters. Pure: no I/O, no HTTP, no AWS, no async runtime.
+
+pub mod app;
+pub mod counter;
+pub mod digest;
+pub mod event;
+pub mod invalid;
+pub mod time;

@@ -1,0 +1,250 @@
+//! Minutes, hours, days, weeks and months as people in a time zone count them; pure.
+
+use std::str::FromStr;
+
+use jiff::civil::{Date, Weekday};
+use jiff::{Span, ToSpan};
+
+use crate::time::zone::Zone;
+use crate::time::{HOUR, MINUTE, Range, Timestamp};
+
+/// Most buckets in one series.
+pub const MAX_BUCKETS: usize = 10_000;
+
+/// The day that a week begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WeekStart {
+    /// As ISO 8601 has it.
+    #[default]
+    Monday,
+    /// As in North America.
+    Sunday,
+}
+
+/// Not a week's beginning.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be monday or sunday")]
+pub struct WeekStartError;
+
+impl FromStr for WeekStart {
+    type Err = WeekStartError;
+
+    fn from_str(text: &str) -> Result<Self, WeekStartError> {
+        match text.to_ascii_lowercase().as_str() {
+            "monday" => Ok(Self::Monday),
+            "sunday" => Ok(Self::Sunday),
+            _ => Err(WeekStartError),
+        }
+    }
+}
+
+impl WeekStart {
+    /// The first day of the week that holds a day.
+    pub fn first_day(self, date: Date) -> Date {
+        let first = match self {
+            Self::Monday => Weekday::Monday,
+            Self::Sunday => Weekday::Sunday,
+        };
+        date.checked_sub(i32::from(date.weekday().since(first)).days()).unwrap_or(date)
+    }
+}
+
+/// How long the buckets of a series are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interval {
+    /// Minutes.
+    Minute,
+    /// Hours.
+    Hour,
+    /// Days.
+    Day,
+    /// Weeks.
+    Week(WeekStart),
+    /// Months.
+    Month,
+}
+
+/// A range of more than [`MAX_BUCKETS`] buckets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the range holds more than 10000 buckets: send a shorter range or a longer interval")]
+pub struct TooManyBuckets;
+
+impl Interval {
+    /// Its name in parameters and replies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Minute => "MINUTE",
+            Self::Hour => "HOUR",
+            Self::Day => "DAY",
+            Self::Week(_) => "WEEK",
+            Self::Month => "MONTH",
+        }
+    }
+
+    /// Reads a name, in any case.
+    pub fn read(text: &str, week_start: WeekStart) -> Option<Self> {
+        [Self::Minute, Self::Hour, Self::Day, Self::Week(week_start), Self::Month]
+            .into_iter()
+            .find(|interval| interval.name().eq_ignore_ascii_case(text))
+    }
+
+    /// The starts of all buckets that a range touches, in order; the first may lie before the range.
+    pub fn starts(self, range: Range, zone: &Zone) -> Result<Vec<Timestamp>, TooManyBuckets> {
+        self.starts_at_most(range, zone, MAX_BUCKETS)
+    }
+
+    /// The same, for up to `most` buckets.
+    pub fn starts_at_most(self, range: Range, zone: &Zone, most: usize) -> Result<Vec<Timestamp>, TooManyBuckets> {
+        let mut starts = Vec::new();
+        if range.is_empty() {
+            return Ok(starts);
+        }
+        let mut start = self.floor(range.since(), zone);
+        while start < range.until() {
+            if starts.len() == most {
+                return Err(TooManyBuckets);
+            }
+            starts.push(start);
+            let next = self.next(start, zone);
+            if next <= start {
+                break;
+            }
+            start = next;
+        }
+        Ok(starts)
+    }
+
+    /// The start of the bucket that holds a moment.
+    pub fn floor(self, at: Timestamp, zone: &Zone) -> Timestamp {
+        let date = zone.date(at);
+        let day = |date| zone.start_of_day(date).unwrap_or(at);
+        let mut start = match self {
+            // Every zone has been whole minutes from UTC since 1972.
+            Self::Minute => return at.floor(MINUTE),
+            // From midnight on, so that hours that a change of clocks cuts short are met in turn.
+            Self::Hour | Self::Day => day(date),
+            Self::Week(first) => day(first.first_day(date)),
+            Self::Month => day(date.first_of_month()),
+        };
+        loop {
+            let next = self.next(start, zone);
+            // Clocks set back past midnight name the day before again. At the end of time there is no next one.
+            if next > at || next <= start {
+                return start;
+            }
+            start = next;
+        }
+    }
+
+    /// The start of the bucket after the one that starts at `start`.
+    fn next(self, start: Timestamp, zone: &Zone) -> Timestamp {
+        let step: Span = match self {
+            Self::Minute => return start.plus(MINUTE),
+            Self::Hour => return start.plus(HOUR - zone.since_hour(start)),
+            Self::Day => 1.days(),
+            Self::Week(_) => 7.days(),
+            Self::Month => 1.months(),
+        };
+        let mut date = zone.date(start);
+        loop {
+            // Past the last year there is no next bucket; the range ends before.
+            let Ok(next) = date.checked_add(step) else { return Timestamp::MAX };
+            match zone.start_of_day(next) {
+                // A day that a zone skipped whole begins when the next one does.
+                Ok(next_start) if next_start <= start => date = next,
+                Ok(next_start) => return next_start,
+                Err(_) => return Timestamp::MAX,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::parse_date;
+    use crate::time::{DAY, SECOND};
+    use proptest::prelude::*;
+
+    fn zone(name: &str) -> Zone {
+        name.parse().expect("a zone")
+    }
+
+    fn lengths(interval: Interval, zone_name: &str, from: &str, to: &str) -> Vec<i64> {
+        let range = Range::new(from.parse().expect("a time"), to.parse().expect("a time")).expect("a range");
+        let starts = interval.starts(range, &zone(zone_name)).expect("few buckets");
+        starts.windows(2).map(|pair| (pair[1].micros() - pair[0].micros()) / SECOND).collect()
+    }
+
+    #[test]
+    fn an_empty_range_touches_no_bucket() {
+        for at in [Timestamp::EPOCH, Timestamp::EPOCH.plus(SECOND)] {
+            let range = Range::new(at, at).expect("in order");
+            assert_eq!(Interval::Hour.starts(range, &Zone::utc()), Ok(vec![]));
+        }
+    }
+
+    #[test]
+    fn days_are_as_long_as_their_zone_makes_them() {
+        assert_eq!(
+            lengths(Interval::Day, "Europe/Berlin", "2026-03-28T00:00:00Z", "2026-03-31T00:00:00Z"),
+            [86_400, 82_800, 86_400]
+        );
+        let autumn = lengths(Interval::Day, "Europe/Berlin", "2026-10-25T00:00:00Z", "2026-10-26T12:00:00Z");
+        assert_eq!(autumn, [90_000]);
+        // Samoa had no 30 December 2011.
+        let samoa = lengths(Interval::Day, "Pacific/Apia", "2011-12-29T12:00:00Z", "2012-01-02T00:00:00Z");
+        assert!(samoa.iter().all(|length| *length == 86_400), "{samoa:?}");
+    }
+
+    #[test]
+    fn hours_follow_half_hour_zones_and_half_hour_changes() {
+        let kolkata = zone("Asia/Kolkata");
+        let at: Timestamp = "2026-02-10T10:15:00Z".parse().expect("a time");
+        assert_eq!(Interval::Hour.floor(at, &kolkata).to_string(), "2026-02-10T09:30:00Z");
+        // Lord Howe Island goes back by half an hour at 02:00.
+        let howe = lengths(Interval::Hour, "Australia/Lord_Howe", "2026-04-04T13:00:00Z", "2026-04-04T18:00:00Z");
+        assert!(howe.contains(&1_800) && howe.iter().all(|length| [1_800, 3_600].contains(length)), "{howe:?}");
+    }
+
+    #[test]
+    fn weeks_begin_on_either_day() {
+        let date = parse_date("2026-11-21").expect("a Saturday");
+        assert_eq!(WeekStart::Monday.first_day(date).to_string(), "2026-11-16");
+        assert_eq!(WeekStart::Sunday.first_day(date).to_string(), "2026-11-15");
+        assert_eq!(WeekStart::Sunday.first_day(parse_date("2026-11-15").expect("a Sunday")).to_string(), "2026-11-15");
+    }
+
+    #[test]
+    fn a_range_of_too_many_buckets_is_refused() {
+        let until = |n: i64| Range::new(Timestamp::EPOCH, Timestamp::EPOCH.plus(n * MINUTE)).expect("a range");
+        assert_eq!(Interval::Minute.starts(until(10_000), &Zone::utc()).map(|s| s.len()), Ok(10_000));
+        assert_eq!(Interval::Minute.starts(until(10_001), &Zone::utc()), Err(TooManyBuckets));
+    }
+
+    proptest! {
+        #[test]
+        fn buckets_follow_one_another_and_hold_their_range(
+            since in 63_072_000i64..2_000_000_000, length in 1i64..40 * 86_400,
+            name in prop::sample::select(vec![
+                "UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe",
+                "Pacific/Apia", "America/Sao_Paulo", "Africa/Casablanca",
+            ]),
+            which in 0usize..5,
+        ) {
+            let interval = [Interval::Hour, Interval::Day, Interval::Week(WeekStart::Monday), Interval::Week(WeekStart::Sunday), Interval::Month][which];
+            let since = Timestamp::from_micros(since * SECOND);
+            let range = Range::new(since, since.plus(length * SECOND)).expect("a range");
+            let zone = zone(name);
+            let starts = interval.starts(range, &zone).expect("few buckets");
+            prop_assert!(starts[0] <= range.since());
+            prop_assert!(starts.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert!(starts.iter().skip(1).all(|start| range.contains(*start)));
+            for start in &starts {
+                prop_assert_eq!(interval.floor(*start, &zone), *start);
+                // No bucket is shorter than half an hour.
+                prop_assert_eq!(interval.floor(start.plus(DAY / 48 - 1), &zone), *start);
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Covering ranges of time with buckets: whole days, the hours at their ends, the minutes at theirs, and raw events for
+//! parts of a minute; pure.
+
+use crate::time::bucket::{Bucket, Grain};
+use crate::time::{MINUTE, Range, Timestamp};
+
+/// Buckets of one grain that follow one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The first.
+    pub first: Bucket,
+    /// The last, included.
+    pub last: Bucket,
+}
+
+/// What to read to count in every slot between given boundaries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cover {
+    boundaries: Vec<Timestamp>,
+    /// Buckets wholly inside one slot; of one grain they do not overlap, and are sorted.
+    runs: [Vec<Run>; 3],
+    /// Parts of a minute, of which events are counted.
+    pub raw: Vec<Range>,
+}
+
+/// Reading on over this many buckets that are not needed costs less than another request.
+const GAP: i64 = 2;
+
+impl Cover {
+    /// Covers the slots between boundaries that are in order; slot `i` reaches from boundary `i` to the next one.
+    pub fn new(boundaries: Vec<Timestamp>) -> Self {
+        let mut cover = Self::default();
+        for slot in boundaries.windows(2) {
+            cover.slot(slot[0], slot[1]);
+        }
+        for runs in &mut cover.runs {
+            runs.sort_by_key(|run| run.first);
+        }
+        cover.boundaries = boundaries;
+        cover
+    }
+
+    fn slot(&mut self, since: Timestamp, until: Timestamp) {
+        let (from, to) = (since.ceil(MINUTE), until.floor(MINUTE));
+        if from > to {
+            // Both ends lie within one minute.
+            self.raw_between(since, until);
+            return;
+        }
+        self.raw_between(since, from);
+        self.whole(Grain::Day, from, to);
+        self.raw_between(to, until);
+    }
+
+    /// Covers with buckets of a grain what they fill, and the rest with the next finer one.
+    fn whole(&mut self, grain: Grain, since: Timestamp, until: Timestamp) {
+        if since >= until {
+            return;
+        }
+        let (from, to) = (since.ceil(grain.micros()), until.floor(grain.micros()));
+        let finer = match grain {
+            Grain::Day => Some(Grain::Hour),
+            Grain::Hour => Some(Grain::Minute),
+            Grain::Minute => None,
+        };
+        if from >= to {
+            // None fits; the minutes' ends are whole minutes, so one of them always does.
+            if let Some(finer) = finer {
+                self.whole(finer, since, until);
+            }
+            return;
+        }
+        self.runs[grain as usize]
+            .push(Run { first: Bucket::of(grain, from), last: Bucket::of(grain, to.plus(-grain.micros())) });
+        if let Some(finer) = finer {
+            self.whole(finer, since, from);
+            self.whole(finer, to, until);
+        }
+    }
+
+    fn raw_between(&mut self, since: Timestamp, until: Timestamp) {
+        if let Ok(range) = Range::new(since, until)
+            && !range.is_empty()
+        {
+            self.raw.push(range);
+        }
+    }
+
+    /// The slot that a moment lies in.
+    pub fn slot_of(&self, at: Timestamp) -> Option<usize> {
+        let after = self.boundaries.partition_point(|boundary| *boundary <= at);
+        (1..self.boundaries.len()).contains(&after).then(|| after - 1)
+    }
+
+    /// Whether a bucket that was read is part of the cover, rather than of a gap that was read over.
+    pub fn holds(&self, bucket: Bucket) -> bool {
+        let runs = &self.runs[bucket.grain() as usize];
+        let after = runs.partition_point(|run| run.first <= bucket);
+        after > 0 && bucket <= runs[after - 1].last
+    }
+
+    /// The runs to read: those of one grain that lie close are read as one.
+    pub fn reads(&self) -> Vec<Run> {
+        let mut reads: Vec<Run> = Vec::new();
+        for run in self.runs.iter().flatten() {
+            match reads.last_mut() {
+                Some(last)
+                    if last.first.grain() == run.first.grain()
+                        && run.first.start().micros() - last.last.end().micros()
+                            <= GAP * run.first.grain().micros() =>
+                {
+                    last.last = run.last;
+                }
+                _ => reads.push(*run),
+            }
+        }
+        reads
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{DAY, HOUR};
+    use proptest::prelude::*;
+
+    fn runs(cover: &Cover) -> Vec<String> {
+        let spelt = cover.runs.iter().flatten().map(|run| format!("{}-{}", run.first, run.last));
+        spelt.chain(cover.raw.iter().map(|r| format!("raw {}-{}", r.since(), r.until()))).collect()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("a time")
+    }
+
+    #[test]
+    fn the_coarsest_buckets_that_fit_are_taken() {
+        let cover = Cover::new(vec![at("2026-01-01T22:58:30Z"), at("2026-01-04T01:01:00Z")]);
+        assert_eq!(
+            runs(&cover),
+            [
+                "202601012259-202601012259",
+                "202601040100-202601040100",
+                "2026010123-2026010123",
+                "2026010400-2026010400",
+                "20260102-20260103",
+                "raw 2026-01-01T22:58:30Z-2026-01-01T22:59:00Z",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_range_within_a_minute_is_raw() {
+        let cover = Cover::new(vec![at("2026-01-01T00:00:10Z"), at("2026-01-01T00:00:20Z")]);
+        assert_eq!(runs(&cover), ["raw 2026-01-01T00:00:10Z-2026-01-01T00:00:20Z"]);
+        let cover = Cover::new(vec![at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:20Z")]);
+        assert_eq!(runs(&cover), ["raw 2026-01-01T00:00:00Z-2026-01-01T00:00:20Z"]);
+    }
+
+    #[test]
+    fn a_month_of_days_in_a_half_hour_zone_is_few_requests() {
+        let first = at("2025-12-31T18:30:00Z");
+        let cover = Cover::new((0..=31).map(|day| first.plus(day * DAY)).collect());
+        let reads = cover.reads();
+        let of = |grain| reads.iter().filter(|run| run.first.grain() == grain).count();
+        assert_eq!((of(Grain::Day), of(Grain::Hour), of(Grain::Minute)), (0, 1, 32));
+        // The hour that every boundary cuts was read over, and does not count.
+        assert!(!cover.holds(Bucket::of(Grain::Hour, first.plus(DAY))));
+        assert!(cover.holds(Bucket::of(Grain::Hour, first.plus(DAY + HOUR))));
+    }
+
+    proptest! {
+        #[test]
+        fn every_moment_is_covered_once_and_by_its_own_slot(
+            first in 0i64..3 * DAY, steps in prop::collection::vec(prop_oneof![1i64..90_000_000, 1i64..3 * HOUR, 1i64..3 * DAY], 1..6),
+            share in 0.0f64..1.0,
+        ) {
+            let mut boundaries = vec![Timestamp::from_micros(first)];
+            for step in steps {
+                boundaries.push(boundaries[boundaries.len() - 1].plus(step));
+            }
+            let end = boundaries[boundaries.len() - 1];
+            let cover = Cover::new(boundaries.clone());
+            #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+            let moment = Timestamp::from_micros(first + ((end.micros() - first) as f64 * share) as i64);
+            let slot = cover.slot_of(moment).expect("inside");
+            prop_assert!(boundaries[slot] <= moment && moment < boundaries[slot + 1]);
+
+            let raw = cover.raw.iter().filter(|range| range.contains(moment)).count();
+            let buckets: Vec<_> = Grain::ALL.map(|grain| Bucket::of(grain, moment)).into_iter().filter(|b| cover.holds(*b)).collect();
+            prop_assert_eq!(raw + buckets.len(), 1);
+            for bucket in buckets {
+                prop_assert!(boundaries[slot] <= bucket.start() && bucket.end() <= boundaries[slot + 1]);
+                prop_assert!(cover.reads().iter().any(|run| run.first.grain() == bucket.grain() && run.first <= bucket && bucket <= run.last));
+            }
+            prop_assert_eq!(cover.slot_of(end), None);
+            prop_assert!(cover.raw.len() <= 2 * (boundaries.len() - 1));
+        }
+    }
+}

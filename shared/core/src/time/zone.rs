@@ -1,0 +1,73 @@
+//! Time zones.
+
+use std::str::FromStr;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::time::{HOUR, TimeError, Timestamp, parse_date, start_of_day};
+
+/// A time zone by its IANA name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    name: String,
+    zone: TimeZone,
+}
+
+/// Not a zone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a time zone: send an IANA name, e.g. UTC or Europe/Berlin")]
+pub struct ZoneError;
+
+impl Zone {
+    /// UTC.
+    pub fn utc() -> Self {
+        Self { name: "UTC".to_owned(), zone: TimeZone::UTC }
+    }
+
+    /// Its name, as it was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The day that a moment is in.
+    pub fn date(&self, at: Timestamp) -> Date {
+        self.zone.to_datetime(at.jiff()).date()
+    }
+
+    /// The hour of the day that a moment is in, 0 to 23.
+    pub fn hour(&self, at: Timestamp) -> i8 {
+        self.zone.to_datetime(at.jiff()).hour()
+    }
+
+    /// The first moment of a day.
+    pub fn start_of_day(&self, date: Date) -> Result<Timestamp, TimeError> {
+        start_of_day(date, &self.zone)
+    }
+
+    /// The first moment of an hour (0 to 23) of a day; of an hour that clocks skip, the moment they skip to.
+    pub fn start_of_hour(&self, date: Date, hour: i8) -> Result<Timestamp, TimeError> {
+        let zoned = date.at(hour, 0, 0, 0).to_zoned(self.zone.clone()).map_err(|_| TimeError)?;
+        Ok(Timestamp::from_jiff(zoned.timestamp()))
+    }
+
+    /// Reads a day, or `today`.
+    pub fn read_date(&self, text: &str, now: Timestamp) -> Result<Date, TimeError> {
+        if text == "today" { Ok(self.date(now)) } else { parse_date(text) }
+    }
+
+    /// How far into its local hour a moment is, in microseconds.
+    pub(super) fn since_hour(&self, at: Timestamp) -> i64 {
+        let offset = i64::from(self.zone.to_offset(at.jiff()).seconds()) * crate::time::SECOND;
+        (at.micros() + offset).rem_euclid(HOUR)
+    }
+}
+
+impl FromStr for Zone {
+    type Err = ZoneError;
+
+    fn from_str(name: &str) -> Result<Self, ZoneError> {
+        let zone = TimeZone::get(name).map_err(|_| ZoneError)?;
+        Ok(Self { name: name.to_owned(), zone })
+    }
+}

@@ -1,0 +1,95 @@
+//! The dialects of the systems that Tally replaces: their clients work with another base URL and no other change.
+//!
+//! A route of a dialect is served as any other, by the same guard and the same domain functions; its handlers translate at the
+//! boundary. What goes wrong is a [`Problem`] as everywhere, which is put into the dialect's words when the reply leaves.
+//! Their paths are served with a trailing slash and without.
+
+pub mod event_tracker;
+pub mod seismo;
+pub mod the_eye;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method};
+use schemars::{Schema, SchemaGenerator};
+
+use crate::problem::Problem;
+
+/// Whose clients a path is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Seismo: `/seismo`.
+    Seismo,
+    /// The Eye: `/the-eye/{key}`.
+    TheEye,
+    /// Event Tracker: `/event-tracker/{key}`.
+    EventTracker,
+}
+
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Seismo, Self::TheEye, Self::EventTracker];
+
+    /// Its name in prose.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Seismo => "Seismo",
+            Self::TheEye => "The Eye",
+            Self::EventTracker => "Event Tracker",
+        }
+    }
+
+    /// The first segment of its paths.
+    const fn segment(self) -> &'static str {
+        match self {
+            Self::Seismo => "seismo",
+            Self::TheEye => "the-eye",
+            Self::EventTracker => "event-tracker",
+        }
+    }
+
+    /// The one that a path, or the pattern of a route, is of.
+    pub fn of_path(path: &str) -> Option<Self> {
+        let first = path.strip_prefix('/')?.split('/').next();
+        Self::ALL.into_iter().find(|dialect| Some(dialect.segment()) == first)
+    }
+
+    /// The form of what it says of a problem.
+    pub fn problem_schema(self, schemas: &mut SchemaGenerator) -> Schema {
+        match self {
+            Self::Seismo => schemas.subschema_for::<seismo::Refusal>(),
+            Self::TheEye => schemas.subschema_for::<the_eye::Refusal>(),
+            Self::EventTracker => schemas.subschema_for::<event_tracker::Refusal>(),
+        }
+    }
+
+    /// Puts a problem with what was asked (method and path) into its words. Status and headers stay.
+    pub(super) fn put(self, problem: &Problem, asked: (&Method, &str), reply: Response) -> Response {
+        let body = match self {
+            Self::Seismo => serde_json::to_vec(&seismo::Refusal::of(problem)),
+            Self::TheEye => serde_json::to_vec(&the_eye::Refusal::of(problem)),
+            Self::EventTracker => serde_json::to_vec(&event_tracker::Refusal::of(problem, asked)),
+        };
+        let (mut parts, _) = reply.into_parts();
+        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        parts.headers.remove(CONTENT_LENGTH);
+        // Texts and numbers alone always serialize.
+        Response::from_parts(parts, Body::from(body.unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_of_the_dialect_that_its_first_segment_names() {
+        assert_eq!(Dialect::of_path("/seismo/auth"), Some(Dialect::Seismo));
+        assert_eq!(Dialect::of_path("/the-eye/{key}/api/event/"), Some(Dialect::TheEye));
+        assert_eq!(Dialect::of_path("/event-tracker"), Some(Dialect::EventTracker));
+        for native in ["", "/", "/apps/seismo", "/seismograph/x", "seismo"] {
+            assert_eq!(Dialect::of_path(native), None, "{native}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Event Tracker (<https://github.com/alexeipopov95/event-tracker>): a Django service that counts names by the hour.
+//!
+//! | Event Tracker | Tally |
+//! | --- | --- |
+//! | base URL | `/event-tracker/{key}`: the key says whose app it is, since Event Tracker's clients send no credentials |
+//! | `POST api/events/{EVENT}` | one occurrence of a name, now |
+//! | `POST api/events/{EVENT}/{NUM}` | an event of that name with `count`, now |
+//! | `GET api/events?start_date=&end_date=` | the statistic `hours`, in order of name, then hour |
+//! | `GET api/events/unique` | the statistic `totals`, by name, largest first |
+//! | `GET api/events/histogram/{EVENT}/{YYYYMMDD}` | the histogram of that day: PNG, JPEG where `Accept` prefers it, or with `application/json` its numbers |
+//! | `status`, `response`, `error` | the body, and what a problem says |
+//!
+//! As the document says, or the service does where it is silent:
+//! - All days and hours are UTC. The end date's day is taken in. Either date may be a day or an hour; the hour of an end date
+//!   is taken in.
+//! - The document's lists are no JSON; the service sends a list of lists of one row each, and so does this.
+//! - `error` is there only where something is wrong, as in the document: `external` is a sentence for whoever uses the
+//!   client's product, `internal` tells its developer what to change.
+//! - A parameter that is not known changes nothing, nor does a body.
+//!
+//! What differs, and why:
+//! - The status that a reply's body tells, 201, is that of HTTP as well, and a refusal has that of its problem, where the
+//!   service answered 200. `response` of what could not be counted is the document's: 403, or 404 with a NUM.
+//! - Every request is counted by itself, so `response` is always 201 and never 204 ("updated") or 403 ("exists").
+//! - A name may hold slashes, sent as they are or percent-encoded: HTTP API hands paths over decoded. So a last segment of
+//!   digits is NUM, all before it the name: `resource/209` is counted once by `resource/209/1`. A slash at the end of a path
+//!   says nothing.
+//! - Names that were sent with several slugs are one name here. Where an app has more names than its counters hold, the rest
+//!   is one name, `(other)`.
+//! - A list has at most 10,000 rows, of at most 100,000 hours.
+//! - The histogram is a picture as the document says, not the service's HTML page, and counts occurrences, not requests.
+
+use http::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tally_core::time::zone::Zone;
+use tally_core::time::{DAY, HOUR, TimeError, Timestamp, parse_date};
+
+use crate::name_in_path::name_and_number;
+use crate::problem::Problem;
+
+/// What Event Tracker answers where all is well.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Envelope<T> {
+    /// True.
+    status: bool,
+    /// What was asked for.
+    response: T,
+}
+
+impl<T> Envelope<T> {
+    /// An answer in its envelope.
+    pub fn of(response: T) -> Self {
+        Self { status: true, response }
+    }
+}
+
+/// Why Event Tracker does not answer as asked.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventTrackerRefusal")]
+pub struct Refusal {
+    /// False.
+    status: bool,
+    /// 403 where an occurrence could not be counted, 404 where several could not; null otherwise.
+    response: Option<u16>,
+    error: Texts,
+}
+
+/// What went wrong, for its two readers.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventTrackerError")]
+struct Texts {
+    /// For the client's developer: what is wrong, and what to send instead.
+    internal: String,
+    /// For whoever uses the client.
+    external: &'static str,
+}
+
+impl Refusal {
+    pub(super) fn of(problem: &Problem, (method, path): (&Method, &str)) -> Self {
+        let counted = path.split_once("/api/events/").map_or("", |(_, counted)| counted);
+        let response = (method == Method::POST).then(|| match name_and_number(counted) {
+            (_, None) => 403,
+            (_, Some(_)) => 404,
+        });
+        let error = Texts { internal: problem.to_string(), external: in_short(problem.status()) };
+        Self { status: false, response, error }
+    }
+}
+
+const fn in_short(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "The request has values that are not valid",
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "Access is denied",
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => "There is no such thing to ask for",
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "The service is busy: try again later",
+        _ => "Something went wrong",
+    }
+}
+
+/// A day or an hour of it, in UTC: its start and the end.
+///
+/// # Errors
+/// Where the text is neither `YYYYMMDD` nor `YYYYMMDDHH`, or a day before 1970.
+pub fn day_or_hour(text: &str) -> Result<(Timestamp, Timestamp), TimeError> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    let (day, hour) = match text.len() {
+        8 if digits => (text, None),
+        10 if digits => (&text[..8], Some(&text[8..])),
+        _ => return Err(TimeError),
+    };
+    let start = Zone::utc().start_of_day(parse_date(day)?)?;
+    let (start, length) = match hour {
+        None => (start, DAY),
+        Some(hour) => {
+            let hour: Option<i64> = hour.parse().ok().filter(|hour| (0..24).contains(hour));
+            let hour = hour.ok_or(TimeError)?;
+            (start.plus(hour * HOUR), HOUR)
+        }
+    };
+    if start < Timestamp::EPOCH { Err(TimeError) } else { Ok((start, start.plus(length))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_a_day_or_an_hour() {
+        let read = |text: &str| day_or_hour(text).map(|(start, end)| format!("{start} {end}"));
+        assert_eq!(read("20200911").as_deref(), Ok("2020-09-11T00:00:00Z 2020-09-12T00:00:00Z"));
+        assert_eq!(read("2020091123").as_deref(), Ok("2020-09-11T23:00:00Z 2020-09-12T00:00:00Z"));
+        for text in ["", "2020", "202009", "2020-09-11", "20200931", "2020091124", "20200911 1", "19691231", "2020091١"]
+        {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

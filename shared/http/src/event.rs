@@ -1,0 +1,81 @@
+//! How an event goes out.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use tally_core::app::AppSlug;
+use tally_core::event::Event;
+use tally_core::event::id::EventId;
+use tally_core::event::json::Json;
+use tally_core::event::level::Level;
+use tally_core::time::Timestamp;
+
+/// An event; what it does not have is left out.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
+pub struct EventBody<'a> {
+    /// Its identity.
+    pub id: EventId,
+    /// The client's own id, as sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<&'a str>,
+    /// The app that it belongs to.
+    pub app: &'a AppSlug,
+    /// What happened.
+    pub name: &'a str,
+    /// The machine id of the name.
+    pub slug: &'a str,
+    /// What kind of thing happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<&'a str>,
+    /// How grave it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
+    /// A text for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'a str>,
+    /// The session it happened in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<&'a str>,
+    /// The user it happened to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<&'a str>,
+    /// When it happened, as the client said.
+    pub timestamp: Timestamp,
+    /// When Tally accepted it.
+    pub received_at: Timestamp,
+    /// How many occurrences it stands for.
+    pub count: u64,
+    /// Free JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<&'a Json>,
+    /// Free JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<&'a Json>,
+    /// Free JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stack: Option<&'a Json>,
+}
+
+impl<'a> EventBody<'a> {
+    /// An event of an app.
+    pub fn new(app: &'a AppSlug, event: &'a Event) -> Self {
+        Self {
+            id: event.id,
+            client_id: event.client_id.as_deref(),
+            app,
+            name: &event.name,
+            slug: &event.slug,
+            category: event.category.as_deref(),
+            level: event.level,
+            message: event.message.as_deref(),
+            session_id: event.session_id.as_deref(),
+            user_id: event.user_id.as_deref(),
+            timestamp: event.timestamp,
+            received_at: event.received_at,
+            count: event.count,
+            data: event.data.as_ref(),
+            tags: event.tags.as_ref(),
+            stack: event.stack.as_ref(),
+        }
+    }
+}

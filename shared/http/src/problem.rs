@@ -1,0 +1,200 @@
+//! Errors as RFC 9457 problem documents: one enum, one table of status codes, one shape of body.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tally_core::invalid::{FieldError, Invalid};
+use tally_service::auth::token::{SigningKeyError, TokenError};
+use tally_service::ingest::quota::QuotaError;
+use tally_service::new_app::NewAppError;
+use tally_store::StoreError;
+
+/// Why a request is not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// 400: bad input, by field.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// 401: no credentials, or none of ours.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// 403: credentials that do not allow this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// 404: nothing here.
+    #[error("{0}")]
+    NotFound(String),
+    /// 405: another method would do; the methods that would.
+    #[error("the method is not allowed here: use one of {0}")]
+    MethodNotAllowed(String),
+    /// 409: at odds with what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// 413: a body over its limit.
+    #[error("{0}")]
+    TooLarge(String),
+    /// 415: a body of a kind that is not understood.
+    #[error("{0}")]
+    UnsupportedMediaType(String),
+    /// 429: too much, and the seconds to wait.
+    #[error("{0}")]
+    TooManyRequests(String, u32),
+    /// 503: not now; the caller may send the same again.
+    #[error("the store cannot take the request just now: send it again in a moment")]
+    Unavailable,
+    /// 503: a service that is asked for the answer gives none.
+    #[error("{0}")]
+    Upstream(String),
+    /// 500: a fault of ours; its text goes to the log alone.
+    #[error("an error of the server: it has been logged")]
+    Internal(String),
+}
+
+/// The `Retry-After` of what the store did not take, in seconds.
+pub const COME_BACK: HeaderValue = HeaderValue::from_static("1");
+
+/// The media type of problem documents.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Why a request is not answered as asked (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub struct Document<'a> {
+    /// The status says what kind of problem it is.
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The status.
+    status: u16,
+    /// What is wrong, and what to send instead.
+    detail: String,
+    /// Each field of the input that is wrong; only with status 400.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+impl Problem {
+    /// A problem with one field of the input.
+    pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Invalid(Invalid::field(field, detail))
+    }
+
+    /// The status code.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooManyRequests(..) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable | Self::Upstream(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        if error.is_passing() {
+            tracing::warn!(%error, "the store failed");
+            Self::Unavailable
+        } else {
+            Self::Internal(error.to_string())
+        }
+    }
+}
+
+impl From<QuotaError> for Problem {
+    fn from(error: QuotaError) -> Self {
+        Self::TooManyRequests(error.to_string(), error.seconds)
+    }
+}
+
+impl From<NewAppError> for Problem {
+    fn from(error: NewAppError) -> Self {
+        match error {
+            NewAppError::Name(error) => Self::field("name", error.to_string()),
+            NewAppError::Taken(_) => Self::Conflict(error.to_string()),
+            NewAppError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Store(error) => error.into(),
+            refused => Self::Unauthorized(refused.to_string()),
+        }
+    }
+}
+
+impl From<SigningKeyError> for Problem {
+    fn from(error: SigningKeyError) -> Self {
+        match error {
+            SigningKeyError::Store(error) => error.into(),
+            SigningKeyError::Unusable => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        if let Self::Internal(error) = &self {
+            tracing::error!(error, "answered 500");
+        }
+        let errors = match &self {
+            Self::Invalid(Invalid(errors)) => errors.as_slice(),
+            _ => &[],
+        };
+        let document = Document {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: self.to_string(),
+            errors,
+        };
+        // Texts and numbers alone always serialize.
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response = (status, [(CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
+        let headers = response.headers_mut();
+        match &self {
+            Self::Unauthorized(_) => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tally\""));
+            }
+            Self::MethodNotAllowed(methods) => {
+                if let Ok(methods) = HeaderValue::from_str(methods) {
+                    headers.insert(ALLOW, methods);
+                }
+            }
+            Self::TooManyRequests(_, seconds) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
+            }
+            Self::Unavailable | Self::Upstream(_) => {
+                headers.insert(RETRY_AFTER, COME_BACK);
+            }
+            _ => {}
+        }
+        // For the dialects, which say it in their own words.
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+/// A JSON reply.
+///
+/// # Errors
+/// Where the value cannot be serialized, which a value of texts, numbers and lists always can.
+pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Response, Problem> {
+    let body = serde_json::to_vec(value).map_err(|e| Problem::Internal(e.to_string()))?;
+    Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
+}

@@ -1,0 +1,4 @@
+//! Who may do what: users and access tokens.
+
+pub mod token;
+pub mod user;

@@ -1,0 +1,147 @@
+//! Settings, from environment variables.
+
+use tally_core::time::MINUTE;
+use tally_store::tables::TableNames;
+
+use crate::auth::user::{Users, UsersError};
+
+/// What a deployment sets.
+#[derive(Clone)]
+pub struct Config {
+    /// `TALLY_EVENTS_TABLE`, `TALLY_COUNTERS_TABLE`, `TALLY_APPS_TABLE`.
+    pub tables: TableNames,
+    /// `TALLY_USERS`: who may sign in. Only `admin` is given it.
+    pub users: Users,
+    /// `TALLY_TOKEN_MINUTES` (1 to 1440, default 60): how long an access token lasts, in microseconds.
+    pub token_lifetime: i64,
+    /// `TALLY_INGEST_ORIGINS` (default `*`): origins whose pages may send events, separated by commas.
+    pub ingest_origins: Origins,
+    /// `TALLY_READ_ORIGINS` (default none): origins whose pages may read.
+    pub read_origins: Origins,
+    /// `TALLY_READ_BUDGET` (default 1,000): read units that one request may use.
+    pub read_budget: f64,
+    /// `TALLY_GITHUB_API` (default `https://api.github.com`): the API that tells whose a GitHub token is.
+    pub github_api: String,
+    /// Whether cookies are sent over https alone; off on plain local http.
+    pub secure_cookies: bool,
+}
+
+/// Origins whose pages a browser lets call us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// All of them.
+    Any,
+    /// These alone.
+    Only(Vec<String>),
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// `TALLY_USERS`.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// A number out of its range.
+    #[error("{name}: {value:?} is not a whole number from {from} to {to}")]
+    Number {
+        /// The variable.
+        name: &'static str,
+        /// What it holds.
+        value: String,
+        /// The least that it may be.
+        from: u32,
+        /// The most that it may be.
+        to: u32,
+    },
+}
+
+impl Origins {
+    fn parse(text: &str) -> Self {
+        let list: Vec<_> = text.split(',').map(str::trim).filter(|o| !o.is_empty()).map(str::to_owned).collect();
+        if list.iter().any(|origin| origin == "*") { Self::Any } else { Self::Only(list) }
+    }
+
+    /// Whether pages of `origin` may call us.
+    pub fn allow(&self, origin: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(list) => list.iter().any(|allowed| allowed == origin),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tables: TableNames::default(),
+            users: Users::default(),
+            token_lifetime: 60 * MINUTE,
+            ingest_origins: Origins::Any,
+            read_origins: Origins::Only(vec![]),
+            read_budget: 1_000.0,
+            github_api: "https://api.github.com".to_owned(),
+            secure_cookies: true,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the settings of this process.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the settings from any source of variables; an empty one is an absent one.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let number = |name: &'static str, default: u32, from: u32, to: u32| match variable(name) {
+            None => Ok(default),
+            Some(value) => match value.parse() {
+                Ok(number) if (from..=to).contains(&number) => Ok(number),
+                _ => Err(ConfigError::Number { name, value, from, to }),
+            },
+        };
+        let default = Self::default();
+        let table = |name: &str, default: String| variable(name).unwrap_or(default);
+        Ok(Self {
+            tables: TableNames {
+                events: table("TALLY_EVENTS_TABLE", default.tables.events),
+                counters: table("TALLY_COUNTERS_TABLE", default.tables.counters),
+                apps: table("TALLY_APPS_TABLE", default.tables.apps),
+            },
+            users: variable("TALLY_USERS").map_or(Ok(Users::default()), |json| Users::parse(&json))?,
+            token_lifetime: i64::from(number("TALLY_TOKEN_MINUTES", 60, 1, 1440)?) * MINUTE,
+            ingest_origins: variable("TALLY_INGEST_ORIGINS").map_or(default.ingest_origins, |o| Origins::parse(&o)),
+            read_origins: variable("TALLY_READ_ORIGINS").map_or(default.read_origins, |o| Origins::parse(&o)),
+            read_budget: f64::from(number("TALLY_READ_BUDGET", 1_000, 10, 1_000_000)?),
+            github_api: variable("TALLY_GITHUB_API").unwrap_or(default.github_api),
+            secure_cookies: default.secure_cookies,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &'static str, value: &'static str) -> Result<Config, ConfigError> {
+        Config::read(move |n| (n == name).then(|| value.to_owned()))
+    }
+
+    #[test]
+    fn a_bad_setting_is_named() {
+        for (name, value) in [("TALLY_TOKEN_MINUTES", "0"), ("TALLY_READ_BUDGET", "lots"), ("TALLY_USERS", "ann")] {
+            let error = with(name, value).err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(error.starts_with(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn silence_means_the_defaults() {
+        let config = with("TALLY_TOKEN_MINUTES", "").expect("valid");
+        assert_eq!(config.token_lifetime, 60 * MINUTE);
+        assert!(config.ingest_origins.allow("https://a.example") && !config.read_origins.allow("https://a.example"));
+        let some = with("TALLY_READ_ORIGINS", "https://a.example, https://b.example").expect("valid");
+        assert!(some.read_origins.allow("https://b.example") && !some.read_origins.allow("https://c.example"));
+    }
+}

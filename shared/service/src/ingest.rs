@@ -1,0 +1,3 @@
+//! Accepting events.
+
+pub mod quota;

@@ -1,0 +1,164 @@
+//! Quotas: how many events an app may have accepted per minute of the server's clock.
+//!
+//! `aggregate` counts what was accepted by the minute. A warm function reads that every 5 seconds and adds what it has
+//! accepted itself since, times as much as all functions together accepted more than it before: so many functions at once
+//! keep a quota that none of them could keep alone. What a minute had too much, the next ones have less.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tally_core::app::{App, AppId};
+use tally_core::time::{MINUTE, SECOND, Timestamp};
+use tally_store::{Deadline, Store, StoreError};
+
+/// How long a reading is good, in microseconds: 0.5 read units in 5 seconds are 0.1 a second.
+const GOOD_FOR: i64 = 5 * SECOND;
+/// Over how many minutes too much is made up for.
+const MEMORY: i64 = 5;
+
+/// What a warm function knows of the quotas of its apps.
+#[derive(Debug, Default)]
+pub struct Quotas(Mutex<HashMap<AppId, Known>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    minute: Timestamp,
+    read_at: Timestamp,
+    /// What was counted of this minute when it was read.
+    counted: i64,
+    /// What earlier minutes had too much.
+    debt: i64,
+    /// What this function accepted this minute, before it was read.
+    own_before: i64,
+    /// … and since.
+    own: i64,
+    /// How many times as much all functions accept.
+    ratio: f64,
+}
+
+/// The quota is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than the app's {limit} events per minute: send again in {seconds} seconds, at most {limit} at once")]
+pub struct QuotaError {
+    /// The quota.
+    pub limit: u32,
+    /// When there may be room again.
+    pub seconds: u32,
+}
+
+impl Known {
+    fn new(minute: Timestamp) -> Self {
+        Self { minute, read_at: Timestamp::EPOCH, counted: 0, debt: 0, own_before: 0, own: 0, ratio: 1.0 }
+    }
+
+    /// Takes in what was counted, by minute.
+    fn learn(&mut self, limit: i64, counted: &[(Timestamp, i64)]) {
+        let of = |minute: Timestamp| counted.iter().find(|(at, _)| *at == minute).map_or(0, |(_, n)| *n);
+        self.debt = 0;
+        for ago in (1..MEMORY).rev() {
+            self.debt = (self.debt + of(self.minute.plus(-ago * MINUTE)) - limit).max(0);
+        }
+        self.counted = of(self.minute);
+        self.own_before += self.own;
+        self.own = 0;
+        if self.own_before > 0 {
+            #[allow(clippy::cast_precision_loss)] // an estimate
+            let ratio = self.counted as f64 / self.own_before as f64;
+            self.ratio = ratio.max(1.0);
+        }
+    }
+
+    /// How many more this minute may have.
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // an estimate
+    fn left(&self, limit: i64) -> i64 {
+        // What is counted lags by a second or two.
+        let known = self.counted.max(self.own_before);
+        limit - self.debt - known - (self.own as f64 * self.ratio) as i64
+    }
+}
+
+impl Quotas {
+    /// Lets `count` events of an app in, or not. They count as accepted until [`Quotas::give_back`] says otherwise.
+    ///
+    /// # Errors
+    /// Where the quota is used up. Where the counters cannot be read it goes by what it knows: a quota is no reason to
+    /// refuse what the store takes.
+    pub async fn admit(
+        &self,
+        store: &Store,
+        app: &App,
+        count: usize,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<(), QuotaError> {
+        let Some(limit) = app.events_per_minute else { return Ok(()) };
+        let minute = now.floor(MINUTE);
+        let stale = {
+            let mut known = self.known();
+            let known = known.entry(app.id.clone()).or_insert_with(|| Known::new(minute));
+            if known.minute != minute {
+                *known = Known { ratio: known.ratio, ..Known::new(minute) };
+            }
+            let stale = now < known.read_at || known.read_at.plus(GOOD_FOR) <= now;
+            if stale {
+                // Others that come meanwhile go by what is known.
+                known.read_at = now;
+            }
+            stale
+        };
+        if stale {
+            let read = deadline.hold(store.accepted(&app.id, minute.plus(-(MEMORY - 1) * MINUTE), minute)).await;
+            let mut known = self.known();
+            match (read, known.get_mut(&app.id)) {
+                (Ok(counted), Some(known)) if known.minute == minute => known.learn(i64::from(limit), &counted),
+                (Err::<_, StoreError>(error), _) => tracing::warn!(%error, "could not read how far a quota is used"),
+                _ => {}
+            }
+        }
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let mut known = self.known();
+        let known = known.entry(app.id.clone()).or_insert_with(|| Known::new(minute));
+        if count > known.left(i64::from(limit)) {
+            let wait = minute.plus(MINUTE).micros() - now.micros() + known.debt / i64::from(limit) * MINUTE;
+            let seconds = u32::try_from(wait.div_euclid(SECOND) + 1).unwrap_or(60);
+            return Err(QuotaError { limit, seconds });
+        }
+        known.own += count;
+        Ok(())
+    }
+
+    /// Takes back what was let in and then not stored.
+    pub fn give_back(&self, app: &App, count: usize) {
+        if let Some(known) = self.known().get_mut(&app.id) {
+            known.own -= i64::try_from(count).unwrap_or(0).min(known.own);
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<AppId, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_too_much_is_made_up_for() {
+        let minute = Timestamp::EPOCH.plus(100 * MINUTE);
+        let ago = |n: i64| minute.plus(-n * MINUTE);
+        let mut known = Known::new(minute);
+        known.learn(100, &[(ago(2), 250), (ago(1), 20), (minute, 10)]);
+        assert_eq!((known.debt, known.left(100)), (70, 20));
+    }
+
+    #[test]
+    fn what_others_accept_is_guessed_from_what_they_did() {
+        let minute = Timestamp::EPOCH;
+        let mut known = Known::new(minute);
+        known.own = 10;
+        known.learn(100, &[(minute, 40)]);
+        known.own = 5;
+        assert_eq!(known.left(100), 100 - 40 - 20);
+    }
+}

@@ -1,0 +1,97 @@
+//! Making apps: by name, once.
+
+use std::sync::Arc;
+
+use tally_core::app::key::{Key, Scope, generate};
+use tally_core::app::layout::Layout;
+use tally_core::app::{App, AppId, AppNameError, AppSlug, AppState, EventClock};
+use tally_core::time::Timestamp;
+use tally_store::{CreateAppError, StoreError};
+
+use crate::context::Backend;
+
+/// What an app is made with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewApp {
+    /// What people call it.
+    pub name: String,
+    /// Which clock keys its events.
+    pub clock: EventClock,
+    /// Days after which events expire; none keeps them for ever.
+    pub retention_days: Option<u32>,
+    /// Over how many partitions its events are spread.
+    pub shards: Option<u16>,
+    /// Events accepted per minute.
+    pub events_per_minute: Option<u32>,
+}
+
+impl NewApp {
+    /// The app, of a life of its name, with keys.
+    ///
+    /// # Errors
+    /// Where it cannot be called that.
+    pub fn app(self, life: u32, now: Timestamp, keys: Vec<Key>) -> Result<App, AppNameError> {
+        let slug = AppSlug::of_name(&self.name)?;
+        Ok(App {
+            id: AppId::new(&slug, life),
+            slug,
+            life,
+            name: self.name,
+            clock: self.clock,
+            layout: Layout::new(self.shards.unwrap_or(1), self.retention_days),
+            created_at: now,
+            events_per_minute: self.events_per_minute,
+            keys,
+            state: AppState::Active,
+            deleting_since: None,
+        })
+    }
+}
+
+/// Why an app was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum NewAppError {
+    /// It cannot be called that.
+    #[error(transparent)]
+    Name(#[from] AppNameError),
+    /// Its name is taken, also by one that is being erased.
+    #[error("the app `{0}` exists already, or is still being erased: choose another name")]
+    Taken(AppSlug),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes an app with keys of the given scopes; with the keys as texts, which nobody can read again.
+pub async fn make(backend: &Backend, new: NewApp, scopes: &[&[Scope]]) -> Result<(App, Vec<String>), NewAppError> {
+    let slug = AppSlug::of_name(&new.name)?;
+    let now = backend.clock.now();
+    let life = match backend.store.get_app(&slug).await? {
+        None => 1,
+        Some(app) if app.state == AppState::Deleted => app.life + 1,
+        Some(_) => return Err(NewAppError::Taken(slug)),
+    };
+    let (keys, texts) = scopes.iter().map(|scopes| generate(scopes, None, now)).unzip();
+    let app = new.app(life, now, keys)?;
+    match backend.store.create_app(&app).await {
+        Ok(()) => {
+            backend.forget(&slug);
+            Ok((app, texts))
+        }
+        Err(CreateAppError::Exists) => Err(NewAppError::Taken(slug)),
+        Err(CreateAppError::Store(error)) => Err(error.into()),
+    }
+}
+
+/// Makes an app without keys on its first use. Of several that do so at once one makes it, and all use that one.
+pub async fn make_on_first_use(backend: &Backend, new: NewApp) -> Result<Arc<App>, NewAppError> {
+    match make(backend, new, &[]).await {
+        Ok((app, _)) => Ok(Arc::new(app)),
+        Err(NewAppError::Taken(slug)) => {
+            // What is remembered may be the tombstone of its life before.
+            backend.forget(&slug);
+            backend.app(&slug).await?.ok_or(NewAppError::Taken(slug))
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,5 @@
+//! Reading events, with the counters as their index.
+
+mod cost;
+mod planner;
+pub mod reader;

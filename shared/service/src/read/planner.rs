@@ -1,0 +1,337 @@
+//! Planning a read by the counters: which days of a shard hold matches, then which hours, then which minutes, so that
+//! rare matches in a huge table cost a few small reads.
+
+#![allow(clippy::cast_precision_loss)] // costs are estimates
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::try_join_all;
+use tally_core::app::partition::Partition;
+use tally_core::counter::cell::{Counted, MessageHash};
+use tally_core::counter::key::CounterKind;
+use tally_core::event::filter::Match;
+use tally_core::event::id::{EventId, id_range};
+use tally_core::event::level::Level;
+use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::{MINUTE, Range, Timestamp};
+use tally_store::{CellRead, CounterPage, Order, StoreError};
+
+use super::cost::{Sum, runs};
+use crate::context::Backend;
+use crate::read::reader::EventQuery;
+
+/// Minutes before the counters' own time that are always read: an event is mostly counted within seconds, and mostly
+/// sent within a minute of its time.
+const FRESH: i64 = 2 * MINUTE;
+/// Days that are asked for first; four times as many with each further question.
+const FIRST_DAYS: usize = 2;
+/// Most days that are asked for at once.
+const MOST_DAYS: usize = 512;
+/// Most attributes that are named in a request; it is 4 KB long at the most.
+const MOST_NAMED: usize = 100;
+/// Buckets that are refined at once.
+const CONCURRENCY: usize = 32;
+
+/// A part of a shard to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stretch {
+    /// The identities that it lies between, both included.
+    pub(super) ids: (EventId, EventId),
+    /// How many matches the counters promise.
+    pub(super) expected: usize,
+}
+
+/// What is left to plan of a shard.
+#[derive(Debug)]
+pub(super) struct Plan {
+    partition: Partition,
+    /// What is not planned yet: identities of a range of time that the counters know well.
+    left: Option<(EventId, EventId)>,
+    /// What comes after all that: the minutes that the counters may not know yet, where the order is ascending.
+    last: Option<Stretch>,
+    days: usize,
+}
+
+/// Whether the counters can tell where the matches of a query are.
+pub(super) fn can_plan(query: &EventQuery) -> bool {
+    let filter = &query.filter;
+    !query.consistent && filter.session_id.is_none() && (filter.message.is_some() || !filter.cell.is_empty())
+}
+
+impl Plan {
+    /// A plan for a shard; with what of it must be read first.
+    pub(super) async fn new(
+        backend: &Backend,
+        partition: Partition,
+        query: &EventQuery,
+        (first, last): (EventId, EventId),
+    ) -> Result<(Self, Option<Stretch>), StoreError> {
+        let counted_to = backend.store.counted_to(&partition).await?;
+        // Without counters all of it is read.
+        let fresh = counted_to.map_or(Timestamp::EPOCH, |to| to.plus(-FRESH)).floor(MINUTE);
+        let fresh = EventId::first_at(fresh.max(Timestamp::EPOCH));
+        let stretch = |from: EventId| Stretch { ids: (from.max(first), last), expected: 1 };
+        let read_fresh = (fresh <= last).then(|| stretch(fresh));
+        let known_last = if fresh <= last { fresh.before() } else { Some(last) };
+        let left = known_last.map(|known| (first, known)).filter(|(first, last)| first <= last);
+        let plan = |last| Self { partition, left, last, days: FIRST_DAYS };
+        Ok(match query.order {
+            Order::Descending => (plan(None), read_fresh),
+            Order::Ascending if left.is_none() => (plan(None), read_fresh),
+            Order::Ascending => (plan(read_fresh), None),
+        })
+    }
+
+    /// Whether nothing is left to plan.
+    pub(super) fn is_done(&self) -> bool {
+        self.left.is_none() && self.last.is_none()
+    }
+
+    /// The next identity that may be read, in the order of the query.
+    pub(super) fn next_id(&self, order: Order) -> Option<EventId> {
+        match (order, self.left, self.last) {
+            (Order::Ascending, Some((first, _)), _) => Some(first),
+            (Order::Descending, Some((_, last)), _) => Some(last),
+            (_, None, stretch) => stretch.map(|stretch| stretch.ids.0),
+        }
+    }
+
+    /// Plans on: the next stretches that hold about `wanted` matches, in order; with the read units that it cost. May
+    /// find none and still not be done.
+    pub(super) async fn more(
+        &mut self,
+        backend: &Backend,
+        query: &EventQuery,
+        wanted: usize,
+    ) -> Result<(Vec<Stretch>, f64), StoreError> {
+        let Some((first, last)) = self.left else {
+            return Ok((self.last.take().into_iter().collect(), 0.0));
+        };
+        let day = |id: EventId| Bucket::of(Grain::Day, id.at());
+        let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
+        let asked = Asked { first: day(first), last: day(last), limit: self.days, only: None };
+        let page = page(backend, &self.partition, kinds(query), query.order, &asked).await?;
+        let mut units = page.units;
+        self.days = (self.days * 4).min(MOST_DAYS);
+        // Finer buckets count nothing that their day does not: only what matches there is asked of them.
+        let only = matching_attributes(query, &page.reads);
+        let mut chosen = sums(query, page.reads);
+        order(&mut chosen, query.order);
+        let mut reached = page.last;
+        let mut more = page.more;
+        // What lies after the last chosen bucket is planned another time.
+        if enough(&mut chosen, wanted) {
+            (reached, more) = (chosen.last().map(|sum| sum.bucket), true);
+        }
+        for grain in [Grain::Hour, Grain::Minute] {
+            let refined = self.refine(backend, query, &chosen, (first, last), grain, wanted, only.as_deref()).await?;
+            chosen = refined.0;
+            units += refined.1;
+            if grain == Grain::Hour && enough(&mut chosen, wanted) {
+                (reached, more) = (chosen.last().map(|sum| sum.bucket), true);
+            }
+        }
+        self.left = match (reached, more, query.order) {
+            (Some(bucket), true, Order::Ascending) => {
+                Some((EventId::first_at(bucket.end()), last)).filter(|(first, last)| first <= last)
+            }
+            (Some(bucket), true, Order::Descending) => {
+                let before = EventId::first_at(bucket.start()).before();
+                before.map(|before| (first, before)).filter(|(first, last)| first <= last)
+            }
+            _ => None,
+        };
+        let clip = |sum: Sum| {
+            let range = Range::new(sum.bucket.start(), sum.bucket.end()).unwrap_or(Range::ALL);
+            let (from, to) = id_range(range);
+            Stretch { ids: (from.max(first), to.min(last)), expected: usize::try_from(sum.matches).unwrap_or(1) }
+        };
+        chosen.retain(|sum| sum.matches > 0);
+        let stretches = chosen.into_iter().map(clip).filter(|stretch| stretch.ids.0 <= stretch.ids.1);
+        Ok((join(stretches, query.order), units))
+    }
+
+    /// Replaces buckets that are worth it by those of a finer grain, as far as they lie between the given identities.
+    #[allow(clippy::too_many_arguments)] // one step of a plan
+    async fn refine(
+        &self,
+        backend: &Backend,
+        query: &EventQuery,
+        chosen: &[Sum],
+        (first, last): (EventId, EventId),
+        grain: Grain,
+        wanted: i64,
+        only: Option<&[String]>,
+    ) -> Result<(Vec<Sum>, f64), StoreError> {
+        let (mut refined, runs) = runs(chosen, grain, wanted);
+        let mut units = 0.0;
+        for group in runs.chunks(CONCURRENCY) {
+            let reads = group.iter().map(|run| async move {
+                let (start, end) = run.span();
+                let asked = Asked {
+                    first: Bucket::of(grain, start.max(first.at())),
+                    last: Bucket::of(grain, end.plus(-1).min(last.at())),
+                    limit: usize::MAX,
+                    only,
+                };
+                page(backend, &self.partition, &run.kinds, query.order, &asked).await
+            });
+            for (run, page) in group.iter().zip(try_join_all(reads).await?) {
+                units += page.units;
+                refined.extend(sums(query, page.reads).into_iter().map(|finer| run.known_of(finer)));
+            }
+        }
+        order(&mut refined, query.order);
+        Ok((refined, units))
+    }
+}
+
+/// Counters that are asked for.
+struct Asked<'a> {
+    first: Bucket,
+    last: Bucket,
+    limit: usize,
+    only: Option<&'a [String]>,
+}
+
+/// The counters of several kinds, as far as all of them were read.
+async fn page(
+    backend: &Backend,
+    partition: &Partition,
+    kinds: &[CounterKind],
+    order: Order,
+    asked: &Asked<'_>,
+) -> Result<CounterPage, StoreError> {
+    let Asked { first, last, limit, only } = *asked;
+    let pages = kinds.iter().map(|kind| backend.store.page_counters(partition, *kind, first, last, order, limit, only));
+    let pages = try_join_all(pages).await?;
+    let beyond = |a: Bucket, b: Bucket| if order == Order::Ascending { a > b } else { a < b };
+    let reached = pages.iter().filter(|page| page.more).filter_map(|page| page.last);
+    let reached = reached.reduce(|a, b| if beyond(a, b) { b } else { a });
+    let mut all = CounterPage { last: reached, more: reached.is_some(), ..CounterPage::default() };
+    for page in pages {
+        all.units += page.units;
+        all.reads.extend(page.reads.into_iter().filter(|read| reached.is_none_or(|to| !beyond(read.bucket, to))));
+    }
+    Ok(all)
+}
+
+/// The counters that know a query's matches best.
+fn kinds(query: &EventQuery) -> &'static [CounterKind] {
+    if query.filter.message.is_some() {
+        &[CounterKind::Messages]
+    } else {
+        CounterKind::that_count(query.filter.cell.level)
+    }
+}
+
+/// The attributes that match in some of the counters; none where all must be read, since the rest of a full item may
+/// hide others, or there are too many to name.
+fn matching_attributes(query: &EventQuery, reads: &[CellRead]) -> Option<Vec<String>> {
+    let matcher = Matcher::new(query);
+    let mut attributes = BTreeSet::new();
+    for (counted, _) in reads.iter().flat_map(|read| &read.counts) {
+        if matches!(counted, Counted::Other(_)) {
+            return None;
+        }
+        if matcher.matches(counted) && attributes.insert(counted.attribute()) && attributes.len() > MOST_NAMED {
+            return None;
+        }
+    }
+    // A finer item may be full before its day has had to put anything into its rest.
+    let rest = Level::ALL.into_iter().map(Some).chain([None]).map(|level| Counted::Other(level).attribute());
+    Some(attributes.into_iter().chain(rest).collect())
+}
+
+/// Tells which counts are of events that a query may match.
+struct Matcher<'a> {
+    query: &'a EventQuery,
+    message: Option<MessageHash>,
+}
+
+impl<'a> Matcher<'a> {
+    fn new(query: &'a EventQuery) -> Self {
+        Self { query, message: query.filter.message.as_deref().map(MessageHash::of) }
+    }
+
+    fn matches(&self, counted: &Counted) -> bool {
+        let level = self.query.filter.cell.level;
+        let of_level = |at: Option<Level>| level.is_none() || level == at;
+        match (counted, self.message) {
+            (Counted::Message(at, hash), Some(wanted)) => *hash == wanted && of_level(*at),
+            (Counted::Other(at), Some(_)) => of_level(*at),
+            (Counted::Cell(_), Some(_)) => false,
+            (counted, None) => self.query.filter.cell.counts(counted) != Match::No,
+        }
+    }
+}
+
+/// What is known of each bucket, all its items together.
+fn sums(query: &EventQuery, reads: Vec<CellRead>) -> Vec<Sum> {
+    let matcher = Matcher::new(query);
+    let knows_all = kinds(query).contains(&CounterKind::Cells);
+    let mut sums: BTreeMap<Bucket, Sum> = BTreeMap::new();
+    for read in reads {
+        let bucket = read.bucket;
+        let sum = sums.entry(bucket).or_insert_with(|| Sum::of(bucket));
+        for (counted, count) in read.counts {
+            // A count is never below zero once its batch is in; a passing dip must not hide others.
+            let count = count.max(0);
+            sum.counted += count as f64;
+            sum.counts += 1.0;
+            if matcher.matches(&counted) && count > 0 {
+                sum.matches += count;
+                sum.kinds.insert(kind_of(&counted));
+            }
+        }
+        sum.all = knows_all.then_some(sum.counted);
+    }
+    sums.into_values().collect()
+}
+
+/// The items that hold a count.
+fn kind_of(counted: &Counted) -> CounterKind {
+    match counted {
+        Counted::Message(..) => CounterKind::Messages,
+        Counted::Cell(_) | Counted::Other(_) => CounterKind::of_cells(counted.level()),
+    }
+}
+
+fn order(sums: &mut [Sum], order: Order) {
+    sums.sort_by_key(|sum| sum.bucket.start());
+    if order == Order::Descending {
+        sums.reverse();
+    }
+}
+
+/// Cuts the buckets to those that promise what is wanted; whether they do.
+fn enough(sums: &mut Vec<Sum>, wanted: i64) -> bool {
+    let mut promised = 0;
+    let needed = sums.iter().position(|sum| {
+        promised += sum.matches;
+        promised >= wanted
+    });
+    if let Some(needed) = needed {
+        sums.truncate(needed + 1);
+    }
+    needed.is_some()
+}
+
+/// Joins stretches that follow one another, so that they are read at once.
+fn join(stretches: impl Iterator<Item = Stretch>, order: Order) -> Vec<Stretch> {
+    let mut joined: Vec<Stretch> = Vec::new();
+    for next in stretches {
+        if let Some(last) = joined.last_mut() {
+            let (earlier, later) = match order {
+                Order::Ascending => (last.ids, next.ids),
+                Order::Descending => (next.ids, last.ids),
+            };
+            if earlier.1.after() == Some(later.0) {
+                *last = Stretch { ids: (earlier.0, later.1), expected: last.expected + next.expected };
+                continue;
+            }
+        }
+        joined.push(next);
+    }
+    joined
+}

@@ -1,0 +1,337 @@
+//! Reading events in order: planned by the counters where they can tell, shards merged, filters applied, within a
+//! budget, with a place to go on from.
+
+use std::collections::VecDeque;
+
+use futures::future::try_join_all;
+use tally_core::app::App;
+use tally_core::app::partition::{Partition, partitions};
+use tally_core::event::Event;
+use tally_core::event::filter::EventFilter;
+use tally_core::event::id::{EventId, id_range};
+use tally_core::time::{Range, Timestamp};
+use tally_store::{EventPage, Order, StoreError};
+
+use super::planner::{Plan, Stretch, can_plan};
+use crate::context::Backend;
+
+/// How long one request may read, in microseconds.
+const TIME_BUDGET: i64 = 10_000_000;
+/// Most events asked for at once.
+const MOST: usize = 1_000;
+/// Fewest events asked of a shard at once.
+const FEWEST: usize = 8;
+/// Most stretches of a shard that are read at once.
+const PARALLEL: usize = 32;
+
+/// Which events to read.
+#[derive(Clone, Debug)]
+pub struct EventQuery {
+    /// From when to when, by the app's clock.
+    pub range: Range,
+    /// Which of them.
+    pub filter: EventFilter,
+    /// In which order.
+    pub order: Order,
+    /// Go on after this identity.
+    pub after: Option<EventId>,
+    /// Leave out so many first.
+    pub skip: usize,
+    /// Give so many.
+    pub limit: usize,
+    /// Whether to see what was stored a moment ago.
+    pub consistent: bool,
+}
+
+/// A page of events.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The events, in order.
+    pub events: Vec<Event>,
+    /// Where to go on, where there may be more.
+    pub next: Option<Next>,
+}
+
+/// Where to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// After this identity.
+    pub after: EventId,
+    /// With so many left to leave out.
+    pub skip: usize,
+}
+
+/// Reads a page. It is short of its limit where the events end, or the budget does: then it says where to go on.
+pub async fn read_page(backend: &Backend, app: &App, query: &EventQuery) -> Result<Page, StoreError> {
+    let mut page = Page::default();
+    let mut skip = query.skip;
+    let end = walk(backend, app, query, |event| {
+        if skip > 0 {
+            skip -= 1;
+        } else if page.events.len() < query.limit {
+            page.events.push(event);
+        } else {
+            return false;
+        }
+        true
+    })
+    .await?;
+    page.next = match end {
+        End::Stopped => page.events.last().map(|event| Next { after: event.id, skip: 0 }),
+        // Either all is read, or the budget was used up before it was.
+        End::Read { frontier } => frontier.map(|after| Next { after, skip }),
+    };
+    Ok(page)
+}
+
+/// Where a walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Where it was told to.
+    Stopped,
+    /// Where the events end, or with a frontier where the budget does: up to there all was shown.
+    Read {
+        /// Go on after it; none where there is nothing more.
+        frontier: Option<EventId>,
+    },
+}
+
+/// Shows every event that matches, in order, until told to stop or the budget is used up.
+pub async fn walk(
+    backend: &Backend,
+    app: &App,
+    query: &EventQuery,
+    mut show: impl FnMut(Event) -> bool,
+) -> Result<End, StoreError> {
+    const NOTHING: End = End::Read { frontier: None };
+    let (mut first, mut last) = id_range(query.range);
+    match (query.after, query.order) {
+        (Some(after), Order::Ascending) => match after.after() {
+            Some(next) => first = first.max(next),
+            None => return Ok(NOTHING),
+        },
+        (Some(after), Order::Descending) => match after.before() {
+            Some(before) => last = last.min(before),
+            None => return Ok(NOTHING),
+        },
+        (None, _) => {}
+    }
+    if query.range.is_empty() || first > last {
+        return Ok(NOTHING);
+    }
+    let started = backend.clock.now();
+    let mut merge = Merge::new(backend, app, query, (first, last)).await?;
+    loop {
+        let over =
+            merge.units >= backend.config.read_budget || backend.clock.now().micros() - started.micros() >= TIME_BUDGET;
+        let Some(event) = merge.next(over).await? else {
+            return Ok(End::Read { frontier: merge.frontier() });
+        };
+        if query.range.contains(event.at(app.clock)) && query.filter.matches(&event) {
+            merge.wanted = merge.wanted.saturating_sub(1);
+            if !show(event) {
+                return Ok(End::Stopped);
+            }
+        }
+    }
+}
+
+/// The events of all shards, or of one session, as one ordered stream.
+struct Merge<'a> {
+    backend: &'a Backend,
+    query: &'a EventQuery,
+    app: &'a App,
+    now: Timestamp,
+    sources: Vec<Source>,
+    /// How many events to ask of a stretch at once.
+    chunk: usize,
+    /// How many matches are wanted in all.
+    wanted: usize,
+    /// Read units used so far.
+    units: f64,
+}
+
+/// One shard, or the one partition of a session.
+struct Source {
+    partition: Option<Partition>,
+    /// What is read and what is to be read, in order.
+    pieces: VecDeque<Piece>,
+    /// Where more pieces come from, if the counters are asked for them.
+    plan: Option<Plan>,
+}
+
+enum Piece {
+    Read(VecDeque<Event>),
+    Unread(Stretch),
+}
+
+impl<'a> Merge<'a> {
+    async fn new(
+        backend: &'a Backend,
+        app: &'a App,
+        query: &'a EventQuery,
+        ids: (EventId, EventId),
+    ) -> Result<Self, StoreError> {
+        let wanted = query.skip.saturating_add(query.limit).saturating_add(1);
+        let whole = Stretch { ids, expected: wanted };
+        let sources = match &query.filter.session_id {
+            // The index holds a session's events of all shards; it cannot be read consistently, shards can.
+            Some(_) if !query.consistent => vec![Source::unplanned(None, whole)],
+            _ => {
+                let partitions = partitions(app, query.range);
+                if can_plan(query) {
+                    let planned =
+                        partitions.into_iter().map(|partition| Source::planned(backend, partition, query, ids));
+                    try_join_all(planned).await?
+                } else {
+                    partitions.into_iter().map(|partition| Source::unplanned(Some(partition), whole)).collect()
+                }
+            }
+        };
+        let chunk = wanted.div_ceil(sources.len().max(1)).clamp(FEWEST, MOST);
+        Ok(Self { backend, query, app, now: backend.clock.now(), sources, chunk, wanted, units: 0.0 })
+    }
+
+    /// The identity up to which every event was given out, where more may follow.
+    fn frontier(&self) -> Option<EventId> {
+        let ascending = self.query.order == Order::Ascending;
+        let next = self.sources.iter().filter_map(|source| source.next_id(self.query.order));
+        if ascending { next.min()?.before() } else { next.max()?.after() }
+    }
+
+    /// The next event in order; none where all is read, or more would have to be read and `over` says not to.
+    async fn next(&mut self, over: bool) -> Result<Option<Event>, StoreError> {
+        // Every source that has more must show its next event before the first of them is known.
+        while self.sources.iter_mut().any(Source::is_hungry) {
+            if over && self.units > 0.0 {
+                return Ok(None);
+            }
+            self.fill().await?;
+        }
+        let order = self.query.order;
+        let shown = self.sources.iter_mut().filter_map(|source| match source.pieces.front_mut() {
+            Some(Piece::Read(events)) if !events.is_empty() => Some(events),
+            _ => None,
+        });
+        let first = shown.min_by(|a, b| {
+            let ids = a.front().map(|e| e.id).cmp(&b.front().map(|e| e.id));
+            if order == Order::Ascending { ids } else { ids.reverse() }
+        });
+        Ok(first.and_then(VecDeque::pop_front))
+    }
+
+    /// Plans and reads on in all sources that have nothing to show, at once.
+    async fn fill(&mut self) -> Result<(), StoreError> {
+        let wanted = self.wanted.max(1).div_ceil(self.sources.len());
+        let (backend, app, query, chunk, now) = (self.backend, self.app, self.query, self.chunk, self.now);
+        let hungry = self.sources.iter_mut().filter_map(|source| source.is_hungry().then_some(source));
+        let filled = hungry.map(|source| source.fill(backend, app, query, wanted, chunk, now)).collect::<Vec<_>>();
+        self.units += try_join_all(filled).await?.into_iter().sum::<f64>();
+        // Filters may match little of what is read: ask for more the longer it takes.
+        self.chunk = (self.chunk * 2).min(MOST);
+        Ok(())
+    }
+}
+
+impl Source {
+    fn unplanned(partition: Option<Partition>, whole: Stretch) -> Self {
+        Self { partition, pieces: VecDeque::from([Piece::Unread(whole)]), plan: None }
+    }
+
+    async fn planned(
+        backend: &Backend,
+        partition: Partition,
+        query: &EventQuery,
+        ids: (EventId, EventId),
+    ) -> Result<Self, StoreError> {
+        let (plan, first) = Plan::new(backend, partition.clone(), query, ids).await?;
+        let pieces = first.into_iter().map(Piece::Unread).collect();
+        Ok(Self { partition: Some(partition), pieces, plan: Some(plan) })
+    }
+
+    /// Whether it may have more, but nothing to show.
+    fn is_hungry(&mut self) -> bool {
+        while matches!(self.pieces.front(), Some(Piece::Read(events)) if events.is_empty()) {
+            self.pieces.pop_front();
+        }
+        match self.pieces.front() {
+            Some(Piece::Read(_)) => false,
+            Some(Piece::Unread(_)) => true,
+            None => self.plan.as_ref().is_some_and(|plan| !plan.is_done()),
+        }
+    }
+
+    /// The next identity that it may show.
+    fn next_id(&self, order: Order) -> Option<EventId> {
+        let of_piece = self.pieces.iter().find_map(|piece| match piece {
+            Piece::Read(events) => events.front().map(|event| event.id),
+            Piece::Unread(Stretch { ids: (first, last), .. }) => {
+                Some(if order == Order::Ascending { *first } else { *last })
+            }
+        });
+        of_piece.or_else(|| self.plan.as_ref()?.next_id(order))
+    }
+
+    /// Plans on where nothing is left to read, then reads the next stretches, as many at once as promise what is wanted;
+    /// returns the read units that it cost.
+    async fn fill(
+        &mut self,
+        backend: &Backend,
+        app: &App,
+        query: &EventQuery,
+        wanted: usize,
+        chunk: usize,
+        now: Timestamp,
+    ) -> Result<f64, StoreError> {
+        let mut units = 0.0;
+        if let (true, Some(plan)) = (self.pieces.is_empty(), &mut self.plan) {
+            let (stretches, cost) = plan.more(backend, query, wanted).await?;
+            self.pieces.extend(stretches.into_iter().map(Piece::Unread));
+            units += cost;
+        }
+        let mut taken = Vec::new();
+        let mut expected = 0;
+        while let Some(Piece::Unread(stretch)) = self.pieces.front() {
+            expected += stretch.expected;
+            taken.push(*stretch);
+            self.pieces.pop_front();
+            if expected >= wanted || taken.len() == PARALLEL {
+                break;
+            }
+        }
+        let partition = self.partition.as_ref();
+        let reads = taken.iter().map(|stretch| read(backend, app, query, partition, stretch.ids, chunk, now));
+        let pages = try_join_all(reads).await?;
+        for (stretch, page) in taken.into_iter().zip(pages).rev() {
+            units += page.units;
+            let (first, last) = stretch.ids;
+            let left = page.more_after.and_then(|read| match query.order {
+                Order::Ascending => read.after().map(|first| (first, last)),
+                Order::Descending => read.before().map(|last| (first, last)),
+            });
+            if let Some(ids) = left.filter(|(first, last)| first <= last) {
+                self.pieces.push_front(Piece::Unread(Stretch { ids, expected: stretch.expected }));
+            }
+            self.pieces.push_front(Piece::Read(page.events.into()));
+        }
+        Ok(units)
+    }
+}
+
+async fn read(
+    backend: &Backend,
+    app: &App,
+    query: &EventQuery,
+    partition: Option<&Partition>,
+    ids: (EventId, EventId),
+    chunk: usize,
+    now: Timestamp,
+) -> Result<EventPage, StoreError> {
+    let limit = i32::try_from(chunk).unwrap_or(1_000);
+    let store = &backend.store;
+    match (partition, &query.filter.session_id) {
+        (Some(partition), _) => store.query_events(partition, ids, query.order, limit, query.consistent, now).await,
+        (None, Some(session)) => store.query_session(&app.id, session, ids, query.order, limit, now).await,
+        (None, None) => Ok(EventPage::default()),
+    }
+}

@@ -1,0 +1,4 @@
+//! Repairing: recounting, and erasing.
+
+pub mod erase;
+pub mod recount;

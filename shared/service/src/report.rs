@@ -1,0 +1,4 @@
+//! Reports and statistics, from counters.
+
+pub mod count;
+pub mod top_messages;

@@ -1,0 +1,352 @@
+//! Counting from cells: how often, in which slots of time, of which cells.
+
+use std::collections::HashMap;
+
+use futures::future::try_join_all;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tally_core::app::App;
+use tally_core::app::partition::{Partition, partitions};
+use tally_core::counter::cell::{Cell, Counted, OTHER};
+use tally_core::counter::key::CounterKind;
+use tally_core::event::filter::{CellFilter, Match};
+use tally_core::event::id::{EventId, id_range};
+use tally_core::event::level::Level;
+use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::covering::{Cover, Run};
+use tally_core::time::{MILLISECOND, MINUTE, Range, Timestamp};
+use tally_store::{Order, StoreError};
+
+use crate::context::Backend;
+
+/// Requests under way at once for one question.
+const CONCURRENCY: usize = 32;
+/// Events read in one request.
+const EVENTS_PAGE: i32 = 1_000;
+
+/// How often cells occurred in slots of time.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Occurrences by slot and cell; none of them zero.
+    pub sums: HashMap<(usize, CountedCell), i64>,
+    /// Whether nothing that matches may be hidden in the rest of a full item.
+    pub complete: bool,
+}
+
+/// A cell, or the rest of a full item.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CountedCell {
+    /// A cell.
+    Cell(Cell),
+    /// What a full item had no room for, at a level.
+    Other(Option<Level>),
+}
+
+impl CountedCell {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cell(cell) => &cell.name,
+            Self::Other(_) => OTHER,
+        }
+    }
+
+    /// Its slug.
+    pub fn slug(&self) -> &str {
+        match self {
+            Self::Cell(cell) => &cell.slug,
+            Self::Other(_) => OTHER,
+        }
+    }
+
+    /// Its category.
+    pub fn category(&self) -> Option<&str> {
+        match self {
+            Self::Cell(cell) => cell.category.as_deref(),
+            Self::Other(_) => Some(OTHER),
+        }
+    }
+
+    /// Its level.
+    pub fn level(&self) -> Option<Level> {
+        match self {
+            Self::Cell(cell) => cell.level,
+            Self::Other(level) => *level,
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, filter: &CellFilter, slot: usize, counted: Counted, count: i64) {
+        match filter.counts(&counted) {
+            Match::No => return,
+            Match::Perhaps => {
+                self.complete &= count == 0;
+                return;
+            }
+            Match::Yes => {}
+        }
+        let cell = match counted {
+            Counted::Cell(cell) => CountedCell::Cell(cell),
+            Counted::Other(level) => CountedCell::Other(level),
+            Counted::Message(..) => return,
+        };
+        *self.sums.entry((slot, cell)).or_default() += count;
+    }
+
+    /// All occurrences.
+    pub fn total(&self) -> i64 {
+        self.sums.values().sum()
+    }
+
+    /// Occurrences by a property of the cell.
+    pub fn by<'a, K: std::hash::Hash + Eq>(&'a self, key: impl Fn(&'a CountedCell) -> K) -> HashMap<K, i64> {
+        let mut sums = HashMap::new();
+        for ((_, cell), count) in &self.sums {
+            *sums.entry(key(cell)).or_default() += count;
+        }
+        sums.retain(|_, count| *count != 0);
+        sums
+    }
+
+    /// Occurrences by slot, for `slots` slots.
+    pub fn by_slot(&self, slots: usize) -> Vec<i64> {
+        let mut sums = vec![0; slots];
+        for ((slot, _), count) in &self.sums {
+            if let Some(sum) = sums.get_mut(*slot) {
+                *sum += count;
+            }
+        }
+        sums
+    }
+}
+
+/// Counts what a filter asks for in the slots between `boundaries`, which are in order.
+///
+/// Whole minutes come from cells, parts of a minute from events; all requests run at once.
+pub async fn count(
+    backend: &Backend,
+    app: &App,
+    boundaries: Vec<Timestamp>,
+    filter: &CellFilter,
+) -> Result<Counts, StoreError> {
+    let mut counts = Counts { complete: true, ..Counts::default() };
+    let (Some(first), Some(last)) = (boundaries.first().copied(), boundaries.last().copied()) else {
+        return Ok(counts);
+    };
+    let Ok(range) = Range::new(first, last) else { return Ok(counts) };
+    let cover = Cover::new(boundaries);
+    let partitions = partitions(app, range);
+    let mut runs = Vec::new();
+    let mut raws = Vec::new();
+    for partition in &partitions {
+        runs.extend(cover.reads().into_iter().map(|run| read_run(backend, partition, filter.level, run)));
+        raws.extend(cover.raw.iter().map(|range| read_raw(backend, app, Source::Shard(partition), *range)));
+    }
+    let cells = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
+    let events = stream::iter(raws).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
+    let (cells, events) = futures::future::try_join(cells, events).await?;
+    for (bucket, counted) in cells.into_iter().flatten() {
+        if !cover.holds(bucket) {
+            continue;
+        }
+        if let Some(slot) = cover.slot_of(bucket.start()) {
+            for (counted, count) in counted {
+                counts.add(filter, slot, counted, count);
+            }
+        }
+    }
+    for (at, cell, count) in events.into_iter().flatten() {
+        if let Some(slot) = cover.slot_of(at) {
+            counts.add(filter, slot, Counted::Cell(cell), count);
+        }
+    }
+    counts.sums.retain(|_, count| *count != 0);
+    Ok(counts)
+}
+
+type RunCounts = Vec<(Bucket, Vec<(Counted, i64)>)>;
+
+async fn read_run(
+    backend: &Backend,
+    partition: &Partition,
+    level: Option<Level>,
+    run: Run,
+) -> Result<RunCounts, StoreError> {
+    let kinds = CounterKind::that_count(level).iter();
+    let reads = kinds.map(|kind| backend.store.read_counters(partition, *kind, run.first, run.last));
+    let read = try_join_all(reads).await?;
+    Ok(read.into_iter().flatten().map(|read| (read.bucket, read.counts)).collect())
+}
+
+/// Where events are read.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// One shard.
+    Shard(&'a Partition),
+    /// The index of one session.
+    Session(&'a str),
+}
+
+async fn read_raw(
+    backend: &Backend,
+    app: &App,
+    source: Source<'_>,
+    range: Range,
+) -> Result<Vec<(Timestamp, Cell, i64)>, StoreError> {
+    const ORDER: Order = Order::Ascending;
+    let (store, now) = (&backend.store, backend.clock.now());
+    let (mut first, last) = id_range(range);
+    let mut found = Vec::new();
+    loop {
+        let ids = (first, last);
+        let page = match source {
+            Source::Shard(partition) => store.query_events(partition, ids, ORDER, EVENTS_PAGE, false, now).await?,
+            Source::Session(session) => store.query_session(&app.id, session, ids, ORDER, EVENTS_PAGE, now).await?,
+        };
+        for event in page.events {
+            let at = event.at(app.clock);
+            if range.contains(at) {
+                // `count` is at most 1e9.
+                found.push((at, event.cell(), i64::try_from(event.count).unwrap_or(0)));
+            }
+        }
+        match page.more_after.and_then(EventId::after) {
+            Some(next) if next <= last => first = next,
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// Occurrences of what a filter asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// How many.
+    pub count: i64,
+    /// Whether there are no more.
+    pub complete: bool,
+}
+
+impl Total {
+    const NOTHING: Self = Self { count: 0, complete: true };
+}
+
+/// All occurrences in a range that have not expired, from cells; events are read for parts of a minute alone.
+pub async fn total(backend: &Backend, app: &App, range: Range, filter: &CellFilter) -> Result<Total, StoreError> {
+    // No event lies in the last day that can be named, and up to a midnight the days alone tell.
+    let range = range.intersect(Range::new(Timestamp::EPOCH, all_days().last.end()).unwrap_or(Range::ALL));
+    let mut total = Total::NOTHING;
+    for kept in app.layout.kept(range, backend.clock.now()) {
+        let counts = count(backend, app, vec![kept.since(), kept.until()], filter).await?;
+        total.count += counts.total();
+        total.complete &= counts.complete;
+    }
+    Ok(total)
+}
+
+/// The same of one session, from its index, within the read budget of one request.
+pub async fn session_total(
+    backend: &Backend,
+    app: &App,
+    session_id: &str,
+    range: Range,
+    filter: &CellFilter,
+) -> Result<Total, StoreError> {
+    let mut total = Total::NOTHING;
+    let mut units = 0.0;
+    for kept in app.layout.kept(range, backend.clock.now()) {
+        let (since, until) = (kept.since(), kept.until());
+        // What the index tells of an event's time ends with the millisecond.
+        let (from, to) = (since.ceil(MILLISECOND), until.floor(MILLISECOND));
+        let parts = if from > to { [(since, until), (until, until)] } else { [(since, from), (to, until)] };
+        for range in parts.into_iter().filter_map(|(since, until)| Range::new(since, until).ok()) {
+            if !range.is_empty() {
+                let events = read_raw(backend, app, Source::Session(session_id), range).await?;
+                total.count += events.iter().filter(|(_, cell, _)| filter.matches(cell)).map(|(.., n)| n).sum::<i64>();
+            }
+        }
+        let Some(mut ids) = Range::new(from, to).ok().filter(|range| !range.is_empty()).map(id_range) else { continue };
+        loop {
+            if units >= backend.config.read_budget {
+                total.complete = false;
+                return Ok(total);
+            }
+            let page = backend.store.counted_session(&app.id, session_id, ids).await?;
+            let matching = page.events.iter().filter(|event| filter.matches(&event.cell));
+            // `count` is at most 1e9.
+            total.count += matching.map(|event| i64::try_from(event.count).unwrap_or(0)).sum::<i64>();
+            units += page.units;
+            match page.more_after.and_then(EventId::after) {
+                Some(next) if next <= ids.1 => ids.0 = next,
+                _ => break,
+            }
+        }
+    }
+    Ok(total)
+}
+
+/// Where a range ends inside a minute whose events may have expired, it is widened to the minute.
+pub fn widen(app: &App, range: Range, now: Timestamp) -> Range {
+    let expired = |at: Timestamp| app.layout.expires_at(at.floor(MINUTE)).is_some_and(|expiry| expiry <= now);
+    let since = if expired(range.since()) { range.since().floor(MINUTE) } else { range.since() };
+    let until = if expired(range.until()) { range.until().ceil(MINUTE) } else { range.until() };
+    Range::new(since, until).unwrap_or(range)
+}
+
+/// Until when everything that was accepted is counted, in all shards.
+pub async fn counted_to(backend: &Backend, app: &App) -> Result<Timestamp, StoreError> {
+    let now = backend.clock.now();
+    let partitions = partitions(app, Range::ALL);
+    let shards: Vec<_> = partitions.iter().map(|partition| shard_counted_to(backend, app, partition, now)).collect();
+    let times: Vec<_> = stream::iter(shards).buffer_unordered(CONCURRENCY).try_collect().await?;
+    Ok(times.into_iter().min().unwrap_or(now))
+}
+
+/// Until when one shard is counted; a shard without events is up to date, one without counters is not counted at all.
+async fn shard_counted_to(
+    backend: &Backend,
+    app: &App,
+    partition: &Partition,
+    now: Timestamp,
+) -> Result<Timestamp, StoreError> {
+    if let Some(at) = backend.store.counted_to(partition).await? {
+        return Ok(at);
+    }
+    let any = backend.store.query_events(partition, id_range(Range::ALL), Order::Ascending, 1, true, now).await?;
+    let empty = any.events.is_empty() && any.more_after.is_none();
+    Ok(if empty { now } else { app.created_at })
+}
+
+/// Occurrences by day and cell, of all days in a run, and whether nothing that matches may be hidden in the rest of a
+/// full item.
+pub async fn days(
+    backend: &Backend,
+    app: &App,
+    run: Run,
+    filter: &CellFilter,
+) -> Result<(HashMap<(Timestamp, CountedCell), i64>, bool), StoreError> {
+    let partitions = partitions(app, Range::ALL);
+    let reads: Vec<_> = partitions.iter().map(|partition| read_run(backend, partition, filter.level, run)).collect();
+    let reads: Vec<_> = stream::iter(reads).buffer_unordered(CONCURRENCY).try_collect().await?;
+    let mut complete = true;
+    let mut days: HashMap<(Timestamp, CountedCell), i64> = HashMap::new();
+    for (bucket, counted) in reads.into_iter().flatten() {
+        let mut day = Counts { complete: true, ..Counts::default() };
+        for (counted, count) in counted {
+            day.add(filter, 0, counted, count);
+        }
+        complete &= day.complete;
+        for ((_, cell), count) in day.sums {
+            *days.entry((bucket.start(), cell)).or_default() += count;
+        }
+    }
+    days.retain(|_, count| *count != 0);
+    Ok((days, complete))
+}
+
+/// The day buckets that all events of an app lie in.
+pub fn all_days() -> Run {
+    Run {
+        first: Bucket::of(Grain::Day, Timestamp::EPOCH),
+        last: Bucket::of(Grain::Day, Timestamp::MAX.plus(-Grain::Day.micros())),
+    }
+}

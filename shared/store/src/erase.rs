@@ -1,0 +1,125 @@
+//! Erasing: events of a session or a user, and everything of an app.
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use tally_core::app::partition::Partition;
+use tally_core::app::{App, AppId};
+use tally_core::event::id::EventId;
+
+use crate::events::{partition, read_to};
+use crate::fences::FENCE;
+use crate::item::key;
+use crate::tables::{BY_SESSION, PK, SESSION, SK};
+use crate::{Order, Store, StoreError, keys};
+
+/// Most events in one step, so that a caller can look at its clock.
+const STEP: i32 = 1_000;
+
+/// Which events to erase.
+#[derive(Clone, Copy, Debug)]
+pub enum ErasedEvents<'a> {
+    /// Those of a session, wherever they lie.
+    Session(&'a AppId, &'a str),
+    /// Those of a user in one shard.
+    User(&'a Partition, &'a str),
+    /// All of one shard.
+    All(&'a Partition),
+}
+
+/// What one step of erasing did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// How many items it deleted.
+    pub deleted: usize,
+    /// Where to go on; none where it came to the end.
+    pub next: Option<EventId>,
+}
+
+impl Store {
+    /// Erases one event; false where there is none.
+    pub async fn erase_event(&self, app: &App, id: EventId) -> Result<bool, StoreError> {
+        let reply = self
+            .client
+            .delete_item()
+            .table_name(&self.tables.events)
+            .set_key(Some(key(&keys::partition(&partition(app, id)), &id.to_string())))
+            .condition_expression("attribute_exists(#pk)")
+            .expression_attribute_names("#pk", PK)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match reply {
+            Ok(reply) => {
+                self.meter.wrote(reply.consumed_capacity());
+                Ok(true)
+            }
+            Err(e) => match e.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(StoreError::of(&e)),
+            },
+        }
+    }
+
+    /// Erases some events, the oldest first, from after an identity on: those of one page of what must be read.
+    pub async fn erase_events(&self, which: ErasedEvents<'_>, after: Option<EventId>) -> Result<Erased, StoreError> {
+        let (index, key_name, partition) = match which {
+            ErasedEvents::Session(_, session) if !keys::can_be_session(session) => return Ok(Erased::default()),
+            ErasedEvents::Session(app, session) => (Some(BY_SESSION), SESSION, keys::session(app, session)),
+            ErasedEvents::User(partition, _) | ErasedEvents::All(partition) => (None, PK, keys::partition(partition)),
+        };
+        let mut request = self
+            .client
+            .query()
+            .table_name(&self.tables.events)
+            .set_index_name(index.map(str::to_owned))
+            .key_condition_expression("#key = :key AND #sk > :after")
+            .projection_expression("#pk, #sk")
+            .filter_expression("attribute_not_exists(#fence)")
+            .expression_attribute_names("#key", key_name)
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_names("#sk", SK)
+            .expression_attribute_names("#fence", FENCE)
+            .expression_attribute_values(":key", AttributeValue::S(partition))
+            // `/` sorts before every event id.
+            .expression_attribute_values(
+                ":after",
+                AttributeValue::S(after.map_or_else(|| "/".to_owned(), |id| id.to_string())),
+            )
+            .limit(STEP)
+            // An index cannot be read consistently.
+            .consistent_read(index.is_none());
+        if let ErasedEvents::User(_, user) = which {
+            request = request
+                .filter_expression("attribute_not_exists(#fence) AND #user = :user")
+                .expression_attribute_names("#user", "user_id")
+                .expression_attribute_values(":user", AttributeValue::S(user.to_owned()));
+        }
+        let (reply, _) = self.send_query(request).await?;
+        let next = reply.last_evaluated_key().map(|key| read_to(key, Order::Ascending)).transpose()?;
+        let items = reply.items.unwrap_or_default();
+        let deleted = items.len();
+        self.delete_items(&self.tables.events, items).await?;
+        Ok(Erased { deleted, next })
+    }
+
+    /// Erases counter items of a partition, as many as one page of reading holds; returns whether none are left.
+    pub async fn erase_counters(&self, partition: &Partition) -> Result<bool, StoreError> {
+        self.erase_counters_page(&keys::partition(partition)).await
+    }
+
+    /// Erases what else Counters holds of an app: what could not be counted, what recounts have under way, what its
+    /// quota counts; returns whether nothing is left.
+    pub async fn erase_beside_counters(&self, app: &AppId) -> Result<bool, StoreError> {
+        let mut gone = true;
+        for partition in [keys::set_aside(Some(app)), keys::recount(app), keys::quota(app)] {
+            gone &= self.erase_counters_page(&partition).await?;
+        }
+        Ok(gone)
+    }
+
+    async fn erase_counters_page(&self, partition: &str) -> Result<bool, StoreError> {
+        let (items, next) = self.query_counters_partition(partition, None, None, true).await?;
+        self.delete_items(&self.tables.counters, items).await?;
+        Ok(next.is_none())
+    }
+}

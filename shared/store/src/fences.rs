@@ -1,0 +1,100 @@
+//! Fences: items of Events that say how far its stream is counted. Whoever needs to know that all that was stored in a
+//! partition before a moment is counted puts a fence among its events and waits until `aggregate` has met it.
+
+use std::collections::HashSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
+use tally_core::app::partition::Partition;
+use tally_core::event::id::EventId;
+use tally_core::time::Timestamp;
+
+use crate::client::batch;
+use crate::item::{Item, key};
+use crate::tables::{EXPIRES_AT, SK};
+use crate::{Store, StoreError, keys};
+
+/// The attribute that tells a fence from an event.
+pub(super) const FENCE: &str = "fence";
+/// What stands between the place of a fence and the id of who put it. It sorts after every event id.
+pub(super) const SEPARATOR: char = '~';
+
+/// One fence.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fence {
+    /// The partition that it stands in.
+    partition: String,
+    /// The place, [`SEPARATOR`], and the id of who put it.
+    sort: String,
+}
+
+impl Fence {
+    /// A fence right after the place of an event, put by `owner`; before all events where `after` is none.
+    pub fn after(partition: &Partition, after: Option<EventId>, owner: &str) -> Self {
+        // `!` sorts before every event id.
+        let place = after.map_or_else(|| "!".to_owned(), |id| id.to_string());
+        Self { partition: keys::partition(partition), sort: format!("{place}{SEPARATOR}{owner}") }
+    }
+
+    /// The fence with these keys.
+    pub(super) fn of_keys(partition: &str, sort: &str) -> Option<Self> {
+        sort.contains(SEPARATOR).then(|| Self { partition: partition.to_owned(), sort: sort.to_owned() })
+    }
+
+    /// Who put it.
+    fn owner(&self) -> &str {
+        self.sort.split_once(SEPARATOR).map_or("", |(_, owner)| owner)
+    }
+
+    fn key(&self) -> Item {
+        key(&self.partition, &self.sort)
+    }
+
+    /// The sort key of the item that says that it was met.
+    fn met(&self) -> String {
+        format!("{} {}", self.partition, self.sort)
+    }
+}
+
+impl Store {
+    /// Puts fences among the events.
+    pub async fn put_fences(&self, fences: &[Fence], expires_at: Timestamp) -> Result<(), StoreError> {
+        let puts = fences.iter().map(|fence| {
+            let mut item = fence.key();
+            item.insert(FENCE.to_owned(), AttributeValue::Bool(true));
+            item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.seconds().to_string()));
+            batch::put(item)
+        });
+        self.write_all(&self.tables.events, puts.collect::<Result<_, _>>()?).await
+    }
+
+    /// Takes fences away again.
+    pub async fn remove_fences(&self, fences: &[Fence]) -> Result<(), StoreError> {
+        let deletes = fences.iter().map(|fence| batch::delete(fence.key()));
+        self.write_all(&self.tables.events, deletes.collect::<Result<_, _>>()?).await
+    }
+
+    /// Notes that all records before a fence are counted.
+    pub async fn meet_fence(&self, fence: &Fence, expires_at: Timestamp) -> Result<(), StoreError> {
+        let mut item = key(&keys::fences(fence.owner()), &fence.met());
+        item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.seconds().to_string()));
+        self.put(&self.tables.counters, item).await
+    }
+
+    /// Those of an owner's fences that were not met yet.
+    pub async fn unmet_fences(&self, fences: &[Fence], owner: &str) -> Result<usize, StoreError> {
+        let mut met = HashSet::new();
+        let mut start = None;
+        loop {
+            let (items, next) = self.query_counters_partition(&keys::fences(owner), start, None, true).await?;
+            met.extend(items.into_iter().filter_map(|mut item| match item.remove(SK) {
+                Some(AttributeValue::S(sort)) => Some(sort),
+                _ => None,
+            }));
+            start = next;
+            if start.is_none() {
+                return Ok(fences.iter().filter(|fence| !met.contains(&fence.met())).count());
+            }
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Items: how events, apps and counters lie in their tables. Nothing outside knows an attribute's name.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
+use tally_core::app::partition::Partition;
+use tally_core::app::{AppId, AppSlug};
+use tally_core::counter::cell::Cell;
+use tally_core::counter::item::CountedEvent;
+use tally_core::event::Event;
+use tally_core::event::id::EventId;
+use tally_core::event::json::{Json, Number};
+use tally_core::event::level::Level;
+use tally_core::time::Timestamp;
+
+use crate::fences::{FENCE, Fence};
+use crate::tables::{PK, SK};
+use crate::{StoreError, keys};
+
+/// An item as the SDK has it.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// The key of an item.
+pub(super) fn key(pk: &str, sk: &str) -> Item {
+    HashMap::from([
+        (PK.to_owned(), AttributeValue::S(pk.to_owned())),
+        (SK.to_owned(), AttributeValue::S(sk.to_owned())),
+    ])
+}
+
+/// Attributes of free JSON, which serde cannot carry without rounding its numbers.
+const FREE: [&str; 3] = ["data", "tags", "stack"];
+
+/// The scalar attributes of an event.
+#[derive(Serialize, Deserialize)]
+struct EventItem {
+    pk: String,
+    sk: EventId,
+    /// `{app}#{session_id}`: the session id itself is not stored twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
+    name: String,
+    slug: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<Level>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
+    /// Microseconds.
+    timestamp: i64,
+    /// Microseconds.
+    received_at: i64,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    count: u64,
+    /// Seconds, as DynamoDB's TTL reads it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_one(count: &u64) -> bool {
+    *count == 1
+}
+
+/// The item of an event.
+pub(super) fn of_event(
+    partition: &Partition,
+    event: &Event,
+    expires_at: Option<Timestamp>,
+) -> Result<Item, StoreError> {
+    let scalars = EventItem {
+        pk: keys::partition(partition),
+        sk: event.id,
+        session: event.session_id.as_ref().map(|session| keys::session(&partition.app, session)),
+        client_id: event.client_id.clone(),
+        name: event.name.clone(),
+        slug: event.slug.clone(),
+        category: event.category.clone(),
+        level: event.level,
+        message: event.message.clone(),
+        user_id: event.user_id.clone(),
+        timestamp: event.timestamp.micros(),
+        received_at: event.received_at.micros(),
+        count: event.count,
+        expires_at: expires_at.map(Timestamp::seconds),
+    };
+    let mut item: Item = serde_dynamo::to_item(scalars)?;
+    for (name, value) in FREE.iter().zip([&event.data, &event.tags, &event.stack]) {
+        if let Some(value) = value {
+            item.insert((*name).to_owned(), of_json(value));
+        }
+    }
+    Ok(item)
+}
+
+/// The event of an item; none where it has expired by `now`, whether or not DynamoDB has deleted it yet, and none for a
+/// fence.
+pub(super) fn to_event(mut item: Item, now: Timestamp) -> Result<Option<Event>, StoreError> {
+    if item.contains_key(FENCE) {
+        return Ok(None);
+    }
+    let [data, tags, stack] = FREE.map(|name| item.remove(name).map(to_json).transpose());
+    let scalars: EventItem = serde_dynamo::from_item(item)?;
+    if scalars.expires_at.is_some_and(|at| at <= now.seconds()) {
+        return Ok(None);
+    }
+    Ok(Some(Event {
+        id: scalars.sk,
+        client_id: scalars.client_id,
+        name: scalars.name,
+        slug: scalars.slug,
+        category: scalars.category,
+        level: scalars.level,
+        message: scalars.message,
+        session_id: scalars.session.as_deref().and_then(keys::session_id).map(ToOwned::to_owned),
+        user_id: scalars.user_id,
+        timestamp: Timestamp::from_micros(scalars.timestamp),
+        received_at: Timestamp::from_micros(scalars.received_at),
+        count: scalars.count,
+        data: data?,
+        tags: tags?,
+        stack: stack?,
+    }))
+}
+
+/// Free JSON as DynamoDB maps and lists.
+fn of_json(json: &Json) -> AttributeValue {
+    match json {
+        Json::Null => AttributeValue::Null(true),
+        Json::Bool(value) => AttributeValue::Bool(*value),
+        Json::Number(number) => AttributeValue::N(number.as_str().to_owned()),
+        Json::String(text) => AttributeValue::S(text.clone()),
+        Json::Array(items) => AttributeValue::L(items.iter().map(of_json).collect()),
+        Json::Object(fields) => {
+            AttributeValue::M(fields.iter().map(|(key, value)| (key.clone(), of_json(value))).collect())
+        }
+    }
+}
+
+fn to_json(value: AttributeValue) -> Result<Json, StoreError> {
+    Ok(match value {
+        AttributeValue::Null(_) => Json::Null,
+        AttributeValue::Bool(value) => Json::Bool(value),
+        AttributeValue::N(number) => {
+            Json::Number(Number::parse(&number).map_err(|e| StoreError::Unreadable(e.to_string()))?)
+        }
+        AttributeValue::S(text) => Json::String(text),
+        AttributeValue::L(items) => Json::Array(items.into_iter().map(to_json).collect::<Result<_, _>>()?),
+        AttributeValue::M(fields) => Json::Object(
+            fields.into_iter().map(|(key, value)| Ok((key, to_json(value)?))).collect::<Result<_, StoreError>>()?,
+        ),
+        other => return Err(StoreError::Unreadable(format!("an attribute of event data is {other:?}"))),
+    })
+}
+
+/// About how many bytes an item takes in a request, where every value is wrapped in an object that names its type.
+pub(super) fn wire_size(item: &Item) -> usize {
+    item.iter().map(|(name, value)| text_size(name) + 4 + value_size(value)).sum()
+}
+
+fn value_size(value: &AttributeValue) -> usize {
+    // `{"NULL":true}` and a comma are the longest that a value without a text or a number takes.
+    const WRAPPED: usize = 14;
+    WRAPPED
+        + match value {
+            AttributeValue::S(text) => text_size(text),
+            AttributeValue::N(number) => number.len(),
+            AttributeValue::L(items) => items.iter().map(value_size).sum(),
+            AttributeValue::M(fields) => fields.iter().map(|(key, value)| text_size(key) + 4 + value_size(value)).sum(),
+            _ => 0,
+        }
+}
+
+/// Bytes of a text in JSON: control characters take six.
+fn text_size(text: &str) -> usize {
+    let escaped = text.bytes().map(|byte| match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    });
+    escaped.sum()
+}
+
+/// An image of an event in a stream record, as its event source mapping sends it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct StreamImage(serde_dynamo::Item);
+
+/// The attributes that counting needs, with placeholders for expressions.
+pub(super) const COUNTED: [(&str, &str); 8] = [
+    ("#pk", PK),
+    ("#sk", SK),
+    ("#name", "name"),
+    ("#slug", "slug"),
+    ("#category", "category"),
+    ("#level", "level"),
+    ("#message", "message"),
+    ("#count", "count"),
+];
+
+/// What counting needs of an item.
+pub(super) fn counted(item: Item) -> Result<CountedEvent, StoreError> {
+    StreamImage(item.into()).counted()
+}
+
+impl StreamImage {
+    /// Reads what counting needs.
+    pub fn counted(self) -> Result<CountedEvent, StoreError> {
+        #[derive(Deserialize)]
+        struct Image {
+            pk: String,
+            sk: EventId,
+            name: String,
+            slug: String,
+            category: Option<String>,
+            level: Option<Level>,
+            message: Option<String>,
+            #[serde(default = "one")]
+            count: u64,
+            #[serde(default)]
+            received_at: i64,
+        }
+        let image: Image = serde_dynamo::from_item(self.0)?;
+        let (partition, _) = keys::read_partition(&image.pk)
+            .ok_or_else(|| StoreError::Unreadable(format!("the partition key {:?}", image.pk)))?;
+        Ok(CountedEvent {
+            partition,
+            id: image.sk,
+            cell: Cell { name: image.name, slug: image.slug, category: image.category, level: image.level },
+            message: image.message,
+            count: image.count,
+            received_at: Timestamp::from_micros(image.received_at),
+        })
+    }
+
+    /// The fence that it is an image of, where it is none of an event.
+    pub fn fence(&self) -> Option<Fence> {
+        let text = |name| match self.0.inner().get(name) {
+            Some(serde_dynamo::AttributeValue::S(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        self.0.inner().get(FENCE).and(Fence::of_keys(text(PK)?, text(SK)?))
+    }
+
+    /// The app that its partition key names, also of an image that is otherwise unreadable.
+    pub fn app(&self) -> Option<(AppId, AppSlug)> {
+        let serde_dynamo::AttributeValue::S(pk) = self.0.inner().get(PK)? else {
+            return None;
+        };
+        keys::read_partition(pk).map(|(partition, slug)| (partition.app, slug))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tally_core::app::AppSlug;
+
+    proptest! {
+        #[test]
+        fn an_item_reads_back_as_its_event(
+            session in prop::option::of("[^#]{1,10}#?.{0,5}"), message in prop::option::of(".{1,20}"), count in 1u64..5,
+            text in ".{0,10}", number in "-?[1-9][0-9]{0,36}", expiry in prop::option::of(10i64..20),
+        ) {
+            let data = Json::Object([
+                ("text".to_owned(), Json::String(text)),
+                ("list".to_owned(), Json::Array(vec![
+                    Json::Number(Number::parse(&number).expect("few digits")), Json::Null, Json::Bool(true),
+                ])),
+            ].into());
+            let at = Timestamp::from_micros(1_700_000_000_123_456);
+            let event = Event {
+                id: EventId::of_client_id(at, "x"), client_id: Some("x".into()), name: "A b".into(), slug: "a-b".into(),
+                category: None, level: Some(Level::Warn), message, session_id: session, user_id: None, timestamp: at,
+                received_at: at, count, data: Some(data), tags: None, stack: Some(Json::Null),
+            };
+            let slug = AppSlug::of_name("shop").expect("a name");
+            let partition = Partition { app: AppId::new(&slug, 1), shard: 0 };
+            let expiry = expiry.map(|s| Timestamp::from_millis(s * 1000));
+            let item = of_event(&partition, &event, expiry).expect("an item");
+            let live = to_event(item.clone(), Timestamp::from_millis(9_000)).expect("readable");
+            prop_assert_eq!(live.as_ref(), Some(&event));
+            let later = to_event(item, Timestamp::from_millis(20_000)).expect("readable");
+            prop_assert_eq!(later.is_none(), expiry.is_some());
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The keys that sign access tokens, and those that check them.
+
+use aws_sdk_dynamodb::types::{AttributeValue, Put};
+use tally_core::time::{SECOND, Timestamp};
+
+use crate::counters::number;
+use crate::tables::{EXPIRES_AT, PK, SK};
+use crate::{Store, StoreError, keys};
+
+/// A public key that checks tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    /// Names it in tokens.
+    pub kid: String,
+    /// 32 bytes of Ed25519.
+    pub public: Vec<u8>,
+    /// When it stops checking them; only a key that was rotated has that.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// The key pair that signs tokens: its id, and the pair as PKCS #8. None where it was not made yet.
+    pub async fn signing_key(&self) -> Result<Option<(String, Vec<u8>)>, StoreError> {
+        let Some(item) = self.get_apps_item(keys::SIGNING_KEY.to_owned(), keys::ALONE).await? else {
+            return Ok(None);
+        };
+        let kid = item.get("kid").and_then(|v| v.as_s().ok());
+        let pkcs8 = item.get("pkcs8").and_then(|v| v.as_b().ok());
+        let (Some(kid), Some(pkcs8)) = (kid, pkcs8) else {
+            return Err(StoreError::Unreadable("the signing key".to_owned()));
+        };
+        Ok(Some((kid.clone(), pkcs8.as_ref().to_vec())))
+    }
+
+    /// Puts a key pair in the place of the one that is retired, whose public half stays until it expires; where none is
+    /// retired, only if there is none. False where another process was faster.
+    pub async fn put_signing_key(
+        &self,
+        pkcs8: &[u8],
+        public: &PublicKey,
+        retired: Option<&PublicKey>,
+    ) -> Result<bool, StoreError> {
+        let table = &self.tables.apps;
+        let private = Put::builder()
+            .table_name(table)
+            .item(PK, AttributeValue::S(keys::SIGNING_KEY.to_owned()))
+            .item(SK, AttributeValue::S(keys::ALONE.to_owned()))
+            .item("kid", AttributeValue::S(public.kid.clone()))
+            .item("pkcs8", AttributeValue::B(pkcs8.to_vec().into()));
+        let private = match retired {
+            None => private.condition_expression("attribute_not_exists(#pk)").expression_attribute_names("#pk", PK),
+            Some(retired) => private
+                .condition_expression("#kid = :old")
+                .expression_attribute_names("#kid", "kid")
+                .expression_attribute_values(":old", AttributeValue::S(retired.kid.clone())),
+        };
+        let publics = [Some(public), retired].into_iter().flatten().map(|key| {
+            let put = Put::builder()
+                .table_name(table)
+                .item(PK, AttributeValue::S(keys::PUBLIC_KEYS.to_owned()))
+                .item(SK, AttributeValue::S(key.kid.clone()))
+                .item("public", AttributeValue::B(key.public.clone().into()));
+            match key.expires_at {
+                Some(at) => put.item(EXPIRES_AT, AttributeValue::N(at.seconds().to_string())),
+                None => put,
+            }
+        });
+        self.put_all(std::iter::once(private).chain(publics).collect()).await
+    }
+
+    /// The public keys that check tokens, without those that have expired by `now`.
+    pub async fn public_keys(&self, now: Timestamp) -> Result<Vec<PublicKey>, StoreError> {
+        let (mut found, mut start) = (Vec::new(), None);
+        loop {
+            let (items, next) = self.query_apps(keys::PUBLIC_KEYS, start, 100).await?;
+            found.extend(items.into_iter().filter_map(|item| {
+                let expires_at = item.get(EXPIRES_AT).and_then(number).map(|at| Timestamp::from_micros(at * SECOND));
+                if expires_at.is_some_and(|at| at <= now) {
+                    return None;
+                }
+                Some(PublicKey {
+                    expires_at,
+                    kid: item.get(SK)?.as_s().ok()?.clone(),
+                    public: item.get("public")?.as_b().ok()?.as_ref().to_vec(),
+                })
+            }));
+            start = next;
+            if start.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+}
