@@ -178,7 +178,7 @@ async fn keys_are_made_listed_and_revoked() {
     let path = format!("/apps/shop/keys/{id}");
     // Another process, which remembers the app as it was.
     let far = tally_service::context::Backend::new(tally.backend.store.clone(), tally.clock.clone(), Config::default());
-    let far = local::server::service(&far);
+    let far = tally::server::service(&far);
     let ask_far = async || {
         let request = Request::get("/apps/shop/events").header("x-read-key", text).body(Body::empty()).unwrap();
         let Ok(reply) = tower::ServiceExt::oneshot(far.clone(), request).await;
@@ -386,7 +386,7 @@ async fn a_new_key_works_at_once_wherever_its_app_was_just_read() {
     let app = tally.app("shop").await;
     // Another process, which read the app in the very moment in which a key is made.
     let far = tally_service::context::Backend::new(tally.backend.store.clone(), tally.clock.clone(), Config::default());
-    let router = local::server::service(&far);
+    let router = tally::server::service(&far);
     let send = async |path: &str, key: &str| {
         let request = Request::post(path).header("x-ingest-key", key).body(Body::empty()).unwrap();
         let Ok(reply) = tower::ServiceExt::oneshot(router.clone(), request).await;

@@ -307,7 +307,7 @@ async fn a_store_that_is_away_is_told_as_503() {
     let nowhere = Connection::Local("http://127.0.0.1:9".to_owned());
     let store = connect(nowhere, Config::default().tables);
     let backend = Backend::new(store, Clock::at(at(NOW)), Config::default());
-    let service = local::server::service(&backend);
+    let service = tally::server::service(&backend);
     let key = format!("tly_in_{}_{}", "0".repeat(12), "0".repeat(40));
     let request = post("/apps/shop/events", &key, &[], r#"{"name":"a"}"#);
     let Ok(reply) = tower::ServiceExt::oneshot(service, request).await;

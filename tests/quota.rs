@@ -26,7 +26,7 @@ fn events(count: usize) -> Value {
 fn function(tally: &Tally) -> (Arc<Backend>, Router) {
     let config = Config { tables: tally.backend.config.tables.clone(), ..Config::default() };
     let backend = Backend::new(tally.backend.store.clone(), tally.clock.clone(), config);
-    let router = local::server::service(&backend);
+    let router = tally::server::service(&backend);
     (backend, router)
 }
 

@@ -410,7 +410,7 @@ impl World {
         let named = |key: &str| key.rsplit_once('#').map(|(bucket, _)| bucket.split_once(' ').unwrap().1.to_owned());
         let refusals: BTreeSet<_> = refusals.into_iter().filter_map(|record| named(&record.keys)).collect();
         let touched = self.touched.iter().filter(|key| is_refused(key.kind, key.bucket.grain()));
-        let touched: BTreeSet<_> = touched.filter_map(|key| named(&key.to_string())).collect();
+        let touched: BTreeSet<_> = touched.filter_map(|key| named(&tally_store::counter_keys(key))).collect();
         assert_eq!(refusals, touched, "set aside");
     }
 }

@@ -321,7 +321,7 @@ fn every_function_has_a_log_group_of_its_own_that_forgets() {
 
 #[test]
 fn the_cost_is_reckoned_with_the_window_that_is_deployed() {
-    assert_eq!(template()["Parameters"]["AggregateBatchWindow"]["Default"], u64::from(local::cost::WINDOW));
+    assert_eq!(template()["Parameters"]["AggregateBatchWindow"]["Default"], u64::from(tally::cost::WINDOW));
 }
 
 #[test]

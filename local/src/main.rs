@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use local::audit::{self, Audit};
-use local::cost::{self, Cost};
-use local::first_start::Machine;
-use local::import::{self, Import};
-use local::server::{Stack, backend, listen, service_of_connections, start_background};
+use tally::audit::{self, Audit};
+use tally::cost::{self, Cost};
+use tally::first_start::Machine;
+use tally::import::{self, Import};
+use tally::server::{Stack, backend, listen, service_of_connections, start_background};
 use tally_service::config::Config;
 
 // The system allocator takes a quarter of the time of a server that does little but read and write JSON.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tally"));
     command.env_remove("TALLY_USERS").env("RUST_LOG", "warn");
     command
 }

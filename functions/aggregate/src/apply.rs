@@ -5,7 +5,7 @@ use tally_core::counter::folding::Folded;
 use tally_core::counter::item::CounterItem;
 use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::time::Timestamp;
-use tally_store::{Applied, Increment, Store, StoreError, Unless};
+use tally_store::{Applied, Increment, Store, StoreError, Unless, counter_keys};
 
 use crate::AggregateError;
 
@@ -94,7 +94,7 @@ impl Applier<'_> {
                 }
                 Err(StoreError::Refused(error)) => {
                     outcome.refused =
-                        Some(Refused { sequence: prefix.last.to_string(), keys: outcome.key.to_string(), error });
+                        Some(Refused { sequence: prefix.last.to_string(), keys: counter_keys(&outcome.key), error });
                     return Ok(outcome);
                 }
                 Err(error) => return Err(error.into()),

@@ -59,6 +59,11 @@ pub(super) fn counter(key: &CounterKey) -> String {
     format!("{}{infix}#{}#{letter}{}", grain(key.bucket.grain()), key.bucket, key.page)
 }
 
+/// The keys of a counter item as one text: the partition key, a space, the sort key.
+pub fn counter_keys(key: &CounterKey) -> String {
+    format!("{} {}", partition(&key.partition), counter(key))
+}
+
 /// The bucket and the page of a sort key of counters that are known to be of this kind and length.
 pub(super) fn read_counter(kind: CounterKind, grain: Grain, sort: &str) -> Option<(Bucket, u16)> {
     let mut parts = sort.split('#');

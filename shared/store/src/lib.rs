@@ -24,6 +24,7 @@ pub use erase::{Erased, ErasedEvents};
 pub use events::{CountedPage, EventPage, Order};
 pub use fences::Fence;
 pub use item::StreamImage;
+pub use keys::counter_keys;
 pub use recounts::{Corrected, VersionedItem};
 pub use signing_keys::PublicKey;
 

@@ -1,7 +1,5 @@
 //! What a counter item counts for, and when.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::app::partition::Partition;
@@ -50,12 +48,4 @@ pub struct CounterKey {
     pub bucket: Bucket,
     /// Which of the bucket's pages, from 0.
     pub page: u16,
-}
-
-impl fmt::Display for CounterKey {
-    /// For people: the partition, what is counted, when, and the page.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { partition, kind, bucket, page } = self;
-        write!(f, "{partition} {kind:?} {bucket} page {page}")
-    }
 }

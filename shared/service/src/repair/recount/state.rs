@@ -366,7 +366,7 @@ impl State {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(item = %key, error, "a counter item cannot be mended");
+                    tracing::error!(item = tally_store::counter_keys(&key), error, "a counter item cannot be mended");
                     self.unsettled += 1;
                 }
             }

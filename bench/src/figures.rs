@@ -4,8 +4,8 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use local::table::table;
 use serde::{Deserialize, Serialize};
+use tally::table::table;
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

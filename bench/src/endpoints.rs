@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Instant;
 
-use local::workbench::{Mix, WorkApp, Workbench};
+use tally::workbench::{Mix, WorkApp, Workbench};
 use tally_core::time::clock::Clock;
 use tally_core::time::{DAY, SECOND, Timestamp};
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use local::workbench::{Mix, Workbench};
+use tally::workbench::{Mix, Workbench};
 use tally_core::time::clock::Clock;
 use tally_core::time::{DAY, HOUR};
 

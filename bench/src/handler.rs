@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use clap::{Args, ValueEnum};
-use local::workbench::{Mix, Workbench};
+use tally::workbench::{Mix, Workbench};
 use tally_core::time::clock::Clock;
 use tally_core::time::{DAY, SECOND};
 

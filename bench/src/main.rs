@@ -1,4 +1,4 @@
-//! How fast Tally is, what it uses, and how much the local server takes. `cargo build --profile fast -p local`, then
+//! How fast Tally is, what it uses, and how much the local server takes. `cargo build --profile fast -p tally -p bench`, then
 //! `target/fast/bench`, `target/fast/bench questions` or `target/fast/bench load`.
 
 mod endpoints;

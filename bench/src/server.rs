@@ -30,16 +30,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the program `local` beside this one, and reads from what it prints where it is and what opens it.
+    /// Starts the program `tally` beside this one, and reads from what it prints where it is and what opens it.
     pub(crate) fn start() -> Result<Self, Box<dyn Error>> {
-        let program = std::env::current_exe()?.with_file_name(format!("local{}", std::env::consts::EXE_SUFFIX));
+        let program = std::env::current_exe()?.with_file_name(format!("tally{}", std::env::consts::EXE_SUFFIX));
         let data = TempDir::with_prefix("tally-load-")?;
         let mut child = Command::new(&program)
             .args(["--port", "0", "--dynamodb-port", "0", "--data"])
             .arg(data.path())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|e| format!("cannot start {}: {e}; build the whole of `local` first", program.display()))?;
+            .map_err(|e| {
+                format!("cannot start {}: {e}; build it first: cargo build --profile fast -p tally", program.display())
+            })?;
         let mut printed = String::new();
         for line in BufReader::new(child.stdout.take().ok_or("a child without output")?).lines() {
             printed.push_str(&line?);
