@@ -15,7 +15,7 @@ pub fn app(clock: EventClock) -> App {
     App {
         id: AppId::new(&slug, 1),
         slug,
-        life: 1,
+        generation: 1,
         name: "shop".to_owned(),
         clock,
         layout: Layout::new(1, None),

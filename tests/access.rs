@@ -69,7 +69,7 @@ fn expected(credential: &Credential, route: &Route) -> u16 {
 /// Tokens that nobody of ours signed like this.
 async fn forged(tally: &Tally) -> Vec<(&'static str, String)> {
     let now = tally.clock.now();
-    let ours = tally_service::auth::token::signing_key(&tally.backend.store).await.unwrap();
+    let ours = tally_service::auth::token::signing_key(&tally.context.store).await.unwrap();
     let claims = json!({"iss": "tally", "aud": "tally", "sub": "eve", "role": "admin", "iat": now.seconds(),
         "exp": now.plus(HOUR).seconds()});
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -177,7 +177,7 @@ async fn keys_are_made_listed_and_revoked() {
 
     let path = format!("/apps/shop/keys/{id}");
     // Another process, which remembers the app as it was.
-    let far = tally_service::context::Backend::new(tally.backend.store.clone(), tally.clock.clone(), Config::default());
+    let far = tally_service::context::Context::new(tally.context.store.clone(), tally.clock.clone(), Config::default());
     let far = tally::server::service(&far);
     let ask_far = async || {
         let request = Request::get("/apps/shop/events").header("x-read-key", text).body(Body::empty()).unwrap();
@@ -210,7 +210,7 @@ async fn keys_are_made_listed_and_revoked() {
 #[tokio::test]
 async fn keys_that_were_read_ahead_keep_no_new_one_out() {
     let tally = Tally::start().await;
-    tally.backend.tokens.read(&tally.backend.store, tally.backend.clock.now()).await.expect("no keys yet");
+    tally.context.tokens.read(&tally.context.store, tally.context.clock.now()).await.expect("no keys yet");
     // Its signing key is made now, within the minute in which a key that was not found is not looked for again.
     let token = tally.token(Role::Admin).await;
     let reply = tally.call(Method::GET, "/apps", ("x-access-token", &token), "").await;
@@ -224,7 +224,7 @@ async fn a_rotated_key_signs_and_the_one_before_is_good_until_its_tokens_end() {
     let apps =
         async |token: &str| tally.call(Method::GET, "/apps", ("x-access-token", token), "").await.status.as_u16();
     assert_eq!(apps(&before).await, 200);
-    let old = tally_service::auth::token::signing_key(&tally.backend.store).await.unwrap();
+    let old = tally_service::auth::token::signing_key(&tally.context.store).await.unwrap();
     let rotated = tally.call(Method::POST, "/signing-keys", ("x-access-token", &before), "").await;
     assert_eq!(rotated.status, StatusCode::CREATED, "{}", rotated.json);
     assert_eq!(rotated.json["previous_until"], "2026-11-21T11:13:25.123456Z");
@@ -232,12 +232,12 @@ async fn a_rotated_key_signs_and_the_one_before_is_good_until_its_tokens_end() {
     assert_eq!((apps(&before).await, apps(&after).await), (200, 200));
     let kid = |token: &str| URL_SAFE_NO_PAD.decode(token.split_once('.').unwrap().0).unwrap();
     assert_ne!(kid(&before), kid(&after));
-    assert_eq!(tally.backend.store.public_keys(tally.clock.now()).await.unwrap().len(), 2);
+    assert_eq!(tally.context.store.public_keys(tally.clock.now()).await.unwrap().len(), 2);
     // Whoever got hold of the old key could sign what they like, but not for long.
     let long = old.sign("eve", Role::Admin, tally.clock.now(), 24 * HOUR).unwrap().0;
     assert_eq!(apps(&long).await, 200);
     tally.clock.set(tally.clock.now().plus(HOUR + 5 * MINUTE + SECOND));
-    assert_eq!(tally.backend.store.public_keys(tally.clock.now()).await.unwrap().len(), 1, "the old half is gone");
+    assert_eq!(tally.context.store.public_keys(tally.clock.now()).await.unwrap().len(), 1, "the old half is gone");
     assert_eq!((apps(&before).await, apps(&long).await), (401, 401));
 }
 
@@ -385,7 +385,7 @@ async fn a_new_key_works_at_once_wherever_its_app_was_just_read() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     // Another process, which read the app in the very moment in which a key is made.
-    let far = tally_service::context::Backend::new(tally.backend.store.clone(), tally.clock.clone(), Config::default());
+    let far = tally_service::context::Context::new(tally.context.store.clone(), tally.clock.clone(), Config::default());
     let router = tally::server::service(&far);
     let send = async |path: &str, key: &str| {
         let request = Request::post(path).header("x-ingest-key", key).body(Body::empty()).unwrap();

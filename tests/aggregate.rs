@@ -47,7 +47,7 @@ fn shard_batch(shard: &str, records: &[Value]) -> StreamEvent {
 }
 
 async fn count(tally: &Tally, records: &[Value]) {
-    let reply = handle(&tally.backend, batch(records)).await.expect("counted");
+    let reply = handle(&tally.context, batch(records)).await.expect("counted");
     assert_eq!(serde_json::to_value(&reply).unwrap(), json!({"state": {}}));
 }
 
@@ -75,14 +75,14 @@ async fn a_replayed_batch_counts_once_whatever_its_boundaries() {
 }
 
 #[tokio::test]
-async fn two_stream_shards_keep_marks_of_their_own() {
+async fn two_stream_shards_keep_checkpoints_of_their_own() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     for _ in 0..2 {
-        handle(&tally.backend, shard_batch("shardId-1", &[insert("shop", 9, "a"), insert("shop", 10, "a")]))
+        handle(&tally.context, shard_batch("shardId-1", &[insert("shop", 9, "a"), insert("shop", 10, "a")]))
             .await
             .unwrap();
-        handle(&tally.backend, shard_batch("shardId-2", &[insert("shop", 3, "a"), insert("shop", 4, "b")]))
+        handle(&tally.context, shard_batch("shardId-2", &[insert("shop", 3, "a"), insert("shop", 4, "b")]))
             .await
             .unwrap();
     }
@@ -113,7 +113,7 @@ async fn an_event_that_changed_moves_between_cells() {
 }
 
 #[tokio::test]
-async fn changes_that_cancel_out_still_leave_their_mark() {
+async fn changes_that_cancel_out_still_leave_their_checkpoint() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let records = [insert("shop", 1, "a"), record("shop", 2, "REMOVE", Some(image("shop", "a", "INFO", 1)), None)];
@@ -139,7 +139,11 @@ async fn a_batch_of_more_cells_than_one_update_holds_is_counted_in_parts() {
     let records: Vec<_> = (1..=700).map(|n| insert("shop", n, &format!("name {n}"))).collect();
     let before = tally.usage();
     count(&tally, &records).await;
-    assert_eq!((tally.usage() - before).write_requests, 3 * 3 + 1, "three parts in each grain, and more pages to come");
+    assert_eq!(
+        (tally.usage() - before).write_requests,
+        3 * 3 + 1,
+        "three parts in each granularity, and more pages to come"
+    );
     count(&tally, &records).await;
     count(&tally, &records[100..400]).await;
     let names = by_name(&tally, &app).await;
@@ -231,7 +235,7 @@ async fn messages_are_counted_beside_the_cells() {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_is_set_aside_and_holds_nothing_up() {
+async fn a_record_that_cannot_be_read_becomes_a_dead_letter_and_holds_nothing_up() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let mut nameless = insert("shop", 2, "a");
@@ -251,14 +255,14 @@ async fn a_record_that_cannot_be_read_is_set_aside_and_holds_nothing_up() {
     }
     assert_eq!(by_name(&tally, &app).await, json!({"a": 2}));
     let token = tally.token(Role::Admin).await;
-    let aside = tally.call(Method::GET, "/apps/shop/set-aside", ("x-access-token", &token), "").await.json;
+    let aside = tally.call(Method::GET, "/apps/shop/dead-letters", ("x-access-token", &token), "").await.json;
     let mut errors: Vec<_> = column(&aside["items"], "error").into_iter().map(|e| e.as_str().unwrap()).collect();
     errors.sort_unstable();
     assert!(aside["items"][0]["keys"].as_str().unwrap().contains("shop#0"), "{aside}");
     assert_eq!(aside["next"], json!(null));
     assert_eq!(errors.len(), 2, "a replay adds none: {errors:?}");
     assert!(errors[0].contains("no new image") && errors[1].contains("name"), "{errors:?}");
-    assert_eq!(tally.backend.store.list_set_aside(None, None).await.unwrap().0.len(), 1);
+    assert_eq!(tally.context.store.list_dead_letters(None, None).await.unwrap().0.len(), 1);
 }
 
 #[tokio::test]
@@ -266,10 +270,10 @@ async fn an_event_without_a_stream_shard_is_an_error() {
     let tally = Tally::start().await;
     tally.app("shop").await;
     let event: StreamEvent = serde_json::from_value(json!({"Records": [insert("shop", 1, "a")]})).unwrap();
-    let error = handle(&tally.backend, event).await.expect_err("loudly");
+    let error = handle(&tally.context, event).await.expect_err("loudly");
     assert!(error.to_string().contains("TumblingWindow"));
     let last: StreamEvent = serde_json::from_value(json!({"isFinalInvokeForWindow": true, "state": {}})).unwrap();
-    assert!(handle(&tally.backend, last).await.is_ok(), "the last call of a window may have no records");
+    assert!(handle(&tally.context, last).await.is_ok(), "the last call of a window may have no records");
 }
 
 #[tokio::test]

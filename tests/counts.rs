@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tally_core::app::AppId;
 use tally_core::app::partition::Partition;
-use tally_core::counter::cell::{Cell, Counted, MessageHash};
+use tally_core::counter::cell::{Cell, CounterLabel, MessageHash};
 use tally_core::counter::key::CounterKind;
 use tally_core::time::Timestamp;
-use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::bucket::{Bucket, Granularity};
 
 use crate::harness::{Tally, TestApp, at};
 
 /// How often what was counted in which bucket, in items of which kind.
-pub(crate) type Sums = BTreeMap<(CounterKind, Bucket, Counted), i64>;
+pub(crate) type Sums = BTreeMap<(CounterKind, Bucket, CounterLabel), i64>;
 
 /// Sums of which none is zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,18 +22,18 @@ pub(crate) struct Counts(pub(crate) Sums);
 impl Counts {
     /// Adds occurrences of a cell, and of its message, at a time.
     pub(crate) fn add(&mut self, at: Timestamp, cell: &Cell, message: Option<&str>, count: i64) {
-        let message = message.map(|text| Counted::Message(cell.level, MessageHash::of(text)));
+        let message = message.map(|text| CounterLabel::Message(cell.level, MessageHash::of(text)));
         let kind = CounterKind::of_cells(cell.level);
-        for grain in Grain::ALL {
-            let bucket = Bucket::of(grain, at);
-            self.add_to((kind, bucket, Counted::Cell(cell.clone())), count);
+        for granularity in Granularity::ALL {
+            let bucket = Bucket::of(granularity, at);
+            self.add_to((kind, bucket, CounterLabel::Cell(cell.clone())), count);
             if let Some(message) = &message {
                 self.add_to((CounterKind::Messages, bucket, message.clone()), count);
             }
         }
     }
 
-    fn add_to(&mut self, key: (CounterKind, Bucket, Counted), count: i64) {
+    fn add_to(&mut self, key: (CounterKind, Bucket, CounterLabel), count: i64) {
         let sum = self.0.remove(&key).unwrap_or(0) + count;
         if sum != 0 {
             self.0.insert(key, sum);
@@ -70,10 +70,10 @@ impl Counts {
     async fn add_shard(&mut self, tally: &Tally, app: &AppId, shard: u16) {
         let partition = Partition { app: app.clone(), shard };
         for kind in [CounterKind::Cells, CounterKind::Errors, CounterKind::Messages] {
-            for grain in Grain::ALL {
+            for granularity in Granularity::ALL {
                 let (first, last) =
-                    (Bucket::of(grain, Timestamp::EPOCH), Bucket::of(grain, at("2100-01-01T00:00:00Z")));
-                let reads = tally.backend.store.read_counters(&partition, kind, first, last).await.expect("counters");
+                    (Bucket::of(granularity, Timestamp::EPOCH), Bucket::of(granularity, at("2100-01-01T00:00:00Z")));
+                let reads = tally.context.store.read_counters(&partition, kind, first, last).await.expect("counters");
                 for read in reads {
                     for (counted, count) in read.counts {
                         self.add_to((kind, read.bucket, counted), count);

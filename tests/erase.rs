@@ -118,7 +118,7 @@ async fn what_a_function_stores_that_does_not_know_yet_is_erased_too() {
     let event = tally_core::event::draft::Draft { name: Some("late".into()), ..Default::default() };
     let event = event.accept(&known, tally.clock.now()).unwrap();
     let soon = Deadline::after(Duration::from_secs(10));
-    tally.backend.store.put_events(&known, &[&event], soon).await.remove(0).unwrap();
+    tally.context.store.put_events(&known, &[&event], soon).await.remove(0).unwrap();
     tally.drain().await;
     tally.clock.set(tally.clock.now().plus(7 * MINUTE));
     assert_eq!(tally.counting(delete(&tally, "/apps/shop")).await.json, json!({"deleted": 1, "done": true}));

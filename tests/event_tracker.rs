@@ -1,4 +1,4 @@
-//! Event Tracker's clients: every example of its document (shared/seeds/002_…), and what the dialect promises beside.
+//! Event Tracker's clients: every example of its document (shared/seeds/002_…), and what the compat promises beside.
 
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};

@@ -296,8 +296,8 @@ impl World {
         }
         let rounds = self.rng.random_range(1..3);
         for _ in 0..rounds {
-            let life = Duration::from_millis(*[100, 1_000, 600_000].choose(&mut self.rng).unwrap());
-            let _ = tokio::time::timeout(life, self.tally.try_drain()).await;
+            let generation = Duration::from_millis(*[100, 1_000, 600_000].choose(&mut self.rng).unwrap());
+            let _ = tokio::time::timeout(generation, self.tally.try_drain()).await;
         }
     }
 
@@ -345,7 +345,7 @@ impl World {
         assert!(app.layout.entries().len() <= 2, "more pages once, and not for each try");
         for id in [Some(&app.id), None] {
             assert_eq!(
-                self.tally.backend.store.list_set_aside(id, None).await.unwrap().0,
+                self.tally.context.store.list_dead_letters(id, None).await.unwrap().0,
                 vec![],
                 "a fault that passes"
             );

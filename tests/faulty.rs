@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use serde_json::{Value, json};
-use tally_store::Patience;
+use tally_store::Timeouts;
 
 use crate::harness::Tally;
 
@@ -180,15 +180,15 @@ fn with_body(mut request: HttpRequest, body: &Value) -> HttpRequest {
 impl Tally {
     /// Starts one whose store fails as `decide` says.
     pub(crate) async fn failing(decide: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static) -> Self {
-        Self::failing_with(Patience::LAPTOP, decide).await
+        Self::failing_with(Timeouts::LAPTOP, decide).await
     }
 
-    /// … and is waited for with some patience.
+    /// … and is waited for with some timeouts.
     pub(crate) async fn failing_with(
-        patience: Patience,
+        timeouts: Timeouts,
         decide: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static,
     ) -> Self {
         let decide: Decide = Arc::new(decide);
-        Self::through(patience, |inner| SharedHttpClient::new(Faulty { inner, decide })).await
+        Self::through(timeouts, |inner| SharedHttpClient::new(Faulty { inner, decide })).await
     }
 }

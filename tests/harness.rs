@@ -1,4 +1,4 @@
-//! A whole Tally for one test: a database of its own, all routers, a pump, and a clock that stands.
+//! A whole Tally for one test: a database of its own, all routers, a poller, and a clock that stands.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use http::response::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use tally::pump::{Pump, PumpError};
 use tally::server::service;
+use tally::stream_poller::{PollError, StreamPoller};
 use tally_core::app::key::Scope;
 use tally_core::app::role::Role;
 use tally_core::app::{AppSlug, EventClock};
 use tally_core::time::clock::Clock;
 use tally_core::time::{HOUR, Timestamp};
 use tally_service::config::Config;
-use tally_service::context::Backend;
-use tally_store::{Connection, Patience, Usage, connect_with};
+use tally_service::context::Context;
+use tally_store::{Connection, Timeouts, Usage, connect_with};
 use tokio::sync::Mutex;
 use tower::ServiceExt;
 
@@ -36,12 +36,12 @@ pub(crate) fn at(text: &str) -> Timestamp {
 
 /// A whole Tally.
 pub(crate) struct Tally {
-    pub(crate) backend: Arc<Backend>,
+    pub(crate) context: Arc<Context>,
     pub(crate) clock: Clock,
     // An embedded one's temporary folder goes with it.
     _database: Database,
     router: Router,
-    pump: Mutex<Pump>,
+    poller: Mutex<StreamPoller>,
 }
 
 /// An app and what opens it.
@@ -68,25 +68,25 @@ impl Tally {
 
     /// Starts one with other settings.
     pub(crate) async fn with(config: Config) -> Self {
-        Self::over(config, Patience::LAPTOP, |client| client).await
+        Self::over(config, Timeouts::LAPTOP, |client| client).await
     }
 
     /// Starts one whose store is reached through another client, made of the one to the database.
-    pub(crate) async fn through(patience: Patience, client: impl FnOnce(SharedHttpClient) -> SharedHttpClient) -> Self {
-        Self::over(Config::default(), patience, client).await
+    pub(crate) async fn through(timeouts: Timeouts, client: impl FnOnce(SharedHttpClient) -> SharedHttpClient) -> Self {
+        Self::over(Config::default(), timeouts, client).await
     }
 
     async fn over(
         mut config: Config,
-        patience: Patience,
+        timeouts: Timeouts,
         client: impl FnOnce(SharedHttpClient) -> SharedHttpClient,
     ) -> Self {
         let database = Database::start(&mut config).await;
-        let store = connect_with(patience, Connection::Embedded(client(database.client())), config.tables.clone());
+        let store = connect_with(timeouts, Connection::Embedded(client(database.client())), config.tables.clone());
         let clock = Clock::at(at(NOW));
-        let backend = Backend::new(store, clock.clone(), config);
-        let pump = Mutex::new(Pump::new(database.client(), "http://database", Arc::clone(&backend), None));
-        Self { router: service(&backend), pump, _database: database, backend, clock }
+        let context = Context::new(store, clock.clone(), config);
+        let poller = Mutex::new(StreamPoller::new(database.client(), "http://database", Arc::clone(&context), None));
+        Self { router: service(&context), poller, _database: database, context, clock }
     }
 
     /// Makes an app with an ingest key and a read key.
@@ -102,7 +102,7 @@ impl Tally {
 
     pub(crate) async fn app_with(&self, new: admin::NewApp) -> TestApp {
         let scopes: &[&[Scope]] = &[&[Scope::Ingest], &[Scope::Read]];
-        let (app, keys) = admin::make(&self.backend, new, scopes).await.expect("a new app");
+        let (app, keys) = admin::make(&self.context, new, scopes).await.expect("a new app");
         let [ingest_key, read_key] = keys.try_into().expect("two keys");
         TestApp { slug: app.slug.to_string(), ingest_key, read_key }
     }
@@ -117,7 +117,7 @@ impl Tally {
 
     /// An access token of a role, signed as `POST /auth` would.
     pub(crate) async fn token(&self, role: Role) -> String {
-        let key = tally_service::auth::token::signing_key(&self.backend.store).await.expect("a key");
+        let key = tally_service::auth::token::signing_key(&self.context.store).await.expect("a key");
         key.sign("somebody", role, self.clock.now(), HOUR).expect("a token").0
     }
 
@@ -205,35 +205,35 @@ impl Tally {
         work: impl Future<Output = T> + 'a,
     ) -> Pin<Box<impl Future<Output = T>>> {
         Box::pin(async move {
-            let mut pump = self.pump.lock().await;
-            let pumped = async {
+            let mut poller = self.poller.lock().await;
+            let polled = async {
                 loop {
                     // What fails comes again; what is cut off in the middle too.
-                    let _ = pump.drain().await;
+                    let _ = poller.drain().await;
                     tokio::time::sleep(pause).await;
                 }
             };
             tokio::select! {
                 done = work => done,
-                () = pumped => unreachable!("it never ends"),
+                () = polled => unreachable!("it never ends"),
             }
         })
     }
 
     /// Counts what was stored, until something fails.
-    pub(crate) async fn try_drain(&mut self) -> Result<usize, PumpError> {
-        self.pump.get_mut().drain().await
+    pub(crate) async fn try_drain(&mut self) -> Result<usize, PollError> {
+        self.poller.get_mut().drain().await
     }
 
     /// What the store has cost so far.
     pub(crate) fn usage(&self) -> Usage {
-        self.backend.store.meter().usage()
+        self.context.store.meter().usage()
     }
 
     /// The app as the store has it.
     pub(crate) async fn stored_app(&self, app: &TestApp) -> tally_core::app::App {
         let slug = AppSlug::of_name(&app.slug).expect("a slug");
-        self.backend.store.get_app(&slug).await.expect("a store").expect("an app")
+        self.context.store.get_app(&slug).await.expect("a store").expect("an app")
     }
 }
 

@@ -7,7 +7,7 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use tally_core::time::clock::Clock;
 use tally_service::config::Config;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_store::{Connection, connect};
 
 use crate::database::Database;
@@ -306,8 +306,8 @@ async fn by_the_servers_clock_events_sit_where_they_were_received() {
 async fn a_store_that_is_away_is_told_as_503() {
     let nowhere = Connection::Local("http://127.0.0.1:9".to_owned());
     let store = connect(nowhere, Config::default().tables);
-    let backend = Backend::new(store, Clock::at(at(NOW)), Config::default());
-    let service = tally::server::service(&backend);
+    let context = Context::new(store, Clock::at(at(NOW)), Config::default());
+    let service = tally::server::service(&context);
     let key = format!("tly_in_{}_{}", "0".repeat(12), "0".repeat(40));
     let request = post("/apps/shop/events", &key, &[], r#"{"name":"a"}"#);
     let Ok(reply) = tower::ServiceExt::oneshot(service, request).await;

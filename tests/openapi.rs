@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request};
 use serde_json::{Map, Value};
 use tally_core::app::role::Role;
-use tally_http::compat::Dialect;
+use tally_http::compat::Compat;
 use tally_http::routes::{self, Access, ROUTES, Route};
 
 use crate::harness::{Tally, TestApp};
@@ -203,11 +203,11 @@ fn every_refusal_that_may_come_is_described_as_a_problem() {
             let reply = &problems[named.rsplit('/').next().expect("a name")];
             let content: Vec<_> = reply["content"].as_object().expect("content").iter().collect();
             assert_eq!(content.len(), 1);
-            let (media_type, schema) = match Dialect::of_path(&operation.path) {
+            let (media_type, schema) = match Compat::of_path(&operation.path) {
                 None => ("application/problem+json", "Problem"),
-                Some(Dialect::Seismo) => ("application/json", "SeismoRefusal"),
-                Some(Dialect::TheEye) => ("application/json", "TheEyeRefusal"),
-                Some(Dialect::EventTracker) => ("application/json", "EventTrackerRefusal"),
+                Some(Compat::Seismo) => ("application/json", "SeismoRefusal"),
+                Some(Compat::TheEye) => ("application/json", "TheEyeRefusal"),
+                Some(Compat::EventTracker) => ("application/json", "EventTrackerRefusal"),
             };
             assert_eq!(content[0].0, media_type);
             assert_eq!(content[0].1["schema"]["$ref"], format!("#/components/schemas/{schema}"));

@@ -1,4 +1,4 @@
-//! A store that takes less than is sent, or does not answer: with the patience of the cloud, and a clock that goes on by
+//! A store that takes less than is sent, or does not answer: with the timeouts of the cloud, and a clock that goes on by
 //! itself while everybody waits, so that the time of an answer is told to the millisecond and takes none. On the embedded
 //! database alone: a server's answers take real time, of which such a clock lets none pass.
 
@@ -10,7 +10,7 @@ use axum::body::Body;
 use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
-use tally_store::Patience;
+use tally_store::Timeouts;
 use tokio::time::Instant;
 
 use crate::database::Database;
@@ -38,7 +38,7 @@ impl Overloaded {
         let failing = Arc::new(AtomicBool::new(false));
         let calls = Arc::new(AtomicUsize::new(0));
         let (fails, counter) = (Arc::clone(&failing), Arc::clone(&calls));
-        let tally = Tally::failing_with(Patience::CLOUD, move |operation, body| {
+        let tally = Tally::failing_with(Timeouts::CLOUD, move |operation, body| {
             counter.fetch_add(1, Ordering::SeqCst);
             if fails.load(Ordering::SeqCst) { decide(operation, body) } else { Fault::None }
         })
@@ -211,7 +211,7 @@ async fn a_burst_at_a_store_that_never_answers_is_over_in_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tries_made_anew_are_few_while_the_store_throttles() {
+async fn retries_are_few_while_the_store_throttles() {
     if !Database::is_embedded() {
         return;
     }

@@ -8,7 +8,7 @@ use http::Request;
 use serde_json::{Value, json};
 use tally_core::time::{MINUTE, SECOND};
 use tally_service::config::Config;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tower::ServiceExt;
 
 use crate::database::Database;
@@ -23,11 +23,11 @@ fn events(count: usize) -> Value {
 }
 
 /// A warm function of its own.
-fn function(tally: &Tally) -> (Arc<Backend>, Router) {
-    let config = Config { tables: tally.backend.config.tables.clone(), ..Config::default() };
-    let backend = Backend::new(tally.backend.store.clone(), tally.clock.clone(), config);
-    let router = tally::server::service(&backend);
-    (backend, router)
+fn function(tally: &Tally) -> (Arc<Context>, Router) {
+    let config = Config { tables: tally.context.config.tables.clone(), ..Config::default() };
+    let context = Context::new(tally.context.store.clone(), tally.clock.clone(), config);
+    let router = tally::server::service(&context);
+    (context, router)
 }
 
 async fn send(router: &Router, app: &TestApp, count: usize) -> u16 {

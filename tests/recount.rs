@@ -11,7 +11,7 @@ use tally_core::app::AppSlug;
 use tally_core::app::partition::Partition;
 use tally_core::app::role::Role;
 use tally_core::counter::key::CounterKind;
-use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{DAY, HOUR, MINUTE};
 use tally_store::VersionedItem;
 
@@ -48,10 +48,12 @@ impl Tally {
         let mut items = vec![];
         for shard in 0..layout.layout.last().shards {
             let partition = Partition { app: layout.id.clone(), shard };
-            for (kind, grain) in KINDS.into_iter().flat_map(|kind| Grain::ALL.map(|grain| (kind, grain))) {
-                let bucket = |at| Bucket::of(grain, at);
+            for (kind, granularity) in
+                KINDS.into_iter().flat_map(|kind| Granularity::ALL.map(|granularity| (kind, granularity)))
+            {
+                let bucket = |at| Bucket::of(granularity, at);
                 let (first, last) = (bucket(at(NOW).plus(-40 * DAY)), bucket(at(NOW).plus(2 * DAY)));
-                items.extend(self.backend.store.versioned_items(&partition, kind, first, last).await.unwrap());
+                items.extend(self.context.store.versioned_items(&partition, kind, first, last).await.unwrap());
             }
         }
         items
@@ -60,7 +62,7 @@ impl Tally {
     /// Adds a number to a count of an item, as nothing but a fault would.
     async fn damage(&self, item: &VersionedItem, attribute: &str, amount: i64) {
         let amounts = [(attribute.to_owned(), amount)];
-        self.backend.store.correct(&item.key, item.version, "damage", &amounts).await.unwrap();
+        self.context.store.correct(&item.key, item.version, "damage", &amounts).await.unwrap();
     }
 
     async fn total(&self, app: &TestApp) -> Value {
@@ -108,7 +110,7 @@ async fn damaged_counters_are_told_and_mended() {
     tally.accept(&app, &events).await;
     tally.drain().await;
     let before = tally.items(&app).await;
-    let day = before.iter().find(|item| item.key.bucket.grain() == Grain::Day).unwrap();
+    let day = before.iter().find(|item| item.key.bucket.granularity() == Granularity::Day).unwrap();
     let attribute = day.item.counts.keys().min().unwrap();
     tally.damage(day, attribute, 5).await;
     let (differences, complete) = tally.recounted(&app, "audit").await;
@@ -116,7 +118,7 @@ async fn damaged_counters_are_told_and_mended() {
     assert!(complete);
     let stored = day.item.counts[attribute];
     assert_eq!((&difference["counted"], &difference["stored"]), (&json!(stored + 5), &json!(stored)));
-    assert_eq!(difference["grains"], json!(["day"]));
+    assert_eq!(difference["granularities"], json!(["day"]));
     assert_eq!(difference["day"], day.key.bucket.start().to_string()[..10]);
     for (n, item) in tally.items(&app).await.iter().enumerate() {
         let attribute = if n % 3 == 0 { "c:I|never sent||" } else { item.item.counts.keys().max().unwrap() };
@@ -129,9 +131,14 @@ async fn damaged_counters_are_told_and_mended() {
     assert_eq!(tally.total(&app).await, occurrences(&events));
     for (mended, before) in tally.items(&app).await.iter().zip(before) {
         for (attribute, count) in &mended.item.counts {
-            assert_eq!(*count, before.item.counts.get(attribute).copied().unwrap_or(0), "{} {attribute}", mended.key);
+            assert_eq!(
+                *count,
+                before.item.counts.get(attribute).copied().unwrap_or(0),
+                "{} {attribute}",
+                tally_store::counter_keys(&mended.key)
+            );
         }
-        assert_eq!(mended.item.marks, before.item.marks, "marks stay");
+        assert_eq!(mended.item.checkpoints, before.item.checkpoints, "checkpoints stay");
     }
 }
 
@@ -154,13 +161,13 @@ async fn a_batch_of_the_stream_that_was_lost_is_counted_again() {
     assert_eq!(tally.total(&app).await, occurrences(&events(0, 40)));
     let (differences, complete) = tally.recounted(&app, "recount").await;
     assert!(complete);
-    assert_eq!(differences[0]["grains"], json!(["day", "hour", "minute"]));
+    assert_eq!(differences[0]["granularities"], json!(["day", "hour", "minute"]));
     assert_eq!(tally.total(&app).await, occurrences(&events(0, 90)));
     assert_eq!(tally.recounted(&app, "audit").await, (vec![], true));
 }
 
 #[tokio::test]
-async fn what_was_set_aside_is_listed_and_mended() {
+async fn dead_letters_are_listed_and_a_recount_repairs_their_days() {
     let refusing = Arc::new(AtomicBool::new(true));
     let refuses = Arc::clone(&refusing);
     let mut tally = Tally::failing(move |operation, body| {
@@ -180,7 +187,7 @@ async fn what_was_set_aside_is_listed_and_mended() {
         occurrences(&errors.cloned().collect())
     };
     assert_eq!(tally.total(&app).await, errors(&events(0, 50)), "of the days only the errors' items took their counts");
-    let aside = tally.admin(Method::GET, "/apps/shop/set-aside", &json!(null)).await.json;
+    let aside = tally.admin(Method::GET, "/apps/shop/dead-letters", &json!(null)).await.json;
     assert!(column(&aside["items"], "keys").iter().all(|keys| keys.as_str().unwrap().contains("d#")), "{aside}");
     // As long as the store refuses, a recount says that it is not done, and leaves the rest right.
     let (_, complete) = tally.recounted(&app, "recount").await;
@@ -285,7 +292,7 @@ async fn a_full_item_is_held_to_the_rest_of_its_levels() {
     tally.accept(&app, &events(0, 20)).await;
     tally.drain().await;
     for item in tally.items(&app).await {
-        tally.backend.store.set_full(&item.key).await.unwrap();
+        tally.context.store.set_full(&item.key).await.unwrap();
     }
     let new = json!([{"name": "new", "timestamp": "2026-11-21T08:00:00Z", "level": "ERROR"}, {"name": "n1", "timestamp": "2026-11-21T08:00:00Z"}]);
     tally.accept(&app, &new).await;
@@ -350,5 +357,5 @@ async fn what_makes_no_sense_is_told() {
         assert_problem(&tally.admin(Method::POST, "/apps/shop/audit", &body).await, 400, &fields);
     }
     let slug = AppSlug::of_name("shop").unwrap();
-    assert!(tally.backend.store.get_app(&slug).await.unwrap().is_some());
+    assert!(tally.context.store.get_app(&slug).await.unwrap().is_some());
 }

@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 use tally_core::app::layout::Layout;
 use tally_core::app::partition::Partition;
 use tally_core::app::role::Role;
-use tally_core::counter::cell::{Cell, Counted};
+use tally_core::counter::cell::{Cell, CounterLabel};
 use tally_core::counter::folding::contributions;
 use tally_core::counter::item::CountedEvent;
 use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::event::id::EventId;
 use tally_core::event::level::Level;
-use tally_core::time::bucket::Grain;
+use tally_core::time::bucket::Granularity;
 use tally_core::time::{DAY, HOUR, MINUTE, Timestamp};
 
 use crate::counts::{Counts, Sums};
@@ -130,7 +130,7 @@ struct Stream {
 struct Interference {
     rng: StdRng,
     failure: Option<(usize, Failure)>,
-    /// Items of a kind and grain that the store refuses for good, by how their sort keys begin.
+    /// Items of a kind and granularity that the store refuses for good, by how their sort keys begin.
     refused: Option<&'static str>,
 }
 
@@ -258,7 +258,7 @@ impl World {
     fn count(&mut self, old: Option<&CountedEvent>, new: Option<&CountedEvent>) {
         // For the names of items alone, without their pages.
         let layout = Layout::new(1, None);
-        let mut changes: BTreeMap<(CounterKey, Counted), i64> = BTreeMap::new();
+        let mut changes: BTreeMap<(CounterKey, CounterLabel), i64> = BTreeMap::new();
         for (event, sign) in old.map(|old| (old, -1)).into_iter().chain(new.map(|new| (new, 1))) {
             let count = sign * i64::try_from(event.count).unwrap();
             self.expected.add(event.id.at(), &event.cell, event.message.as_deref(), count);
@@ -316,7 +316,7 @@ impl World {
         let (streams, tally) = (&self.streams, &self.tally);
         let handled = ranges.iter().map(async |(index, start, end)| {
             let stream = &streams[*index];
-            handle(&tally.backend, batch(&stream.id, &stream.records[*start..*end])).await.is_ok()
+            handle(&tally.context, batch(&stream.id, &stream.records[*start..*end])).await.is_ok()
         });
         let done = join_all(handled).await;
         for ((index, _, end), done) in ranges.into_iter().zip(done) {
@@ -350,13 +350,13 @@ impl World {
                 let layout = self.tally.stored_app(&self.app).await.layout;
                 for (key, _) in contributions(&stored.event, &layout) {
                     // Where the store refuses the item, it refuses this as well.
-                    let _ = self.tally.backend.store.set_full(&key).await;
+                    let _ = self.tally.context.store.set_full(&key).await;
                 }
             }
             Step::Pages => {
                 let app = self.tally.stored_app(&self.app).await;
                 if let Some(layout) = app.layout.with_more_pages(now) {
-                    assert!(self.tally.backend.store.append_layout(&app, &layout).await.unwrap());
+                    assert!(self.tally.context.store.append_layout(&app, &layout).await.unwrap());
                 }
             }
             Step::Shards(shards) => {
@@ -380,36 +380,37 @@ impl World {
                 };
                 let size = if again { 5 } else { 9 };
                 for part in self.streams[i].records[records].chunks(size) {
-                    handle(&self.tally.backend, batch(&self.streams[i].id, part)).await.expect("counted");
+                    handle(&self.tally.context, batch(&self.streams[i].id, part)).await.expect("counted");
                 }
             }
         }
         tokio::time::sleep(LATEST).await;
     }
 
-    async fn check(&self, refused: Option<(CounterKind, Grain)>) {
-        let is_refused = |kind: CounterKind, grain: Grain| refused.is_some_and(|refused| refused == (kind, grain));
+    async fn check(&self, refused: Option<(CounterKind, Granularity)>) {
+        let is_refused =
+            |kind: CounterKind, granularity: Granularity| refused.is_some_and(|refused| refused == (kind, granularity));
         let mut stored = Counts::stored(&self.tally, &self.app).await.0;
-        assert!(stored.keys().all(|(kind, bucket, _)| !is_refused(*kind, bucket.grain())));
+        assert!(stored.keys().all(|(kind, bucket, _)| !is_refused(*kind, bucket.granularity())));
         let mut expected = self.expected.0.clone();
-        expected.retain(|(kind, bucket, _), _| !is_refused(*kind, bucket.grain()));
+        expected.retain(|(kind, bucket, _), _| !is_refused(*kind, bucket.granularity()));
         if self.full {
             // What a full item has no room for is counted at its level, and what it has is counted whole.
             for (key, count) in &stored {
-                assert!(matches!(key.2, Counted::Other(_)) || expected.get(key) == Some(count), "{key:?} {count}");
+                assert!(matches!(key.2, CounterLabel::Other(_)) || expected.get(key) == Some(count), "{key:?} {count}");
             }
             (stored, expected) = (by_level(stored), by_level(expected));
         }
         assert_eq!(stored, expected);
 
         let id = self.tally.stored_app(&self.app).await.id;
-        let aside = self.tally.backend.store.list_set_aside(Some(&id), None).await.unwrap().0;
+        let aside = self.tally.context.store.list_dead_letters(Some(&id), None).await.unwrap().0;
         let (refusals, poisons): (Vec<_>, Vec<_>) =
             aside.iter().partition(|record| record.error.contains("ValidationException"));
         assert_eq!(poisons.len(), self.poisons, "each once: {poisons:?}");
         let named = |key: &str| key.rsplit_once('#').map(|(bucket, _)| bucket.split_once(' ').unwrap().1.to_owned());
         let refusals: BTreeSet<_> = refusals.into_iter().filter_map(|record| named(&record.keys)).collect();
-        let touched = self.touched.iter().filter(|key| is_refused(key.kind, key.bucket.grain()));
+        let touched = self.touched.iter().filter(|key| is_refused(key.kind, key.bucket.granularity()));
         let touched: BTreeSet<_> = touched.filter_map(|key| named(&tally_store::counter_keys(key))).collect();
         assert_eq!(refusals, touched, "set aside");
     }
@@ -419,7 +420,7 @@ impl World {
 fn by_level(counts: Sums) -> Sums {
     let mut sums = Sums::new();
     for ((kind, bucket, counted), count) in counts {
-        *sums.entry((kind, bucket, Counted::Other(counted.level()))).or_default() += count;
+        *sums.entry((kind, bucket, CounterLabel::Other(counted.level()))).or_default() += count;
     }
     sums.retain(|_, count| *count != 0);
     sums
@@ -430,10 +431,10 @@ fn batch(shard: &str, records: &[Value]) -> StreamEvent {
 }
 
 /// What the store may refuse for good.
-const REFUSED: [(&str, CounterKind, Grain); 3] = [
-    ("dm#", CounterKind::Messages, Grain::Day),
-    ("h#", CounterKind::Cells, Grain::Hour),
-    ("me#", CounterKind::Errors, Grain::Minute),
+const REFUSED: [(&str, CounterKind, Granularity); 3] = [
+    ("dm#", CounterKind::Messages, Granularity::Day),
+    ("h#", CounterKind::Cells, Granularity::Hour),
+    ("me#", CounterKind::Errors, Granularity::Minute),
 ];
 
 proptest! {
@@ -453,7 +454,7 @@ proptest! {
                 world.step(step).await;
             }
             world.finish().await;
-            world.check(refused.map(|(_, kind, grain)| (kind, grain))).await;
+            world.check(refused.map(|(_, kind, granularity)| (kind, granularity))).await;
         });
     }
 }
@@ -479,8 +480,8 @@ async fn aggregators_at_once_count_each_record_once() {
                 let at = |offset: i32| usize::try_from((round * 25 + offset).max(0)).unwrap();
                 &records[at(part.start)..at(part.end)]
             }) {
-                let (backend, event) = (Arc::clone(&tally.backend), batch(stream, records));
-                handled.push(tokio::spawn(async move { handle(&backend, event).await }));
+                let (context, event) = (Arc::clone(&tally.context), batch(stream, records));
+                handled.push(tokio::spawn(async move { handle(&context, event).await }));
             }
         }
         for handled in handled {
@@ -492,5 +493,5 @@ async fn aggregators_at_once_count_each_record_once() {
     assert_eq!(counts, [80; 5]);
     let stored = Counts::stored(&tally, &app).await.0;
     let total: i64 = stored.iter().filter(|((kind, ..), _)| *kind == CounterKind::Messages).map(|(_, n)| n).sum();
-    assert_eq!(total, 3 * 400, "in each grain");
+    assert_eq!(total, 3 * 400, "in each granularity");
 }

@@ -356,7 +356,7 @@ async fn an_admins_first_event_makes_the_app_once() {
     assert_eq!(admin.get("/api/events/My%20Shop").await.as_array().unwrap().len(), 8);
     let made = apps(&tally, &admin).await;
     assert_eq!((column(&made, "id"), column(&made, "name")), (vec![&json!("my-shop")], vec![&json!("My Shop")]));
-    let shop = tally.backend.store.get_app(&AppSlug::of_name("my-shop").unwrap()).await.unwrap().unwrap();
+    let shop = tally.context.store.get_app(&AppSlug::of_name("my-shop").unwrap()).await.unwrap().unwrap();
     assert!(shop.keys.is_empty(), "nobody was told of any");
 
     // Keys, which Seismo has not, do as everywhere.
@@ -375,7 +375,7 @@ async fn apps(tally: &Tally, client: &Client<'_>) -> Value {
 }
 
 #[tokio::test]
-async fn an_app_that_is_being_erased_is_not_made_anew_and_one_that_was_is() {
+async fn an_app_that_is_being_erased_is_not_made_again_and_one_that_was_is() {
     let mut tally = Tally::start().await;
     let token = tally.token(Role::Admin).await;
     tally.app("web").await;

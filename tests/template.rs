@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_yaml_ng::{Mapping, Value};
-use tally_http::compat::Dialect;
+use tally_http::compat::Compat;
 use tally_http::routes::{Function, ROUTES};
 use tally_service::config::Config;
 use tally_service::metrics::{DIMENSION, Metric, NAMESPACE};
@@ -174,7 +174,7 @@ fn every_route_reaches_the_function_that_serves_it() {
         if !route.path.contains('*') {
             let with_slash = reaches(&routes, route.method.as_str(), &format!("{path}/"));
             // The clients of the seeds send it or do not; of all others admin answers them.
-            let expected = if Dialect::of_path(&path).is_some() { route.function } else { Function::Admin };
+            let expected = if Compat::of_path(&path).is_some() { route.function } else { Function::Admin };
             assert_eq!(with_slash, expected, "{path}/");
         }
     }
@@ -194,7 +194,7 @@ fn there_is_a_sample_event_for_every_route_and_one_of_the_stream() {
         }
         let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
         let mut path = text(&event["rawPath"]);
-        if Dialect::of_path(&path).is_some() && path.ends_with('/') {
+        if Compat::of_path(&path).is_some() && path.ends_with('/') {
             path.pop();
         }
         samples.push((text(&event["requestContext"]["http"]["method"]), path));

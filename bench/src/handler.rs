@@ -61,12 +61,12 @@ pub(crate) async fn run(options: Handler) -> Result<(), Box<dyn Error>> {
     bench.send(&app, body.clone()).await?;
     let batch = bench.uncounted().await?.pop().ok_or("nothing to count")?;
     let event: aggregate::StreamEvent = serde_json::from_str(&batch)?;
-    aggregate::handle(&bench.backend, event).await?;
+    aggregate::handle(&bench.context, event).await?;
     instant.store(true, Ordering::Relaxed);
     for _ in 0..options.times {
         match options.function {
             Function::Ingest => drop(bench.send(&app, body.clone()).await?),
-            Function::Aggregate => drop(aggregate::handle(&bench.backend, serde_json::from_str(&batch)?).await?),
+            Function::Aggregate => drop(aggregate::handle(&bench.context, serde_json::from_str(&batch)?).await?),
         }
     }
     Ok(())

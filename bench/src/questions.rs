@@ -22,7 +22,7 @@ use tally_core::event::json::Json;
 use tally_core::time::clock::Clock;
 use tally_core::time::{DAY, Timestamp};
 use tally_service::config::Config;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_store::Usage;
 use tower::ServiceExt;
 
@@ -56,9 +56,9 @@ const TIMES: usize = 9;
 pub(crate) async fn run(options: Questions) -> Result<(), Box<dyn Error>> {
     let config = Config { read_budget: 1e9, ..Config::default() };
     let stack = Stack::start(None, FREE_PORT, &config).await?;
-    let backend = Backend::new(stack.store.clone(), Clock::System, config);
-    let until = backend.clock.now().floor(DAY);
-    let bench = Bench { router: service(&backend), backend, stack, since: until.plus(-DAYS * DAY) };
+    let context = Context::new(stack.store.clone(), Clock::System, config);
+    let until = context.clock.now().floor(DAY);
+    let bench = Bench { router: service(&context), context, stack, since: until.plus(-DAYS * DAY) };
     let small = bench.fill("small", options.small, 300).await?;
     let large = bench.fill("large", options.large, 300).await?;
     let wide = bench.fill("wide", options.small, 1_000).await?;
@@ -93,7 +93,7 @@ pub(crate) async fn run(options: Questions) -> Result<(), Box<dyn Error>> {
 
 struct Bench {
     stack: Stack,
-    backend: Arc<Backend>,
+    context: Arc<Context>,
     router: Router,
     since: Timestamp,
 }
@@ -110,7 +110,7 @@ impl Bench {
     /// Fills an app with events of about `bytes` as stored, evenly over the days.
     async fn fill(&self, name: &str, events: usize, bytes: usize) -> Result<Filled, Box<dyn Error>> {
         let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
-        let (app, keys) = admin::make(&self.backend, new, &[&[Scope::Read]]).await?;
+        let (app, keys) = admin::make(&self.context, new, &[&[Scope::Read]]).await?;
         let started = Instant::now();
         let progress = ProgressBar::new(events as u64).with_message(name.to_owned());
         for from in (0..events).step_by(BATCH * CONCURRENCY) {
@@ -134,7 +134,7 @@ impl Bench {
         bytes: usize,
     ) -> Result<(), Box<dyn Error>> {
         let events = range.map(|n| self.event(app, n, of, bytes)).collect::<Result<Vec<_>, _>>()?;
-        let store = &self.backend.store;
+        let store = &self.context.store;
         let verdicts = store.put_events(app, &events.iter().collect::<Vec<_>>(), store.deadline()).await;
         verdicts.into_iter().collect::<Result<Vec<_>, _>>()?;
         Ok(())
@@ -158,15 +158,15 @@ impl Bench {
             data: Some(Json::Object(data)),
             ..Draft::default()
         };
-        Ok(draft.accept(app, self.backend.clock.now())?)
+        Ok(draft.accept(app, self.context.clock.now())?)
     }
 
     /// Has everything counted.
     async fn count(&self) -> Result<(), Box<dyn Error>> {
         let started = Instant::now();
-        let before = self.backend.store.meter().usage();
-        let counted = self.stack.pump(&self.backend, None).drain().await?;
-        let used = self.backend.store.meter().usage() - before;
+        let before = self.context.store.meter().usage();
+        let counted = self.stack.poller(&self.context, None).drain().await?;
+        let used = self.context.store.meter().usage() - before;
         let rate = per_second(counted, started.elapsed());
         println!("counted {counted} events: {rate:.0}/s, {} updates\n", used.write_requests);
         Ok(())
@@ -177,11 +177,11 @@ impl Bench {
         let mut times = Vec::new();
         let mut used = Usage::default();
         for _ in 0..TIMES {
-            let before = self.backend.store.meter().usage();
+            let before = self.context.store.meter().usage();
             let started = Instant::now();
             self.get(of, path).await?;
             times.push(started.elapsed());
-            used = self.backend.store.meter().usage() - before;
+            used = self.context.store.meter().usage() - before;
         }
         times.sort_unstable();
         let median = times[TIMES / 2].as_secs_f64() * 1_000.0;
@@ -191,7 +191,7 @@ impl Bench {
 
     /// What it costs to find the 50 newest rare events by an attribute that no counter knows.
     async fn read_until_found(&self, of: &Filled) -> Result<f64, Box<dyn Error>> {
-        let before = self.backend.store.meter().usage();
+        let before = self.context.store.meter().usage();
         let mut path = "events?attr.rare=true&limit=50".to_owned();
         let mut found = 0;
         loop {
@@ -202,7 +202,7 @@ impl Bench {
                 _ => break,
             }
         }
-        Ok((self.backend.store.meter().usage() - before).read_units)
+        Ok((self.context.store.meter().usage() - before).read_units)
     }
 
     /// The path of a page far down.

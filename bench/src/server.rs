@@ -50,9 +50,10 @@ impl Server {
                 break;
             }
         }
-        let after = |mark: &str| {
-            let rest = printed.split_once(mark).map(|(_, rest)| rest).and_then(|rest| rest.split(['\'', '\n']).next());
-            rest.ok_or_else(|| format!("the server did not print {mark:?}"))
+        let after = |checkpoint: &str| {
+            let rest =
+                printed.split_once(checkpoint).map(|(_, rest)| rest).and_then(|rest| rest.split(['\'', '\n']).next());
+            rest.ok_or_else(|| format!("the server did not print {checkpoint:?}"))
         };
         Ok(Self {
             address: after("http://")?.parse()?,

@@ -46,12 +46,12 @@ struct Reply {
 /// Audits (or recounts, where `mend` says so) and tells what differed; a failure where anything does and is not mended.
 pub async fn run(audit: Audit, mend: bool) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let slug = AppSlug::of_name(&audit.app).map_err(|e| format!("--app: {e}"))?;
-    let (backend, pump) = open(&audit.data, Config::from_env()?).await?;
+    let (context, poller) = open(&audit.data, Config::from_env()?).await?;
     // Where no Tally runs on the data, its stream is counted here.
-    let pump = pump.map(|pump| tokio::spawn(pump.run(|_| {})));
-    let key = tally_service::auth::token::signing_key(&backend.store).await?;
-    let (token, _) = key.sign("audit", Role::Admin, backend.clock.now(), 24 * HOUR)?;
-    let router = service(&backend);
+    let poller = poller.map(|poller| tokio::spawn(poller.run(|_| {})));
+    let key = tally_service::auth::token::signing_key(&context.store).await?;
+    let (token, _) = key.sign("audit", Role::Admin, context.clock.now(), 24 * HOUR)?;
+    let router = service(&context);
     let path = format!("/apps/{slug}/{}", if mend { "recount" } else { "audit" });
     let mut body = json!({"since": audit.since, "until": audit.until});
     let progress = ProgressBar::new_spinner();
@@ -77,8 +77,8 @@ pub async fn run(audit: Audit, mend: bool) -> Result<ExitCode, Box<dyn std::erro
         }
     };
     progress.finish_and_clear();
-    if let Some(pump) = pump {
-        pump.abort();
+    if let Some(poller) = poller {
+        poller.abort();
     }
     let verdict = match (differing, mend) {
         (0, _) if complete => "every counter is right".to_owned(),

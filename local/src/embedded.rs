@@ -142,7 +142,7 @@ impl Embedded {
     }
 
     /// Deletes stream records that are older than 24 hours and at or before `counted`. The newest record stays: the next
-    /// sequence number is one above it, and must never fall back below a mark.
+    /// sequence number is one above it, and must never fall back below a checkpoint.
     pub fn trim_stream(&self, table: &str, counted: &str, now_seconds: i64) -> rusqlite::Result<usize> {
         // The public form of a sequence number is the stored one plus 10^20 (dynoxide's `format_sequence_number`).
         let stored = counted
@@ -205,7 +205,7 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
 }
 
 /// A handle that several tasks share.
-pub type Shared = Arc<Embedded>;
+pub type SharedDatabase = Arc<Embedded>;
 
 #[cfg(test)]
 mod tests {

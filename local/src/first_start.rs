@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tally_core::app::key::{Scope, hex};
 use tally_service::auth::user::Users;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_service::new_app::NewAppError;
 
 use crate::embedded::private;
@@ -71,12 +71,12 @@ impl Machine {
     }
 
     /// Makes the app `demo`, unless it was made here before or somebody else's is in its place.
-    pub async fn make_demo(&mut self, backend: &Backend, folder: &Path) -> Result<(), MachineError> {
+    pub async fn make_demo(&mut self, context: &Context, folder: &Path) -> Result<(), MachineError> {
         if self.demo_ingest_key.is_some() {
             return Ok(());
         }
         let new = admin::NewApp { name: DEMO.to_owned(), ..admin::NewApp::default() };
-        let (_, keys) = match admin::make(backend, new, &[&[Scope::Ingest], &[Scope::Read]]).await {
+        let (_, keys) = match admin::make(context, new, &[&[Scope::Ingest], &[Scope::Read]]).await {
             Ok(made) => made,
             Err(NewAppError::Taken(_)) => return Ok(()),
             Err(error) => return Err(MachineError::Demo(error)),

@@ -23,7 +23,7 @@ use tally_core::event::id::EventId;
 use tally_core::event::json::{self, Json, Number};
 use tally_core::time::{HOUR, Timestamp};
 use tally_service::config::Config;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_service::new_app::NewAppError;
 use tower::ServiceExt;
 
@@ -102,16 +102,16 @@ pub enum ImportError {
 pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let config = Config::from_env()?;
     let slug = AppSlug::of_name(&import.app).map_err(|e| format!("--app: {e}"))?;
-    let (backend, pump) = open(&import.data, config).await?;
-    make_app(&backend, &import.app).await?;
-    let key = tally_service::auth::token::signing_key(&backend.store).await?;
-    let (token, _) = key.sign("import", Role::Admin, backend.clock.now(), 24 * HOUR)?;
+    let (context, poller) = open(&import.data, config).await?;
+    make_app(&context, &import.app).await?;
+    let key = tally_service::auth::token::signing_key(&context.store).await?;
+    let (token, _) = key.sign("import", Role::Admin, context.clock.now(), 24 * HOUR)?;
     let lines = Lines::open(&import.file).map_err(|e| ImportError::File(import.file.display().to_string(), e))?;
     let sender =
-        Sender { router: service(&backend), path: format!("/apps/{slug}/events"), token, mappings: import.map };
+        Sender { router: service(&context), path: format!("/apps/{slug}/events"), token, mappings: import.map };
     let outcome = sender.send_all(lines).await?;
-    if let Some(mut pump) = pump {
-        pump.drain().await?;
+    if let Some(mut poller) = poller {
+        poller.drain().await?;
     }
     println!("{} events sent to `{slug}`.", outcome.sent);
     for (line, reason) in outcome.rejected.iter().take(SHOWN) {
@@ -123,9 +123,9 @@ pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>>
     Ok(if outcome.rejected.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn make_app(backend: &Backend, name: &str) -> Result<(), Box<dyn std::error::Error>> {
+async fn make_app(context: &Context, name: &str) -> Result<(), Box<dyn std::error::Error>> {
     let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
-    match admin::make(backend, new, &[]).await {
+    match admin::make(context, new, &[]).await {
         Ok(_) | Err(NewAppError::Taken(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }

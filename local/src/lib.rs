@@ -1,4 +1,4 @@
-//! Tally on a laptop: all functions on one port over an embedded DynamoDB, whose stream is pumped into `aggregate` as
+//! Tally on a laptop: all functions on one port over an embedded DynamoDB, whose stream is polled into `aggregate` as
 //! Lambda's event source mapping would.
 
 pub mod audit;
@@ -7,7 +7,7 @@ pub mod direct;
 pub mod embedded;
 pub mod first_start;
 pub mod import;
-pub mod pump;
 pub mod server;
+pub mod stream_poller;
 pub mod table;
 pub mod workbench;

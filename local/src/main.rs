@@ -9,7 +9,7 @@ use tally::audit::{self, Audit};
 use tally::cost::{self, Cost};
 use tally::first_start::Machine;
 use tally::import::{self, Import};
-use tally::server::{Stack, backend, listen, service_of_connections, start_background};
+use tally::server::{Stack, context, listen, service_of_connections, start_background};
 use tally_service::config::Config;
 
 // The system allocator takes a quarter of the time of a server that does little but read and write JSON.
@@ -105,12 +105,12 @@ async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     if own_admin {
         config.users = machine.users();
     }
-    let backend = backend(stack.store.clone(), config);
+    let context = context(stack.store.clone(), config);
     let url = format!("http://{}", listener.local_addr()?);
     let kept = if serve.memory { "kept nowhere".to_owned() } else { format!("kept in {}", folder.display()) };
     say!("Tally {} on {url}", env!("CARGO_PKG_VERSION"));
     say!("Data is {kept}; DynamoDB API on {}\n", stack.dynamodb_url());
-    machine.make_demo(&backend, &folder).await?;
+    machine.make_demo(&context, &folder).await?;
     say!("{}", machine.try_lines(&url));
     if own_admin {
         say!("{}", machine.sign_in_line(&url));
@@ -118,8 +118,8 @@ async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
         say!("Sign in with POST {url}/auth as one of TALLY_USERS.\n");
     }
     say!("Ctrl-C ends it.");
-    start_background(&stack, &backend);
-    axum::serve(listener, service_of_connections(&backend)).with_graceful_shutdown(end()).await?;
+    start_background(&stack, &context);
+    axum::serve(listener, service_of_connections(&context)).with_graceful_shutdown(end()).await?;
     say!("Ended; what was accepted is kept.");
     Ok(ExitCode::SUCCESS)
 }

@@ -13,14 +13,14 @@ use tally_core::time::clock::Clock;
 use tally_http::runtime::serve;
 use tally_http::source::Source;
 use tally_service::config::Config;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_store::{Connection, Store, StoreError, connect};
 use tokio::net::TcpListener;
 
-use crate::embedded::{Embedded, OpenError, Shared};
-use crate::pump::Pump;
+use crate::embedded::{Embedded, OpenError, SharedDatabase};
+use crate::stream_poller::StreamPoller;
 
-/// Where the pump keeps its position, in the data folder.
+/// Where the poller keeps its position, in the data folder.
 const POSITION: &str = "stream-position.json";
 /// Any free port of this machine, that other machines do not reach.
 pub const FREE_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -51,7 +51,7 @@ pub enum StartError {
 /// The embedded database, served and with its tables.
 pub struct Stack {
     /// The database.
-    pub embedded: Shared,
+    pub embedded: SharedDatabase,
     /// Where it serves the DynamoDB API.
     pub dynamodb: SocketAddr,
     /// The store over it.
@@ -76,9 +76,9 @@ impl Stack {
         Ok(Self { embedded: Arc::new(embedded), dynamodb, store })
     }
 
-    /// A pump of its stream into `aggregate`, which keeps its position in `file`.
-    pub fn pump(&self, backend: &Arc<Backend>, file: Option<PathBuf>) -> Pump {
-        Pump::new(self.embedded.client(), &self.dynamodb_url(), Arc::clone(backend), file)
+    /// A poller of its stream into `aggregate`, which keeps its position in `file`.
+    pub fn poller(&self, context: &Arc<Context>, file: Option<PathBuf>) -> StreamPoller {
+        StreamPoller::new(self.embedded.client(), &self.dynamodb_url(), Arc::clone(context), file)
     }
 
     /// The URL of the DynamoDB API.
@@ -86,49 +86,49 @@ impl Stack {
         format!("http://{}", self.dynamodb)
     }
 
-    /// Where the pump's position is kept.
+    /// Where the poller's position is kept.
     pub fn position_file(&self) -> PathBuf {
         self.embedded.folder().join(POSITION)
     }
 }
 
-/// The store in the data folder: by itself, with a pump to count what is sent, or through the Tally that runs on it.
-pub async fn open(data: &Path, config: Config) -> Result<(Arc<Backend>, Option<Pump>), StartError> {
+/// The store in the data folder: by itself, with a poller to count what is sent, or through the Tally that runs on it.
+pub async fn open(data: &Path, config: Config) -> Result<(Arc<Context>, Option<StreamPoller>), StartError> {
     match Stack::start(Some(data), FREE_PORT, &config).await {
         Ok(stack) => {
-            let backend = backend(stack.store.clone(), config);
-            let pump = stack.pump(&backend, Some(stack.position_file()));
+            let context = context(stack.store.clone(), config);
+            let poller = stack.poller(&context, Some(stack.position_file()));
             // The database is served until the process ends.
             std::mem::forget(stack);
-            Ok((backend, Some(pump)))
+            Ok((context, Some(poller)))
         }
         Err(StartError::Open(OpenError::InUse { dynamodb: Some(url), .. })) => {
             let store = connect(Connection::Local(url), config.tables.clone());
-            Ok((backend(store, config), None))
+            Ok((context(store, config), None))
         }
         Err(e) => Err(e),
     }
 }
 
-/// A backend on the machine's clock.
-pub fn backend(store: Store, config: Config) -> Arc<Backend> {
-    Backend::new(store, Clock::System, config)
+/// A context on the machine's clock.
+pub fn context(store: Store, config: Config) -> Arc<Context> {
+    Context::new(store, Clock::System, config)
 }
 
 /// All functions as one service.
-pub fn service(backend: &Arc<Backend>) -> Router {
+pub fn service(context: &Arc<Context>) -> Router {
     let routers = [ingest::router, query::router, reports::router, admin::router];
-    serve(Arc::clone(backend), routers.map(|router| router(Arc::clone(backend))))
+    serve(Arc::clone(context), routers.map(|router| router(Arc::clone(context))))
 }
 
 /// The service for connections, each request with the address that it comes from.
-pub fn service_of_connections(backend: &Arc<Backend>) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+pub fn service_of_connections(context: &Arc<Context>) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
     let with_source = |mut request: Request| async move {
         let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
         request.extensions_mut().insert(Source(from));
         request
     };
-    service(backend).layer(map_request(with_source)).into_make_service_with_connect_info()
+    service(context).layer(map_request(with_source)).into_make_service_with_connect_info()
 }
 
 /// Takes a port for HTTP.
@@ -136,20 +136,20 @@ pub async fn listen(port: u16) -> Result<TcpListener, StartError> {
     TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| StartError::Port { port, option: "--port", error })
 }
 
-/// Starts the pump, and the sweeps of what has expired, for as long as the process lives.
-pub fn start_background(stack: &Stack, backend: &Arc<Backend>) {
-    let pump = stack.pump(backend, Some(stack.position_file()));
+/// Starts the poller, and the sweeps of what has expired, for as long as the process lives.
+pub fn start_background(stack: &Stack, context: &Arc<Context>) {
+    let poller = stack.poller(context, Some(stack.position_file()));
     let embedded = Arc::clone(&stack.embedded);
-    let backend = Arc::clone(backend);
+    let context = Arc::clone(context);
     let mut swept = std::time::Instant::now();
-    tokio::spawn(pump.run(move |counted| {
+    tokio::spawn(poller.run(move |counted| {
         if swept.elapsed() < SWEEP {
             return;
         }
         swept = std::time::Instant::now();
         let embedded = Arc::clone(&embedded);
-        let table = backend.config.tables.events.clone();
-        let now = backend.clock.now().seconds();
+        let table = context.config.tables.events.clone();
+        let now = context.clock.now().seconds();
         // One stream shard is all that the embedded database has.
         let counted = counted.values().max().cloned();
         tokio::task::spawn_blocking(move || {

@@ -14,12 +14,12 @@ use tally_core::app::key::Scope;
 use tally_core::time::Timestamp;
 use tally_core::time::clock::Clock;
 use tally_service::config::Config;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_store::{Connection, Usage, connect};
 use tower::ServiceExt;
 
-use crate::pump::Pump;
 use crate::server::{FREE_PORT, Stack, service};
+use crate::stream_poller::StreamPoller;
 
 /// What happens to the things of a shop; with [`VERBS`] 40 names of 14 to 21 bytes.
 const OBJECTS: [&str; 8] =
@@ -31,9 +31,9 @@ const LEVELS: [&str; 4] = ["INFO", "ERROR", "DEBUG", "WARN"];
 /// A whole Tally whose stream is counted when it is told to.
 pub struct Workbench {
     /// Everything that functions share.
-    pub backend: Arc<Backend>,
+    pub context: Arc<Context>,
     router: Router,
-    pump: Pump,
+    poller: StreamPoller,
     // Its folder goes with it.
     _stack: Stack,
 }
@@ -118,21 +118,21 @@ impl Workbench {
         let stack = Stack::start(None, FREE_PORT, &config).await?;
         let client = client(stack.embedded.client());
         let store = connect(Connection::Embedded(client), config.tables.clone());
-        let backend = Backend::new(store, clock, config);
-        let pump = stack.pump(&backend, None);
-        Ok(Self { router: service(&backend), pump, backend, _stack: stack })
+        let context = Context::new(store, clock, config);
+        let poller = stack.poller(&context, None);
+        Ok(Self { router: service(&context), poller, context, _stack: stack })
     }
 
     /// Makes an app.
     pub async fn app(&self, name: &str) -> Result<WorkApp, Box<dyn Error>> {
         let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
-        let (app, keys) = admin::make(&self.backend, new, &[&[Scope::Ingest, Scope::Read]]).await?;
+        let (app, keys) = admin::make(&self.context, new, &[&[Scope::Ingest, Scope::Read]]).await?;
         Ok(WorkApp { slug: app.slug.to_string(), key: keys.into_iter().next().ok_or("an app without a key")? })
     }
 
     /// What the store has cost so far.
     pub fn usage(&self) -> Usage {
-        self.backend.store.meter().usage()
+        self.context.store.meter().usage()
     }
 
     // A path is one of the app's own; with a `/` before it, any, in which `{app}` and `{key}` stand for the app's.
@@ -159,12 +159,12 @@ impl Workbench {
 
     /// The events that Lambda would give `aggregate` next, as JSON.
     pub async fn uncounted(&mut self) -> Result<Vec<String>, Box<dyn Error>> {
-        Ok(self.pump.peek().await?)
+        Ok(self.poller.peek().await?)
     }
 
     /// Has `aggregate` count everything that was sent, in batches of up to 5,000; returns how many events that were.
     pub async fn count(&mut self) -> Result<usize, Box<dyn Error>> {
-        Ok(self.pump.drain().await?)
+        Ok(self.poller.drain().await?)
     }
 
     async fn call(&self, method: Method, app: &WorkApp, path: &str, body: Body) -> Result<Bytes, Box<dyn Error>> {

@@ -44,8 +44,8 @@ impl Server {
             printed.push_str(&lines.next().expect("it prints all of its banner").unwrap());
             printed.push('\n');
         }
-        let after = |mark: &str| {
-            let rest = printed.split_once(mark).unwrap_or_else(|| panic!("no {mark} in {printed}")).1;
+        let after = |checkpoint: &str| {
+            let rest = printed.split_once(checkpoint).unwrap_or_else(|| panic!("no {checkpoint} in {printed}")).1;
             rest.split(['\'', '"', ' ', '\n']).next().unwrap().to_owned()
         };
         Self {
@@ -137,7 +137,7 @@ fn killed_at_any_moment_it_loses_nothing_and_counts_nothing_twice() {
             assert_eq!((status, &reply["accepted"]), (201, &json!(100)));
         }
         accepted = kill_after;
-        // In the middle of a batch, and of whatever the pump is at.
+        // In the middle of a batch, and of whatever the poller is at.
         std::thread::scope(|scope| {
             let sending = scope.spawn(|| server.send(&batch(kill_after)));
             if kill_after % 2 == 0 {

@@ -8,9 +8,9 @@ use http::{Method, StatusCode};
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
-use tally_http::compat::Dialect;
+use tally_http::compat::Compat;
 use tally_http::guard::COOKIE_NAME;
-use tally_http::openapi::{JSON, Operation, Parameter, Place, Reply};
+use tally_http::openapi::{JSON, Operation, Parameter, ParameterLocation, ReplyDescription};
 use tally_http::problem::{Document, PROBLEM_JSON};
 use tally_http::routes::{Access, Function, Route};
 
@@ -91,7 +91,7 @@ fn describe(operation: &Operation, route: &Route, shared: &mut BTreeMap<String, 
     let mut responses: Map<String, Value> =
         operation.replies.iter().map(|r| (r.status.as_str().to_owned(), reply(r))).collect();
     for status in refusals(operation, route) {
-        let refusal = Refusal { dialect: Dialect::of_path(route.path), status };
+        let refusal = Refusal { compat: Compat::of_path(route.path), status };
         let name = refusal.name();
         responses.insert(status.as_str().to_owned(), json!({"$ref": format!("#/components/responses/{name}")}));
         shared.insert(name, refusal);
@@ -117,9 +117,9 @@ fn describe(operation: &Operation, route: &Route, shared: &mut BTreeMap<String, 
 
 fn parameter(parameter: &Parameter) -> Value {
     let place = match parameter.place {
-        Place::Path => "path",
-        Place::Query => "query",
-        Place::Header => "header",
+        ParameterLocation::Path => "path",
+        ParameterLocation::Query => "query",
+        ParameterLocation::Header => "header",
     };
     let mut described = json!({
         "name": parameter.name,
@@ -131,7 +131,7 @@ fn parameter(parameter: &Parameter) -> Value {
     if parameter.schema.get("type").is_some_and(|kind| kind == "object") {
         described["style"] = "form".into();
         described["explode"] = true.into();
-    } else if parameter.place == Place::Query && !parameter.required {
+    } else if parameter.place == ParameterLocation::Query && !parameter.required {
         described["allowEmptyValue"] = true.into();
     }
     described
@@ -143,7 +143,7 @@ fn content(bodies: &[(&'static str, Schema)]) -> Value {
     content.into()
 }
 
-fn reply(reply: &Reply) -> Value {
+fn reply(reply: &ReplyDescription) -> Value {
     let mut described = json!({"description": reply.about});
     if !reply.content.is_empty() {
         described["content"] = content(&reply.content);
@@ -181,20 +181,20 @@ fn refusals(operation: &Operation, route: &Route) -> Vec<StatusCode> {
 
 /// A reply that tells of a problem, shared by the operations that may give it.
 struct Refusal {
-    dialect: Option<Dialect>,
+    compat: Option<Compat>,
     status: StatusCode,
 }
 
 impl Refusal {
     fn name(&self) -> String {
         let status = self.status.canonical_reason().unwrap_or_else(|| self.status.as_str());
-        format!("{}{status}", self.dialect.map_or("", Dialect::name)).replace(' ', "")
+        format!("{}{status}", self.compat.map_or("", Compat::name)).replace(' ', "")
     }
 
     fn describe(&self, schemas: &mut SchemaGenerator) -> Value {
-        let (media_type, schema) = match self.dialect {
+        let (media_type, schema) = match self.compat {
             None => (PROBLEM_JSON, schemas.subschema_for::<Document<'_>>()),
-            Some(dialect) => (JSON, dialect.problem_schema(schemas)),
+            Some(compat) => (JSON, compat.problem_schema(schemas)),
         };
         let mut described =
             json!({"description": about_problem(self.status), "content": {media_type: {"schema": schema}}});

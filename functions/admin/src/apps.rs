@@ -15,7 +15,7 @@ use tally_http::guard::Target;
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_service::new_app::{NewApp, make};
 
 /// Most days that events are kept, where they are not kept for ever: a century.
@@ -80,22 +80,22 @@ impl<'a> AppBody<'a> {
 }
 
 /// `POST /apps`
-pub(crate) async fn create(State(backend): Shared, RawQuery(query): RawQuery, body: Body) -> Result<Response, Problem> {
-    created(&backend, query, body, None).await
+pub(crate) async fn create(State(context): Shared, RawQuery(query): RawQuery, body: Body) -> Result<Response, Problem> {
+    created(&context, query, body, None).await
 }
 
 /// `POST /apps/{name}`
 pub(crate) async fn create_named(
-    State(backend): Shared,
+    State(context): Shared,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     body: Body,
 ) -> Result<Response, Problem> {
-    created(&backend, query, body, Some(name)).await
+    created(&context, query, body, Some(name)).await
 }
 
 async fn created(
-    backend: &Backend,
+    context: &Context,
     query: Option<String>,
     body: Body,
     name_in_path: Option<String>,
@@ -126,15 +126,15 @@ async fn created(
         events_per_minute: number("events_per_minute", MAX_QUOTA),
     };
     fields.finish("an app has name, clock, retention_days, shards and events_per_minute")?;
-    let (app, keys) = make(backend, new, &[&[Scope::Ingest]]).await?;
+    let (app, keys) = make(context, new, &[&[Scope::Ingest]]).await?;
     let mut reply = AppBody::new(&app, app.created_at);
     reply.ingest_key = keys.first().map(String::as_str);
     json(StatusCode::CREATED, &reply)
 }
 
 /// An app as it is now: what is remembered of it may be a minute old.
-pub(crate) async fn current(backend: &Backend, app: &App) -> Result<App, Problem> {
-    let current = backend.store.get_app(&app.slug).await?.filter(|current| current.id == app.id);
+pub(crate) async fn current(context: &Context, app: &App) -> Result<App, Problem> {
+    let current = context.store.get_app(&app.slug).await?.filter(|current| current.id == app.id);
     current.ok_or_else(|| Problem::NotFound("the app is gone".to_owned()))
 }
 
@@ -160,15 +160,15 @@ pub(crate) struct List<'a> {
 }
 
 /// `GET /apps`
-pub(crate) async fn list(State(backend): Shared, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+pub(crate) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let mut params = Params::parse(query.as_deref());
     let after = params.text("next").and_then(|text| {
         let slug = AppSlug::of_name(&text);
         slug.map_err(|_| params.add("next", "send the `next` of the page before as it is")).ok()
     });
     params.finish()?;
-    let (apps, next) = backend.store.list_apps(after.as_ref()).await?;
-    let now = backend.clock.now();
+    let (apps, next) = context.store.list_apps(after.as_ref()).await?;
+    let now = context.clock.now();
     let reply = List {
         items: apps.iter().filter(|app| app.state == AppState::Active).map(|app| AppBody::new(app, now)).collect(),
         next: next.map(|slug| slug.to_string()),
@@ -178,10 +178,10 @@ pub(crate) async fn list(State(backend): Shared, RawQuery(query): RawQuery) -> R
 
 /// `GET /apps/{app}`
 pub(crate) async fn read(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Params::parse(query.as_deref()).finish()?;
-    json(StatusCode::OK, &AppBody::new(&app, backend.clock.now()))
+    json(StatusCode::OK, &AppBody::new(&app, context.clock.now()))
 }

@@ -5,7 +5,7 @@ use tally_core::digest::sha256;
 use tally_core::time::{MINUTE, SECOND, Timestamp};
 use tally_http::problem::Problem;
 use tally_http::source::Source;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_store::StoreError;
 
 /// Failures that are allowed.
@@ -15,7 +15,7 @@ const WINDOW: i64 = 15 * MINUTE;
 
 /// An attempt under way. It counts as a failure until it is told to be none, so that many at once are no way around.
 pub(crate) struct Attempt<'a> {
-    backend: &'a Backend,
+    context: &'a Context,
     subjects: Vec<String>,
     at: Timestamp,
 }
@@ -25,15 +25,15 @@ impl<'a> Attempt<'a> {
     ///
     /// # Errors
     /// 429 where there were too many.
-    pub(crate) async fn begin(backend: &'a Backend, user: Option<&str>, source: &Source) -> Result<Self, Problem> {
+    pub(crate) async fn begin(context: &'a Context, user: Option<&str>, source: &Source) -> Result<Self, Problem> {
         // Hashed: names and addresses are nobody's business, and may hold anything.
         let subject = |kind: &str, value: &str| hex(&sha256(format!("{kind}:{value}").as_bytes())[..16]);
         let subjects = user.map(|user| subject("user", user)).into_iter().chain([subject("source", &source.subject())]);
-        let attempt = Self { backend, subjects: subjects.collect(), at: backend.clock.now() };
+        let attempt = Self { context, subjects: subjects.collect(), at: context.clock.now() };
         attempt.add(1).await?;
         let since = attempt.at.plus(-WINDOW);
         for subject in &attempt.subjects {
-            let (count, first) = backend.store.attempts(subject, since).await?;
+            let (count, first) = context.store.attempts(subject, since).await?;
             if count > MOST {
                 attempt.add(-1).await?;
                 let free = first.unwrap_or(attempt.at).plus(WINDOW + MINUTE);
@@ -56,7 +56,7 @@ impl<'a> Attempt<'a> {
 
     async fn add(&self, amount: i64) -> Result<(), StoreError> {
         for subject in &self.subjects {
-            self.backend.store.add_attempts(subject, self.at, amount).await?;
+            self.context.store.add_attempts(subject, self.at, amount).await?;
         }
         Ok(())
     }

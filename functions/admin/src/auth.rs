@@ -17,7 +17,7 @@ use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
 use tally_http::source::Source;
 use tally_service::auth::user::User;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 
 use crate::attempts::Attempt;
 use crate::github::login_of;
@@ -49,7 +49,7 @@ enum Proof {
 }
 
 pub(crate) async fn sign_in(
-    State(backend): Shared,
+    State(context): Shared,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -62,12 +62,12 @@ pub(crate) async fn sign_in(
         // Whose it is, GitHub tells.
         Proof::GitHub(_) => None,
     };
-    let attempt = Attempt::begin(&backend, user, &source).await?;
+    let attempt = Attempt::begin(&context, user, &source).await?;
     let user = match proof {
-        Proof::Password(user, password) => by_password(&backend, user, password)
+        Proof::Password(user, password) => by_password(&context, user, password)
             .await?
             .ok_or_else(|| Problem::Unauthorized("the user name or the password is wrong".to_owned())),
-        Proof::GitHub(token) => match by_github(&backend, &token).await {
+        Proof::GitHub(token) => match by_github(&context, &token).await {
             Ok(user) => user.ok_or_else(|| {
                 Problem::Unauthorized("GitHub does not know the token, or its account may not sign in here".to_owned())
             }),
@@ -78,7 +78,7 @@ pub(crate) async fn sign_in(
     if !matches!(user, Err(Problem::Unauthorized(_))) {
         attempt.forgive().await?;
     }
-    welcome(&backend, &user?).await
+    welcome(&context, &user?).await
 }
 
 fn proof(body: &[u8]) -> Result<Proof, Problem> {
@@ -108,13 +108,13 @@ fn proof(body: &[u8]) -> Result<Proof, Problem> {
     })
 }
 
-async fn by_github(backend: &Backend, token: &str) -> Result<Option<User>, Problem> {
-    let login = login_of(&backend.config.github_api, token).await?;
-    Ok(login.and_then(|login| backend.config.users.by_github(&login).cloned()))
+async fn by_github(context: &Context, token: &str) -> Result<Option<User>, Problem> {
+    let login = login_of(&context.config.github_api, token).await?;
+    Ok(login.and_then(|login| context.config.users.by_github(&login).cloned()))
 }
 
-async fn by_password(backend: &Backend, username: String, password: String) -> Result<Option<User>, Problem> {
-    let found = backend.config.users.by_password(&username);
+async fn by_password(context: &Context, username: String, password: String) -> Result<Option<User>, Problem> {
+    let found = context.config.users.by_password(&username);
     let hash = found.map_or(NOBODY, |(_, hash)| hash).to_owned();
     let user = found.map(|(user, _)| user.clone()).filter(|_| password.len() <= MAX_PASSWORD);
     // A quarter of a second of work would hold up every other request of this process.
@@ -124,17 +124,17 @@ async fn by_password(backend: &Backend, username: String, password: String) -> R
 }
 
 /// The token of a user who has proved who they are.
-async fn welcome(backend: &Backend, user: &User) -> Result<Response, Problem> {
-    let key = tally_service::auth::token::signing_key(&backend.store).await?;
-    backend.tokens.expect_a_new_key();
-    let lifetime = backend.config.token_lifetime;
+async fn welcome(context: &Context, user: &User) -> Result<Response, Problem> {
+    let key = tally_service::auth::token::signing_key(&context.store).await?;
+    context.tokens.expect_a_new_key();
+    let lifetime = context.config.token_lifetime;
     let (token, expires_at) =
-        key.sign(&user.name, user.role, backend.clock.now(), lifetime).map_err(|e| Problem::Internal(e.to_string()))?;
+        key.sign(&user.name, user.role, context.clock.now(), lifetime).map_err(|e| Problem::Internal(e.to_string()))?;
     let cookie = Cookie::build((COOKIE_NAME, token.as_str()))
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)
-        .secure(backend.config.secure_cookies)
+        .secure(context.config.secure_cookies)
         .max_age(Duration::seconds(lifetime / SECOND))
         .build();
     let reply = Reply { token: &token, user: &user.name, role: user.role, expires_at };

@@ -5,12 +5,12 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use tally_core::app::MAX_NAME;
 use tally_core::app::key::{MAX_KEYS, Scope};
 use tally_core::app::layout::MAX_PARTS;
-use tally_http::openapi::{JSON, Operation, Parameter, Reply, TimeInput, app, text};
+use tally_http::openapi::{JSON, Operation, Parameter, ReplyDescription, TimeInput, app, text};
 
 use crate::apps::{AppBody, List, MAX_QUOTA, MAX_RETENTION};
 use crate::auth::{self, MAX_PASSWORD, MAX_TOKEN};
 use crate::keys::{self, MAX_LABEL};
-use crate::{erase, recount, root, set_aside, signing_keys};
+use crate::{dead_letters, erase, recount, root, signing_keys};
 
 /// What this function's operations say of themselves.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
@@ -65,7 +65,7 @@ fn sign_in(schemas: &mut SchemaGenerator, path: &'static str, id: &'static str, 
              source, it is refused for a while."
         ))
         .body(JSON, body)
-        .replies(Reply {
+        .replies(ReplyDescription {
             status: StatusCode::OK,
             about: "Who signed in.",
             content: vec![(JSON, schemas.subschema_for::<auth::Reply<'_>>())],
@@ -191,7 +191,7 @@ fn keys(schemas: &mut SchemaGenerator) -> Vec<Operation> {
             .refuses([StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE]),
         Operation::new(Method::DELETE, "/apps/{app}/keys/{key_id}", "revokeKey", "Revokes a key of an app")
             .takes([app(), Parameter::path("key_id", "The key, by its `id`.", text())])
-            .replies(Reply {
+            .replies(ReplyDescription {
                 status: StatusCode::NO_CONTENT,
                 about: "It is refused within 60 seconds everywhere.",
                 content: vec![],
@@ -227,7 +227,7 @@ fn erasing(schemas: &mut SchemaGenerator) -> Vec<Operation> {
             .answers(StatusCode::ACCEPTED, "How far it is.", erased),
         Operation::new(Method::DELETE, "/apps/{app}/events/{id}", "eraseEvent", "Erases one event")
             .takes([app(), Parameter::path("id", "The event, by the `id` that Tally gave.", text())])
-            .replies(Reply {
+            .replies(ReplyDescription {
                 status: StatusCode::NO_CONTENT,
                 about: "It is erased; the counters follow.",
                 content: vec![],
@@ -256,7 +256,7 @@ fn recounting(schemas: &mut SchemaGenerator) -> Vec<Operation> {
             .answers(StatusCode::OK, "What was found so far.", found.clone())
             .refuses([StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE])
     };
-    let next = json_schema!({"type": "string", "minLength": 1, "maxLength": set_aside::MAX_NEXT});
+    let next = json_schema!({"type": "string", "minLength": 1, "maxLength": dead_letters::MAX_NEXT});
     vec![
         over_days(Operation::new(
             Method::POST,
@@ -274,11 +274,11 @@ fn recounting(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         .about("Works at most 20 seconds a call: repeat it with `next` until that is null."),
         Operation::new(
             Method::GET,
-            "/apps/{app}/set-aside",
-            "listSetAside",
+            "/apps/{app}/dead-letters",
+            "listDeadLetters",
             "Lists the records of the stream that could not be counted",
         )
         .takes([app(), Parameter::query("next", "The `next` of the page before.", next)])
-        .answers(StatusCode::OK, "A page of records.", schemas.subschema_for::<set_aside::Reply>()),
+        .answers(StatusCode::OK, "A page of records.", schemas.subschema_for::<dead_letters::Reply>()),
     ]
 }

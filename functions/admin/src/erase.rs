@@ -10,7 +10,7 @@ use tally_http::guard::Target;
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
-use tally_service::repair::erase::{Place, Whose, erase_app, erase_events};
+use tally_service::repair::erase::{EraseCursor, EraseTarget, erase_app, erase_events};
 
 /// How far an erasing is.
 #[derive(Serialize, JsonSchema)]
@@ -27,50 +27,50 @@ pub(crate) struct Reply {
 
 /// `DELETE /apps/{app}`
 pub(crate) async fn app(
-    State(backend): Shared,
+    State(context): Shared,
     Path(app): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Params::parse(query.as_deref()).finish()?;
     // Read as it is: it may be half erased, and then it is none for everybody else.
     let app = match AppSlug::of_name(&app) {
-        Ok(slug) => backend.store.get_app(&slug).await?,
+        Ok(slug) => context.store.get_app(&slug).await?,
         Err(_) => None,
     };
     let app = app.filter(|app| app.state != AppState::Deleted);
     let app = app.ok_or_else(|| Problem::NotFound("there is no such app: GET /apps lists them".to_owned()))?;
-    let (deleted, done) = erase_app(&backend, &app).await?;
+    let (deleted, done) = erase_app(&context, &app).await?;
     json(StatusCode::ACCEPTED, &Reply { deleted, done, next: None })
 }
 
 /// `DELETE /apps/{app}/events`
 pub(crate) async fn events(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let mut params = Params::parse(query.as_deref());
     let whose = match (params.text("session_id"), params.text("user_id")) {
-        (Some(session), None) => Some(Whose::Session(session)),
-        (None, Some(user)) => Some(Whose::User(user)),
+        (Some(session), None) => Some(EraseTarget::Session(session)),
+        (None, Some(user)) => Some(EraseTarget::User(user)),
         (session, _) => {
             let wrong = if session.is_some() { "send it or `user_id`, not both" } else { "send it or `user_id`" };
             params.add("session_id", wrong);
             None
         }
     };
-    let from: Place = params.parsed("next").unwrap_or_default();
+    let from: EraseCursor = params.parsed("next").unwrap_or_default();
     params.finish()?;
     // Without either, `finish` has ended this.
     let whose = whose.ok_or_else(|| Problem::field("session_id", "send it or `user_id`"))?;
-    let (deleted, next) = erase_events(&backend, &app, &whose, from).await?;
+    let (deleted, next) = erase_events(&context, &app, &whose, from).await?;
     let reply = Reply { deleted, done: next.is_none(), next: next.map(|place| place.to_string()) };
     json(StatusCode::ACCEPTED, &reply)
 }
 
 /// `DELETE /apps/{app}/events/{id}`
 pub(crate) async fn event(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     Path((_, id)): Path<(String, String)>,
     RawQuery(query): RawQuery,
@@ -78,7 +78,7 @@ pub(crate) async fn event(
     Params::parse(query.as_deref()).finish()?;
     // What cannot be an id is the id of nothing.
     let erased = match id.parse() {
-        Ok(id) => backend.store.erase_event(&app, id).await?,
+        Ok(id) => context.store.erase_event(&app, id).await?,
         Err(_) => false,
     };
     if erased {

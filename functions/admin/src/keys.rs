@@ -49,19 +49,19 @@ pub(crate) struct List<'a> {
 
 /// `GET /apps/{app}/keys`
 pub(crate) async fn list(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Params::parse(query.as_deref()).finish()?;
-    let mut app = current(&backend, &app).await?;
+    let mut app = current(&context, &app).await?;
     app.keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
     json(StatusCode::OK, &List { items: app.keys.iter().map(|key| KeyBody::new(key, None)).collect() })
 }
 
 /// `POST /apps/{app}/keys`
 pub(crate) async fn create(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     RawQuery(query): RawQuery,
     body: Body,
@@ -75,11 +75,11 @@ pub(crate) async fn create(
         fields.add("label", format!("longer than {MAX_LABEL} bytes: shorten it"));
     }
     fields.finish("a key has scopes and a label")?;
-    let (key, text) = generate(&scopes, label, backend.clock.now());
-    if !backend.store.add_key(&app, &key).await? {
+    let (key, text) = generate(&scopes, label, context.clock.now());
+    if !context.store.add_key(&app, &key).await? {
         return Err(Problem::Conflict(format!("the app has {MAX_KEYS} keys already: revoke one first")));
     }
-    backend.forget(&app.slug);
+    context.forget(&app.slug);
     json(StatusCode::CREATED, &KeyBody::new(&key, Some(&text)))
 }
 
@@ -115,7 +115,7 @@ fn scopes(fields: &mut Fields<'_>) -> Result<Vec<Scope>, Problem> {
 
 /// `DELETE /apps/{app}/keys/{key_id}`
 pub(crate) async fn revoke(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     Path((_, id)): Path<(String, String)>,
     RawQuery(query): RawQuery,
@@ -123,12 +123,12 @@ pub(crate) async fn revoke(
     Params::parse(query.as_deref()).finish()?;
     // What cannot be an id is the id of nothing.
     let revoked = match KeyId::parse(&id) {
-        Some(id) => backend.store.revoke_key(&app, &id).await?,
+        Some(id) => context.store.revoke_key(&app, &id).await?,
         None => false,
     };
     if !revoked {
         return Err(Problem::NotFound("the app has no such key: GET its keys to see them".to_owned()));
     }
-    backend.forget(&app.slug);
+    context.forget(&app.slug);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

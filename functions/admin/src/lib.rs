@@ -3,13 +3,13 @@
 mod apps;
 mod attempts;
 mod auth;
+mod dead_letters;
 mod description;
 mod erase;
 mod github;
 mod keys;
 mod recount;
 mod root;
-mod set_aside;
 mod settings;
 mod signing_keys;
 
@@ -19,11 +19,11 @@ use axum::Router;
 use http::Method;
 use tally_http::routes::Function;
 use tally_http::runtime::Routes;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 
 /// The routes of this function.
-pub fn router(backend: Arc<Backend>) -> Router {
-    Routes::of(Function::Admin, backend)
+pub fn router(context: Arc<Context>) -> Router {
+    Routes::of(Function::Admin, context)
         .on(Method::GET, "/", root::root)
         .on(Method::GET, "/openapi.json", root::description)
         .on(Method::POST, "/auth", auth::sign_in)
@@ -42,7 +42,7 @@ pub fn router(backend: Arc<Backend>) -> Router {
         .on(Method::POST, "/signing-keys", signing_keys::rotate)
         .on(Method::POST, "/apps/{app}/audit", recount::audit)
         .on(Method::POST, "/apps/{app}/recount", recount::recount)
-        .on(Method::GET, "/apps/{app}/set-aside", set_aside::list)
+        .on(Method::GET, "/apps/{app}/dead-letters", dead_letters::list)
         .finish()
 }
 

@@ -7,18 +7,18 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tally_core::app::App;
-use tally_core::counter::cell::{Counted, OTHER};
+use tally_core::counter::cell::{CounterLabel, OTHER};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::id::EventId;
 use tally_core::event::level::Level;
 use tally_core::time::Timestamp;
-use tally_core::time::bucket::Grain;
+use tally_core::time::bucket::Granularity;
 use tally_http::body::{Fields, SMALL, read};
 use tally_http::guard::Target;
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_service::repair::recount::{Difference, Job, Purpose, RecountError, work};
 
 use crate::apps::current;
@@ -56,46 +56,46 @@ struct DifferenceBody {
     /// The occurrences that are stored.
     stored: i64,
     /// In which counters it differs.
-    grains: Vec<Grain>,
+    granularities: Vec<Granularity>,
 }
 
 impl From<Difference> for DifferenceBody {
     fn from(difference: Difference) -> Self {
-        let Difference { day, kind, what, grains, counted, stored } = difference;
+        let Difference { day, kind, what, granularities, counted, stored } = difference;
         let level = what.level();
         let (name, slug, category, message_hash) = match what {
-            Counted::Cell(cell) => (Some(cell.name), Some(cell.slug), cell.category, None),
-            Counted::Other(_) if kind == CounterKind::Messages => (None, None, None, Some(OTHER.to_owned())),
-            Counted::Other(_) => (Some(OTHER.to_owned()), Some(OTHER.to_owned()), Some(OTHER.to_owned()), None),
-            Counted::Message(_, hash) => (None, None, None, Some(hash.to_string())),
+            CounterLabel::Cell(cell) => (Some(cell.name), Some(cell.slug), cell.category, None),
+            CounterLabel::Other(_) if kind == CounterKind::Messages => (None, None, None, Some(OTHER.to_owned())),
+            CounterLabel::Other(_) => (Some(OTHER.to_owned()), Some(OTHER.to_owned()), Some(OTHER.to_owned()), None),
+            CounterLabel::Message(_, hash) => (None, None, None, Some(hash.to_string())),
         };
         let day = day.to_string()[..10].to_owned();
-        Self { day, name, slug, category, level, message_hash, counted, stored, grains }
+        Self { day, name, slug, category, level, message_hash, counted, stored, granularities }
     }
 }
 
 /// `POST /apps/{app}/audit`
 pub(crate) async fn audit(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     RawQuery(query): RawQuery,
     body: Body,
 ) -> Result<Response, Problem> {
-    run(&backend, &app, Purpose::Audit, query, body).await
+    run(&context, &app, Purpose::Audit, query, body).await
 }
 
 /// `POST /apps/{app}/recount`
 pub(crate) async fn recount(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     RawQuery(query): RawQuery,
     body: Body,
 ) -> Result<Response, Problem> {
-    run(&backend, &app, Purpose::Recount, query, body).await
+    run(&context, &app, Purpose::Recount, query, body).await
 }
 
 async fn run(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     purpose: Purpose,
     query: Option<String>,
@@ -104,8 +104,8 @@ async fn run(
     Params::parse(query.as_deref()).finish()?;
     let job = job(&read(body, SMALL).await?)?;
     // The layout decides where each event is counted, and must be as it is.
-    let app = current(backend, app).await?;
-    let progress = work(backend, &app, purpose, &job).await.map_err(|error| match error {
+    let app = current(context, app).await?;
+    let progress = work(context, &app, purpose, &job).await.map_err(|error| match error {
         RecountError::Expiring(_) => Problem::Conflict(error.to_string()),
         RecountError::Unknown => Problem::field("next", error.to_string()),
         RecountError::Store(error) => error.into(),

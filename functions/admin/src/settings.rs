@@ -14,7 +14,7 @@ use tally_http::guard::Target;
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_store::{Order, StoreError};
 
 use crate::apps::{AppBody, MAX_QUOTA, MAX_RETENTION, current, read_clock};
@@ -34,7 +34,7 @@ struct Change {
 }
 
 pub(crate) async fn change(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     RawQuery(query): RawQuery,
     body: Body,
@@ -44,11 +44,11 @@ pub(crate) async fn change(
     let change = Change::read(&body)?;
     for _ in 0..TRIES {
         // What is remembered may be a minute old, and a layout must be appended to as it is.
-        let current = current(&backend, &app).await?;
-        let changed = change.apply(&backend, &current).await?;
-        if backend.store.update_app(&current, &changed).await? {
-            backend.forget(&app.slug);
-            return json(StatusCode::OK, &AppBody::new(&changed, backend.clock.now()));
+        let current = current(&context, &app).await?;
+        let changed = change.apply(&context, &current).await?;
+        if context.store.update_app(&current, &changed).await? {
+            context.forget(&app.slug);
+            return json(StatusCode::OK, &AppBody::new(&changed, context.clock.now()));
         }
     }
     Err(Problem::Conflict("the app's settings are being changed by others: try again".to_owned()))
@@ -76,13 +76,13 @@ impl Change {
         Ok(change)
     }
 
-    async fn apply(&self, backend: &Backend, app: &App) -> Result<App, Problem> {
+    async fn apply(&self, context: &Context, app: &App) -> Result<App, Problem> {
         let mut changed = app.clone();
         if let Some(name) = &self.name {
             changed.name.clone_from(name);
         }
         if let Some(clock) = self.clock.filter(|clock| *clock != app.clock) {
-            if has_events(backend, app).await? {
+            if has_events(context, app).await? {
                 return Err(Problem::Conflict(
                     "the app has events, which are keyed by its clock: make another app".to_owned(),
                 ));
@@ -96,7 +96,7 @@ impl Change {
         let new_shards = self.shards.is_some_and(|shards| shards != last.shards);
         let new_retention = self.retention_days.is_some_and(|days| days != last.retention_days);
         if new_shards || new_retention {
-            let layout = app.layout.with(backend.clock.now(), self.shards, self.retention_days);
+            let layout = app.layout.with(context.clock.now(), self.shards, self.retention_days);
             changed.layout = layout.map_err(|e| Problem::field("shards", e.to_string()))?;
         }
         Ok(changed)
@@ -104,11 +104,11 @@ impl Change {
 }
 
 /// Whether any shard of an app holds an event.
-async fn has_events(backend: &Backend, app: &App) -> Result<bool, StoreError> {
+async fn has_events(context: &Context, app: &App) -> Result<bool, StoreError> {
     for partition in partitions(app, Range::ALL) {
-        let now = backend.clock.now();
+        let now = context.clock.now();
         let ids = id_range(Range::ALL);
-        let page = backend.store.query_events(&partition, ids, Order::Ascending, 1, true, now).await?;
+        let page = context.store.query_events(&partition, ids, Order::Ascending, 1, true, now).await?;
         if !page.events.is_empty() || page.more_after.is_some() {
             return Ok(true);
         }

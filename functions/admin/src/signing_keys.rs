@@ -26,12 +26,12 @@ pub(crate) struct Reply {
     previous_until: Timestamp,
 }
 
-pub(crate) async fn rotate(State(backend): Shared, RawQuery(query): RawQuery, body: Body) -> Result<Response, Problem> {
+pub(crate) async fn rotate(State(context): Shared, RawQuery(query): RawQuery, body: Body) -> Result<Response, Problem> {
     Params::parse(query.as_deref()).finish()?;
     Fields::parse(&read(body, SMALL).await?)?.finish("send nothing")?;
-    let until = backend.clock.now().plus(backend.config.token_lifetime + MARGIN);
-    let key = tally_service::auth::token::rotate_signing_key(&backend.store, until).await?;
+    let until = context.clock.now().plus(context.config.token_lifetime + MARGIN);
+    let key = tally_service::auth::token::rotate_signing_key(&context.store, until).await?;
     let key = key.ok_or_else(|| Problem::Conflict("another rotation was just made: it does as well".to_owned()))?;
-    backend.tokens.expect_a_new_key();
+    context.tokens.expect_a_new_key();
     json(StatusCode::CREATED, &Reply { kid: key.kid, previous_until: until })
 }

@@ -1,11 +1,11 @@
 //! Applying a folded batch to one counter item, exactly once.
 
-use tally_core::counter::checkpoint::{Mark, SequenceNumber};
+use tally_core::counter::checkpoint::{Checkpoint, SequenceNumber};
 use tally_core::counter::folding::Folded;
 use tally_core::counter::item::CounterItem;
 use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::time::Timestamp;
-use tally_store::{Applied, Increment, Store, StoreError, Unless, counter_keys};
+use tally_store::{Applied, Increment, Precondition, Store, StoreError, counter_keys};
 
 use crate::AggregateError;
 
@@ -14,7 +14,7 @@ const FULL: f64 = 64.0;
 /// Write units from which on an app's cells are to be spread over more pages.
 pub(crate) const COSTLY: f64 = 8.0;
 /// Tries of one item before the batch is given back. Each refusal but those of `full` means that another aggregator
-/// moved the mark meanwhile.
+/// moved the checkpoint meanwhile.
 const TRIES: u32 = 50;
 
 /// Applies a folded batch.
@@ -58,7 +58,7 @@ impl Applier<'_> {
     pub(crate) async fn apply(&self, key: CounterKey) -> Result<Outcome, AggregateError> {
         let mut outcome = Outcome { key, units: 0.0, full: false, refused: None };
         let mut after: Option<SequenceNumber> = None;
-        let mut unless = Unless::MarkReached(self.first.clone());
+        let mut unless = Precondition::CheckpointReached(self.first.clone());
         let mut seen: Option<CounterItem> = None;
         for _ in 0..TRIES {
             let Some(prefix) = self.folded.prefix(&outcome.key, after.as_ref(), seen.as_ref()) else {
@@ -69,7 +69,7 @@ impl Applier<'_> {
                 stream_shard: self.stream_shard,
                 unless: unless.clone(),
                 full: seen.as_ref().is_some_and(|item| item.full),
-                mark: Mark { sequence: prefix.last.clone(), created_at: self.created_at },
+                checkpoint: Checkpoint { sequence: prefix.last.clone(), created_at: self.created_at },
                 counts: prefix.counts,
             };
             match self.store.increment(&increment).await {
@@ -83,13 +83,13 @@ impl Applier<'_> {
                     if prefix.complete {
                         return Ok(outcome);
                     }
-                    unless = Unless::MarkIsNot(Some(increment.mark));
+                    unless = Precondition::CheckpointIsNot(Some(increment.checkpoint));
                     after = Some(prefix.last);
                 }
                 Ok(Applied::Refused(item)) => {
-                    let mark = item.marks.get(self.stream_shard).cloned();
-                    after = mark.as_ref().map(|mark| mark.sequence.clone());
-                    unless = Unless::MarkIsNot(mark);
+                    let checkpoint = item.checkpoints.get(self.stream_shard).cloned();
+                    after = checkpoint.as_ref().map(|checkpoint| checkpoint.sequence.clone());
+                    unless = Precondition::CheckpointIsNot(checkpoint);
                     seen = Some(item);
                 }
                 Err(StoreError::Refused(error)) => {

@@ -1,7 +1,7 @@
 //! Counts events: folds batches of the Events stream into counter items, each record exactly once.
 //!
-//! Every counter item carries a mark for each stream shard that has changed it. A batch is folded into one increment per
-//! item, applied on condition that the mark is below the batch; an item that refuses shows its mark, and only the
+//! Every counter item carries a checkpoint for each stream shard that has changed it. A batch is folded into one increment per
+//! item, applied on condition that the checkpoint is below the batch; an item that refuses shows its checkpoint, and only the
 //! records above that are tried again. So a batch that is replayed, split, late or half done counts once.
 
 mod apply;
@@ -16,24 +16,24 @@ use serde::Serialize;
 use tally_core::app::{App, AppId, AppState};
 use tally_core::counter::folding::{Change, Folded, Record};
 use tally_core::time::{DAY, MINUTE, Timestamp};
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_service::metrics::{self, Metric};
-use tally_store::{SetAside, StoreError};
+use tally_store::{DeadLetter, StoreError};
 
 pub use event::StreamEvent;
 
-use record::{Read, SetAsideRecord};
+use record::{Read, UncountableRecord};
 
 /// Counter items that are updated at once.
 const CONCURRENCY: usize = 16;
 
-/// How long it is known that a fence was met, in microseconds.
+/// How long it is known that a barrier was met, in microseconds.
 const KEEP_MET: i64 = DAY;
 
 /// Why a batch is not done; Lambda delivers it again.
 #[derive(Debug, thiserror::Error)]
 pub enum AggregateError {
-    /// Without it, marks cannot be told apart: the event source mapping lacks its tumbling window.
+    /// Without it, checkpoints cannot be told apart: the event source mapping lacks its tumbling window.
     #[error("the event names no shardId: give the event source mapping a TumblingWindowInSeconds")]
     NoShardId,
     /// The store failed.
@@ -44,9 +44,9 @@ pub enum AggregateError {
     Contention,
 }
 
-/// The reply that a tumbling window asks for. Marks hold all state there is.
+/// The reply that a tumbling window asks for. Checkpoints hold all state there is.
 #[derive(Debug, Default, Serialize)]
-pub struct Reply {
+pub struct WindowState {
     state: HashMap<String, String>,
 }
 
@@ -54,20 +54,20 @@ pub struct Reply {
 ///
 /// # Errors
 /// Where the batch must be delivered again; what was counted of it by then will not count twice.
-pub async fn handle(backend: &Backend, event: StreamEvent) -> Result<Reply, AggregateError> {
+pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState, AggregateError> {
     if event.records.is_empty() {
-        return Ok(Reply::default());
+        return Ok(WindowState::default());
     }
     let stream_shard = event.shard_id.ok_or(AggregateError::NoShardId)?;
     let mut batch = record::read(&event.records);
-    let apps = apps_of(backend, &mut batch).await?;
+    let apps = apps_of(context, &mut batch).await?;
     let counted_app = |id: &AppId| {
         let app = apps.get(id)?;
         (app.state == AppState::Active).then_some(&app.layout)
     };
     let folded = Folded::new(&batch.records, |event| counted_app(&event.partition.app));
     let applier = apply::Applier {
-        store: &backend.store,
+        store: &context.store,
         folded: &folded,
         stream_shard: &stream_shard,
         first: batch.first.clone(),
@@ -77,49 +77,49 @@ pub async fn handle(backend: &Backend, event: StreamEvent) -> Result<Reply, Aggr
     let outcomes: Vec<_> = stream::iter(updates).buffer_unordered(CONCURRENCY).try_collect().await?;
     for outcome in &outcomes {
         if let Some(refused) = &outcome.refused {
-            let record = SetAsideRecord {
+            let record = UncountableRecord {
                 app: Some(outcome.key.partition.app.clone()),
                 sequence: refused.sequence.clone(),
                 keys: refused.keys.clone(),
                 error: refused.error.clone(),
             };
-            batch.set_aside.push(record);
+            batch.dead_letters.push(record);
         }
     }
-    set_aside(backend, &stream_shard, &batch.set_aside).await?;
-    add_pages(backend, &apps, &outcomes).await?;
-    let now = backend.clock.now();
-    count_accepted(backend, &apps, &batch.records).await;
+    dead_letters(context, &stream_shard, &batch.dead_letters).await?;
+    add_pages(context, &apps, &outcomes).await?;
+    let now = context.clock.now();
+    count_accepted(context, &apps, &batch.records).await;
     // Only now is all before them counted.
-    for fence in &batch.fences {
-        backend.store.meet_fence(fence, now.plus(KEEP_MET)).await?;
+    for barrier in &batch.barriers {
+        context.store.meet_barrier(barrier, now.plus(KEEP_MET)).await?;
     }
     #[allow(clippy::cast_precision_loss)] // metrics need no more than 53 bits
     metrics::emit(
         &[
             (Metric::Counted, batch.records.len() as f64),
-            (Metric::SetAside, batch.set_aside.len() as f64),
+            (Metric::DeadLetters, batch.dead_letters.len() as f64),
             (Metric::Full, outcomes.iter().filter(|o| o.full).count() as f64),
             (Metric::Lag, (now.micros() - batch.created_at.micros()).max(0) as f64 / 1_000.0),
             (Metric::ColdStart, metrics::cold_start()),
         ],
         serde_json::json!({"streamShard": stream_shard}),
     );
-    Ok(Reply::default())
+    Ok(WindowState::default())
 }
 
 /// Reads the apps of a batch. Records of apps that never were are set aside.
-async fn apps_of(backend: &Backend, batch: &mut Read) -> Result<HashMap<AppId, Arc<App>>, AggregateError> {
+async fn apps_of(context: &Context, batch: &mut Read) -> Result<HashMap<AppId, Arc<App>>, AggregateError> {
     let mut apps = HashMap::new();
     for (id, slug) in std::mem::take(&mut batch.apps) {
-        let mut app = backend.app_in_any_state(&slug).await?;
+        let mut app = context.app_in_any_state(&slug).await?;
         if app.as_ref().is_none_or(|app| app.id != id) {
-            // The slug may have begun another life since it was read.
-            backend.forget(&slug);
-            app = backend.app_in_any_state(&slug).await?;
+            // The slug may have begun another generation since it was read.
+            context.forget(&slug);
+            app = context.app_in_any_state(&slug).await?;
         }
         if let Some(app) = app {
-            // Of an earlier life than the one in force nothing is counted any more.
+            // Of an earlier generation than the one in force nothing is counted any more.
             if app.id == id {
                 apps.insert(id, app);
             }
@@ -131,7 +131,7 @@ async fn apps_of(backend: &Backend, batch: &mut Read) -> Result<HashMap<AppId, A
 }
 
 /// Counts what apps with a quota had accepted, by the minute.
-async fn count_accepted(backend: &Backend, apps: &HashMap<AppId, Arc<App>>, records: &[Record]) {
+async fn count_accepted(context: &Context, apps: &HashMap<AppId, Arc<App>>, records: &[Record]) {
     let mut accepted: HashMap<(&AppId, Timestamp), i64> = HashMap::new();
     for record in records {
         let (Change::Insert(event) | Change::Modify(_, event)) = &record.change else { continue };
@@ -141,15 +141,19 @@ async fn count_accepted(backend: &Backend, apps: &HashMap<AppId, Arc<App>>, reco
         }
     }
     for ((app, minute), count) in accepted {
-        if let Err(error) = backend.store.add_accepted(app, minute, count).await {
+        if let Err(error) = context.store.add_accepted(app, minute, count).await {
             tracing::warn!(%error, "could not count what a quota is about");
         }
     }
 }
 
 /// Notes what could not be counted, so that a recount of its day can mend it.
-async fn set_aside(backend: &Backend, stream_shard: &str, records: &[SetAsideRecord]) -> Result<(), AggregateError> {
-    let at = backend.clock.now().micros();
+async fn dead_letters(
+    context: &Context,
+    stream_shard: &str,
+    records: &[UncountableRecord],
+) -> Result<(), AggregateError> {
+    let at = context.clock.now().micros();
     for record in records {
         tracing::error!(
             app = record.app.as_ref().map_or("", AppId::as_str),
@@ -157,14 +161,14 @@ async fn set_aside(backend: &Backend, stream_shard: &str, records: &[SetAsideRec
             error = record.error,
             "set a record aside"
         );
-        let item = SetAside {
+        let item = DeadLetter {
             stream_shard: stream_shard.to_owned(),
             sequence_number: record.sequence.clone(),
             keys: record.keys.clone(),
             error: record.error.clone(),
             at,
         };
-        backend.store.set_aside(record.app.as_ref(), &item).await?;
+        context.store.put_dead_letter(record.app.as_ref(), &item).await?;
     }
     Ok(())
 }
@@ -172,11 +176,11 @@ async fn set_aside(backend: &Backend, stream_shard: &str, records: &[SetAsideRec
 /// Spreads an app's cells over twice the pages, from a midnight to come, once an update of one of its items costs too
 /// much.
 async fn add_pages(
-    backend: &Backend,
+    context: &Context,
     apps: &HashMap<AppId, Arc<App>>,
     outcomes: &[apply::Outcome],
 ) -> Result<(), AggregateError> {
-    let now = backend.clock.now();
+    let now = context.clock.now();
     for (id, app) in apps {
         let costly = outcomes.iter().any(|outcome| {
             outcome.key.partition.app == *id
@@ -189,8 +193,8 @@ async fn add_pages(
         }
         if let Some(layout) = app.layout.with_more_pages(now) {
             // Where another process was faster, its entry does as well.
-            let appended = backend.store.append_layout(app, &layout).await?;
-            backend.forget(&app.slug);
+            let appended = context.store.append_layout(app, &layout).await?;
+            context.forget(&app.slug);
             tracing::info!(app = id.as_str(), pages = layout.last().pages, appended, "more pages from a day to come");
         }
     }

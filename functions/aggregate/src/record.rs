@@ -10,7 +10,7 @@ use tally_core::counter::checkpoint::SequenceNumber;
 use tally_core::counter::folding::{Change, Record};
 use tally_core::counter::item::CountedEvent;
 use tally_core::time::{SECOND, Timestamp};
-use tally_store::{Fence, StreamImage};
+use tally_store::{Barrier, StreamImage};
 
 /// Who deletes what has expired (AWS: "Working with expired items").
 const TTL: &str = "dynamodb.amazonaws.com";
@@ -26,15 +26,15 @@ pub(crate) struct Read {
     pub(crate) created_at: Timestamp,
     /// The apps of `records`.
     pub(crate) apps: BTreeMap<AppId, AppSlug>,
-    /// Fences that were put, to be met once all before them is counted.
-    pub(crate) fences: Vec<Fence>,
+    /// Barriers that were put, to be met once all before them is counted.
+    pub(crate) barriers: Vec<Barrier>,
     /// What cannot be counted.
-    pub(crate) set_aside: Vec<SetAsideRecord>,
+    pub(crate) dead_letters: Vec<UncountableRecord>,
 }
 
 /// A record that cannot be counted, and why.
 #[derive(Debug)]
-pub(crate) struct SetAsideRecord {
+pub(crate) struct UncountableRecord {
     pub(crate) app: Option<AppId>,
     pub(crate) sequence: String,
     pub(crate) keys: String,
@@ -73,7 +73,7 @@ impl Read {
             .into_iter()
             .partition(|record| record.change.event().partition.app == *app);
         self.records = kept;
-        self.set_aside.extend(gone.into_iter().map(|record| SetAsideRecord {
+        self.dead_letters.extend(gone.into_iter().map(|record| UncountableRecord {
             app: Some(app.clone()),
             sequence: record.sequence.to_string(),
             keys: format!("{} {}", record.change.event().partition, record.change.event().id),
@@ -89,8 +89,8 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
         first: SequenceNumber::default(),
         created_at: Timestamp::EPOCH,
         apps: BTreeMap::new(),
-        fences: vec![],
-        set_aside: vec![],
+        barriers: vec![],
+        dead_letters: vec![],
     };
     let mut first = true;
     for record in records {
@@ -102,7 +102,7 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
                 }
                 match what {
                     What::Nothing => {}
-                    What::Fence(fence) => batch.fences.push(fence),
+                    What::Barrier(barrier) => batch.barriers.push(barrier),
                     What::Change(change, slug) => {
                         batch.apps.insert(change.event().partition.app.clone(), slug);
                         batch.records.push(Record { sequence, change: *change });
@@ -117,7 +117,7 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
                     batch.first = sequence;
                     batch.created_at = about.created_at;
                 }
-                batch.set_aside.push(SetAsideRecord {
+                batch.dead_letters.push(UncountableRecord {
                     app: about.app,
                     sequence: about.sequence,
                     keys: about.keys,
@@ -133,8 +133,8 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
 enum What {
     /// Nothing that counts.
     Nothing,
-    /// A fence was put.
-    Fence(Fence),
+    /// A barrier was put.
+    Barrier(Barrier),
     /// An event changed, of the app with this slug.
     Change(Box<Change>, AppSlug),
 }
@@ -146,9 +146,9 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
     #[allow(clippy::cast_possible_truncation)] // seconds since 1970
     let created_at = Timestamp::from_micros(wire.dynamodb.approximate_creation_date_time as i64 * SECOND);
     let images = [&wire.dynamodb.new_image, &wire.dynamodb.old_image];
-    if let Some(fence) = images.into_iter().flatten().find_map(StreamImage::fence) {
-        // Taken away again, a fence has been met or is not waited for.
-        let what = if wire.event_name == "REMOVE" { What::Nothing } else { What::Fence(fence) };
+    if let Some(barrier) = images.into_iter().flatten().find_map(StreamImage::barrier) {
+        // Taken away again, a barrier has been met or is not waited for.
+        let what = if wire.event_name == "REMOVE" { What::Nothing } else { What::Barrier(barrier) };
         return Ok((sequence, created_at, what));
     }
     let slug = images.into_iter().flatten().find_map(StreamImage::app).map(|(_, slug)| slug);

@@ -6,7 +6,7 @@ use tally_core::app::App;
 use tally_core::event::Event;
 use tally_core::event::draft::Draft;
 use tally_core::invalid::Invalid;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_service::ingest::quota::QuotaError;
 use tally_store::{Deadline, StoreError};
 
@@ -17,25 +17,25 @@ pub(crate) enum Rejection {
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// It was not stored; where the fault passes, the same may be sent again.
-    #[error("could not be stored: {}", if .0.is_passing() { "send it again" } else { "the server's log says why" })]
+    #[error("could not be stored: {}", if .0.is_transient() { "send it again" } else { "the server's log says why" })]
     Store(#[from] StoreError),
 }
 
 impl Rejection {
     /// Whether the same event, sent again, may be taken.
     pub(crate) fn retry(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_passing())
+        matches!(self, Self::Store(error) if error.is_transient())
     }
 }
 
 /// Accepts drafts and stores them, by the deadline. Of those that are the same event the last one is stored; all share its verdict.
 pub(crate) async fn accept(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     drafts: Vec<Result<Draft, Invalid>>,
     deadline: Deadline,
 ) -> Result<Vec<Result<Event, Rejection>>, QuotaError> {
-    let now = backend.clock.now();
+    let now = context.clock.now();
     let accepted: Vec<Result<Event, Rejection>> =
         drafts.into_iter().map(|draft| Ok(draft?.accept(app, now)?)).collect();
     let mut last = HashMap::with_capacity(accepted.len());
@@ -50,11 +50,11 @@ pub(crate) async fn accept(
         .enumerate()
         .filter_map(|(i, event)| event.as_ref().ok().filter(|event| is_last(i, event)))
         .collect();
-    backend.quotas.admit(&backend.store, app, unique.len(), now, deadline).await?;
-    let verdicts = backend.store.put_events(app, &unique, deadline).await;
+    context.quotas.admit(&context.store, app, unique.len(), now, deadline).await?;
+    let verdicts = context.store.put_events(app, &unique, deadline).await;
     let failed: HashMap<_, _> =
         unique.iter().zip(verdicts).filter_map(|(event, verdict)| Some((event.id, verdict.err()?))).collect();
-    backend.quotas.give_back(app, failed.len());
+    context.quotas.give_back(app, failed.len());
     if let Some(error) = failed.values().next() {
         tracing::warn!(%error, failed = failed.len(), "events were not stored");
     }

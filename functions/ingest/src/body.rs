@@ -124,7 +124,7 @@ fn of_json(body: &[u8]) -> Result<Raw<'_>, Problem> {
 
 fn of_lines(body: &[u8]) -> Result<Raw<'_>, Problem> {
     let lines = || body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    // Counted first: a body of nothing but short lines would take far more memory than it has bytes.
+    // CounterLabel first: a body of nothing but short lines would take far more memory than it has bytes.
     at_most(lines().count())?;
     Ok(Raw::Many(lines().map(|line| json::document(line).map_err(invalid)).collect()))
 }

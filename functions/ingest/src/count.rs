@@ -14,26 +14,26 @@ use crate::accept::accept;
 use crate::events::created;
 
 pub(crate) async fn count(
-    backend: Shared,
+    context: Shared,
     target: Target,
     left: TimeLeft,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    send(backend, target, left, query, None).await
+    send(context, target, left, query, None).await
 }
 
 pub(crate) async fn count_path(
-    backend: Shared,
+    context: Shared,
     target: Target,
     left: TimeLeft,
     Path((_, path)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    send(backend, target, left, query, Some(&path)).await
+    send(context, target, left, query, Some(&path)).await
 }
 
 async fn send(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     left: TimeLeft,
     query: Option<String>,
@@ -62,5 +62,5 @@ async fn send(
     }
     let draft = Draft { name, count, id: params.text("id"), timestamp: params.parsed("timestamp"), ..Draft::default() };
     params.finish()?;
-    Ok(created(&app, accept(&backend, &app, vec![Ok(draft)], left.deadline()).await?))
+    Ok(created(&app, accept(&context, &app, vec![Ok(draft)], left.deadline()).await?))
 }

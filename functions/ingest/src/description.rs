@@ -63,7 +63,7 @@ fn count_in_event_tracker(
     Operation::new(Method::POST, path, id, summary)
         .takes([key("ingest"), Parameter::path("name", NAME_IN_PATH, name())])
         .takes(number)
-        .answers(StatusCode::CREATED, "Counted: `response` is 201.", schemas.subschema_for::<Envelope<u16>>())
+        .answers(StatusCode::CREATED, "CounterLabel: `response` is 201.", schemas.subschema_for::<Envelope<u16>>())
         .refuses([StatusCode::TOO_MANY_REQUESTS])
 }
 
@@ -163,6 +163,6 @@ fn seismo_send(schemas: &mut SchemaGenerator) -> Operation {
         .about("An admin's token makes the app where it is not there. Other fields are ignored.")
         .takes([app()])
         .body(JSON, body)
-        .answers(StatusCode::CREATED, "The event as it was stored.", schemas.subschema_for::<seismo::EventBody<'_>>())
+        .answers(StatusCode::CREATED, "The event as it was stored.", schemas.subschema_for::<seismo::SeismoEvent<'_>>())
         .refuses([StatusCode::CONFLICT, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::TOO_MANY_REQUESTS])
 }

@@ -14,7 +14,7 @@ use crate::accept::accept;
 use crate::events::answered;
 
 pub(crate) async fn count(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     left: TimeLeft,
     Path((_, path)): Path<(String, String)>,
@@ -23,6 +23,6 @@ pub(crate) async fn count(
     // A number too large for any is refused as one out of range.
     let count = number.map(|number| number.parse().unwrap_or(0));
     let draft = Draft { name: Some(name.to_owned()), count, ..Draft::default() };
-    let verdicts = accept(&backend, &app, vec![Ok(draft)], left.deadline()).await?;
+    let verdicts = accept(&context, &app, vec![Ok(draft)], left.deadline()).await?;
     Ok(answered(verdicts, |_| json(StatusCode::CREATED, &Envelope::of(StatusCode::CREATED.as_u16()))))
 }

@@ -50,7 +50,7 @@ struct Rejected {
 }
 
 pub(crate) async fn send(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     left: TimeLeft,
     RawQuery(query): RawQuery,
@@ -61,7 +61,7 @@ pub(crate) async fn send(
     let body = read_all(body, MAX_SENT).await?;
     let deadline = left.deadline();
     let Sent { drafts, alone } = body::read(&parts.headers, body)?;
-    let verdicts = accept(&backend, &app, drafts, deadline).await?;
+    let verdicts = accept(&context, &app, drafts, deadline).await?;
     let figures = figures(&verdicts);
     let reply = if alone { one(verdicts, |event| whole(&app, event)) } else { batch(verdicts) };
     Ok(with_figures(figures, reply))

@@ -16,13 +16,13 @@ use axum::Router;
 use http::Method;
 use tally_http::routes::Function;
 use tally_http::runtime::Routes;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 
 pub use description::operations;
 
 /// The routes of this function.
-pub fn router(backend: Arc<Backend>) -> Router {
-    Routes::of(Function::Ingest, backend)
+pub fn router(context: Arc<Context>) -> Router {
+    Routes::of(Function::Ingest, context)
         .on(Method::POST, "/apps/{app}/events", events::send)
         .on(Method::POST, "/apps/{app}/count", count::count)
         .on(Method::POST, "/apps/{app}/count/{*name}", count::count_path)

@@ -12,11 +12,11 @@ use tally_core::event::draft::Draft;
 use tally_core::event::json::{self, Kind};
 use tally_core::invalid::Invalid;
 use tally_http::body::{Fields, read as read_all};
-use tally_http::compat::seismo::EventBody;
+use tally_http::compat::seismo::SeismoEvent;
 use tally_http::guard::{Target, TimeLeft};
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_service::new_app::{NewApp, make_on_first_use};
 
 use crate::accept::accept;
@@ -24,7 +24,7 @@ use crate::draft::free;
 use crate::events::answered;
 
 pub(crate) async fn send(
-    State(backend): Shared,
+    State(context): Shared,
     app: Option<Target>,
     left: TimeLeft,
     Path(name): Path<String>,
@@ -35,19 +35,19 @@ pub(crate) async fn send(
     let draft = read(&body)?;
     let app = match app {
         Some(Target(app)) => app,
-        None => deadline.hold(first_use(&backend, name.clone(), &draft)).await?,
+        None => deadline.hold(first_use(&context, name.clone(), &draft)).await?,
     };
-    let verdicts = accept(&backend, &app, vec![Ok(draft)], deadline).await?;
-    Ok(answered(verdicts, |event| json(StatusCode::CREATED, &EventBody::new(&name, app.clock, event))))
+    let verdicts = accept(&context, &app, vec![Ok(draft)], deadline).await?;
+    Ok(answered(verdicts, |event| json(StatusCode::CREATED, &SeismoEvent::new(&name, app.clock, event))))
 }
 
 /// Makes an app for its first event, if it is one that an app may have.
-async fn first_use(backend: &Backend, name: String, event: &Draft) -> Result<Arc<App>, Problem> {
+async fn first_use(context: &Context, name: String, event: &Draft) -> Result<Arc<App>, Problem> {
     let new = NewApp { name, ..NewApp::default() };
-    let now = backend.clock.now();
+    let now = context.clock.now();
     let app = new.clone().app(1, now, vec![]).map_err(|error| Problem::field("app", error.to_string()))?;
     event.clone().accept(&app, now)?;
-    Ok(make_on_first_use(backend, new).await?)
+    Ok(make_on_first_use(context, new).await?)
 }
 
 fn read(body: &[u8]) -> Result<Draft, Invalid> {

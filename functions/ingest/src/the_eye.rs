@@ -32,7 +32,7 @@ pub(crate) struct Success {
 }
 
 pub(crate) async fn send(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     left: TimeLeft,
     request: Request,
@@ -45,7 +45,7 @@ pub(crate) async fn send(
         Raw::One(event) => read(event)?,
         Raw::Many(_) => return Err(Problem::field("", "send one event as a JSON object")),
     };
-    let verdicts = accept(&backend, &app, vec![Ok(draft)], deadline).await?;
+    let verdicts = accept(&context, &app, vec![Ok(draft)], deadline).await?;
     Ok(answered(verdicts, |_| json(StatusCode::CREATED, &Success { success: true })))
 }
 

@@ -19,7 +19,7 @@ const DOMAIN: &[u8] = b"tally cursor 1";
 /// Where a list goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// The app that the list is of, in its life.
+    /// The app that the list is of, in its generation.
     #[serde(rename = "a")]
     pub app: String,
     /// The parameters as they were sent, without `limit` and `offset`.

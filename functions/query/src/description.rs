@@ -5,7 +5,7 @@ use schemars::{SchemaGenerator, json_schema};
 use tally_http::compat::seismo;
 use tally_http::event::EventBody;
 use tally_http::openapi::{
-    DayInput, JSON, LevelInput, Operation, Parameter, Reply as Answer, TimeInput, app, key, number, number_or, one_of,
+    DayInput, JSON, LevelInput, Operation, Parameter, ReplyDescription, TimeInput, app, key, number, number_or, one_of,
     text,
 };
 
@@ -106,7 +106,7 @@ fn one(schemas: &mut SchemaGenerator) -> Operation {
 
 fn seismo_list(schemas: &mut SchemaGenerator) -> Operation {
     let day = schemas.subschema_for::<DayInput>();
-    let event = schemas.subschema_for::<seismo::EventBody<'_>>();
+    let event = schemas.subschema_for::<seismo::SeismoEvent<'_>>();
     Operation::new(Method::GET, "/seismo/api/events/{app}", "seismoListEvents", "Lists events, as Seismo does")
         .about("Oldest first. Filters combine; other parameters are ignored. To users an app that is not there has no events.")
         .takes([
@@ -116,7 +116,7 @@ fn seismo_list(schemas: &mut SchemaGenerator) -> Operation {
             Parameter::query("date", "Events of this day, in UTC.", day),
             Parameter::query("cursor", "Goes on where the reply whose `Link` has it ended.", text()),
         ])
-        .replies(Answer {
+        .replies(ReplyDescription {
             status: StatusCode::OK,
             about: "All of them, as far as one reply may hold them.",
             content: vec![(JSON, json_schema!({"type": "array", "items": event, "maxItems": MAX_EVENTS}))],

@@ -16,13 +16,13 @@ use axum::Router;
 use http::Method;
 use tally_http::routes::Function;
 use tally_http::runtime::Routes;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 
 pub use description::operations;
 
 /// The routes of this function.
-pub fn router(backend: Arc<Backend>) -> Router {
-    Routes::of(Function::Query, backend)
+pub fn router(context: Arc<Context>) -> Router {
+    Routes::of(Function::Query, context)
         .on(Method::GET, "/apps/{app}/events", list::list)
         .on(Method::GET, "/apps/{app}/events/{id}", one::read)
         .on(Method::GET, "/seismo/api/events/{app}", seismo::list)

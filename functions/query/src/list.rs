@@ -47,13 +47,13 @@ pub(crate) struct Reply<'a> {
 }
 
 pub(crate) async fn list(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let now = backend.clock.now();
+    let now = context.clock.now();
     let asked = Asked::read(query.as_deref(), &app, now)?;
-    let mut page = read_page(&backend, &app, &asked.query).await?;
+    let mut page = read_page(&context, &app, &asked.query).await?;
     cut(&mut page, |event| serde_json::to_vec(&EventBody::new(&app.slug, event)))?;
     let next = page.next.map(|next| asked.cursor(&app, next).encode());
     let reached = asked.offset.map(|offset| offset + page.events.len());
@@ -235,7 +235,7 @@ mod tests {
         let app = App {
             id: AppId::new(&slug, 1),
             slug,
-            life: 1,
+            generation: 1,
             name: "shop".into(),
             clock: EventClock::Event,
             layout: Layout::new(1, None),

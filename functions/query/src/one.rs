@@ -10,7 +10,7 @@ use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
 
 pub(crate) async fn read(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     Path((_, id)): Path<(String, String)>,
     RawQuery(query): RawQuery,
@@ -18,7 +18,7 @@ pub(crate) async fn read(
     Params::parse(query.as_deref()).finish()?;
     // What cannot be an id is the id of nothing.
     let event = match id.parse() {
-        Ok(id) => backend.store.get_event(&app, id, backend.clock.now()).await?,
+        Ok(id) => context.store.get_event(&app, id, context.clock.now()).await?,
         Err(_) => None,
     };
     let event = event.ok_or_else(|| Problem::NotFound("there is no such event in this app".to_owned()))?;

@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::header::LINK;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use tally_core::invalid::Invalid;
-use tally_http::compat::seismo::EventBody;
+use tally_http::compat::seismo::SeismoEvent;
 use tally_http::guard::Target;
 use tally_http::parameters::{Params, credential};
 use tally_http::problem::{Problem, json};
@@ -20,7 +20,7 @@ use crate::list::{Asked, cut};
 pub(crate) const MAX_EVENTS: usize = 10_000;
 
 pub(crate) async fn list(
-    State(backend): Shared,
+    State(context): Shared,
     app: Option<Target>,
     Path(name): Path<String>,
     uri: Uri,
@@ -31,18 +31,18 @@ pub(crate) async fn list(
     let Some(Target(app)) = app else {
         return json(StatusCode::OK, &[(); 0]);
     };
-    let mut asked = Asked::of(params, &app, backend.clock.now())?;
+    let mut asked = Asked::of(params, &app, context.clock.now())?;
     asked.query.limit = MAX_EVENTS;
-    let mut page = read_page(&backend, &app, &asked.query).await?;
-    cut(&mut page, |event| serde_json::to_vec(&EventBody::new(&name, app.clock, event)))?;
-    let events: Vec<_> = page.events.iter().map(|event| EventBody::new(&name, app.clock, event)).collect();
+    let mut page = read_page(&context, &app, &asked.query).await?;
+    cut(&mut page, |event| serde_json::to_vec(&SeismoEvent::new(&name, app.clock, event)))?;
+    let events: Vec<_> = page.events.iter().map(|event| SeismoEvent::new(&name, app.clock, event)).collect();
     let mut reply = json(StatusCode::OK, &events)?;
     if let Some(next) = page.next {
         // With the credential, where the query holds it.
         let params = [("cursor".to_owned(), asked.cursor(&app, next).encode())];
         let params = params.into_iter().chain(credential(query.as_deref()));
         let params = form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
-        let link = format!("<{}{}?{params}>; rel=\"next\"", origin(&headers, &backend.config), uri.path());
+        let link = format!("<{}{}?{params}>; rel=\"next\"", origin(&headers, &context.config), uri.path());
         let link = HeaderValue::try_from(link).map_err(|e| Problem::Internal(e.to_string()))?;
         reply.headers_mut().insert(LINK, link);
     }

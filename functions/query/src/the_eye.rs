@@ -19,7 +19,7 @@ use tally_http::guard::Target;
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::{Shared, origin};
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_service::read::reader::{EventQuery, Next, Page, read_page};
 use tally_service::report::count::{Total, session_total, total};
 use tally_store::{Order, StoreError};
@@ -72,18 +72,18 @@ impl<'a> EventBody<'a> {
 }
 
 pub(crate) async fn list(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     uri: Uri,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let asked = Asked::read(query.as_deref(), &app)?;
-    let mut page = read_page(&backend, &app, &asked.query).await?;
+    let mut page = read_page(&context, &app, &asked.query).await?;
     cut(&mut page, |event| serde_json::to_vec(&EventBody::new(event)))?;
     let (next, previous) = asked.neighbours(&page);
-    let Total { count, complete } = asked.count(&backend, &app, &page).await?;
-    let path = format!("{}{}/", origin(&headers, &backend.config), uri.path());
+    let Total { count, complete } = asked.count(&context, &app, &page).await?;
+    let path = format!("{}{}/", origin(&headers, &context.config), uri.path());
     let link = |place: Place| asked.link(&app, &path, &place);
     if asked.query.order == Order::Ascending {
         page.events.reverse();
@@ -181,7 +181,7 @@ impl Asked {
     }
 
     /// The occurrences of all that is asked for; never fewer than the page shows.
-    async fn count(&self, backend: &Backend, app: &App, page: &Page) -> Result<Total, StoreError> {
+    async fn count(&self, context: &Context, app: &App, page: &Page) -> Result<Total, StoreError> {
         // `count` is at most 1e9.
         let shown: i64 = page.events.iter().map(|event| i64::try_from(event.count).unwrap_or(0)).sum();
         if self.place == Place::Offset(0) && page.next.is_none() {
@@ -189,8 +189,8 @@ impl Asked {
         }
         let EventQuery { range, filter, .. } = &self.query;
         let total = match &filter.session_id {
-            Some(session) => session_total(backend, app, session, *range, &filter.cell).await?,
-            None => total(backend, app, *range, &filter.cell).await?,
+            Some(session) => session_total(context, app, session, *range, &filter.cell).await?,
+            None => total(context, app, *range, &filter.cell).await?,
         };
         Ok(Total { count: total.count.max(shown), ..total })
     }

@@ -10,7 +10,7 @@ use tally_core::event::filter::CellFilter;
 use tally_core::time::zone::Zone;
 use tally_core::time::{DAY, MINUTE, Range, Timestamp};
 use tally_http::parameters::Params;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_service::report::count as counters;
 use tally_service::report::count::Counts;
 use tally_store::StoreError;
@@ -46,19 +46,19 @@ pub fn read_range(params: &mut Params, now: Timestamp) -> Range {
 
 /// Counts and how far they reach at the least.
 pub(crate) async fn count(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     boundaries: Vec<Timestamp>,
     filter: &CellFilter,
 ) -> Result<(Counts, Timestamp), StoreError> {
     // Before the counters, or a batch that is folded in between would be told as in.
-    let counted_to = counters::counted_to(backend, app).await?;
-    Ok((counters::count(backend, app, boundaries, filter).await?, counted_to))
+    let counted_to = counters::counted_to(context, app).await?;
+    Ok((counters::count(context, app, boundaries, filter).await?, counted_to))
 }
 
 /// What every reply says about itself.
 #[derive(Serialize, JsonSchema)]
-pub(crate) struct Standing {
+pub(crate) struct Freshness {
     /// All that was accepted before it is in.
     pub(crate) counted_to: Timestamp,
     /// Said only where something may be hidden under `(other)`.
@@ -69,7 +69,7 @@ pub(crate) struct Standing {
     pub(crate) widened: Option<bool>,
 }
 
-impl Standing {
+impl Freshness {
     pub(crate) fn new(counts: &Counts, counted_to: Timestamp) -> Self {
         Self { counted_to, complete: (!counts.complete).then_some(false), widened: None }
     }

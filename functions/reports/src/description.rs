@@ -5,7 +5,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use tally_core::time::calendar::{Interval, MAX_BUCKETS, WeekStart};
 use tally_http::compat::event_tracker::Envelope;
 use tally_http::openapi::{
-    DayInput, JSON, LevelInput, Operation, Parameter, Reply, TimeInput, app, key, number, number_or, one_of, text,
+    DayInput, JSON, LevelInput, Operation, Parameter, ReplyDescription, TimeInput, app, key, number, number_or, one_of,
+    text,
 };
 
 use crate::event_tracker::{self, HourRow, NameRow};
@@ -365,7 +366,7 @@ fn cached(operation: Operation, content: Vec<(&'static str, Schema)>) -> Operati
     const TELLS: [(&str, &str); 3] = [
         ("ETag", "Names this very reply."),
         ("Cache-Control", "For how long it may be kept."),
-        ("Tally-Counted-To", "All that was accepted before this time is in."),
+        ("Tally-CounterLabel-To", "All that was accepted before this time is in."),
     ];
     operation
         .takes([Parameter::header(
@@ -373,8 +374,8 @@ fn cached(operation: Operation, content: Vec<(&'static str, Schema)>) -> Operati
             "The `ETag` of a reply that is still kept.",
             json_schema!({"type": "string"}),
         )])
-        .replies(Reply { status: StatusCode::OK, about: "The chart.", content, headers: TELLS.to_vec() })
-        .replies(Reply {
+        .replies(ReplyDescription { status: StatusCode::OK, about: "The chart.", content, headers: TELLS.to_vec() })
+        .replies(ReplyDescription {
             status: StatusCode::NOT_MODIFIED,
             about: "It is as `If-None-Match` names it.",
             content: vec![],

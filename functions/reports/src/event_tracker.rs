@@ -17,7 +17,7 @@ use tally_http::guard::Target;
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 
 use crate::answer::largest_first;
 use crate::chart::Picture;
@@ -46,7 +46,7 @@ pub(crate) struct NameRow {
 pub(crate) type Rows<T> = Envelope<Vec<[T; 1]>>;
 
 pub(crate) async fn hours(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -59,10 +59,10 @@ pub(crate) async fn hours(
     let (range, starts) = if let Ok(starts) = hours_of(range) {
         (range, starts)
     } else {
-        let range = with_events(&backend, &app, range).await?;
+        let range = with_events(&context, &app, range).await?;
         (range, hours_of(range).map_err(|e| Problem::field("start_date", e.to_string()))?)
     };
-    let (mut rows, _) = rows(&backend, &app, &starts, range, &CellFilter::default(), "start_date").await?;
+    let (mut rows, _) = rows(&context, &app, &starts, range, &CellFilter::default(), "start_date").await?;
     rows.sort_by(|a, b| (&a.name, &a.date).cmp(&(&b.name, &b.date)));
     let rows = rows.into_iter().map(|row| [HourRow { date: row.date, event: row.name, count: row.count }]);
     json(StatusCode::OK, &Rows::of(rows.collect()))
@@ -86,8 +86,8 @@ fn read_range(params: &mut Params) -> Option<Range> {
 }
 
 /// What lies between the first and the last day that have events.
-async fn with_events(backend: &Backend, app: &App, range: Range) -> Result<Range, Problem> {
-    let (days, _) = by_day(backend, app, &CellFilter::default()).await?;
+async fn with_events(context: &Context, app: &App, range: Range) -> Result<Range, Problem> {
+    let (days, _) = by_day(context, app, &CellFilter::default()).await?;
     let days = || days.keys().map(|(day, _)| *day);
     let of_events = days().min().zip(days().max()).and_then(|(first, last)| Range::new(first, last.plus(DAY)).ok());
     Ok(range.intersect(of_events.unwrap_or(Range::EMPTY)))
@@ -95,24 +95,24 @@ async fn with_events(backend: &Backend, app: &App, range: Range) -> Result<Range
 
 /// What a path past `events/` asks for.
 pub(crate) async fn of_path(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     Path((_, path)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if path == "unique" {
-        return unique(&backend, &app).await;
+        return unique(&context, &app).await;
     }
     let histogram_of = path.strip_prefix("histogram/").and_then(|rest| rest.rsplit_once('/'));
     if let Some((name, date)) = histogram_of.filter(|(name, _)| !name.is_empty()) {
-        return histogram(&backend, &app, name, date, &headers).await;
+        return histogram(&context, &app, name, date, &headers).await;
     }
     let all = "events, events/unique or events/histogram/EVENT/YYYYMMDD";
     Err(Problem::NotFound(format!("there is nothing to read here: ask for {all}")))
 }
 
-async fn unique(backend: &Backend, app: &App) -> Result<Response, Problem> {
-    let (days, _) = by_day(backend, app, &CellFilter::default()).await?;
+async fn unique(context: &Context, app: &App) -> Result<Response, Problem> {
+    let (days, _) = by_day(context, app, &CellFilter::default()).await?;
     let mut sums: HashMap<&str, i64> = HashMap::new();
     for ((_, cell), count) in &days {
         *sums.entry(cell.name()).or_default() += count;
@@ -123,16 +123,16 @@ async fn unique(backend: &Backend, app: &App) -> Result<Response, Problem> {
 }
 
 async fn histogram(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     name: &str,
     date: &str,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let filter = CellFilter { name: Some(name.to_owned()), ..CellFilter::default() };
-    let day = Day::read(Some(date), filter, Zone::utc(), backend.clock.now());
+    let day = Day::read(Some(date), filter, Zone::utc(), context.clock.now());
     let day = day.map_err(|e| Problem::field("date", e.to_string()))?;
-    let counted = day.count(backend, app).await?;
+    let counted = day.count(context, app).await?;
     let format = preferred(headers);
     let body = match format {
         Format::Json => body_of(&Envelope::of(counted.numbers()))?,

@@ -19,10 +19,10 @@ use tally_http::guard::Target;
 use tally_http::parameters::Params;
 use tally_http::problem::Problem;
 use tally_http::runtime::Shared;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_service::report::count::Counts;
 
-use crate::answer::{Point, Standing, boundaries, count, read_filter, read_zone};
+use crate::answer::{Freshness, Point, boundaries, count, read_filter, read_zone};
 use crate::chart::{Chart, Picture, grouped};
 
 /// The size of a picture where nothing else is said.
@@ -61,7 +61,7 @@ impl Format {
 }
 
 pub(crate) async fn histogram(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -69,12 +69,12 @@ pub(crate) async fn histogram(
     let mut params = Params::parse(query.as_deref());
     let date = params.text("date");
     let format = params.text("format");
-    answer(backend, app, params, None, date, format, &headers).await
+    answer(context, app, params, None, date, format, &headers).await
 }
 
 /// A last segment of `{date}.{format}`, all before it the name.
 pub(crate) async fn histogram_file(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     Path((_, path)): Path<(String, String)>,
     RawQuery(query): RawQuery,
@@ -85,7 +85,7 @@ pub(crate) async fn histogram_file(
         return Err(Problem::NotFound("ask for histogram/NAME/DATE.png, .jpg, .svg or .json".to_owned()));
     };
     let (name, date, format) = (name.to_owned(), date.to_owned(), format.to_owned());
-    answer(backend, app, Params::parse(query.as_deref()), Some(name), Some(date), Some(format), &headers).await
+    answer(context, app, Params::parse(query.as_deref()), Some(name), Some(date), Some(format), &headers).await
 }
 
 /// The hours of a day.
@@ -98,11 +98,11 @@ pub(crate) struct Reply<'a> {
     total: i64,
     series: Vec<Point>,
     #[serde(flatten)]
-    standing: Standing,
+    freshness: Freshness,
 }
 
 async fn answer(
-    backend: Arc<Backend>,
+    context: Arc<Context>,
     app: Arc<App>,
     mut params: Params,
     name: Option<String>,
@@ -125,13 +125,13 @@ async fn answer(
     if format.is_none() {
         params.add("format", "must be png, jpg, svg or json");
     }
-    let day = Day::read(date.as_deref(), filter, zone, backend.clock.now());
+    let day = Day::read(date.as_deref(), filter, zone, context.clock.now());
     let day = params.keep("date", day);
     params.finish()?;
     let (Some(format), Some(day)) = (format, day) else {
         return Err(Problem::Internal("a histogram without a day passed its checks".to_owned()));
     };
-    let counted = day.count(&backend, &app).await?;
+    let counted = day.count(&context, &app).await?;
     let body = match format {
         Format::Json => body_of(&counted.numbers())?,
         Format::Picture(picture) => counted.draw(picture, size)?,
@@ -170,10 +170,10 @@ impl Day {
     }
 
     /// Counts its hours.
-    pub(crate) async fn count(&self, backend: &Backend, app: &App) -> Result<CountedDay<'_>, Problem> {
+    pub(crate) async fn count(&self, context: &Context, app: &App) -> Result<CountedDay<'_>, Problem> {
         // A day has at most 25 hours.
         let starts = Interval::Hour.starts(self.range, &self.zone).map_err(|e| Problem::Internal(e.to_string()))?;
-        let (counts, counted_to) = count(backend, app, boundaries(&starts, self.range), &self.filter).await?;
+        let (counts, counted_to) = count(context, app, boundaries(&starts, self.range), &self.filter).await?;
         let hours = starts.into_iter().zip(counts.by_slot(25)).collect();
         Ok(CountedDay { day: self, hours, counts, counted_to })
     }
@@ -196,7 +196,7 @@ impl CountedDay<'_> {
             tz: self.day.zone.name(),
             total: self.counts.total(),
             series: self.hours.iter().map(|(at, count)| Point { bucket_start: *at, count: *count }).collect(),
-            standing: Standing::new(&self.counts, self.counted_to),
+            freshness: Freshness::new(&self.counts, self.counted_to),
         }
     }
 

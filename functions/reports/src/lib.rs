@@ -20,13 +20,13 @@ use axum::Router;
 use http::Method;
 use tally_http::routes::Function;
 use tally_http::runtime::Routes;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 
 pub use description::operations;
 
 /// The routes of this function.
-pub fn router(backend: Arc<Backend>) -> Router {
-    Routes::of(Function::Reports, backend)
+pub fn router(context: Arc<Context>) -> Router {
+    Routes::of(Function::Reports, context)
         .on(Method::GET, "/apps/{app}/reports/{report}", periods::report)
         .on(Method::GET, "/apps/{app}/stats/{stat}", statistics::statistic)
         .on(Method::GET, "/apps/{app}/histogram", histogram::histogram)

@@ -15,7 +15,7 @@ use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
 use tally_service::report::count::widen;
 
-use crate::answer::{NameCount, Point, Standing, boundaries, by_name_and_slug, count, read_filter, read_zone};
+use crate::answer::{Freshness, NameCount, Point, boundaries, by_name_and_slug, count, read_filter, read_zone};
 
 /// How much of what happened in a period.
 #[derive(Serialize, JsonSchema)]
@@ -32,19 +32,19 @@ pub(crate) struct Reply<'a> {
     /// Every bucket, zeros too: by minute for an hour, by hour for a day, by day for longer.
     series: Vec<Point>,
     #[serde(flatten)]
-    standing: Standing,
+    freshness: Freshness,
 }
 
 /// What is said of a report that there is none of.
 pub(crate) const NO_REPORT: &str = "there is no such report: ask for hour, day, week, month or period";
 
 pub(crate) async fn report(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     Path((_, report)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let now = backend.clock.now();
+    let now = context.clock.now();
     let Some(period) = Period::of_name(&report) else {
         return Err(Problem::NotFound(NO_REPORT.to_owned()));
     };
@@ -61,7 +61,7 @@ pub(crate) async fn report(
         return Err(Problem::Internal("a report without a range passed its checks".to_owned()));
     };
     let range = widen(&app, asked, now);
-    let (counts, counted_to) = count(&backend, &app, boundaries(&starts, range), &filter).await?;
+    let (counts, counted_to) = count(&context, &app, boundaries(&starts, range), &filter).await?;
     let series = starts.iter().zip(counts.by_slot(starts.len()));
     let reply = Reply {
         app: &app.slug,
@@ -72,7 +72,7 @@ pub(crate) async fn report(
         total: counts.total(),
         by_name: by_name_and_slug(&counts),
         series: series.map(|(start, count)| Point { bucket_start: *start, count }).collect(),
-        standing: Standing::new(&counts, counted_to).widened(range != asked),
+        freshness: Freshness::new(&counts, counted_to).widened(range != asked),
     };
     json(StatusCode::OK, &reply)
 }

@@ -33,12 +33,12 @@ pub(crate) struct Reply<'a> {
 }
 
 pub(crate) async fn report(
-    State(backend): Shared,
+    State(context): Shared,
     app: Option<Target>,
     Path((report, _)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let now = backend.clock.now();
+    let now = context.clock.now();
     let period = Period::of_name(&report).ok_or_else(|| Problem::NotFound(NO_REPORT.to_owned()))?;
     let mut params = translate(period, query.as_deref())?;
     let filter = read_filter(&mut params);
@@ -50,7 +50,7 @@ pub(crate) async fn report(
     let counts = match app {
         Some(Target(app)) => {
             let range = widen(&app, range, now);
-            count(&backend, &app, vec![range.since(), range.until()], &filter).await?.0
+            count(&context, &app, vec![range.since(), range.until()], &filter).await?.0
         }
         None => Counts::default(),
     };

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tally_core::app::App;
 use tally_core::event::filter::CellFilter;
 use tally_core::event::level::Level;
-use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::calendar::{Interval, MAX_BUCKETS, TooManyBuckets, WeekStart};
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
@@ -19,21 +19,21 @@ use tally_http::guard::Target;
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_service::report::count as counters;
-use tally_service::report::count::{CountedCell, Counts, all_days, widen};
+use tally_service::report::count::{CellKey, Counts, all_days, widen};
 
-use crate::answer::{Point, Standing, boundaries, count, largest_first, read_filter, read_range, read_zone};
+use crate::answer::{Freshness, Point, boundaries, count, largest_first, read_filter, read_range, read_zone};
 use crate::groups::groups;
 use crate::messages::top_messages;
 
 pub(crate) async fn statistic(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     Path((_, stat)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let asked = Asked { params: Params::parse(query.as_deref()), now: backend.clock.now(), backend, app };
+    let asked = Asked { params: Params::parse(query.as_deref()), now: context.clock.now(), context, app };
     match Statistic::of_name(&stat) {
         Some(Statistic::Timeseries) => timeseries(asked).await,
         Some(Statistic::By(dimension)) => breakdown(asked, dimension).await,
@@ -93,7 +93,7 @@ impl Statistic {
 pub(crate) struct Asked {
     pub(crate) params: Params,
     pub(crate) now: Timestamp,
-    pub(crate) backend: Arc<Backend>,
+    pub(crate) context: Arc<Context>,
     pub(crate) app: Arc<App>,
 }
 
@@ -106,7 +106,7 @@ pub(crate) struct Timeseries<'a> {
     tz: &'a str,
     series: Vec<Point>,
     #[serde(flatten)]
-    standing: Standing,
+    freshness: Freshness,
 }
 
 async fn timeseries(mut asked: Asked) -> Result<Response, Problem> {
@@ -137,7 +137,7 @@ async fn timeseries(mut asked: Asked) -> Result<Response, Problem> {
         vec![]
     });
     asked.params.finish()?;
-    let (counts, counted_to) = count(&asked.backend, &asked.app, boundaries(&starts, range), &filter).await?;
+    let (counts, counted_to) = count(&asked.context, &asked.app, boundaries(&starts, range), &filter).await?;
     let points = starts.iter().zip(counts.by_slot(starts.len()));
     let reply = Timeseries {
         interval: interval.name(),
@@ -148,17 +148,17 @@ async fn timeseries(mut asked: Asked) -> Result<Response, Problem> {
             .filter(|(_, count)| fill || *count != 0)
             .map(|(start, count)| Point { bucket_start: *start, count })
             .collect(),
-        standing: Standing::new(&counts, counted_to).widened(widened),
+        freshness: Freshness::new(&counts, counted_to).widened(widened),
     };
     json(StatusCode::OK, &reply)
 }
 
 /// A range counted as a whole.
-async fn whole(asked: &Asked, range: Range, filter: &CellFilter) -> Result<(Counts, Standing), Problem> {
+async fn whole(asked: &Asked, range: Range, filter: &CellFilter) -> Result<(Counts, Freshness), Problem> {
     let slot = vec![range.since(), range.until()];
-    let (counts, counted_to) = count(&asked.backend, &asked.app, slot, filter).await?;
-    let standing = Standing::new(&counts, counted_to);
-    Ok((counts, standing))
+    let (counts, counted_to) = count(&asked.context, &asked.app, slot, filter).await?;
+    let freshness = Freshness::new(&counts, counted_to);
+    Ok((counts, freshness))
 }
 
 /// Counts of a range.
@@ -170,7 +170,7 @@ pub(crate) struct Items<T> {
     until: Timestamp,
     items: Vec<T>,
     #[serde(flatten)]
-    standing: Standing,
+    freshness: Freshness,
 }
 
 /// What a breakdown is by.
@@ -209,23 +209,23 @@ async fn breakdown(mut asked: Asked, dimension: Dimension) -> Result<Response, P
     let params = std::mem::replace(&mut asked.params, Params::parse(None));
     params.finish()?;
     let wide = widen(&asked.app, range, asked.now);
-    let (counts, standing) = whole(&asked, wide, &filter).await?;
-    let (since, until, standing) = (wide.since(), wide.until(), standing.widened(wide != range));
+    let (counts, freshness) = whole(&asked, wide, &filter).await?;
+    let (since, until, freshness) = (wide.since(), wide.until(), freshness.widened(wide != range));
     match dimension {
         Dimension::Level => {
-            let items = largest_first(counts.by(CountedCell::level)).into_iter();
+            let items = largest_first(counts.by(CellKey::level)).into_iter();
             let items = items.map(|(level, count)| LevelCount { level, count }).collect();
-            json(StatusCode::OK, &Items { since, until, items, standing })
+            json(StatusCode::OK, &Items { since, until, items, freshness })
         }
         Dimension::Name => {
-            let items = largest_first(counts.by(CountedCell::name)).into_iter();
+            let items = largest_first(counts.by(CellKey::name)).into_iter();
             let items = items.map(|(name, count)| NameSum { name, count }).collect();
-            json(StatusCode::OK, &Items { since, until, items, standing })
+            json(StatusCode::OK, &Items { since, until, items, freshness })
         }
         Dimension::Category => {
-            let items = largest_first(counts.by(CountedCell::category)).into_iter();
+            let items = largest_first(counts.by(CellKey::category)).into_iter();
             let items = items.map(|(category, count)| CategoryCount { category, count }).collect();
-            json(StatusCode::OK, &Items { since, until, items, standing })
+            json(StatusCode::OK, &Items { since, until, items, freshness })
         }
     }
 }
@@ -253,9 +253,9 @@ async fn hours(mut asked: Asked) -> Result<Response, Problem> {
     });
     let params = std::mem::replace(&mut asked.params, Params::parse(None));
     params.finish()?;
-    let (items, standing) = rows(&asked.backend, &asked.app, &starts, wide, &filter, "since").await?;
-    let standing = standing.widened(wide != range);
-    json(StatusCode::OK, &Items { since: wide.since(), until: wide.until(), items, standing })
+    let (items, freshness) = rows(&asked.context, &asked.app, &starts, wide, &filter, "since").await?;
+    let freshness = freshness.widened(wide != range);
+    json(StatusCode::OK, &Items { since: wide.since(), until: wide.until(), items, freshness })
 }
 
 /// The hours (UTC) in which rows of a range are looked for.
@@ -265,14 +265,14 @@ pub(crate) fn hours_of(range: Range) -> Result<Vec<Timestamp>, TooManyBuckets> {
 
 /// Every name in every hour of a range, in order of time, then name. Where there are too many, `field` must be changed.
 pub(crate) async fn rows(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     starts: &[Timestamp],
     range: Range,
     filter: &CellFilter,
     field: &str,
-) -> Result<(Vec<HourCount>, Standing), Problem> {
-    let (counts, counted_to) = count(backend, app, boundaries(starts, range), filter).await?;
+) -> Result<(Vec<HourCount>, Freshness), Problem> {
+    let (counts, counted_to) = count(context, app, boundaries(starts, range), filter).await?;
     let mut sums: HashMap<(usize, &str), i64> = HashMap::new();
     for ((slot, cell), count) in &counts.sums {
         *sums.entry((*slot, cell.name())).or_default() += count;
@@ -287,12 +287,12 @@ pub(crate) async fn rows(
     let mut rows: Vec<_> = sums.into_iter().collect();
     rows.sort_unstable();
     let items = rows.into_iter().map(|((slot, name), count)| HourCount {
-        date: Bucket::of(Grain::Hour, starts[slot]).to_string(),
+        date: Bucket::of(Granularity::Hour, starts[slot]).to_string(),
         hour_start: starts[slot],
         name: name.to_owned(),
         count,
     });
-    Ok((items.collect(), Standing::new(&counts, counted_to)))
+    Ok((items.collect(), Freshness::new(&counts, counted_to)))
 }
 
 /// All names of all time, largest first.
@@ -300,7 +300,7 @@ pub(crate) async fn rows(
 pub(crate) struct Totals<'a> {
     items: Vec<NameTotal<'a>>,
     #[serde(flatten)]
-    standing: Standing,
+    freshness: Freshness,
 }
 
 /// A name and its slug, how often, and the first and last day (UTC) that has it.
@@ -317,7 +317,7 @@ async fn totals(mut asked: Asked) -> Result<Response, Problem> {
     let filter = read_filter(&mut asked.params);
     let params = std::mem::replace(&mut asked.params, Params::parse(None));
     params.finish()?;
-    let (days, standing) = by_day(&asked.backend, &asked.app, &filter).await?;
+    let (days, freshness) = by_day(&asked.context, &asked.app, &filter).await?;
     let mut sums: HashMap<(&str, &str), (i64, Timestamp, Timestamp)> = HashMap::new();
     for ((day, cell), count) in &days {
         let sum = sums.entry((cell.name(), cell.slug())).or_insert((0, *day, *day));
@@ -330,17 +330,17 @@ async fn totals(mut asked: Asked) -> Result<Response, Problem> {
         let (_, first, last) = spans[&(name, slug)];
         NameTotal { name, slug, count, first_day: date(first), last_day: date(last) }
     });
-    json(StatusCode::OK, &Totals { items: items.collect(), standing })
+    json(StatusCode::OK, &Totals { items: items.collect(), freshness })
 }
 
 /// Occurrences by day (UTC) and cell, of all time.
 pub(crate) async fn by_day(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     filter: &CellFilter,
-) -> Result<(HashMap<(Timestamp, CountedCell), i64>, Standing), Problem> {
+) -> Result<(HashMap<(Timestamp, CellKey), i64>, Freshness), Problem> {
     // Before the counters, or a batch that is folded in between would be told as in.
-    let counted_to = counters::counted_to(backend, app).await?;
-    let (days, complete) = counters::days(backend, app, all_days(), filter).await?;
-    Ok((days, Standing { counted_to, complete: (!complete).then_some(false), widened: None }))
+    let counted_to = counters::counted_to(context, app).await?;
+    let (days, complete) = counters::days(context, app, all_days(), filter).await?;
+    Ok((days, Freshness { counted_to, complete: (!complete).then_some(false), widened: None }))
 }

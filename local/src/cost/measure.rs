@@ -30,7 +30,7 @@ pub(super) struct Stored {
 
 /// What it takes to count events at a rate.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Counted {
+pub(super) struct CounterLabel {
     /// Events in a batch.
     pub(super) events: usize,
     /// Counter items that a batch updates.
@@ -63,7 +63,7 @@ impl Lab {
 
     async fn app(&mut self) -> Result<WorkApp, Box<dyn Error>> {
         self.apps += 1;
-        self.bench.backend.clock.set(self.start);
+        self.bench.context.clock.set(self.start);
         self.bench.app(&format!("app {}", self.apps)).await
     }
 
@@ -89,7 +89,7 @@ impl Lab {
     /// Counts `rate` events a second, gathered for `window` seconds, over a minute of the clock or [`ENOUGH`] events. The
     /// hour's and the day's counters hold every combination by then, as they do but for the first moments of an hour.
     #[allow(clippy::cast_precision_loss)] // some thousand
-    pub(super) async fn count(&mut self, mix: Mix, rate: usize, window: usize) -> Result<Counted, Box<dyn Error>> {
+    pub(super) async fn count(&mut self, mix: Mix, rate: usize, window: usize) -> Result<CounterLabel, Box<dyn Error>> {
         let app = self.app().await?;
         let mut sent = mix.combinations().max(mix.messages);
         self.bench.send(&app, mix.body(0, sent, self.start, SECOND)).await?;
@@ -100,7 +100,7 @@ impl Lab {
         let mut at = began;
         let (mut batches, mut updates, mut write_units) = (0, 0, 0.0);
         while at < began.plus(MINUTE) && batches * events < ENOUGH {
-            self.bench.backend.clock.set(at);
+            self.bench.context.clock.set(at);
             for first in (0..events).step_by(BATCH) {
                 let size = BATCH.min(events - first);
                 let share = |n: usize| Ok::<_, Box<dyn Error>>(length * i64::try_from(n)? / i64::try_from(events)?);
@@ -119,7 +119,7 @@ impl Lab {
             at = at.plus(length);
         }
         let batches = batches as f64;
-        Ok(Counted { events, updates: updates as f64 / batches, write_units: write_units / batches })
+        Ok(CounterLabel { events, updates: updates as f64 / batches, write_units: write_units / batches })
     }
 
     /// Asks an app that for a month had every combination every day, and for two days every hour.

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::lambda;
-use super::measure::{Counted, Lab, Stored};
+use super::measure::{CounterLabel, Lab, Stored};
 use super::prices::{AS_OF, Bill};
 use crate::table::table;
 use crate::workbench::Mix;
@@ -43,7 +43,7 @@ fn store_bill(batch: usize, stored: Stored) -> Bill {
 
 /// A million events counted.
 #[allow(clippy::cast_precision_loss)] // small numbers
-fn count_bill(counted: Counted) -> Bill {
+fn count_bill(counted: CounterLabel) -> Bill {
     let batches = MILLION / counted.events as f64;
     let one = Bill {
         calls: 1.0,
@@ -89,7 +89,7 @@ async fn storing(lab: &mut Lab) -> Result<Vec<(usize, Stored)>, Box<dyn Error>> 
 }
 
 /// What was measured of counting: by rate and number of combinations.
-type Counting = Vec<(usize, usize, Counted)>;
+type Counting = Vec<(usize, usize, CounterLabel)>;
 
 async fn counting(lab: &mut Lab, window: usize) -> Result<(Counting, bool), Box<dyn Error>> {
     println!("\n## Counting a million events\n");

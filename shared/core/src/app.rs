@@ -54,25 +54,25 @@ impl fmt::Display for AppSlug {
     }
 }
 
-/// How an app is known in keys: its slug, or `slug~2` in its second life, so that nothing of the first reaches it.
+/// How an app is known in keys: its slug, or `slug~2` in its second generation, so that nothing of the first reaches it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AppId(String);
 
 impl AppId {
-    /// The identity of an app in its `life`th life, counted from 1.
-    pub fn new(slug: &AppSlug, life: u32) -> Self {
-        if life <= 1 { Self(slug.0.clone()) } else { Self(format!("{slug}~{life}")) }
+    /// The identity of an app in its `generation`th generation, counted from 1.
+    pub fn new(slug: &AppSlug, generation: u32) -> Self {
+        if generation <= 1 { Self(slug.0.clone()) } else { Self(format!("{slug}~{generation}")) }
     }
 
     /// Reads an identity as it stands in keys.
     pub fn parse(text: &str) -> Option<(Self, AppSlug, u32)> {
-        let (slug, life) = match text.split_once('~') {
-            Some((slug, life)) => (slug, life.parse().ok().filter(|life| *life > 1)?),
+        let (slug, generation) = match text.split_once('~') {
+            Some((slug, generation)) => (slug, generation.parse().ok().filter(|generation| *generation > 1)?),
             None => (text, 1),
         };
         let slug = AppSlug::of_name(slug).ok().filter(|parsed| parsed.0 == slug)?;
-        Some((Self::new(&slug, life), slug, life))
+        Some((Self::new(&slug, generation), slug, generation))
     }
 
     /// The identity as text.
@@ -98,7 +98,7 @@ pub enum EventClock {
     Received,
 }
 
-/// Where an app is in its life.
+/// Where an app is in its generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AppState {
@@ -107,7 +107,7 @@ pub enum AppState {
     Active,
     /// Being erased.
     Deleting,
-    /// Erased; the item stays, so that its slug's next life is told apart.
+    /// Erased; the item stays, so that its slug's next generation is told apart.
     Deleted,
 }
 
@@ -118,8 +118,8 @@ pub struct App {
     pub id: AppId,
     /// How paths know it.
     pub slug: AppSlug,
-    /// Which life of its slug this is, from 1.
-    pub life: u32,
+    /// Which generation of its slug this is, from 1.
+    pub generation: u32,
     /// What people call it.
     pub name: String,
     /// Which clock keys its events.
@@ -132,7 +132,7 @@ pub struct App {
     pub events_per_minute: Option<u32>,
     /// Its keys, without their secrets.
     pub keys: Vec<Key>,
-    /// Where it is in its life.
+    /// Where it is in its generation.
     pub state: AppState,
     /// Since when it is being erased, if it is.
     pub deleting_since: Option<Timestamp>,
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_life_has_keys_of_its_own() {
+    fn a_second_generation_has_keys_of_its_own() {
         let slug = AppSlug::of_name("shop").expect("a name");
         assert_eq!(AppId::new(&slug, 1).as_str(), "shop");
         assert_eq!(AppId::new(&slug, 2).as_str(), "shop~2");

@@ -1,7 +1,7 @@
-//! The dialects of the systems that Tally replaces: their clients work with another base URL and no other change.
+//! The compat of the systems that Tally replaces: their clients work with another base URL and no other change.
 //!
-//! A route of a dialect is served as any other, by the same guard and the same domain functions; its handlers translate at the
-//! boundary. What goes wrong is a [`Problem`] as everywhere, which is put into the dialect's words when the reply leaves.
+//! A route of a compat is served as any other, by the same guard and the same domain functions; its handlers translate at the
+//! boundary. What goes wrong is a [`Problem`] as everywhere, which is put into the compat's words when the reply leaves.
 //! Their paths are served with a trailing slash and without.
 
 pub mod event_tracker;
@@ -18,7 +18,7 @@ use crate::problem::Problem;
 
 /// Whose clients a path is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub enum Compat {
     /// Seismo: `/seismo`.
     Seismo,
     /// The Eye: `/the-eye/{key}`.
@@ -27,7 +27,7 @@ pub enum Dialect {
     EventTracker,
 }
 
-impl Dialect {
+impl Compat {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Seismo, Self::TheEye, Self::EventTracker];
 
@@ -52,24 +52,24 @@ impl Dialect {
     /// The one that a path, or the pattern of a route, is of.
     pub fn of_path(path: &str) -> Option<Self> {
         let first = path.strip_prefix('/')?.split('/').next();
-        Self::ALL.into_iter().find(|dialect| Some(dialect.segment()) == first)
+        Self::ALL.into_iter().find(|compat| Some(compat.segment()) == first)
     }
 
     /// The form of what it says of a problem.
     pub fn problem_schema(self, schemas: &mut SchemaGenerator) -> Schema {
         match self {
-            Self::Seismo => schemas.subschema_for::<seismo::Refusal>(),
-            Self::TheEye => schemas.subschema_for::<the_eye::Refusal>(),
-            Self::EventTracker => schemas.subschema_for::<event_tracker::Refusal>(),
+            Self::Seismo => schemas.subschema_for::<seismo::SeismoProblem>(),
+            Self::TheEye => schemas.subschema_for::<the_eye::TheEyeProblem>(),
+            Self::EventTracker => schemas.subschema_for::<event_tracker::EventTrackerProblem>(),
         }
     }
 
     /// Puts a problem with what was asked (method and path) into its words. Status and headers stay.
     pub(super) fn put(self, problem: &Problem, asked: (&Method, &str), reply: Response) -> Response {
         let body = match self {
-            Self::Seismo => serde_json::to_vec(&seismo::Refusal::of(problem)),
-            Self::TheEye => serde_json::to_vec(&the_eye::Refusal::of(problem)),
-            Self::EventTracker => serde_json::to_vec(&event_tracker::Refusal::of(problem, asked)),
+            Self::Seismo => serde_json::to_vec(&seismo::SeismoProblem::of(problem)),
+            Self::TheEye => serde_json::to_vec(&the_eye::TheEyeProblem::of(problem)),
+            Self::EventTracker => serde_json::to_vec(&event_tracker::EventTrackerProblem::of(problem, asked)),
         };
         let (mut parts, _) = reply.into_parts();
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -85,11 +85,11 @@ mod tests {
 
     #[test]
     fn a_path_is_of_the_dialect_that_its_first_segment_names() {
-        assert_eq!(Dialect::of_path("/seismo/auth"), Some(Dialect::Seismo));
-        assert_eq!(Dialect::of_path("/the-eye/{key}/api/event/"), Some(Dialect::TheEye));
-        assert_eq!(Dialect::of_path("/event-tracker"), Some(Dialect::EventTracker));
+        assert_eq!(Compat::of_path("/seismo/auth"), Some(Compat::Seismo));
+        assert_eq!(Compat::of_path("/the-eye/{key}/api/event/"), Some(Compat::TheEye));
+        assert_eq!(Compat::of_path("/event-tracker"), Some(Compat::EventTracker));
         for native in ["", "/", "/apps/seismo", "/seismograph/x", "seismo"] {
-            assert_eq!(Dialect::of_path(native), None, "{native}");
+            assert_eq!(Compat::of_path(native), None, "{native}");
         }
     }
 }

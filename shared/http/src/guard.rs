@@ -16,7 +16,7 @@ use tally_core::app::key::{KeyId, PresentedKey, Scope};
 use tally_core::app::role::Role;
 use tally_core::app::{App, AppSlug};
 use tally_service::config::Origins;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_store::Deadline;
 
 use crate::cors;
@@ -103,7 +103,7 @@ impl<S: Sync> FromRequestParts<S> for TimeLeft {
 /// What the guard of one route needs.
 #[derive(Clone)]
 pub(super) struct Guard {
-    pub(super) backend: Arc<Backend>,
+    pub(super) context: Arc<Context>,
     pub(super) route: &'static Route,
 }
 
@@ -114,7 +114,7 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Guard { backend, route } = guard;
+    let Guard { context, route } = guard;
     let asked = request.headers().clone();
     let (mut slug, mut who) = (None, None);
     let reply = async {
@@ -124,11 +124,11 @@ pub(super) async fn guard(
         }
         let param = |wanted| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let app = param("app").map(str::to_owned);
-        let deadline = backend.store.deadline();
+        let deadline = context.store.deadline();
         let (caller, app) = if let Some(key) = param("key") {
-            deadline.hold(by_key_in_path(&backend, route.access, key)).await?
+            deadline.hold(by_key_in_path(&context, route.access, key)).await?
         } else {
-            let asks = authorize(&backend, route, app, &asked, request.uri());
+            let asks = authorize(&context, route, app, &asked, request.uri());
             deadline.hold(asks).await?
         };
         who = Some(CallerName(caller.to_string()));
@@ -141,7 +141,7 @@ pub(super) async fn guard(
         Ok(next.run(request).await)
     };
     let mut reply = reply.await.unwrap_or_else(axum::response::IntoResponse::into_response);
-    cors::permit(&backend.config, route.access, &asked, reply.headers_mut());
+    cors::permit(&context.config, route.access, &asked, reply.headers_mut());
     // For the log.
     if let Some(slug) = slug {
         reply.extensions_mut().insert(slug);
@@ -174,7 +174,7 @@ enum Credential {
 }
 
 async fn authorize(
-    backend: &Backend,
+    context: &Context,
     route: &Route,
     app: Option<String>,
     headers: &HeaderMap,
@@ -194,7 +194,7 @@ async fn authorize(
             _ => "no credentials: sign in with POST /auth and send the token as `Authorization: Bearer`".to_owned(),
         }));
     };
-    if sent == Sent::ByTheBrowser && !route.method.is_safe() && !is_of_our_pages(backend, headers) {
+    if sent == Sent::ByTheBrowser && !route.method.is_safe() && !is_of_our_pages(context, headers) {
         return Err(Problem::Forbidden(
             "a page of another origin sent the cookie: send the token as `Authorization: Bearer`".to_owned(),
         ));
@@ -202,15 +202,15 @@ async fn authorize(
     // A name that cannot be an app's is the name of none.
     let slug = app.and_then(|name| AppSlug::of_name(&name).ok());
     match credential {
-        Credential::Key(key) => by_key(backend, access, slug, &key).await,
+        Credential::Key(key) => by_key(context, access, slug, &key).await,
         Credential::Token(token) => {
-            let claims = backend.tokens.verify(&token, &backend.store, backend.clock.now()).await?;
+            let claims = context.tokens.verify(&token, &context.store, context.clock.now()).await?;
             if matches!(access, Access::Ingest | Access::Admins | Access::AppAdmins) && claims.role != Role::Admin {
                 return Err(Problem::Forbidden("this takes the role `admin`".to_owned()));
             }
             let app = match access {
                 Access::Ingest | Access::Read | Access::AppAdmins => {
-                    let app = in_use(backend, slug).await?;
+                    let app = in_use(context, slug).await?;
                     if app.is_none() && !route.absent_app {
                         return Err(Problem::NotFound("there is no such app: GET /apps lists them".to_owned()));
                     }
@@ -225,10 +225,10 @@ async fn authorize(
 }
 
 /// Whether a request that a browser sent comes from a page of ours, or of an origin that may read.
-fn is_of_our_pages(backend: &Backend, headers: &HeaderMap) -> bool {
+fn is_of_our_pages(context: &Context, headers: &HeaderMap) -> bool {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let origin = header("origin");
-    if let (Some(origin), Origins::Only(list)) = (origin, &backend.config.read_origins)
+    if let (Some(origin), Origins::Only(list)) = (origin, &context.config.read_origins)
         && list.iter().any(|allowed| allowed == origin)
     {
         return true;
@@ -240,18 +240,18 @@ fn is_of_our_pages(backend: &Backend, headers: &HeaderMap) -> bool {
     }
 }
 
-async fn in_use(backend: &Backend, slug: Option<AppSlug>) -> Result<Option<Arc<App>>, Problem> {
+async fn in_use(context: &Context, slug: Option<AppSlug>) -> Result<Option<Arc<App>>, Problem> {
     match slug {
-        Some(slug) => Ok(backend.app(&slug).await?),
+        Some(slug) => Ok(context.app(&slug).await?),
         None => Ok(None),
     }
 }
 
 /// A caller whose key stands in the path, which says no app: the one that the key is of.
-async fn by_key_in_path(backend: &Backend, access: Access, key: &str) -> Result<(Caller, Option<Arc<App>>), Problem> {
+async fn by_key_in_path(context: &Context, access: Access, key: &str) -> Result<(Caller, Option<Arc<App>>), Problem> {
     let Some(key) = PresentedKey::parse(key) else { return Err(unknown_key()) };
-    let slug = backend.app_of_key(&key.id).await?;
-    by_key(backend, access, slug, &key).await
+    let slug = context.app_of_key(&key.id).await?;
+    by_key(context, access, slug, &key).await
 }
 
 fn unknown_key() -> Problem {
@@ -259,7 +259,7 @@ fn unknown_key() -> Problem {
 }
 
 async fn by_key(
-    backend: &Backend,
+    context: &Context,
     access: Access,
     slug: Option<AppSlug>,
     key: &PresentedKey,
@@ -273,16 +273,16 @@ async fn by_key(
     };
     let has = |app: &Arc<App>| app.keys.iter().any(|known| known.id == key.id);
     let remembered = match &slug {
-        Some(slug) => backend.app(slug).await?.filter(has),
+        Some(slug) => context.app(slug).await?.filter(has),
         None => None,
     };
     let app = match remembered {
         Some(app) => Some(app),
         // Of another app, or newer than what is remembered. Any other text finds no app, and costs one read.
-        None => match backend.app_of_key(&key.id).await? {
-            Some(owner) => match backend.app(&owner).await?.filter(has) {
+        None => match context.app_of_key(&key.id).await? {
+            Some(owner) => match context.app(&owner).await?.filter(has) {
                 Some(app) => Some(app),
-                None => backend.app_anew(&owner).await?,
+                None => context.app_uncached(&owner).await?,
             },
             None => None,
         },

@@ -31,7 +31,7 @@ pub struct Operation {
     /// Whether it does nothing without a body.
     pub body_required: bool,
     /// How it answers where all is well.
-    pub replies: Vec<Reply>,
+    pub replies: Vec<ReplyDescription>,
     /// The problems that are its own; those of its credentials and its input, and a store that is away, go without
     /// saying.
     pub problems: Vec<StatusCode>,
@@ -39,7 +39,7 @@ pub struct Operation {
 
 /// Where a parameter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ParameterLocation {
     /// In the path.
     Path,
     /// In the query.
@@ -54,7 +54,7 @@ pub struct Parameter {
     /// Its name.
     pub name: &'static str,
     /// Where it stands.
-    pub place: Place,
+    pub place: ParameterLocation,
     /// Whether it must be sent.
     pub required: bool,
     /// What it means.
@@ -64,7 +64,7 @@ pub struct Parameter {
 }
 
 /// A reply that is no problem.
-pub struct Reply {
+pub struct ReplyDescription {
     /// Its status.
     pub status: StatusCode,
     /// When it is given.
@@ -124,12 +124,12 @@ impl Operation {
     /// Answers with JSON.
     #[must_use]
     pub fn answers(self, status: StatusCode, about: &'static str, schema: Schema) -> Self {
-        self.replies(Reply { status, about, content: vec![(JSON, schema)], headers: vec![] })
+        self.replies(ReplyDescription { status, about, content: vec![(JSON, schema)], headers: vec![] })
     }
 
     /// Answers otherwise.
     #[must_use]
-    pub fn replies(mut self, reply: Reply) -> Self {
+    pub fn replies(mut self, reply: ReplyDescription) -> Self {
         self.replies.push(reply);
         self
     }
@@ -150,17 +150,17 @@ impl Operation {
 impl Parameter {
     /// A parameter in the path.
     pub fn path(name: &'static str, about: impl Into<String>, schema: Schema) -> Self {
-        Self { name, place: Place::Path, required: true, about: about.into(), schema }
+        Self { name, place: ParameterLocation::Path, required: true, about: about.into(), schema }
     }
 
     /// A parameter in the query that may be left out.
     pub fn query(name: &'static str, about: impl Into<String>, schema: Schema) -> Self {
-        Self { name, place: Place::Query, required: false, about: about.into(), schema }
+        Self { name, place: ParameterLocation::Query, required: false, about: about.into(), schema }
     }
 
     /// A header that may be left out.
     pub fn header(name: &'static str, about: impl Into<String>, schema: Schema) -> Self {
-        Self { name, place: Place::Header, required: false, about: about.into(), schema }
+        Self { name, place: ParameterLocation::Header, required: false, about: about.into(), schema }
     }
 
     /// The same, but it must be sent.
@@ -176,7 +176,7 @@ pub fn app() -> Parameter {
     Parameter::path("app", "The app, by its `id` or its name.", text())
 }
 
-/// The path parameter `key` of a dialect whose clients know no credentials.
+/// The path parameter `key` of a compat whose clients know no credentials.
 pub fn key(scope: &str) -> Parameter {
     let schema = json_schema!({"type": "string", "pattern": "^tly_(in|rd|rw)_[0-9a-f]{12}_[0-9a-f]{40}$"});
     Parameter::path("key", format!("A key of the app, of scope `{scope}`: part of the client's base URL."), schema)

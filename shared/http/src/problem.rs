@@ -103,7 +103,7 @@ impl Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        if error.is_passing() {
+        if error.is_transient() {
             tracing::warn!(%error, "the store failed");
             Self::Unavailable
         } else {
@@ -184,7 +184,7 @@ impl IntoResponse for Problem {
             }
             _ => {}
         }
-        // For the dialects, which say it in their own words.
+        // For the compat, which say it in their own words.
         response.extensions_mut().insert(Arc::new(self));
         response
     }

@@ -76,7 +76,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::POST, "/signing-keys", Function::Admin, Access::Admins),
     route(Method::POST, "/apps/{app}/audit", Function::Admin, Access::AppAdmins),
     route(Method::POST, "/apps/{app}/recount", Function::Admin, Access::AppAdmins),
-    route(Method::GET, "/apps/{app}/set-aside", Function::Admin, Access::AppAdmins),
+    route(Method::GET, "/apps/{app}/dead-letters", Function::Admin, Access::AppAdmins),
     route(Method::POST, "/apps/{app}/events", Function::Ingest, Access::Ingest),
     route(Method::POST, "/apps/{app}/count", Function::Ingest, Access::Ingest),
     route(Method::POST, "/apps/{app}/count/{*name}", Function::Ingest, Access::Ingest),

@@ -20,13 +20,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use tally_core::app::AppSlug;
 use tally_core::time::clock::Clock;
 use tally_service::config::Config;
-use tally_service::context::Backend;
+use tally_service::context::Context;
 use tally_service::log;
 use tally_service::metrics::{self, Metric};
 use tally_store::Connection;
 use tower::ServiceExt;
 
-use crate::compat::Dialect;
+use crate::compat::Compat;
 use crate::cors;
 use crate::guard::{CallerName, Guard, guard, not_allowed};
 use crate::problem::Problem;
@@ -35,15 +35,15 @@ use crate::routes::{self, Function, Route};
 /// The routes of one function, being put together.
 pub struct Routes {
     function: Function,
-    backend: Arc<Backend>,
-    router: Router<Arc<Backend>>,
+    context: Arc<Context>,
+    router: Router<Arc<Context>>,
     served: Vec<&'static Route>,
 }
 
 impl Routes {
     /// None yet.
-    pub fn of(function: Function, backend: Arc<Backend>) -> Self {
-        Self { function, backend, router: Router::new(), served: vec![] }
+    pub fn of(function: Function, context: Arc<Context>) -> Self {
+        Self { function, context, router: Router::new(), served: vec![] }
     }
 
     /// Serves a route.
@@ -54,7 +54,7 @@ impl Routes {
     #[allow(clippy::panic)]
     pub fn on<H, T>(mut self, method: Method, path: &'static str, handler: H) -> Self
     where
-        H: Handler<T, Arc<Backend>>,
+        H: Handler<T, Arc<Context>>,
         T: 'static,
     {
         let Some(route) = Route::find(self.function, &method, path) else {
@@ -63,7 +63,7 @@ impl Routes {
         let Ok(filter) = MethodFilter::try_from(method) else {
             panic!("{path}: routes are of the common methods");
         };
-        let guarded = Guard { backend: Arc::clone(&self.backend), route };
+        let guarded = Guard { context: Arc::clone(&self.context), route };
         let handler = on(filter, handler).layer(middleware::from_fn_with_state(guarded, guard));
         self.router = self.router.route(path, handler);
         self.served.push(route);
@@ -78,18 +78,18 @@ impl Routes {
         for route in routes::ROUTES.iter().filter(|route| route.function == self.function) {
             assert!(self.served.contains(&route), "nothing serves {} {}", route.method, route.path);
         }
-        self.router.with_state(self.backend)
+        self.router.with_state(self.context)
     }
 }
 
 /// Makes a service of the routers of one function, or of all of them: paths are read, strays answered, requests logged.
-pub fn serve(backend: Arc<Backend>, routers: impl IntoIterator<Item = Router>) -> Router {
+pub fn serve(context: Arc<Context>, routers: impl IntoIterator<Item = Router>) -> Router {
     let all = routers.into_iter().fold(Router::new(), Router::merge);
     let inner = all
         .method_not_allowed_fallback(stray)
         .fallback(stray)
         .with_state(())
-        .layer(axum::Extension(backend))
+        .layer(axum::Extension(context))
         .layer(middleware::from_fn(finish_and_log));
     // Paths must be read before they are routed, so the routes lie within.
     Router::new().fallback_service(inner.map_request(|request: Request| read_path(request)))
@@ -111,7 +111,7 @@ fn read_path(mut request: Request) -> Request {
     };
     let mut path = decoded.as_str();
     if let Some(stripped) = path.strip_suffix('/')
-        && (is_admins(request.method(), stripped) || Dialect::of_path(stripped).is_some())
+        && (is_admins(request.method(), stripped) || Compat::of_path(stripped).is_some())
     {
         path = stripped;
     }
@@ -135,10 +135,10 @@ fn is_admins(method: &Method, path: &str) -> bool {
 }
 
 /// Answers what no route takes: preflights, 405, 308 to the path without its trailing slash, 404.
-async fn stray(axum::Extension(backend): axum::Extension<Arc<Backend>>, request: Request) -> Response {
+async fn stray(axum::Extension(context): axum::Extension<Arc<Context>>, request: Request) -> Response {
     let path = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
     if cors::is_preflight(request.method(), request.headers()) {
-        return cors::preflight(&backend.config, &path, request.headers());
+        return cors::preflight(&context.config, &path, request.headers());
     }
     if routes::at(&path).next().is_some() {
         return not_allowed(&path).into_response();
@@ -162,17 +162,17 @@ async fn finish_and_log(request: Request, next: Next) -> Response {
     // A raw path may hold a key, so the route is logged instead.
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let path = request.uri().path();
-    let dialect = Dialect::of_path(path).map(|dialect| (dialect, path.to_owned()));
+    let compat = Compat::of_path(path).map(|compat| (compat, path.to_owned()));
     let request_id = request.lambda_context_ref().map(|context| context.request_id.clone());
     let request_id = request_id.unwrap_or_else(|| ulid::Ulid::generate().to_string());
     let mut response = match within_limits(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
-    if let Some((dialect, path)) = dialect
+    if let Some((compat, path)) = compat
         && let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>()
     {
-        response = dialect.put(&problem, (&method, &path), response);
+        response = compat.put(&problem, (&method, &path), response);
     }
     let headers = response.headers_mut();
     for (name, value) in SECURITY_HEADERS {
@@ -275,18 +275,18 @@ impl Line<'_> {
 }
 
 /// Runs an HTTP function on Lambda.
-pub async fn run(router: impl FnOnce(Arc<Backend>) -> Router) -> Result<(), lambda_http::Error> {
+pub async fn run(router: impl FnOnce(Arc<Context>) -> Router) -> Result<(), lambda_http::Error> {
     log::start();
     let config = Config::from_env()?;
     let store = tally_store::connect(Connection::Environment, config.tables.clone());
-    let backend = Backend::new(store, Clock::System, config);
+    let context = Context::new(store, Clock::System, config);
     // While a function starts, Lambda gives it a whole processor, and a share by its memory from then on: this opens the
     // connection to the store, most of whose time is cryptography, and reads what the first access token would ask for.
-    if let Err(error) = backend.tokens.read(&backend.store, backend.clock.now()).await {
+    if let Err(error) = context.tokens.read(&context.store, context.clock.now()).await {
         tracing::warn!(%error, "could not read the public keys at the start");
     }
-    let router = router(Arc::clone(&backend));
-    lambda_http::run(serve(backend, [router])).await
+    let router = router(Arc::clone(&context));
+    lambda_http::run(serve(context, [router])).await
 }
 
 /// Where the caller reached us, as the beginning of an absolute address, e.g. `https://tally.example`; empty where the
@@ -299,8 +299,8 @@ pub fn origin(headers: &HeaderMap, config: &Config) -> String {
     host.map_or_else(String::new, |host| format!("{scheme}://{host}"))
 }
 
-/// The backend, in a handler's signature.
-pub type Shared = State<Arc<Backend>>;
+/// The context, in a handler's signature.
+pub type Shared = State<Arc<Context>>;
 
 #[cfg(test)]
 mod tests {

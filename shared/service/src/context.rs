@@ -21,7 +21,7 @@ const MOST_APPS: usize = 10_000;
 const MOST_KEYS: usize = 10_000;
 
 /// The store, the clock, the settings, and what a warm process remembers; made once per process.
-pub struct Backend {
+pub struct Context {
     /// The tables.
     pub store: Store,
     /// The server's clock.
@@ -42,8 +42,8 @@ struct Remembered {
     read_at: Timestamp,
 }
 
-impl Backend {
-    /// A backend that remembers nothing yet.
+impl Context {
+    /// A context that remembers nothing yet.
     pub fn new(store: Store, clock: Clock, config: Config) -> Arc<Self> {
         Arc::new(Self {
             store,
@@ -65,7 +65,7 @@ impl Backend {
     }
 
     /// An app in use, as it is now.
-    pub async fn app_anew(&self, slug: &AppSlug) -> Result<Option<Arc<App>>, StoreError> {
+    pub async fn app_uncached(&self, slug: &AppSlug) -> Result<Option<Arc<App>>, StoreError> {
         Ok(self.any_app(slug, 0).await?.filter(|app| app.state == AppState::Active))
     }
 

@@ -32,7 +32,7 @@ pub enum Metric {
     /// Events that a request brought and that were not accepted.
     Rejected,
     /// Records that could not be counted.
-    SetAside,
+    DeadLetters,
     /// Events that were written: of those accepted as the same one, the last.
     Stored,
 }
@@ -47,7 +47,7 @@ impl Metric {
         Self::Lag,
         Self::Latency,
         Self::Rejected,
-        Self::SetAside,
+        Self::DeadLetters,
         Self::Stored,
     ];
 
@@ -61,7 +61,7 @@ impl Metric {
             Self::Lag => "Lag",
             Self::Latency => "Latency",
             Self::Rejected => "Rejected",
-            Self::SetAside => "SetAside",
+            Self::DeadLetters => "DeadLetters",
             Self::Stored => "Stored",
         }
     }

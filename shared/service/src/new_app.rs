@@ -8,7 +8,7 @@ use tally_core::app::{App, AppId, AppNameError, AppSlug, AppState, EventClock};
 use tally_core::time::Timestamp;
 use tally_store::{CreateAppError, StoreError};
 
-use crate::context::Backend;
+use crate::context::Context;
 
 /// What an app is made with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,16 +26,16 @@ pub struct NewApp {
 }
 
 impl NewApp {
-    /// The app, of a life of its name, with keys.
+    /// The app, of a generation of its name, with keys.
     ///
     /// # Errors
     /// Where it cannot be called that.
-    pub fn app(self, life: u32, now: Timestamp, keys: Vec<Key>) -> Result<App, AppNameError> {
+    pub fn app(self, generation: u32, now: Timestamp, keys: Vec<Key>) -> Result<App, AppNameError> {
         let slug = AppSlug::of_name(&self.name)?;
         Ok(App {
-            id: AppId::new(&slug, life),
+            id: AppId::new(&slug, generation),
             slug,
-            life,
+            generation,
             name: self.name,
             clock: self.clock,
             layout: Layout::new(self.shards.unwrap_or(1), self.retention_days),
@@ -63,19 +63,19 @@ pub enum NewAppError {
 }
 
 /// Makes an app with keys of the given scopes; with the keys as texts, which nobody can read again.
-pub async fn make(backend: &Backend, new: NewApp, scopes: &[&[Scope]]) -> Result<(App, Vec<String>), NewAppError> {
+pub async fn make(context: &Context, new: NewApp, scopes: &[&[Scope]]) -> Result<(App, Vec<String>), NewAppError> {
     let slug = AppSlug::of_name(&new.name)?;
-    let now = backend.clock.now();
-    let life = match backend.store.get_app(&slug).await? {
+    let now = context.clock.now();
+    let generation = match context.store.get_app(&slug).await? {
         None => 1,
-        Some(app) if app.state == AppState::Deleted => app.life + 1,
+        Some(app) if app.state == AppState::Deleted => app.generation + 1,
         Some(_) => return Err(NewAppError::Taken(slug)),
     };
     let (keys, texts) = scopes.iter().map(|scopes| generate(scopes, None, now)).unzip();
-    let app = new.app(life, now, keys)?;
-    match backend.store.create_app(&app).await {
+    let app = new.app(generation, now, keys)?;
+    match context.store.create_app(&app).await {
         Ok(()) => {
-            backend.forget(&slug);
+            context.forget(&slug);
             Ok((app, texts))
         }
         Err(CreateAppError::Exists) => Err(NewAppError::Taken(slug)),
@@ -84,13 +84,13 @@ pub async fn make(backend: &Backend, new: NewApp, scopes: &[&[Scope]]) -> Result
 }
 
 /// Makes an app without keys on its first use. Of several that do so at once one makes it, and all use that one.
-pub async fn make_on_first_use(backend: &Backend, new: NewApp) -> Result<Arc<App>, NewAppError> {
-    match make(backend, new, &[]).await {
+pub async fn make_on_first_use(context: &Context, new: NewApp) -> Result<Arc<App>, NewAppError> {
+    match make(context, new, &[]).await {
         Ok((app, _)) => Ok(Arc::new(app)),
         Err(NewAppError::Taken(slug)) => {
-            // What is remembered may be the tombstone of its life before.
-            backend.forget(&slug);
-            backend.app(&slug).await?.ok_or(NewAppError::Taken(slug))
+            // What is remembered may be the tombstone of its generation before.
+            context.forget(&slug);
+            context.app(&slug).await?.ok_or(NewAppError::Taken(slug))
         }
         Err(error) => Err(error),
     }

@@ -6,7 +6,7 @@ use tally_core::app::key::{Key, KeyId, MAX_KEYS};
 
 use crate::apps::KeyItem;
 use crate::tables::{PK, SK};
-use crate::{Store, StoreError, item, keys};
+use crate::{Store, StoreError, event_item, keys};
 
 impl Store {
     /// Gives an app one more key; false where it has all that it may have, or is no longer in use.
@@ -14,7 +14,7 @@ impl Store {
         let table = &self.tables.apps;
         let added = Update::builder()
             .table_name(table)
-            .set_key(Some(item::key(&keys::app(&app.slug), keys::ALONE)))
+            .set_key(Some(event_item::key(&keys::app(&app.slug), keys::ALONE)))
             .update_expression("SET #keys.#id = :key")
             .condition_expression("#state = :active AND #life = :life AND size(#keys) < :most")
             .expression_attribute_names("#keys", "keys")
@@ -23,7 +23,7 @@ impl Store {
             .expression_attribute_names("#life", "life")
             .expression_attribute_values(":key", serde_dynamo::to_attribute_value(KeyItem::from(key))?)
             .expression_attribute_values(":active", AttributeValue::S("active".to_owned()))
-            .expression_attribute_values(":life", AttributeValue::N(app.life.to_string()))
+            .expression_attribute_values(":life", AttributeValue::N(app.generation.to_string()))
             .expression_attribute_values(":most", AttributeValue::N(MAX_KEYS.to_string()));
         let found = Put::builder()
             .table_name(table)
@@ -42,14 +42,15 @@ impl Store {
         let table = &self.tables.apps;
         let revoked = Update::builder()
             .table_name(table)
-            .set_key(Some(item::key(&keys::app(&app.slug), keys::ALONE)))
+            .set_key(Some(event_item::key(&keys::app(&app.slug), keys::ALONE)))
             .update_expression("REMOVE #keys.#id")
             .condition_expression("#life = :life AND attribute_exists(#keys.#id)")
             .expression_attribute_names("#keys", "keys")
             .expression_attribute_names("#id", key.as_str())
             .expression_attribute_names("#life", "life")
-            .expression_attribute_values(":life", AttributeValue::N(app.life.to_string()));
-        let lost = Delete::builder().table_name(table).set_key(Some(item::key(&keys::key(key.as_str()), keys::ALONE)));
+            .expression_attribute_values(":life", AttributeValue::N(app.generation.to_string()));
+        let lost =
+            Delete::builder().table_name(table).set_key(Some(event_item::key(&keys::key(key.as_str()), keys::ALONE)));
         self.write_together(vec![
             TransactWriteItem::builder().update(revoked.build()?).build(),
             TransactWriteItem::builder().delete(lost.build()?).build(),

@@ -15,7 +15,7 @@ use tally_core::app::layout::Layout;
 use tally_core::app::{App, AppId, AppSlug, AppState, EventClock};
 use tally_core::time::Timestamp;
 
-use crate::item::{self, Item};
+use crate::event_item::{self, Item};
 use crate::tables::{PK, SK};
 use crate::{Store, StoreError, keys};
 
@@ -38,7 +38,8 @@ struct AppItem {
     pk: String,
     sk: String,
     slug: AppSlug,
-    life: u32,
+    #[serde(rename = "life")]
+    generation: u32,
     name: String,
     clock: EventClock,
     layout: Layout,
@@ -83,7 +84,7 @@ impl From<&App> for AppItem {
             pk: keys::app(&app.slug),
             sk: keys::ALONE.to_owned(),
             slug: app.slug.clone(),
-            life: app.life,
+            generation: app.generation,
             name: app.name.clone(),
             clock: app.clock,
             layout: app.layout.clone(),
@@ -111,10 +112,10 @@ impl TryFrom<AppItem> for App {
             })
         });
         Ok(Self {
-            id: AppId::new(&item.slug, item.life),
+            id: AppId::new(&item.slug, item.generation),
             keys: keys.collect::<Result<_, StoreError>>()?,
             slug: item.slug,
-            life: item.life,
+            generation: item.generation,
             name: item.name,
             clock: item.clock,
             layout: item.layout,
@@ -133,19 +134,19 @@ impl Store {
         item.map(|item| serde_dynamo::from_item::<_, AppItem>(item)?.try_into()).transpose()
     }
 
-    /// Creates an app with its keys. A tombstone under its slug is taken over, if the app's life follows on its.
+    /// Creates an app with its keys. A tombstone under its slug is taken over, if the app's generation follows on its.
     pub async fn create_app(&self, app: &App) -> Result<(), CreateAppError> {
         let table = &self.tables.apps;
         let app_put = Put::builder()
             .table_name(table)
             .set_item(Some(serde_dynamo::to_item(AppItem::from(app)).map_err(StoreError::from)?));
-        let app_put = if app.life > 1 {
+        let app_put = if app.generation > 1 {
             app_put
                 .condition_expression("#state = :deleted AND #life = :before")
                 .expression_attribute_names("#state", "state")
                 .expression_attribute_names("#life", "life")
                 .expression_attribute_values(":deleted", AttributeValue::S("deleted".to_owned()))
-                .expression_attribute_values(":before", AttributeValue::N((app.life - 1).to_string()))
+                .expression_attribute_values(":before", AttributeValue::N((app.generation - 1).to_string()))
         } else {
             app_put.condition_expression("attribute_not_exists(#pk)").expression_attribute_names("#pk", PK)
         };
@@ -205,7 +206,7 @@ impl Store {
             return Ok((vec![], next));
         }
         let mut apps = Vec::with_capacity(slugs.len());
-        let mut wanted: Vec<Item> = slugs.iter().map(|slug| item::key(&keys::app(slug), keys::ALONE)).collect();
+        let mut wanted: Vec<Item> = slugs.iter().map(|slug| event_item::key(&keys::app(slug), keys::ALONE)).collect();
         while !wanted.is_empty() {
             let get = KeysAndAttributes::builder().set_keys(Some(std::mem::take(&mut wanted))).build()?;
             let reply = self
@@ -232,7 +233,7 @@ impl Store {
     }
 
     async fn app_slugs(&self, after: Option<&AppSlug>) -> Result<(Vec<AppSlug>, Option<AppSlug>), StoreError> {
-        let start = after.map(|slug| item::key(keys::APP_LIST, slug.as_str()));
+        let start = after.map(|slug| event_item::key(keys::APP_LIST, slug.as_str()));
         let (items, last) = self.query_apps(keys::APP_LIST, start, APPS_PAGE).await?;
         let slug = |item: &Item| -> Result<AppSlug, StoreError> {
             let text = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
@@ -317,7 +318,7 @@ impl Store {
             .expression_attribute_names("#life", "life")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":old", serde_dynamo::to_attribute_value(&before.layout)?)
-            .expression_attribute_values(":life", AttributeValue::N(before.life.to_string()))
+            .expression_attribute_values(":life", AttributeValue::N(before.generation.to_string()))
             .expression_attribute_values(":active", AttributeValue::S("active".to_owned()))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
@@ -334,13 +335,13 @@ impl Store {
         }
     }
 
-    /// Marks an app in use as being erased since a moment; nothing happens where it is not, or no longer, in use.
+    /// Checkpoints an app in use as being erased since a moment; nothing happens where it is not, or no longer, in use.
     pub async fn mark_deleting(&self, app: &App, at: Timestamp) -> Result<(), StoreError> {
         let reply = self
             .client
             .update_item()
             .table_name(&self.tables.apps)
-            .set_key(Some(item::key(&keys::app(&app.slug), keys::ALONE)))
+            .set_key(Some(event_item::key(&keys::app(&app.slug), keys::ALONE)))
             .update_expression("SET #state = :to, #since = :since")
             .condition_expression("#state = :from AND #life = :life")
             .expression_attribute_names("#state", "state")
@@ -349,7 +350,7 @@ impl Store {
             .expression_attribute_values(":since", AttributeValue::N(at.micros().to_string()))
             .expression_attribute_values(":from", serde_dynamo::to_attribute_value(AppState::Active)?)
             .expression_attribute_values(":to", serde_dynamo::to_attribute_value(AppState::Deleting)?)
-            .expression_attribute_values(":life", AttributeValue::N(app.life.to_string()))
+            .expression_attribute_values(":life", AttributeValue::N(app.generation.to_string()))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
@@ -366,17 +367,17 @@ impl Store {
     }
 
     /// Makes an app that was erased a tombstone: its keys and its place in the list go, its item stays.
-    pub async fn bury_app(&self, app: &App) -> Result<(), StoreError> {
+    pub async fn tombstone_app(&self, app: &App) -> Result<(), StoreError> {
         let table = &self.tables.apps;
-        let keys = app.keys.iter().map(|key| item::key(&keys::key(key.id.as_str()), keys::ALONE));
-        let gone = keys.chain([item::key(keys::APP_LIST, app.slug.as_str())]).map(|key| {
+        let keys = app.keys.iter().map(|key| event_item::key(&keys::key(key.id.as_str()), keys::ALONE));
+        let gone = keys.chain([event_item::key(keys::APP_LIST, app.slug.as_str())]).map(|key| {
             let delete = Delete::builder().table_name(table).set_key(Some(key)).build()?;
             Ok(TransactWriteItem::builder().delete(delete).build())
         });
         let mut writes: Vec<_> = gone.collect::<Result<_, StoreError>>()?;
         let buried = Update::builder()
             .table_name(table)
-            .set_key(Some(item::key(&keys::app(&app.slug), keys::ALONE)))
+            .set_key(Some(event_item::key(&keys::app(&app.slug), keys::ALONE)))
             .update_expression("SET #state = :to, #keys = :keys")
             .condition_expression("#state = :from AND #life = :life")
             .expression_attribute_names("#state", "state")
@@ -385,9 +386,9 @@ impl Store {
             .expression_attribute_values(":keys", AttributeValue::M(HashMap::new()))
             .expression_attribute_values(":from", serde_dynamo::to_attribute_value(AppState::Deleting)?)
             .expression_attribute_values(":to", serde_dynamo::to_attribute_value(AppState::Deleted)?)
-            .expression_attribute_values(":life", AttributeValue::N(app.life.to_string()));
+            .expression_attribute_values(":life", AttributeValue::N(app.generation.to_string()));
         writes.push(TransactWriteItem::builder().update(buried.build()?).build());
-        // Together, on condition: another call may have done so, and the next life begun.
+        // Together, on condition: another call may have done so, and the next generation begun.
         self.write_together(writes).await?;
         Ok(())
     }

@@ -9,31 +9,31 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tally_core::app::AppId;
 use tally_core::app::partition::Partition;
-use tally_core::counter::cell::Counted;
-use tally_core::counter::checkpoint::{Mark, SequenceNumber};
+use tally_core::counter::cell::CounterLabel;
+use tally_core::counter::checkpoint::{Checkpoint, SequenceNumber};
 use tally_core::counter::item::CounterItem;
 use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::time::Timestamp;
-use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::bucket::{Bucket, Granularity};
 
-use crate::item::{self, Item};
+use crate::event_item::{self, Item};
 use crate::tables::{PK, SK};
 use crate::{Order, Store, StoreError, keys};
 
-/// Marks are `s:` and the stream shard's id.
-const MARK: &str = "s:";
+/// Checkpoints are `s:` and the stream shard's id.
+const CHECKPOINT: &str = "s:";
 /// Set once an item has grown past what one item should be.
 const FULL: &str = "full";
 /// Counts the updates of an item.
 pub(super) const VERSION: &str = "v";
 
-/// What must hold of an item's mark for an increment to be applied.
+/// What must hold of an item's checkpoint for an increment to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unless {
-    /// The item has no mark of the stream shard, or one below this sequence number.
-    MarkReached(SequenceNumber),
-    /// The mark is still the one that was seen.
-    MarkIsNot(Option<Mark>),
+pub enum Precondition {
+    /// The item has no checkpoint of the stream shard, or one below this sequence number.
+    CheckpointReached(SequenceNumber),
+    /// The checkpoint is still the one that was seen.
+    CheckpointIsNot(Option<Checkpoint>),
 }
 
 /// One update of one counter item.
@@ -44,11 +44,11 @@ pub struct Increment<'a> {
     /// The stream shard whose records are folded in.
     pub stream_shard: &'a str,
     /// When to refuse it.
-    pub unless: Unless,
+    pub unless: Precondition,
     /// Whether the item is taken to be full.
     pub full: bool,
-    /// The mark to leave.
-    pub mark: Mark,
+    /// The checkpoint to leave.
+    pub checkpoint: Checkpoint,
     /// What to add, by attribute.
     pub counts: Vec<(String, i64)>,
 }
@@ -71,7 +71,7 @@ pub struct CellRead {
     /// When.
     pub bucket: Bucket,
     /// What was counted, and how often.
-    pub counts: Vec<(Counted, i64)>,
+    pub counts: Vec<(CounterLabel, i64)>,
 }
 
 /// Some of the counters of a run of buckets.
@@ -89,7 +89,7 @@ pub struct CounterPage {
 
 /// A record that could not be counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetAside {
+pub struct DeadLetter {
     /// The stream shard it came from.
     pub stream_shard: String,
     /// Its sequence number.
@@ -103,15 +103,15 @@ pub struct SetAside {
 }
 
 impl Store {
-    /// Adds to a counter item, unless its mark says that the records are in it.
+    /// Adds to a counter item, unless its checkpoint says that the records are in it.
     pub async fn increment(&self, increment: &Increment<'_>) -> Result<Applied, StoreError> {
         let mut names = HashMap::with_capacity(increment.counts.len() + 3);
         let mut values = HashMap::with_capacity(increment.counts.len() + 4);
         let mut expression = String::from("SET #s = :s ADD #v :v");
-        names.insert("#s".to_owned(), format!("{MARK}{}", increment.stream_shard));
+        names.insert("#s".to_owned(), format!("{CHECKPOINT}{}", increment.stream_shard));
         names.insert("#f".to_owned(), FULL.to_owned());
         names.insert("#v".to_owned(), VERSION.to_owned());
-        values.insert(":s".to_owned(), AttributeValue::S(increment.mark.to_string()));
+        values.insert(":s".to_owned(), AttributeValue::S(increment.checkpoint.to_string()));
         values.insert(":v".to_owned(), AttributeValue::N("1".to_owned()));
         for (i, (attribute, count)) in increment.counts.iter().enumerate() {
             // Writing to a String cannot fail.
@@ -119,16 +119,16 @@ impl Store {
             names.insert(format!("#{i}"), attribute.clone());
             values.insert(format!(":{i}"), AttributeValue::N(count.to_string()));
         }
-        let mark = match &increment.unless {
-            Unless::MarkReached(first) => {
+        let checkpoint = match &increment.unless {
+            Precondition::CheckpointReached(first) => {
                 values.insert(":m".to_owned(), AttributeValue::S(first.to_string()));
                 "(attribute_not_exists(#s) OR #s < :m)"
             }
-            Unless::MarkIsNot(Some(seen)) => {
+            Precondition::CheckpointIsNot(Some(seen)) => {
                 values.insert(":m".to_owned(), AttributeValue::S(seen.to_string()));
                 "#s = :m"
             }
-            Unless::MarkIsNot(None) => "attribute_not_exists(#s)",
+            Precondition::CheckpointIsNot(None) => "attribute_not_exists(#s)",
         };
         let full = if increment.full { "attribute_exists(#f)" } else { "attribute_not_exists(#f)" };
         let reply = self
@@ -138,7 +138,7 @@ impl Store {
             .key(PK, AttributeValue::S(keys::partition(&increment.key.partition)))
             .key(SK, AttributeValue::S(keys::counter(increment.key)))
             .update_expression(expression)
-            .condition_expression(format!("{mark} AND {full}"))
+            .condition_expression(format!("{checkpoint} AND {full}"))
             .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values(Some(values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -173,7 +173,7 @@ impl Store {
         self.send_update(request).await
     }
 
-    /// The counters of all pages of the buckets from `first` to `last`, both included and of one grain, in order.
+    /// The counters of all pages of the buckets from `first` to `last`, both included and of one granularity, in order.
     pub async fn read_counters(
         &self,
         partition: &Partition,
@@ -185,7 +185,7 @@ impl Store {
         Ok(page.reads)
     }
 
-    /// The counters of the buckets from `first` to `last`, both included and of one grain, in an order, until about
+    /// The counters of the buckets from `first` to `last`, both included and of one granularity, in an order, until about
     /// `limit` items are read; at least one bucket, each with all its pages. Where `only` names attributes (at most 100),
     /// no others come back.
     #[allow(clippy::too_many_arguments)] // one request's parts
@@ -212,10 +212,10 @@ impl Store {
             page.units += units;
             for item in items {
                 let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
-                let (bucket, _) = keys::read_counter(kind, first.grain(), sort)
+                let (bucket, _) = keys::read_counter(kind, first.granularity(), sort)
                     .ok_or_else(|| StoreError::Unreadable(format!("the key {sort:?} of a counter")))?;
                 let counts =
-                    item.into_iter().filter_map(|(name, value)| Some((Counted::parse(&name)?, number(&value)?)));
+                    item.into_iter().filter_map(|(name, value)| Some((CounterLabel::parse(&name)?, number(&value)?)));
                 page.reads.push(CellRead { bucket, counts: counts.collect() });
             }
             let Some(key) = next else { break };
@@ -233,16 +233,20 @@ impl Store {
         Ok(page)
     }
 
-    /// The largest time beside a mark in the cells of the partition's two newest days: all that was accepted before it
+    /// The largest time beside a checkpoint in the cells of the partition's two newest days: all that was accepted before it
     /// is counted. None where it has counted nothing yet.
     pub async fn counted_to(&self, partition: &Partition) -> Result<Option<Timestamp>, StoreError> {
         let kinds = CounterKind::that_count(None).iter();
-        Ok(try_join_all(kinds.map(|kind| self.newest_mark(partition, *kind))).await?.into_iter().max().flatten())
+        Ok(try_join_all(kinds.map(|kind| self.newest_checkpoint(partition, *kind))).await?.into_iter().max().flatten())
     }
 
-    /// The largest time beside a mark in the items of one kind of the partition's two newest days.
-    async fn newest_mark(&self, partition: &Partition, kind: CounterKind) -> Result<Option<Timestamp>, StoreError> {
-        let day = |at| Bucket::of(Grain::Day, at);
+    /// The largest time beside a checkpoint in the items of one kind of the partition's two newest days.
+    async fn newest_checkpoint(
+        &self,
+        partition: &Partition,
+        kind: CounterKind,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let day = |at| Bucket::of(Granularity::Day, at);
         let (from, to) = keys::counter_range(kind, day(Timestamp::EPOCH), day(Timestamp::MAX));
         let mut days = HashSet::new();
         let mut newest: Option<Timestamp> = None;
@@ -252,14 +256,14 @@ impl Store {
             let (items, next, _) = self.query_counters(partition, (&from, &to), false, Some(2), start, None).await?;
             for item in items {
                 let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
-                let Some((bucket, page)) = keys::read_counter(kind, Grain::Day, sort) else {
+                let Some((bucket, page)) = keys::read_counter(kind, Granularity::Day, sort) else {
                     continue;
                 };
                 days.insert(bucket);
                 if days.len() > 2 {
                     return Ok(newest);
                 }
-                newest = newest.max(read_item(item).marks.values().map(|mark| mark.created_at).max());
+                newest = newest.max(read_item(item).checkpoints.values().map(|checkpoint| checkpoint.created_at).max());
                 // Backwards, page 0 is a day's last.
                 if days.len() == 2 && page == 0 {
                     return Ok(newest);
@@ -307,9 +311,9 @@ impl Store {
     }
 
     /// Notes a record that could not be counted.
-    pub async fn set_aside(&self, app: Option<&AppId>, record: &SetAside) -> Result<(), StoreError> {
+    pub async fn put_dead_letter(&self, app: Option<&AppId>, record: &DeadLetter) -> Result<(), StoreError> {
         let mut item: Item = serde_dynamo::to_item(record)?;
-        item.insert(PK.to_owned(), AttributeValue::S(keys::set_aside(app)));
+        item.insert(PK.to_owned(), AttributeValue::S(keys::dead_letters(app)));
         // A sort key takes 1,024 bytes; keys of events that cannot be read may be longer, and then differ at the start.
         let sort = format!("{}#{}#{}", record.stream_shard, record.sequence_number, record.keys);
         item.insert(SK.to_owned(), AttributeValue::S(sort.chars().take(256).collect()));
@@ -318,13 +322,13 @@ impl Store {
 
     /// A page of what could not be counted for an app (none names the records whose app could not be read), after a
     /// place; with the place to go on after.
-    pub async fn list_set_aside(
+    pub async fn list_dead_letters(
         &self,
         app: Option<&AppId>,
         after: Option<&str>,
-    ) -> Result<(Vec<SetAside>, Option<String>), StoreError> {
-        let partition = keys::set_aside(app);
-        let start = after.map(|after| item::key(&partition, after));
+    ) -> Result<(Vec<DeadLetter>, Option<String>), StoreError> {
+        let partition = keys::dead_letters(app);
+        let start = after.map(|after| event_item::key(&partition, after));
         let (items, next) = self.query_counters_partition(&partition, start, None, false).await?;
         let next = next.and_then(|next| next.get(SK)?.as_s().ok().cloned());
         Ok((serde_dynamo::from_items(items)?, next))
@@ -381,11 +385,11 @@ pub(super) fn read_item(item: Item) -> CounterItem {
     for (name, value) in item {
         if name == FULL {
             read.full = true;
-        } else if let Some(shard) = name.strip_prefix(MARK) {
-            if let Some(mark) = value.as_s().ok().and_then(|text| text.parse().ok()) {
-                read.marks.insert(shard.to_owned(), mark);
+        } else if let Some(shard) = name.strip_prefix(CHECKPOINT) {
+            if let Some(checkpoint) = value.as_s().ok().and_then(|text| text.parse().ok()) {
+                read.checkpoints.insert(shard.to_owned(), checkpoint);
             }
-        } else if let (Some(_), Some(count)) = (Counted::parse(&name), number(&value)) {
+        } else if let (Some(_), Some(count)) = (CounterLabel::parse(&name), number(&value)) {
             read.counts.insert(name, count);
         }
     }

@@ -6,9 +6,9 @@ use tally_core::app::partition::Partition;
 use tally_core::app::{App, AppId};
 use tally_core::event::id::EventId;
 
+use crate::barriers::BARRIER;
+use crate::event_item::key;
 use crate::events::{partition, read_to};
-use crate::fences::FENCE;
-use crate::item::key;
 use crate::tables::{BY_SESSION, PK, SESSION, SK};
 use crate::{Order, Store, StoreError, keys};
 
@@ -78,7 +78,7 @@ impl Store {
             .expression_attribute_names("#key", key_name)
             .expression_attribute_names("#pk", PK)
             .expression_attribute_names("#sk", SK)
-            .expression_attribute_names("#fence", FENCE)
+            .expression_attribute_names("#fence", BARRIER)
             .expression_attribute_values(":key", AttributeValue::S(partition))
             // `/` sorts before every event id.
             .expression_attribute_values(
@@ -111,7 +111,7 @@ impl Store {
     /// quota counts; returns whether nothing is left.
     pub async fn erase_beside_counters(&self, app: &AppId) -> Result<bool, StoreError> {
         let mut gone = true;
-        for partition in [keys::set_aside(Some(app)), keys::recount(app), keys::quota(app)] {
+        for partition in [keys::dead_letters(Some(app)), keys::recount(app), keys::quota(app)] {
             gone &= self.erase_counters_page(&partition).await?;
         }
         Ok(gone)

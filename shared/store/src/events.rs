@@ -12,9 +12,9 @@ use tally_core::event::Event;
 use tally_core::event::id::EventId;
 use tally_core::time::Timestamp;
 
+use crate::barriers::{BARRIER, SEPARATOR};
 use crate::client::batch;
-use crate::fences::{FENCE, SEPARATOR};
-use crate::item::{self, Item};
+use crate::event_item::{self, Item};
 use crate::tables::{BY_SESSION, PK, SESSION, SK};
 use crate::{Deadline, Store, StoreError, keys};
 
@@ -78,11 +78,11 @@ impl Store {
         for (i, event) in events.iter().enumerate() {
             match event_item(app, event) {
                 Ok(item) => {
-                    size += item::wire_size(&item);
+                    size += event_item::wire_size(&item);
                     match batches.last_mut() {
                         Some(batch) if batch.len() < BATCH && size <= BATCH_BYTES => batch.push((i, item)),
                         _ => {
-                            size = item::wire_size(&item);
+                            size = event_item::wire_size(&item);
                             batches.push(vec![(i, item)]);
                         }
                     }
@@ -148,7 +148,7 @@ impl Store {
             .key(PK, AttributeValue::S(keys::partition(&partition)))
             .key(SK, AttributeValue::S(id.to_string()))
             .consistent_read(true);
-        self.send_get(request).await?.map_or(Ok(None), |item| item::to_event(item, now))
+        self.send_get(request).await?.map_or(Ok(None), |item| event_item::to_event(item, now))
     }
 
     /// Events of one shard whose identities lie from `first` to `last`, both included.
@@ -211,17 +211,17 @@ impl Store {
         (first, last): (EventId, EventId),
     ) -> Result<CountedPage, StoreError> {
         let mut request = self.client.query();
-        for (placeholder, attribute) in item::COUNTED {
+        for (placeholder, attribute) in event_item::COUNTED {
             request = request.expression_attribute_names(placeholder, attribute);
         }
         let request = request
             .table_name(&self.tables.events)
             .set_index_name((key_name == SESSION).then(|| BY_SESSION.to_owned()))
             .key_condition_expression("#key = :key AND #sk BETWEEN :first AND :last")
-            .projection_expression(item::COUNTED.map(|(placeholder, _)| placeholder).join(","))
+            .projection_expression(event_item::COUNTED.map(|(placeholder, _)| placeholder).join(","))
             .filter_expression("attribute_not_exists(#fence)")
             .expression_attribute_names("#key", key_name)
-            .expression_attribute_names("#fence", FENCE)
+            .expression_attribute_names("#fence", BARRIER)
             .expression_attribute_values(":key", AttributeValue::S(key))
             .expression_attribute_values(":first", AttributeValue::S(first.to_string()))
             .expression_attribute_values(":last", AttributeValue::S(last.to_string()))
@@ -231,7 +231,7 @@ impl Store {
         let events = reply.items.unwrap_or_default().into_iter().filter_map(|item| {
             let keys = key_of(&item);
             // What cannot be read was never counted, and was set aside; it is no reason to leave the others.
-            item::counted(item).inspect_err(|error| tracing::warn!(?keys, %error, "an event cannot be read")).ok()
+            event_item::counted(item).inspect_err(|error| tracing::warn!(?keys, %error, "an event cannot be read")).ok()
         });
         Ok(CountedPage { events: events.collect(), more_after, units })
     }
@@ -285,7 +285,7 @@ impl Store {
             .items
             .unwrap_or_default()
             .into_iter()
-            .filter_map(|item| item::to_event(item, now).transpose())
+            .filter_map(|item| event_item::to_event(item, now).transpose())
             .collect::<Result<_, _>>()?;
         Ok(EventPage { events, more_after, units })
     }
@@ -297,7 +297,7 @@ pub(super) fn partition(app: &App, id: EventId) -> Partition {
 }
 
 fn event_item(app: &App, event: &Event) -> Result<Item, StoreError> {
-    item::of_event(&partition(app, event.id), event, app.layout.expires_at(event.id.at()))
+    event_item::of_event(&partition(app, event.id), event, app.layout.expires_at(event.id.at()))
 }
 
 fn key_of(item: &Item) -> (String, String) {
@@ -305,7 +305,7 @@ fn key_of(item: &Item) -> (String, String) {
     (text(PK), text(SK))
 }
 
-/// The last identity of a page that ends at a key. A fence stands right after the identity that it names: read
+/// The last identity of a page that ends at a key. A barrier stands right after the identity that it names: read
 /// backwards, that one is still to come.
 pub(super) fn read_to(key: &Item, order: Order) -> Result<EventId, StoreError> {
     let (_, sk) = key_of(key);

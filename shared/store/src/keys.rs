@@ -4,10 +4,10 @@ use tally_core::app::partition::Partition;
 use tally_core::app::{AppId, AppSlug};
 use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::event::MAX_TEXT;
-use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{MINUTE, Timestamp};
 
-/// The partition key of a shard of an app, in Events and in Counters: `shop#0`, or `shop~2#0` in the app's second life.
+/// The partition key of a shard of an app, in Events and in Counters: `shop#0`, or `shop~2#0` in the app's second generation.
 pub(super) fn partition(partition: &Partition) -> String {
     format!("{}#{}", partition.app, partition.shard)
 }
@@ -36,11 +36,11 @@ pub(super) fn session_id(key: &str) -> Option<&str> {
 }
 
 /// The letter of a length of buckets.
-const fn grain(grain: Grain) -> char {
-    match grain {
-        Grain::Minute => 'm',
-        Grain::Hour => 'h',
-        Grain::Day => 'd',
+const fn granularity(granularity: Granularity) -> char {
+    match granularity {
+        Granularity::Minute => 'm',
+        Granularity::Hour => 'h',
+        Granularity::Day => 'd',
     }
 }
 
@@ -56,7 +56,7 @@ const fn kind_letters(kind: CounterKind) -> (&'static str, char) {
 /// The sort key of a counter item: `d#20261121#c0`, `de#20261121#e0` for errors, `dm#20261121#m0` for messages.
 pub(super) fn counter(key: &CounterKey) -> String {
     let (infix, letter) = kind_letters(key.kind);
-    format!("{}{infix}#{}#{letter}{}", grain(key.bucket.grain()), key.bucket, key.page)
+    format!("{}{infix}#{}#{letter}{}", granularity(key.bucket.granularity()), key.bucket, key.page)
 }
 
 /// The keys of a counter item as one text: the partition key, a space, the sort key.
@@ -65,28 +65,28 @@ pub fn counter_keys(key: &CounterKey) -> String {
 }
 
 /// The bucket and the page of a sort key of counters that are known to be of this kind and length.
-pub(super) fn read_counter(kind: CounterKind, grain: Grain, sort: &str) -> Option<(Bucket, u16)> {
+pub(super) fn read_counter(kind: CounterKind, granularity: Granularity, sort: &str) -> Option<(Bucket, u16)> {
     let mut parts = sort.split('#');
     let (_, bucket, page) = (parts.next()?, parts.next()?, parts.next()?);
     let (_, letter) = kind_letters(kind);
-    Some((Bucket::parse(grain, bucket)?, page.strip_prefix(letter)?.parse().ok()?))
+    Some((Bucket::parse(granularity, bucket)?, page.strip_prefix(letter)?.parse().ok()?))
 }
 
 /// The sort keys between which all pages of the buckets from `first` to `last` lie.
 pub(super) fn counter_range(kind: CounterKind, first: Bucket, last: Bucket) -> (String, String) {
-    let grain = grain(first.grain());
+    let granularity = granularity(first.granularity());
     let (infix, _) = kind_letters(kind);
     // `~` sorts after every digit of a page.
-    (format!("{grain}{infix}#{first}#"), format!("{grain}{infix}#{last}#~"))
+    (format!("{granularity}{infix}#{first}#"), format!("{granularity}{infix}#{last}#~"))
 }
 
 /// The partition of Counters that lists what could not be counted for an app. `~` begins no app's name.
-pub(super) fn set_aside(app: Option<&AppId>) -> String {
+pub(super) fn dead_letters(app: Option<&AppId>) -> String {
     format!("~set-aside#{}", app.map_or("", AppId::as_str))
 }
 
-/// The partition of Counters that says which of the fences of an owner were met.
-pub(super) fn fences(owner: &str) -> String {
+/// The partition of Counters that says which of the barriers of an owner were met.
+pub(super) fn barriers(owner: &str) -> String {
     format!("~fences#{owner}")
 }
 
@@ -142,20 +142,20 @@ mod tests {
         let partition = Partition { app: AppId::new(&slug, 2), shard: 7 };
         assert_eq!(super::partition(&partition), "shop~2#7");
         assert_eq!(read_partition("shop~2#7"), Some((partition.clone(), slug)));
-        let key = |kind, grain| CounterKey {
+        let key = |kind, granularity| CounterKey {
             partition: partition.clone(),
             kind,
-            bucket: Bucket::of(grain, Timestamp::from_millis(1_795_255_705_000)),
+            bucket: Bucket::of(granularity, Timestamp::from_millis(1_795_255_705_000)),
             page: 3,
         };
-        assert_eq!(counter(&key(CounterKind::Cells, Grain::Day)), "d#20261121#c3");
-        assert_eq!(counter(&key(CounterKind::Errors, Grain::Hour)), "he#2026112110#e3");
-        assert_eq!(counter(&key(CounterKind::Messages, Grain::Minute)), "mm#202611211008#m3");
+        assert_eq!(counter(&key(CounterKind::Cells, Granularity::Day)), "d#20261121#c3");
+        assert_eq!(counter(&key(CounterKind::Errors, Granularity::Hour)), "he#2026112110#e3");
+        assert_eq!(counter(&key(CounterKind::Messages, Granularity::Minute)), "mm#202611211008#m3");
     }
 
     #[test]
     fn a_range_of_counters_holds_its_buckets_alone() {
-        let day = |n: i64| Bucket::of(Grain::Day, Timestamp::EPOCH.plus(n * Grain::Day.micros()));
+        let day = |n: i64| Bucket::of(Granularity::Day, Timestamp::EPOCH.plus(n * Granularity::Day.micros()));
         let kinds = [CounterKind::Cells, CounterKind::Errors, CounterKind::Messages];
         for kind in kinds {
             let (from, to) = counter_range(kind, day(2), day(3));

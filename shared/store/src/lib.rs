@@ -2,30 +2,30 @@
 
 mod app_keys;
 mod apps;
-mod by_minute;
+mod barriers;
 mod client;
 mod counters;
 mod erase;
+mod event_item;
 mod events;
-mod fences;
-mod item;
 mod keys;
-mod recounts;
+mod minute_counts;
+mod recount_state;
 mod signing_keys;
 pub mod tables;
 
 pub use apps::CreateAppError;
-pub use client::connection::{Connection, Patience, connect, connect_with};
+pub use barriers::Barrier;
+pub use client::connection::{Connection, Timeouts, connect, connect_with};
 pub use client::deadline::Deadline;
 pub use client::error::StoreError;
 pub use client::meter::{Meter, Usage};
-pub use counters::{Applied, CellRead, CounterPage, Increment, SetAside, Unless};
+pub use counters::{Applied, CellRead, CounterPage, DeadLetter, Increment, Precondition};
 pub use erase::{Erased, ErasedEvents};
+pub use event_item::StreamImage;
 pub use events::{CountedPage, EventPage, Order};
-pub use fences::Fence;
-pub use item::StreamImage;
 pub use keys::counter_keys;
-pub use recounts::{Corrected, VersionedItem};
+pub use recount_state::{Corrected, VersionedItem};
 pub use signing_keys::PublicKey;
 
 use std::sync::Arc;
@@ -39,18 +39,18 @@ pub struct Store {
     client: Client,
     tables: Arc<TableNames>,
     meter: Arc<Meter>,
-    patience: Patience,
+    timeouts: Timeouts,
 }
 
 impl Store {
     /// A store over a client that is connected already.
-    pub fn new(client: Client, tables: TableNames, patience: Patience) -> Self {
-        Self { client, tables: Arc::new(tables), meter: Arc::default(), patience }
+    pub fn new(client: Client, tables: TableNames, timeouts: Timeouts) -> Self {
+        Self { client, tables: Arc::new(tables), meter: Arc::default(), timeouts }
     }
 
     /// The deadline of an answer that begins now and must come soon.
     pub fn deadline(&self) -> Deadline {
-        Deadline::after(self.patience.answer)
+        Deadline::after(self.timeouts.answer)
     }
 
     /// What the requests of this store have cost so far.

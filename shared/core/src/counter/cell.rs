@@ -30,7 +30,7 @@ pub struct Cell {
 
 /// What an attribute of a counter item counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Counted {
+pub enum CounterLabel {
     /// A cell.
     Cell(Cell),
     /// A message at a level, by its hash.
@@ -111,7 +111,7 @@ impl Cell {
     }
 }
 
-impl Counted {
+impl CounterLabel {
     /// The attribute that holds its count.
     pub fn attribute(&self) -> String {
         match self {
@@ -125,7 +125,7 @@ impl Counted {
         }
     }
 
-    /// What an attribute counts; none where it is no count (a key, a mark).
+    /// What an attribute counts; none where it is no count (a key, a checkpoint).
     pub fn parse(attribute: &str) -> Option<Self> {
         let (kind, rest) = attribute.split_once(':')?;
         match kind {
@@ -191,14 +191,14 @@ mod tests {
     #[test]
     fn attributes_are_spelt_for_ever_like_this() {
         for (counted, spelt) in [
-            (Counted::Cell(cell("Page View", "page-view", Some("web"), Some(Level::Info))), "c:I|Page View||web"),
-            (Counted::Cell(cell("a|b\\c", "x|y", None, None)), r"c:-|a\|b\\c|x\|y|"),
-            (Counted::Cell(cell("Ärger", "ärger", None, Some(Level::Fatal))), "c:F|Ärger|ärger|"),
-            (Counted::Message(Some(Level::Error), MessageHash::of("abc")), "m:EungWv48Bz-o"),
-            (Counted::Other(None), "o:-"),
+            (CounterLabel::Cell(cell("Page View", "page-view", Some("web"), Some(Level::Info))), "c:I|Page View||web"),
+            (CounterLabel::Cell(cell("a|b\\c", "x|y", None, None)), r"c:-|a\|b\\c|x\|y|"),
+            (CounterLabel::Cell(cell("Ärger", "ärger", None, Some(Level::Fatal))), "c:F|Ärger|ärger|"),
+            (CounterLabel::Message(Some(Level::Error), MessageHash::of("abc")), "m:EungWv48Bz-o"),
+            (CounterLabel::Other(None), "o:-"),
         ] {
             assert_eq!(counted.attribute(), spelt);
-            assert_eq!(Counted::parse(spelt), Some(counted));
+            assert_eq!(CounterLabel::parse(spelt), Some(counted));
         }
     }
 
@@ -218,7 +218,7 @@ mod tests {
             "o:EE",
             "m:é",
         ] {
-            assert_eq!(Counted::parse(text), None, "{text}");
+            assert_eq!(CounterLabel::parse(text), None, "{text}");
         }
     }
 
@@ -230,8 +230,8 @@ mod tests {
         ) {
             let slug = slug.unwrap_or_else(|| plain_slug(&name));
             prop_assume!(!slug.is_empty());
-            let counted = Counted::Cell(cell(&name, &slug, category.as_deref(), level));
-            prop_assert_eq!(Counted::parse(&counted.attribute()), Some(counted));
+            let counted = CounterLabel::Cell(cell(&name, &slug, category.as_deref(), level));
+            prop_assert_eq!(CounterLabel::parse(&counted.attribute()), Some(counted));
         }
     }
 }

@@ -41,22 +41,22 @@ impl fmt::Display for SequenceNumber {
 
 /// How far the records of a stream shard are folded into a counter item.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct Checkpoint {
     /// The last record that is in.
     pub sequence: SequenceNumber,
     /// When the first record of that batch was created: all that was stored before it is in.
     pub created_at: Timestamp,
 }
 
-impl fmt::Display for Mark {
-    /// The sequence number, `@`, the time in Unix seconds. Compared as texts, a mark is above every sequence number
+impl fmt::Display for Checkpoint {
+    /// The sequence number, `@`, the time in Unix seconds. Compared as texts, a checkpoint is above every sequence number
     /// that it has reached and below all others.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.sequence, self.created_at.seconds())
     }
 }
 
-impl FromStr for Mark {
+impl FromStr for Checkpoint {
     type Err = SequenceNumberError;
 
     fn from_str(text: &str) -> Result<Self, SequenceNumberError> {

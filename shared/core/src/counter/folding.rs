@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::app::layout::Layout;
-use crate::counter::cell::{Cell, Counted, MessageHash};
+use crate::counter::cell::{Cell, CounterLabel, MessageHash};
 use crate::counter::checkpoint::SequenceNumber;
 use crate::counter::item::{CountedEvent, CounterItem};
 use crate::counter::key::{CounterKey, CounterKind};
-use crate::time::bucket::{Bucket, Grain};
+use crate::time::bucket::{Bucket, Granularity};
 
 /// Most counts in one update: DynamoDB takes 4 KB of expression and 300 operators.
 const MAX_COUNTS: usize = 250;
@@ -57,7 +57,7 @@ struct Delta {
 #[derive(Debug, Default)]
 pub struct Folded {
     sequences: Vec<SequenceNumber>,
-    counted: Vec<(Counted, String)>,
+    counted: Vec<(CounterLabel, String)>,
     items: BTreeMap<CounterKey, Vec<Delta>>,
 }
 
@@ -73,21 +73,23 @@ pub struct Prefix {
     pub complete: bool,
 }
 
-/// Every count that an event is part of: its cell, and its message if it has one, in each grain.
-pub fn contributions(event: &CountedEvent, layout: &Layout) -> Vec<(CounterKey, Counted)> {
+/// Every count that an event is part of: its cell, and its message if it has one, in each granularity.
+pub fn contributions(event: &CountedEvent, layout: &Layout) -> Vec<(CounterKey, CounterLabel)> {
     let at = event.id.at();
     let level = event.cell.level;
-    let attribute = Counted::Cell(event.cell.clone()).attribute();
+    let attribute = CounterLabel::Cell(event.cell.clone()).attribute();
     let kind = CounterKind::of_cells(level);
-    let mut counted = vec![(kind, layout.page(at, || Cell::spread(&attribute)), Counted::Cell(event.cell.clone()))];
+    let mut counted =
+        vec![(kind, layout.page(at, || Cell::spread(&attribute)), CounterLabel::Cell(event.cell.clone()))];
     if let Some(message) = &event.message {
         let hash = MessageHash::of(message);
         let page = layout.page(at, || hash.spread());
-        counted.push((CounterKind::Messages, page, Counted::Message(level, hash)));
+        counted.push((CounterKind::Messages, page, CounterLabel::Message(level, hash)));
     }
     let keys = counted.into_iter().flat_map(|(kind, page, counted)| {
-        Grain::ALL.map(|grain| {
-            let key = CounterKey { partition: event.partition.clone(), kind, bucket: Bucket::of(grain, at), page };
+        Granularity::ALL.map(|granularity| {
+            let key =
+                CounterKey { partition: event.partition.clone(), kind, bucket: Bucket::of(granularity, at), page };
             (key, counted.clone())
         })
     });
@@ -99,7 +101,7 @@ impl Folded {
     pub fn new<'a>(records: &[Record], layout_of: impl Fn(&CountedEvent) -> Option<&'a Layout>) -> Self {
         let mut folded =
             Self { sequences: records.iter().map(|record| record.sequence.clone()).collect(), ..Self::default() };
-        let mut indexes: HashMap<Counted, usize> = HashMap::new();
+        let mut indexes: HashMap<CounterLabel, usize> = HashMap::new();
         for (record, Record { change, .. }) in records.iter().enumerate() {
             let signed = match change {
                 Change::Insert(new) => vec![(new, 1)],
@@ -133,7 +135,7 @@ impl Folded {
         self.items.keys()
     }
 
-    /// What is left to add to an item after its mark, as far as one update can hold it. None where nothing is left.
+    /// What is left to add to an item after its checkpoint, as far as one update can hold it. None where nothing is left.
     ///
     /// In a full item, whatever it has no attribute for goes to the rest of its level.
     pub fn prefix(
@@ -160,7 +162,7 @@ impl Folded {
             }
             let (counted, attribute) = &self.counted[delta.counted];
             let attribute = match full {
-                Some(item) if !item.counts.contains_key(attribute) => Counted::Other(counted.level()).attribute(),
+                Some(item) if !item.counts.contains_key(attribute) => CounterLabel::Other(counted.level()).attribute(),
                 _ => attribute.clone(),
             };
             let length = attribute.len();

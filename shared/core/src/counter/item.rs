@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::app::partition::Partition;
 use crate::counter::cell::Cell;
-use crate::counter::checkpoint::Mark;
+use crate::counter::checkpoint::Checkpoint;
 use crate::event::id::EventId;
 use crate::time::Timestamp;
 
@@ -13,8 +13,8 @@ use crate::time::Timestamp;
 pub struct CounterItem {
     /// Its counts, by attribute.
     pub counts: HashMap<String, i64>,
-    /// Its marks, by stream shard.
-    pub marks: HashMap<String, Mark>,
+    /// Its checkpoints, by stream shard.
+    pub checkpoints: HashMap<String, Checkpoint>,
     /// Whether it takes no new cells.
     pub full: bool,
 }

@@ -181,7 +181,7 @@ mod tests {
         App {
             id: AppId::new(&slug, 1),
             slug,
-            life: 1,
+            generation: 1,
             name: "Shop".into(),
             clock,
             layout: Layout::new(1, Some(30)),

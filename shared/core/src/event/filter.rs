@@ -1,6 +1,6 @@
 //! Which events a question is about.
 
-use crate::counter::cell::{Cell, Counted, OTHER};
+use crate::counter::cell::{Cell, CounterLabel, OTHER};
 use crate::event::Event;
 use crate::event::json::{Json, Number};
 use crate::event::level::Level;
@@ -50,15 +50,15 @@ impl CellFilter {
     }
 
     /// Whether a count of cells matches.
-    pub fn counts(&self, counted: &Counted) -> Match {
+    pub fn counts(&self, counted: &CounterLabel) -> Match {
         match counted {
-            Counted::Cell(cell) if self.matches(cell) => Match::Yes,
-            Counted::Other(level) if self.level.is_none() || self.level == *level => {
+            CounterLabel::Cell(cell) if self.matches(cell) => Match::Yes,
+            CounterLabel::Other(level) if self.level.is_none() || self.level == *level => {
                 // Asked for by its own name, it is what it is.
                 let itself = self.name.as_deref() == Some(OTHER) && self.slug.is_none() && self.category.is_none();
                 if self.is_fine() && !itself { Match::Perhaps } else { Match::Yes }
             }
-            Counted::Cell(_) | Counted::Other(_) | Counted::Message(..) => Match::No,
+            CounterLabel::Cell(_) | CounterLabel::Other(_) | CounterLabel::Message(..) => Match::No,
         }
     }
 }
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_rest_of_a_full_item_blurs_all_but_levels() {
-        let other = Counted::Other(Some(Level::Error));
+        let other = CounterLabel::Other(Some(Level::Error));
         let filter =
             |name: Option<&str>, level| CellFilter { name: name.map(Into::into), level, ..CellFilter::default() };
         assert_eq!(filter(None, None).counts(&other), Match::Yes);

@@ -11,7 +11,7 @@ use crate::time::{DAY, HOUR, MINUTE, Timestamp};
 /// How long a [`Bucket`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Grain {
+pub enum Granularity {
     /// A minute.
     Minute,
     /// An hour.
@@ -20,8 +20,8 @@ pub enum Grain {
     Day,
 }
 
-impl Grain {
-    /// All grains, the finest first.
+impl Granularity {
+    /// All granularities, the finest first.
     pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
 
     /// Its length in microseconds.
@@ -37,19 +37,19 @@ impl Grain {
 /// One minute, hour or day of UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bucket {
-    grain: Grain,
+    granularity: Granularity,
     start: Timestamp,
 }
 
 impl Bucket {
     /// The bucket that holds a moment.
-    pub const fn of(grain: Grain, at: Timestamp) -> Self {
-        Self { grain, start: at.floor(grain.micros()) }
+    pub const fn of(granularity: Granularity, at: Timestamp) -> Self {
+        Self { granularity, start: at.floor(granularity.micros()) }
     }
 
     /// Its length.
-    pub const fn grain(self) -> Grain {
-        self.grain
+    pub const fn granularity(self) -> Granularity {
+        self.granularity
     }
 
     /// Its first moment.
@@ -59,21 +59,21 @@ impl Bucket {
 
     /// The first moment after it.
     pub const fn end(self) -> Timestamp {
-        self.start.plus(self.grain.micros())
+        self.start.plus(self.granularity.micros())
     }
 
     /// Reads what [`Bucket`] prints; never to change, since it stands in keys.
-    pub fn parse(grain: Grain, text: &str) -> Option<Self> {
+    pub fn parse(granularity: Granularity, text: &str) -> Option<Self> {
         let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
         let day: civil::Date = text.get(..8)?.parse().ok()?;
         let start = Timestamp::from_jiff(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp());
-        let start = match (grain, text.len()) {
-            (Grain::Day, 8) => start,
-            (Grain::Hour, 10) => start.plus(number(8, 10)? * HOUR),
-            (Grain::Minute, 12) => start.plus(number(8, 10)? * HOUR + number(10, 12)? * MINUTE),
+        let start = match (granularity, text.len()) {
+            (Granularity::Day, 8) => start,
+            (Granularity::Hour, 10) => start.plus(number(8, 10)? * HOUR),
+            (Granularity::Minute, 12) => start.plus(number(8, 10)? * HOUR + number(10, 12)? * MINUTE),
             _ => return None,
         };
-        Some(Self { grain, start })
+        Some(Self { granularity, start })
     }
 }
 
@@ -82,10 +82,10 @@ impl fmt::Display for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = jiff::tz::TimeZone::UTC.to_datetime(self.start.jiff());
         write!(f, "{:04}{:02}{:02}", at.year(), at.month(), at.day())?;
-        if self.grain <= Grain::Hour {
+        if self.granularity <= Granularity::Hour {
             write!(f, "{:02}", at.hour())?;
         }
-        if self.grain == Grain::Minute {
+        if self.granularity == Granularity::Minute {
             write!(f, "{:02}", at.minute())?;
         }
         Ok(())
@@ -100,10 +100,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_key_reads_back_and_sorts_by_time(a in 0i64..4_000_000_000, b in 0i64..4_000_000_000) {
-            for grain in Grain::ALL {
-                let of = |seconds: i64| Bucket::of(grain, Timestamp::from_millis(seconds * 1000));
+            for granularity in Granularity::ALL {
+                let of = |seconds: i64| Bucket::of(granularity, Timestamp::from_millis(seconds * 1000));
                 let (a, b) = (of(a), of(b));
-                prop_assert_eq!(Bucket::parse(grain, &a.to_string()), Some(a));
+                prop_assert_eq!(Bucket::parse(granularity, &a.to_string()), Some(a));
                 prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
             }
         }
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn keys_are_spelt_for_ever_like_this() {
         let at = Timestamp::from_millis(1_795_255_705_000);
-        let spelt = Grain::ALL.map(|grain| Bucket::of(grain, at).to_string());
+        let spelt = Granularity::ALL.map(|granularity| Bucket::of(granularity, at).to_string());
         assert_eq!(spelt, ["202611211008", "2026112110", "20261121"]);
     }
 }

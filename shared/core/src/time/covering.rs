@@ -1,10 +1,10 @@
 //! Covering ranges of time with buckets: whole days, the hours at their ends, the minutes at theirs, and raw events for
 //! parts of a minute; pure.
 
-use crate::time::bucket::{Bucket, Grain};
+use crate::time::bucket::{Bucket, Granularity};
 use crate::time::{MINUTE, Range, Timestamp};
 
-/// Buckets of one grain that follow one another.
+/// Buckets of one granularity that follow one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The first.
@@ -17,7 +17,7 @@ pub struct Run {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cover {
     boundaries: Vec<Timestamp>,
-    /// Buckets wholly inside one slot; of one grain they do not overlap, and are sorted.
+    /// Buckets wholly inside one slot; of one granularity they do not overlap, and are sorted.
     runs: [Vec<Run>; 3],
     /// Parts of a minute, of which events are counted.
     pub raw: Vec<Range>,
@@ -48,20 +48,20 @@ impl Cover {
             return;
         }
         self.raw_between(since, from);
-        self.whole(Grain::Day, from, to);
+        self.whole(Granularity::Day, from, to);
         self.raw_between(to, until);
     }
 
-    /// Covers with buckets of a grain what they fill, and the rest with the next finer one.
-    fn whole(&mut self, grain: Grain, since: Timestamp, until: Timestamp) {
+    /// Covers with buckets of a granularity what they fill, and the rest with the next finer one.
+    fn whole(&mut self, granularity: Granularity, since: Timestamp, until: Timestamp) {
         if since >= until {
             return;
         }
-        let (from, to) = (since.ceil(grain.micros()), until.floor(grain.micros()));
-        let finer = match grain {
-            Grain::Day => Some(Grain::Hour),
-            Grain::Hour => Some(Grain::Minute),
-            Grain::Minute => None,
+        let (from, to) = (since.ceil(granularity.micros()), until.floor(granularity.micros()));
+        let finer = match granularity {
+            Granularity::Day => Some(Granularity::Hour),
+            Granularity::Hour => Some(Granularity::Minute),
+            Granularity::Minute => None,
         };
         if from >= to {
             // None fits; the minutes' ends are whole minutes, so one of them always does.
@@ -70,8 +70,10 @@ impl Cover {
             }
             return;
         }
-        self.runs[grain as usize]
-            .push(Run { first: Bucket::of(grain, from), last: Bucket::of(grain, to.plus(-grain.micros())) });
+        self.runs[granularity as usize].push(Run {
+            first: Bucket::of(granularity, from),
+            last: Bucket::of(granularity, to.plus(-granularity.micros())),
+        });
         if let Some(finer) = finer {
             self.whole(finer, since, from);
             self.whole(finer, to, until);
@@ -94,20 +96,20 @@ impl Cover {
 
     /// Whether a bucket that was read is part of the cover, rather than of a gap that was read over.
     pub fn holds(&self, bucket: Bucket) -> bool {
-        let runs = &self.runs[bucket.grain() as usize];
+        let runs = &self.runs[bucket.granularity() as usize];
         let after = runs.partition_point(|run| run.first <= bucket);
         after > 0 && bucket <= runs[after - 1].last
     }
 
-    /// The runs to read: those of one grain that lie close are read as one.
+    /// The runs to read: those of one granularity that lie close are read as one.
     pub fn reads(&self) -> Vec<Run> {
         let mut reads: Vec<Run> = Vec::new();
         for run in self.runs.iter().flatten() {
             match reads.last_mut() {
                 Some(last)
-                    if last.first.grain() == run.first.grain()
+                    if last.first.granularity() == run.first.granularity()
                         && run.first.start().micros() - last.last.end().micros()
-                            <= GAP * run.first.grain().micros() =>
+                            <= GAP * run.first.granularity().micros() =>
                 {
                     last.last = run.last;
                 }
@@ -162,11 +164,11 @@ mod tests {
         let first = at("2025-12-31T18:30:00Z");
         let cover = Cover::new((0..=31).map(|day| first.plus(day * DAY)).collect());
         let reads = cover.reads();
-        let of = |grain| reads.iter().filter(|run| run.first.grain() == grain).count();
-        assert_eq!((of(Grain::Day), of(Grain::Hour), of(Grain::Minute)), (0, 1, 32));
+        let of = |granularity| reads.iter().filter(|run| run.first.granularity() == granularity).count();
+        assert_eq!((of(Granularity::Day), of(Granularity::Hour), of(Granularity::Minute)), (0, 1, 32));
         // The hour that every boundary cuts was read over, and does not count.
-        assert!(!cover.holds(Bucket::of(Grain::Hour, first.plus(DAY))));
-        assert!(cover.holds(Bucket::of(Grain::Hour, first.plus(DAY + HOUR))));
+        assert!(!cover.holds(Bucket::of(Granularity::Hour, first.plus(DAY))));
+        assert!(cover.holds(Bucket::of(Granularity::Hour, first.plus(DAY + HOUR))));
     }
 
     proptest! {
@@ -187,11 +189,11 @@ mod tests {
             prop_assert!(boundaries[slot] <= moment && moment < boundaries[slot + 1]);
 
             let raw = cover.raw.iter().filter(|range| range.contains(moment)).count();
-            let buckets: Vec<_> = Grain::ALL.map(|grain| Bucket::of(grain, moment)).into_iter().filter(|b| cover.holds(*b)).collect();
+            let buckets: Vec<_> = Granularity::ALL.map(|granularity| Bucket::of(granularity, moment)).into_iter().filter(|b| cover.holds(*b)).collect();
             prop_assert_eq!(raw + buckets.len(), 1);
             for bucket in buckets {
                 prop_assert!(boundaries[slot] <= bucket.start() && bucket.end() <= boundaries[slot + 1]);
-                prop_assert!(cover.reads().iter().any(|run| run.first.grain() == bucket.grain() && run.first <= bucket && bucket <= run.last));
+                prop_assert!(cover.reads().iter().any(|run| run.first.granularity() == bucket.granularity() && run.first <= bucket && bucket <= run.last));
             }
             prop_assert_eq!(cover.slot_of(end), None);
             prop_assert!(cover.raw.len() <= 2 * (boundaries.len() - 1));

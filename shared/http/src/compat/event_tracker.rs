@@ -59,7 +59,7 @@ impl<T> Envelope<T> {
 /// Why Event Tracker does not answer as asked.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "EventTrackerRefusal")]
-pub struct Refusal {
+pub struct EventTrackerProblem {
     /// False.
     status: bool,
     /// 403 where an occurrence could not be counted, 404 where several could not; null otherwise.
@@ -77,7 +77,7 @@ struct Texts {
     external: &'static str,
 }
 
-impl Refusal {
+impl EventTrackerProblem {
     pub(super) fn of(problem: &Problem, (method, path): (&Method, &str)) -> Self {
         let counted = path.split_once("/api/events/").map_or("", |(_, counted)| counted);
         let response = (method == Method::POST).then(|| match name_and_number(counted) {

@@ -40,7 +40,7 @@ use crate::problem::Problem;
 /// An event as Seismo gives it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "SeismoEvent")]
-pub struct EventBody<'a> {
+pub struct SeismoEvent<'a> {
     /// The machine id of the name.
     id: &'a str,
     /// The app, as the path names it.
@@ -54,7 +54,7 @@ pub struct EventBody<'a> {
     data: Option<&'a Json>,
 }
 
-impl<'a> EventBody<'a> {
+impl<'a> SeismoEvent<'a> {
     /// An event of an app that the path calls so and that has this clock.
     pub fn new(app: &'a str, clock: EventClock, event: &'a Event) -> Self {
         Self { id: &event.slug, app, event: &event.name, timestampt: event.at(clock), data: event.data.as_ref() }
@@ -64,12 +64,12 @@ impl<'a> EventBody<'a> {
 /// Why Seismo does not answer as asked.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "SeismoRefusal")]
-pub struct Refusal {
+pub struct SeismoProblem {
     /// What is wrong, and what to send instead.
     message: String,
 }
 
-impl Refusal {
+impl SeismoProblem {
     pub(super) fn of(problem: &Problem) -> Self {
         let message = match problem {
             Problem::Invalid(Invalid(errors)) => {

@@ -43,14 +43,14 @@ use crate::problem::Problem;
 /// Why The Eye does not answer as asked.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "TheEyeRefusal")]
-pub struct Refusal {
+pub struct TheEyeProblem {
     /// False.
     success: bool,
     /// What is wrong, and what to send instead.
     detail: String,
 }
 
-impl Refusal {
+impl TheEyeProblem {
     pub(super) fn of(problem: &Problem) -> Self {
         Self { success: false, detail: problem.to_string() }
     }

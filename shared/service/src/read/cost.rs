@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 
 use tally_core::counter::key::CounterKind;
 use tally_core::time::Timestamp;
-use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::bucket::{Bucket, Granularity};
 
 /// Read units of an event of 300 bytes: what a choice between reading events and reading finer counters goes by.
 const EVENT_UNITS: f64 = 0.04;
 /// Read units of a count of 40 bytes.
 const COUNT_UNITS: f64 = 0.005;
-/// Read units of the keys and marks of a counter item, 120 bytes.
+/// Read units of the keys and checkpoints of a counter item, 120 bytes.
 const ITEM_UNITS: f64 = 0.015;
 /// The least that a request costs.
 const LEAST_UNITS: f64 = 0.5;
@@ -54,15 +54,15 @@ impl Sum {
     /// Whether finding what is wanted of it by finer counters costs less than reading its events until it is found.
     fn is_worth_refining(&self, wanted: i64) -> bool {
         // There may be any number of other events between the matches.
-        let Some(all) = self.all else { return self.bucket.grain() != Grain::Minute };
+        let Some(all) = self.all else { return self.bucket.granularity() != Granularity::Minute };
         let matches = self.matches.max(1) as f64;
         let wanted = (wanted as f64).clamp(1.0, matches);
-        refined_units(self.bucket.grain(), all, matches, self.counts, wanted) < read_units(all, matches, wanted)
+        refined_units(self.bucket.granularity(), all, matches, self.counts, wanted) < read_units(all, matches, wanted)
     }
 
-    /// Read units of its buckets of a finer grain, without the least that a request costs.
-    fn finer_units(&self, grain: Grain) -> f64 {
-        let parts = self.bucket.grain().micros() as f64 / grain.micros() as f64;
+    /// Read units of its buckets of a finer granularity, without the least that a request costs.
+    fn finer_units(&self, granularity: Granularity) -> f64 {
+        let parts = self.bucket.granularity().micros() as f64 / granularity.micros() as f64;
         parts.min(self.counted) * ITEM_UNITS + self.counted.min(parts * self.counts) * COUNT_UNITS
     }
 }
@@ -78,9 +78,9 @@ impl Run {
     /// A finer bucket with what its coarse one tells of it: only what matches was asked for, so the rest is taken to be
     /// spread evenly.
     pub(super) fn known_of(&self, mut finer: Sum) -> Sum {
-        let coarse = |sum: &&Sum| Bucket::of(sum.bucket.grain(), finer.bucket.start()) == sum.bucket;
+        let coarse = |sum: &&Sum| Bucket::of(sum.bucket.granularity(), finer.bucket.start()) == sum.bucket;
         if let Some(coarse) = self.sums.iter().find(coarse) {
-            let share = finer.bucket.grain().micros() as f64 / coarse.bucket.grain().micros() as f64;
+            let share = finer.bucket.granularity().micros() as f64 / coarse.bucket.granularity().micros() as f64;
             let matches = finer.matches as f64;
             finer.all = coarse.all.map(|all| (all * share).max(matches));
             finer.counted = (coarse.counted * share).max(matches);
@@ -92,7 +92,7 @@ impl Run {
 
 /// Parts buckets, which are in order, into those that stay as they are and those whose finer ones are worth asking for.
 /// Neighbours are asked for in one request where what lies between them costs no more than a second request would.
-pub(super) fn runs(sums: &[Sum], grain: Grain, wanted: i64) -> (Vec<Sum>, Vec<Run>) {
+pub(super) fn runs(sums: &[Sum], granularity: Granularity, wanted: i64) -> (Vec<Sum>, Vec<Run>) {
     let (mut kept, mut runs) = (Vec::new(), Vec::<Run>::new());
     // What lies between the last run and the next bucket, and whether none of that stays as it is.
     let (mut between, mut adjoins) = (Vec::new(), true);
@@ -101,15 +101,15 @@ pub(super) fn runs(sums: &[Sum], grain: Grain, wanted: i64) -> (Vec<Sum>, Vec<Ru
             between.push(sum.clone());
             continue;
         }
-        if sum.bucket.grain() <= grain || !sum.is_worth_refining(wanted) {
+        if sum.bucket.granularity() <= granularity || !sum.is_worth_refining(wanted) {
             kept.append(&mut between);
             kept.push(sum.clone());
             adjoins = false;
             continue;
         }
         let kinds: Vec<_> = sum.kinds.iter().copied().collect();
-        let units = sum.finer_units(grain);
-        let gap: f64 = between.iter().map(|sum: &Sum| sum.finer_units(grain)).sum();
+        let units = sum.finer_units(granularity);
+        let gap: f64 = between.iter().map(|sum: &Sum| sum.finer_units(granularity)).sum();
         match runs.last_mut() {
             Some(run)
                 if adjoins
@@ -138,18 +138,18 @@ fn read_units(all: f64, matches: f64, wanted: f64) -> f64 {
 }
 
 /// Read units of asking finer counters first, by the better way from there on.
-fn refined_units(grain: Grain, all: f64, matches: f64, counts: f64, wanted: f64) -> f64 {
-    let parts = match grain {
-        Grain::Minute => return f64::INFINITY,
-        Grain::Hour => 60.0,
-        Grain::Day => 24.0,
+fn refined_units(granularity: Granularity, all: f64, matches: f64, counts: f64, wanted: f64) -> f64 {
+    let parts = match granularity {
+        Granularity::Minute => return f64::INFINITY,
+        Granularity::Hour => 60.0,
+        Granularity::Day => 24.0,
     };
     let part = all / parts;
     let counters = (parts * counts.min(part) * COUNT_UNITS).max(LEAST_UNITS);
     // Matches that are spread evenly lie in so many parts.
     let needed = (parts * wanted / matches).ceil().clamp(1.0, parts).min(wanted.ceil());
     let (matches, wanted) = ((matches / parts).max(1.0), (wanted / needed).max(1.0));
-    let finer = if grain == Grain::Day { Grain::Hour } else { Grain::Minute };
+    let finer = if granularity == Granularity::Day { Granularity::Hour } else { Granularity::Minute };
     let each = read_units(part, matches, wanted.min(matches));
     counters + needed * each.min(refined_units(finer, part, matches, counts, wanted.min(matches)))
 }
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     fn day(n: i64, matches: i64, counted: f64) -> Sum {
-        let bucket = Bucket::of(Grain::Day, Timestamp::EPOCH.plus(n * Grain::Day.micros()));
+        let bucket = Bucket::of(Granularity::Day, Timestamp::EPOCH.plus(n * Granularity::Day.micros()));
         let kinds = if matches > 0 { BTreeSet::from([CounterKind::Cells]) } else { BTreeSet::new() };
         Sum { matches, kinds, all: Some(counted), counted, counts: counted.min(100.0), ..Sum::of(bucket) }
     }
@@ -176,7 +176,7 @@ mod tests {
                 #[allow(clippy::cast_possible_wrap)] // small
                 day(n as i64, matches, all)
             }).collect();
-            let (kept, runs) = runs(&days, Grain::Hour, 50);
+            let (kept, runs) = runs(&days, Granularity::Hour, 50);
             for day in days.iter().filter(|day| day.matches > 0) {
                 let spans = runs.iter().filter(|run| run.span().0 <= day.bucket.start() && day.bucket.end() <= run.span().1);
                 let kept = kept.iter().filter(|kept| kept.bucket == day.bucket).count();
@@ -188,10 +188,10 @@ mod tests {
     #[test]
     fn small_neighbours_are_asked_for_at_once_and_large_ones_alone() {
         let small: Vec<_> = (0..30).map(|n| Sum { all: None, ..day(n, 2, 2.0) }).collect();
-        assert_eq!(runs(&small, Grain::Hour, 50).1.len(), 1);
+        assert_eq!(runs(&small, Granularity::Hour, 50).1.len(), 1);
         let large: Vec<_> = (0..30).map(|n| day(n, 2, 1e5)).collect();
-        assert_eq!(runs(&large, Grain::Hour, 50).1.len(), 30);
+        assert_eq!(runs(&large, Granularity::Hour, 50).1.len(), 30);
         let far: Vec<_> = (0..30).map(|n| day(n, if n % 10 == 0 { 2 } else { 0 }, 1e5)).collect();
-        assert_eq!(runs(&far, Grain::Hour, 50).1.len(), 3);
+        assert_eq!(runs(&far, Granularity::Hour, 50).1.len(), 3);
     }
 }

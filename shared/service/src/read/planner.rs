@@ -7,17 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 use tally_core::app::partition::Partition;
-use tally_core::counter::cell::{Counted, MessageHash};
+use tally_core::counter::cell::{CounterLabel, MessageHash};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::filter::Match;
 use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
-use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{MINUTE, Range, Timestamp};
 use tally_store::{CellRead, CounterPage, Order, StoreError};
 
 use super::cost::{Sum, runs};
-use crate::context::Backend;
+use crate::context::Context;
 use crate::read::reader::EventQuery;
 
 /// Minutes before the counters' own time that are always read: an event is mostly counted within seconds, and mostly
@@ -34,7 +34,7 @@ const CONCURRENCY: usize = 32;
 
 /// A part of a shard to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stretch {
+pub(super) struct KeyRange {
     /// The identities that it lies between, both included.
     pub(super) ids: (EventId, EventId),
     /// How many matches the counters promise.
@@ -48,7 +48,7 @@ pub(super) struct Plan {
     /// What is not planned yet: identities of a range of time that the counters know well.
     left: Option<(EventId, EventId)>,
     /// What comes after all that: the minutes that the counters may not know yet, where the order is ascending.
-    last: Option<Stretch>,
+    last: Option<KeyRange>,
     days: usize,
 }
 
@@ -61,17 +61,17 @@ pub(super) fn can_plan(query: &EventQuery) -> bool {
 impl Plan {
     /// A plan for a shard; with what of it must be read first.
     pub(super) async fn new(
-        backend: &Backend,
+        context: &Context,
         partition: Partition,
         query: &EventQuery,
         (first, last): (EventId, EventId),
-    ) -> Result<(Self, Option<Stretch>), StoreError> {
-        let counted_to = backend.store.counted_to(&partition).await?;
+    ) -> Result<(Self, Option<KeyRange>), StoreError> {
+        let counted_to = context.store.counted_to(&partition).await?;
         // Without counters all of it is read.
         let fresh = counted_to.map_or(Timestamp::EPOCH, |to| to.plus(-FRESH)).floor(MINUTE);
         let fresh = EventId::first_at(fresh.max(Timestamp::EPOCH));
-        let stretch = |from: EventId| Stretch { ids: (from.max(first), last), expected: 1 };
-        let read_fresh = (fresh <= last).then(|| stretch(fresh));
+        let key_range = |from: EventId| KeyRange { ids: (from.max(first), last), expected: 1 };
+        let read_fresh = (fresh <= last).then(|| key_range(fresh));
         let known_last = if fresh <= last { fresh.before() } else { Some(last) };
         let left = known_last.map(|known| (first, known)).filter(|(first, last)| first <= last);
         let plan = |last| Self { partition, left, last, days: FIRST_DAYS };
@@ -92,25 +92,25 @@ impl Plan {
         match (order, self.left, self.last) {
             (Order::Ascending, Some((first, _)), _) => Some(first),
             (Order::Descending, Some((_, last)), _) => Some(last),
-            (_, None, stretch) => stretch.map(|stretch| stretch.ids.0),
+            (_, None, key_range) => key_range.map(|key_range| key_range.ids.0),
         }
     }
 
-    /// Plans on: the next stretches that hold about `wanted` matches, in order; with the read units that it cost. May
+    /// Plans on: the next key ranges that hold about `wanted` matches, in order; with the read units that it cost. May
     /// find none and still not be done.
     pub(super) async fn more(
         &mut self,
-        backend: &Backend,
+        context: &Context,
         query: &EventQuery,
         wanted: usize,
-    ) -> Result<(Vec<Stretch>, f64), StoreError> {
+    ) -> Result<(Vec<KeyRange>, f64), StoreError> {
         let Some((first, last)) = self.left else {
             return Ok((self.last.take().into_iter().collect(), 0.0));
         };
-        let day = |id: EventId| Bucket::of(Grain::Day, id.at());
+        let day = |id: EventId| Bucket::of(Granularity::Day, id.at());
         let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
         let asked = Asked { first: day(first), last: day(last), limit: self.days, only: None };
-        let page = page(backend, &self.partition, kinds(query), query.order, &asked).await?;
+        let page = page(context, &self.partition, kinds(query), query.order, &asked).await?;
         let mut units = page.units;
         self.days = (self.days * 4).min(MOST_DAYS);
         // Finer buckets count nothing that their day does not: only what matches there is asked of them.
@@ -123,11 +123,12 @@ impl Plan {
         if enough(&mut chosen, wanted) {
             (reached, more) = (chosen.last().map(|sum| sum.bucket), true);
         }
-        for grain in [Grain::Hour, Grain::Minute] {
-            let refined = self.refine(backend, query, &chosen, (first, last), grain, wanted, only.as_deref()).await?;
+        for granularity in [Granularity::Hour, Granularity::Minute] {
+            let refined =
+                self.refine(context, query, &chosen, (first, last), granularity, wanted, only.as_deref()).await?;
             chosen = refined.0;
             units += refined.1;
-            if grain == Grain::Hour && enough(&mut chosen, wanted) {
+            if granularity == Granularity::Hour && enough(&mut chosen, wanted) {
                 (reached, more) = (chosen.last().map(|sum| sum.bucket), true);
             }
         }
@@ -144,37 +145,37 @@ impl Plan {
         let clip = |sum: Sum| {
             let range = Range::new(sum.bucket.start(), sum.bucket.end()).unwrap_or(Range::ALL);
             let (from, to) = id_range(range);
-            Stretch { ids: (from.max(first), to.min(last)), expected: usize::try_from(sum.matches).unwrap_or(1) }
+            KeyRange { ids: (from.max(first), to.min(last)), expected: usize::try_from(sum.matches).unwrap_or(1) }
         };
         chosen.retain(|sum| sum.matches > 0);
-        let stretches = chosen.into_iter().map(clip).filter(|stretch| stretch.ids.0 <= stretch.ids.1);
-        Ok((join(stretches, query.order), units))
+        let key_ranges = chosen.into_iter().map(clip).filter(|key_range| key_range.ids.0 <= key_range.ids.1);
+        Ok((join(key_ranges, query.order), units))
     }
 
-    /// Replaces buckets that are worth it by those of a finer grain, as far as they lie between the given identities.
+    /// Replaces buckets that are worth it by those of a finer granularity, as far as they lie between the given identities.
     #[allow(clippy::too_many_arguments)] // one step of a plan
     async fn refine(
         &self,
-        backend: &Backend,
+        context: &Context,
         query: &EventQuery,
         chosen: &[Sum],
         (first, last): (EventId, EventId),
-        grain: Grain,
+        granularity: Granularity,
         wanted: i64,
         only: Option<&[String]>,
     ) -> Result<(Vec<Sum>, f64), StoreError> {
-        let (mut refined, runs) = runs(chosen, grain, wanted);
+        let (mut refined, runs) = runs(chosen, granularity, wanted);
         let mut units = 0.0;
         for group in runs.chunks(CONCURRENCY) {
             let reads = group.iter().map(|run| async move {
                 let (start, end) = run.span();
                 let asked = Asked {
-                    first: Bucket::of(grain, start.max(first.at())),
-                    last: Bucket::of(grain, end.plus(-1).min(last.at())),
+                    first: Bucket::of(granularity, start.max(first.at())),
+                    last: Bucket::of(granularity, end.plus(-1).min(last.at())),
                     limit: usize::MAX,
                     only,
                 };
-                page(backend, &self.partition, &run.kinds, query.order, &asked).await
+                page(context, &self.partition, &run.kinds, query.order, &asked).await
             });
             for (run, page) in group.iter().zip(try_join_all(reads).await?) {
                 units += page.units;
@@ -196,14 +197,14 @@ struct Asked<'a> {
 
 /// The counters of several kinds, as far as all of them were read.
 async fn page(
-    backend: &Backend,
+    context: &Context,
     partition: &Partition,
     kinds: &[CounterKind],
     order: Order,
     asked: &Asked<'_>,
 ) -> Result<CounterPage, StoreError> {
     let Asked { first, last, limit, only } = *asked;
-    let pages = kinds.iter().map(|kind| backend.store.page_counters(partition, *kind, first, last, order, limit, only));
+    let pages = kinds.iter().map(|kind| context.store.page_counters(partition, *kind, first, last, order, limit, only));
     let pages = try_join_all(pages).await?;
     let beyond = |a: Bucket, b: Bucket| if order == Order::Ascending { a > b } else { a < b };
     let reached = pages.iter().filter(|page| page.more).filter_map(|page| page.last);
@@ -231,7 +232,7 @@ fn matching_attributes(query: &EventQuery, reads: &[CellRead]) -> Option<Vec<Str
     let matcher = Matcher::new(query);
     let mut attributes = BTreeSet::new();
     for (counted, _) in reads.iter().flat_map(|read| &read.counts) {
-        if matches!(counted, Counted::Other(_)) {
+        if matches!(counted, CounterLabel::Other(_)) {
             return None;
         }
         if matcher.matches(counted) && attributes.insert(counted.attribute()) && attributes.len() > MOST_NAMED {
@@ -239,7 +240,7 @@ fn matching_attributes(query: &EventQuery, reads: &[CellRead]) -> Option<Vec<Str
         }
     }
     // A finer item may be full before its day has had to put anything into its rest.
-    let rest = Level::ALL.into_iter().map(Some).chain([None]).map(|level| Counted::Other(level).attribute());
+    let rest = Level::ALL.into_iter().map(Some).chain([None]).map(|level| CounterLabel::Other(level).attribute());
     Some(attributes.into_iter().chain(rest).collect())
 }
 
@@ -254,13 +255,13 @@ impl<'a> Matcher<'a> {
         Self { query, message: query.filter.message.as_deref().map(MessageHash::of) }
     }
 
-    fn matches(&self, counted: &Counted) -> bool {
+    fn matches(&self, counted: &CounterLabel) -> bool {
         let level = self.query.filter.cell.level;
         let of_level = |at: Option<Level>| level.is_none() || level == at;
         match (counted, self.message) {
-            (Counted::Message(at, hash), Some(wanted)) => *hash == wanted && of_level(*at),
-            (Counted::Other(at), Some(_)) => of_level(*at),
-            (Counted::Cell(_), Some(_)) => false,
+            (CounterLabel::Message(at, hash), Some(wanted)) => *hash == wanted && of_level(*at),
+            (CounterLabel::Other(at), Some(_)) => of_level(*at),
+            (CounterLabel::Cell(_), Some(_)) => false,
             (counted, None) => self.query.filter.cell.counts(counted) != Match::No,
         }
     }
@@ -290,10 +291,10 @@ fn sums(query: &EventQuery, reads: Vec<CellRead>) -> Vec<Sum> {
 }
 
 /// The items that hold a count.
-fn kind_of(counted: &Counted) -> CounterKind {
+fn kind_of(counted: &CounterLabel) -> CounterKind {
     match counted {
-        Counted::Message(..) => CounterKind::Messages,
-        Counted::Cell(_) | Counted::Other(_) => CounterKind::of_cells(counted.level()),
+        CounterLabel::Message(..) => CounterKind::Messages,
+        CounterLabel::Cell(_) | CounterLabel::Other(_) => CounterKind::of_cells(counted.level()),
     }
 }
 
@@ -317,17 +318,17 @@ fn enough(sums: &mut Vec<Sum>, wanted: i64) -> bool {
     needed.is_some()
 }
 
-/// Joins stretches that follow one another, so that they are read at once.
-fn join(stretches: impl Iterator<Item = Stretch>, order: Order) -> Vec<Stretch> {
-    let mut joined: Vec<Stretch> = Vec::new();
-    for next in stretches {
+/// Joins key ranges that follow one another, so that they are read at once.
+fn join(key_ranges: impl Iterator<Item = KeyRange>, order: Order) -> Vec<KeyRange> {
+    let mut joined: Vec<KeyRange> = Vec::new();
+    for next in key_ranges {
         if let Some(last) = joined.last_mut() {
             let (earlier, later) = match order {
                 Order::Ascending => (last.ids, next.ids),
                 Order::Descending => (next.ids, last.ids),
             };
             if earlier.1.after() == Some(later.0) {
-                *last = Stretch { ids: (earlier.0, later.1), expected: last.expected + next.expected };
+                *last = KeyRange { ids: (earlier.0, later.1), expected: last.expected + next.expected };
                 continue;
             }
         }

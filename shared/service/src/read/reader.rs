@@ -12,8 +12,8 @@ use tally_core::event::id::{EventId, id_range};
 use tally_core::time::{Range, Timestamp};
 use tally_store::{EventPage, Order, StoreError};
 
-use super::planner::{Plan, Stretch, can_plan};
-use crate::context::Backend;
+use super::planner::{KeyRange, Plan, can_plan};
+use crate::context::Context;
 
 /// How long one request may read, in microseconds.
 const TIME_BUDGET: i64 = 10_000_000;
@@ -21,7 +21,7 @@ const TIME_BUDGET: i64 = 10_000_000;
 const MOST: usize = 1_000;
 /// Fewest events asked of a shard at once.
 const FEWEST: usize = 8;
-/// Most stretches of a shard that are read at once.
+/// Most key ranges of a shard that are read at once.
 const PARALLEL: usize = 32;
 
 /// Which events to read.
@@ -62,10 +62,10 @@ pub struct Next {
 }
 
 /// Reads a page. It is short of its limit where the events end, or the budget does: then it says where to go on.
-pub async fn read_page(backend: &Backend, app: &App, query: &EventQuery) -> Result<Page, StoreError> {
+pub async fn read_page(context: &Context, app: &App, query: &EventQuery) -> Result<Page, StoreError> {
     let mut page = Page::default();
     let mut skip = query.skip;
-    let end = walk(backend, app, query, |event| {
+    let end = walk(context, app, query, |event| {
         if skip > 0 {
             skip -= 1;
         } else if page.events.len() < query.limit {
@@ -98,7 +98,7 @@ pub enum End {
 
 /// Shows every event that matches, in order, until told to stop or the budget is used up.
 pub async fn walk(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     query: &EventQuery,
     mut show: impl FnMut(Event) -> bool,
@@ -119,11 +119,11 @@ pub async fn walk(
     if query.range.is_empty() || first > last {
         return Ok(NOTHING);
     }
-    let started = backend.clock.now();
-    let mut merge = Merge::new(backend, app, query, (first, last)).await?;
+    let started = context.clock.now();
+    let mut merge = Merge::new(context, app, query, (first, last)).await?;
     loop {
         let over =
-            merge.units >= backend.config.read_budget || backend.clock.now().micros() - started.micros() >= TIME_BUDGET;
+            merge.units >= context.config.read_budget || context.clock.now().micros() - started.micros() >= TIME_BUDGET;
         let Some(event) = merge.next(over).await? else {
             return Ok(End::Read { frontier: merge.frontier() });
         };
@@ -138,12 +138,12 @@ pub async fn walk(
 
 /// The events of all shards, or of one session, as one ordered stream.
 struct Merge<'a> {
-    backend: &'a Backend,
+    context: &'a Context,
     query: &'a EventQuery,
     app: &'a App,
     now: Timestamp,
     sources: Vec<Source>,
-    /// How many events to ask of a stretch at once.
+    /// How many events to ask of a key range at once.
     chunk: usize,
     /// How many matches are wanted in all.
     wanted: usize,
@@ -162,18 +162,18 @@ struct Source {
 
 enum Piece {
     Read(VecDeque<Event>),
-    Unread(Stretch),
+    Unread(KeyRange),
 }
 
 impl<'a> Merge<'a> {
     async fn new(
-        backend: &'a Backend,
+        context: &'a Context,
         app: &'a App,
         query: &'a EventQuery,
         ids: (EventId, EventId),
     ) -> Result<Self, StoreError> {
         let wanted = query.skip.saturating_add(query.limit).saturating_add(1);
-        let whole = Stretch { ids, expected: wanted };
+        let whole = KeyRange { ids, expected: wanted };
         let sources = match &query.filter.session_id {
             // The index holds a session's events of all shards; it cannot be read consistently, shards can.
             Some(_) if !query.consistent => vec![Source::unplanned(None, whole)],
@@ -181,7 +181,7 @@ impl<'a> Merge<'a> {
                 let partitions = partitions(app, query.range);
                 if can_plan(query) {
                     let planned =
-                        partitions.into_iter().map(|partition| Source::planned(backend, partition, query, ids));
+                        partitions.into_iter().map(|partition| Source::planned(context, partition, query, ids));
                     try_join_all(planned).await?
                 } else {
                     partitions.into_iter().map(|partition| Source::unplanned(Some(partition), whole)).collect()
@@ -189,7 +189,7 @@ impl<'a> Merge<'a> {
             }
         };
         let chunk = wanted.div_ceil(sources.len().max(1)).clamp(FEWEST, MOST);
-        Ok(Self { backend, query, app, now: backend.clock.now(), sources, chunk, wanted, units: 0.0 })
+        Ok(Self { context, query, app, now: context.clock.now(), sources, chunk, wanted, units: 0.0 })
     }
 
     /// The identity up to which every event was given out, where more may follow.
@@ -223,9 +223,9 @@ impl<'a> Merge<'a> {
     /// Plans and reads on in all sources that have nothing to show, at once.
     async fn fill(&mut self) -> Result<(), StoreError> {
         let wanted = self.wanted.max(1).div_ceil(self.sources.len());
-        let (backend, app, query, chunk, now) = (self.backend, self.app, self.query, self.chunk, self.now);
+        let (context, app, query, chunk, now) = (self.context, self.app, self.query, self.chunk, self.now);
         let hungry = self.sources.iter_mut().filter_map(|source| source.is_hungry().then_some(source));
-        let filled = hungry.map(|source| source.fill(backend, app, query, wanted, chunk, now)).collect::<Vec<_>>();
+        let filled = hungry.map(|source| source.fill(context, app, query, wanted, chunk, now)).collect::<Vec<_>>();
         self.units += try_join_all(filled).await?.into_iter().sum::<f64>();
         // Filters may match little of what is read: ask for more the longer it takes.
         self.chunk = (self.chunk * 2).min(MOST);
@@ -234,17 +234,17 @@ impl<'a> Merge<'a> {
 }
 
 impl Source {
-    fn unplanned(partition: Option<Partition>, whole: Stretch) -> Self {
+    fn unplanned(partition: Option<Partition>, whole: KeyRange) -> Self {
         Self { partition, pieces: VecDeque::from([Piece::Unread(whole)]), plan: None }
     }
 
     async fn planned(
-        backend: &Backend,
+        context: &Context,
         partition: Partition,
         query: &EventQuery,
         ids: (EventId, EventId),
     ) -> Result<Self, StoreError> {
-        let (plan, first) = Plan::new(backend, partition.clone(), query, ids).await?;
+        let (plan, first) = Plan::new(context, partition.clone(), query, ids).await?;
         let pieces = first.into_iter().map(Piece::Unread).collect();
         Ok(Self { partition: Some(partition), pieces, plan: Some(plan) })
     }
@@ -265,18 +265,18 @@ impl Source {
     fn next_id(&self, order: Order) -> Option<EventId> {
         let of_piece = self.pieces.iter().find_map(|piece| match piece {
             Piece::Read(events) => events.front().map(|event| event.id),
-            Piece::Unread(Stretch { ids: (first, last), .. }) => {
+            Piece::Unread(KeyRange { ids: (first, last), .. }) => {
                 Some(if order == Order::Ascending { *first } else { *last })
             }
         });
         of_piece.or_else(|| self.plan.as_ref()?.next_id(order))
     }
 
-    /// Plans on where nothing is left to read, then reads the next stretches, as many at once as promise what is wanted;
+    /// Plans on where nothing is left to read, then reads the next key ranges, as many at once as promise what is wanted;
     /// returns the read units that it cost.
     async fn fill(
         &mut self,
-        backend: &Backend,
+        context: &Context,
         app: &App,
         query: &EventQuery,
         wanted: usize,
@@ -285,32 +285,32 @@ impl Source {
     ) -> Result<f64, StoreError> {
         let mut units = 0.0;
         if let (true, Some(plan)) = (self.pieces.is_empty(), &mut self.plan) {
-            let (stretches, cost) = plan.more(backend, query, wanted).await?;
-            self.pieces.extend(stretches.into_iter().map(Piece::Unread));
+            let (key_ranges, cost) = plan.more(context, query, wanted).await?;
+            self.pieces.extend(key_ranges.into_iter().map(Piece::Unread));
             units += cost;
         }
         let mut taken = Vec::new();
         let mut expected = 0;
-        while let Some(Piece::Unread(stretch)) = self.pieces.front() {
-            expected += stretch.expected;
-            taken.push(*stretch);
+        while let Some(Piece::Unread(key_range)) = self.pieces.front() {
+            expected += key_range.expected;
+            taken.push(*key_range);
             self.pieces.pop_front();
             if expected >= wanted || taken.len() == PARALLEL {
                 break;
             }
         }
         let partition = self.partition.as_ref();
-        let reads = taken.iter().map(|stretch| read(backend, app, query, partition, stretch.ids, chunk, now));
+        let reads = taken.iter().map(|key_range| read(context, app, query, partition, key_range.ids, chunk, now));
         let pages = try_join_all(reads).await?;
-        for (stretch, page) in taken.into_iter().zip(pages).rev() {
+        for (key_range, page) in taken.into_iter().zip(pages).rev() {
             units += page.units;
-            let (first, last) = stretch.ids;
+            let (first, last) = key_range.ids;
             let left = page.more_after.and_then(|read| match query.order {
                 Order::Ascending => read.after().map(|first| (first, last)),
                 Order::Descending => read.before().map(|last| (first, last)),
             });
             if let Some(ids) = left.filter(|(first, last)| first <= last) {
-                self.pieces.push_front(Piece::Unread(Stretch { ids, expected: stretch.expected }));
+                self.pieces.push_front(Piece::Unread(KeyRange { ids, expected: key_range.expected }));
             }
             self.pieces.push_front(Piece::Read(page.events.into()));
         }
@@ -319,7 +319,7 @@ impl Source {
 }
 
 async fn read(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     query: &EventQuery,
     partition: Option<&Partition>,
@@ -328,7 +328,7 @@ async fn read(
     now: Timestamp,
 ) -> Result<EventPage, StoreError> {
     let limit = i32::try_from(chunk).unwrap_or(1_000);
-    let store = &backend.store;
+    let store = &context.store;
     match (partition, &query.filter.session_id) {
         (Some(partition), _) => store.query_events(partition, ids, query.order, limit, query.consistent, now).await,
         (None, Some(session)) => store.query_session(&app.id, session, ids, query.order, limit, now).await,

@@ -8,14 +8,14 @@ use tally_core::app::partition::{Partition, partitions};
 use tally_core::app::{App, AppState};
 use tally_core::event::id::EventId;
 use tally_core::time::{DAY, MINUTE, Range};
-use tally_store::{ErasedEvents, Fence, StoreError};
+use tally_store::{Barrier, ErasedEvents, StoreError};
 use tokio::time::Instant;
 
-use crate::context::Backend;
+use crate::context::Context;
 
 /// How long one call works: less than the 29 seconds after which API Gateway gives up.
 const CALL: Duration = Duration::from_secs(20);
-/// How often it is asked whether fences were met.
+/// How often it is asked whether barriers were met.
 const POLL: Duration = Duration::from_millis(100);
 /// After so long, in microseconds, no function works any more with an app as it was before it was being erased: a warm one
 /// may remember it for 60 s, and `aggregate` then work on one batch for 300 s; the rest is for clocks.
@@ -23,7 +23,7 @@ const KNOWN: i64 = 7 * MINUTE;
 
 /// Whose events to erase.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum EraseTarget {
     /// Of a session.
     Session(String),
     /// Of a user.
@@ -32,7 +32,7 @@ pub enum Whose {
 
 /// Where erasing goes on: in a shard, after an identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct EraseCursor {
     shard: u16,
     after: Option<EventId>,
 }
@@ -40,50 +40,50 @@ pub struct Place {
 /// Not a place that a call gave.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("send the `next` of the call before as it is, or leave it out to begin anew")]
-pub struct PlaceError;
+pub struct EraseCursorError;
 
-impl fmt::Display for Place {
+impl fmt::Display for EraseCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.", self.shard)?;
         self.after.map_or(Ok(()), |id| write!(f, "{id}"))
     }
 }
 
-impl FromStr for Place {
-    type Err = PlaceError;
+impl FromStr for EraseCursor {
+    type Err = EraseCursorError;
 
-    fn from_str(text: &str) -> Result<Self, PlaceError> {
-        let (shard, after) = text.split_once('.').ok_or(PlaceError)?;
-        let after = if after.is_empty() { None } else { Some(after.parse().map_err(|_| PlaceError)?) };
-        Ok(Self { shard: shard.parse().map_err(|_| PlaceError)?, after })
+    fn from_str(text: &str) -> Result<Self, EraseCursorError> {
+        let (shard, after) = text.split_once('.').ok_or(EraseCursorError)?;
+        let after = if after.is_empty() { None } else { Some(after.parse().map_err(|_| EraseCursorError)?) };
+        Ok(Self { shard: shard.parse().map_err(|_| EraseCursorError)?, after })
     }
 }
 
 /// Erases the events of a session or a user, for at most 20 seconds; returns how many, and where to go on.
 pub async fn erase_events(
-    backend: &Backend,
+    context: &Context,
     app: &App,
-    whose: &Whose,
-    from: Place,
-) -> Result<(usize, Option<Place>), StoreError> {
+    whose: &EraseTarget,
+    from: EraseCursor,
+) -> Result<(usize, Option<EraseCursor>), StoreError> {
     let end = Instant::now() + CALL;
     let shards = match whose {
         // The index holds those of all shards.
-        Whose::Session(_) => 1,
-        Whose::User(_) => app.layout.shards_in(Range::ALL),
+        EraseTarget::Session(_) => 1,
+        EraseTarget::User(_) => app.layout.shards_in(Range::ALL),
     };
     let (mut place, mut deleted) = (from, 0);
     while place.shard < shards {
         let partition = Partition { app: app.id.clone(), shard: place.shard };
         let which = match whose {
-            Whose::Session(session) => ErasedEvents::Session(&app.id, session),
-            Whose::User(user) => ErasedEvents::User(&partition, user),
+            EraseTarget::Session(session) => ErasedEvents::Session(&app.id, session),
+            EraseTarget::User(user) => ErasedEvents::User(&partition, user),
         };
-        let erased = backend.store.erase_events(which, place.after).await?;
+        let erased = context.store.erase_events(which, place.after).await?;
         deleted += erased.deleted;
         place = match erased.next {
-            Some(after) => Place { after: Some(after), ..place },
-            None => Place { shard: place.shard + 1, after: None },
+            Some(after) => EraseCursor { after: Some(after), ..place },
+            None => EraseCursor { shard: place.shard + 1, after: None },
         };
         if Instant::now() >= end && place.shard < shards {
             return Ok((deleted, Some(place)));
@@ -96,18 +96,18 @@ pub async fn erase_events(
 /// not before every warm function knows, 7 minutes after the first call.
 ///
 /// The app's item stays, so that a next app under its name is told apart.
-pub async fn erase_app(backend: &Backend, app: &App) -> Result<(usize, bool), StoreError> {
+pub async fn erase_app(context: &Context, app: &App) -> Result<(usize, bool), StoreError> {
     let end = Instant::now() + CALL;
-    let now = backend.clock.now();
+    let now = context.clock.now();
     let since = if let (AppState::Deleting, Some(since)) = (app.state, app.deleting_since) {
         since
     } else {
         // Another call may have marked it in between; then that one's moment counts, and the next call reads it.
-        backend.store.mark_deleting(app, now).await?;
-        backend.forget(&app.slug);
+        context.store.mark_deleting(app, now).await?;
+        context.forget(&app.slug);
         now
     };
-    let eraser = Eraser { backend, partitions: partitions(app, Range::ALL), end };
+    let eraser = Eraser { context, partitions: partitions(app, Range::ALL), end };
     let (deleted, gone) = eraser.events().await?;
     if !gone || now < since.plus(KNOWN) || !eraser.all_is_counted(app).await? {
         return Ok((deleted, false));
@@ -118,19 +118,19 @@ pub async fn erase_app(backend: &Backend, app: &App) -> Result<(usize, bool), St
     if !gone || !eraser.counters(app).await? {
         return Ok((deleted, false));
     }
-    // Nothing can have come since the fences; a look costs little.
+    // Nothing can have come since the barriers; a look costs little.
     let (last, gone) = eraser.events().await?;
     if last > 0 || !gone {
         return Ok((deleted + last, false));
     }
-    backend.store.remove_fences(&eraser.fences(app)).await?;
-    backend.store.bury_app(app).await?;
-    backend.forget(&app.slug);
+    context.store.remove_barriers(&eraser.barriers(app)).await?;
+    context.store.tombstone_app(app).await?;
+    context.forget(&app.slug);
     Ok((deleted, true))
 }
 
 struct Eraser<'a> {
-    backend: &'a Backend,
+    context: &'a Context,
     partitions: Vec<Partition>,
     end: Instant,
 }
@@ -142,7 +142,7 @@ impl Eraser<'_> {
         for partition in &self.partitions {
             let mut after = None;
             loop {
-                let erased = self.backend.store.erase_events(ErasedEvents::All(partition), after).await?;
+                let erased = self.context.store.erase_events(ErasedEvents::All(partition), after).await?;
                 deleted += erased.deleted;
                 after = erased.next;
                 if after.is_none() {
@@ -156,17 +156,17 @@ impl Eraser<'_> {
         Ok((deleted, true))
     }
 
-    fn fences(&self, app: &App) -> Vec<Fence> {
+    fn barriers(&self, app: &App) -> Vec<Barrier> {
         let owner = owner(app);
-        self.partitions.iter().map(|partition| Fence::after(partition, None, &owner)).collect()
+        self.partitions.iter().map(|partition| Barrier::after(partition, None, &owner)).collect()
     }
 
-    /// Puts a fence into every shard and waits for all; whether they were met in time.
+    /// Puts a barrier into every shard and waits for all; whether they were met in time.
     async fn all_is_counted(&self, app: &App) -> Result<bool, StoreError> {
-        let fences = self.fences(app);
-        let store = &self.backend.store;
-        store.put_fences(&fences, self.backend.clock.now().plus(DAY)).await?;
-        while store.unmet_fences(&fences, &owner(app)).await? > 0 {
+        let barriers = self.barriers(app);
+        let store = &self.context.store;
+        store.put_barriers(&barriers, self.context.clock.now().plus(DAY)).await?;
+        while store.unmet_barriers(&barriers, &owner(app)).await? > 0 {
             if Instant::now() + POLL > self.end {
                 return Ok(false);
             }
@@ -178,13 +178,13 @@ impl Eraser<'_> {
     /// Erases all counters; whether none is left.
     async fn counters(&self, app: &App) -> Result<bool, StoreError> {
         for partition in &self.partitions {
-            while !self.backend.store.erase_counters(partition).await? {
+            while !self.context.store.erase_counters(partition).await? {
                 if Instant::now() >= self.end {
                     return Ok(false);
                 }
             }
         }
-        while !self.backend.store.erase_beside_counters(&app.id).await? {
+        while !self.context.store.erase_beside_counters(&app.id).await? {
             if Instant::now() >= self.end {
                 return Ok(false);
             }
@@ -193,7 +193,7 @@ impl Eraser<'_> {
     }
 }
 
-/// Who puts the fences of an app that is being erased.
+/// Who puts the barriers of an app that is being erased.
 fn owner(app: &App) -> String {
     format!("erase-{}", app.id)
 }
@@ -205,11 +205,11 @@ mod tests {
     #[test]
     fn a_place_reads_back() {
         let id = EventId::first_at(tally_core::time::Timestamp::EPOCH);
-        for place in [Place { shard: 3, after: Some(id) }, Place { shard: 0, after: None }] {
+        for place in [EraseCursor { shard: 3, after: Some(id) }, EraseCursor { shard: 0, after: None }] {
             assert_eq!(place.to_string().parse(), Ok(place));
         }
         for bad in ["", "3", "x.", "70000.", "1.x"] {
-            assert_eq!(bad.parse::<Place>(), Err(PlaceError), "{bad}");
+            assert_eq!(bad.parse::<EraseCursor>(), Err(EraseCursorError), "{bad}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! events keep arriving.
 //!
 //! The counter items of a day are read first, each with its version (how many updates it has had), then its events, then
-//! fences are put among them and waited for: all that was read is counted by then, if it ever will be. An item whose
+//! barriers are put among them and waited for: all that was read is counted by then, if it ever will be. An item whose
 //! version is still the same has seen no update meanwhile, so what it lacks, or has too much, was lost or damaged; it is
 //! corrected on condition of that version. An item that has changed is looked at again, and after some rounds left to
 //! another time. There is no lock, no clock, and no bound on how far the counters are behind.
@@ -16,25 +16,25 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use state::State;
 use tally_core::app::App;
 use tally_core::app::layout::MAX_AHEAD;
-use tally_core::counter::cell::Counted;
+use tally_core::counter::cell::CounterLabel;
 use tally_core::counter::key::CounterKind;
 use tally_core::event::id::EventId;
-use tally_core::time::bucket::Grain;
+use tally_core::time::bucket::Granularity;
 use tally_core::time::{DAY, HOUR, Range, Timestamp};
 use tally_store::StoreError;
 use tokio::time::Instant;
 
-use crate::context::Backend;
+use crate::context::Context;
 
 /// How long one call works: less than the 29 seconds after which API Gateway gives up.
 const CALL: Duration = Duration::from_secs(20);
-/// How long a call reads events before it puts fences and waits for them.
+/// How long a call reads events before it puts barriers and waits for them.
 const READ: Duration = Duration::from_secs(5);
 /// What a call must have left to read on.
 const LEAST: Duration = Duration::from_secs(8);
-/// How often it is asked whether the fences were met.
+/// How often it is asked whether the barriers were met.
 const POLL: Duration = Duration::from_millis(100);
-/// How long fences, and what is under way between calls, are kept, in microseconds.
+/// How long barriers, and what is under way between calls, are kept, in microseconds.
 const KEEP: i64 = DAY;
 /// How long before they may expire events are no longer recounted, in microseconds.
 const BEFORE_EXPIRY: i64 = HOUR;
@@ -85,9 +85,9 @@ pub struct Difference {
     /// The kind of counters that it is in.
     pub kind: CounterKind,
     /// What is counted.
-    pub what: Counted,
+    pub what: CounterLabel,
     /// The counters in which it differs, the coarsest first.
-    pub grains: Vec<Grain>,
+    pub granularities: Vec<Granularity>,
     /// The occurrences that the coarsest of them count, of those buckets of the day that differ.
     pub counted: i64,
     /// The occurrences that are stored.
@@ -109,19 +109,19 @@ pub enum RecountError {
 }
 
 /// Works on for at most 20 seconds.
-pub async fn work(backend: &Backend, app: &App, purpose: Purpose, job: &Job) -> Result<Progress, RecountError> {
+pub async fn work(context: &Context, app: &App, purpose: Purpose, job: &Job) -> Result<Progress, RecountError> {
     let (id, state) = match job {
         Job::Begin { since, until } => {
-            let days = days(backend, app, *since, *until)?;
-            (EventId::random(backend.clock.now()), State::new(purpose, days))
+            let days = days(context, app, *since, *until)?;
+            (EventId::random(context.clock.now()), State::new(purpose, days))
         }
         Job::Continue(id) => {
-            let kept = backend.store.recount_state(&app.id, &id.to_string()).await?;
+            let kept = context.store.recount_state(&app.id, &id.to_string()).await?;
             let state = kept.and_then(|kept| State::read_text(&kept)).filter(|state| state.purpose() == purpose);
             (*id, state.ok_or(RecountError::Unknown)?)
         }
     };
-    let mut worker = Worker { backend, app, id, state, found: Found::default(), end: Instant::now() + CALL };
+    let mut worker = Worker { context, app, id, state, found: Found::default(), end: Instant::now() + CALL };
     let done = worker.run().await?;
     Ok(Progress {
         complete: done && worker.state.unsettled() == 0,
@@ -142,12 +142,12 @@ fn may_expire(app: &App, day: Timestamp, now: Timestamp) -> bool {
 
 /// The whole days of a range, of which none may expire if it was named.
 fn days(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
 ) -> Result<Range, RecountError> {
-    let now = backend.clock.now();
+    let now = context.clock.now();
     let last = now.plus(MAX_AHEAD).floor(DAY).plus(DAY);
     let until = until.map_or(last, |until| until.ceil(DAY).min(last));
     let first = since.unwrap_or(Timestamp::EPOCH).floor(DAY);
@@ -162,7 +162,7 @@ fn days(
 }
 
 struct Worker<'a> {
-    backend: &'a Backend,
+    context: &'a Context,
     app: &'a App,
     id: EventId,
     state: State,
@@ -173,37 +173,37 @@ struct Worker<'a> {
 impl Worker<'_> {
     /// Works until all is done, or the time is up; whether it is done.
     async fn run(&mut self) -> Result<bool, StoreError> {
-        let store = &self.backend.store;
+        let store = &self.context.store;
         loop {
-            if !self.state.fences().is_empty() {
-                if !self.fences_are_met().await? {
+            if !self.state.barriers().is_empty() {
+                if !self.barriers_are_met().await? {
                     break;
                 }
-                self.state.settle(self.backend, self.app, &self.id.to_string(), &mut self.found).await?;
-                store.remove_fences(self.state.fences()).await?;
-                self.state.clear_fences();
+                self.state.settle(self.context, self.app, &self.id.to_string(), &mut self.found).await?;
+                store.remove_barriers(self.state.barriers()).await?;
+                self.state.clear_barriers();
             }
             let now = Instant::now();
             if now + LEAST > self.end {
                 break;
             }
             let before = self.state.days_read();
-            let more = self.state.read(self.backend, self.app, now + READ).await?;
+            let more = self.state.read(self.context, self.app, now + READ).await?;
             self.found.days += self.state.days_read() - before;
             if !more {
                 store.forget_recount(&self.app.id, &self.id.to_string()).await?;
                 return Ok(true);
             }
-            store.put_fences(self.state.fences(), self.backend.clock.now().plus(KEEP)).await?;
+            store.put_barriers(self.state.barriers(), self.context.clock.now().plus(KEEP)).await?;
         }
         let kept = self.state.to_text();
-        store.keep_recount(&self.app.id, &self.id.to_string(), &kept, self.backend.clock.now().plus(KEEP)).await?;
+        store.keep_recount(&self.app.id, &self.id.to_string(), &kept, self.context.clock.now().plus(KEEP)).await?;
         Ok(false)
     }
 
-    async fn fences_are_met(&self) -> Result<bool, StoreError> {
+    async fn barriers_are_met(&self) -> Result<bool, StoreError> {
         loop {
-            if self.backend.store.unmet_fences(self.state.fences(), self.state.owner()).await? == 0 {
+            if self.context.store.unmet_barriers(self.state.barriers(), self.state.owner()).await? == 0 {
                 return Ok(true);
             }
             if Instant::now() + POLL > self.end {
@@ -218,23 +218,36 @@ impl Worker<'_> {
 #[derive(Debug, Default)]
 struct Found {
     days: usize,
-    sums: BTreeMap<(Timestamp, CounterKind, Counted), ByGrain>,
+    sums: BTreeMap<(Timestamp, CounterKind, CounterLabel), ByGranularity>,
 }
 
 /// Counted and stored.
-type ByGrain = BTreeMap<Grain, (i64, i64)>;
+type ByGranularity = BTreeMap<Granularity, (i64, i64)>;
 
 impl Found {
-    fn add(&mut self, what: (Timestamp, CounterKind, Counted), grain: Grain, counted: i64, stored: i64) {
-        let sum = self.sums.entry(what).or_default().entry(grain).or_default();
+    fn add(
+        &mut self,
+        what: (Timestamp, CounterKind, CounterLabel),
+        granularity: Granularity,
+        counted: i64,
+        stored: i64,
+    ) {
+        let sum = self.sums.entry(what).or_default().entry(granularity).or_default();
         sum.0 += counted;
         sum.1 += stored;
     }
 
     fn differences(self) -> Vec<Difference> {
-        let differences = self.sums.into_iter().filter_map(|((day, kind, what), grains)| {
-            let (_, &(counted, stored)) = grains.last_key_value()?;
-            Some(Difference { day, kind, what, grains: grains.keys().rev().copied().collect(), counted, stored })
+        let differences = self.sums.into_iter().filter_map(|((day, kind, what), granularities)| {
+            let (_, &(counted, stored)) = granularities.last_key_value()?;
+            Some(Difference {
+                day,
+                kind,
+                what,
+                granularities: granularities.keys().rev().copied().collect(),
+                counted,
+                stored,
+            })
         });
         differences.collect()
     }

@@ -6,17 +6,17 @@ use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
-use tally_core::counter::cell::{Cell, Counted, OTHER};
+use tally_core::counter::cell::{Cell, CounterLabel, OTHER};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::filter::{CellFilter, Match};
 use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
-use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::covering::{Cover, Run};
 use tally_core::time::{MILLISECOND, MINUTE, Range, Timestamp};
 use tally_store::{Order, StoreError};
 
-use crate::context::Backend;
+use crate::context::Context;
 
 /// Requests under way at once for one question.
 const CONCURRENCY: usize = 32;
@@ -27,21 +27,21 @@ const EVENTS_PAGE: i32 = 1_000;
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     /// Occurrences by slot and cell; none of them zero.
-    pub sums: HashMap<(usize, CountedCell), i64>,
+    pub sums: HashMap<(usize, CellKey), i64>,
     /// Whether nothing that matches may be hidden in the rest of a full item.
     pub complete: bool,
 }
 
 /// A cell, or the rest of a full item.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum CountedCell {
+pub enum CellKey {
     /// A cell.
     Cell(Cell),
     /// What a full item had no room for, at a level.
     Other(Option<Level>),
 }
 
-impl CountedCell {
+impl CellKey {
     /// Its name.
     pub fn name(&self) -> &str {
         match self {
@@ -76,7 +76,7 @@ impl CountedCell {
 }
 
 impl Counts {
-    fn add(&mut self, filter: &CellFilter, slot: usize, counted: Counted, count: i64) {
+    fn add(&mut self, filter: &CellFilter, slot: usize, counted: CounterLabel, count: i64) {
         match filter.counts(&counted) {
             Match::No => return,
             Match::Perhaps => {
@@ -86,9 +86,9 @@ impl Counts {
             Match::Yes => {}
         }
         let cell = match counted {
-            Counted::Cell(cell) => CountedCell::Cell(cell),
-            Counted::Other(level) => CountedCell::Other(level),
-            Counted::Message(..) => return,
+            CounterLabel::Cell(cell) => CellKey::Cell(cell),
+            CounterLabel::Other(level) => CellKey::Other(level),
+            CounterLabel::Message(..) => return,
         };
         *self.sums.entry((slot, cell)).or_default() += count;
     }
@@ -99,7 +99,7 @@ impl Counts {
     }
 
     /// Occurrences by a property of the cell.
-    pub fn by<'a, K: std::hash::Hash + Eq>(&'a self, key: impl Fn(&'a CountedCell) -> K) -> HashMap<K, i64> {
+    pub fn by<'a, K: std::hash::Hash + Eq>(&'a self, key: impl Fn(&'a CellKey) -> K) -> HashMap<K, i64> {
         let mut sums = HashMap::new();
         for ((_, cell), count) in &self.sums {
             *sums.entry(key(cell)).or_default() += count;
@@ -124,7 +124,7 @@ impl Counts {
 ///
 /// Whole minutes come from cells, parts of a minute from events; all requests run at once.
 pub async fn count(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     boundaries: Vec<Timestamp>,
     filter: &CellFilter,
@@ -139,8 +139,8 @@ pub async fn count(
     let mut runs = Vec::new();
     let mut raws = Vec::new();
     for partition in &partitions {
-        runs.extend(cover.reads().into_iter().map(|run| read_run(backend, partition, filter.level, run)));
-        raws.extend(cover.raw.iter().map(|range| read_raw(backend, app, Source::Shard(partition), *range)));
+        runs.extend(cover.reads().into_iter().map(|run| read_run(context, partition, filter.level, run)));
+        raws.extend(cover.raw.iter().map(|range| read_raw(context, app, Source::Shard(partition), *range)));
     }
     let cells = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
     let events = stream::iter(raws).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
@@ -157,23 +157,23 @@ pub async fn count(
     }
     for (at, cell, count) in events.into_iter().flatten() {
         if let Some(slot) = cover.slot_of(at) {
-            counts.add(filter, slot, Counted::Cell(cell), count);
+            counts.add(filter, slot, CounterLabel::Cell(cell), count);
         }
     }
     counts.sums.retain(|_, count| *count != 0);
     Ok(counts)
 }
 
-type RunCounts = Vec<(Bucket, Vec<(Counted, i64)>)>;
+type RunCounts = Vec<(Bucket, Vec<(CounterLabel, i64)>)>;
 
 async fn read_run(
-    backend: &Backend,
+    context: &Context,
     partition: &Partition,
     level: Option<Level>,
     run: Run,
 ) -> Result<RunCounts, StoreError> {
     let kinds = CounterKind::that_count(level).iter();
-    let reads = kinds.map(|kind| backend.store.read_counters(partition, *kind, run.first, run.last));
+    let reads = kinds.map(|kind| context.store.read_counters(partition, *kind, run.first, run.last));
     let read = try_join_all(reads).await?;
     Ok(read.into_iter().flatten().map(|read| (read.bucket, read.counts)).collect())
 }
@@ -188,13 +188,13 @@ enum Source<'a> {
 }
 
 async fn read_raw(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     source: Source<'_>,
     range: Range,
 ) -> Result<Vec<(Timestamp, Cell, i64)>, StoreError> {
     const ORDER: Order = Order::Ascending;
-    let (store, now) = (&backend.store, backend.clock.now());
+    let (store, now) = (&context.store, context.clock.now());
     let (mut first, last) = id_range(range);
     let mut found = Vec::new();
     loop {
@@ -231,12 +231,12 @@ impl Total {
 }
 
 /// All occurrences in a range that have not expired, from cells; events are read for parts of a minute alone.
-pub async fn total(backend: &Backend, app: &App, range: Range, filter: &CellFilter) -> Result<Total, StoreError> {
+pub async fn total(context: &Context, app: &App, range: Range, filter: &CellFilter) -> Result<Total, StoreError> {
     // No event lies in the last day that can be named, and up to a midnight the days alone tell.
     let range = range.intersect(Range::new(Timestamp::EPOCH, all_days().last.end()).unwrap_or(Range::ALL));
     let mut total = Total::NOTHING;
-    for kept in app.layout.kept(range, backend.clock.now()) {
-        let counts = count(backend, app, vec![kept.since(), kept.until()], filter).await?;
+    for kept in app.layout.kept(range, context.clock.now()) {
+        let counts = count(context, app, vec![kept.since(), kept.until()], filter).await?;
         total.count += counts.total();
         total.complete &= counts.complete;
     }
@@ -245,7 +245,7 @@ pub async fn total(backend: &Backend, app: &App, range: Range, filter: &CellFilt
 
 /// The same of one session, from its index, within the read budget of one request.
 pub async fn session_total(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     session_id: &str,
     range: Range,
@@ -253,24 +253,24 @@ pub async fn session_total(
 ) -> Result<Total, StoreError> {
     let mut total = Total::NOTHING;
     let mut units = 0.0;
-    for kept in app.layout.kept(range, backend.clock.now()) {
+    for kept in app.layout.kept(range, context.clock.now()) {
         let (since, until) = (kept.since(), kept.until());
         // What the index tells of an event's time ends with the millisecond.
         let (from, to) = (since.ceil(MILLISECOND), until.floor(MILLISECOND));
         let parts = if from > to { [(since, until), (until, until)] } else { [(since, from), (to, until)] };
         for range in parts.into_iter().filter_map(|(since, until)| Range::new(since, until).ok()) {
             if !range.is_empty() {
-                let events = read_raw(backend, app, Source::Session(session_id), range).await?;
+                let events = read_raw(context, app, Source::Session(session_id), range).await?;
                 total.count += events.iter().filter(|(_, cell, _)| filter.matches(cell)).map(|(.., n)| n).sum::<i64>();
             }
         }
         let Some(mut ids) = Range::new(from, to).ok().filter(|range| !range.is_empty()).map(id_range) else { continue };
         loop {
-            if units >= backend.config.read_budget {
+            if units >= context.config.read_budget {
                 total.complete = false;
                 return Ok(total);
             }
-            let page = backend.store.counted_session(&app.id, session_id, ids).await?;
+            let page = context.store.counted_session(&app.id, session_id, ids).await?;
             let matching = page.events.iter().filter(|event| filter.matches(&event.cell));
             // `count` is at most 1e9.
             total.count += matching.map(|event| i64::try_from(event.count).unwrap_or(0)).sum::<i64>();
@@ -293,25 +293,25 @@ pub fn widen(app: &App, range: Range, now: Timestamp) -> Range {
 }
 
 /// Until when everything that was accepted is counted, in all shards.
-pub async fn counted_to(backend: &Backend, app: &App) -> Result<Timestamp, StoreError> {
-    let now = backend.clock.now();
+pub async fn counted_to(context: &Context, app: &App) -> Result<Timestamp, StoreError> {
+    let now = context.clock.now();
     let partitions = partitions(app, Range::ALL);
-    let shards: Vec<_> = partitions.iter().map(|partition| shard_counted_to(backend, app, partition, now)).collect();
+    let shards: Vec<_> = partitions.iter().map(|partition| shard_counted_to(context, app, partition, now)).collect();
     let times: Vec<_> = stream::iter(shards).buffer_unordered(CONCURRENCY).try_collect().await?;
     Ok(times.into_iter().min().unwrap_or(now))
 }
 
 /// Until when one shard is counted; a shard without events is up to date, one without counters is not counted at all.
 async fn shard_counted_to(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     partition: &Partition,
     now: Timestamp,
 ) -> Result<Timestamp, StoreError> {
-    if let Some(at) = backend.store.counted_to(partition).await? {
+    if let Some(at) = context.store.counted_to(partition).await? {
         return Ok(at);
     }
-    let any = backend.store.query_events(partition, id_range(Range::ALL), Order::Ascending, 1, true, now).await?;
+    let any = context.store.query_events(partition, id_range(Range::ALL), Order::Ascending, 1, true, now).await?;
     let empty = any.events.is_empty() && any.more_after.is_none();
     Ok(if empty { now } else { app.created_at })
 }
@@ -319,16 +319,16 @@ async fn shard_counted_to(
 /// Occurrences by day and cell, of all days in a run, and whether nothing that matches may be hidden in the rest of a
 /// full item.
 pub async fn days(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     run: Run,
     filter: &CellFilter,
-) -> Result<(HashMap<(Timestamp, CountedCell), i64>, bool), StoreError> {
+) -> Result<(HashMap<(Timestamp, CellKey), i64>, bool), StoreError> {
     let partitions = partitions(app, Range::ALL);
-    let reads: Vec<_> = partitions.iter().map(|partition| read_run(backend, partition, filter.level, run)).collect();
+    let reads: Vec<_> = partitions.iter().map(|partition| read_run(context, partition, filter.level, run)).collect();
     let reads: Vec<_> = stream::iter(reads).buffer_unordered(CONCURRENCY).try_collect().await?;
     let mut complete = true;
-    let mut days: HashMap<(Timestamp, CountedCell), i64> = HashMap::new();
+    let mut days: HashMap<(Timestamp, CellKey), i64> = HashMap::new();
     for (bucket, counted) in reads.into_iter().flatten() {
         let mut day = Counts { complete: true, ..Counts::default() };
         for (counted, count) in counted {
@@ -346,7 +346,7 @@ pub async fn days(
 /// The day buckets that all events of an app lie in.
 pub fn all_days() -> Run {
     Run {
-        first: Bucket::of(Grain::Day, Timestamp::EPOCH),
-        last: Bucket::of(Grain::Day, Timestamp::MAX.plus(-Grain::Day.micros())),
+        first: Bucket::of(Granularity::Day, Timestamp::EPOCH),
+        last: Bucket::of(Granularity::Day, Timestamp::MAX.plus(-Granularity::Day.micros())),
     }
 }

@@ -7,17 +7,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
-use tally_core::counter::cell::{Counted, MessageHash};
+use tally_core::counter::cell::{CounterLabel, MessageHash};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::Event;
 use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
-use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::covering::Cover;
 use tally_core::time::{Range, Timestamp};
 use tally_store::{Order, StoreError};
 
-use crate::context::Backend;
+use crate::context::Context;
 
 /// Requests under way at once for one question.
 const CONCURRENCY: usize = 32;
@@ -42,17 +42,17 @@ pub struct TopMessage {
 
 /// The most frequent messages of a range, and whether none may be hidden in the rest of a full item.
 pub async fn top(
-    backend: &Backend,
+    context: &Context,
     app: &App,
     range: Range,
     level: Option<Level>,
     limit: usize,
 ) -> Result<(Vec<TopMessage>, bool), StoreError> {
-    let search = Search { backend, app, range, level };
+    let search = Search { context, app, range, level };
     let (mut candidates, complete) = search.count().await?;
     cut(&mut candidates, limit);
-    for grain in [Grain::Hour, Grain::Minute] {
-        search.refine(&mut candidates, grain).await?;
+    for granularity in [Granularity::Hour, Granularity::Minute] {
+        search.refine(&mut candidates, granularity).await?;
         cut(&mut candidates, limit);
     }
     search.find(&mut candidates).await?;
@@ -107,7 +107,7 @@ fn cut(candidates: &mut Vec<Candidate>, limit: usize) {
 }
 
 struct Search<'a> {
-    backend: &'a Backend,
+    context: &'a Context,
     app: &'a App,
     range: Range,
     level: Option<Level>,
@@ -127,7 +127,7 @@ impl Search<'_> {
         for partition in &partitions {
             let kind = CounterKind::Messages;
             let run = cover.reads().into_iter();
-            runs.extend(run.map(|run| self.backend.store.read_counters(partition, kind, run.first, run.last)));
+            runs.extend(run.map(|run| self.context.store.read_counters(partition, kind, run.first, run.last)));
             raws.extend(cover.raw.iter().map(|range| self.messages_in(partition, *range)));
         }
         let runs = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
@@ -145,8 +145,10 @@ impl Search<'_> {
         for read in runs.into_iter().flatten().filter(|read| cover.holds(read.bucket)) {
             for (counted, count) in read.counts.into_iter().filter(|(_, count)| *count != 0) {
                 match counted {
-                    Counted::Message(level, hash) if self.wants(level) => add(hash, count, Newest::In(read.bucket)),
-                    Counted::Other(level) if self.wants(level) => complete = false,
+                    CounterLabel::Message(level, hash) if self.wants(level) => {
+                        add(hash, count, Newest::In(read.bucket));
+                    }
+                    CounterLabel::Other(level) if self.wants(level) => complete = false,
                     _ => {}
                 }
             }
@@ -177,22 +179,22 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// Finds, for candidates in buckets coarser than `grain`, the newest bucket of that grain.
-    async fn refine(&self, candidates: &mut [Candidate], grain: Grain) -> Result<(), StoreError> {
+    /// Finds, for candidates in buckets coarser than `granularity`, the newest bucket of that granularity.
+    async fn refine(&self, candidates: &mut [Candidate], granularity: Granularity) -> Result<(), StoreError> {
         let coarse: HashSet<Bucket> = candidates
             .iter()
             .filter_map(|candidate| match candidate.newest {
-                Newest::In(bucket) if bucket.grain() > grain => Some(bucket),
+                Newest::In(bucket) if bucket.granularity() > granularity => Some(bucket),
                 _ => None,
             })
             .collect();
         let mut reads = Vec::new();
         for bucket in coarse {
-            let first = Bucket::of(grain, bucket.start());
-            let last = Bucket::of(grain, bucket.end().plus(-grain.micros()));
+            let first = Bucket::of(granularity, bucket.start());
+            let last = Bucket::of(granularity, bucket.end().plus(-granularity.micros()));
             let Ok(range) = Range::new(bucket.start(), bucket.end()) else { continue };
             for partition in partitions(self.app, range) {
-                let store = &self.backend.store;
+                let store = &self.context.store;
                 reads.push(async move {
                     let read = store.read_counters(&partition, CounterKind::Messages, first, last).await?;
                     Ok::<_, StoreError>((bucket, read))
@@ -204,7 +206,7 @@ impl Search<'_> {
         for (coarse, read) in reads {
             for read in read {
                 for (counted, count) in read.counts {
-                    if let Counted::Message(level, hash) = counted
+                    if let CounterLabel::Message(level, hash) = counted
                         && self.wants(level)
                         && count != 0
                     {
@@ -289,11 +291,11 @@ impl Search<'_> {
         range: Range,
         mut show: impl FnMut(Event) -> bool,
     ) -> Result<(), StoreError> {
-        let now = self.backend.clock.now();
+        let now = self.context.clock.now();
         let (first, mut last) = id_range(range);
         loop {
             let page = self
-                .backend
+                .context
                 .store
                 .query_events(partition, (first, last), Order::Descending, EVENTS_PAGE, false, now)
                 .await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, ReturnConsumedCapacity, WriteRequest};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use crate::item::Item;
+use crate::event_item::Item;
 use crate::{Store, StoreError};
 
 /// Writes in one `BatchWriteItem` (DynamoDB's limit).

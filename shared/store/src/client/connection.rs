@@ -27,7 +27,7 @@ pub enum Connection {
 
 /// How long to wait for the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct Timeouts {
     /// For one try of one call. DynamoDB answers in milliseconds; a try that does not is better made anew.
     pub attempt: Duration,
     /// For one call with its tries.
@@ -36,7 +36,7 @@ pub struct Patience {
     pub answer: Duration,
 }
 
-impl Patience {
+impl Timeouts {
     /// That of the cloud: a caller is told within two seconds to come back.
     pub const CLOUD: Self = Self {
         attempt: Duration::from_millis(900),
@@ -48,17 +48,17 @@ impl Patience {
         Self { attempt: Duration::from_millis(13_500), call: Duration::from_secs(27), answer: Duration::from_mins(2) };
 }
 
-/// Connects to DynamoDB, with the patience that the place asks for.
+/// Connects to DynamoDB, with the timeouts that the place asks for.
 pub fn connect(connection: Connection, tables: TableNames) -> Store {
-    let patience = match connection {
-        Connection::Environment => Patience::CLOUD,
-        Connection::Local(_) | Connection::Embedded(_) => Patience::LAPTOP,
+    let timeouts = match connection {
+        Connection::Environment => Timeouts::CLOUD,
+        Connection::Local(_) | Connection::Embedded(_) => Timeouts::LAPTOP,
     };
-    connect_with(patience, connection, tables)
+    connect_with(timeouts, connection, tables)
 }
 
 /// Connects to DynamoDB.
-pub fn connect_with(patience: Patience, connection: Connection, tables: TableNames) -> Store {
+pub fn connect_with(timeouts: Timeouts, connection: Connection, tables: TableNames) -> Store {
     let local = |builder: Builder, http, url: String| {
         let credentials = Credentials::new("local", "local", None, None, "local");
         let builder = builder.http_client(http).endpoint_url(url).region(Region::from_static("eu-central-1"));
@@ -72,19 +72,19 @@ pub fn connect_with(patience: Patience, connection: Connection, tables: TableNam
         // A URL that nothing is ever sent to.
         Connection::Embedded(client) => local(builder, client, "http://embedded".to_owned()),
     };
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Patience::CLOUD.attempt)
-        .operation_attempt_timeout(patience.attempt)
-        .operation_timeout(patience.call)
+    let limits = TimeoutConfig::builder()
+        .connect_timeout(Timeouts::CLOUD.attempt)
+        .operation_attempt_timeout(timeouts.attempt)
+        .operation_timeout(timeouts.call)
         .build();
     let config = builder
         .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)))
-        .timeout_config(timeouts)
+        .timeout_config(limits)
         // While a store throttles, tries made anew are few (a quota that successes fill). Else all stores of a process
         // would share it, and one that fails would take from the others.
         .retry_partition(RetryPartition::custom("tally").build())
         .build();
-    Store::new(Client::from_conf(config), tables, patience)
+    Store::new(Client::from_conf(config), tables, timeouts)
 }
 
 /// What Lambda sets, and nothing else: the SDK's own search, through profiles, containers and metadata services, adds to a

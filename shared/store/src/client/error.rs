@@ -22,7 +22,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Whether the same request may pass later.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(self, Self::Throttled(_) | Self::Unavailable(_))
     }
 

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use tally_core::app::App;
 use tally_core::app::partition::Partition;
-use tally_core::counter::cell::Counted;
+use tally_core::counter::cell::CounterLabel;
 use tally_core::counter::folding::contributions;
 use tally_core::counter::item::{CountedEvent, CounterItem};
 use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::event::id::{EventId, id_range};
-use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{DAY, Range, Timestamp};
-use tally_store::{Corrected, Fence, StoreError};
+use tally_store::{Barrier, Corrected, StoreError};
 use tokio::time::Instant;
 
-use crate::context::Backend;
+use crate::context::Context;
 use crate::repair::recount::{Found, Purpose, all, may_expire};
 
 /// How often an item that keeps changing is looked at.
@@ -40,7 +40,8 @@ pub(super) struct State {
     again: VecDeque<Unit>,
     #[serde(with = "items")]
     items: BTreeMap<CounterKey, Noted>,
-    fences: Vec<Fence>,
+    #[serde(rename = "fences")]
+    barriers: Vec<Barrier>,
     /// Whose they are: somebody else's with each reading, or those that an earlier one put at the same places, and that
     /// were met long ago, would be taken for them.
     owner: String,
@@ -59,8 +60,8 @@ struct Walk {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Unit {
     shard: u16,
-    /// The items that are looked at, by grain, kind and page; none is all.
-    only: Option<(Grain, Vec<(CounterKind, u16)>)>,
+    /// The items that are looked at, by granularity, kind and page; none is all.
+    only: Option<(Granularity, Vec<(CounterKind, u16)>)>,
     start: i64,
     end: i64,
     /// The last identity that was read.
@@ -84,22 +85,22 @@ pub(super) struct Noted {
 mod items {
     use serde::{Deserializer, Serializer};
 
-    use super::{BTreeMap, Bucket, CounterKey, CounterKind, Deserialize, Grain, Noted, Partition, Timestamp};
+    use super::{BTreeMap, Bucket, CounterKey, CounterKind, Deserialize, Granularity, Noted, Partition, Timestamp};
 
-    type Wire = (Partition, CounterKind, Grain, i64, u16, Noted);
+    type Wire = (Partition, CounterKind, Granularity, i64, u16, Noted);
 
     pub(super) fn serialize<S: Serializer>(items: &BTreeMap<CounterKey, Noted>, to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(items.iter().map(|(key, noted)| {
             let CounterKey { partition, kind, bucket, page } = key;
-            (partition, kind, bucket.grain(), bucket.start().micros(), page, noted)
+            (partition, kind, bucket.granularity(), bucket.start().micros(), page, noted)
         }))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<CounterKey, Noted>, D::Error> {
         let items = Vec::<Wire>::deserialize(from)?.into_iter();
         Ok(items
-            .map(|(partition, kind, grain, start, page, noted)| {
-                let bucket = Bucket::of(grain, Timestamp::from_micros(start));
+            .map(|(partition, kind, granularity, start, page, noted)| {
+                let bucket = Bucket::of(granularity, Timestamp::from_micros(start));
                 (CounterKey { partition, kind, bucket, page }, noted)
             })
             .collect())
@@ -115,16 +116,16 @@ impl Unit {
         Range::new(Timestamp::from_micros(self.start), Timestamp::from_micros(self.end)).unwrap_or(Range::EMPTY)
     }
 
-    fn grains(&self) -> impl Iterator<Item = Grain> {
-        let grain = self.only.as_ref().map(|(grain, _)| *grain);
-        Grain::ALL.into_iter().filter(move |of| grain.is_none_or(|grain| grain == *of))
+    fn granularities(&self) -> impl Iterator<Item = Granularity> {
+        let granularity = self.only.as_ref().map(|(granularity, _)| *granularity);
+        Granularity::ALL.into_iter().filter(move |of| granularity.is_none_or(|granularity| granularity == *of))
     }
 
     /// Whether an item is looked at.
     fn looks_at(&self, key: &CounterKey) -> bool {
-        self.only
-            .as_ref()
-            .is_none_or(|(grain, items)| *grain == key.bucket.grain() && items.contains(&(key.kind, key.page)))
+        self.only.as_ref().is_none_or(|(granularity, items)| {
+            *granularity == key.bucket.granularity() && items.contains(&(key.kind, key.page))
+        })
     }
 }
 
@@ -137,7 +138,7 @@ impl State {
             unit: None,
             again: VecDeque::new(),
             items: BTreeMap::new(),
-            fences: vec![],
+            barriers: vec![],
             owner: String::new(),
             days_read: 0,
             unsettled: 0,
@@ -157,16 +158,16 @@ impl State {
         self.purpose
     }
 
-    pub(super) fn fences(&self) -> &[Fence] {
-        &self.fences
+    pub(super) fn barriers(&self) -> &[Barrier] {
+        &self.barriers
     }
 
     pub(super) fn owner(&self) -> &str {
         &self.owner
     }
 
-    pub(super) fn clear_fences(&mut self) {
-        self.fences.clear();
+    pub(super) fn clear_barriers(&mut self) {
+        self.barriers.clear();
     }
 
     pub(super) fn days_read(&self) -> usize {
@@ -178,26 +179,26 @@ impl State {
         self.unsettled
     }
 
-    /// Reads on until a time, or until enough is read to be settled, and leaves fences to put; false where nothing was
+    /// Reads on until a time, or until enough is read to be settled, and leaves barriers to put; false where nothing was
     /// left to read.
-    pub(super) async fn read(&mut self, backend: &Backend, app: &App, until: Instant) -> Result<bool, StoreError> {
-        self.owner = EventId::random(backend.clock.now()).to_string();
+    pub(super) async fn read(&mut self, context: &Context, app: &App, until: Instant) -> Result<bool, StoreError> {
+        self.owner = EventId::random(context.clock.now()).to_string();
         let mut any = false;
-        while let Some(mut unit) = self.next_unit(backend, app).await? {
+        while let Some(mut unit) = self.next_unit(context, app).await? {
             any = true;
             let partition = unit.partition(app);
             let (first, last) = id_range(unit.range());
             if unit.after.is_none() {
-                self.note(backend, &partition, &unit).await?;
-                self.fence(&partition, first.before());
+                self.note(context, &partition, &unit).await?;
+                self.barrier(&partition, first.before());
             }
             loop {
                 let from = unit.after.and_then(EventId::after).unwrap_or(first);
-                let page = backend.store.counted_events(&partition, (from, last)).await?;
+                let page = context.store.counted_events(&partition, (from, last)).await?;
                 for event in &page.events {
                     self.fold(app, &unit, event);
                 }
-                self.fence(&partition, Some(page.more_after.unwrap_or(last)));
+                self.barrier(&partition, Some(page.more_after.unwrap_or(last)));
                 let Some(read_to) = page.more_after else {
                     self.close(&partition, unit.range().until());
                     self.days_read += usize::from(unit.only.is_none());
@@ -218,11 +219,11 @@ impl State {
         Ok(any)
     }
 
-    /// Plans a fence. The end of a day is the place before the next one.
-    fn fence(&mut self, partition: &Partition, after: Option<EventId>) {
-        let fence = Fence::after(partition, after, &self.owner);
-        if !self.fences.contains(&fence) {
-            self.fences.push(fence);
+    /// Plans a barrier. The end of a day is the place before the next one.
+    fn barrier(&mut self, partition: &Partition, after: Option<EventId>) {
+        let barrier = Barrier::after(partition, after, &self.owner);
+        if !self.barriers.contains(&barrier) {
+            self.barriers.push(barrier);
         }
     }
 
@@ -230,7 +231,7 @@ impl State {
         Instant::now() >= until || self.items.values().map(|noted| noted.stored.len()).sum::<usize>() >= MOST_COUNTS
     }
 
-    async fn next_unit(&mut self, backend: &Backend, app: &App) -> Result<Option<Unit>, StoreError> {
+    async fn next_unit(&mut self, context: &Context, app: &App) -> Result<Option<Unit>, StoreError> {
         if let Some(unit) = self.unit.take().or_else(|| self.again.pop_front()) {
             return Ok(Some(unit));
         }
@@ -240,17 +241,17 @@ impl State {
                 break;
             }
             // Days of which no more than counters is left may be many.
-            while walk.from < self.range.1 && may_expire(app, Timestamp::from_micros(walk.from), backend.clock.now()) {
+            while walk.from < self.range.1 && may_expire(app, Timestamp::from_micros(walk.from), context.clock.now()) {
                 walk.from += DAY;
             }
             let partition = Partition { app: app.id.clone(), shard: walk.shard };
-            let day = next_day(backend, &partition, Timestamp::from_micros(walk.from)).await?;
+            let day = next_day(context, &partition, Timestamp::from_micros(walk.from)).await?;
             let Some(day) = day.filter(|day| day.micros() < self.range.1) else {
                 *walk = Walk { shard: walk.shard + 1, from: self.range.0 };
                 continue;
             };
             walk.from = day.plus(DAY).micros();
-            if !may_expire(app, day, backend.clock.now()) {
+            if !may_expire(app, day, context.clock.now()) {
                 let (shard, start, end) = (walk.shard, day.micros(), walk.from);
                 return Ok(Some(Unit { shard, only: None, start, end, after: None, round: 0 }));
             }
@@ -259,11 +260,18 @@ impl State {
     }
 
     /// Notes the versions of a unit's items before its events are read.
-    async fn note(&mut self, backend: &Backend, partition: &Partition, unit: &Unit) -> Result<(), StoreError> {
+    async fn note(&mut self, context: &Context, partition: &Partition, unit: &Unit) -> Result<(), StoreError> {
         let (start, last) = (unit.range().since(), unit.range().until().plus(-1));
-        let reads = unit.grains().flat_map(|grain| KINDS.map(|kind| (grain, kind))).map(|(grain, kind)| {
-            backend.store.item_versions(partition, kind, Bucket::of(grain, start), Bucket::of(grain, last))
-        });
+        let reads = unit.granularities().flat_map(|granularity| KINDS.map(|kind| (granularity, kind))).map(
+            |(granularity, kind)| {
+                context.store.item_versions(
+                    partition,
+                    kind,
+                    Bucket::of(granularity, start),
+                    Bucket::of(granularity, last),
+                )
+            },
+        );
         let versions = all(reads.collect()).await?.into_iter().flatten();
         for (key, version) in versions.filter(|(key, _)| unit.looks_at(key)) {
             self.items.insert(key, Noted { version, round: unit.round, ..Noted::default() });
@@ -289,10 +297,10 @@ impl State {
         }
     }
 
-    /// Compares what all fences are met for with the counters as they are now, and mends what differs.
+    /// Compares what all barriers are met for with the counters as they are now, and mends what differs.
     pub(super) async fn settle(
         &mut self,
-        backend: &Backend,
+        context: &Context,
         app: &App,
         id: &str,
         found: &mut Found,
@@ -300,19 +308,19 @@ impl State {
         let mut closed: BTreeMap<_, _> = self.items.extract_if(.., |_, noted| noted.closed).collect();
         let mut ranges: BTreeMap<_, (Bucket, Bucket)> = BTreeMap::new();
         for CounterKey { partition, kind, bucket, .. } in closed.keys() {
-            let of = (partition.clone(), *kind, bucket.grain(), bucket.start().floor(DAY));
+            let of = (partition.clone(), *kind, bucket.granularity(), bucket.start().floor(DAY));
             let range = ranges.entry(of).or_insert((*bucket, *bucket));
             *range = (range.0.min(*bucket), range.1.max(*bucket));
         }
-        let now = backend.clock.now();
+        let now = context.clock.now();
         // One range after another: a day may have many large items.
-        for ((partition, kind, grain, day), (first, last)) in ranges {
-            let read = backend.store.versioned_items(&partition, kind, first, last).await?;
+        for ((partition, kind, granularity, day), (first, last)) in ranges {
+            let read = context.store.versioned_items(&partition, kind, first, last).await?;
             let mut current: HashMap<_, _> =
                 read.into_iter().map(|item| (item.key, (item.version, item.item))).collect();
             let of_range = |key: &CounterKey, _: &mut Noted| {
                 key.partition == partition
-                    && (key.kind, key.bucket.grain(), key.bucket.start().floor(DAY)) == (kind, grain, day)
+                    && (key.kind, key.bucket.granularity(), key.bucket.start().floor(DAY)) == (kind, granularity, day)
             };
             let noted: Vec<_> = closed.extract_if(.., of_range).collect();
             if may_expire(app, day, now.plus(-super::BEFORE_EXPIRY)) {
@@ -330,7 +338,7 @@ impl State {
                     differing.push((key, noted, differences));
                 }
             }
-            self.mend(backend, id, differing, found).await?;
+            self.mend(context, id, differing, found).await?;
         }
         Ok(())
     }
@@ -338,7 +346,7 @@ impl State {
     /// Tells what differs, and mends it where that is the purpose.
     async fn mend(
         &mut self,
-        backend: &Backend,
+        context: &Context,
         id: &str,
         differing: Vec<(CounterKey, Noted, Vec<Differing>)>,
         found: &mut Found,
@@ -346,7 +354,7 @@ impl State {
         let mut corrected = vec![Ok(Corrected::Done); differing.len()];
         if self.purpose == Purpose::Recount {
             let corrections = differing.iter().enumerate().map(|(n, (key, noted, differences))| async move {
-                match correct(backend, key, noted, id, differences).await {
+                match correct(context, key, noted, id, differences).await {
                     // An item that the store refuses for good is no reason to leave the others.
                     Err(StoreError::Refused(error)) => Ok((n, Err(error))),
                     outcome => Ok((n, Ok(outcome?))),
@@ -362,7 +370,7 @@ impl State {
                 Ok(Corrected::Done) => {
                     let day = key.bucket.start().floor(DAY);
                     for (what, counted, stored) in differences {
-                        found.add((day, key.kind, what), key.bucket.grain(), counted, stored);
+                        found.add((day, key.kind, what), key.bucket.granularity(), counted, stored);
                     }
                 }
                 Err(error) => {
@@ -390,36 +398,39 @@ impl State {
             items.push((kind, page));
             return;
         }
-        let only = Some((bucket.grain(), vec![(kind, page)]));
+        let only = Some((bucket.granularity(), vec![(kind, page)]));
         self.again.push_back(Unit { shard, only, start, end, after: None, round: round + 1 });
     }
 }
 
 /// The next day from a moment on that has events or counters.
-async fn next_day(backend: &Backend, partition: &Partition, from: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-    let kinds = Grain::ALL.into_iter().flat_map(|grain| KINDS.map(|kind| (grain, kind)));
-    let counted = kinds.map(|(grain, kind)| backend.store.first_counted(partition, kind, grain, from));
+async fn next_day(context: &Context, partition: &Partition, from: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    let kinds = Granularity::ALL.into_iter().flat_map(|granularity| KINDS.map(|kind| (granularity, kind)));
+    let counted = kinds.map(|(granularity, kind)| context.store.first_counted(partition, kind, granularity, from));
     let counted = all(counted.collect());
-    let stored = backend.store.first_event(partition, EventId::first_at(from));
+    let stored = context.store.first_event(partition, EventId::first_at(from));
     let (counted, stored) = futures::future::try_join(counted, stored).await?;
     let times = counted.into_iter().flatten().map(Bucket::start).chain(stored.map(EventId::at));
     Ok(times.min().map(|at| at.floor(DAY)))
 }
 
 /// What is counted otherwise than it should be: what, as it is counted, as it is stored.
-type Differing = (Counted, i64, i64);
+type Differing = (CounterLabel, i64, i64);
 
 /// What an item counts otherwise than it should.
 fn compare(item: &CounterItem, stored: &HashMap<String, i64>) -> Vec<Differing> {
-    let mut wanted: BTreeMap<Counted, i64> = BTreeMap::new();
+    let mut wanted: BTreeMap<CounterLabel, i64> = BTreeMap::new();
     for (attribute, count) in stored {
-        let Some(counted) = Counted::parse(attribute) else { continue };
+        let Some(counted) = CounterLabel::parse(attribute) else { continue };
         // A full item counts what it has no attribute for in the rest of its level.
-        let place =
-            if item.full && !item.counts.contains_key(attribute) { Counted::Other(counted.level()) } else { counted };
+        let place = if item.full && !item.counts.contains_key(attribute) {
+            CounterLabel::Other(counted.level())
+        } else {
+            counted
+        };
         *wanted.entry(place).or_default() += count;
     }
-    for counted in item.counts.keys().filter_map(|attribute| Counted::parse(attribute)) {
+    for counted in item.counts.keys().filter_map(|attribute| CounterLabel::parse(attribute)) {
         wanted.entry(counted).or_default();
     }
     let differences = wanted.into_iter().map(|(what, stored)| {
@@ -431,7 +442,7 @@ fn compare(item: &CounterItem, stored: &HashMap<String, i64>) -> Vec<Differing> 
 
 /// Adds to an item what it lacks, in as many updates as that takes.
 async fn correct(
-    backend: &Backend,
+    context: &Context,
     key: &CounterKey,
     noted: &Noted,
     id: &str,
@@ -442,7 +453,7 @@ async fn correct(
         let amounts: Vec<_> =
             differences.iter().map(|(what, counted, stored)| (what.attribute(), stored - counted)).collect();
         let by = format!("{id}.{}.{part}", noted.round);
-        if backend.store.correct(key, version, &by, &amounts).await? == Corrected::Changed {
+        if context.store.correct(key, version, &by, &amounts).await? == Corrected::Changed {
             return Ok(Corrected::Changed);
         }
     }

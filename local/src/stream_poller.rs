@@ -1,4 +1,4 @@
-//! The pump: reads the stream of Events through the wire API and gives it to `aggregate` in batches, as Lambda's event
+//! The poller: reads the stream of Events through the wire API and gives it to `aggregate` in batches, as Lambda's event
 //! source mapping would: in order per stream shard, parents before children, filtered, retried until done.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::error::DisplayErrorContext;
 use aws_sdk_dynamodbstreams::types::{OperationType, Record, Shard, ShardIteratorType};
 use serde::{Deserialize, Serialize};
-use tally_service::context::Backend;
+use tally_service::context::Context;
 
 /// Most records in a batch (a parameter of the mapping; Lambda takes up to 10,000).
 const BATCH: usize = 5_000;
@@ -30,7 +30,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// The tumbling window of the mapping in template.yaml.
 const WINDOW_SECONDS: i64 = 900;
 
-/// How far a stream is pumped.
+/// How far a stream is polled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Position {
     stream: String,
@@ -49,10 +49,10 @@ struct Read {
     closed: bool,
 }
 
-/// Pumps a stream into `aggregate`.
-pub struct Pump {
+/// Polls a stream into `aggregate`.
+pub struct StreamPoller {
     client: Client,
-    backend: Arc<Backend>,
+    context: Arc<Context>,
     /// Where the position is kept across restarts.
     file: Option<PathBuf>,
     position: Position,
@@ -60,9 +60,9 @@ pub struct Pump {
     listed: Option<(Instant, Vec<Shard>)>,
 }
 
-/// Why a round of pumping did not end well; the next one begins where it failed.
+/// Why a round of polling did not end well; the next one begins where it failed.
 #[derive(Debug, thiserror::Error)]
-pub enum PumpError {
+pub enum PollError {
     /// The stream cannot be read.
     #[error("cannot read the stream: {0}")]
     Stream(String),
@@ -74,14 +74,14 @@ pub enum PumpError {
     Position(#[from] std::io::Error),
 }
 
-fn stream_error<E: std::error::Error>(error: E) -> PumpError {
-    PumpError::Stream(DisplayErrorContext(error).to_string())
+fn stream_error<E: std::error::Error>(error: E) -> PollError {
+    PollError::Stream(DisplayErrorContext(error).to_string())
 }
 
-impl Pump {
-    /// A pump for the DynamoDB at `url`, reached by `http`. What `file` holds is where it goes on; where it holds nothing usable it begins
+impl StreamPoller {
+    /// A poller for the DynamoDB at `url`, reached by `http`. What `file` holds is where it goes on; where it holds nothing usable it begins
     /// at the oldest record, since whatever is counted already does not count again.
-    pub fn new(http: SharedHttpClient, url: &str, backend: Arc<Backend>, file: Option<PathBuf>) -> Self {
+    pub fn new(http: SharedHttpClient, url: &str, context: Arc<Context>, file: Option<PathBuf>) -> Self {
         let config = aws_sdk_dynamodbstreams::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .http_client(http)
@@ -92,26 +92,26 @@ impl Pump {
         let kept = file.as_ref().and_then(|file| std::fs::read(file).ok());
         Self {
             client: Client::from_conf(config),
-            backend,
+            context,
             position: kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default(),
             file,
             listed: None,
         }
     }
 
-    /// Pumps for ever. `each_round` learns how far the stream is counted, by stream shard.
+    /// Polls for ever. `each_round` learns how far the stream is counted, by stream shard.
     pub async fn run(mut self, mut each_round: impl FnMut(&BTreeMap<String, String>)) {
         let mut wait = FIRST_WAIT;
         loop {
             match self.round().await {
-                Ok(pumped) => {
+                Ok(polled) => {
                     wait = FIRST_WAIT;
-                    if pumped < MANY {
+                    if polled < MANY {
                         tokio::time::sleep(GATHER).await;
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the pump will try again");
+                    tracing::warn!(%error, "the poller will try again");
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
@@ -120,8 +120,8 @@ impl Pump {
         }
     }
 
-    /// Pumps until the stream has nothing new; returns how many records it had.
-    pub async fn drain(&mut self) -> Result<usize, PumpError> {
+    /// Polls until the stream has nothing new; returns how many records it had.
+    pub async fn drain(&mut self) -> Result<usize, PollError> {
         let mut all = 0;
         loop {
             match self.round().await? {
@@ -133,7 +133,7 @@ impl Pump {
 
     /// The events that Lambda would send next as JSON, one for each stream shard that may be read now, without sending them or
     /// moving on.
-    pub async fn peek(&mut self) -> Result<Vec<String>, PumpError> {
+    pub async fn peek(&mut self) -> Result<Vec<String>, PollError> {
         let mut events = Vec::new();
         for shard in self.readable_shards().await? {
             let read = self.read(&shard).await?;
@@ -145,19 +145,19 @@ impl Pump {
     }
 
     /// One batch from every stream shard that may be read now.
-    async fn round(&mut self) -> Result<usize, PumpError> {
-        let mut pumped = 0;
+    async fn round(&mut self) -> Result<usize, PollError> {
+        let mut polled = 0;
         for shard in self.readable_shards().await? {
-            pumped += self.batch(&shard).await?;
+            polled += self.batch(&shard).await?;
         }
-        Ok(pumped)
+        Ok(polled)
     }
 
     /// The stream shards that are not finished and whose parents are.
-    async fn readable_shards(&mut self) -> Result<Vec<String>, PumpError> {
+    async fn readable_shards(&mut self) -> Result<Vec<String>, PollError> {
         if self.listed.as_ref().is_none_or(|(at, _)| at.elapsed() > SHARDS_GOOD_FOR) {
-            let stream = self.backend.store.events_stream().await;
-            let Some(stream) = stream.map_err(|e| PumpError::Stream(e.to_string()))? else {
+            let stream = self.context.store.events_stream().await;
+            let Some(stream) = stream.map_err(|e| PollError::Stream(e.to_string()))? else {
                 return Ok(vec![]);
             };
             if self.position.stream != stream {
@@ -173,7 +173,7 @@ impl Pump {
         Ok(ids.map(str::to_owned).collect())
     }
 
-    async fn shards(&self) -> Result<Vec<Shard>, PumpError> {
+    async fn shards(&self) -> Result<Vec<Shard>, PollError> {
         let mut shards = Vec::new();
         let mut after = None;
         loop {
@@ -195,7 +195,7 @@ impl Pump {
     }
 
     /// Reads the next records of a stream shard.
-    async fn read(&self, shard: &str) -> Result<Read, PumpError> {
+    async fn read(&self, shard: &str) -> Result<Read, PollError> {
         let request = self.client.get_shard_iterator().stream_arn(&self.position.stream).shard_id(shard);
         let request = match self.position.shards.get(shard) {
             Some(last) => request.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).sequence_number(last),
@@ -222,14 +222,14 @@ impl Pump {
 
     /// Reads a batch of one stream shard, has it counted, and only then moves the position: whatever happens in
     /// between, the same records come again.
-    async fn batch(&mut self, shard: &str) -> Result<usize, PumpError> {
+    async fn batch(&mut self, shard: &str) -> Result<usize, PollError> {
         let read = self.read(shard).await?;
         let count = read.records.len();
         if count > 0 {
             let event = self.event(shard, read.records)?;
             // Its own shape; only a bug could make it unreadable, and then it is told apart from an empty batch.
-            let event: StreamEvent = serde_json::from_str(&event).map_err(|e| PumpError::Stream(e.to_string()))?;
-            aggregate::handle(&self.backend, event).await?;
+            let event: StreamEvent = serde_json::from_str(&event).map_err(|e| PollError::Stream(e.to_string()))?;
+            aggregate::handle(&self.context, event).await?;
         }
         let mut moved = false;
         if let Some(last) = read.last {
@@ -248,8 +248,8 @@ impl Pump {
     }
 
     /// The event that Lambda would send for these records, as JSON.
-    fn event(&self, shard: &str, records: Vec<Record>) -> Result<String, PumpError> {
-        let now = self.backend.clock.now().seconds();
+    fn event(&self, shard: &str, records: Vec<Record>) -> Result<String, PollError> {
+        let now = self.context.clock.now().seconds();
         let start = now - now.rem_euclid(WINDOW_SECONDS);
         let event = LambdaEvent {
             records: records.into_iter().filter(passes_filters).filter_map(lambda_record).collect(),
@@ -260,7 +260,7 @@ impl Pump {
             is_final_invoke_for_window: false,
             is_window_terminated_early: false,
         };
-        serde_json::to_string(&event).map_err(|e| PumpError::Stream(e.to_string()))
+        serde_json::to_string(&event).map_err(|e| PollError::Stream(e.to_string()))
     }
 
     /// Writes the position beside the old one and then over it, so that a process killed at any moment leaves one whole.

@@ -14,7 +14,7 @@ use tally_core::event::json::{Json, Number};
 use tally_core::event::level::Level;
 use tally_core::time::Timestamp;
 
-use crate::fences::{FENCE, Fence};
+use crate::barriers::{BARRIER, Barrier};
 use crate::tables::{PK, SK};
 use crate::{StoreError, keys};
 
@@ -104,9 +104,9 @@ pub(super) fn of_event(
 }
 
 /// The event of an item; none where it has expired by `now`, whether or not DynamoDB has deleted it yet, and none for a
-/// fence.
+/// barrier.
 pub(super) fn to_event(mut item: Item, now: Timestamp) -> Result<Option<Event>, StoreError> {
-    if item.contains_key(FENCE) {
+    if item.contains_key(BARRIER) {
         return Ok(None);
     }
     let [data, tags, stack] = FREE.map(|name| item.remove(name).map(to_json).transpose());
@@ -243,13 +243,13 @@ impl StreamImage {
         })
     }
 
-    /// The fence that it is an image of, where it is none of an event.
-    pub fn fence(&self) -> Option<Fence> {
+    /// The barrier that it is an image of, where it is none of an event.
+    pub fn barrier(&self) -> Option<Barrier> {
         let text = |name| match self.0.inner().get(name) {
             Some(serde_dynamo::AttributeValue::S(text)) => Some(text.as_str()),
             _ => None,
         };
-        self.0.inner().get(FENCE).and(Fence::of_keys(text(PK)?, text(SK)?))
+        self.0.inner().get(BARRIER).and(Barrier::of_keys(text(PK)?, text(SK)?))
     }
 
     /// The app that its partition key names, also of an image that is otherwise unreadable.

@@ -1,5 +1,5 @@
-//! Fences: items of Events that say how far its stream is counted. Whoever needs to know that all that was stored in a
-//! partition before a moment is counted puts a fence among its events and waits until `aggregate` has met it.
+//! Barriers: items of Events that say how far its stream is counted. Whoever needs to know that all that was stored in a
+//! partition before a moment is counted puts a barrier among its events and waits until `aggregate` has met it.
 
 use std::collections::HashSet;
 
@@ -10,33 +10,33 @@ use tally_core::event::id::EventId;
 use tally_core::time::Timestamp;
 
 use crate::client::batch;
-use crate::item::{Item, key};
+use crate::event_item::{Item, key};
 use crate::tables::{EXPIRES_AT, SK};
 use crate::{Store, StoreError, keys};
 
-/// The attribute that tells a fence from an event.
-pub(super) const FENCE: &str = "fence";
-/// What stands between the place of a fence and the id of who put it. It sorts after every event id.
+/// The attribute that tells a barrier from an event.
+pub(super) const BARRIER: &str = "fence";
+/// What stands between the place of a barrier and the id of who put it. It sorts after every event id.
 pub(super) const SEPARATOR: char = '~';
 
-/// One fence.
+/// One barrier.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Fence {
+pub struct Barrier {
     /// The partition that it stands in.
     partition: String,
     /// The place, [`SEPARATOR`], and the id of who put it.
     sort: String,
 }
 
-impl Fence {
-    /// A fence right after the place of an event, put by `owner`; before all events where `after` is none.
+impl Barrier {
+    /// A barrier right after the place of an event, put by `owner`; before all events where `after` is none.
     pub fn after(partition: &Partition, after: Option<EventId>, owner: &str) -> Self {
         // `!` sorts before every event id.
         let place = after.map_or_else(|| "!".to_owned(), |id| id.to_string());
         Self { partition: keys::partition(partition), sort: format!("{place}{SEPARATOR}{owner}") }
     }
 
-    /// The fence with these keys.
+    /// The barrier with these keys.
     pub(super) fn of_keys(partition: &str, sort: &str) -> Option<Self> {
         sort.contains(SEPARATOR).then(|| Self { partition: partition.to_owned(), sort: sort.to_owned() })
     }
@@ -57,43 +57,43 @@ impl Fence {
 }
 
 impl Store {
-    /// Puts fences among the events.
-    pub async fn put_fences(&self, fences: &[Fence], expires_at: Timestamp) -> Result<(), StoreError> {
-        let puts = fences.iter().map(|fence| {
-            let mut item = fence.key();
-            item.insert(FENCE.to_owned(), AttributeValue::Bool(true));
+    /// Puts barriers among the events.
+    pub async fn put_barriers(&self, barriers: &[Barrier], expires_at: Timestamp) -> Result<(), StoreError> {
+        let puts = barriers.iter().map(|barrier| {
+            let mut item = barrier.key();
+            item.insert(BARRIER.to_owned(), AttributeValue::Bool(true));
             item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.seconds().to_string()));
             batch::put(item)
         });
         self.write_all(&self.tables.events, puts.collect::<Result<_, _>>()?).await
     }
 
-    /// Takes fences away again.
-    pub async fn remove_fences(&self, fences: &[Fence]) -> Result<(), StoreError> {
-        let deletes = fences.iter().map(|fence| batch::delete(fence.key()));
+    /// Takes barriers away again.
+    pub async fn remove_barriers(&self, barriers: &[Barrier]) -> Result<(), StoreError> {
+        let deletes = barriers.iter().map(|barrier| batch::delete(barrier.key()));
         self.write_all(&self.tables.events, deletes.collect::<Result<_, _>>()?).await
     }
 
-    /// Notes that all records before a fence are counted.
-    pub async fn meet_fence(&self, fence: &Fence, expires_at: Timestamp) -> Result<(), StoreError> {
-        let mut item = key(&keys::fences(fence.owner()), &fence.met());
+    /// Notes that all records before a barrier are counted.
+    pub async fn meet_barrier(&self, barrier: &Barrier, expires_at: Timestamp) -> Result<(), StoreError> {
+        let mut item = key(&keys::barriers(barrier.owner()), &barrier.met());
         item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.seconds().to_string()));
         self.put(&self.tables.counters, item).await
     }
 
-    /// Those of an owner's fences that were not met yet.
-    pub async fn unmet_fences(&self, fences: &[Fence], owner: &str) -> Result<usize, StoreError> {
+    /// Those of an owner's barriers that were not met yet.
+    pub async fn unmet_barriers(&self, barriers: &[Barrier], owner: &str) -> Result<usize, StoreError> {
         let mut met = HashSet::new();
         let mut start = None;
         loop {
-            let (items, next) = self.query_counters_partition(&keys::fences(owner), start, None, true).await?;
+            let (items, next) = self.query_counters_partition(&keys::barriers(owner), start, None, true).await?;
             met.extend(items.into_iter().filter_map(|mut item| match item.remove(SK) {
                 Some(AttributeValue::S(sort)) => Some(sort),
                 _ => None,
             }));
             start = next;
             if start.is_none() {
-                return Ok(fences.iter().filter(|fence| !met.contains(&fence.met())).count());
+                return Ok(barriers.iter().filter(|barrier| !met.contains(&barrier.met())).count());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `GET /apps/{app}/set-aside`
+//! `GET /apps/{app}/dead-letters`
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -10,14 +10,14 @@ use tally_http::guard::Target;
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
-use tally_store::SetAside;
+use tally_store::DeadLetter;
 
 /// Longest `next`: a sort key of DynamoDB.
 pub(crate) const MAX_NEXT: usize = 1_024;
 
 /// A page of what could not be counted.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SetAsidePage")]
+#[schemars(rename = "DeadLetterPage")]
 pub(crate) struct Reply {
     items: Vec<Item>,
     /// The parameter `next` of the next page; null where there is none.
@@ -26,7 +26,7 @@ pub(crate) struct Reply {
 
 /// A record of the stream that could not be counted; a recount of its day mends the counts.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SetAside")]
+#[schemars(rename = "DeadLetters")]
 struct Item {
     stream_shard: String,
     sequence_number: String,
@@ -38,15 +38,15 @@ struct Item {
     at: Timestamp,
 }
 
-impl From<SetAside> for Item {
-    fn from(aside: SetAside) -> Self {
-        let SetAside { stream_shard, sequence_number, keys, error, at } = aside;
+impl From<DeadLetter> for Item {
+    fn from(aside: DeadLetter) -> Self {
+        let DeadLetter { stream_shard, sequence_number, keys, error, at } = aside;
         Self { stream_shard, sequence_number, keys, error, at: Timestamp::from_micros(at) }
     }
 }
 
 pub(crate) async fn list(
-    State(backend): Shared,
+    State(context): Shared,
     Target(app): Target,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -56,6 +56,6 @@ pub(crate) async fn list(
         params.add("next", "send the `next` of the page before as it is");
     }
     params.finish()?;
-    let (items, next) = backend.store.list_set_aside(Some(&app.id), after.as_deref()).await?;
+    let (items, next) = context.store.list_dead_letters(Some(&app.id), after.as_deref()).await?;
     json(StatusCode::OK, &Reply { items: items.into_iter().map(Into::into).collect(), next })
 }

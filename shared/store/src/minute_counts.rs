@@ -6,7 +6,7 @@ use tally_core::time::{HOUR, MINUTE, Timestamp};
 
 use crate::counters::number;
 use crate::tables::{EXPIRES_AT, PK, SK};
-use crate::{Store, StoreError, item, keys};
+use crate::{Store, StoreError, event_item, keys};
 
 /// The number of a minute.
 const COUNT: &str = "n";
@@ -50,7 +50,7 @@ impl Store {
             .client
             .update_item()
             .table_name(table)
-            .set_key(Some(item::key(partition, &keys::minute(at))))
+            .set_key(Some(event_item::key(partition, &keys::minute(at))))
             .update_expression("ADD #n :n SET #expiry = :expiry")
             .expression_attribute_names("#n", COUNT)
             .expression_attribute_names("#expiry", EXPIRES_AT)

@@ -11,11 +11,11 @@ use tally_core::app::partition::Partition;
 use tally_core::counter::item::CounterItem;
 use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::time::Timestamp;
-use tally_core::time::bucket::{Bucket, Grain};
+use tally_core::time::bucket::{Bucket, Granularity};
 
 use crate::client::batch;
 use crate::counters::{VERSION, number, read_item};
-use crate::item::{Item, key};
+use crate::event_item::{Item, key};
 use crate::tables::{EXPIRES_AT, PK, SK};
 use crate::{Store, StoreError, keys};
 
@@ -47,7 +47,7 @@ pub enum Corrected {
 }
 
 impl Store {
-    /// The counter items of a kind with buckets from `first` to `last`, both included and of one grain, strongly consistent.
+    /// The counter items of a kind with buckets from `first` to `last`, both included and of one granularity, strongly consistent.
     pub async fn versioned_items(
         &self,
         partition: &Partition,
@@ -108,7 +108,7 @@ impl Store {
             let (reply, _) = self.send_query(request).await?;
             for item in reply.items.unwrap_or_default() {
                 let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
-                let (bucket, page) = keys::read_counter(kind, first.grain(), sort)
+                let (bucket, page) = keys::read_counter(kind, first.granularity(), sort)
                     .ok_or_else(|| StoreError::Unreadable(format!("the key {sort:?} of a counter")))?;
                 found.push((CounterKey { partition: partition.clone(), kind, bucket, page }, item));
             }
@@ -119,15 +119,16 @@ impl Store {
         }
     }
 
-    /// The first bucket of a grain and kind from a moment on that has a counter item.
+    /// The first bucket of a granularity and kind from a moment on that has a counter item.
     pub async fn first_counted(
         &self,
         partition: &Partition,
         kind: CounterKind,
-        grain: Grain,
+        granularity: Granularity,
         from: Timestamp,
     ) -> Result<Option<Bucket>, StoreError> {
-        let (from, to) = keys::counter_range(kind, Bucket::of(grain, from), Bucket::of(grain, Timestamp::MAX));
+        let (from, to) =
+            keys::counter_range(kind, Bucket::of(granularity, from), Bucket::of(granularity, Timestamp::MAX));
         let request = self
             .client
             .query()
@@ -143,7 +144,7 @@ impl Store {
             .consistent_read(true);
         let (reply, _) = self.send_query(request).await?;
         let sort = reply.items().first().and_then(|item| item.get(SK)?.as_s().ok());
-        Ok(sort.and_then(|sort| keys::read_counter(kind, grain, sort)).map(|(bucket, _)| bucket))
+        Ok(sort.and_then(|sort| keys::read_counter(kind, granularity, sort)).map(|(bucket, _)| bucket))
     }
 
     /// Adds to a counter item on condition that it has had `version` updates (none where there is no item), and names
