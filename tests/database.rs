@@ -1,8 +1,11 @@
 //! The database of a test: an embedded one, or tables of its own in the server that `TALLY_TEST_DYNAMODB` names
 //! (`.ci/dynamodb-local` starts Amazon's and sets it).
 
+use std::time::{Duration, Instant};
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config as ClientConfig, Credentials, Region};
+use aws_sdk_dynamodb::types::TimeToLiveSpecification;
 use aws_smithy_http_client::Builder;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -14,8 +17,11 @@ use aws_smithy_types::body::SdkBody;
 use proptest::test_runner::Config as ProptestConfig;
 use tally::server::{FREE_PORT, Stack};
 use tally_service::config::Config;
-use tally_store::tables::TableNames;
+use tally_store::tables::{EXPIRES_AT, TableNames};
 use tally_store::{Connection, connect};
+
+/// The header of a request to set a TTL that is not made for nothing.
+const FOR_REAL: &str = "x-test-for-real";
 
 /// Where a test keeps its tables.
 pub(crate) enum Database {
@@ -57,6 +63,41 @@ impl Database {
         Self::Server(client, config.tables.clone())
     }
 
+    /// Has it delete the events that have expired by the machine's clock, and waits until they are gone: all that have
+    /// an expiry.
+    ///
+    /// Amazon's server looks for them a few seconds after a table has got a TTL (which tests else go without) and takes
+    /// 20 items of the table every 10 seconds. It names the one to delete by the keys of the table and of its index
+    /// together, so that an item which is not in the index, an event without a session, never expires there.
+    pub(crate) async fn expire(&self, tables: &TableNames) {
+        let client = plain(&self.client());
+        match self {
+            Self::Embedded(stack) => stack.embedded.sweep_expired(),
+            Self::Server(..) => {
+                let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(EXPIRES_AT);
+                let set = client
+                    .update_time_to_live()
+                    .table_name(&tables.events)
+                    .time_to_live_specification(expiry.build().expect("all of it"))
+                    .customize()
+                    .mutate_request(|request| {
+                        request.headers_mut().insert(FOR_REAL, "yes");
+                    });
+                set.send().await.expect("a TTL");
+            }
+        }
+        let until = Instant::now() + Duration::from_mins(1);
+        loop {
+            let left = client.scan().table_name(&tables.events).filter_expression("attribute_exists(#e)");
+            let left = left.expression_attribute_names("#e", EXPIRES_AT).send().await.expect("a scan");
+            if left.count() == 0 {
+                return;
+            }
+            assert!(Instant::now() < until, "{} events do not expire", left.count());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// The way to it, whatever URL requests name.
     pub(crate) fn client(&self) -> SharedHttpClient {
         match self {
@@ -66,18 +107,23 @@ impl Database {
     }
 }
 
+/// A client of the server, for what the store does not do.
+fn plain(client: &SharedHttpClient) -> Client {
+    let config = ClientConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .endpoint_url("http://database")
+        .region(Region::from_static("eu-central-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+        .http_client(client.clone())
+        .build();
+    Client::from_conf(config)
+}
+
 impl Drop for Database {
     /// Amazon's server gets slower with every table that has a stream.
     fn drop(&mut self) {
         let Self::Server(client, tables) = self else { return };
-        let config = ClientConfig::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .endpoint_url("http://database")
-            .region(Region::from_static("eu-central-1"))
-            .credentials_provider(Credentials::new("local", "local", None, None, "local"))
-            .http_client(client.clone())
-            .build();
-        let client = Client::from_conf(config);
+        let client = plain(client);
         let tables = [tables.events.clone(), tables.counters.clone(), tables.apps.clone()];
         // On a thread of its own: a runtime cannot wait for another one.
         let deleting = std::thread::spawn(move || {
@@ -110,7 +156,10 @@ impl HttpClient for Redirected<SharedHttpClient> {
 impl HttpConnector for Redirected<SharedHttpConnector> {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         // Amazon's server deletes what has expired by the machine's clock, and tests have clocks of their own.
-        if request.headers().get("x-amz-target").is_some_and(|target| target.ends_with("UpdateTimeToLive")) {
+        let for_real = request.headers_mut().remove(FOR_REAL).is_some();
+        let is_expiry =
+            request.headers().get("x-amz-target").is_some_and(|target| target.ends_with("UpdateTimeToLive"));
+        if is_expiry && !for_real {
             let done = HttpResponse::new(StatusCode::try_from(200).expect("a status"), SdkBody::from("{}"));
             return HttpConnectorFuture::ready(Ok(done));
         }

@@ -39,7 +39,7 @@ pub(crate) struct Tally {
     pub(crate) context: Arc<Context>,
     pub(crate) clock: Clock,
     // An embedded one's temporary folder goes with it.
-    _database: Database,
+    database: Database,
     router: Router,
     poller: Mutex<StreamPoller>,
 }
@@ -86,7 +86,7 @@ impl Tally {
         let clock = Clock::at(at(NOW));
         let context = Context::new(store, clock.clone(), config);
         let poller = Mutex::new(StreamPoller::new(database.client(), "http://database", Arc::clone(&context), None));
-        Self { router: service(&context), poller, _database: database, context, clock }
+        Self { router: service(&context), poller, database, context, clock }
     }
 
     /// Makes an app with an ingest key and a read key.
@@ -223,6 +223,21 @@ impl Tally {
     /// Counts what was stored, until something fails.
     pub(crate) async fn try_drain(&mut self) -> Result<usize, PollError> {
         self.poller.get_mut().drain().await
+    }
+
+    /// The events that Lambda would send next.
+    pub(crate) async fn peek(&mut self) -> Vec<String> {
+        self.poller.get_mut().peek().await.expect("a stream")
+    }
+
+    /// … if the mapping had no filters.
+    pub(crate) async fn peek_unfiltered(&mut self) -> Vec<String> {
+        self.poller.get_mut().peek_unfiltered().await.expect("a stream")
+    }
+
+    /// Has the database delete the events that have expired by the machine's clock, and waits until they are gone.
+    pub(crate) async fn expire(&self) {
+        self.database.expire(&self.context.config.tables).await;
     }
 
     /// What the store has cost so far.

@@ -25,5 +25,6 @@ mod recount;
 mod replays;
 mod reports;
 mod seismo;
+mod stream;
 mod template;
 mod the_eye;

@@ -3,6 +3,11 @@
 //! The SDK writes and reads the same JSON as over the wire, but nothing sends it, and dynoxide does not parse it twice
 //! more to find what only a hand-made request can have wrong. That is a third of the time of an event. The wire API is
 //! served beside it, for `sam local` and other tools.
+//!
+//! Replies are dynoxide's as they stand, but for those of the stream: there it differs from the wire API, and readers of
+//! a stream see other things than happened. They are given their true shape here.
+
+use std::sync::Arc;
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -15,23 +20,31 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
 use bytes::Bytes;
+use dynoxide::actions::describe_stream::{DescribeStreamRequest, StreamDescription};
+use dynoxide::actions::describe_table::DescribeTableRequest;
+use dynoxide::actions::get_records::{GetRecordsRequest, Record as DynoxideRecord, StreamRecord};
+use dynoxide::types::KeySchemaElement;
 use dynoxide::{Database, DynoxideError};
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::embedded::StreamSizes;
+
 /// Most bytes of a request (DynamoDB's limit).
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
 /// An HTTP client that is the database.
-pub fn client(database: Database) -> SharedHttpClient {
-    SharedHttpClient::new(Direct { database })
+pub(crate) fn client(direct: Direct) -> SharedHttpClient {
+    SharedHttpClient::new(direct)
 }
 
+/// A database, asked in the words of the wire API.
 #[derive(Clone)]
-struct Direct {
-    database: Database,
+pub(crate) struct Direct {
+    pub(crate) database: Database,
+    pub(crate) sizes: Arc<StreamSizes>,
 }
 
 impl std::fmt::Debug for Direct {
@@ -48,12 +61,12 @@ impl HttpClient for Direct {
 
 impl HttpConnector for Direct {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let database = self.database.clone();
+        let direct = self.clone();
         HttpConnectorFuture::new(async move {
             // Nothing here waits, so that a task of many requests would keep its thread for itself.
             tokio::task::yield_now().await;
             // On this thread: a hand-over to another one and back takes as long as the work itself.
-            let (status, body) = answer(&database, &request);
+            let (status, body) = direct.answer(&request);
             let status = aws_smithy_runtime_api::http::StatusCode::try_from(status)
                 .map_err(|e| ConnectorError::other(e.into(), None))?;
             Ok(HttpResponse::new(status, SdkBody::from(body)))
@@ -61,25 +74,140 @@ impl HttpConnector for Direct {
     }
 }
 
-fn answer(database: &Database, request: &HttpRequest) -> (u16, String) {
-    let target = request.headers().get("x-amz-target").unwrap_or_default();
-    // The SDK's requests are whole in memory.
-    answer_to(database, target, request.body().bytes().unwrap_or_default())
+impl Direct {
+    fn answer(&self, request: &HttpRequest) -> (u16, String) {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        // The SDK's requests are whole in memory.
+        self.answer_to(target, request.body().bytes().unwrap_or_default())
+    }
+
+    /// Answers a request of the wire API: its `X-Amz-Target` (`DynamoDB_20120810.PutItem`,
+    /// `DynamoDBStreams_20120810.GetRecords`) and its body.
+    fn answer_to(&self, target: &str, body: &[u8]) -> (u16, String) {
+        let operation = target.rsplit('.').next().unwrap_or_default();
+        match self.run(operation, body) {
+            Ok(reply) => (200, reply),
+            Err(error) => (error.status_code(), error.to_json()),
+        }
+    }
+
+    fn run(&self, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
+        let db = &self.database;
+        match operation {
+            "PutItem" => call(body, |request| db.put_item(request)),
+            "BatchWriteItem" => call(body, |request| db.batch_write_item(request)),
+            "UpdateItem" => call(body, |request| db.update_item(request)),
+            "DeleteItem" => call(body, |request| db.delete_item(request)),
+            "TransactWriteItems" => call(body, |request| db.transact_write_items(request)),
+            "GetItem" => call(body, |request| db.get_item(request)),
+            "BatchGetItem" => call(body, |request| db.batch_get_item(request)),
+            "Query" => call(body, |request| db.query(request)),
+            "CreateTable" => call(body, |request| db.create_table(request)),
+            "DescribeTable" => call(body, |request| db.describe_table(request)),
+            "UpdateTimeToLive" => call(body, |request| db.update_time_to_live(request)),
+            "DescribeStream" => call(body, |request| self.describe_stream(request)),
+            "GetShardIterator" => call(body, |request| db.get_shard_iterator(request)),
+            "GetRecords" => call(body, |request| self.get_records(request)),
+            // Not for Tally itself, but for whoever looks at its tables with another tool.
+            "Scan" => call(body, |request| db.scan(request)),
+            "ListTables" => call(body, |request| db.list_tables(request)),
+            "ListStreams" => call(body, |request| db.list_streams(request)),
+            "TransactGetItems" => call(body, |request| db.transact_get_items(request)),
+            "DescribeTimeToLive" => call(body, |request| db.describe_time_to_live(request)),
+            _ => Err(DynoxideError::ValidationException(format!("the operation {operation} is not served"))),
+        }
+    }
+
+    /// dynoxide tells the last record of an open stream shard as its end, which a reader takes for closed; what follows
+    /// a shard that is named is that shard again; and the key is missing.
+    fn describe_stream(&self, request: DescribeStreamRequest) -> Result<DescribeStreamResponse, DynoxideError> {
+        let after = request.exclusive_start_shard_id.clone();
+        let mut description = self.database.describe_stream(request)?.stream_description;
+        description.shards.retain(|shard| after.as_ref().is_none_or(|after| shard.shard_id > *after));
+        for shard in &mut description.shards {
+            shard.sequence_number_range.ending_sequence_number = None;
+        }
+        let table = DescribeTableRequest { table_name: description.table_name.clone() };
+        let key_schema = self.database.describe_table(table)?.table.key_schema;
+        Ok(DescribeStreamResponse { stream_description: Described { description, key_schema } })
+    }
+
+    /// A page of at most 1 MB. dynoxide holds it to a number of records alone, which may be of 400 KB and more each.
+    fn get_records(&self, mut request: GetRecordsRequest) -> Result<GetRecordsResponse, DynoxideError> {
+        let page = self.sizes.page(&request.shard_iterator, request.limit);
+        request.limit = Some(page.map_err(|e| DynoxideError::InternalServerError(e.to_string()))?);
+        let reply = self.database.get_records(request)?;
+        Ok(GetRecordsResponse {
+            records: reply.records.into_iter().map(Record::from).collect(),
+            next_shard_iterator: reply.next_shard_iterator,
+        })
+    }
 }
 
-/// Answers a request of the wire API: its `X-Amz-Target` (`DynamoDB_20120810.PutItem`,
-/// `DynamoDBStreams_20120810.GetRecords`) and its body.
-fn answer_to(database: &Database, target: &str, body: &[u8]) -> (u16, String) {
-    let operation = target.rsplit('.').next().unwrap_or_default();
-    match run(database, operation, body) {
-        Ok(reply) => (200, reply),
-        Err(error) => (error.status_code(), error.to_json()),
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DescribeStreamResponse {
+    stream_description: Described,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Described {
+    #[serde(flatten)]
+    description: StreamDescription,
+    key_schema: Vec<KeySchemaElement>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetRecordsResponse {
+    records: Vec<Record>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_shard_iterator: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    #[serde(rename = "eventID")]
+    event_id: String,
+    event_name: String,
+    event_version: String,
+    event_source: String,
+    aws_region: String,
+    dynamodb: StreamRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_identity: Option<Identity>,
+}
+
+/// Who made a change that nobody asked for. Spelled as here by the streams API, and as dynoxide has it by Lambda alone:
+/// the SDK would read neither field, and what has expired would look as if somebody had deleted it.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Identity {
+    principal_id: String,
+    r#type: String,
+}
+
+impl From<DynoxideRecord> for Record {
+    fn from(record: DynoxideRecord) -> Self {
+        Self {
+            event_id: record.event_id,
+            event_name: record.event_name,
+            event_version: record.event_version,
+            event_source: record.event_source,
+            aws_region: record.aws_region,
+            dynamodb: record.dynamodb,
+            user_identity: record
+                .user_identity
+                .map(|by| Identity { principal_id: by.principal_id, r#type: by.identity_type }),
+        }
     }
 }
 
 /// The wire API as a service, for every tool but browsers: a page of any origin can reach a port of this machine, and
 /// what is behind this one holds the key that signs access tokens. Browsers say the origin of every page that posts.
-pub fn wire_api(database: Database) -> Router {
+pub(crate) fn wire_api(direct: Direct) -> Router {
     Router::new()
         .fallback(async move |headers: HeaderMap, body: Bytes| {
             if headers.contains_key(ORIGIN) {
@@ -87,38 +215,12 @@ pub fn wire_api(database: Database) -> Router {
             }
             let target =
                 headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default().to_owned();
-            let answered = tokio::task::spawn_blocking(move || answer_to(&database, &target, &body)).await;
+            let answered = tokio::task::spawn_blocking(move || direct.answer_to(&target, &body)).await;
             let (status, reply) = answered.unwrap_or_else(|e| (500, e.to_string()));
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             (status, [(CONTENT_TYPE, "application/x-amz-json-1.0")], reply).into_response()
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
-}
-
-fn run(db: &Database, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
-    match operation {
-        "PutItem" => call(body, |request| db.put_item(request)),
-        "BatchWriteItem" => call(body, |request| db.batch_write_item(request)),
-        "UpdateItem" => call(body, |request| db.update_item(request)),
-        "DeleteItem" => call(body, |request| db.delete_item(request)),
-        "TransactWriteItems" => call(body, |request| db.transact_write_items(request)),
-        "GetItem" => call(body, |request| db.get_item(request)),
-        "BatchGetItem" => call(body, |request| db.batch_get_item(request)),
-        "Query" => call(body, |request| db.query(request)),
-        "CreateTable" => call(body, |request| db.create_table(request)),
-        "DescribeTable" => call(body, |request| db.describe_table(request)),
-        "UpdateTimeToLive" => call(body, |request| db.update_time_to_live(request)),
-        "DescribeStream" => call(body, |request| db.describe_stream(request)),
-        "GetShardIterator" => call(body, |request| db.get_shard_iterator(request)),
-        "GetRecords" => call(body, |request| db.get_records(request)),
-        // Not for Tally itself, but for whoever looks at its tables with another tool.
-        "Scan" => call(body, |request| db.scan(request)),
-        "ListTables" => call(body, |request| db.list_tables(request)),
-        "ListStreams" => call(body, |request| db.list_streams(request)),
-        "TransactGetItems" => call(body, |request| db.transact_get_items(request)),
-        "DescribeTimeToLive" => call(body, |request| db.describe_time_to_live(request)),
-        _ => Err(DynoxideError::ValidationException(format!("the operation {operation} is not served"))),
-    }
 }
 
 fn call<Q: DeserializeOwned, R: Serialize>(
@@ -131,14 +233,16 @@ fn call<Q: DeserializeOwned, R: Serialize>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::embedded::Embedded;
     use axum::body::Body;
     use http::Request;
+    use serde_json::{Value, json};
     use tower::ServiceExt;
 
     #[tokio::test]
     async fn tools_are_served_and_pages_are_not() {
-        let service = wire_api(Database::memory().expect("a database"));
+        let embedded = Embedded::temporary().expect("a database");
+        let service = embedded.wire_api();
         let request = || Request::post("/").header("x-amz-target", "DynamoDB_20120810.ListTables");
         let tool = request().body(Body::from("{}")).expect("a request");
         let Ok(reply) = service.clone().oneshot(tool).await;
@@ -147,5 +251,32 @@ mod tests {
         let Ok(reply) = service.oneshot(page).await;
         assert_eq!(reply.status(), 403);
         assert!(reply.headers().get("access-control-allow-origin").is_none());
+    }
+
+    #[test]
+    fn a_stream_is_described_as_dynamodb_does() {
+        let embedded = Embedded::temporary().expect("a database");
+        let direct = embedded.direct();
+        let ask = |operation: &str, body: Value| -> Value {
+            let (status, reply) = direct.answer_to(operation, body.to_string().as_bytes());
+            assert_eq!(status, 200, "{reply}");
+            serde_json::from_str(&reply).expect("JSON")
+        };
+        let key_schema = json!([{"AttributeName": "pk", "KeyType": "HASH"}]);
+        let made = ask(
+            "CreateTable",
+            json!({"TableName": "events", "KeySchema": key_schema, "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+                "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"}}),
+        );
+        ask("PutItem", json!({"TableName": "events", "Item": {"pk": {"S": "a"}}}));
+        let arn = &made["TableDescription"]["LatestStreamArn"];
+        let described = &ask("DescribeStream", json!({"StreamArn": arn}))["StreamDescription"];
+        assert_eq!((&described["StreamArn"], &described["KeySchema"]), (arn, &key_schema));
+        let shard = &described["Shards"][0];
+        let range = shard["SequenceNumberRange"].as_object().expect("a range");
+        assert_eq!(range.keys().collect::<Vec<_>>(), ["StartingSequenceNumber"], "an open stream shard has no end");
+        let after = json!({"StreamArn": arn, "ExclusiveStartShardId": shard["ShardId"]});
+        assert_eq!(ask("DescribeStream", after)["StreamDescription"]["Shards"], json!([]));
     }
 }

@@ -3,23 +3,27 @@
 //! dynoxide 3.2.0 finds the next sequence number of a stream, and the records after one, by reading all records that the
 //! stream ever had. Two indexes on its own table, made here by a second connection to the same file, make both a look
 //! into a tree: a put costs the same after 50,000 events as after none. Nor does it ever trim a stream; DynamoDB keeps 24
-//! hours of it, so what is older and counted is deleted here. A version of dynoxide with other tables would need
-//! other statements, so the version is pinned.
+//! hours of it, so what is older and counted is deleted here. Nor does it hold a page of stream records to any size;
+//! [`StreamSizes`] tells how many fit. A version of dynoxide with other tables would need other statements, so the
+//! version is pinned.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use axum::Router;
 use dynoxide::Database;
-use rusqlite::{Connection, params};
+use dynoxide::actions::get_shard_iterator::decode_shard_iterator;
+use rusqlite::{Connection, OpenFlags, params};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::direct;
+use crate::direct::{self, Direct};
 
 /// The database's file in the data folder.
 const FILE: &str = "tally.db";
@@ -29,11 +33,27 @@ const LOCK: &str = "lock";
 /// Seconds for which stream records are kept, as DynamoDB does.
 const KEEP_STREAM: i64 = 24 * 60 * 60;
 
-/// One index serves both statements: a stream has one shard here, so that a shard's records are its table's.
+/// Most bytes of a page of stream records, as DynamoDB has it.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// Most records of a page, as DynamoDB has it.
+const PAGE_RECORDS: usize = 1_000;
+
+/// How long a statement waits for another connection's.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// One index serves all statements: a stream has one shard here, so that a shard's records are its table's.
 const INDEX: &str = "
     CREATE INDEX IF NOT EXISTS tally_stream_by_table
         ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
 ";
+
+/// The sizes of stream records after a position. SQLite reads them from the records' headers, not from the images.
+const SIZES: &str = "
+    SELECT octet_length(keys_json) + COALESCE(octet_length(new_image), 0) + COALESCE(octet_length(old_image), 0)
+    FROM _stream_records
+    WHERE table_name = ?1 AND shard_id = ?2 AND CAST(sequence_number AS INTEGER) > ?3
+    ORDER BY CAST(sequence_number AS INTEGER)
+    LIMIT ?4";
 
 /// Threads that serve the DynamoDB API, apart from those that everything else runs on.
 const THREADS: usize = 2;
@@ -41,6 +61,7 @@ const THREADS: usize = 2;
 /// An embedded database, open, its lock held.
 pub struct Embedded {
     database: Database,
+    sizes: Arc<StreamSizes>,
     path: PathBuf,
     lock: File,
     server: Option<Runtime>,
@@ -99,7 +120,8 @@ impl Embedded {
             .enable_bulk_loading()
             .and_then(|()| database.disable_bulk_loading())
             .map_err(|e| failed(e.to_string()))?;
-        Ok(Self { database, path, lock, server: None, _temporary: temporary })
+        let sizes = Arc::new(StreamSizes::open(&path).map_err(|e| failed(e.to_string()))?);
+        Ok(Self { database, sizes, path, lock, server: None, _temporary: temporary })
     }
 
     /// The folder that it is in.
@@ -107,9 +129,19 @@ impl Embedded {
         self.path.parent().unwrap_or(&self.path)
     }
 
+    /// What answers requests of the DynamoDB API.
+    pub(crate) fn direct(&self) -> Direct {
+        Direct { database: self.database.clone(), sizes: Arc::clone(&self.sizes) }
+    }
+
     /// The way to it without a socket.
     pub fn client(&self) -> SharedHttpClient {
-        direct::client(self.database.clone())
+        direct::client(self.direct())
+    }
+
+    /// The DynamoDB API as a service.
+    pub(crate) fn wire_api(&self) -> Router {
+        direct::wire_api(self.direct())
     }
 
     /// Serves the DynamoDB API for as long as this lives; returns where.
@@ -119,7 +151,7 @@ impl Embedded {
         let address = listener.local_addr()?;
         let runtime =
             Builder::new_multi_thread().worker_threads(THREADS).thread_name("dynamodb").enable_all().build()?;
-        let service = direct::wire_api(self.database.clone());
+        let service = self.wire_api();
         {
             let _inside = runtime.enter();
             let listener = TcpListener::from_std(listener)?;
@@ -151,12 +183,46 @@ impl Embedded {
             .and_then(|public| i64::try_from(public.checked_sub(100_000_000_000_000_000_000)?).ok());
         let Some(stored) = stored else { return Ok(0) };
         let connection = Connection::open(&self.path)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(BUSY)?;
         connection.execute(
             "DELETE FROM _stream_records
              WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) < ?2 AND created_at < ?3",
             params![table, stored, now_seconds - KEEP_STREAM],
         )
+    }
+}
+
+/// Tells how many stream records make a page, by a connection of its own: dynoxide has no way to ask.
+pub(crate) struct StreamSizes {
+    connection: Mutex<Connection>,
+}
+
+impl StreamSizes {
+    fn open(path: &Path) -> rusqlite::Result<Self> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(BUSY)?;
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    /// How many records at a shard iterator make a page: as many as fit, and at least one, or a record larger than a
+    /// page would hold up its stream. What is put meanwhile comes after them, so that the number stays right.
+    pub(crate) fn page(&self, iterator: &str, limit: Option<usize>) -> rusqlite::Result<usize> {
+        let most = limit.unwrap_or(PAGE_RECORDS).clamp(1, PAGE_RECORDS);
+        // dynoxide says what is wrong with it.
+        let Some((table, shard, position)) = decode_shard_iterator(iterator) else { return Ok(most) };
+        // A panic in between leaves a connection that only reads as it was.
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut statement = connection.prepare_cached(SIZES)?;
+        let mut rows = statement.query(params![table, shard, position, most])?;
+        let (mut records, mut bytes) = (0, 0);
+        while let Some(row) = rows.next()? {
+            bytes += row.get::<_, usize>(0)?;
+            if bytes > PAGE_BYTES {
+                break;
+            }
+            records += 1;
+        }
+        Ok(records.max(1))
     }
 }
 
@@ -236,6 +302,39 @@ mod tests {
             records.contains("tally_stream_by_table (table_name=? AND <expr>>?)") && !records.contains("TEMP B-TREE"),
             "{records}"
         );
+        let sizes =
+            plan(&connection, &SIZES.replace("?1", "'t'").replace("?2", "'s'").replace("?3", "5").replace("?4", "10"));
+        assert!(
+            sizes.contains("tally_stream_by_table (table_name=? AND <expr>>?)") && !sizes.contains("TEMP B-TREE"),
+            "{sizes}"
+        );
+    }
+
+    #[test]
+    fn a_page_of_stream_records_is_held_to_a_size() {
+        use dynoxide::actions::get_shard_iterator::encode_shard_iterator;
+        let embedded = Embedded::temporary().expect("a database");
+        let connection = Connection::open(&embedded.path).expect("the same file");
+        // Bytes of the images; the keys are two more.
+        for (n, (new, old)) in
+            [(400_000, 0), (400_000, 0), (400_000, 0), (1_000, 2 * PAGE_BYTES), (9, 9)].iter().enumerate()
+        {
+            connection
+                .execute(
+                    "INSERT INTO _stream_records
+                     (table_name, event_name, keys_json, new_image, old_image, sequence_number, shard_id, created_at)
+                     VALUES ('events', 'MODIFY', '{}', ?1, ?2, ?3, 'shard', 0)",
+                    params!["x".repeat(*new), "x".repeat(*old), n + 1],
+                )
+                .expect("a row");
+        }
+        let page = |after, limit| {
+            embedded.sizes.page(&encode_shard_iterator("events", "shard", after), limit).expect("a number")
+        };
+        assert_eq!([page(0, None), page(0, Some(1)), page(1, None), page(2, None)], [2, 1, 2, 1]);
+        assert_eq!(page(3, None), 1, "one that is larger than a page is a page");
+        assert_eq!([page(4, None), page(5, None)], [1, 1], "at the end there is nothing to cut");
+        assert_eq!([page(0, Some(0)), embedded.sizes.page("nonsense", Some(5_000)).expect("a number")], [1, 1_000]);
     }
 
     #[test]

@@ -10,12 +10,16 @@ use aggregate::StreamEvent;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::error::DisplayErrorContext;
-use aws_sdk_dynamodbstreams::types::{OperationType, Record, Shard, ShardIteratorType};
+use aws_sdk_dynamodbstreams::types::{OperationType, Record, Shard, ShardIteratorType, StreamRecord};
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use tally_service::context::Context;
+use tally_core::time::{MINUTE, Timestamp};
 
 /// Most records in a batch (a parameter of the mapping; Lambda takes up to 10,000).
 const BATCH: usize = 5_000;
+/// Most bytes of a batch's event, as for everything that Lambda hands to a function.
+const BATCH_BYTES: usize = 6 * 1024 * 1024;
 /// Records for which the next look at the stream follows at once; fewer are gathered first, as the mapping's batching
 /// window does, since a batch costs the same whatever it holds.
 const MANY: usize = 1_000;
@@ -28,7 +32,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait after an error.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// The tumbling window of the mapping in template.yaml.
-const WINDOW_SECONDS: i64 = 900;
+const WINDOW: i64 = 15 * MINUTE;
 
 /// How far a stream is polled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,13 +44,61 @@ struct Position {
     finished: BTreeSet<String>,
 }
 
-/// Records of one stream shard.
+/// Records of one stream shard. Kept as the JSON that is handed over: as the SDK has them, large ones take many times
+/// their size.
+#[derive(Default)]
 struct Read {
-    records: Vec<Record>,
-    /// The sequence number of the last one.
+    /// Those that pass the filters.
+    records: Vec<Box<RawValue>>,
+    /// The bytes of the event with them.
+    bytes: usize,
+    /// How many were read, with those that do not pass.
+    count: usize,
+    /// The sequence number of the last one that was read.
     last: Option<String>,
+    /// Whether the batch is full, so that more follow at once.
+    full: bool,
     /// Whether none will ever follow.
     closed: bool,
+}
+
+impl Read {
+    /// Adds a record that was read, where there is room; none of JSON does not pass the filters.
+    fn add(&mut self, sequence: Option<String>, json: Option<Box<RawValue>>) {
+        self.full = self.count == BATCH;
+        if let (Some(json), false) = (json, self.full) {
+            // With the comma before it.
+            let bytes = self.bytes + json.get().len() + usize::from(!self.records.is_empty());
+            // One that is larger than a batch must not hold up those after it.
+            self.full = bytes > BATCH_BYTES && !self.records.is_empty();
+            if !self.full {
+                self.bytes = bytes;
+                self.records.push(json);
+            }
+        }
+        if !self.full {
+            self.count += 1;
+            self.last = sequence.or(self.last.take());
+        }
+    }
+}
+
+/// What a round of polling did.
+#[derive(Default)]
+struct Round {
+    /// Records that were read.
+    polled: usize,
+    /// Whether a batch was full.
+    more: bool,
+}
+
+/// Which records are handed over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Filters {
+    /// Those that pass the filters of the mapping.
+    On,
+    /// All.
+    Off,
 }
 
 /// Polls a stream into `aggregate`.
@@ -66,6 +118,9 @@ pub enum PollError {
     /// The stream cannot be read.
     #[error("cannot read the stream: {0}")]
     Stream(String),
+    /// A record cannot be written as JSON.
+    #[error("cannot write a record as JSON: {0}")]
+    Json(#[from] serde_json::Error),
     /// `aggregate` asks for the batch again.
     #[error("aggregate failed: {0}")]
     Aggregate(#[from] aggregate::AggregateError),
@@ -104,9 +159,9 @@ impl StreamPoller {
         let mut wait = FIRST_WAIT;
         loop {
             match self.round().await {
-                Ok(polled) => {
+                Ok(round) => {
                     wait = FIRST_WAIT;
-                    if polled < MANY {
+                    if round.polled < MANY && !round.more {
                         tokio::time::sleep(GATHER).await;
                     }
                 }
@@ -124,7 +179,7 @@ impl StreamPoller {
     pub async fn drain(&mut self) -> Result<usize, PollError> {
         let mut all = 0;
         loop {
-            match self.round().await? {
+            match self.round().await?.polled {
                 0 => return Ok(all),
                 some => all += some,
             }
@@ -134,23 +189,34 @@ impl StreamPoller {
     /// The events that Lambda would send next as JSON, one for each stream shard that may be read now, without sending them or
     /// moving on.
     pub async fn peek(&mut self) -> Result<Vec<String>, PollError> {
+        self.peek_through(Filters::On).await
+    }
+
+    /// The events that Lambda would send next if the mapping had no filters.
+    pub async fn peek_unfiltered(&mut self) -> Result<Vec<String>, PollError> {
+        self.peek_through(Filters::Off).await
+    }
+
+    async fn peek_through(&mut self, filters: Filters) -> Result<Vec<String>, PollError> {
         let mut events = Vec::new();
         for shard in self.readable_shards().await? {
-            let read = self.read(&shard).await?;
+            let read = self.read(&shard, filters).await?;
             if !read.records.is_empty() {
-                events.push(self.event(&shard, read.records)?);
+                events.push(self.event(&shard, &read.records)?);
             }
         }
         Ok(events)
     }
 
     /// One batch from every stream shard that may be read now.
-    async fn round(&mut self) -> Result<usize, PollError> {
-        let mut polled = 0;
+    async fn round(&mut self) -> Result<Round, PollError> {
+        let mut round = Round::default();
         for shard in self.readable_shards().await? {
-            polled += self.batch(&shard).await?;
+            let (polled, full) = self.batch(&shard).await?;
+            round.polled += polled;
+            round.more |= full;
         }
-        Ok(polled)
+        Ok(round)
     }
 
     /// The stream shards that are not finished and whose parents are.
@@ -194,41 +260,43 @@ impl StreamPoller {
         }
     }
 
-    /// Reads the next records of a stream shard.
-    async fn read(&self, shard: &str) -> Result<Read, PollError> {
-        let request = self.client.get_shard_iterator().stream_arn(&self.position.stream).shard_id(shard);
+    /// Reads the next batch of a stream shard. What is read of it and has no room is read again with the next one.
+    async fn read(&self, shard: &str, filters: Filters) -> Result<Read, PollError> {
+        let stream = &self.position.stream;
+        let request = self.client.get_shard_iterator().stream_arn(stream).shard_id(shard);
         let request = match self.position.shards.get(shard) {
             Some(last) => request.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).sequence_number(last),
             None => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
         };
         let mut iterator = request.send().await.map_err(stream_error)?.shard_iterator;
-        let mut records: Vec<Record> = Vec::new();
+        let mut read = Read { bytes: self.event(shard, &[])?.len(), ..Read::default() };
         while let Some(at) = iterator.take() {
             let reply = self.client.get_records().shard_iterator(at).send().await.map_err(stream_error)?;
             iterator = reply.next_shard_iterator;
             let some = reply.records.unwrap_or_default();
-            let caught_up = some.is_empty();
-            records.extend(some);
-            if caught_up || records.len() >= BATCH {
+            if some.is_empty() {
                 break;
             }
+            for record in some {
+                let sequence = record.dynamodb().and_then(|stream| stream.sequence_number()).map(str::to_owned);
+                let passes = filters == Filters::Off || passes_filters(&record);
+                let json = passes.then(|| to_raw_value(&LambdaRecord::new(record, stream))).transpose()?;
+                read.add(sequence, json);
+                if read.full {
+                    return Ok(read);
+                }
+            }
         }
-        Ok(Read {
-            closed: iterator.is_none(),
-            last: records.last().and_then(|r| r.dynamodb()?.sequence_number().map(str::to_owned)),
-            records,
-        })
+        read.closed = iterator.is_none();
+        Ok(read)
     }
 
     /// Reads a batch of one stream shard, has it counted, and only then moves the position: whatever happens in
-    /// between, the same records come again.
-    async fn batch(&mut self, shard: &str) -> Result<usize, PollError> {
-        let read = self.read(shard).await?;
-        let count = read.records.len();
-        if count > 0 {
-            let event = self.event(shard, read.records)?;
-            // Its own shape; only a bug could make it unreadable, and then it is told apart from an empty batch.
-            let event: StreamEvent = serde_json::from_str(&event).map_err(|e| PollError::Stream(e.to_string()))?;
+    /// between, the same records come again. Returns how many were read, and whether more follow at once.
+    async fn batch(&mut self, shard: &str) -> Result<(usize, bool), PollError> {
+        let read = self.read(shard, Filters::On).await?;
+        if !read.records.is_empty() {
+            let event = StreamEvent { records: read.records, shard_id: Some(shard.to_owned()) };
             aggregate::handle(&self.context, event).await?;
         }
         let mut moved = false;
@@ -244,23 +312,23 @@ impl StreamPoller {
         if moved {
             self.keep_position()?;
         }
-        Ok(count)
+        Ok((read.count, read.full))
     }
 
     /// The event that Lambda would send for these records, as JSON.
-    fn event(&self, shard: &str, records: Vec<Record>) -> Result<String, PollError> {
-        let now = self.context.clock.now().seconds();
-        let start = now - now.rem_euclid(WINDOW_SECONDS);
+    fn event(&self, shard: &str, records: &[Box<RawValue>]) -> Result<String, PollError> {
+        let now = self.context.clock.now();
+        let start = now.floor(WINDOW);
         let event = LambdaEvent {
-            records: records.into_iter().filter(passes_filters).filter_map(lambda_record).collect(),
+            records,
+            window: Window { start, end: start.plus(WINDOW) },
+            state: BTreeMap::new(),
             shard_id: shard,
             event_source_arn: &self.position.stream,
-            window: Window { start, end: start + WINDOW_SECONDS },
-            state: BTreeMap::new(),
             is_final_invoke_for_window: false,
             is_window_terminated_early: false,
         };
-        serde_json::to_string(&event).map_err(|e| PollError::Stream(e.to_string()))
+        Ok(serde_json::to_string(&event)?)
     }
 
     /// Writes the position beside the old one and then over it, so that a process killed at any moment leaves one whole.
@@ -275,8 +343,9 @@ impl StreamPoller {
 /// The filters of the mapping in template.yaml.
 fn passes_filters(record: &Record) -> bool {
     match record.event_name() {
+        Some(OperationType::Insert | OperationType::Modify) => true,
         Some(OperationType::Remove) => record.user_identity().and_then(|u| u.principal_id()).is_none(),
-        _ => true,
+        _ => false,
     }
 }
 
@@ -284,61 +353,141 @@ fn passes_filters(record: &Record) -> bool {
 #[serde(rename_all = "camelCase")]
 struct LambdaEvent<'a> {
     #[serde(rename = "Records")]
-    records: Vec<LambdaRecord>,
+    records: &'a [Box<RawValue>],
+    window: Window,
+    state: BTreeMap<String, String>,
     shard_id: &'a str,
     #[serde(rename = "eventSourceARN")]
     event_source_arn: &'a str,
-    window: Window,
-    state: BTreeMap<String, String>,
     is_final_invoke_for_window: bool,
     is_window_terminated_early: bool,
 }
 
 #[derive(Serialize)]
 struct Window {
-    start: i64,
-    end: i64,
+    start: Timestamp,
+    end: Timestamp,
 }
 
+/// A record as Lambda's JSON has it: as the streams API, but for the stream's name and the spelling of the identity.
 #[derive(Serialize)]
-struct LambdaRecord {
-    #[serde(rename = "eventID")]
+#[serde(rename_all = "camelCase")]
+struct LambdaRecord<'a> {
+    #[serde(rename = "eventID", skip_serializing_if = "Option::is_none")]
     event_id: Option<String>,
-    #[serde(rename = "eventName")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     event_name: Option<String>,
-    #[serde(rename = "eventSource")]
-    event_source: &'static str,
-    dynamodb: LambdaStreamRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aws_region: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dynamodb: Option<LambdaStreamRecord>,
+    #[serde(rename = "eventSourceARN")]
+    event_source_arn: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_identity: Option<LambdaIdentity>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct LambdaStreamRecord {
+    #[serde(skip_serializing_if = "Option::is_none")]
     approximate_creation_date_time: Option<f64>,
-    sequence_number: Option<String>,
-    size_bytes: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     keys: Option<serde_dynamo::Item>,
     #[serde(skip_serializing_if = "Option::is_none")]
     new_image: Option<serde_dynamo::Item>,
     #[serde(skip_serializing_if = "Option::is_none")]
     old_image: Option<serde_dynamo::Item>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_bytes: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_view_type: Option<String>,
 }
 
-/// A record as Lambda's JSON has it.
-fn lambda_record(record: Record) -> Option<LambdaRecord> {
-    let event_name = record.event_name().map(|name| name.as_str().to_owned());
-    let stream = record.dynamodb?;
-    Some(LambdaRecord {
-        event_id: record.event_id,
-        event_name,
-        event_source: "aws:dynamodb",
-        dynamodb: LambdaStreamRecord {
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LambdaIdentity {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal_id: Option<String>,
+}
+
+impl<'a> LambdaRecord<'a> {
+    fn new(record: Record, stream_arn: &'a str) -> Self {
+        Self {
+            event_id: record.event_id,
+            event_name: record.event_name.map(|name| name.as_str().to_owned()),
+            event_version: record.event_version,
+            event_source: record.event_source,
+            aws_region: record.aws_region,
+            dynamodb: record.dynamodb.map(LambdaStreamRecord::from),
+            event_source_arn: stream_arn,
+            user_identity: record
+                .user_identity
+                .map(|by| LambdaIdentity { r#type: by.r#type, principal_id: by.principal_id }),
+        }
+    }
+}
+
+impl From<StreamRecord> for LambdaStreamRecord {
+    fn from(stream: StreamRecord) -> Self {
+        Self {
             approximate_creation_date_time: stream.approximate_creation_date_time.map(|at| at.as_secs_f64()),
-            sequence_number: stream.sequence_number,
-            size_bytes: stream.size_bytes,
             keys: stream.keys.map(Into::into),
             new_image: stream.new_image.map(Into::into),
             old_image: stream.old_image.map(Into::into),
-        },
-    })
+            sequence_number: stream.sequence_number,
+            size_bytes: stream.size_bytes,
+            stream_view_type: stream.stream_view_type.map(|kind| kind.as_str().to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(bytes: usize) -> Option<Box<RawValue>> {
+        to_raw_value(&"x".repeat(bytes - 2)).ok()
+    }
+
+    #[test]
+    fn a_batch_is_cut_at_its_bytes_and_at_its_records() {
+        let mut read = Read { bytes: 200, ..Read::default() };
+        for n in 0..10 {
+            read.add(Some(n.to_string()), json(BATCH_BYTES / 4));
+        }
+        assert_eq!((read.records.len(), read.count, read.last.as_deref(), read.full), (3, 3, Some("2"), true));
+        assert!(read.bytes <= BATCH_BYTES);
+
+        let mut read = Read::default();
+        for n in 0..BATCH {
+            read.add(Some(n.to_string()), json(10).filter(|_| n % 2 == 0));
+        }
+        assert_eq!((read.records.len(), read.count, read.full), (BATCH / 2, BATCH, false));
+        read.add(Some("over".to_owned()), None);
+        let last = (BATCH - 1).to_string();
+        assert_eq!(
+            (read.count, read.last.as_ref(), read.full),
+            (BATCH, Some(&last), true),
+            "what does not pass counts"
+        );
+    }
+
+    #[test]
+    fn one_record_that_is_larger_than_a_batch_is_a_batch() {
+        let mut read = Read::default();
+        read.add(Some("filtered".to_owned()), None);
+        read.add(Some("huge".to_owned()), json(2 * BATCH_BYTES));
+        assert_eq!((read.records.len(), read.last.as_deref(), read.full), (1, Some("huge"), false));
+        read.add(Some("small".to_owned()), json(10));
+        assert_eq!((read.records.len(), read.last.as_deref(), read.full), (1, Some("huge"), true));
+    }
 }
