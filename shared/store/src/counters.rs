@@ -98,8 +98,9 @@ pub struct DeadLetter {
     pub keys: String,
     /// What went wrong.
     pub error: String,
-    /// When, in Unix microseconds.
-    pub at: i64,
+    /// When; stored in microseconds since 1970.
+    #[serde(with = "tally_core::time::micros")]
+    pub at: Timestamp,
 }
 
 impl Store {
