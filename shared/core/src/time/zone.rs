@@ -58,8 +58,9 @@ impl Zone {
 
     /// How far into its local hour a moment is.
     pub(super) fn since_hour(&self, at: Timestamp) -> TimeDelta {
-        let local = at + TimeDelta::seconds(self.zone.to_offset(at.jiff()).seconds().into());
-        local - local.floor(HOUR)
+        let offset = TimeDelta::seconds(self.zone.to_offset(at.jiff()).seconds().into());
+        // The remainder is negative before 1970.
+        ((at - Timestamp::EPOCH + offset) % HOUR + HOUR) % HOUR
     }
 }
 

@@ -159,10 +159,12 @@ fn refined_units(granularity: Granularity, all: f64, matches: f64, counts: f64, 
 mod tests {
     use proptest::prelude::*;
 
+    use tally_core::time::DAY;
+
     use super::*;
 
     fn day(n: i64, matches: i64, counted: f64) -> Sum {
-        let bucket = Bucket::of(Granularity::Day, Timestamp::EPOCH + n * tally_core::time::DAY);
+        let bucket = Bucket::of(Granularity::Day, Timestamp::EPOCH + n * DAY);
         let kinds = if matches > 0 { BTreeSet::from([CounterKind::Cells]) } else { BTreeSet::new() };
         Sum { matches, kinds, all: Some(counted), counted, counts: counted.min(100.0), ..Sum::of(bucket) }
     }

@@ -20,8 +20,8 @@ use super::cost::{Sum, runs};
 use crate::context::Context;
 use crate::read::reader::EventQuery;
 
-/// How long before the counters' own time everything is always read: an event is mostly counted within seconds, and mostly
-/// sent within a minute of its time.
+/// Events from this long before the time that counters reach are always read: most events are sent within a minute of
+/// their time, and counted within seconds.
 const FRESH: TimeDelta = TimeDelta::minutes(2);
 /// Days that are asked for first; four times as many with each further question.
 const FIRST_DAYS: usize = 2;

@@ -463,3 +463,26 @@ async fn correct(
     }
     Ok(Corrected::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_stored_in_microseconds() {
+        let days = Range::new(Timestamp::EPOCH + DAY, Timestamp::EPOCH + 3 * DAY).expect("in order");
+        let mut state = State::new(Purpose::Audit, days);
+        let (start, end) = (days.since(), days.since() + DAY);
+        state.unit = Some(Unit { shard: 1, only: None, start, end, after: None, round: 0 });
+        let text = state.to_text();
+        for stored in [
+            r#""range":[86400000000,259200000000]"#,
+            r#""walk":{"shard":0,"from":86400000000}"#,
+            r#""start":86400000000,"end":172800000000"#,
+        ] {
+            assert!(text.contains(stored), "{stored} in {text}");
+        }
+        let read = State::read_text(&text).expect("what was written");
+        assert_eq!((read.range, read.unit), (days, state.unit));
+    }
+}
