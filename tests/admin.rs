@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request};
 use serde_json::json;
 use tally_core::app::role::Role;
+use tally_core::time::{HOUR, MINUTE};
 use tally_service::auth::user::{COST, Users};
 use tally_service::config::{Config, Origins};
 
@@ -110,7 +111,7 @@ async fn a_password_buys_a_token_for_an_hour() {
         assert_eq!(tally.call(Method::GET, "/apps", (name, value), "").await.status, 200, "{name}");
     }
     assert_eq!(bare(&tally, Method::GET, &format!("/apps?access_token={token}")).await.status, 200);
-    tally.clock.set(tally.clock.now().plus(3_600_000_000));
+    tally.clock.set(tally.clock.now() + HOUR);
     assert_problem(&tally.call(Method::GET, "/apps", ("x-access-token", token), "").await, 401, &[]);
 }
 
@@ -168,7 +169,7 @@ async fn an_app_is_remembered_for_sixty_seconds() {
         tally.accept(&app, &json!({"name": "a"})).await;
     }
     assert_eq!((tally.usage() - before).read_requests, 0, "the app is remembered");
-    tally.clock.set(tally.clock.now().plus(60_000_000));
+    tally.clock.set(tally.clock.now() + MINUTE);
     tally.accept(&app, &json!({"name": "a"})).await;
     assert_eq!((tally.usage() - before).read_requests, 1, "for 60 seconds");
 }

@@ -88,9 +88,9 @@ async fn an_app_is_erased_whole_and_lives_again_as_another() {
     let admin = tally.token(Role::Admin).await;
     let made_again = tally.call(Method::POST, "/apps/shop", ("x-access-token", &admin), "").await;
     assert_problem(&made_again, 409, &[]);
-    tally.clock.set(tally.clock.now().plus(7 * MINUTE - SECOND));
+    tally.clock.set(tally.clock.now() + 7 * MINUTE - SECOND);
     assert_eq!(tally.counting(delete(&tally, "/apps/shop")).await.json["done"], false, "not everybody knows yet");
-    tally.clock.set(tally.clock.now().plus(SECOND));
+    tally.clock.set(tally.clock.now() + SECOND);
     assert_eq!(tally.counting(delete(&tally, "/apps/shop")).await.json, json!({"deleted": 0, "done": true}));
     assert_problem(&delete(&tally, "/apps/shop").await, 404, &[]);
     let apps = tally.call(Method::GET, "/apps", ("x-access-token", &admin), "").await.json;
@@ -120,7 +120,7 @@ async fn what_a_function_stores_that_does_not_know_yet_is_erased_too() {
     let soon = Deadline::after(Duration::from_secs(10));
     tally.context.store.put_events(&known, &[&event], soon).await.remove(0).unwrap();
     tally.drain().await;
-    tally.clock.set(tally.clock.now().plus(7 * MINUTE));
+    tally.clock.set(tally.clock.now() + 7 * MINUTE);
     assert_eq!(tally.counting(delete(&tally, "/apps/shop")).await.json, json!({"deleted": 1, "done": true}));
     let app = tally.app("shop").await;
     assert_eq!((total(&tally, &app).await, tally.list(&app, "").await.len()), (json!(0), 0));

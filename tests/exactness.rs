@@ -7,14 +7,14 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 use tally_core::time::calendar::{Interval, WeekStart};
 use tally_core::time::zone::Zone;
-use tally_core::time::{DAY, HOUR, MINUTE, Range, SECOND, Timestamp};
+use tally_core::time::{DAY, HOUR, MICROSECOND, MINUTE, Range, SECOND, TimeDelta, Timestamp};
 
 use crate::database::cases;
 use crate::harness::{Tally, TestApp, at};
 
 /// Two days around the night in which Berlin sets its clocks back.
 const BASE: &str = "2026-10-24T12:00:00Z";
-const SPAN: i64 = 2 * DAY;
+const SPAN: TimeDelta = TimeDelta::days(2);
 
 const NAMES: [&str; 3] = ["view", "click", "sign up"];
 const CATEGORIES: [Option<&str>; 3] = [None, Some("web"), Some("a|b\\c")];
@@ -60,9 +60,10 @@ impl Filter {
 
 /// A moment of the span, mostly near the edge of a minute, an hour or a day.
 fn moment() -> impl Strategy<Value = Timestamp> {
-    let unit = select(vec![1, SECOND, MINUTE, HOUR, DAY]);
-    (0..SPAN, unit, select(vec![-1i64, 0, 1, 500_000]))
-        .prop_map(|(offset, unit, nudge)| at(BASE).plus(offset).floor(unit).plus(nudge))
+    let unit = select(vec![MICROSECOND, SECOND, MINUTE, HOUR, DAY]);
+    (0..SPAN.as_micros(), unit, select(vec![-1i64, 0, 1, 500_000])).prop_map(|(offset, unit, nudge)| {
+        (at(BASE) + TimeDelta::microseconds(offset)).floor(unit) + TimeDelta::microseconds(nudge)
+    })
 }
 
 fn sent() -> impl Strategy<Value = Sent> {

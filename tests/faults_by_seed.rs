@@ -292,7 +292,7 @@ impl World {
     async fn count_some(&mut self) {
         if self.rng.random_bool(0.5) {
             // The function no longer remembers the app.
-            self.tally.clock.set(self.tally.clock.now().plus(61 * SECOND));
+            self.tally.clock.set(self.tally.clock.now() + 61 * SECOND);
         }
         let rounds = self.rng.random_range(1..3);
         for _ in 0..rounds {
@@ -316,7 +316,7 @@ impl World {
         set(&self.plan, true);
         for _ in 0..self.rng.random_range(2..5) {
             self.send().await;
-            self.tally.clock.set(self.tally.clock.now().plus(self.rng.random_range(0..40) * SECOND));
+            self.tally.clock.set(self.tally.clock.now() + self.rng.random_range(0..40) * SECOND);
             if self.rng.random_bool(0.5) {
                 self.count_some().await;
             }

@@ -86,7 +86,7 @@ async fn run(steps: &[Step]) {
         let now = tally.clock.now();
         match step {
             Step::Send(count, hours) => {
-                let at = |i: usize| now.plus(hours * HOUR + i64::try_from(i).unwrap() * MINUTE);
+                let at = |i: usize| now + *hours * HOUR + i64::try_from(i).unwrap() * MINUTE;
                 let events: Vec<_> = (0..*count).map(|i| (format!("e{}", model.sent.len() + i), at(i))).collect();
                 let body: Vec<_> = events.iter().map(|(id, at)| event(id, *at)).collect();
                 tally.accept(&app, &json!(body)).await;
@@ -103,7 +103,7 @@ async fn run(steps: &[Step]) {
                 let reply = tally.call(Method::PATCH, "/apps/any", header, body).await;
                 assert!([200, 400].contains(&reply.status.as_u16()), "{}", reply.json);
             }
-            Step::Wait(hours) => tally.clock.set(now.plus(hours * HOUR)),
+            Step::Wait(hours) => tally.clock.set(now + *hours * HOUR),
             Step::Page => listing.page(&tally, &app, &model).await,
             Step::Count => {
                 tally.drain().await;

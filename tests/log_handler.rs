@@ -83,7 +83,7 @@ async fn its_document_from_top_to_bottom() {
         tally.call(Method::POST, "/apps/my-app/events", ("accept", "*/*"), body("INFO", "x").to_string()).await;
     assert_problem(&nobody, 401, &[]);
     assert_problem(&send(&tally, &json!({"level": "LOUD", "message": "x"})).await, 400, &["level"]);
-    tally.clock.set(tally.clock.now().plus(90 * SECOND));
+    tally.clock.set(tally.clock.now() + 90 * SECOND);
     let token = tally.token(Role::Admin).await;
     let get = async |tally: &Tally, path: &str| -> Value {
         let header = ("authorization", format!("Bearer {token}"));

@@ -10,6 +10,7 @@ use axum::body::Body;
 use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
+use tally_core::time::MINUTE;
 use tally_store::Timeouts;
 use tokio::time::Instant;
 
@@ -230,6 +231,6 @@ async fn retries_are_few_while_the_store_throttles() {
     // A store that has come back is used at once.
     overloaded.fail(false);
     overloaded.tally.accept(&overloaded.app, &json!({"name": "a"})).await;
-    overloaded.tally.clock.set(at(NOW).plus(120 * 1_000_000));
+    overloaded.tally.clock.set(at(NOW) + 2 * MINUTE);
     overloaded.tally.accept(&overloaded.app, &events(30)).await;
 }

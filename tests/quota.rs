@@ -50,7 +50,7 @@ async fn more_than_the_quota_waits_for_the_next_minute() {
     assert_problem(&tally.ingest(&app, &events(61)).await, 429, &[]);
     tally.drain().await;
     assert_eq!(tally.list(&app, "limit=100").await.len(), 60, "nothing of what was refused is stored");
-    tally.clock.set(tally.clock.now().plus(35 * SECOND));
+    tally.clock.set(tally.clock.now() + 35 * SECOND);
     tally.accept(&app, &json!({"name": "one more"})).await;
     let bad = json!([{"name": "good"}, {"bad": 1}]);
     for _ in 0..59 {
@@ -73,7 +73,7 @@ async fn many_functions_keep_it_together_within_a_fifth() {
     let before = tally.usage();
     // Five minutes in which three times as much is sent, half of it to one function.
     for second in 0..300 {
-        tally.clock.set(begin.plus(second * SECOND));
+        tally.clock.set(begin + second * SECOND);
         for (at, count) in [(0, 15), (1, 5), (2, 5), (3, 5)] {
             match send(&functions[at].1, &app, count).await {
                 201 => accepted += count,

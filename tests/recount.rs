@@ -52,7 +52,7 @@ impl Tally {
                 KINDS.into_iter().flat_map(|kind| Granularity::ALL.map(|granularity| (kind, granularity)))
             {
                 let bucket = |at| Bucket::of(granularity, at);
-                let (first, last) = (bucket(at(NOW).plus(-40 * DAY)), bucket(at(NOW).plus(2 * DAY)));
+                let (first, last) = (bucket(at(NOW) - 40 * DAY), bucket(at(NOW) + 2 * DAY));
                 items.extend(self.context.store.versioned_items(&partition, kind, first, last).await.unwrap());
             }
         }
@@ -75,7 +75,7 @@ fn events(from: usize, to: usize) -> Value {
     let events = (from..to).map(|n| {
         let ago = i64::try_from(n).unwrap() * 37 * MINUTE + HOUR;
         let level = ["INFO", "ERROR", "WARN"][n % 3];
-        json!({"name": format!("n{}", n % 4), "id": format!("e{n}"), "timestamp": at(NOW).plus(-ago).to_string(), "level": level,
+        json!({"name": format!("n{}", n % 4), "id": format!("e{n}"), "timestamp": (at(NOW) - ago).to_string(), "level": level,
             "message": format!("m{}", n % 2), "count": 1 + n % 2})
     });
     events.collect()
@@ -249,7 +249,7 @@ async fn a_recount_of_what_is_not_counted_yet_waits_for_it() {
     };
     let writes = async {
         for n in 0..100 {
-            let event = json!({"name": "n0", "level": "INFO", "id": format!("new{n}"), "timestamp": at(NOW).plus(-HOUR).to_string()});
+            let event = json!({"name": "n0", "level": "INFO", "id": format!("new{n}"), "timestamp": (at(NOW) - HOUR).to_string()});
             tally.accept(&app, &event).await;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -337,7 +337,7 @@ async fn days_whose_events_expire_are_refused() {
     assert_problem(&refused, 409, &[]);
     assert!(refused.json["detail"].as_str().unwrap().contains("2026-11-18"), "{}", refused.json);
     let before = tally.total(&app).await;
-    tally.clock.set(tally.clock.now().plus(2 * DAY));
+    tally.clock.set(tally.clock.now() + 2 * DAY);
     // Events of the first days are hidden by now; their counts stay.
     assert_eq!(tally.recounted(&app, "recount").await, (vec![], true));
     assert_eq!(tally.total(&app).await, before);

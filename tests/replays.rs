@@ -225,8 +225,8 @@ impl World {
     }
 
     async fn put(&mut self, slot: usize, contents: &Contents) {
-        let time = at(NOW).plus(TIMES[slot] * MINUTE);
-        if time > self.tally.clock.now().plus(DAY) {
+        let time = at(NOW) + TIMES[slot] * MINUTE;
+        if time > self.tally.clock.now() + DAY {
             return;
         }
         let layout = self.tally.stored_app(&self.app).await;
@@ -365,7 +365,7 @@ impl World {
                 let reply = self.tally.call(Method::PATCH, "/apps/any", header, body).await;
                 assert!([200, 400].contains(&reply.status.as_u16()), "{}", reply.json);
             }
-            Step::Wait(hours) => self.tally.clock.set(now.plus(hours * HOUR)),
+            Step::Wait(hours) => self.tally.clock.set(now + *hours * HOUR),
         }
     }
 
@@ -463,7 +463,7 @@ proptest! {
 async fn aggregators_at_once_count_each_record_once() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
-    let id = |n: i64| EventId::of_client_id(at(NOW).plus(-n * MINUTE), "x");
+    let id = |n: i64| EventId::of_client_id(at(NOW) - n * MINUTE, "x");
     let record = |sequence: i64, shard: i64| {
         json!({"eventName": "INSERT", "dynamodb": {
             "ApproximateCreationDateTime": at(NOW).seconds(), "SequenceNumber": (sequence * 10 + shard).to_string(),

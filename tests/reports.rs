@@ -1,6 +1,7 @@
 //! Reports and statistics.
 
 use serde_json::{Value, json};
+use tally_core::time::MINUTE;
 
 use crate::harness::{Tally, TestApp, assert_problem, column};
 
@@ -230,7 +231,7 @@ async fn an_empty_app_is_up_to_date() {
     assert_eq!((&reply["total"], &reply["counted_to"]), (&json!(0), &json!("2026-11-21T10:08:25.123456Z")));
     let waiting = tally.app("waiting").await;
     tally.accept(&waiting, &json!({"name": "a"})).await;
-    tally.clock.set(tally.clock.now().plus(60_000_000));
+    tally.clock.set(tally.clock.now() + MINUTE);
     let reply = tally.ask(&waiting, "/reports/day?date=today").await;
     assert_eq!(reply["counted_to"], "2026-11-21T10:08:25.123456Z", "nothing is counted since the app was made");
 }

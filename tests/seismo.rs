@@ -160,7 +160,7 @@ async fn events_are_posted_and_queried_as_the_document_shows() {
             json!({"id": "search-executed", "app": "web", "event": "search executed", "data": {"query": "x", "time": 1.5}}),
         ),
     ] {
-        tally.clock.set(tally.clock.now().plus(tally_core::time::SECOND));
+        tally.clock.set(tally.clock.now() + tally_core::time::SECOND);
         let event = client.post("web", &body).await;
         assert_eq!(timeless(event.clone()), expected);
         posted.push(event);
@@ -387,7 +387,7 @@ async fn an_app_that_is_being_erased_is_not_made_again_and_one_that_was_is() {
     assert_eq!(erase(&tally).await.json["done"], false);
     assert_refused(&post(&tally).await, 409, "being erased");
     tally.drain().await;
-    tally.clock.set(tally.clock.now().plus(8 * tally_core::time::MINUTE));
+    tally.clock.set(tally.clock.now() + 8 * tally_core::time::MINUTE);
     while tally.counting(erase(&tally)).await.json["done"] != true {}
     let again = post(&tally).await;
     assert_eq!(again.status, 201, "{}", again.json);
@@ -458,7 +458,7 @@ async fn a_reply_ends_with_the_megabytes_or_the_budget_and_nothing_is_left_out()
     let app = tally.app("web").await;
     for n in 0..50 {
         tally.accept(&app, &json!({"name": "big", "data": {"n": n, "text": "x".repeat(100_000)}})).await;
-        tally.clock.set(tally.clock.now().plus(tally_core::time::SECOND));
+        tally.clock.set(tally.clock.now() + tally_core::time::SECOND);
     }
     let client = Client::of(&tally, Role::Reader).await;
     let (parts, body) = tally
@@ -477,7 +477,7 @@ async fn a_reply_ends_with_the_megabytes_or_the_budget_and_nothing_is_left_out()
     let app = tally.app("web").await;
     for n in 0..50 {
         tally.accept(&app, &json!({"name": "some", "data": {"n": n, "text": "x".repeat(70_000)}})).await;
-        tally.clock.set(tally.clock.now().plus(tally_core::time::SECOND));
+        tally.clock.set(tally.clock.now() + tally_core::time::SECOND);
     }
     let client = Client::of(&tally, Role::Reader).await;
     let (all, replies) = client.list("/api/events/web?event=some").await;

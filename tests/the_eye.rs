@@ -320,7 +320,7 @@ async fn past_ten_thousand_a_cursor_leads_on_and_back() {
     let app = tally.app("shop").await;
     let base = Client::of(&tally, &app).await.base;
     let start = at("2021-01-01");
-    let sent = |n: i64| json!({"name": "a", "session_id": "s", "data": n, "timestamp": start.plus(n * SECOND)});
+    let sent = |n: i64| json!({"name": "a", "session_id": "s", "data": n, "timestamp": start + n * SECOND});
     for first in (0..10_060).step_by(1_000) {
         let events: Vec<_> = (first..10_060).take(1_000).map(sent).collect();
         tally.accept(&app, &json!(events)).await;
@@ -370,7 +370,7 @@ async fn a_page_that_is_cut_short_leads_on_and_back() {
     let text = "x".repeat(2_000);
     let sent = |n: i64| {
         let category = if n % 70 == 0 { "rare" } else { "frequent" };
-        let time = at("2021-01-01").plus(n * SECOND);
+        let time = at("2021-01-01") + n * SECOND;
         json!({"name": "a", "session_id": "s", "category": category, "data": {"n": n, "text": text}, "timestamp": time})
     };
     tally.accept(&app, &json!((0..350).map(sent).collect::<Vec<_>>())).await;
@@ -429,12 +429,12 @@ async fn what_has_expired_is_in_no_page_and_in_no_count() {
         .await;
     let base = Client::of(&tally, &app).await.base;
     for minutes in [1, 600, 1_200] {
-        let at = at(NOW).plus(-minutes * MINUTE);
+        let at = at(NOW) - minutes * MINUTE;
         Client { tally: &tally, base: base.clone() }.send([event(&json!({"timestamp": at, "session_id": "s"}))]).await;
     }
     tally.drain().await;
     for (hours, left) in [(0, 3), (6, 2), (20, 1), (26, 0)] {
-        tally.clock.set(at(NOW).plus(hours * HOUR));
+        tally.clock.set(at(NOW) + hours * HOUR);
         let client = Client { tally: &tally, base: base.clone() };
         for query in ["limit=1", "limit=1&session_id=s"] {
             let pages = client.walk(client.page(query).await, "next").await;
@@ -453,7 +453,7 @@ async fn a_count_reads_counters_or_the_index_of_one_session() {
     let text = "x".repeat(2_000);
     for (session, name, events) in [("long", "a", 500), ("short", "b", 20), ("wide", "a", 480)] {
         let events: Vec<_> = (0..events)
-            .map(|n| json!({"name": name, "session_id": session, "data": text, "timestamp": at(NOW).plus(-2 * DAY + n * MINUTE)}))
+            .map(|n| json!({"name": name, "session_id": session, "data": text, "timestamp": at(NOW) - 2 * DAY + n * MINUTE}))
             .collect();
         tally.accept(&app, &json!(events)).await;
     }

@@ -42,7 +42,7 @@ pub(crate) async fn measure(quick: bool, figures: &mut Figures) -> Result<(), Bo
     // What was sent just now would else be read beside the counters.
     bench.count().await?;
 
-    let day = |n: i64| now.plus(-n * DAY).to_string()[..10].to_owned();
+    let day = |n: i64| (now - n * DAY).to_string()[..10].to_owned();
     let (first, last) = (day(i64::try_from(DAYS)?), day(1));
     let month = format!("since={first}&until={}", day(0));
     let digits = last.replace('-', "");
@@ -96,11 +96,11 @@ async fn fill(bench: &mut Workbench, app: &WorkApp, events: usize, until: Timest
     let mix = Mix { sessions: true, messages: 50, ..Mix::MANY };
     let mut id = None;
     let length = i64::try_from(DAYS * BATCH)? * DAY / i64::try_from(events)?;
-    let mut at = until.plus(-i64::try_from(DAYS)? * DAY);
+    let mut at = until - i64::try_from(DAYS)? * DAY;
     for first in (0..events).step_by(BATCH) {
         let reply = bench.send(app, mix.body(first, BATCH, at, length)).await?;
         id = reply["ids"][0].as_str().map(str::to_owned);
-        at = at.plus(length);
+        at += length;
     }
     bench.count().await?;
     id.ok_or_else(|| "a reply without ids".into())

@@ -64,7 +64,7 @@ pub(crate) async fn run(load: Load) -> Result<ExitCode, Box<dyn Error>> {
     let sent = Instant::now();
     say_memory("sent", server.memory());
     let accepted = summarize(&load, answers);
-    let until = clock.now().plus(MINUTE).ceil(MINUTE);
+    let until = (clock.now() + MINUTE).ceil(MINUTE);
     let counted = drained(&server, since, until, accepted.len()).await?;
     println!("counted {counted} events {:.2} s after the last answer", sent.elapsed().as_secs_f64());
     say_memory("counted", server.memory());

@@ -20,7 +20,7 @@ use tally_core::event::Event;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::Json;
 use tally_core::time::clock::Clock;
-use tally_core::time::{DAY, Timestamp};
+use tally_core::time::{DAY, MICROSECOND, Timestamp};
 use tally_service::config::Config;
 use tally_service::context::Context;
 use tally_store::Usage;
@@ -58,14 +58,14 @@ pub(crate) async fn run(options: Questions) -> Result<(), Box<dyn Error>> {
     let stack = Stack::start(None, FREE_PORT, &config).await?;
     let context = Context::new(stack.store.clone(), Clock::System, config);
     let until = context.clock.now().floor(DAY);
-    let bench = Bench { router: service(&context), context, stack, since: until.plus(-DAYS * DAY) };
+    let bench = Bench { router: service(&context), context, stack, since: until - DAYS * DAY };
     let small = bench.fill("small", options.small, 300).await?;
     let large = bench.fill("large", options.large, 300).await?;
     let wide = bench.fill("wide", options.small, 1_000).await?;
     bench.count().await?;
     println!("{:<58} {:>10} {:>7} {:>9}", "question", "read units", "trips", "median ms");
     let whole_days = until;
-    let until = until.plus(-1);
+    let until = until - MICROSECOND;
     for filled in [&small, &large] {
         // Whole days, so that nothing but days is read.
         let month = format!("reports/period?from={}&to={whole_days}", bench.since);
@@ -142,7 +142,7 @@ impl Bench {
 
     /// The `n`th of so many events.
     fn event(&self, app: &App, n: usize, of: usize, bytes: usize) -> Result<Event, Box<dyn Error>> {
-        let at = self.since.plus(DAYS * DAY / i64::try_from(of)? * i64::try_from(n)?);
+        let at = self.since + DAYS * DAY / i64::try_from(of)? * i64::try_from(n)?;
         // Events of the rare level, evenly over the days.
         let rare = n % (of / RARE) == of / RARE / 2;
         let mut data = std::collections::BTreeMap::from([("path".to_owned(), Json::String("x".repeat(bytes - 200)))]);

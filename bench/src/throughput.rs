@@ -19,11 +19,11 @@ const AT_ONCE: usize = 4;
 #[allow(clippy::cast_precision_loss)] // figures to print
 pub(crate) async fn measure(quick: bool, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let events = if quick { 20_000 } else { 200_000 };
-    let at = Clock::System.now().floor(DAY).plus(-DAY / 2);
+    let at = Clock::System.now().floor(DAY) - DAY / 2;
     let mut bench = Workbench::start(Clock::at(at)).await?;
     let app = bench.app("throughput").await?;
     let mix = Mix { messages: 50, ..Mix::MANY };
-    let bodies: Vec<_> = (0..events).step_by(BATCH).map(|first| mix.body(first, BATCH, at.plus(-HOUR), HOUR)).collect();
+    let bodies: Vec<_> = (0..events).step_by(BATCH).map(|first| mix.body(first, BATCH, at - HOUR, HOUR)).collect();
 
     let before = bench.usage();
     let started = Instant::now();

@@ -11,7 +11,7 @@ use query::{Asked, Cursor};
 use ring::digest::{SHA256, digest};
 use tally_core::app::EventClock;
 use tally_core::event::id::EventId;
-use tally_core::time::Timestamp;
+use tally_core::time::{MICROSECOND, Range, Timestamp};
 
 static SEAL_IS_RIGHT: Once = Once::new();
 
@@ -58,7 +58,7 @@ fn assert_seal() {
     let cursor = Cursor {
         app: "shop".to_owned(),
         params: BTreeMap::new(),
-        range: (0, 1),
+        range: Range::new(Timestamp::EPOCH, Timestamp::EPOCH + MICROSECOND).expect("in order"),
         after: EventId::first_at(now()),
         skip: 0,
         limit: 50,

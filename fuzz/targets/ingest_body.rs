@@ -85,7 +85,7 @@ fn within_limits(event: &Event, clock: EventClock) {
     assert!(!event.slug.is_empty(), "{event:?}");
     assert!(event.message.as_ref().is_none_or(|message| (1..=MAX_MESSAGE).contains(&message.len())), "{event:?}");
     assert!((1..=MAX_COUNT).contains(&event.count), "{event:?}");
-    assert!(Timestamp::EPOCH <= event.timestamp && event.timestamp <= now().plus(MAX_AHEAD), "{event:?}");
+    assert!(Timestamp::EPOCH <= event.timestamp && event.timestamp <= now() + MAX_AHEAD, "{event:?}");
     assert_eq!(event.id.at().millis(), event.at(clock).millis(), "{event:?}");
     for free in [&event.data, &event.tags, &event.stack].into_iter().flatten() {
         assert!(depth(free) <= MAX_DEPTH, "{event:?}");

@@ -6,7 +6,7 @@ use fuzz::now;
 use libfuzzer_sys::fuzz_target;
 use tally_core::time::calendar::{Interval, WeekStart};
 use tally_core::time::zone::Zone;
-use tally_core::time::{DAY, Range, SECOND, Timestamp, parse_date};
+use tally_core::time::{DAY, MICROSECOND, Range, SECOND, Timestamp, parse_date};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -46,7 +46,7 @@ fn printed(at: Timestamp) {
 
 fn buckets(at: Timestamp, zone: &Zone) {
     // Where a bucket's start and end can be named.
-    if at < Timestamp::EPOCH.plus(40 * DAY) || at > Timestamp::MAX.plus(-40 * DAY) {
+    if at < Timestamp::EPOCH + 40 * DAY || at > Timestamp::MAX - 40 * DAY {
         return;
     }
     for interval in [
@@ -60,12 +60,12 @@ fn buckets(at: Timestamp, zone: &Zone) {
         let start = interval.floor(at, zone);
         assert!(start <= at, "{interval:?} of {at} from {start}");
         assert_eq!(interval.floor(start, zone), start, "{interval:?} of {at}");
-        let range = Range::new(at, at.plus(3 * DAY + SECOND)).expect("in order");
+        let range = Range::new(at, at + 3 * DAY + SECOND).expect("in order");
         let starts = interval.starts(range, zone).expect("few");
         assert_eq!(starts.first(), Some(&start));
         assert!(starts.is_sorted_by(|one, next| one < next), "{starts:?}");
         for pair in starts.windows(2) {
-            assert_eq!(interval.floor(pair[1].plus(-1), zone), pair[0], "{interval:?} in {}", zone.name());
+            assert_eq!(interval.floor(pair[1] - MICROSECOND, zone), pair[0], "{interval:?} in {}", zone.name());
         }
     }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tally_core::app::AppSlug;
 use tally_core::app::role::Role;
-use tally_core::time::HOUR;
+use tally_core::time::DAY;
 use tally_service::config::Config;
 use tower::ServiceExt;
 
@@ -50,7 +50,7 @@ pub async fn run(audit: Audit, mend: bool) -> Result<ExitCode, Box<dyn std::erro
     // Where no Tally runs on the data, its stream is counted here.
     let poller = poller.map(|poller| tokio::spawn(poller.run(|_| {})));
     let key = tally_service::auth::token::signing_key(&context.store).await?;
-    let (token, _) = key.sign("audit", Role::Admin, context.clock.now(), 24 * HOUR)?;
+    let (token, _) = key.sign("audit", Role::Admin, context.clock.now(), DAY)?;
     let router = service(&context);
     let path = format!("/apps/{slug}/{}", if mend { "recount" } else { "audit" });
     let mut body = json!({"since": audit.since, "until": audit.until});

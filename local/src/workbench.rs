@@ -11,8 +11,8 @@ use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tally_core::app::key::Scope;
-use tally_core::time::Timestamp;
 use tally_core::time::clock::Clock;
+use tally_core::time::{TimeDelta, Timestamp};
 use tally_service::config::Config;
 use tally_service::context::Context;
 use tally_store::{Connection, Usage, connect};
@@ -90,13 +90,13 @@ impl Mix {
         event
     }
 
-    /// Events `first` and following as one body: an object where it is one, else a list; evenly over `micros` from `at` on.
-    pub fn body(self, first: usize, size: usize, at: Timestamp, micros: i64) -> String {
-        let step = micros / i64::try_from(size.max(1)).unwrap_or(i64::MAX);
+    /// Events `first` and following as one body: an object where it is one, else a list; evenly over `length` from `at` on.
+    pub fn body(self, first: usize, size: usize, at: Timestamp, length: TimeDelta) -> String {
+        let step = length / i64::try_from(size.max(1)).unwrap_or(i64::MAX);
         let mut when = at;
         let mut events = (first..first + size).map(|n| {
             let event = self.event(n, when);
-            when = when.plus(step);
+            when += step;
             event
         });
         if size == 1 { events.next().unwrap_or_default().to_string() } else { events.collect::<Value>().to_string() }

@@ -61,7 +61,7 @@ impl<'a> AppBody<'a> {
     pub(crate) fn new(app: &'a App, now: Timestamp) -> Self {
         let LayoutEntry { shards, retention_days, .. } = app.layout.at(now);
         let pending = app.layout.pending(now).map(|entry| Pending {
-            from: Timestamp::from_micros(entry.from),
+            from: entry.from,
             retention_days: entry.retention_days,
             shards: entry.shards,
         });

@@ -2,7 +2,7 @@
 
 use tally_core::app::key::hex;
 use tally_core::digest::sha256;
-use tally_core::time::{MINUTE, SECOND, Timestamp};
+use tally_core::time::{MINUTE, SECOND, TimeDelta, Timestamp};
 use tally_http::problem::Problem;
 use tally_http::source::Source;
 use tally_service::context::Context;
@@ -10,8 +10,8 @@ use tally_store::StoreError;
 
 /// Failures that are allowed.
 const MOST: i64 = 10;
-/// In how long, in microseconds; counted by the minute.
-const WINDOW: i64 = 15 * MINUTE;
+/// In how long; counted by the minute.
+const WINDOW: TimeDelta = TimeDelta::minutes(15);
 
 /// An attempt under way. It counts as a failure until it is told to be none, so that many at once are no way around.
 pub(crate) struct Attempt<'a> {
@@ -31,13 +31,13 @@ impl<'a> Attempt<'a> {
         let subjects = user.map(|user| subject("user", user)).into_iter().chain([subject("source", &source.subject())]);
         let attempt = Self { context, subjects: subjects.collect(), at: context.clock.now() };
         attempt.add(1).await?;
-        let since = attempt.at.plus(-WINDOW);
+        let since = attempt.at - WINDOW;
         for subject in &attempt.subjects {
             let (count, first) = context.store.attempts(subject, since).await?;
             if count > MOST {
                 attempt.add(-1).await?;
-                let free = first.unwrap_or(attempt.at).plus(WINDOW + MINUTE);
-                let wait = (free.micros() - attempt.at.micros()).max(SECOND).div_euclid(SECOND);
+                let free = first.unwrap_or(attempt.at) + WINDOW + MINUTE;
+                let wait = (free - attempt.at).max(SECOND).as_seconds();
                 let wait = u32::try_from(wait).unwrap_or(60);
                 let minutes = WINDOW / MINUTE;
                 return Err(Problem::TooManyRequests(

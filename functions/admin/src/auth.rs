@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tally_core::app::role::Role;
-use tally_core::time::{SECOND, Timestamp};
+use tally_core::time::Timestamp;
 use tally_http::body::{Fields, SMALL, read};
 use tally_http::guard::COOKIE_NAME;
 use tally_http::parameters::Params;
@@ -135,7 +135,7 @@ async fn welcome(context: &Context, user: &User) -> Result<Response, Problem> {
         .http_only(true)
         .same_site(SameSite::Lax)
         .secure(context.config.secure_cookies)
-        .max_age(Duration::seconds(lifetime / SECOND))
+        .max_age(Duration::seconds(lifetime.as_seconds()))
         .build();
     let reply = Reply { token: &token, user: &user.name, role: user.role, expires_at };
     let mut response = json(StatusCode::OK, &reply)?;

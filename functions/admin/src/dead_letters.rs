@@ -41,7 +41,7 @@ struct Item {
 impl From<DeadLetter> for Item {
     fn from(aside: DeadLetter) -> Self {
         let DeadLetter { stream_shard, sequence_number, keys, error, at } = aside;
-        Self { stream_shard, sequence_number, keys, error, at: Timestamp::from_micros(at) }
+        Self { stream_shard, sequence_number, keys, error, at }
     }
 }
 

@@ -6,15 +6,15 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally_core::time::{MINUTE, Timestamp};
+use tally_core::time::{TimeDelta, Timestamp};
 use tally_http::body::{Fields, SMALL, read};
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
 
-/// How long after its last token has expired a key still checks tokens, in microseconds: a sign-in may be under way with
-/// the old key while it is rotated.
-const MARGIN: i64 = 5 * MINUTE;
+/// How long after its last token has expired a key still checks tokens: a sign-in may be under way with the old key while
+/// it is rotated.
+const MARGIN: TimeDelta = TimeDelta::minutes(5);
 
 /// A key that was rotated.
 #[derive(Serialize, JsonSchema)]
@@ -29,7 +29,7 @@ pub(crate) struct Reply {
 pub(crate) async fn rotate(State(context): Shared, RawQuery(query): RawQuery, body: Body) -> Result<Response, Problem> {
     Params::parse(query.as_deref()).finish()?;
     Fields::parse(&read(body, SMALL).await?)?.finish("send nothing")?;
-    let until = context.clock.now().plus(context.config.token_lifetime + MARGIN);
+    let until = context.clock.now() + context.config.token_lifetime + MARGIN;
     let key = tally_service::auth::token::rotate_signing_key(&context.store, until).await?;
     let key = key.ok_or_else(|| Problem::Conflict("another rotation was just made: it does as well".to_owned()))?;
     context.tokens.expect_a_new_key();

@@ -15,7 +15,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use tally_core::app::{App, AppId, AppState};
 use tally_core::counter::folding::{Change, Folded, Record};
-use tally_core::time::{DAY, MINUTE, Timestamp};
+use tally_core::time::{DAY, MINUTE, TimeDelta, Timestamp};
 use tally_service::context::Context;
 use tally_service::metrics::{self, Metric};
 use tally_store::{DeadLetter, StoreError};
@@ -27,8 +27,8 @@ use record::{Read, UncountableRecord};
 /// Counter items that are updated at once.
 const CONCURRENCY: usize = 16;
 
-/// How long it is known that a barrier was met, in microseconds.
-const KEEP_MET: i64 = DAY;
+/// How long it is known that a barrier was met.
+const KEEP_MET: TimeDelta = DAY;
 
 /// Why a batch is not done; Lambda delivers it again.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +92,7 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
     count_accepted(context, &apps, &batch.records).await;
     // Only now is all before them counted.
     for barrier in &batch.barriers {
-        context.store.meet_barrier(barrier, now.plus(KEEP_MET)).await?;
+        context.store.meet_barrier(barrier, now + KEEP_MET).await?;
     }
     #[allow(clippy::cast_precision_loss)] // metrics need no more than 53 bits
     metrics::emit(
@@ -100,7 +100,7 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
             (Metric::Counted, batch.records.len() as f64),
             (Metric::DeadLetters, batch.dead_letters.len() as f64),
             (Metric::Full, outcomes.iter().filter(|o| o.full).count() as f64),
-            (Metric::Lag, (now.micros() - batch.created_at.micros()).max(0) as f64 / 1_000.0),
+            (Metric::Lag, (now - batch.created_at).max(TimeDelta::ZERO).as_micros() as f64 / 1_000.0),
             (Metric::ColdStart, metrics::cold_start()),
         ],
         serde_json::json!({"streamShard": stream_shard}),
@@ -153,7 +153,7 @@ async fn dead_letters(
     stream_shard: &str,
     records: &[UncountableRecord],
 ) -> Result<(), AggregateError> {
-    let at = context.clock.now().micros();
+    let at = context.clock.now();
     for record in records {
         tracing::error!(
             app = record.app.as_ref().map_or("", AppId::as_str),
@@ -186,7 +186,7 @@ async fn add_pages(
             outcome.key.partition.app == *id
                 && outcome.is_cells()
                 && outcome.units > apply::COSTLY
-                && app.layout.last().from <= outcome.key.bucket.start().micros()
+                && app.layout.last().from <= outcome.key.bucket.start()
         });
         if !costly {
             continue;

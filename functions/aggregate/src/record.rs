@@ -9,7 +9,7 @@ use tally_core::app::{AppId, AppSlug};
 use tally_core::counter::checkpoint::SequenceNumber;
 use tally_core::counter::folding::{Change, Record};
 use tally_core::counter::item::CountedEvent;
-use tally_core::time::{SECOND, Timestamp};
+use tally_core::time::Timestamp;
 use tally_store::{Barrier, StreamImage};
 
 /// Who deletes what has expired (AWS: "Working with expired items").
@@ -144,7 +144,7 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
     let sequence: SequenceNumber =
         wire.dynamodb.sequence_number.parse().map_err(|_| "the sequence number".to_owned())?;
     #[allow(clippy::cast_possible_truncation)] // seconds since 1970
-    let created_at = Timestamp::from_micros(wire.dynamodb.approximate_creation_date_time as i64 * SECOND);
+    let created_at = Timestamp::from_seconds(wire.dynamodb.approximate_creation_date_time as i64);
     let images = [&wire.dynamodb.new_image, &wire.dynamodb.old_image];
     if let Some(barrier) = images.into_iter().flatten().find_map(StreamImage::barrier) {
         // Taken away again, a barrier has been met or is not waited for.
@@ -190,7 +190,7 @@ impl About {
             app: image("Keys").and_then(|keys| keys.app()).map(|(app, _)| app),
             sequence: stream["SequenceNumber"].as_str().unwrap_or("").to_owned(),
             keys: stream["Keys"].to_string(),
-            created_at: Timestamp::from_micros(seconds * SECOND),
+            created_at: Timestamp::from_seconds(seconds),
         }
     }
 }

@@ -10,6 +10,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use tally_core::app::AppId;
 use tally_core::event::id::EventId;
+use tally_core::time::{Range, micros};
 
 /// Bytes of checksum.
 const CHECK: usize = 8;
@@ -25,9 +26,9 @@ pub struct Cursor {
     /// The parameters as they were sent, without `limit` and `offset`.
     #[serde(rename = "q")]
     pub params: BTreeMap<String, String>,
-    /// The range that they meant then, in microseconds.
-    #[serde(rename = "r")]
-    pub range: (i64, i64),
+    /// The range that they meant then.
+    #[serde(rename = "r", with = "micros::range")]
+    pub range: Range,
     /// Go on after this event.
     #[serde(rename = "i")]
     pub after: EventId,
@@ -53,10 +54,7 @@ impl Cursor {
     /// The text to send back.
     pub fn encode(&self) -> String {
         // Texts and numbers alone always serialize.
-        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
-        let check = checksum(&bytes);
-        bytes.extend_from_slice(&check);
-        URL_SAFE_NO_PAD.encode(bytes)
+        seal(serde_json::to_vec(self).unwrap_or_default())
     }
 
     /// Reads a text that [`Cursor::encode`] gave for the same app.
@@ -74,6 +72,12 @@ impl Cursor {
     }
 }
 
+fn seal(mut content: Vec<u8>) -> String {
+    let check = checksum(&content);
+    content.extend_from_slice(&check);
+    URL_SAFE_NO_PAD.encode(content)
+}
+
 fn checksum(content: &[u8]) -> [u8; CHECK] {
     let hash = digest(&SHA256, &[DOMAIN, content].concat());
     let mut check = [0; CHECK];
@@ -86,7 +90,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use tally_core::app::AppSlug;
-    use tally_core::time::Timestamp;
+    use tally_core::time::{MICROSECOND, Timestamp};
 
     fn app(name: &str) -> AppId {
         AppId::new(&AppSlug::of_name(name).expect("a name"), 1)
@@ -96,7 +100,7 @@ mod tests {
         Cursor {
             app: "shop".into(),
             params: BTreeMap::from([("level".into(), "ERROR".into())]),
-            range: (0, 5),
+            range: Range::new(Timestamp::EPOCH, Timestamp::EPOCH + 5 * MICROSECOND).expect("in order"),
             after: EventId::first_at(Timestamp::EPOCH),
             skip: 0,
             limit: 50,
@@ -108,6 +112,17 @@ mod tests {
         let text = cursor().encode();
         assert_eq!(Cursor::decode(&text, &app("shop")), Ok(cursor()));
         assert_eq!(Cursor::decode(&text, &app("shops")), Err(CursorError));
+    }
+
+    #[test]
+    fn the_range_is_written_in_microseconds() {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor().encode()).expect("base64");
+        let mut content: serde_json::Value = serde_json::from_slice(&bytes[..bytes.len() - CHECK]).expect("JSON");
+        assert_eq!(content["r"], serde_json::json!([0, 5]));
+        let read = |content: &serde_json::Value| Cursor::decode(&seal(content.to_string().into()), &app("shop"));
+        assert_eq!(read(&content), Ok(cursor()));
+        content["r"] = serde_json::json!([5, 0]);
+        assert_eq!(read(&content), Err(CursorError));
     }
 
     proptest! {

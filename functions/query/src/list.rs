@@ -119,9 +119,7 @@ impl Asked {
             params.text(&name);
         }
         params.finish()?;
-        let (since, until) = cursor.range;
-        let range = Range::new(Timestamp::from_micros(since), Timestamp::from_micros(until))
-            .ok()
+        let range = Some(cursor.range)
             .filter(|range| range.since() >= Timestamp::EPOCH && range.until() <= Timestamp::MAX)
             .ok_or_else(|| Invalid::field("cursor", CursorError.to_string()))?;
         let mut query = read_query(Params::of(&cursor.params), now, Some(range))?;
@@ -137,7 +135,7 @@ impl Asked {
         Cursor {
             app: app.id.to_string(),
             params: self.params.clone(),
-            range: (self.query.range.since().micros(), self.query.range.until().micros()),
+            range: self.query.range,
             after: next.after,
             skip: next.skip,
             limit: self.query.limit,
@@ -258,7 +256,9 @@ mod tests {
 
     #[test]
     fn a_cursor_made_by_hand_asks_for_no_more_than_parameters_may() {
-        let made = |range, skip, limit| {
+        let made = |(since, until), skip, limit| {
+            let at = Timestamp::from_micros;
+            let range = Range::new(at(since), at(until)).expect("in order");
             let app = "shop".to_owned();
             let after = EventId::first_at(Timestamp::EPOCH);
             read(&format!("cursor={}", Cursor { app, params: BTreeMap::new(), range, after, skip, limit }.encode()))
@@ -266,7 +266,7 @@ mod tests {
         let limits = |query: EventQuery| (query.limit, query.skip);
         assert_eq!(made((0, 5), 0, 0).map(limits), Ok((1, 0)));
         assert_eq!(made((0, 5), usize::MAX, usize::MAX).map(limits), Ok((MAX_LIMIT, MAX_OFFSET)));
-        for range in [(5, 0), (-1, 5), (i64::MAX, i64::MAX), (0, i64::MAX)] {
+        for range in [(-1, 5), (i64::MAX, i64::MAX), (0, i64::MAX)] {
             assert!(made(range, 0, 50).is_err(), "{range:?}");
         }
     }

@@ -13,7 +13,7 @@ use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
 use tally_core::invalid::Invalid;
-use tally_core::time::{Range, Timestamp};
+use tally_core::time::{MICROSECOND, Range, Timestamp};
 use tally_http::compat::the_eye::timestamp;
 use tally_http::guard::Target;
 use tally_http::parameters::Params;
@@ -207,7 +207,7 @@ impl Asked {
                 let cursor = Cursor {
                     app: app.id.to_string(),
                     params: cursor_params(filter, order),
-                    range: (range.since().micros(), range.until().micros()),
+                    range: *range,
                     after,
                     skip,
                     limit: *limit,
@@ -233,7 +233,7 @@ fn read_range(params: &mut Params) -> Range {
     let (before, end) = (bound("timestamp_before"), bound("timestamp_end"));
     let since = after.max(start).unwrap_or(Timestamp::EPOCH);
     // The bound itself is taken in.
-    let until = before.into_iter().chain(end).min().map_or(Timestamp::MAX, |last| last.plus(1).min(Timestamp::MAX));
+    let until = before.into_iter().chain(end).min().map_or(Timestamp::MAX, |last| last + MICROSECOND);
     Range::new(since.max(Timestamp::EPOCH), until).unwrap_or(Range::EMPTY)
 }
 
@@ -254,7 +254,7 @@ fn place_of(text: &str, app: &App, filter: &EventFilter, range: Range) -> Result
     let cursor = Cursor::decode(text, &app.id).map_err(refused)?;
     let given_for = |order: &Order| cursor_params(filter, *order) == cursor.params;
     let order = [Order::Descending, Order::Ascending].into_iter().find(given_for);
-    let order = order.filter(|_| cursor.range == (range.since().micros(), range.until().micros()));
+    let order = order.filter(|_| cursor.range == range);
     let differs = || Invalid::field("cursor", "was given for other filters: follow `next` and `previous` as they are");
     // Its checksum keeps out what was altered by accident, not what was made on purpose.
     let next = Next { after: cursor.after, skip: cursor.skip.min(MAX_OFFSET) };

@@ -33,8 +33,8 @@ pub fn read_zone(params: &mut Params) -> Zone {
 /// The range of a statistic: by default the 24 hours before this minute, and this minute.
 pub fn read_range(params: &mut Params, now: Timestamp) -> Range {
     let minute = now.floor(MINUTE);
-    let since = params.parsed("since").unwrap_or(minute.plus(-DAY));
-    let until = params.parsed("until").unwrap_or(minute.plus(MINUTE));
+    let since = params.parsed("since").unwrap_or(minute - DAY);
+    let until = params.parsed("until").unwrap_or(minute + MINUTE);
     if since < Timestamp::EPOCH {
         params.add("since", "is before 1970: send a later time");
     }

@@ -89,7 +89,7 @@ fn read_range(params: &mut Params) -> Option<Range> {
 async fn with_events(context: &Context, app: &App, range: Range) -> Result<Range, Problem> {
     let (days, _) = by_day(context, app, &CellFilter::default()).await?;
     let days = || days.keys().map(|(day, _)| *day);
-    let of_events = days().min().zip(days().max()).and_then(|(first, last)| Range::new(first, last.plus(DAY)).ok());
+    let of_events = days().min().zip(days().max()).and_then(|(first, last)| Range::new(first, last + DAY).ok());
     Ok(range.intersect(of_events.unwrap_or(Range::EMPTY)))
 }
 

@@ -129,7 +129,7 @@ impl Period {
                 }
                 let hour = params.number("hour", 0, 23);
                 let start = zone.start_of_hour(date?, i8::try_from(hour?).ok()?);
-                start.map(|start| (start, start.plus(HOUR)))
+                start.map(|start| (start, start + HOUR))
             }
             Self::Day => days(zone, read_day(params, "date", zone, now)?, 1),
             Self::Week => {

@@ -57,7 +57,7 @@ pub(super) struct Lab {
 
 impl Lab {
     pub(super) async fn open() -> Result<Self, Box<dyn Error>> {
-        let start = Clock::System.now().floor(DAY).plus(-DAY / 2 - HOUR / 2);
+        let start = Clock::System.now().floor(DAY) - DAY / 2 - HOUR / 2;
         Ok(Self { bench: Workbench::start(Clock::at(start)).await?, start, apps: 0 })
     }
 
@@ -96,15 +96,15 @@ impl Lab {
         self.bench.count().await?;
         let events = FULL.min(rate * window);
         let length = i64::try_from(events)? * SECOND / i64::try_from(rate)?;
-        let began = self.start.plus(MINUTE);
+        let began = self.start + MINUTE;
         let mut at = began;
         let (mut batches, mut updates, mut write_units) = (0, 0, 0.0);
-        while at < began.plus(MINUTE) && batches * events < ENOUGH {
+        while at < began + MINUTE && batches * events < ENOUGH {
             self.bench.context.clock.set(at);
             for first in (0..events).step_by(BATCH) {
                 let size = BATCH.min(events - first);
                 let share = |n: usize| Ok::<_, Box<dyn Error>>(length * i64::try_from(n)? / i64::try_from(events)?);
-                self.bench.send(&app, mix.body(sent, size, at.plus(share(first)?), share(size)?)).await?;
+                self.bench.send(&app, mix.body(sent, size, at + share(first)?, share(size)?)).await?;
                 sent += size;
             }
             let before = self.bench.usage();
@@ -116,7 +116,7 @@ impl Lab {
             updates += used.write_requests;
             write_units += used.write_units;
             batches += 1;
-            at = at.plus(length);
+            at += length;
         }
         let batches = batches as f64;
         Ok(CounterLabel { events, updates: updates as f64 / batches, write_units: write_units / batches })
@@ -128,17 +128,17 @@ impl Lab {
         let mix = Mix { messages: 50, ..Mix::MANY };
         let app = self.app().await?;
         let today = self.start.floor(DAY);
-        let days = (2..=MONTH).map(|n| (today.plus(-n * DAY), DAY));
-        let hours = (0..24).map(|n| (today.plus(n * HOUR - DAY), HOUR));
+        let days = (2..=MONTH).map(|n| (today - n * DAY, DAY));
+        let hours = (0..24).map(|n| (today + n * HOUR - DAY, HOUR));
         let mut sent = 0;
         for (at, length) in days.chain(hours) {
             self.bench.send(&app, mix.body(sent, mix.combinations(), at, length)).await?;
             sent += mix.combinations();
         }
         self.bench.count().await?;
-        let day = |n: i64| today.plus(-n * DAY).to_string()[..10].to_owned();
+        let day = |n: i64| (today - n * DAY).to_string()[..10].to_owned();
         let (yesterday, first) = (day(1), day(MONTH));
-        let all = format!("since={}&until={today}", today.plus(-MONTH * DAY));
+        let all = format!("since={}&until={today}", today - MONTH * DAY);
         let questions = [
             ("day, by hour", format!("reports/day?date={yesterday}")),
             ("30 days, by day", format!("reports/period?from={first}&to={yesterday}")),

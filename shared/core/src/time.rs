@@ -1,23 +1,28 @@
-//! Time: points, ranges, zones, calendars, and the buckets that counters are kept in.
+//! Time: points, lengths, ranges, zones, calendars, and the buckets that counters are kept in.
 
 pub mod bucket;
 pub mod calendar;
 pub mod clock;
 pub mod covering;
+mod delta;
+pub mod micros;
 mod range;
 mod timestamp;
 pub mod zone;
 
+pub use delta::TimeDelta;
 pub use range::{Range, RangeError};
 pub use timestamp::{TimeError, Timestamp, parse_date, start_of_day};
 
-/// Microseconds in a millisecond.
-pub const MILLISECOND: i64 = 1_000;
-/// Microseconds in a second.
-pub const SECOND: i64 = 1_000 * MILLISECOND;
-/// Microseconds in a minute.
-pub const MINUTE: i64 = 60 * SECOND;
-/// Microseconds in an hour.
-pub const HOUR: i64 = 60 * MINUTE;
-/// Microseconds in a UTC day.
-pub const DAY: i64 = 24 * HOUR;
+/// A microsecond.
+pub const MICROSECOND: TimeDelta = TimeDelta::microseconds(1);
+/// A millisecond.
+pub const MILLISECOND: TimeDelta = TimeDelta::milliseconds(1);
+/// A second.
+pub const SECOND: TimeDelta = TimeDelta::seconds(1);
+/// A minute.
+pub const MINUTE: TimeDelta = TimeDelta::minutes(1);
+/// An hour.
+pub const HOUR: TimeDelta = TimeDelta::hours(1);
+/// A day of UTC.
+pub const DAY: TimeDelta = TimeDelta::days(1);

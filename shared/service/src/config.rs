@@ -1,6 +1,6 @@
 //! Settings, from environment variables.
 
-use tally_core::time::MINUTE;
+use tally_core::time::TimeDelta;
 use tally_store::tables::TableNames;
 
 use crate::auth::user::{Users, UsersError};
@@ -12,8 +12,8 @@ pub struct Config {
     pub tables: TableNames,
     /// `TALLY_USERS`: who may sign in. Only `admin` is given it.
     pub users: Users,
-    /// `TALLY_TOKEN_MINUTES` (1 to 1440, default 60): how long an access token lasts, in microseconds.
-    pub token_lifetime: i64,
+    /// `TALLY_TOKEN_MINUTES` (1 to 1440, default 60): how long an access token lasts.
+    pub token_lifetime: TimeDelta,
     /// `TALLY_INGEST_ORIGINS` (default `*`): origins whose pages may send events, separated by commas.
     pub ingest_origins: Origins,
     /// `TALLY_READ_ORIGINS` (default none): origins whose pages may read.
@@ -75,7 +75,7 @@ impl Default for Config {
         Self {
             tables: TableNames::default(),
             users: Users::default(),
-            token_lifetime: 60 * MINUTE,
+            token_lifetime: TimeDelta::minutes(60),
             ingest_origins: Origins::Any,
             read_origins: Origins::Only(vec![]),
             read_budget: 1_000.0,
@@ -110,7 +110,7 @@ impl Config {
                 apps: table("TALLY_APPS_TABLE", default.tables.apps),
             },
             users: variable("TALLY_USERS").map_or(Ok(Users::default()), |json| Users::parse(&json))?,
-            token_lifetime: i64::from(number("TALLY_TOKEN_MINUTES", 60, 1, 1440)?) * MINUTE,
+            token_lifetime: TimeDelta::minutes(number("TALLY_TOKEN_MINUTES", 60, 1, 1440)?.into()),
             ingest_origins: variable("TALLY_INGEST_ORIGINS").map_or(default.ingest_origins, |o| Origins::parse(&o)),
             read_origins: variable("TALLY_READ_ORIGINS").map_or(default.read_origins, |o| Origins::parse(&o)),
             read_budget: f64::from(number("TALLY_READ_BUDGET", 1_000, 10, 1_000_000)?),
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn silence_means_the_defaults() {
         let config = with("TALLY_TOKEN_MINUTES", "").expect("valid");
-        assert_eq!(config.token_lifetime, 60 * MINUTE);
+        assert_eq!(config.token_lifetime, TimeDelta::minutes(60));
         assert!(config.ingest_origins.allow("https://a.example") && !config.read_origins.allow("https://a.example"));
         let some = with("TALLY_READ_ORIGINS", "https://a.example, https://b.example").expect("valid");
         assert!(some.read_origins.allow("https://b.example") && !some.read_origins.allow("https://c.example"));

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tally_core::app::key::KeyId;
 use tally_core::app::{App, AppSlug, AppState};
 use tally_core::time::clock::Clock;
-use tally_core::time::{MINUTE, Timestamp};
+use tally_core::time::{MINUTE, TimeDelta, Timestamp};
 use tally_store::{Store, StoreError};
 
 use crate::auth::token::TokenVerifier;
 use crate::config::Config;
 use crate::ingest::quota::Quotas;
 
-/// How long an app may be remembered, in microseconds of wall-clock time: a revoked key stops within it.
-const REMEMBER: i64 = MINUTE;
+/// How long an app may be remembered, by the wall clock: a revoked key stops within it.
+const REMEMBER: TimeDelta = MINUTE;
 /// How many apps are remembered.
 const MOST_APPS: usize = 10_000;
 /// How many keys' apps are remembered.
@@ -66,7 +66,7 @@ impl Context {
 
     /// An app in use, as it is now.
     pub async fn app_uncached(&self, slug: &AppSlug) -> Result<Option<Arc<App>>, StoreError> {
-        Ok(self.any_app(slug, 0).await?.filter(|app| app.state == AppState::Active))
+        Ok(self.any_app(slug, TimeDelta::ZERO).await?.filter(|app| app.state == AppState::Active))
     }
 
     /// An app in any state, also a tombstone, as it was at most 60 s ago.
@@ -74,13 +74,13 @@ impl Context {
         self.any_app(slug, REMEMBER).await
     }
 
-    async fn any_app(&self, slug: &AppSlug, age: i64) -> Result<Option<Arc<App>>, StoreError> {
+    async fn any_app(&self, slug: &AppSlug, age: TimeDelta) -> Result<Option<Arc<App>>, StoreError> {
         let now = self.clock.now();
         {
             let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(known) = apps.get(slug) {
                 // A clock set back must not make a memory last.
-                if known.read_at <= now && now < known.read_at.plus(age) {
+                if known.read_at <= now && now < known.read_at + age {
                     return Ok(Some(Arc::clone(&known.app)));
                 }
             }
@@ -92,7 +92,7 @@ impl Context {
         let app = Arc::new(app);
         let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
         if apps.len() >= MOST_APPS && !apps.contains_key(slug) {
-            apps.retain(|_, known| now < known.read_at.plus(REMEMBER));
+            apps.retain(|_, known| now < known.read_at + REMEMBER);
             if apps.len() >= MOST_APPS {
                 apps.clear();
             }

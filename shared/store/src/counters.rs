@@ -98,8 +98,9 @@ pub struct DeadLetter {
     pub keys: String,
     /// What went wrong.
     pub error: String,
-    /// When, in Unix microseconds.
-    pub at: i64,
+    /// When; stored in microseconds since 1970.
+    #[serde(with = "tally_core::time::micros")]
+    pub at: Timestamp,
 }
 
 impl Store {
@@ -398,4 +399,31 @@ pub(super) fn read_item(item: Item) -> CounterItem {
 
 pub(super) fn number(value: &AttributeValue) -> Option<i64> {
     value.as_n().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_is_stored_for_ever_like_this() {
+        let dead_letter = DeadLetter {
+            stream_shard: "s".to_owned(),
+            sequence_number: "1".to_owned(),
+            keys: "k".to_owned(),
+            error: "e".to_owned(),
+            at: Timestamp::from_micros(1_700_000_000_123_456),
+        };
+        let item: HashMap<String, AttributeValue> = serde_dynamo::to_item(&dead_letter).expect("an item");
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let stored = [
+            ("stream_shard", text("s")),
+            ("sequence_number", text("1")),
+            ("keys", text("k")),
+            ("error", text("e")),
+            ("at", AttributeValue::N("1700000000123456".to_owned())),
+        ];
+        assert_eq!(item, stored.map(|(name, value)| (name.to_owned(), value)).into());
+        assert_eq!(serde_dynamo::from_item::<_, DeadLetter>(item).expect("what was written"), dead_letter);
+    }
 }

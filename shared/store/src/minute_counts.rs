@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use tally_core::app::AppId;
-use tally_core::time::{HOUR, MINUTE, Timestamp};
+use tally_core::time::{HOUR, MINUTE, TimeDelta, Timestamp};
 
 use crate::counters::number;
 use crate::tables::{EXPIRES_AT, PK, SK};
@@ -10,8 +10,8 @@ use crate::{Store, StoreError, event_item, keys};
 
 /// The number of a minute.
 const COUNT: &str = "n";
-/// How long it is kept, in microseconds.
-const KEEP: i64 = HOUR;
+/// How long it is kept.
+const KEEP: TimeDelta = HOUR;
 
 impl Store {
     /// Adds to the attempts of a subject to sign in at a moment.
@@ -23,7 +23,7 @@ impl Store {
     /// consistent, so that those under way at once see each other.
     pub async fn attempts(&self, subject: &str, after: Timestamp) -> Result<(i64, Option<Timestamp>), StoreError> {
         let partition = keys::attempts(subject);
-        let first = after.plus(MINUTE);
+        let first = after + MINUTE;
         let minutes = self.minutes(&self.tables.apps, &partition, (first, Timestamp::MAX), true).await?;
         let first = minutes.iter().find(|(_, count)| *count > 0).map(|(minute, _)| *minute);
         Ok((minutes.iter().map(|(_, count)| count).sum(), first))
@@ -55,7 +55,7 @@ impl Store {
             .expression_attribute_names("#n", COUNT)
             .expression_attribute_names("#expiry", EXPIRES_AT)
             .expression_attribute_values(":n", AttributeValue::N(amount.to_string()))
-            .expression_attribute_values(":expiry", AttributeValue::N(at.plus(KEEP).seconds().to_string()));
+            .expression_attribute_values(":expiry", AttributeValue::N((at + KEEP).seconds().to_string()));
         self.send_update(request).await
     }
 
@@ -80,7 +80,7 @@ impl Store {
         let (reply, _) = self.send_query(request).await?;
         let read = reply.items.unwrap_or_default().into_iter().filter_map(|item| {
             let minutes: i64 = item.get(SK)?.as_s().ok()?.parse().ok()?;
-            Some((Timestamp::from_micros(minutes * MINUTE), number(item.get(COUNT)?)?))
+            Some((Timestamp::EPOCH + minutes * MINUTE, number(item.get(COUNT)?)?))
         });
         Ok(read.collect())
     }

@@ -1,7 +1,7 @@
 //! The keys that sign access tokens, and those that check them.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put};
-use tally_core::time::{SECOND, Timestamp};
+use tally_core::time::Timestamp;
 
 use crate::counters::number;
 use crate::tables::{EXPIRES_AT, PK, SK};
@@ -74,7 +74,7 @@ impl Store {
         loop {
             let (items, next) = self.query_apps(keys::PUBLIC_KEYS, start, 100).await?;
             found.extend(items.into_iter().filter_map(|item| {
-                let expires_at = item.get(EXPIRES_AT).and_then(number).map(|at| Timestamp::from_micros(at * SECOND));
+                let expires_at = item.get(EXPIRES_AT).and_then(number).map(Timestamp::from_seconds);
                 if expires_at.is_some_and(|at| at <= now) {
                     return None;
                 }

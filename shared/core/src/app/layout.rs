@@ -3,27 +3,29 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::id::EventId;
-use crate::time::{DAY, HOUR, MINUTE, Range, SECOND, Timestamp};
+use crate::time::{DAY, HOUR, MINUTE, Range, SECOND, TimeDelta, Timestamp, micros};
 
 /// Most shards, and most pages, that an app may have.
 pub const MAX_PARTS: u16 = 64;
 
-/// How far ahead of the server's clock an event's time may be, in microseconds.
-pub const MAX_AHEAD: i64 = DAY;
+/// How far ahead of the server's clock an event's time may be.
+pub const MAX_AHEAD: TimeDelta = DAY;
 
-/// How far ahead a new entry comes into force at the least, in microseconds: the furthest time that an event may carry,
-/// and 10 minutes for what a warm function may remember of an app (60 s), its time-out and clock skew.
-pub const ENTRY_MARGIN: i64 = MAX_AHEAD + 10 * MINUTE;
+/// How far ahead a new entry comes into force at the least: the furthest time that an event may carry, and 10 minutes for
+/// what a warm function may remember of an app (60 s), its time-out and clock skew.
+pub const ENTRY_MARGIN: TimeDelta = MAX_AHEAD.saturating_add(TimeDelta::minutes(10));
 
-/// How long after its retention an event expires, in microseconds: ingest refuses by the retention alone, so nothing
-/// that has expired can be stored, and counted, again.
-const EXPIRY_MARGIN: i64 = HOUR;
+/// How long after its retention an event expires: ingest refuses by the retention alone, so nothing that has expired can
+/// be stored, and counted, again.
+const EXPIRY_MARGIN: TimeDelta = HOUR;
 
 /// One entry of a [`Layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayoutEntry {
-    /// The first event time (microseconds since 1970) that it holds for.
-    pub from: i64,
+    /// The first event time that it holds for; [`Timestamp::BEGINNING`] in a layout's first entry. It is stored in
+    /// microseconds since 1970.
+    #[serde(with = "micros")]
+    pub from: Timestamp,
     /// Over how many partitions events are spread, 1 to 64.
     pub shards: u16,
     /// Over how many items the cells of one bucket are spread, 1 to 64.
@@ -49,14 +51,24 @@ pub enum LayoutError {
 impl Layout {
     /// A layout of one entry, in force from the beginning of time.
     pub fn new(shards: u16, retention_days: Option<u32>) -> Self {
-        Self(vec![LayoutEntry { from: i64::MIN, shards: shards.clamp(1, MAX_PARTS), pages: 1, retention_days }])
+        Self(vec![LayoutEntry {
+            from: Timestamp::BEGINNING,
+            shards: shards.clamp(1, MAX_PARTS),
+            pages: 1,
+            retention_days,
+        }])
     }
 
     /// The entry in force at an event's time. Of two with the same `from` the later one holds.
     pub fn at(&self, at: Timestamp) -> LayoutEntry {
-        let in_force = self.0.iter().rev().find(|entry| entry.from <= at.micros()).or(self.0.first());
+        let in_force = self.0.iter().rev().find(|entry| entry.from <= at).or(self.0.first());
         // `new` makes one entry and nothing removes any; this arm keeps a damaged item from a panic.
-        in_force.copied().unwrap_or(LayoutEntry { from: i64::MIN, shards: 1, pages: 1, retention_days: None })
+        in_force.copied().unwrap_or(LayoutEntry {
+            from: Timestamp::BEGINNING,
+            shards: 1,
+            pages: 1,
+            retention_days: None,
+        })
     }
 
     /// The newest entry, in force or pending.
@@ -71,7 +83,7 @@ impl Layout {
 
     /// Entries that are not yet in force for an event that happens at `now`.
     pub fn pending(&self, now: Timestamp) -> impl Iterator<Item = &LayoutEntry> {
-        self.0.iter().filter(move |entry| entry.from > now.micros())
+        self.0.iter().filter(move |entry| entry.from > now)
     }
 
     /// The shard of an event.
@@ -89,7 +101,7 @@ impl Layout {
         let later = self
             .0
             .iter()
-            .filter(|entry| entry.from > range.since().micros() && entry.from < range.until().micros())
+            .filter(|entry| entry.from > range.since() && entry.from < range.until())
             .map(|entry| entry.shards);
         later.fold(self.at(range.since()).shards, u16::max)
     }
@@ -106,17 +118,17 @@ impl Layout {
     /// When an event of this time expires.
     pub fn expires_at(&self, at: Timestamp) -> Option<Timestamp> {
         let days = self.at(at).retention_days?;
-        Some(at.plus(i64::from(days) * DAY + EXPIRY_MARGIN))
+        Some(at + (i64::from(days) * DAY + EXPIRY_MARGIN))
     }
 
     /// The parts of a range whose events have not expired by `now`, in order; of all others all have.
     pub fn kept(&self, range: Range, now: Timestamp) -> Vec<Range> {
-        let ends = self.0.iter().skip(1).map(|entry| entry.from).chain([i64::MAX]);
+        let ends = self.0.iter().skip(1).map(|entry| entry.from).chain([Timestamp::MAX]);
         let parts = self.0.iter().zip(ends).filter_map(|(entry, end)| {
             let keep = entry.retention_days.map(|days| i64::from(days) * DAY + EXPIRY_MARGIN);
             // An event is hidden from the second on that its expiry lies in.
-            let since = keep.map_or(i64::MIN, |keep| (now.seconds() + 1) * SECOND - keep).max(entry.from);
-            Some(Range::new(Timestamp::from_micros(since), Timestamp::from_micros(end)).ok()?.intersect(range))
+            let since = keep.map_or(Timestamp::BEGINNING, |keep| now.floor(SECOND) + (SECOND - keep)).max(entry.from);
+            Some(Range::new(since, end).ok()?.intersect(range))
         });
         let mut kept: Vec<Range> = Vec::new();
         for part in parts.filter(|part| !part.is_empty()) {
@@ -132,7 +144,7 @@ impl Layout {
 
     /// Whether an event of this time is older than the app keeps events.
     pub fn too_old(&self, at: Timestamp, now: Timestamp) -> bool {
-        self.at(at).retention_days.is_some_and(|days| at.plus(i64::from(days) * DAY) < now)
+        self.at(at).retention_days.is_some_and(|days| at + i64::from(days) * DAY < now)
     }
 
     /// The layout with an entry appended that changes `shards` or `retention_days` for events far enough ahead.
@@ -147,7 +159,7 @@ impl Layout {
             return Err(LayoutError::FewerShards(last.shards));
         }
         Ok(self.append(
-            now.plus(ENTRY_MARGIN).ceil(MINUTE),
+            (now + ENTRY_MARGIN).ceil(MINUTE),
             LayoutEntry {
                 shards: shards.unwrap_or(last.shards).min(MAX_PARTS),
                 retention_days: retention_days.unwrap_or(last.retention_days),
@@ -160,15 +172,15 @@ impl Layout {
     /// is still pending or has all pages.
     pub fn with_more_pages(&self, now: Timestamp) -> Option<Self> {
         let last = self.last();
-        if last.from > now.micros() || last.pages >= MAX_PARTS {
+        if last.from > now || last.pages >= MAX_PARTS {
             return None;
         }
         let pages = (last.pages * 2).min(MAX_PARTS);
-        Some(self.append(now.plus(ENTRY_MARGIN).ceil(DAY), LayoutEntry { pages, ..last }))
+        Some(self.append((now + ENTRY_MARGIN).ceil(DAY), LayoutEntry { pages, ..last }))
     }
 
     fn append(&self, from: Timestamp, entry: LayoutEntry) -> Self {
-        let from = from.micros().max(self.last().from);
+        let from = from.max(self.last().from);
         let mut entries = self.0.clone();
         entries.push(LayoutEntry { from, ..entry });
         Self(entries)
@@ -178,6 +190,7 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::MICROSECOND;
     use proptest::prelude::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -186,7 +199,7 @@ mod tests {
     fn a_change_never_reaches_an_event_that_could_be_stored_before_it() {
         let layout = Layout::new(1, None);
         let changed = layout.with(NOW, Some(8), Some(Some(30))).expect("more shards");
-        let furthest = NOW.plus(MAX_AHEAD + 10 * MINUTE - 1);
+        let furthest = NOW + MAX_AHEAD + 10 * MINUTE - MICROSECOND;
         assert_eq!(changed.at(furthest), layout.at(furthest));
         assert_eq!(changed.last().shards, 8);
         assert_eq!(changed.pending(NOW).count(), 1);
@@ -208,12 +221,12 @@ mod tests {
         let layout = Layout::new(2, Some(7));
         let more = layout.with_more_pages(NOW).expect("one page can double");
         assert_eq!((more.last().pages, more.last().shards, more.last().retention_days), (2, 2, Some(7)));
-        assert_eq!(more.last().from % DAY, 0);
-        assert!(more.last().from >= NOW.micros() + ENTRY_MARGIN);
+        assert_eq!(more.last().from, more.last().from.floor(DAY));
+        assert!(more.last().from >= NOW + ENTRY_MARGIN);
         assert_eq!(more.with_more_pages(NOW), None);
         let mut full = more;
         for day in 3..20 {
-            full = full.with_more_pages(NOW.plus(day * 3 * DAY)).unwrap_or(full);
+            full = full.with_more_pages(NOW + day * 3 * DAY).unwrap_or(full);
         }
         assert_eq!(full.last().pages, MAX_PARTS);
     }
@@ -221,25 +234,40 @@ mod tests {
     #[test]
     fn nothing_that_has_expired_is_accepted_again() {
         let layout = Layout::new(1, Some(7));
-        let at = NOW.plus(-7 * DAY);
-        assert!(!layout.too_old(at, NOW) && layout.too_old(at.plus(-1), NOW));
-        assert!(layout.expires_at(at.plus(-1)).is_some_and(|expiry| expiry > NOW));
+        let at = NOW - 7 * DAY;
+        assert!(!layout.too_old(at, NOW) && layout.too_old(at - MICROSECOND, NOW));
+        assert!(layout.expires_at(at - MICROSECOND).is_some_and(|expiry| expiry > NOW));
+    }
+
+    #[test]
+    fn a_layout_is_stored_for_ever_like_this() {
+        let layout = Layout::new(2, Some(7)).with(NOW, None, Some(None)).expect("as many shards");
+        let stored = concat!(
+            r#"[{"from":-9223372036854775808,"shards":2,"pages":1,"retention_days":7},"#,
+            r#"{"from":1700087040000000,"shards":2,"pages":1,"retention_days":null}]"#
+        );
+        assert_eq!(serde_json::to_string(&layout).expect("numbers"), stored);
+        assert_eq!(serde_json::from_str::<Layout>(stored).expect("what was written"), layout);
+        assert_eq!(layout.at(Timestamp::from_micros(-1)).retention_days, Some(7));
+    }
+
+    fn moment() -> impl Strategy<Value = Timestamp> {
+        (0..(100 * DAY).as_micros()).prop_map(|after| NOW + TimeDelta::microseconds(after))
     }
 
     proptest! {
         #[test]
         fn what_is_kept_of_a_range_is_what_has_not_expired(
             first in prop::option::of(1u32..40), changes in prop::collection::vec((0i64..40, prop::option::of(1u32..40)), 0..4),
-            now in 0i64..100 * DAY, at in 0i64..100 * DAY, since in 0i64..100 * DAY,
+            now in moment(), at in moment(), since in moment(),
         ) {
             let mut layout = Layout::new(1, first);
             for (day, retention) in changes {
-                layout = layout.with(NOW.plus(day * DAY), None, Some(retention)).unwrap_or(layout);
+                layout = layout.with(NOW + day * DAY, None, Some(retention)).unwrap_or(layout);
             }
-            let (now, since) = (NOW.plus(now), NOW.plus(since));
-            // An event's time to the millisecond decides, and the second that it expires in.
-            let boundary = layout.at(NOW.plus(at)).retention_days.map(|days| now.plus(-i64::from(days) * DAY - EXPIRY_MARGIN));
-            for at in [Some(NOW.plus(at)), boundary, boundary.map(|b| b.floor(SECOND)), boundary.map(|b| b.ceil(SECOND))] {
+                        // An event's time to the millisecond decides, and the second that it expires in.
+            let boundary = layout.at(at).retention_days.map(|days| now - i64::from(days) * DAY - EXPIRY_MARGIN);
+            for at in [Some(at), boundary, boundary.map(|b| b.floor(SECOND)), boundary.map(|b| b.ceil(SECOND))] {
                 let Some(at) = at.map(|at| at.floor(crate::time::MILLISECOND)) else { continue };
                 let range = Range::new(since, Timestamp::MAX).unwrap_or(Range::ALL);
                 let kept = layout.kept(range, now);
@@ -257,11 +285,11 @@ mod tests {
         ) {
             let mut layout = Layout::new(1, None);
             for (day, shards) in changes {
-                layout = layout.with(NOW.plus(day * DAY), Some(shards), None).unwrap_or(layout);
+                layout = layout.with(NOW + day * DAY, Some(shards), None).unwrap_or(layout);
             }
-            let at = NOW.plus(at * DAY);
+            let at = NOW + at * DAY;
             let id = EventId::of_client_id(at, &low.to_string());
-            let range = Range::new(at.plus(-before * DAY), at.plus(after * DAY)).unwrap_or(Range::ALL);
+            let range = Range::new(at - before * DAY, at + after * DAY).unwrap_or(Range::ALL);
             prop_assert!(layout.shard(id) < layout.shards_in(range));
         }
     }

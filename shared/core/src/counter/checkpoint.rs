@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::time::{SECOND, Timestamp};
+use crate::time::Timestamp;
 
 /// The place of a record in its stream shard: up to 40 digits, more than a DynamoDB number holds, so it is kept as a
 /// text padded with zeros, whose order is the numbers' order.
@@ -62,6 +62,6 @@ impl FromStr for Checkpoint {
     fn from_str(text: &str) -> Result<Self, SequenceNumberError> {
         let (sequence, created_at) = text.split_once('@').ok_or(SequenceNumberError)?;
         let seconds: i64 = created_at.parse().map_err(|_| SequenceNumberError)?;
-        Ok(Self { sequence: sequence.parse()?, created_at: Timestamp::from_micros(seconds.saturating_mul(SECOND)) })
+        Ok(Self { sequence: sequence.parse()?, created_at: Timestamp::from_seconds(seconds) })
     }
 }

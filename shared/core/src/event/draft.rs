@@ -144,7 +144,7 @@ fn identify(
 fn check_time(app: &App, now: Timestamp, at: Timestamp, field: &str, problems: &mut Problems) {
     if at < Timestamp::EPOCH {
         problems.add(field, format!("{at} is before 1970: send a later time"));
-    } else if at > now.plus(MAX_AHEAD) {
+    } else if at > now + MAX_AHEAD {
         problems.add(
             field,
             format!("{at} is more than a day ahead of the server, whose clock says {now}: check the sender's clock"),
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use crate::app::layout::Layout;
     use crate::app::{AppId, AppSlug, AppState};
-    use crate::time::DAY;
+    use crate::time::{DAY, MICROSECOND, MILLISECOND, TimeDelta};
 
     const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_123_456);
 
@@ -220,13 +220,13 @@ mod tests {
     fn an_id_and_its_millisecond_are_one_event() {
         let draft = |id: &str, at: Option<Timestamp>| Draft { id: Some(id.into()), timestamp: at, ..named("a") };
         let id = |draft: Draft| draft.accept(&app(EventClock::Event), NOW).map(|e| e.id).expect("valid");
-        assert_eq!(id(draft("x", Some(NOW))), id(draft("x", Some(NOW.plus(400)))));
+        assert_eq!(id(draft("x", Some(NOW))), id(draft("x", Some(NOW + TimeDelta::microseconds(400)))));
         assert_ne!(id(draft("x", Some(NOW))), id(draft("y", Some(NOW))));
 
         let ulid = EventId::of_client_id(NOW, "z").to_string();
         assert_eq!(id(draft(&ulid, None)).to_string(), ulid, "a ULID is kept as it is");
         assert_eq!(id(draft(&ulid, Some(NOW))).to_string(), ulid, "its own time changes nothing");
-        assert_ne!(id(draft(&ulid, Some(NOW.plus(5000)))).to_string(), ulid);
+        assert_ne!(id(draft(&ulid, Some(NOW + 5 * MILLISECOND))).to_string(), ulid);
 
         let uuid = "018bcfe5-687b-7abc-8def-0123456789ab";
         assert_eq!(id(draft(uuid, None)).at(), Timestamp::from_millis(1_700_000_000_123));
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn by_the_servers_clock_a_retry_is_a_new_event() {
-        let draft = || Draft { id: Some("x".into()), timestamp: Some(NOW.plus(-90 * DAY)), ..named("a") };
+        let draft = || Draft { id: Some("x".into()), timestamp: Some(NOW - 90 * DAY), ..named("a") };
         let one = draft().accept(&app(EventClock::Received), NOW).expect("valid");
         let two = draft().accept(&app(EventClock::Received), NOW).expect("valid");
         assert_ne!(one.id, two.id);
@@ -260,7 +260,7 @@ mod tests {
             message: Some("x".repeat(MAX_MESSAGE + 1)),
             level: Some("LOUD".into()),
             count: Some(0),
-            timestamp: Some(NOW.plus(DAY + 1)),
+            timestamp: Some(NOW + DAY + MICROSECOND),
             ..Draft::default()
         };
         let Invalid(errors) = draft.accept(&app(EventClock::Event), NOW).expect_err("a refusal");
@@ -269,12 +269,12 @@ mod tests {
             fields,
             ["id", "name", "slug", "category", "message", "session_id", "user_id", "level", "count", "timestamp"]
         );
-        for at in [Timestamp::from_micros(-1), NOW.plus(-30 * DAY - 1)] {
+        for at in [Timestamp::EPOCH - MICROSECOND, NOW - 30 * DAY - MICROSECOND] {
             assert!(refused(Draft { timestamp: Some(at), ..named("a") }).starts_with("`timestamp`"));
         }
         let dense = Json::Array(vec![Json::Array(vec![]); 100_000]);
         assert!(refused(Draft { tags: Some(dense), ..named("a") }).starts_with("`data`: `data`, `tags`"));
-        let far = EventId::first_at(NOW.plus(2 * DAY)).to_string();
+        let far = EventId::first_at(NOW + 2 * DAY).to_string();
         assert!(refused(Draft { id: Some(far), ..named("a") }).starts_with("`id`"));
     }
 }

@@ -6,7 +6,7 @@ use jiff::civil;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::time::{DAY, HOUR, MINUTE, Timestamp};
+use crate::time::{DAY, HOUR, MINUTE, TimeDelta, Timestamp};
 
 /// How long a [`Bucket`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -24,8 +24,8 @@ impl Granularity {
     /// All granularities, the finest first.
     pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
 
-    /// Its length in microseconds.
-    pub const fn micros(self) -> i64 {
+    /// The length of its buckets.
+    pub const fn length(self) -> TimeDelta {
         match self {
             Self::Minute => MINUTE,
             Self::Hour => HOUR,
@@ -44,7 +44,7 @@ pub struct Bucket {
 impl Bucket {
     /// The bucket that holds a moment.
     pub const fn of(granularity: Granularity, at: Timestamp) -> Self {
-        Self { granularity, start: at.floor(granularity.micros()) }
+        Self { granularity, start: at.floor(granularity.length()) }
     }
 
     /// Its length.
@@ -58,8 +58,8 @@ impl Bucket {
     }
 
     /// The first moment after it.
-    pub const fn end(self) -> Timestamp {
-        self.start.plus(self.granularity.micros())
+    pub fn end(self) -> Timestamp {
+        self.start + self.granularity.length()
     }
 
     /// Reads what [`Bucket`] prints; never to change, since it stands in keys.
@@ -69,8 +69,8 @@ impl Bucket {
         let start = Timestamp::from_jiff(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp());
         let start = match (granularity, text.len()) {
             (Granularity::Day, 8) => start,
-            (Granularity::Hour, 10) => start.plus(number(8, 10)? * HOUR),
-            (Granularity::Minute, 12) => start.plus(number(8, 10)? * HOUR + number(10, 12)? * MINUTE),
+            (Granularity::Hour, 10) => start + number(8, 10)? * HOUR,
+            (Granularity::Minute, 12) => start + number(8, 10)? * HOUR + number(10, 12)? * MINUTE,
             _ => return None,
         };
         Some(Self { granularity, start })

@@ -57,7 +57,7 @@ impl Cover {
         if since >= until {
             return;
         }
-        let (from, to) = (since.ceil(granularity.micros()), until.floor(granularity.micros()));
+        let (from, to) = (since.ceil(granularity.length()), until.floor(granularity.length()));
         let finer = match granularity {
             Granularity::Day => Some(Granularity::Hour),
             Granularity::Hour => Some(Granularity::Minute),
@@ -72,7 +72,7 @@ impl Cover {
         }
         self.runs[granularity as usize].push(Run {
             first: Bucket::of(granularity, from),
-            last: Bucket::of(granularity, to.plus(-granularity.micros())),
+            last: Bucket::of(granularity, to - granularity.length()),
         });
         if let Some(finer) = finer {
             self.whole(finer, since, from);
@@ -108,8 +108,7 @@ impl Cover {
             match reads.last_mut() {
                 Some(last)
                     if last.first.granularity() == run.first.granularity()
-                        && run.first.start().micros() - last.last.end().micros()
-                            <= GAP * run.first.granularity().micros() =>
+                        && run.first.start() - last.last.end() <= GAP * run.first.granularity().length() =>
                 {
                     last.last = run.last;
                 }
@@ -123,7 +122,7 @@ impl Cover {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::{DAY, HOUR};
+    use crate::time::{DAY, HOUR, TimeDelta};
     use proptest::prelude::*;
 
     fn runs(cover: &Cover) -> Vec<String> {
@@ -162,29 +161,30 @@ mod tests {
     #[test]
     fn a_month_of_days_in_a_half_hour_zone_is_few_requests() {
         let first = at("2025-12-31T18:30:00Z");
-        let cover = Cover::new((0..=31).map(|day| first.plus(day * DAY)).collect());
+        let cover = Cover::new((0..=31).map(|day| first + day * DAY).collect());
         let reads = cover.reads();
         let of = |granularity| reads.iter().filter(|run| run.first.granularity() == granularity).count();
         assert_eq!((of(Granularity::Day), of(Granularity::Hour), of(Granularity::Minute)), (0, 1, 32));
         // The hour that every boundary cuts was read over, and does not count.
-        assert!(!cover.holds(Bucket::of(Granularity::Hour, first.plus(DAY))));
-        assert!(cover.holds(Bucket::of(Granularity::Hour, first.plus(DAY + HOUR))));
+        assert!(!cover.holds(Bucket::of(Granularity::Hour, first + DAY)));
+        assert!(cover.holds(Bucket::of(Granularity::Hour, first + DAY + HOUR)));
     }
 
     proptest! {
         #[test]
         fn every_moment_is_covered_once_and_by_its_own_slot(
-            first in 0i64..3 * DAY, steps in prop::collection::vec(prop_oneof![1i64..90_000_000, 1i64..3 * HOUR, 1i64..3 * DAY], 1..6),
+            first in 0..(3 * DAY).as_micros(),
+            steps in prop::collection::vec(prop_oneof![1i64..90_000_000, 1..(3 * HOUR).as_micros(), 1..(3 * DAY).as_micros()], 1..6),
             share in 0.0f64..1.0,
         ) {
             let mut boundaries = vec![Timestamp::from_micros(first)];
             for step in steps {
-                boundaries.push(boundaries[boundaries.len() - 1].plus(step));
+                boundaries.push(boundaries[boundaries.len() - 1] + TimeDelta::microseconds(step));
             }
             let end = boundaries[boundaries.len() - 1];
             let cover = Cover::new(boundaries.clone());
             #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-            let moment = Timestamp::from_micros(first + ((end.micros() - first) as f64 * share) as i64);
+            let moment = boundaries[0] + TimeDelta::microseconds(((end - boundaries[0]).as_micros() as f64 * share) as i64);
             let slot = cover.slot_of(moment).expect("inside");
             prop_assert!(boundaries[slot] <= moment && moment < boundaries[slot + 1]);
 

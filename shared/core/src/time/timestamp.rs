@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::str::FromStr;
 
 use jiff::civil;
@@ -9,7 +10,7 @@ use jiff::tz::TimeZone;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-use super::{MILLISECOND, SECOND};
+use super::{MILLISECOND, SECOND, TimeDelta};
 
 /// Unix numbers below this are seconds, others milliseconds (api.md).
 const FIRST_MILLISECONDS: f64 = 1e11;
@@ -35,6 +36,8 @@ pub struct TimeError;
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(0);
+    /// Before every moment that has a name: "from the beginning of time". It is for comparisons, and has no text form.
+    pub const BEGINNING: Self = Self(i64::MIN);
     /// The last moment there is, 9999-12-30T21:59:59.999999Z.
     pub const MAX: Self = Self(LAST);
 
@@ -45,41 +48,40 @@ impl Timestamp {
 
     /// The moment `millis` milliseconds after the epoch.
     pub const fn from_millis(millis: i64) -> Self {
-        Self(millis * MILLISECOND)
+        Self(TimeDelta::milliseconds(millis).as_micros())
     }
 
-    /// Microseconds since the epoch.
+    /// The moment `seconds` seconds after the epoch.
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self(TimeDelta::seconds(seconds).as_micros())
+    }
+
+    /// Microseconds since the epoch, as they are stored; arithmetic goes by [`TimeDelta`].
     pub const fn micros(self) -> i64 {
         self.0
     }
 
     /// Whole milliseconds since the epoch, rounded down.
     pub const fn millis(self) -> i64 {
-        self.0.div_euclid(MILLISECOND)
+        TimeDelta::microseconds(self.0).as_millis()
     }
 
     /// Whole seconds since the epoch, rounded down.
     pub const fn seconds(self) -> i64 {
-        self.0.div_euclid(SECOND)
+        TimeDelta::microseconds(self.0).as_seconds()
     }
 
-    /// The moment `micros` later (or earlier, when negative), held within what a timestamp can name.
+    /// The last multiple of `unit` since the epoch that is not after this moment. `unit` is positive.
     #[must_use]
-    pub const fn plus(self, micros: i64) -> Self {
-        let sum = self.0.saturating_add(micros);
-        Self(if sum > LAST { LAST } else { sum })
+    pub const fn floor(self, unit: TimeDelta) -> Self {
+        Self(self.0.saturating_sub(self.0.rem_euclid(unit.as_micros())))
     }
 
-    /// The last multiple of `unit` microseconds that is not after this moment.
+    /// The first multiple of `unit` since the epoch that is not before this moment. `unit` is positive.
     #[must_use]
-    pub const fn floor(self, unit: i64) -> Self {
-        Self(self.0.div_euclid(unit) * unit)
-    }
-
-    /// The first multiple of `unit` microseconds that is not before this moment.
-    #[must_use]
-    pub const fn ceil(self, unit: i64) -> Self {
-        Self(self.0.div_euclid(unit) * unit + if self.0.rem_euclid(unit) == 0 { 0 } else { unit })
+    pub const fn ceil(self, unit: TimeDelta) -> Self {
+        let over = self.0.rem_euclid(unit.as_micros());
+        Self(if over == 0 { self.0 } else { self.0.saturating_add(unit.as_micros() - over) })
     }
 
     /// A Unix time in seconds (below 1e11) or milliseconds, fractions allowed.
@@ -110,6 +112,45 @@ impl Timestamp {
     pub fn from_jiff(at: jiff::Timestamp) -> Self {
         let floor = at.as_nanosecond().div_euclid(1_000);
         Self(i64::try_from(floor).unwrap_or(LAST))
+    }
+}
+
+impl Add<TimeDelta> for Timestamp {
+    type Output = Self;
+
+    /// The moment `delta` later, [`Timestamp::MAX`] at most.
+    fn add(self, delta: TimeDelta) -> Self {
+        Self(self.0.saturating_add(delta.as_micros()).min(LAST))
+    }
+}
+
+impl AddAssign<TimeDelta> for Timestamp {
+    fn add_assign(&mut self, delta: TimeDelta) {
+        *self = *self + delta;
+    }
+}
+
+impl Sub<TimeDelta> for Timestamp {
+    type Output = Self;
+
+    /// The moment `delta` earlier, [`Timestamp::MAX`] at most.
+    fn sub(self, delta: TimeDelta) -> Self {
+        Self(self.0.saturating_sub(delta.as_micros()).min(LAST))
+    }
+}
+
+impl SubAssign<TimeDelta> for Timestamp {
+    fn sub_assign(&mut self, delta: TimeDelta) {
+        *self = *self - delta;
+    }
+}
+
+impl Sub for Timestamp {
+    type Output = TimeDelta;
+
+    /// How much later this moment is than `earlier`.
+    fn sub(self, earlier: Self) -> TimeDelta {
+        TimeDelta::microseconds(self.0.saturating_sub(earlier.0))
     }
 }
 
@@ -145,9 +186,9 @@ impl FromStr for Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with `Z`; no fraction, three or six digits of it, as many as are needed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let precision = match self.0.rem_euclid(SECOND) {
-            0 => 0,
-            fraction if fraction % MILLISECOND == 0 => 3,
+        let precision = match *self {
+            at if at == at.floor(SECOND) => 0,
+            at if at == at.floor(MILLISECOND) => 3,
             _ => 6,
         };
         write!(f, "{:.precision$}", self.jiff())
@@ -199,7 +240,7 @@ pub fn start_of_day(date: civil::Date, zone: &TimeZone) -> Result<Timestamp, Tim
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::DAY;
+    use crate::time::{DAY, MICROSECOND};
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> String {
@@ -259,7 +300,25 @@ mod tests {
         assert_eq!(parsed("253402207200000"), "refused");
     }
 
+    #[test]
+    fn a_sum_ends_at_the_last_moment() {
+        let longest = TimeDelta::microseconds(i64::MAX);
+        assert_eq!(Timestamp::MAX + MICROSECOND, Timestamp::MAX);
+        assert_eq!(Timestamp::EPOCH - -longest, Timestamp::MAX);
+        assert_eq!(Timestamp::BEGINNING - longest, Timestamp::BEGINNING);
+        assert_eq!(Timestamp::MAX - Timestamp::BEGINNING, longest);
+        assert_eq!(Timestamp::BEGINNING.floor(DAY), Timestamp::BEGINNING);
+    }
+
     proptest! {
+        #[test]
+        fn differences_add_up(a in FIRST..=LAST, b in FIRST..=LAST) {
+            let (a, b) = (Timestamp(a), Timestamp(b));
+            prop_assert_eq!(b + (a - b), a);
+            prop_assert_eq!(b - (b - a), a);
+            prop_assert_eq!(a - b, -(b - a));
+        }
+
         #[test]
         fn what_is_printed_reads_back(micros in FIRST..=LAST) {
             let at = Timestamp::from_micros(micros);
@@ -267,10 +326,11 @@ mod tests {
         }
 
         #[test]
-        fn floor_and_ceil_enclose(micros in 0..LAST / 2, unit in 1i64..DAY) {
+        fn floor_and_ceil_enclose(micros in 0..LAST / 2, unit in 1..DAY.as_micros()) {
+            let unit = TimeDelta::microseconds(unit);
             let at = Timestamp::from_micros(micros);
             prop_assert!(at.floor(unit) <= at && at <= at.ceil(unit));
-            prop_assert!(at.ceil(unit).micros() - at.floor(unit).micros() <= unit);
+            prop_assert!(at.ceil(unit) - at.floor(unit) <= unit);
         }
 
         #[test]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::time::{HOUR, TimeError, Timestamp, parse_date, start_of_day};
+use crate::time::{HOUR, TimeDelta, TimeError, Timestamp, parse_date, start_of_day};
 
 /// A time zone by its IANA name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,10 +56,11 @@ impl Zone {
         if text == "today" { Ok(self.date(now)) } else { parse_date(text) }
     }
 
-    /// How far into its local hour a moment is, in microseconds.
-    pub(super) fn since_hour(&self, at: Timestamp) -> i64 {
-        let offset = i64::from(self.zone.to_offset(at.jiff()).seconds()) * crate::time::SECOND;
-        (at.micros() + offset).rem_euclid(HOUR)
+    /// How far into its local hour a moment is.
+    pub(super) fn since_hour(&self, at: Timestamp) -> TimeDelta {
+        let offset = TimeDelta::seconds(self.zone.to_offset(at.jiff()).seconds().into());
+        // The remainder is negative before 1970.
+        ((at - Timestamp::EPOCH + offset) % HOUR + HOUR) % HOUR
     }
 }
 

@@ -116,10 +116,10 @@ pub fn day_or_hour(text: &str) -> Result<(Timestamp, Timestamp), TimeError> {
         Some(hour) => {
             let hour: Option<i64> = hour.parse().ok().filter(|hour| (0..24).contains(hour));
             let hour = hour.ok_or(TimeError)?;
-            (start.plus(hour * HOUR), HOUR)
+            (start + hour * HOUR, HOUR)
         }
     };
-    if start < Timestamp::EPOCH { Err(TimeError) } else { Ok((start, start.plus(length))) }
+    if start < Timestamp::EPOCH { Err(TimeError) } else { Ok((start, start + length)) }
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl TheEyeProblem {
 
 /// A time as Django REST framework writes it: in UTC, without a fraction or with six digits of it.
 pub fn timestamp(at: Timestamp) -> String {
-    let precision = if at.micros() % SECOND == 0 { 0 } else { 6 };
+    let precision = if at == at.floor(SECOND) { 0 } else { 6 };
     format!("{:.precision$}", at.jiff())
 }
 

@@ -13,18 +13,17 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey, Header,
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use tally_core::app::role::Role;
-use tally_core::time::{MINUTE, SECOND, Timestamp};
+use tally_core::time::{MINUTE, SECOND, TimeDelta, Timestamp};
 use tally_store::{PublicKey, Store, StoreError};
 
 /// Who issues the tokens, and whom they are for.
 const NAME: &str = "tally";
 
-/// Public keys are read again for an unknown key id once in this time at most, in microseconds.
-const REFRESH: i64 = MINUTE;
+/// Public keys are read again for an unknown key id once in this time at most.
+const REFRESH: TimeDelta = MINUTE;
 
-/// How long public keys are good without being read again, in microseconds: one that was rotated says only then when it
-/// expires.
-const GOOD_FOR: i64 = 5 * MINUTE;
+/// How long public keys are good without being read again: one that was rotated says only then when it expires.
+const GOOD_FOR: TimeDelta = TimeDelta::minutes(5);
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,16 +91,16 @@ impl SigningKey {
         Ok(PublicKey { kid: self.kid.clone(), public: pair.public_key().as_ref().to_vec(), expires_at })
     }
 
-    /// Signs a token for a user, good for `lifetime` microseconds; with the moment at which it expires.
+    /// Signs a token for a user, good for `lifetime`; with the moment at which it expires.
     pub fn sign(
         &self,
         user: &str,
         role: Role,
         now: Timestamp,
-        lifetime: i64,
+        lifetime: TimeDelta,
     ) -> Result<(String, Timestamp), SigningKeyError> {
         install_provider();
-        let expires_at = now.floor(SECOND).plus(lifetime);
+        let expires_at = now.floor(SECOND) + lifetime;
         let claims = Claims {
             iss: NAME.to_owned(),
             aud: NAME.to_owned(),
@@ -168,8 +167,8 @@ impl Known {
 }
 
 /// Whether something was less than `time` ago.
-fn within(time: i64, at: Option<Timestamp>, now: Timestamp) -> bool {
-    at.is_some_and(|at| at <= now && now < at.plus(time))
+fn within(time: TimeDelta, at: Option<Timestamp>, now: Timestamp) -> bool {
+    at.is_some_and(|at| at <= now && now < at + time)
 }
 
 impl TokenVerifier {

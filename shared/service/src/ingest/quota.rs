@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tally_core::app::{App, AppId};
-use tally_core::time::{MINUTE, SECOND, Timestamp};
+use tally_core::time::{MINUTE, TimeDelta, Timestamp};
 use tally_store::{Deadline, Store, StoreError};
 
-/// How long a reading is good, in microseconds: 0.5 read units in 5 seconds are 0.1 a second.
-const GOOD_FOR: i64 = 5 * SECOND;
+/// How long a reading is good: 0.5 read units in 5 seconds are 0.1 a second.
+const GOOD_FOR: TimeDelta = TimeDelta::seconds(5);
 /// Over how many minutes too much is made up for.
 const MEMORY: i64 = 5;
 
@@ -56,7 +56,7 @@ impl Known {
         let of = |minute: Timestamp| counted.iter().find(|(at, _)| *at == minute).map_or(0, |(_, n)| *n);
         self.debt = 0;
         for ago in (1..MEMORY).rev() {
-            self.debt = (self.debt + of(self.minute.plus(-ago * MINUTE)) - limit).max(0);
+            self.debt = (self.debt + of(self.minute - ago * MINUTE) - limit).max(0);
         }
         self.counted = of(self.minute);
         self.own_before += self.own;
@@ -99,7 +99,7 @@ impl Quotas {
             if known.minute != minute {
                 *known = Known { ratio: known.ratio, ..Known::new(minute) };
             }
-            let stale = now < known.read_at || known.read_at.plus(GOOD_FOR) <= now;
+            let stale = now < known.read_at || known.read_at + GOOD_FOR <= now;
             if stale {
                 // Others that come meanwhile go by what is known.
                 known.read_at = now;
@@ -107,7 +107,7 @@ impl Quotas {
             stale
         };
         if stale {
-            let read = deadline.hold(store.accepted(&app.id, minute.plus(-(MEMORY - 1) * MINUTE), minute)).await;
+            let read = deadline.hold(store.accepted(&app.id, minute - (MEMORY - 1) * MINUTE, minute)).await;
             let mut known = self.known();
             match (read, known.get_mut(&app.id)) {
                 (Ok(counted), Some(known)) if known.minute == minute => known.learn(i64::from(limit), &counted),
@@ -119,8 +119,8 @@ impl Quotas {
         let mut known = self.known();
         let known = known.entry(app.id.clone()).or_insert_with(|| Known::new(minute));
         if count > known.left(i64::from(limit)) {
-            let wait = minute.plus(MINUTE).micros() - now.micros() + known.debt / i64::from(limit) * MINUTE;
-            let seconds = u32::try_from(wait.div_euclid(SECOND) + 1).unwrap_or(60);
+            let wait = minute + MINUTE - now + known.debt / i64::from(limit) * MINUTE;
+            let seconds = u32::try_from(wait.as_seconds() + 1).unwrap_or(60);
             return Err(QuotaError { limit, seconds });
         }
         known.own += count;
@@ -145,8 +145,8 @@ mod tests {
 
     #[test]
     fn what_was_too_much_is_made_up_for() {
-        let minute = Timestamp::EPOCH.plus(100 * MINUTE);
-        let ago = |n: i64| minute.plus(-n * MINUTE);
+        let minute = Timestamp::EPOCH + 100 * MINUTE;
+        let ago = |n: i64| minute - n * MINUTE;
         let mut known = Known::new(minute);
         known.learn(100, &[(ago(2), 250), (ago(1), 20), (minute, 10)]);
         assert_eq!((known.debt, known.left(100)), (70, 20));

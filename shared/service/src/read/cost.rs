@@ -62,7 +62,7 @@ impl Sum {
 
     /// Read units of its buckets of a finer granularity, without the least that a request costs.
     fn finer_units(&self, granularity: Granularity) -> f64 {
-        let parts = self.bucket.granularity().micros() as f64 / granularity.micros() as f64;
+        let parts = self.bucket.granularity().length().as_micros() as f64 / granularity.length().as_micros() as f64;
         parts.min(self.counted) * ITEM_UNITS + self.counted.min(parts * self.counts) * COUNT_UNITS
     }
 }
@@ -80,7 +80,8 @@ impl Run {
     pub(super) fn known_of(&self, mut finer: Sum) -> Sum {
         let coarse = |sum: &&Sum| Bucket::of(sum.bucket.granularity(), finer.bucket.start()) == sum.bucket;
         if let Some(coarse) = self.sums.iter().find(coarse) {
-            let share = finer.bucket.granularity().micros() as f64 / coarse.bucket.granularity().micros() as f64;
+            let share = finer.bucket.granularity().length().as_micros() as f64
+                / coarse.bucket.granularity().length().as_micros() as f64;
             let matches = finer.matches as f64;
             finer.all = coarse.all.map(|all| (all * share).max(matches));
             finer.counted = (coarse.counted * share).max(matches);
@@ -158,10 +159,12 @@ fn refined_units(granularity: Granularity, all: f64, matches: f64, counts: f64, 
 mod tests {
     use proptest::prelude::*;
 
+    use tally_core::time::DAY;
+
     use super::*;
 
     fn day(n: i64, matches: i64, counted: f64) -> Sum {
-        let bucket = Bucket::of(Granularity::Day, Timestamp::EPOCH.plus(n * Granularity::Day.micros()));
+        let bucket = Bucket::of(Granularity::Day, Timestamp::EPOCH + n * DAY);
         let kinds = if matches > 0 { BTreeSet::from([CounterKind::Cells]) } else { BTreeSet::new() };
         Sum { matches, kinds, all: Some(counted), counted, counts: counted.min(100.0), ..Sum::of(bucket) }
     }

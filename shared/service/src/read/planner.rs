@@ -13,16 +13,16 @@ use tally_core::event::filter::Match;
 use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
-use tally_core::time::{MINUTE, Range, Timestamp};
+use tally_core::time::{MICROSECOND, MINUTE, Range, TimeDelta, Timestamp};
 use tally_store::{CellRead, CounterPage, Order, StoreError};
 
 use super::cost::{Sum, runs};
 use crate::context::Context;
 use crate::read::reader::EventQuery;
 
-/// Minutes before the counters' own time that are always read: an event is mostly counted within seconds, and mostly
-/// sent within a minute of its time.
-const FRESH: i64 = 2 * MINUTE;
+/// Events from this long before the time that counters reach are always read: most events are sent within a minute of
+/// their time, and counted within seconds.
+const FRESH: TimeDelta = TimeDelta::minutes(2);
 /// Days that are asked for first; four times as many with each further question.
 const FIRST_DAYS: usize = 2;
 /// Most days that are asked for at once.
@@ -68,7 +68,7 @@ impl Plan {
     ) -> Result<(Self, Option<KeyRange>), StoreError> {
         let counted_to = context.store.counted_to(&partition).await?;
         // Without counters all of it is read.
-        let fresh = counted_to.map_or(Timestamp::EPOCH, |to| to.plus(-FRESH)).floor(MINUTE);
+        let fresh = counted_to.map_or(Timestamp::EPOCH, |to| to - FRESH).floor(MINUTE);
         let fresh = EventId::first_at(fresh.max(Timestamp::EPOCH));
         let key_range = |from: EventId| KeyRange { ids: (from.max(first), last), expected: 1 };
         let read_fresh = (fresh <= last).then(|| key_range(fresh));
@@ -171,7 +171,7 @@ impl Plan {
                 let (start, end) = run.span();
                 let asked = Asked {
                     first: Bucket::of(granularity, start.max(first.at())),
-                    last: Bucket::of(granularity, end.plus(-1).min(last.at())),
+                    last: Bucket::of(granularity, (end - MICROSECOND).min(last.at())),
                     limit: usize::MAX,
                     only,
                 };

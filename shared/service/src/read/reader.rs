@@ -9,14 +9,14 @@ use tally_core::app::partition::{Partition, partitions};
 use tally_core::event::Event;
 use tally_core::event::filter::EventFilter;
 use tally_core::event::id::{EventId, id_range};
-use tally_core::time::{Range, Timestamp};
+use tally_core::time::{Range, TimeDelta, Timestamp};
 use tally_store::{EventPage, Order, StoreError};
 
 use super::planner::{KeyRange, Plan, can_plan};
 use crate::context::Context;
 
-/// How long one request may read, in microseconds.
-const TIME_BUDGET: i64 = 10_000_000;
+/// How long one request may read.
+const TIME_BUDGET: TimeDelta = TimeDelta::seconds(10);
 /// Most events asked for at once.
 const MOST: usize = 1_000;
 /// Fewest events asked of a shard at once.
@@ -122,8 +122,7 @@ pub async fn walk(
     let started = context.clock.now();
     let mut merge = Merge::new(context, app, query, (first, last)).await?;
     loop {
-        let over =
-            merge.units >= context.config.read_budget || context.clock.now().micros() - started.micros() >= TIME_BUDGET;
+        let over = merge.units >= context.config.read_budget || context.clock.now() - started >= TIME_BUDGET;
         let Some(event) = merge.next(over).await? else {
             return Ok(End::Read { frontier: merge.frontier() });
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tally_core::app::partition::{Partition, partitions};
 use tally_core::app::{App, AppState};
 use tally_core::event::id::EventId;
-use tally_core::time::{DAY, MINUTE, Range};
+use tally_core::time::{DAY, Range, TimeDelta};
 use tally_store::{Barrier, ErasedEvents, StoreError};
 use tokio::time::Instant;
 
@@ -17,9 +17,9 @@ use crate::context::Context;
 const CALL: Duration = Duration::from_secs(20);
 /// How often it is asked whether barriers were met.
 const POLL: Duration = Duration::from_millis(100);
-/// After so long, in microseconds, no function works any more with an app as it was before it was being erased: a warm one
-/// may remember it for 60 s, and `aggregate` then work on one batch for 300 s; the rest is for clocks.
-const KNOWN: i64 = 7 * MINUTE;
+/// After this time no function works with an app as it was before its erasure began: a warm one may remember the app for
+/// 60 s, and `aggregate` may then work on one batch for 300 s; the rest allows for clock skew.
+const KNOWN: TimeDelta = TimeDelta::minutes(7);
 
 /// Whose events to erase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub async fn erase_app(context: &Context, app: &App) -> Result<(usize, bool), St
     };
     let eraser = Eraser { context, partitions: partitions(app, Range::ALL), end };
     let (deleted, gone) = eraser.events().await?;
-    if !gone || now < since.plus(KNOWN) || !eraser.all_is_counted(app).await? {
+    if !gone || now < since + KNOWN || !eraser.all_is_counted(app).await? {
         return Ok((deleted, false));
     }
     // What a function stored that did not know yet; nothing counts it any more.
@@ -165,7 +165,7 @@ impl Eraser<'_> {
     async fn all_is_counted(&self, app: &App) -> Result<bool, StoreError> {
         let barriers = self.barriers(app);
         let store = &self.context.store;
-        store.put_barriers(&barriers, self.context.clock.now().plus(DAY)).await?;
+        store.put_barriers(&barriers, self.context.clock.now() + DAY).await?;
         while store.unmet_barriers(&barriers, &owner(app)).await? > 0 {
             if Instant::now() + POLL > self.end {
                 return Ok(false);

@@ -20,7 +20,7 @@ use tally_core::counter::cell::CounterLabel;
 use tally_core::counter::key::CounterKind;
 use tally_core::event::id::EventId;
 use tally_core::time::bucket::Granularity;
-use tally_core::time::{DAY, HOUR, Range, Timestamp};
+use tally_core::time::{DAY, HOUR, Range, TimeDelta, Timestamp};
 use tally_store::StoreError;
 use tokio::time::Instant;
 
@@ -34,10 +34,10 @@ const READ: Duration = Duration::from_secs(5);
 const LEAST: Duration = Duration::from_secs(8);
 /// How often it is asked whether the barriers were met.
 const POLL: Duration = Duration::from_millis(100);
-/// How long barriers, and what is under way between calls, are kept, in microseconds.
-const KEEP: i64 = DAY;
-/// How long before they may expire events are no longer recounted, in microseconds.
-const BEFORE_EXPIRY: i64 = HOUR;
+/// How long barriers, and what is under way between calls, are kept.
+const KEEP: TimeDelta = DAY;
+/// How long before they may expire events are no longer recounted.
+const BEFORE_EXPIRY: TimeDelta = HOUR;
 /// Requests under way at once.
 const CONCURRENCY: usize = 16;
 
@@ -134,10 +134,10 @@ pub async fn work(context: &Context, app: &App, purpose: Purpose, job: &Job) -> 
 /// Whether events of a day may have expired, or may before a recount of it ends.
 fn may_expire(app: &App, day: Timestamp, now: Timestamp) -> bool {
     // A shorter retention may begin within the day.
-    let begin = app.layout.entries().iter().map(|entry| Timestamp::from_micros(entry.from));
-    let within = begin.filter(|from| day < *from && *from < day.plus(DAY));
+    let begin = app.layout.entries().iter().map(|entry| entry.from);
+    let within = begin.filter(|from| day < *from && *from < day + DAY);
     let expiries = within.chain([day]).filter_map(|at| app.layout.expires_at(at));
-    expiries.min().is_some_and(|at| at <= now.plus(BEFORE_EXPIRY))
+    expiries.min().is_some_and(|at| at <= now + BEFORE_EXPIRY)
 }
 
 /// The whole days of a range, of which none may expire if it was named.
@@ -148,7 +148,7 @@ fn days(
     until: Option<Timestamp>,
 ) -> Result<Range, RecountError> {
     let now = context.clock.now();
-    let last = now.plus(MAX_AHEAD).floor(DAY).plus(DAY);
+    let last = (now + MAX_AHEAD).floor(DAY) + DAY;
     let until = until.map_or(last, |until| until.ceil(DAY).min(last));
     let first = since.unwrap_or(Timestamp::EPOCH).floor(DAY);
     let mut day = first;
@@ -156,7 +156,7 @@ fn days(
         if may_expire(app, day, now) {
             return Err(RecountError::Expiring(day.to_string()[..10].to_owned()));
         }
-        day = day.plus(DAY);
+        day += DAY;
     }
     Ok(Range::new(first, until).unwrap_or(Range::EMPTY))
 }
@@ -194,10 +194,10 @@ impl Worker<'_> {
                 store.forget_recount(&self.app.id, &self.id.to_string()).await?;
                 return Ok(true);
             }
-            store.put_barriers(self.state.barriers(), self.context.clock.now().plus(KEEP)).await?;
+            store.put_barriers(self.state.barriers(), self.context.clock.now() + KEEP).await?;
         }
         let kept = self.state.to_text();
-        store.keep_recount(&self.app.id, &self.id.to_string(), &kept, self.context.clock.now().plus(KEEP)).await?;
+        store.keep_recount(&self.app.id, &self.id.to_string(), &kept, self.context.clock.now() + KEEP).await?;
         Ok(false)
     }
 

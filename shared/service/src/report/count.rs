@@ -13,7 +13,7 @@ use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::covering::{Cover, Run};
-use tally_core::time::{MILLISECOND, MINUTE, Range, Timestamp};
+use tally_core::time::{DAY, MILLISECOND, MINUTE, Range, Timestamp};
 use tally_store::{Order, StoreError};
 
 use crate::context::Context;
@@ -347,6 +347,6 @@ pub async fn days(
 pub fn all_days() -> Run {
     Run {
         first: Bucket::of(Granularity::Day, Timestamp::EPOCH),
-        last: Bucket::of(Granularity::Day, Timestamp::MAX.plus(-Granularity::Day.micros())),
+        last: Bucket::of(Granularity::Day, Timestamp::MAX - DAY),
     }
 }

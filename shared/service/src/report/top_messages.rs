@@ -191,7 +191,7 @@ impl Search<'_> {
         let mut reads = Vec::new();
         for bucket in coarse {
             let first = Bucket::of(granularity, bucket.start());
-            let last = Bucket::of(granularity, bucket.end().plus(-granularity.micros()));
+            let last = Bucket::of(granularity, bucket.end() - granularity.length());
             let Ok(range) = Range::new(bucket.start(), bucket.end()) else { continue };
             for partition in partitions(self.app, range) {
                 let store = &self.context.store;

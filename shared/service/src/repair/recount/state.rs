@@ -11,7 +11,7 @@ use tally_core::counter::item::{CountedEvent, CounterItem};
 use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::event::id::{EventId, id_range};
 use tally_core::time::bucket::{Bucket, Granularity};
-use tally_core::time::{DAY, Range, Timestamp};
+use tally_core::time::{DAY, MICROSECOND, Range, Timestamp, micros};
 use tally_store::{Barrier, Corrected, StoreError};
 use tokio::time::Instant;
 
@@ -30,8 +30,9 @@ const KINDS: [CounterKind; 3] = [CounterKind::Cells, CounterKind::Errors, Counte
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct State {
     purpose: Purpose,
-    /// Whole days, in microseconds.
-    range: (i64, i64),
+    /// Whole days.
+    #[serde(with = "micros::range")]
+    range: Range,
     /// Where the search for days goes on; none once all were found.
     walk: Option<Walk>,
     /// What is half read.
@@ -53,7 +54,8 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Walk {
     shard: u16,
-    from: i64,
+    #[serde(with = "micros")]
+    from: Timestamp,
 }
 
 /// Buckets of a shard that are read from one end to the other.
@@ -62,8 +64,10 @@ struct Unit {
     shard: u16,
     /// The items that are looked at, by granularity, kind and page; none is all.
     only: Option<(Granularity, Vec<(CounterKind, u16)>)>,
-    start: i64,
-    end: i64,
+    #[serde(with = "micros")]
+    start: Timestamp,
+    #[serde(with = "micros")]
+    end: Timestamp,
     /// The last identity that was read.
     after: Option<EventId>,
     round: u32,
@@ -113,7 +117,7 @@ impl Unit {
     }
 
     fn range(&self) -> Range {
-        Range::new(Timestamp::from_micros(self.start), Timestamp::from_micros(self.end)).unwrap_or(Range::EMPTY)
+        Range::new(self.start, self.end).unwrap_or(Range::EMPTY)
     }
 
     fn granularities(&self) -> impl Iterator<Item = Granularity> {
@@ -133,8 +137,8 @@ impl State {
     pub(super) fn new(purpose: Purpose, days: Range) -> Self {
         Self {
             purpose,
-            range: (days.since().micros(), days.until().micros()),
-            walk: Some(Walk { shard: 0, from: days.since().micros() }),
+            range: days,
+            walk: Some(Walk { shard: 0, from: days.since() }),
             unit: None,
             again: VecDeque::new(),
             items: BTreeMap::new(),
@@ -241,18 +245,18 @@ impl State {
                 break;
             }
             // Days of which no more than counters is left may be many.
-            while walk.from < self.range.1 && may_expire(app, Timestamp::from_micros(walk.from), context.clock.now()) {
+            while walk.from < self.range.until() && may_expire(app, walk.from, context.clock.now()) {
                 walk.from += DAY;
             }
             let partition = Partition { app: app.id.clone(), shard: walk.shard };
-            let day = next_day(context, &partition, Timestamp::from_micros(walk.from)).await?;
-            let Some(day) = day.filter(|day| day.micros() < self.range.1) else {
-                *walk = Walk { shard: walk.shard + 1, from: self.range.0 };
+            let day = next_day(context, &partition, walk.from).await?;
+            let Some(day) = day.filter(|day| *day < self.range.until()) else {
+                *walk = Walk { shard: walk.shard + 1, from: self.range.since() };
                 continue;
             };
-            walk.from = day.plus(DAY).micros();
+            walk.from = day + DAY;
             if !may_expire(app, day, context.clock.now()) {
-                let (shard, start, end) = (walk.shard, day.micros(), walk.from);
+                let (shard, start, end) = (walk.shard, day, walk.from);
                 return Ok(Some(Unit { shard, only: None, start, end, after: None, round: 0 }));
             }
         }
@@ -261,7 +265,7 @@ impl State {
 
     /// Notes the versions of a unit's items before its events are read.
     async fn note(&mut self, context: &Context, partition: &Partition, unit: &Unit) -> Result<(), StoreError> {
-        let (start, last) = (unit.range().since(), unit.range().until().plus(-1));
+        let (start, last) = (unit.range().since(), unit.range().until() - MICROSECOND);
         let reads = unit.granularities().flat_map(|granularity| KINDS.map(|kind| (granularity, kind))).map(
             |(granularity, kind)| {
                 context.store.item_versions(
@@ -323,7 +327,7 @@ impl State {
                     && (key.kind, key.bucket.granularity(), key.bucket.start().floor(DAY)) == (kind, granularity, day)
             };
             let noted: Vec<_> = closed.extract_if(.., of_range).collect();
-            if may_expire(app, day, now.plus(-super::BEFORE_EXPIRY)) {
+            if may_expire(app, day, now - super::BEFORE_EXPIRY) {
                 continue;
             }
             let mut differing = Vec::new();
@@ -389,7 +393,7 @@ impl State {
             return;
         }
         let CounterKey { partition: Partition { shard, .. }, kind, bucket, page } = *key;
-        let (start, end) = (bucket.start().micros(), bucket.end().micros());
+        let (start, end) = (bucket.start(), bucket.end());
         // A bucket may have several items: its events are read once for all of them.
         let same = self.again.iter_mut().find(|unit| {
             (unit.shard, unit.start, unit.end, unit.round) == (shard, start, end, round + 1) && unit.after.is_none()
@@ -458,4 +462,27 @@ async fn correct(
         }
     }
     Ok(Corrected::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_stored_in_microseconds() {
+        let days = Range::new(Timestamp::EPOCH + DAY, Timestamp::EPOCH + 3 * DAY).expect("in order");
+        let mut state = State::new(Purpose::Audit, days);
+        let (start, end) = (days.since(), days.since() + DAY);
+        state.unit = Some(Unit { shard: 1, only: None, start, end, after: None, round: 0 });
+        let text = state.to_text();
+        for stored in [
+            r#""range":[86400000000,259200000000]"#,
+            r#""walk":{"shard":0,"from":86400000000}"#,
+            r#""start":86400000000,"end":172800000000"#,
+        ] {
+            assert!(text.contains(stored), "{stored} in {text}");
+        }
+        let read = State::read_text(&text).expect("what was written");
+        assert_eq!((read.range, read.unit), (days, state.unit));
+    }
 }
