@@ -13,8 +13,8 @@ use aws_sdk_dynamodbstreams::error::DisplayErrorContext;
 use aws_sdk_dynamodbstreams::types::{OperationType, Record, Shard, ShardIteratorType, StreamRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use tally_core::time::{TimeDelta, Timestamp};
 use tally_service::context::Context;
-use tally_core::time::{MINUTE, Timestamp};
 
 /// Most records in a batch (a parameter of the mapping; Lambda takes up to 10,000).
 const BATCH: usize = 5_000;
@@ -32,7 +32,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait after an error.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// The tumbling window of the mapping in template.yaml.
-const WINDOW: i64 = 15 * MINUTE;
+const WINDOW: TimeDelta = TimeDelta::minutes(15);
 
 /// How far a stream is polled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -321,7 +321,7 @@ impl StreamPoller {
         let start = now.floor(WINDOW);
         let event = LambdaEvent {
             records,
-            window: Window { start, end: start.plus(WINDOW) },
+            window: Window { start, end: start + WINDOW },
             state: BTreeMap::new(),
             shard_id: shard,
             event_source_arn: &self.position.stream,
