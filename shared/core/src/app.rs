@@ -9,6 +9,7 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use unicode_normalization::char::is_combining_mark;
 
 use crate::app::key::Key;
 use crate::app::layout::Layout;
@@ -24,20 +25,40 @@ pub struct AppSlug(String);
 
 /// Why a text names no app.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a name for an app: send 1 to 100 letters, digits, spaces, `-`, `_` or `.`")]
-pub struct AppNameError;
+pub enum AppNameError {
+    /// Too short or too long.
+    #[error("must have 1 to {MAX_NAME} bytes: the name of an app is letters, digits, spaces, `-`, `_` and `.`")]
+    Length,
+    /// A character that no name holds.
+    #[error("must not hold {0:?}: the name of an app is letters, digits, spaces, `-`, `_` and `.`")]
+    Character(char),
+    /// Nothing but dots, which are steps in a path.
+    #[error("must hold a letter or a digit: the name of an app is letters, digits, spaces, `-`, `_` and `.`")]
+    Dots,
+}
 
 impl AppSlug {
-    /// The slug of a name (of a slug, itself).
+    /// The slug of a name (of a slug, itself): in lower case, white space as `-`, without marks that combine with a letter
+    /// and are none themselves, such as the dot that `İ` keeps in lower case.
+    ///
+    /// # Errors
+    /// Where the name is too long, or holds what no name does.
     pub fn of_name(name: &str) -> Result<Self, AppNameError> {
         if name.len() > MAX_NAME {
-            return Err(AppNameError);
+            return Err(AppNameError::Length);
         }
-        let slug = name.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-");
         let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let mut slug = name.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-");
+        slug.retain(|c| allowed(c) || !is_combining_mark(c));
+        if let Some(other) = slug.chars().find(|c| !allowed(*c)) {
+            return Err(AppNameError::Character(other));
+        }
+        if slug.is_empty() || slug.len() > MAX_NAME {
+            return Err(AppNameError::Length);
+        }
         // `.` and `..` are steps in a path, not names.
-        if slug.len() > MAX_NAME || slug.trim_matches('.').is_empty() || !slug.chars().all(allowed) {
-            return Err(AppNameError);
+        if slug.trim_matches('.').is_empty() {
+            return Err(AppNameError::Dots);
         }
         Ok(Self(slug))
     }
@@ -98,7 +119,7 @@ pub enum EventClock {
     Received,
 }
 
-/// Where an app is in its generation.
+/// Whether an app is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AppState {
@@ -132,7 +153,7 @@ pub struct App {
     pub events_per_minute: Option<u32>,
     /// Its keys, without their secrets.
     pub keys: Vec<Key>,
-    /// Where it is in its generation.
+    /// Whether it is in use, being erased, or erased.
     pub state: AppState,
     /// Since when it is being erased, if it is.
     pub deleting_since: Option<Timestamp>,
@@ -148,6 +169,11 @@ mod tests {
         assert_eq!(slug("My  App").as_deref(), Ok("my-app"));
         assert_eq!(slug("com.example.App_1").as_deref(), Ok("com.example.app_1"));
         assert_eq!(slug("Bücher").as_deref(), Ok("bücher"));
+        // The lower case of `İ` is an `i` and a dot that combines with it; Devanagari's virama is a mark, its vowels are letters.
+        assert_eq!(slug("İstanbul").as_deref(), Ok("istanbul"));
+        assert_eq!(slug("हिन्दी").as_deref(), Ok("हिनदी"));
+        assert_eq!(slug("日本 店").as_deref(), Ok("日本-店"));
+        assert_eq!(slug("a/b"), Err(AppNameError::Character('/')));
         for bad in ["", " ", ".", "..", "a/b", "a#1", "a~2", "a|b", &"x".repeat(101), &"Ⱥ".repeat(50)] {
             assert!(slug(bad).is_err(), "{bad}");
         }

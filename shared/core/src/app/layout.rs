@@ -40,12 +40,18 @@ pub struct LayoutEntry {
 #[serde(transparent)]
 pub struct Layout(Vec<LayoutEntry>);
 
+/// Most entries of a layout. An app's item holds all of them, at about 110 bytes each.
+pub const MAX_ENTRIES: usize = 100;
+
 /// A change that cannot be appended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// Fewer shards than before: the events of the others would be out of reach for a retry.
     #[error("shards can only be added: the app has {0}")]
     FewerShards(u16),
+    /// As many changes as a layout holds; an entry is only removed while no event can have used it.
+    #[error("the app's layout was changed {MAX_ENTRIES} times, which is all that it may be")]
+    TooManyChanges,
 }
 
 impl Layout {
@@ -158,32 +164,41 @@ impl Layout {
         if shards.is_some_and(|shards| shards < last.shards) {
             return Err(LayoutError::FewerShards(last.shards));
         }
-        Ok(self.append(
-            (now + ENTRY_MARGIN).ceil(MINUTE),
-            LayoutEntry {
-                shards: shards.unwrap_or(last.shards).min(MAX_PARTS),
-                retention_days: retention_days.unwrap_or(last.retention_days),
-                ..last
-            },
-        ))
+        let entry = LayoutEntry {
+            shards: shards.unwrap_or(last.shards).min(MAX_PARTS),
+            retention_days: retention_days.unwrap_or(last.retention_days),
+            ..last
+        };
+        self.append(now, (now + ENTRY_MARGIN).ceil(MINUTE), entry).ok_or(LayoutError::TooManyChanges)
     }
 
     /// The layout with twice the pages from the next UTC midnight that is far enough ahead; none where the newest entry
-    /// is still pending or has all pages.
+    /// is still pending or has all pages, or the layout has all entries.
     pub fn with_more_pages(&self, now: Timestamp) -> Option<Self> {
         let last = self.last();
         if last.from > now || last.pages >= MAX_PARTS {
             return None;
         }
         let pages = (last.pages * 2).min(MAX_PARTS);
-        Some(self.append((now + ENTRY_MARGIN).ceil(DAY), LayoutEntry { pages, ..last }))
+        self.append(now, (now + ENTRY_MARGIN).ceil(DAY), LayoutEntry { pages, ..last })
     }
 
-    fn append(&self, from: Timestamp, entry: LayoutEntry) -> Self {
+    /// The layout with an entry at its end; none where it has all entries. What no event can have used makes room:
+    /// entries that begin as far ahead as a new one, and after the new one begins. An entry that changes nothing is left
+    /// out.
+    fn append(&self, now: Timestamp, from: Timestamp, entry: LayoutEntry) -> Option<Self> {
         let from = from.max(self.last().from);
         let mut entries = self.0.clone();
-        entries.push(LayoutEntry { from, ..entry });
-        Self(entries)
+        while entries.len() > 1
+            && entries.last().is_some_and(|last| last.from >= from && last.from >= now + ENTRY_MARGIN)
+        {
+            entries.pop();
+        }
+        let before = entries.last()?;
+        if (LayoutEntry { from: before.from, ..entry }) != *before {
+            entries.push(LayoutEntry { from, ..entry });
+        }
+        (entries.len() <= MAX_ENTRIES).then_some(Self(entries))
     }
 }
 
@@ -212,8 +227,30 @@ mod tests {
             .with(NOW, Some(2), None)
             .and_then(|l| l.with(NOW, Some(4), None))
             .expect("more shards");
-        assert_eq!(twice.entries()[1].from, twice.entries()[2].from);
+        // The first of the two is never in force, so it is replaced.
+        assert_eq!(twice.entries().len(), 2);
         assert_eq!(twice.at(Timestamp::MAX).shards, 4);
+    }
+
+    #[test]
+    fn a_layout_has_a_bound_however_often_it_is_changed() {
+        let mut layout = Layout::new(1, None);
+        for n in 0..2_000 {
+            layout = layout.with(NOW, None, Some(Some(n % 30 + 1))).expect("a change within one minute");
+        }
+        assert_eq!(layout.entries().len(), 2);
+        let unchanged = layout.with(NOW, None, Some(layout.last().retention_days)).expect("no change");
+        assert_eq!(unchanged, layout);
+        let back = layout.with(NOW, None, Some(None)).expect("a change back");
+        assert_eq!(back, Layout::new(1, None));
+        let minute_by_minute =
+            |layout: Layout, n: u32| layout.with(NOW + i64::from(n) * MINUTE, None, Some(Some(n % 30 + 1)));
+        let mut full = (0..99).try_fold(layout, minute_by_minute).expect("room for 100 entries");
+        assert_eq!(full.entries().len(), MAX_ENTRIES);
+        assert_eq!(minute_by_minute(full.clone(), 99), Err(LayoutError::TooManyChanges));
+        full = full.with(NOW + 98 * MINUTE, None, Some(Some(99))).expect("the newest entry can still be replaced");
+        assert_eq!((full.entries().len(), full.last().retention_days), (MAX_ENTRIES, Some(99)));
+        assert_eq!(full.with_more_pages(NOW + 30 * DAY), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::civil::{Date, Weekday};
 use jiff::{Span, ToSpan};
 
 use crate::time::zone::Zone;
-use crate::time::{HOUR, MINUTE, Range, Timestamp};
+use crate::time::{HOUR, MINUTE, Range, TimeDelta, Timestamp};
 
 /// Most buckets in one series.
 pub const MAX_BUCKETS: usize = 10_000;
@@ -119,8 +119,14 @@ impl Interval {
         let date = zone.date(at);
         let day = |date| zone.start_of_day(date).unwrap_or(at);
         let mut start = match self {
-            // Every zone has been whole minutes from UTC since 1972.
-            Self::Minute => return at.floor(MINUTE),
+            Self::Minute => {
+                let start = at - zone.since(at, MINUTE);
+                // Until 1972 zones could be seconds off, and a change of their clocks lie within a minute.
+                return match zone.since(start, MINUTE) {
+                    TimeDelta::ZERO => start,
+                    late => start + (MINUTE - late),
+                };
+            }
             // From midnight on, so that hours that a change of clocks cuts short are met in turn.
             Self::Hour | Self::Day => day(date),
             Self::Week(first) => day(first.first_day(date)),
@@ -139,8 +145,8 @@ impl Interval {
     /// The start of the bucket after the one that starts at `start`.
     fn next(self, start: Timestamp, zone: &Zone) -> Timestamp {
         let step: Span = match self {
-            Self::Minute => return start + MINUTE,
-            Self::Hour => return start + (HOUR - zone.since_hour(start)),
+            Self::Minute => return start + (MINUTE - zone.since(start, MINUTE)),
+            Self::Hour => return start + (HOUR - zone.since(start, HOUR)),
             Self::Day => 1.days(),
             Self::Week(_) => 7.days(),
             Self::Month => 1.months(),
@@ -206,6 +212,41 @@ mod tests {
         assert!(howe.contains(&1_800) && howe.iter().all(|length| [1_800, 3_600].contains(length)), "{howe:?}");
     }
 
+    fn hour(zone_name: &str, date: &str, hour: i8) -> Vec<String> {
+        let parts = zone(zone_name).hour_of_day(parse_date(date).expect("a day"), hour).expect("a nameable day");
+        parts.into_iter().map(|part| format!("{} to {}", part.since(), part.until())).collect()
+    }
+
+    #[test]
+    fn an_hour_that_occurs_twice_is_both_passes() {
+        assert_eq!(hour("Europe/Stockholm", "2025-10-26", 2), ["2025-10-26T00:00:00Z to 2025-10-26T02:00:00Z"]);
+        assert_eq!(hour("Australia/Lord_Howe", "2026-04-05", 1), ["2026-04-04T14:00:00Z to 2026-04-04T15:30:00Z"]);
+        // Troll goes back by two hours: 01:00 to 03:00 occur twice, each hour between the passes of the other.
+        assert_eq!(
+            hour("Antarctica/Troll", "2025-10-26", 1),
+            ["2025-10-25T23:00:00Z to 2025-10-26T00:00:00Z", "2025-10-26T01:00:00Z to 2025-10-26T02:00:00Z"]
+        );
+    }
+
+    #[test]
+    fn an_hour_that_does_not_occur_has_no_parts() {
+        assert_eq!(hour("Europe/Stockholm", "2026-03-29", 2), Vec::<String>::new());
+        assert_eq!(hour("America/Sao_Paulo", "2018-11-04", 0), Vec::<String>::new());
+        assert_eq!(hour("America/Sao_Paulo", "2018-11-04", 1), ["2018-11-04T03:00:00Z to 2018-11-04T04:00:00Z"]);
+    }
+
+    #[test]
+    fn minutes_follow_a_zone_that_is_seconds_off() {
+        // Monrovia was 44 minutes and 30 seconds behind UTC until 7 January 1972.
+        let day = zone("Africa/Monrovia").day(parse_date("1971-05-04").expect("a day")).expect("a nameable day");
+        let starts = Interval::Minute.starts(day, &zone("Africa/Monrovia")).expect("few buckets");
+        assert_eq!((starts.first(), starts.len()), (Some(&day.since()), 1_440));
+        let change: Timestamp = "1972-01-07T00:44:30Z".parse().expect("a time");
+        let floor = |at| Interval::Minute.floor(at, &zone("Africa/Monrovia"));
+        assert_eq!((floor(change - SECOND), floor(change + SECOND)), (change - MINUTE, change));
+        assert_eq!(floor(change + 31 * SECOND), change + 30 * SECOND);
+    }
+
     #[test]
     fn weeks_begin_on_either_day() {
         let date = parse_date("2026-11-21").expect("a Saturday");
@@ -222,6 +263,31 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_hours_of_a_day_make_up_the_day(
+            day in 0i32..20_000,
+            name in prop::sample::select(vec![
+                "UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia",
+                "America/Sao_Paulo", "Africa/Casablanca", "Antarctica/Troll", "Africa/Monrovia",
+            ]),
+        ) {
+            let zone = zone(name);
+            let date = parse_date("1970-01-01").expect("a day").checked_add(day.days()).expect("a day");
+            let mut parts: Vec<Range> = Vec::new();
+            for hour in 0..24 {
+                parts.extend(zone.hour_of_day(date, hour).expect("a nameable day"));
+            }
+            parts.sort_by_key(|part| part.since());
+            let whole = zone.day(date).expect("a nameable day");
+            if whole.is_empty() {
+                prop_assert!(parts.is_empty());
+            } else {
+                prop_assert_eq!(parts.first().map(|part| part.since()), Some(whole.since()));
+                prop_assert_eq!(parts.last().map(|part| part.until()), Some(whole.until()));
+                prop_assert!(parts.windows(2).all(|pair| pair[0].until() == pair[1].since()));
+            }
+        }
+
         #[test]
         fn buckets_follow_one_another_and_hold_their_range(
             since in 63_072_000i64..2_000_000_000, length in 1i64..40 * 86_400,
