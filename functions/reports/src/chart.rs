@@ -3,6 +3,7 @@
 use std::io::Cursor;
 use std::sync::Once;
 
+use ab_glyph::{Font as _, FontRef};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
@@ -42,6 +43,27 @@ pub(crate) struct Chart<'a> {
 #[error("cannot draw the chart: {0}")]
 pub(crate) struct ChartError(String);
 
+/// The text as a picture shows it. XML has no control characters and no U+FFFE and U+FFFF, so these become U+FFFD in a
+/// SVG, whose viewer has fonts. In a PNG or JPEG, whatever [`FONT`] lacks is spelt as `\\u{65E5}`: else all that it lacks
+/// would look the same.
+fn shown(text: &str, picture: Picture) -> String {
+    if picture == Picture::Svg {
+        let is_xml = |c: char| !c.is_control() && !matches!(c, '\u{FFFE}' | '\u{FFFF}');
+        return text.chars().map(|c| if is_xml(c) { c } else { char::REPLACEMENT_CHARACTER }).collect();
+    }
+    let font = FontRef::try_from_slice(FONT).ok();
+    let has = |c: char| font.as_ref().is_some_and(|font| font.glyph_id(c).0 != 0);
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if has(c) && !c.is_control() {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_unicode());
+        }
+    }
+    shown
+}
+
 fn failed(error: impl std::fmt::Display) -> ChartError {
     ChartError(error.to_string())
 }
@@ -56,12 +78,12 @@ impl Chart<'_> {
         });
         if picture == Picture::Svg {
             let mut svg = String::new();
-            self.draw_on(&SVGBackend::with_string(&mut svg, (self.width, self.height)).into_drawing_area())?;
+            self.draw_on(picture, &SVGBackend::with_string(&mut svg, (self.width, self.height)).into_drawing_area())?;
             return Ok(svg.into_bytes());
         }
         // Three bytes a pixel.
         let mut pixels = vec![255; self.width as usize * self.height as usize * 3];
-        self.draw_on(&BitMapBackend::with_buffer(&mut pixels, (self.width, self.height)).into_drawing_area())?;
+        self.draw_on(picture, &BitMapBackend::with_buffer(&mut pixels, (self.width, self.height)).into_drawing_area())?;
         let mut file = Cursor::new(Vec::new());
         let color = ExtendedColorType::Rgb8;
         match picture {
@@ -74,7 +96,11 @@ impl Chart<'_> {
         Ok(file.into_inner())
     }
 
-    fn draw_on<B: DrawingBackend>(&self, area: &DrawingArea<B, plotters::coord::Shift>) -> Result<(), ChartError> {
+    fn draw_on<B: DrawingBackend>(
+        &self,
+        picture: Picture,
+        area: &DrawingArea<B, plotters::coord::Shift>,
+    ) -> Result<(), ChartError> {
         let small = (self.height / 28).clamp(9, 16);
         let large = (self.height / 20).clamp(11, 22);
         let font = |size: u32| (FAMILY, size).into_font().color(&INK);
@@ -84,7 +110,7 @@ impl Chart<'_> {
         let top = highest.div_euclid(step) * step + step;
         let widest = u32::try_from(grouped(top).len()).unwrap_or(0);
         let mut chart = ChartBuilder::on(area)
-            .caption(self.fitting_title(large), font(large))
+            .caption(self.fitting_title(picture, large), font(large))
             .margin(small)
             .x_label_area_size(small * 3)
             .y_label_area_size(small * (widest + 2) * 2 / 3)
@@ -99,7 +125,7 @@ impl Chart<'_> {
             .bold_line_style(GRID)
             .axis_style(INK)
             .label_style(font(small))
-            .x_desc(self.axis)
+            .x_desc(shown(self.axis, picture))
             .x_labels((room as usize).min(self.bars.len() + 1))
             .x_label_formatter(&label)
             .y_labels(usize::try_from(top / step + 1).unwrap_or(6))
@@ -122,12 +148,13 @@ impl Chart<'_> {
     }
 
     /// The title, cut to what fits above the chart.
-    fn fitting_title(&self, size: u32) -> String {
+    fn fitting_title(&self, picture: Picture, size: u32) -> String {
         let room = (self.width * 5 / (size * 3)) as usize;
-        if self.title.chars().count() <= room {
-            return self.title.to_owned();
+        let title = shown(self.title, picture);
+        if title.chars().count() <= room {
+            return title;
         }
-        self.title.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+        title.chars().take(room.saturating_sub(1)).chain(['…']).collect()
     }
 }
 
@@ -168,6 +195,31 @@ mod tests {
         }
         assert_eq!(grouped(1_234_567), "1\u{a0}234\u{a0}567");
         assert_eq!(grouped(999), "999");
+    }
+
+    fn titled(title: &str, picture: Picture) -> Vec<u8> {
+        let bars = [("0".to_owned(), 1)];
+        Chart { title, axis: "hour", bars: &bars, width: 800, height: 400 }.draw(picture).expect("a picture")
+    }
+
+    #[test]
+    fn titles_that_differ_give_pictures_that_differ() {
+        let titles = ["日本", "中国", "مرحبا", "שלום", "नमस्ते", "🚀", "🎉", "a\u{1}", "a\u{2}", "a"];
+        for picture in [Picture::Png, Picture::Jpeg] {
+            let pictures: std::collections::HashSet<_> = titles.map(|title| titled(title, picture)).into();
+            assert_eq!(pictures.len(), titles.len());
+        }
+        assert_eq!(shown("Größe, Ωμέγα, Привет", Picture::Png), "Größe, Ωμέγα, Привет");
+        assert_eq!(shown("日a", Picture::Png), "\\u{65e5}a");
+    }
+
+    #[test]
+    fn a_svg_holds_what_xml_can_hold() {
+        let title = "a\u{0}\u{b}\u{1f}\u{7f}\u{fffe}\u{ffff}<b>&\"'日本";
+        let svg = String::from_utf8(titled(title, Picture::Svg)).expect("text");
+        let is_xml = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{7e}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
+        assert!(svg.chars().all(is_xml), "{svg}");
+        assert!(svg.contains("日本") && svg.contains("&lt;b&gt;&amp;") && !svg.contains("<b>"), "{svg}");
     }
 
     #[test]
