@@ -1,4 +1,4 @@
-//! How long each endpoint takes, and what it reads, over a month of events.
+//! Latency and read units of each endpoint, over a month of events.
 
 use std::error::Error;
 use std::time::Instant;
@@ -14,7 +14,7 @@ const DAYS: usize = 30;
 /// Events in a request that fills.
 const BATCH: usize = 500;
 
-/// All endpoints but sign-in, whose time is that of bcrypt, and what admins ask now and then.
+/// Measures all endpoints except sign-in (dominated by bcrypt) and rare admin requests.
 pub(crate) async fn measure(quick: bool, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let (events, times) = if quick { (15_000, 60) } else { (150_000, 300) };
     let now = Clock::System.now().floor(DAY);
@@ -39,7 +39,7 @@ pub(crate) async fn measure(quick: bool, figures: &mut Figures) -> Result<(), Bo
         taken.push(started.elapsed());
     }
     figures.add_times("POST count/clicked/3", taken);
-    // What was sent just now would else be read beside the counters.
+    // Otherwise queries would also read the events just sent, which are not counted yet.
     bench.count().await?;
 
     let day = |n: i64| (now - n * DAY).to_string()[..10].to_owned();
@@ -91,7 +91,7 @@ pub(crate) async fn measure(quick: bool, figures: &mut Figures) -> Result<(), Bo
     Ok(())
 }
 
-/// Sends a month of events, evenly, and has them counted; returns the id of one.
+/// Sends a month of evenly spread events and counts them; returns the id of one.
 async fn fill(bench: &mut Workbench, app: &WorkApp, events: usize, until: Timestamp) -> Result<String, Box<dyn Error>> {
     let mix = Mix { sessions: true, messages: 50, ..Mix::MANY };
     let mut id = None;

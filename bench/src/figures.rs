@@ -1,4 +1,4 @@
-//! What was measured: rows of a table, kept in a file to be compared with.
+//! Measured figures: rows of a table, kept in a file for a later comparison.
 
 use std::error::Error;
 use std::path::Path;
@@ -14,47 +14,45 @@ pub(crate) struct Figure {
     pub(crate) what: String,
     /// The unit of its values.
     pub(crate) unit: String,
-    /// The value; the median where there were many.
+    /// The value, or the median of several.
     pub(crate) value: f64,
-    /// The 95th and the 99th of a hundred values, where there were many.
+    /// The 95th and 99th percentile of several values.
     pub(crate) high: Option<[f64; 2]>,
 }
 
 /// All rows of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Figures {
-    /// Whether it was a quick run; its figures are of less data.
+    /// Whether it was a quick run, over less data.
     pub(crate) quick: bool,
     pub(crate) rows: Vec<Figure>,
 }
 
 impl Figures {
-    /// Adds a row of one value.
+    /// Adds a row with one value.
     pub(crate) fn add(&mut self, what: impl Into<String>, unit: &str, value: f64) {
         self.rows.push(Figure { what: what.into(), unit: unit.to_owned(), value, high: None });
     }
 
-    /// Adds a row of how long something took, in milliseconds.
-    pub(crate) fn add_times(&mut self, what: impl Into<String>, mut times: Vec<Duration>) {
-        times.sort_unstable();
-        let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1_000.0;
-        let high = Some([at(95), at(99)]);
-        self.rows.push(Figure { what: what.into(), unit: "ms".to_owned(), value: at(50), high });
+    /// Adds a row with the percentiles of durations, in milliseconds.
+    pub(crate) fn add_times(&mut self, what: impl Into<String>, times: Vec<Duration>) {
+        let [value, p95, p99] = percentiles(times, [50, 95, 99]);
+        self.rows.push(Figure { what: what.into(), unit: "ms".to_owned(), value, high: Some([p95, p99]) });
     }
 
-    /// Reads what an earlier run kept.
+    /// Reads the figures of an earlier run.
     pub(crate) fn read(file: &Path) -> Result<Self, Box<dyn Error>> {
         let text = std::fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
         Ok(serde_json::from_slice(&text).map_err(|e| format!("{} holds no figures: {e}", file.display()))?)
     }
 
-    /// Keeps them.
+    /// Writes the figures to a file.
     pub(crate) fn write(&self, file: &Path) -> Result<(), Box<dyn Error>> {
         let text = serde_json::to_vec_pretty(self)?;
         Ok(std::fs::write(file, text).map_err(|e| format!("cannot write {}: {e}", file.display()))?)
     }
 
-    /// The table, with what was before and by how much it changed where there is a before.
+    /// The table, with the earlier values and their change in percent if there are any.
     pub(crate) fn table(&self, before: Option<&Self>) -> String {
         let header = ["what", "unit", "value, p50", "p95", "p99", "before", "change"];
         let columns = if before.is_some() { header.len() } else { 5 };
@@ -77,7 +75,14 @@ impl Figures {
     }
 }
 
-/// Three digits and more.
+/// Percentiles of durations in milliseconds (nearest lower rank); zeros if there are no durations.
+pub(crate) fn percentiles<const N: usize>(mut times: Vec<Duration>, percents: [usize; N]) -> [f64; N] {
+    times.sort_unstable();
+    let rank = |percent| times.len().saturating_sub(1) * percent / 100;
+    percents.map(|percent| times.get(rank(percent)).map_or(0.0, |time| time.as_secs_f64() * 1_000.0))
+}
+
+/// Formats with three significant digits or more.
 fn show(value: f64) -> String {
     let decimals = match value.abs() {
         v if v >= 100.0 => 0,
@@ -110,6 +115,13 @@ mod tests {
         let cells = |what: &str| row(what).split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
         assert_eq!(cells("events accepted")[2..], ["events/s", "11000", "", "", "10000", "+10.0 %", ""]);
         assert_eq!(cells("page")[2..], ["ms", "50.0", "95.0", "99.0", "50.0", "+0.0 %", ""]);
+    }
+
+    #[test]
+    fn percentiles_are_of_the_sorted_times() {
+        let times = vec![Duration::from_millis(3), Duration::from_millis(1), Duration::from_millis(2)];
+        assert_eq!(percentiles(times, [0, 50, 99, 100]).map(show), ["1.00", "2.00", "2.00", "3.00"]);
+        assert_eq!(percentiles(vec![], [50]).map(show), ["0.000"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One handler alone, over a store that takes every write and answers at once: what `instructions` counts.
+//! One handler over a store that accepts every write and answers at once; `instructions` counts this.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tally::workbench::{Mix, Workbench};
 use tally_core::time::clock::Clock;
 use tally_core::time::{DAY, SECOND};
 
-/// What to run, and how often.
+/// Which handler to run, and how often.
 #[derive(Args)]
 pub(crate) struct Handler {
     /// Which handler.
@@ -24,12 +24,12 @@ pub(crate) struct Handler {
     /// Events in each call.
     #[arg(long)]
     pub(crate) events: usize,
-    /// Calls.
+    /// Number of calls.
     #[arg(long)]
     pub(crate) times: usize,
 }
 
-/// A handler that can be run alone.
+/// A handler that can run alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Function {
     /// Stores events.
@@ -48,7 +48,7 @@ impl Function {
     }
 }
 
-/// Runs a handler over and over with the same events. What it takes to begin does not depend on how often.
+/// Runs a handler repeatedly with the same events. The cost of starting does not depend on the number of calls.
 pub(crate) async fn run(options: Handler) -> Result<(), Box<dyn Error>> {
     let at = Clock::System.now().floor(DAY);
     let instant = Arc::new(AtomicBool::new(false));
@@ -72,7 +72,7 @@ pub(crate) async fn run(options: Handler) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A client whose writes, once it is told to, go nowhere and succeed.
+/// A client that can be told to drop all writes and report success.
 #[derive(Clone, Debug)]
 struct Instant<T> {
     inner: T,

@@ -1,4 +1,4 @@
-//! Instructions of handlers, counted by valgrind: the same on every run, whatever else the machine does.
+//! Instructions of handlers, counted by valgrind: the same in every run, whatever the load of the machine.
 
 use std::error::Error;
 use std::process::Command;
@@ -6,13 +6,13 @@ use std::process::Command;
 use crate::figures::Figures;
 use crate::handler::Function;
 
-/// Calls of the shorter and of the longer run; the difference leaves out what it takes to begin.
+/// Calls of the shorter and of the longer run. Their difference leaves out the start of the process.
 const TIMES: (u64, u64) = (5, 25);
 
-/// Counts, where there is a valgrind.
+/// Counts instructions if valgrind is installed.
 pub(crate) fn measure(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     if Command::new("valgrind").arg("--version").output().is_err() {
-        eprintln!("bench: instructions are not counted, as there is no valgrind (`apt-get install valgrind`)");
+        eprintln!("bench: valgrind is not installed, so instructions are not counted (`apt-get install valgrind`)");
         return Ok(());
     }
     for function in [Function::Ingest, Function::Aggregate] {
@@ -33,7 +33,7 @@ fn of_a_call(function: Function, events: u32) -> Result<f64, Box<dyn Error>> {
     Ok(many.saturating_sub(few) as f64 / calls)
 }
 
-/// Instructions of a whole process.
+/// Instructions of one process.
 fn run(function: Function, events: u32, times: u64) -> Result<u64, Box<dyn Error>> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -45,5 +45,5 @@ fn run(function: Function, events: u32, times: u64) -> Result<u64, Box<dyn Error
         return Err(format!("valgrind failed: {said}").into());
     }
     let collected = said.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
-    collected.ok_or_else(|| format!("valgrind said no number: {said}").into())
+    collected.ok_or_else(|| format!("valgrind printed no count: {said}").into())
 }

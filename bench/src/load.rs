@@ -1,4 +1,4 @@
-//! How much the local server takes: events in batches at a steady rate, whatever the answers do, over HTTP.
+//! Load test of the local server: batches of events over HTTP at a steady rate, independent of the answers.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -15,15 +15,16 @@ use tally_core::time::{MINUTE, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::figures::percentiles;
 use crate::server::{Memory, Server};
 
-/// At a steady rate, however long answers take: a request that must wait for its turn is late by that.
+/// Sends at a steady rate. Latency is measured from the moment a request is due, so waiting counts.
 #[derive(Args)]
 pub(crate) struct Load {
     /// Events a second.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
-    /// For so many seconds.
+    /// Duration in seconds.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
     /// Events in one request.
@@ -32,7 +33,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Requests in all.
+    /// Number of requests.
     fn requests(&self) -> u32 {
         (self.rate * self.seconds).div_ceil(self.batch)
     }
@@ -42,18 +43,18 @@ impl Load {
 const NAMES: u32 = 40;
 /// Their levels.
 const LEVELS: [&str; 4] = ["DEBUG", "INFO", "WARN", "ERROR"];
-/// How long the counters may take to have everything.
+/// How long to wait for the counters to catch up.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// What became of one request.
+/// The outcome of one request.
 struct Answer {
-    /// From when it was due to be sent.
+    /// Time from when the request was due.
     took: Duration,
-    /// The ids of the events that were accepted, or why none.
+    /// The ids of the accepted events, or the reason for the refusal.
     accepted: Result<Vec<String>, String>,
 }
 
-/// Sends the load; fails where an accepted event is not stored, or not counted once.
+/// Sends the load. Fails if an accepted event is not stored, or not counted exactly once.
 pub(crate) async fn run(load: Load) -> Result<ExitCode, Box<dyn Error>> {
     let server = Arc::new(Server::start()?);
     let clock = Clock::System;
@@ -77,7 +78,7 @@ pub(crate) async fn run(load: Load) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Sends each request when it is due, and waits for all answers.
+/// Sends each request when it is due and waits for all answers.
 async fn send(load: &Load, server: &Arc<Server>, clock: &Clock) -> Vec<Answer> {
     let requests = load.requests();
     let began = Instant::now();
@@ -98,7 +99,7 @@ async fn send(load: &Load, server: &Arc<Server>, clock: &Clock) -> Vec<Answer> {
     answers
 }
 
-/// Events of about 300 bytes as stored.
+/// Events of about 300 stored bytes.
 fn batch(first: u32, size: u32, at: Timestamp) -> Value {
     let events = (first..first + size).map(|n| {
         json!({"name": format!("name {}", n % NAMES), "level": LEVELS[(n / NAMES % 4) as usize], "id": format!("load-{n}"),
@@ -121,12 +122,11 @@ async fn post(server: &Server, body: String) -> Result<Vec<String>, String> {
     }
 }
 
-/// Prints how soon answers came; returns the ids of what was accepted.
+/// Prints the latencies; returns the ids of the accepted events.
 fn summarize(load: &Load, answers: Vec<Answer>) -> HashSet<String> {
-    let mut times: Vec<_> = answers.iter().map(|answer| answer.took).collect();
-    times.sort_unstable();
-    let at = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1_000.0;
-    println!("answers: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms", at(50), at(99), at(100));
+    let times = answers.iter().map(|answer| answer.took).collect();
+    let [p50, p99, max] = percentiles(times, [50, 99, 100]);
+    println!("answers: p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms");
     let mut accepted = HashSet::new();
     let mut refused = Vec::new();
     for answer in answers {
@@ -147,7 +147,7 @@ fn summarize(load: &Load, answers: Vec<Answer>) -> HashSet<String> {
     accepted
 }
 
-/// Waits until the counters have so many events; returns how many they have.
+/// Waits until the counters have `accepted` events; returns how many they have.
 async fn drained(server: &Server, since: Timestamp, until: Timestamp, accepted: usize) -> Result<i64, Box<dyn Error>> {
     let began = Instant::now();
     loop {
@@ -164,7 +164,7 @@ async fn total(server: &Server, since: Timestamp, until: Timestamp) -> Result<i6
     report["total"].as_i64().ok_or_else(|| "a report without a total".into())
 }
 
-/// The ids of all events that are stored, read without counters.
+/// The ids of all stored events, read without counters.
 async fn stored(server: &Server) -> Result<HashSet<String>, Box<dyn Error>> {
     let mut ids = HashSet::new();
     let mut path = "events?consistent=true&limit=1000".to_owned();

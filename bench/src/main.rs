@@ -1,5 +1,6 @@
-//! How fast Tally is, what it uses, and how much the local server takes. `cargo build --profile fast -p tally -p bench`, then
-//! `target/fast/bench`, `target/fast/bench questions` or `target/fast/bench load`.
+//! Measures Tally: throughput, latencies, capacity units, and the load that the local server sustains. Build it with
+//! `cargo build --profile fast -p tally -p bench`, then run `target/fast/bench`, `target/fast/bench questions` or
+//! `target/fast/bench load`.
 
 mod endpoints;
 mod figures;
@@ -32,13 +33,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Prints one table of everything, to compare before and after a change (the default).
+    /// Prints one table of all measurements, to compare before and after a change (the default).
     Table(table::Table),
-    /// Prints what questions cost over a million events: read units, round trips, times.
+    /// Prints the cost of queries over a million events: read units, round trips, times.
     Questions(questions::Questions),
-    /// Sends events to a server of its own at a steady rate, and checks that all it accepted is stored and counted.
+    /// Starts a server, sends events at a steady rate, and checks that every accepted event is stored and counted once.
     Load(load::Load),
-    /// Runs one handler over a store that answers at once; `table` has valgrind count its instructions.
+    /// Runs one handler over a store that answers at once; `table` runs it under valgrind to count instructions.
     #[command(hide = true)]
     Handler(handler::Handler),
 }
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
-    // As on Lambda; and threads that wait for each other would be counted.
+    // One thread, as on Lambda; threads that wait for each other would add instructions.
     let mut builder = if matches!(command, Command::Handler(_)) {
         Builder::new_current_thread()
     } else {

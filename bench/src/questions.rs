@@ -1,5 +1,4 @@
-//! What questions cost: read units (as DynamoDB tells them), round trips and time, over an embedded database full of
-//! events.
+//! The cost of queries over a full embedded database: read units (as DynamoDB reports them), round trips and time.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -26,7 +25,9 @@ use tally_service::context::Context;
 use tally_store::Usage;
 use tower::ServiceExt;
 
-/// Over 30 days of events of 40 names and 5 levels, one of them with 60 occurrences.
+use crate::figures::percentiles;
+
+/// Queries over 30 days of events with 40 names and 5 levels, one of which has 60 occurrences.
 #[derive(Args)]
 pub(crate) struct Questions {
     /// Events of the small app.
@@ -41,18 +42,18 @@ pub(crate) struct Questions {
 const DAYS: i64 = 30;
 /// Names of events.
 const NAMES: usize = 40;
-/// The levels of all but the rare events.
+/// The levels of all events except the rare ones.
 const LEVELS: [&str; 4] = ["TRACE", "DEBUG", "INFO", "WARN"];
-/// Events of the rare level.
+/// Number of events of the rare level.
 const RARE: usize = 60;
 /// Events in one call of the store.
 const BATCH: usize = 1_000;
 /// Calls of the store at once.
 const CONCURRENCY: usize = 4;
-/// Times that a question is asked; the median is told.
+/// Repetitions of each query; the median time is printed.
 const TIMES: usize = 9;
 
-/// Prints what questions cost.
+/// Prints the cost of each query.
 pub(crate) async fn run(options: Questions) -> Result<(), Box<dyn Error>> {
     let config = Config { read_budget: 1e9, ..Config::default() };
     let stack = Stack::start(None, FREE_PORT, &config).await?;
@@ -98,7 +99,7 @@ struct Bench {
     since: Timestamp,
 }
 
-/// An app full of events.
+/// An app filled with events.
 struct Filled {
     app: App,
     key: String,
@@ -107,7 +108,7 @@ struct Filled {
 }
 
 impl Bench {
-    /// Fills an app with events of about `bytes` as stored, evenly over the days.
+    /// Fills an app with events of about `bytes` stored bytes, spread evenly over the days.
     async fn fill(&self, name: &str, events: usize, bytes: usize) -> Result<Filled, Box<dyn Error>> {
         let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
         let (app, keys) = admin::make(&self.context, new, &[&[Scope::Read]]).await?;
@@ -140,7 +141,7 @@ impl Bench {
         Ok(())
     }
 
-    /// The `n`th of so many events.
+    /// The `n`th event.
     fn event(&self, app: &App, n: usize, of: usize, bytes: usize) -> Result<Event, Box<dyn Error>> {
         let at = self.since + DAYS * DAY / i64::try_from(of)? * i64::try_from(n)?;
         // Events of the rare level, evenly over the days.
@@ -161,7 +162,7 @@ impl Bench {
         Ok(draft.accept(app, self.context.clock.now())?)
     }
 
-    /// Has everything counted.
+    /// Counts all events.
     async fn count(&self) -> Result<(), Box<dyn Error>> {
         let started = Instant::now();
         let before = self.context.store.meter().usage();
@@ -172,7 +173,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Asks a question several times and prints what it cost; returns its read units.
+    /// Runs a query several times and prints its cost; returns its read units.
     async fn ask(&self, of: &Filled, about: &str, path: &str) -> Result<f64, Box<dyn Error>> {
         let mut times = Vec::new();
         let mut used = Usage::default();
@@ -183,13 +184,12 @@ impl Bench {
             times.push(started.elapsed());
             used = self.context.store.meter().usage() - before;
         }
-        times.sort_unstable();
-        let median = times[TIMES / 2].as_secs_f64() * 1_000.0;
+        let [median] = percentiles(times, [50]);
         println!("{about:<58} {:>10.1} {:>7} {median:>9.2}", used.read_units, used.read_requests);
         Ok(used.read_units)
     }
 
-    /// What it costs to find the 50 newest rare events by an attribute that no counter knows.
+    /// The cost of finding the 50 newest rare events by an attribute that is not counted.
     async fn read_until_found(&self, of: &Filled) -> Result<f64, Box<dyn Error>> {
         let before = self.context.store.meter().usage();
         let mut path = "events?attr.rare=true&limit=50".to_owned();

@@ -1,4 +1,4 @@
-//! A local server as a process of its own, on free ports and with a data folder of its own.
+//! A local server in its own process, with free ports and its own data folder.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-/// A running server; it ends, and its data with it, when this goes.
+/// A running server. Dropping it stops the process and deletes its data.
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
@@ -24,13 +24,13 @@ pub(crate) struct Server {
     pub(crate) ingest_key: String,
     /// Reads it.
     pub(crate) read_key: String,
-    /// Connections that nobody uses just now.
+    /// Idle connections.
     idle: Mutex<Vec<SendRequest<Body>>>,
     _data: TempDir,
 }
 
 impl Server {
-    /// Starts the program `tally` beside this one, and reads from what it prints where it is and what opens it.
+    /// Starts the program `tally` next to this one and reads its address and keys from its output.
     pub(crate) fn start() -> Result<Self, Box<dyn Error>> {
         let program = std::env::current_exe()?.with_file_name(format!("tally{}", std::env::consts::EXE_SUFFIX));
         let data = TempDir::with_prefix("tally-load-")?;
@@ -65,7 +65,7 @@ impl Server {
         })
     }
 
-    /// Sends a request and reads its reply, over a connection that is free or a new one.
+    /// Sends a request and reads its reply, over an idle connection or a new one.
     pub(crate) async fn send(
         &self,
         request: Request<Body>,
@@ -97,7 +97,7 @@ impl Server {
         Request::builder().uri(format!("/apps/demo/{path}")).header("host", self.address.to_string())
     }
 
-    /// Asks something that must be answered.
+    /// Sends a query that must succeed.
     pub(crate) async fn ask(&self, path: &str) -> Result<Value, Box<dyn Error>> {
         let request = self.request(path).header("x-read-key", &self.read_key).body(Body::empty())?;
         let (status, body) = self.send(request).await.map_err(|e| e.to_string())?;
@@ -107,7 +107,7 @@ impl Server {
         Ok(serde_json::from_slice(&body)?)
     }
 
-    /// Its resident memory now and at its highest, where the system tells.
+    /// Its current and peak resident memory, where the system reports it.
     pub(crate) fn memory(&self) -> Option<Memory> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let megabytes = |field: &str| {

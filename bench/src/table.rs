@@ -1,4 +1,4 @@
-//! One table of everything, to compare before and after a change.
+//! One table of all measurements, to compare before and after a change.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -9,23 +9,23 @@ use clap::Args;
 use crate::figures::Figures;
 use crate::{endpoints, instructions, throughput};
 
-/// What to measure, and what to compare it with.
+/// What to measure, and which earlier run to compare with.
 #[derive(Args)]
 pub(crate) struct Table {
-    /// With a tenth of the events and fewer repetitions: about a minute.
+    /// Use a tenth of the events and fewer repetitions: about a minute.
     #[arg(long)]
     quick: bool,
-    /// Keeps the figures in a file.
+    /// Write the figures to a file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Shows beside them those of a file that `--json` made.
+    /// Show the figures of a file that `--json` wrote beside the new ones.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
 }
 
-/// Measures and prints; a failure where what is stored or counted is not what was accepted.
+/// Measures and prints. Fails if the stored or counted events are not the accepted ones.
 pub(crate) async fn run(options: Table) -> Result<ExitCode, Box<dyn Error>> {
-    // First, so that a file that cannot be read costs no minute.
+    // Read first, so that an unreadable file fails before the measurement starts.
     let before = options.compare.as_deref().map(Figures::read).transpose()?;
     if before.as_ref().is_some_and(|before| before.quick != options.quick) {
         return Err("one of the runs to compare is quick, and the other is not".into());

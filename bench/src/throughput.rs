@@ -1,4 +1,4 @@
-//! How many events are accepted, stored and counted a second by the handlers in this process, and what each uses.
+//! Events accepted, stored and counted per second by the handlers in this process, and the write units of each.
 
 use std::error::Error;
 use std::time::Instant;
@@ -12,10 +12,10 @@ use crate::figures::Figures;
 
 /// Events in a request.
 const BATCH: usize = 100;
-/// Requests under way at once.
+/// Concurrent requests.
 const AT_ONCE: usize = 4;
 
-/// Sends events, lists them, counts them; each must be there once.
+/// Sends events, lists them and counts them; each must appear exactly once.
 #[allow(clippy::cast_precision_loss)] // figures to print
 pub(crate) async fn measure(quick: bool, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let events = if quick { 20_000 } else { 200_000 };
