@@ -44,7 +44,7 @@ pub(crate) struct Chart<'a> {
 pub(crate) struct ChartError(String);
 
 /// The text as a picture shows it. XML has no control characters and no U+FFFE and U+FFFF, so these become U+FFFD in a
-/// SVG, whose viewer has fonts. In a PNG or JPEG, whatever [`FONT`] lacks is spelt as `\\u{65E5}`: else all that it lacks
+/// SVG, whose viewer has fonts. In a PNG or JPEG, whatever [`FONT`] lacks is spelt as `\u{65e5}`: else all that it lacks
 /// would look the same.
 fn shown(text: &str, picture: Picture) -> String {
     if picture == Picture::Svg {
