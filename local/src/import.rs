@@ -22,9 +22,9 @@ use tally_core::event::draft::names_a_time;
 use tally_core::event::id::EventId;
 use tally_core::event::json::{self, Json, Number};
 use tally_core::time::{HOUR, Timestamp};
+use tally_service::apps::create::NewAppError;
 use tally_service::config::Config;
 use tally_service::context::Context;
-use tally_service::new_app::NewAppError;
 use tower::ServiceExt;
 
 use crate::server::{open, service};
@@ -125,7 +125,7 @@ pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>>
 
 async fn make_app(context: &Context, name: &str) -> Result<(), Box<dyn std::error::Error>> {
     let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
-    match admin::make(context, new, &[]).await {
+    match admin::create_app(&context.apps, new, &[]).await {
         Ok(_) | Err(NewAppError::Taken(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -112,11 +112,11 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
 async fn apps_of(context: &Context, batch: &mut Read) -> Result<HashMap<AppId, Arc<App>>, AggregateError> {
     let mut apps = HashMap::new();
     for (id, slug) in std::mem::take(&mut batch.apps) {
-        let mut app = context.app_in_any_state(&slug).await?;
+        let mut app = context.apps.get_in_any_state(&slug).await?;
         if app.as_ref().is_none_or(|app| app.id != id) {
             // The slug may have begun another generation since it was read.
-            context.forget(&slug);
-            app = context.app_in_any_state(&slug).await?;
+            context.apps.forget(&slug);
+            app = context.apps.get_in_any_state(&slug).await?;
         }
         if let Some(app) = app {
             // Of an earlier generation than the one in force nothing is counted any more.
@@ -194,7 +194,7 @@ async fn add_pages(
         if let Some(layout) = app.layout.with_more_pages(now) {
             // Where another process was faster, its entry does as well.
             let appended = context.store.append_layout(app, &layout).await?;
-            context.forget(&app.slug);
+            context.apps.forget(&app.slug);
             tracing::info!(app = id.as_str(), pages = layout.last().pages, appended, "more pages from a day to come");
         }
     }

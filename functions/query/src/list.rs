@@ -53,7 +53,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let now = context.clock.now();
     let asked = Asked::read(query.as_deref(), &app, now)?;
-    let mut page = read_page(&context, &app, &asked.query).await?;
+    let mut page = read_page(&context.store, &context.clock, context.config.read_budget, &app, &asked.query).await?;
     cut(&mut page, |event| serde_json::to_vec(&EventBody::new(&app.slug, event)))?;
     let next = page.next.map(|next| asked.cursor(&app, next).encode());
     let reached = asked.offset.map(|offset| offset + page.events.len());

@@ -18,6 +18,9 @@ use crate::tables::{PK, SK};
 /// Apps in one page of a list (the most that one `BatchGetItem` reads).
 const APPS_PAGE: i32 = 100;
 
+/// The attribute that names the round of erasing that an app is in.
+const ERASE_ROUND: &str = "erase_round";
+
 /// Why an app was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateAppError {
@@ -177,8 +180,37 @@ impl Store {
         self.send_conditional(request).await.map(drop)
     }
 
-    /// Makes an app that was erased a tombstone: its keys and its place in the list go, its item stays.
-    pub async fn tombstone_app(&self, app: &App) -> Result<(), StoreError> {
+    /// The round of erasing that an app is in: the owner of the barriers that it waits for.
+    pub async fn erase_round(&self, app: &App) -> Result<Option<String>, StoreError> {
+        let item = self.get(&self.tables.apps, &keys::app(&app.slug), keys::ALONE).await?;
+        Ok(item.and_then(|item| item.get(ERASE_ROUND)?.as_s().ok().cloned()))
+    }
+
+    /// Begins a round of erasing, or ends it; false where the app is no longer being erased.
+    pub async fn set_erase_round(&self, app: &App, round: Option<&str>) -> Result<bool, StoreError> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.tables.apps)
+            .set_key(Some(key(&keys::app(&app.slug), keys::ALONE)))
+            .condition_expression("#state = :deleting AND #life = :life")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#life", "life")
+            .expression_attribute_names("#round", ERASE_ROUND)
+            .expression_attribute_values(":deleting", serde_dynamo::to_attribute_value(AppState::Deleting)?)
+            .expression_attribute_values(":life", AttributeValue::N(app.generation.to_string()));
+        let request = match round {
+            None => request.update_expression("REMOVE #round"),
+            Some(round) => request
+                .update_expression("SET #round = :round")
+                .expression_attribute_values(":round", AttributeValue::S(round.to_owned())),
+        };
+        Ok(self.send_conditional(request).await?.is_applied())
+    }
+
+    /// Makes an app that was erased a tombstone: its keys and its place in the list go, its item stays. False where it is
+    /// in another round of erasing, or was made one already.
+    pub async fn tombstone_app(&self, app: &App, round: &str) -> Result<bool, StoreError> {
         let table = &self.tables.apps;
         let keys = app.keys.iter().map(|of| key(&keys::key(of.id.as_str()), keys::ALONE));
         let gone = keys.chain([key(keys::APP_LIST, app.slug.as_str())]).map(|key| {
@@ -189,8 +221,10 @@ impl Store {
         let buried = Update::builder()
             .table_name(table)
             .set_key(Some(key(&keys::app(&app.slug), keys::ALONE)))
-            .update_expression("SET #state = :to, #keys = :keys")
-            .condition_expression("#state = :from AND #life = :life")
+            .update_expression("SET #state = :to, #keys = :keys REMOVE #round")
+            .condition_expression("#state = :from AND #life = :life AND #round = :round")
+            .expression_attribute_names("#round", ERASE_ROUND)
+            .expression_attribute_values(":round", AttributeValue::S(round.to_owned()))
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#life", "life")
             .expression_attribute_names("#keys", "keys")
@@ -200,7 +234,6 @@ impl Store {
             .expression_attribute_values(":life", AttributeValue::N(app.generation.to_string()));
         writes.push(TransactWriteItem::builder().update(buried.build()?).build());
         // Together, on condition: another call may have done so, and the next generation begun.
-        self.write_together(writes).await?;
-        Ok(())
+        self.write_together(writes).await
     }
 }

@@ -16,6 +16,9 @@ use crate::tables::{BY_SESSION, PK, SESSION, SK};
 /// Most events in one step, so that a caller can look at its clock.
 const STEP: i32 = 1_000;
 
+/// Most items in one look whether there are events.
+const LOOK: i32 = 10;
+
 /// Which events to erase.
 #[derive(Clone, Copy, Debug)]
 pub enum ErasedEvents<'a> {
@@ -85,6 +88,28 @@ impl Store {
         let deleted = page.items.len();
         self.delete_items(&self.tables.events, page.items).await?;
         Ok(Erased { deleted, next })
+    }
+
+    /// Whether a shard holds an event, also one that has expired; strongly consistent.
+    pub async fn has_events(&self, partition: &Partition) -> Result<bool, StoreError> {
+        let mut start = None;
+        loop {
+            // Barriers may be left of a recount that was not finished.
+            let request = self
+                .query_partition(&self.tables.events, keys::partition(partition))
+                .projection_expression("#sk")
+                .filter_expression("attribute_not_exists(#fence)")
+                .expression_attribute_names("#sk", SK)
+                .expression_attribute_names("#fence", BARRIER)
+                .set_exclusive_start_key(start)
+                .limit(LOOK)
+                .consistent_read(true);
+            let page = self.send_query(request).await?;
+            start = page.next;
+            if !page.items.is_empty() || start.is_none() {
+                return Ok(!page.items.is_empty());
+            }
+        }
     }
 
     /// Erases counter items of a partition, as many as one page of reading holds; returns whether none are left.
