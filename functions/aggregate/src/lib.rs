@@ -5,6 +5,7 @@
 //! records above that are tried again. So a batch that is replayed, split, late or half done counts once.
 
 mod apply;
+mod error;
 mod event;
 mod record;
 
@@ -18,8 +19,9 @@ use tally_core::counter::folding::{Change, Folded, Record};
 use tally_core::time::{DAY, MINUTE, Timestamp};
 use tally_service::context::Context;
 use tally_service::metrics::{self, Metric};
-use tally_store::{DeadLetter, StoreError};
+use tally_store::DeadLetter;
 
+pub use error::AggregateError;
 pub use event::StreamEvent;
 
 use record::{Read, UncountableRecord};
@@ -29,20 +31,6 @@ const CONCURRENCY: usize = 16;
 
 /// How long it is known that a barrier was met, in microseconds.
 const KEEP_MET: i64 = DAY;
-
-/// Why a batch is not done; Lambda delivers it again.
-#[derive(Debug, thiserror::Error)]
-pub enum AggregateError {
-    /// Without it, checkpoints cannot be told apart: the event source mapping lacks its tumbling window.
-    #[error("the event names no shardId: give the event source mapping a TumblingWindowInSeconds")]
-    NoShardId,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A counter item kept changing under every try.
-    #[error("a counter item kept changing: the batch will be tried again")]
-    Contention,
-}
 
 /// The reply that a tumbling window asks for. Checkpoints hold all state there is.
 #[derive(Debug, Default, Serialize)]

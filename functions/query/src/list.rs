@@ -18,7 +18,8 @@ use tally_http::guard::Target;
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
-use tally_service::read::reader::{EventQuery, Next, Page, read_page};
+use tally_service::read::query::EventQuery;
+use tally_service::read::reader::{Next, Page, read_page};
 use tally_store::Order;
 
 use crate::cursor::{Cursor, CursorError};

@@ -20,7 +20,8 @@ use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::{Shared, origin};
 use tally_service::context::Context;
-use tally_service::read::reader::{EventQuery, Next, Page, read_page};
+use tally_service::read::query::EventQuery;
+use tally_service::read::reader::{Next, Page, read_page};
 use tally_service::report::count::{SessionQuery, Total, session_total, total};
 use tally_store::{Order, StoreError};
 

@@ -11,7 +11,8 @@ use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
 use tally_core::time::Timestamp;
 use tally_http::problem::{Problem, json};
-use tally_service::read::reader::{End, EventQuery, walk};
+use tally_service::read::query::EventQuery;
+use tally_service::read::reader::{End, walk};
 use tally_service::report::count::counted_to;
 use tally_store::Order;
 

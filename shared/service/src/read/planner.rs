@@ -17,7 +17,7 @@ use tally_core::time::{MINUTE, Range, Timestamp};
 use tally_store::{CellRead, CounterPage, CounterQuery, Order, Store, StoreError};
 
 use super::cost::{Sum, runs};
-use crate::read::reader::EventQuery;
+use super::query::EventQuery;
 
 /// Minutes before the counters' own time that are always read: an event is mostly counted within seconds, and mostly
 /// sent within a minute of its time.

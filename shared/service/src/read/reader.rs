@@ -7,13 +7,13 @@ use futures::future::try_join_all;
 use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
 use tally_core::event::Event;
-use tally_core::event::filter::EventFilter;
 use tally_core::event::id::{EventId, id_range};
+use tally_core::time::Timestamp;
 use tally_core::time::clock::Clock;
-use tally_core::time::{Range, Timestamp};
 use tally_store::{EventPage, Order, Store, StoreError};
 
 use super::planner::{KeyRange, Plan, can_plan};
+use super::query::EventQuery;
 
 /// How long one request may read, in microseconds.
 const TIME_BUDGET: i64 = 10_000_000;
@@ -23,25 +23,6 @@ const MOST: usize = 1_000;
 const FEWEST: usize = 8;
 /// Most key ranges of a shard that are read at once.
 const PARALLEL: usize = 32;
-
-/// Which events to read.
-#[derive(Clone, Debug)]
-pub struct EventQuery {
-    /// From when to when, by the app's clock.
-    pub range: Range,
-    /// Which of them.
-    pub filter: EventFilter,
-    /// In which order.
-    pub order: Order,
-    /// Go on after this identity.
-    pub after: Option<EventId>,
-    /// Leave out so many first.
-    pub skip: usize,
-    /// Give so many.
-    pub limit: usize,
-    /// Whether to see what was stored a moment ago.
-    pub consistent: bool,
-}
 
 /// A page of events.
 #[derive(Clone, Debug, Default)]

@@ -30,13 +30,11 @@ impl BackOff {
         // Jitter keeps requests that were throttled together from coming back together.
         let time = (MEAN * 2u32.pow(self.rounds - 1)).mul_f64(rand::random_range(0.5..1.5));
         self.rounds += 1;
-        match self.deadline {
-            Some(deadline) => deadline.wait(time).await,
-            None => {
-                tokio::time::sleep(time).await;
-                true
-            }
+        if let Some(deadline) = self.deadline {
+            return deadline.wait(time).await;
         }
+        tokio::time::sleep(time).await;
+        true
     }
 }
 
