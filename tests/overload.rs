@@ -10,6 +10,7 @@ use axum::body::Body;
 use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
+use tally_core::app::role::Role;
 use tally_store::Timeouts;
 use tokio::time::Instant;
 
@@ -138,6 +139,23 @@ async fn a_store_that_never_answers_is_told_within_two_seconds() {
         assert_problem(&reply, 503, &[]);
         assert!(began.elapsed() < SOON);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_that_stay_unprocessed_are_given_up() {
+    if !Database::is_embedded() {
+        return;
+    }
+    let overloaded = Overloaded::start(|operation, body| match operation {
+        "BatchGetItem" => Fault::Instead(200, json!({"Responses": {}, "UnprocessedKeys": body["RequestItems"]})),
+        _ => Fault::None,
+    })
+    .await;
+    let token = overloaded.tally.token(Role::Admin).await;
+    let began = Instant::now();
+    let reply = overloaded.tally.call(Method::GET, "/apps", ("x-access-token", &token), Body::empty()).await;
+    assert_problem(&reply, 503, &[]);
+    assert!(began.elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test(start_paused = true)]

@@ -58,8 +58,8 @@ pub fn connect_with(timeouts: Timeouts, connection: Connection, tables: TableNam
     let config = builder
         .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)))
         .timeout_config(limits)
-        // While a store throttles, tries made anew are few (a quota that successes fill). Else all stores of a process
-        // would share it, and one that fails would take from the others.
+        // Retries draw on a budget that successes refill, so they are few while a store throttles. A partition of its own
+        // keeps the other stores of a process from paying for one that fails.
         .retry_partition(RetryPartition::custom("tally").build())
         .build();
     Store::new(Client::from_conf(config), tables, timeouts)
