@@ -102,7 +102,7 @@ impl Tally {
 
     pub(crate) async fn app_with(&self, new: admin::NewApp) -> TestApp {
         let scopes: &[&[Scope]] = &[&[Scope::Ingest], &[Scope::Read]];
-        let (app, keys) = admin::make(&self.context, new, scopes).await.expect("a new app");
+        let (app, keys) = admin::create_app(&self.context.apps, new, scopes).await.expect("a new app");
         let [ingest_key, read_key] = keys.try_into().expect("two keys");
         TestApp { slug: app.slug.to_string(), ingest_key, read_key }
     }

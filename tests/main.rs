@@ -5,6 +5,7 @@
 mod access;
 mod admin;
 mod aggregate;
+mod architecture;
 mod counts;
 mod database;
 mod erase;

@@ -10,7 +10,8 @@ use axum::body::Body;
 use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
-use tally_core::time::MINUTE;
+use tally_core::app::role::Role;
+use tally_core::time::TimeDelta;
 use tally_store::Timeouts;
 use tokio::time::Instant;
 
@@ -142,6 +143,23 @@ async fn a_store_that_never_answers_is_told_within_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reads_that_stay_unprocessed_are_given_up() {
+    if !Database::is_embedded() {
+        return;
+    }
+    let overloaded = Overloaded::start(|operation, body| match operation {
+        "BatchGetItem" => Fault::Instead(200, json!({"Responses": {}, "UnprocessedKeys": body["RequestItems"]})),
+        _ => Fault::None,
+    })
+    .await;
+    let token = overloaded.tally.token(Role::Admin).await;
+    let began = Instant::now();
+    let reply = overloaded.tally.call(Method::GET, "/apps", ("x-access-token", &token), Body::empty()).await;
+    assert_problem(&reply, 503, &[]);
+    assert!(began.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_way_in_leaves_the_less_time_for_the_puts() {
     if !Database::is_embedded() {
         return;
@@ -231,6 +249,6 @@ async fn retries_are_few_while_the_store_throttles() {
     // A store that has come back is used at once.
     overloaded.fail(false);
     overloaded.tally.accept(&overloaded.app, &json!({"name": "a"})).await;
-    overloaded.tally.clock.set(at(NOW) + 2 * MINUTE);
+    overloaded.tally.clock.set(at(NOW) + TimeDelta::minutes(2));
     overloaded.tally.accept(&overloaded.app, &events(30)).await;
 }

@@ -111,7 +111,7 @@ impl Bench {
     /// Fills an app with events of about `bytes` stored bytes, spread evenly over the days.
     async fn fill(&self, name: &str, events: usize, bytes: usize) -> Result<Filled, Box<dyn Error>> {
         let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
-        let (app, keys) = admin::make(&self.context, new, &[&[Scope::Read]]).await?;
+        let (app, keys) = admin::create_app(&self.context.apps, new, &[&[Scope::Read]]).await?;
         let started = Instant::now();
         let progress = ProgressBar::new(events as u64).with_message(name.to_owned());
         for from in (0..events).step_by(BATCH * CONCURRENCY) {

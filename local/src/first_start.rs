@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tally_core::app::key::{Scope, hex};
+use tally_service::apps::create::NewAppError;
 use tally_service::auth::user::Users;
 use tally_service::context::Context;
-use tally_service::new_app::NewAppError;
 
 use crate::embedded::private;
 
@@ -76,7 +76,7 @@ impl Machine {
             return Ok(());
         }
         let new = admin::NewApp { name: DEMO.to_owned(), ..admin::NewApp::default() };
-        let (_, keys) = match admin::make(context, new, &[&[Scope::Ingest], &[Scope::Read]]).await {
+        let (_, keys) = match admin::create_app(&context.apps, new, &[&[Scope::Ingest], &[Scope::Read]]).await {
             Ok(made) => made,
             Err(NewAppError::Taken(_)) => return Ok(()),
             Err(error) => return Err(MachineError::Demo(error)),

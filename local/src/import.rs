@@ -21,10 +21,10 @@ use tally_core::event::MAX_DEPTH;
 use tally_core::event::draft::names_a_time;
 use tally_core::event::id::EventId;
 use tally_core::event::json::{self, Json, Number};
-use tally_core::time::{DAY, Timestamp};
+use tally_core::time::{HOUR, Timestamp};
+use tally_service::apps::create::NewAppError;
 use tally_service::config::Config;
 use tally_service::context::Context;
-use tally_service::new_app::NewAppError;
 use tower::ServiceExt;
 
 use crate::server::{open, service};
@@ -105,7 +105,7 @@ pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>>
     let (context, poller) = open(&import.data, config).await?;
     make_app(&context, &import.app).await?;
     let key = tally_service::auth::token::signing_key(&context.store).await?;
-    let (token, _) = key.sign("import", Role::Admin, context.clock.now(), DAY)?;
+    let (token, _) = key.sign("import", Role::Admin, context.clock.now(), 24 * HOUR)?;
     let lines = Lines::open(&import.file).map_err(|e| ImportError::File(import.file.display().to_string(), e))?;
     let sender =
         Sender { router: service(&context), path: format!("/apps/{slug}/events"), token, mappings: import.map };
@@ -125,7 +125,7 @@ pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>>
 
 async fn make_app(context: &Context, name: &str) -> Result<(), Box<dyn std::error::Error>> {
     let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
-    match admin::make(context, new, &[]).await {
+    match admin::create_app(&context.apps, new, &[]).await {
         Ok(_) | Err(NewAppError::Taken(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }

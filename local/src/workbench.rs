@@ -126,7 +126,7 @@ impl Workbench {
     /// Makes an app.
     pub async fn app(&self, name: &str) -> Result<WorkApp, Box<dyn Error>> {
         let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
-        let (app, keys) = admin::make(&self.context, new, &[&[Scope::Ingest, Scope::Read]]).await?;
+        let (app, keys) = admin::create_app(&self.context.apps, new, &[&[Scope::Ingest, Scope::Read]]).await?;
         Ok(WorkApp { slug: app.slug.to_string(), key: keys.into_iter().next().ok_or("an app without a key")? })
     }
 

@@ -15,8 +15,8 @@ use tally_http::guard::Target;
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
+use tally_service::apps::create::{NewApp, create_app};
 use tally_service::context::Context;
-use tally_service::new_app::{NewApp, make};
 
 /// Most days that events are kept, where they are not kept for ever: a century.
 pub(crate) const MAX_RETENTION: u64 = 36_500;
@@ -126,7 +126,7 @@ async fn created(
         events_per_minute: number("events_per_minute", MAX_QUOTA),
     };
     fields.finish("an app has name, clock, retention_days, shards and events_per_minute")?;
-    let (app, keys) = make(context, new, &[&[Scope::Ingest]]).await?;
+    let (app, keys) = create_app(&context.apps, new, &[&[Scope::Ingest]]).await?;
     let mut reply = AppBody::new(&app, app.created_at);
     reply.ingest_key = keys.first().map(String::as_str);
     json(StatusCode::CREATED, &reply)

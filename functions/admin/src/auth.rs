@@ -16,10 +16,10 @@ use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
 use tally_http::source::Source;
+use tally_service::auth::attempts::{Attempt, AttemptError};
 use tally_service::auth::user::User;
 use tally_service::context::Context;
 
-use crate::attempts::Attempt;
 use crate::github::login_of;
 
 /// A hash of [`COST`](tally_service::auth::user::COST) that no password is known for: checked for unknown users, so that they take as long as known ones.
@@ -62,7 +62,11 @@ pub(crate) async fn sign_in(
         // Whose it is, GitHub tells.
         Proof::GitHub(_) => None,
     };
-    let attempt = Attempt::begin(&context, user, &source).await?;
+    let attempt = Attempt::begin(&context.store, context.clock.now(), user, &source.subject()).await;
+    let attempt = attempt.map_err(|error| match error {
+        AttemptError::TooMany { seconds } => Problem::TooManyRequests(error.to_string(), seconds),
+        AttemptError::Store(error) => error.into(),
+    })?;
     let user = match proof {
         Proof::Password(user, password) => by_password(&context, user, password)
             .await?

@@ -39,7 +39,7 @@ pub(crate) async fn app(
     };
     let app = app.filter(|app| app.state != AppState::Deleted);
     let app = app.ok_or_else(|| Problem::NotFound("there is no such app: GET /apps lists them".to_owned()))?;
-    let (deleted, done) = erase_app(&context, &app).await?;
+    let (deleted, done) = erase_app(&context.store, &context.apps, context.clock.now(), &app).await?;
     json(StatusCode::ACCEPTED, &Reply { deleted, done, next: None })
 }
 
@@ -63,7 +63,7 @@ pub(crate) async fn events(
     params.finish()?;
     // Without either, `finish` has ended this.
     let whose = whose.ok_or_else(|| Problem::field("session_id", "send it or `user_id`"))?;
-    let (deleted, next) = erase_events(&context, &app, &whose, from).await?;
+    let (deleted, next) = erase_events(&context.store, &app, &whose, from).await?;
     let reply = Reply { deleted, done: next.is_none(), next: next.map(|place| place.to_string()) };
     json(StatusCode::ACCEPTED, &reply)
 }

@@ -79,7 +79,7 @@ pub(crate) async fn create(
     if !context.store.add_key(&app, &key).await? {
         return Err(Problem::Conflict(format!("the app has {MAX_KEYS} keys already: revoke one first")));
     }
-    context.forget(&app.slug);
+    context.apps.forget(&app.slug);
     json(StatusCode::CREATED, &KeyBody::new(&key, Some(&text)))
 }
 
@@ -129,6 +129,6 @@ pub(crate) async fn revoke(
     if !revoked {
         return Err(Problem::NotFound("the app has no such key: GET its keys to see them".to_owned()));
     }
-    context.forget(&app.slug);
+    context.apps.forget(&app.slug);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,7 +1,6 @@
 //! Apps, their keys, sign-in, and everything that no other function serves.
 
 mod apps;
-mod attempts;
 mod auth;
 mod dead_letters;
 mod description;
@@ -47,4 +46,4 @@ pub fn router(context: Arc<Context>) -> Router {
 }
 
 pub use description::operations;
-pub use tally_service::new_app::{NewApp, make};
+pub use tally_service::apps::create::{NewApp, create_app};

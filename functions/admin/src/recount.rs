@@ -105,7 +105,7 @@ async fn run(
     let job = job(&read(body, SMALL).await?)?;
     // The layout decides where each event is counted, and must be as it is.
     let app = current(context, app).await?;
-    let progress = work(context, &app, purpose, &job).await.map_err(|error| match error {
+    let progress = work(&context.store, &context.clock, &app, purpose, &job).await.map_err(|error| match error {
         RecountError::Expiring(_) => Problem::Conflict(error.to_string()),
         RecountError::Unknown => Problem::field("next", error.to_string()),
         RecountError::Store(error) => error.into(),

@@ -47,7 +47,7 @@ pub(crate) async fn change(
         let current = current(&context, &app).await?;
         let changed = change.apply(&context, &current).await?;
         if context.store.update_app(&current, &changed).await? {
-            context.forget(&app.slug);
+            context.apps.forget(&app.slug);
             return json(StatusCode::OK, &AppBody::new(&changed, context.clock.now()));
         }
     }

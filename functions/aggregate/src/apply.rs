@@ -7,7 +7,7 @@ use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::time::Timestamp;
 use tally_store::{Applied, Increment, Precondition, Store, StoreError, counter_keys};
 
-use crate::AggregateError;
+use crate::error::AggregateError;
 
 /// Write units from which on an item takes no new cells: it has grown past 64 KB.
 const FULL: f64 = 64.0;

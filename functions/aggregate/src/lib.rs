@@ -5,6 +5,7 @@
 //! records above that are tried again. So a batch that is replayed, split, late or half done counts once.
 
 mod apply;
+mod error;
 mod event;
 mod record;
 
@@ -18,8 +19,9 @@ use tally_core::counter::folding::{Change, Folded, Record};
 use tally_core::time::{DAY, MINUTE, TimeDelta, Timestamp};
 use tally_service::context::Context;
 use tally_service::metrics::{self, Metric};
-use tally_store::{DeadLetter, StoreError};
+use tally_store::DeadLetter;
 
+pub use error::AggregateError;
 pub use event::StreamEvent;
 
 use record::{Read, UncountableRecord};
@@ -29,20 +31,6 @@ const CONCURRENCY: usize = 16;
 
 /// How long it is known that a barrier was met.
 const KEEP_MET: TimeDelta = DAY;
-
-/// Why a batch is not done; Lambda delivers it again.
-#[derive(Debug, thiserror::Error)]
-pub enum AggregateError {
-    /// Without it, checkpoints cannot be told apart: the event source mapping lacks its tumbling window.
-    #[error("the event names no shardId: give the event source mapping a TumblingWindowInSeconds")]
-    NoShardId,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A counter item kept changing under every try.
-    #[error("a counter item kept changing: the batch will be tried again")]
-    Contention,
-}
 
 /// The reply that a tumbling window asks for. Checkpoints hold all state there is.
 #[derive(Debug, Default, Serialize)]
@@ -112,11 +100,11 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
 async fn apps_of(context: &Context, batch: &mut Read) -> Result<HashMap<AppId, Arc<App>>, AggregateError> {
     let mut apps = HashMap::new();
     for (id, slug) in std::mem::take(&mut batch.apps) {
-        let mut app = context.app_in_any_state(&slug).await?;
+        let mut app = context.apps.get_in_any_state(&slug).await?;
         if app.as_ref().is_none_or(|app| app.id != id) {
             // The slug may have begun another generation since it was read.
-            context.forget(&slug);
-            app = context.app_in_any_state(&slug).await?;
+            context.apps.forget(&slug);
+            app = context.apps.get_in_any_state(&slug).await?;
         }
         if let Some(app) = app {
             // Of an earlier generation than the one in force nothing is counted any more.
@@ -194,7 +182,7 @@ async fn add_pages(
         if let Some(layout) = app.layout.with_more_pages(now) {
             // Where another process was faster, its entry does as well.
             let appended = context.store.append_layout(app, &layout).await?;
-            context.forget(&app.slug);
+            context.apps.forget(&app.slug);
             tracing::info!(app = id.as_str(), pages = layout.last().pages, appended, "more pages from a day to come");
         }
     }

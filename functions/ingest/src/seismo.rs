@@ -16,8 +16,8 @@ use tally_http::compat::seismo::SeismoEvent;
 use tally_http::guard::{Target, TimeLeft};
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
+use tally_service::apps::create::{NewApp, create_app_on_first_use};
 use tally_service::context::Context;
-use tally_service::new_app::{NewApp, make_on_first_use};
 
 use crate::accept::accept;
 use crate::draft::free;
@@ -47,7 +47,7 @@ async fn first_use(context: &Context, name: String, event: &Draft) -> Result<Arc
     let now = context.clock.now();
     let app = new.clone().app(1, now, vec![]).map_err(|error| Problem::field("app", error.to_string()))?;
     event.clone().accept(&app, now)?;
-    Ok(make_on_first_use(context, new).await?)
+    Ok(create_app_on_first_use(&context.apps, new).await?)
 }
 
 fn read(body: &[u8]) -> Result<Draft, Invalid> {

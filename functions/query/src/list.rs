@@ -18,7 +18,8 @@ use tally_http::guard::Target;
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::Shared;
-use tally_service::read::reader::{EventQuery, Next, Page, read_page};
+use tally_service::read::query::EventQuery;
+use tally_service::read::reader::{Next, Page, read_page};
 use tally_store::Order;
 
 use crate::cursor::{Cursor, CursorError};
@@ -53,7 +54,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let now = context.clock.now();
     let asked = Asked::read(query.as_deref(), &app, now)?;
-    let mut page = read_page(&context, &app, &asked.query).await?;
+    let mut page = read_page(&context.store, &context.clock, context.config.read_budget, &app, &asked.query).await?;
     cut(&mut page, |event| serde_json::to_vec(&EventBody::new(&app.slug, event)))?;
     let next = page.next.map(|next| asked.cursor(&app, next).encode());
     let reached = asked.offset.map(|offset| offset + page.events.len());

@@ -20,8 +20,9 @@ use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::runtime::{Shared, origin};
 use tally_service::context::Context;
-use tally_service::read::reader::{EventQuery, Next, Page, read_page};
-use tally_service::report::count::{Total, session_total, total};
+use tally_service::read::query::EventQuery;
+use tally_service::read::reader::{Next, Page, read_page};
+use tally_service::report::count::{SessionQuery, Total, session_total, total};
 use tally_store::{Order, StoreError};
 
 use crate::cursor::{Cursor, CursorError};
@@ -79,7 +80,7 @@ pub(crate) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let asked = Asked::read(query.as_deref(), &app)?;
-    let mut page = read_page(&context, &app, &asked.query).await?;
+    let mut page = read_page(&context.store, &context.clock, context.config.read_budget, &app, &asked.query).await?;
     cut(&mut page, |event| serde_json::to_vec(&EventBody::new(event)))?;
     let (next, previous) = asked.neighbours(&page);
     let Total { count, complete } = asked.count(&context, &app, &page).await?;
@@ -188,9 +189,13 @@ impl Asked {
             return Ok(Total { count: shown, complete: true });
         }
         let EventQuery { range, filter, .. } = &self.query;
+        let (store, now, range, cells) = (&context.store, context.clock.now(), *range, &filter.cell);
         let total = match &filter.session_id {
-            Some(session) => session_total(context, app, session, *range, &filter.cell).await?,
-            None => total(context, app, *range, &filter.cell).await?,
+            Some(session_id) => {
+                let query = SessionQuery { session_id, range, filter: cells, budget: context.config.read_budget };
+                session_total(store, now, app, &query).await?
+            }
+            None => total(store, now, app, range, cells).await?,
         };
         Ok(Total { count: total.count.max(shown), ..total })
     }

@@ -52,8 +52,9 @@ pub(crate) async fn count(
     filter: &CellFilter,
 ) -> Result<(Counts, Timestamp), StoreError> {
     // Before the counters, or a batch that is folded in between would be told as in.
-    let counted_to = counters::counted_to(context, app).await?;
-    Ok((counters::count(context, app, boundaries, filter).await?, counted_to))
+    let (store, now) = (&context.store, context.clock.now());
+    let counted_to = counters::counted_to(store, now, app).await?;
+    Ok((counters::count(store, now, app, boundaries, filter).await?, counted_to))
 }
 
 /// What every reply says about itself.

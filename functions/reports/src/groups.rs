@@ -11,7 +11,8 @@ use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
 use tally_core::time::Timestamp;
 use tally_http::problem::{Problem, json};
-use tally_service::read::reader::{End, EventQuery, walk};
+use tally_service::read::query::EventQuery;
+use tally_service::read::reader::{End, walk};
 use tally_service::report::count::counted_to;
 use tally_store::Order;
 
@@ -74,11 +75,12 @@ pub(crate) async fn groups(mut asked: Asked) -> Result<Response, Problem> {
         limit: usize::MAX / 2,
         consistent: false,
     };
-    let counted_to = counted_to(&asked.context, &asked.app).await?;
+    let counted_to = counted_to(&asked.context.store, asked.now, &asked.app).await?;
     // By their JSON text, which tells 1 from "1" and sorts.
     let mut sums: HashMap<String, i64> = HashMap::new();
     let mut values: HashMap<String, Json> = HashMap::new();
-    let end = walk(&asked.context, &asked.app, &query, |event| {
+    let context = &asked.context;
+    let end = walk(&context.store, &context.clock, context.config.read_budget, &asked.app, &query, |event| {
         let value = event.data.as_ref().and_then(|data| at_path(data, &path)).cloned().unwrap_or(Json::Null);
         // Texts, numbers, lists and maps of them always serialize.
         let key = serde_json::to_string(&value).unwrap_or_default();

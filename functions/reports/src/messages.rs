@@ -51,8 +51,8 @@ pub(crate) async fn top_messages(mut asked: Asked) -> Result<Response, Problem> 
     let wide = widen(&asked.app, range, asked.now);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     // Before the counters, or a batch that is folded in between would be told as in.
-    let counted_to = counted_to(&asked.context, &asked.app).await?;
-    let (top, complete) = messages::top(&asked.context, &asked.app, wide, level, most).await?;
+    let counted_to = counted_to(&asked.context.store, asked.now, &asked.app).await?;
+    let (top, complete) = messages::top(&asked.context.store, asked.now, &asked.app, wide, level, most).await?;
     let items = top.into_iter().map(|top| Item { message: top.message, count: top.count, last_seen: top.last_seen });
     let reply = Reply { limit, items: items.collect(), complete, counted_to, widened: (wide != range).then_some(true) };
     json(StatusCode::OK, &reply)

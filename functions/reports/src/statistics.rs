@@ -340,7 +340,7 @@ pub(crate) async fn by_day(
     filter: &CellFilter,
 ) -> Result<(HashMap<(Timestamp, CellKey), i64>, Freshness), Problem> {
     // Before the counters, or a batch that is folded in between would be told as in.
-    let counted_to = counters::counted_to(context, app).await?;
-    let (days, complete) = counters::days(context, app, all_days(), filter).await?;
+    let counted_to = counters::counted_to(&context.store, context.clock.now(), app).await?;
+    let (days, complete) = counters::days(&context.store, app, all_days(), filter).await?;
     Ok((days, Freshness { counted_to, complete: (!complete).then_some(false), widened: None }))
 }

@@ -242,7 +242,7 @@ fn is_of_our_pages(context: &Context, headers: &HeaderMap) -> bool {
 
 async fn in_use(context: &Context, slug: Option<AppSlug>) -> Result<Option<Arc<App>>, Problem> {
     match slug {
-        Some(slug) => Ok(context.app(&slug).await?),
+        Some(slug) => Ok(context.apps.get(&slug).await?),
         None => Ok(None),
     }
 }
@@ -250,7 +250,7 @@ async fn in_use(context: &Context, slug: Option<AppSlug>) -> Result<Option<Arc<A
 /// A caller whose key stands in the path, which says no app: the one that the key is of.
 async fn by_key_in_path(context: &Context, access: Access, key: &str) -> Result<(Caller, Option<Arc<App>>), Problem> {
     let Some(key) = PresentedKey::parse(key) else { return Err(unknown_key()) };
-    let slug = context.app_of_key(&key.id).await?;
+    let slug = context.keys.app_of(&key.id).await?;
     by_key(context, access, slug, &key).await
 }
 
@@ -273,16 +273,16 @@ async fn by_key(
     };
     let has = |app: &Arc<App>| app.keys.iter().any(|known| known.id == key.id);
     let remembered = match &slug {
-        Some(slug) => context.app(slug).await?.filter(has),
+        Some(slug) => context.apps.get(slug).await?.filter(has),
         None => None,
     };
     let app = match remembered {
         Some(app) => Some(app),
         // Of another app, or newer than what is remembered. Any other text finds no app, and costs one read.
-        None => match context.app_of_key(&key.id).await? {
-            Some(owner) => match context.app(&owner).await?.filter(has) {
+        None => match context.keys.app_of(&key.id).await? {
+            Some(owner) => match context.apps.get(&owner).await?.filter(has) {
                 Some(app) => Some(app),
-                None => context.app_uncached(&owner).await?,
+                None => context.apps.get_uncached(&owner).await?,
             },
             None => None,
         },

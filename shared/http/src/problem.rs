@@ -8,9 +8,9 @@ use http::{HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tally_core::invalid::{FieldError, Invalid};
+use tally_service::apps::create::NewAppError;
 use tally_service::auth::token::{SigningKeyError, TokenError};
 use tally_service::ingest::quota::QuotaError;
-use tally_service::new_app::NewAppError;
 use tally_store::StoreError;
 
 /// Why a request is not answered as asked.

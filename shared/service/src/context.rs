@@ -1,26 +1,17 @@
-//! What every function is built on: the store, the clock, the settings, and what a warm process remembers.
+//! What the HTTP layer and `aggregate` hand to the use cases; made once per process.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use tally_core::app::key::KeyId;
-use tally_core::app::{App, AppSlug, AppState};
 use tally_core::time::clock::Clock;
-use tally_core::time::{MINUTE, TimeDelta, Timestamp};
-use tally_store::{Store, StoreError};
+use tally_store::Store;
 
+use crate::apps::cache::AppCache;
+use crate::apps::key_cache::KeyCache;
 use crate::auth::token::TokenVerifier;
 use crate::config::Config;
 use crate::ingest::quota::Quotas;
 
-/// How long an app may be remembered, by the wall clock: a revoked key stops within it.
-const REMEMBER: TimeDelta = MINUTE;
-/// How many apps are remembered.
-const MOST_APPS: usize = 10_000;
-/// How many keys' apps are remembered.
-const MOST_KEYS: usize = 10_000;
-
-/// The store, the clock, the settings, and what a warm process remembers; made once per process.
+/// The store, the clock, the settings, and what a warm process remembers. Use cases take of it what they need.
 pub struct Context {
     /// The tables.
     pub store: Store,
@@ -32,95 +23,23 @@ pub struct Context {
     pub tokens: TokenVerifier,
     /// What is known of the quotas of apps.
     pub quotas: Quotas,
-    apps: Mutex<HashMap<AppSlug, Remembered>>,
-    keys: Mutex<HashMap<KeyId, AppSlug>>,
-}
-
-#[derive(Clone)]
-struct Remembered {
-    app: Arc<App>,
-    read_at: Timestamp,
+    /// The apps.
+    pub apps: AppCache,
+    /// The apps of keys.
+    pub keys: KeyCache,
 }
 
 impl Context {
     /// A context that remembers nothing yet.
     pub fn new(store: Store, clock: Clock, config: Config) -> Arc<Self> {
         Arc::new(Self {
+            tokens: TokenVerifier::default(),
+            quotas: Quotas::default(),
+            apps: AppCache::new(store.clone(), clock.clone()),
+            keys: KeyCache::new(store.clone()),
             store,
             clock,
             config,
-            tokens: TokenVerifier::default(),
-            quotas: Quotas::default(),
-            apps: Mutex::default(),
-            keys: Mutex::default(),
         })
-    }
-
-    /// An app in use, as it was at most 60 s ago.
-    ///
-    /// # Errors
-    /// Where it must be read and cannot be: never an older one, since a layout relies on the 60 s.
-    pub async fn app(&self, slug: &AppSlug) -> Result<Option<Arc<App>>, StoreError> {
-        Ok(self.any_app(slug, REMEMBER).await?.filter(|app| app.state == AppState::Active))
-    }
-
-    /// An app in use, as it is now.
-    pub async fn app_uncached(&self, slug: &AppSlug) -> Result<Option<Arc<App>>, StoreError> {
-        Ok(self.any_app(slug, TimeDelta::ZERO).await?.filter(|app| app.state == AppState::Active))
-    }
-
-    /// An app in any state, also a tombstone, as it was at most 60 s ago.
-    pub async fn app_in_any_state(&self, slug: &AppSlug) -> Result<Option<Arc<App>>, StoreError> {
-        self.any_app(slug, REMEMBER).await
-    }
-
-    async fn any_app(&self, slug: &AppSlug, age: TimeDelta) -> Result<Option<Arc<App>>, StoreError> {
-        let now = self.clock.now();
-        {
-            let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(known) = apps.get(slug) {
-                // A clock set back must not make a memory last.
-                if known.read_at <= now && now < known.read_at + age {
-                    return Ok(Some(Arc::clone(&known.app)));
-                }
-            }
-        }
-        let Some(app) = self.store.get_app(slug).await? else {
-            self.forget(slug);
-            return Ok(None);
-        };
-        let app = Arc::new(app);
-        let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
-        if apps.len() >= MOST_APPS && !apps.contains_key(slug) {
-            apps.retain(|_, known| now < known.read_at + REMEMBER);
-            if apps.len() >= MOST_APPS {
-                apps.clear();
-            }
-        }
-        let remembered = Remembered { app: Arc::clone(&app), read_at: now };
-        apps.insert(slug.clone(), remembered);
-        Ok(Some(app))
-    }
-
-    /// The app that a key with this id was once made for. Whether it still has the key, and the key this id, only the app
-    /// tells; a key is of one app for ever, so this may be remembered for as long as the process lives.
-    pub async fn app_of_key(&self, key: &KeyId) -> Result<Option<AppSlug>, StoreError> {
-        if let Some(slug) = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
-            return Ok(Some(slug.clone()));
-        }
-        let slug = self.store.app_of_key(key).await?;
-        if let Some(slug) = &slug {
-            let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-            if keys.len() >= MOST_KEYS {
-                keys.clear();
-            }
-            keys.insert(key.clone(), slug.clone());
-        }
-        Ok(slug)
-    }
-
-    /// Forgets an app, so that this process reads it again.
-    pub fn forget(&self, slug: &AppSlug) {
-        self.apps.lock().unwrap_or_else(PoisonError::into_inner).remove(slug);
     }
 }

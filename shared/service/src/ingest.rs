@@ -1,3 +1,4 @@
 //! Accepting events.
 
+pub mod accept;
 pub mod quota;

@@ -1,12 +1,12 @@
 //! The use cases of Tally, over the store: accepting events, reading them, reporting, repairing counters, signing in.
 
+pub mod apps;
 pub mod auth;
 pub mod config;
 pub mod context;
 pub mod ingest;
 pub mod log;
 pub mod metrics;
-pub mod new_app;
 pub mod read;
 pub mod repair;
 pub mod report;

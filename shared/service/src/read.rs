@@ -2,4 +2,5 @@
 
 mod cost;
 mod planner;
+pub mod query;
 pub mod reader;

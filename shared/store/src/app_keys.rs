@@ -4,9 +4,11 @@ use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Up
 use tally_core::app::App;
 use tally_core::app::key::{Key, KeyId, MAX_KEYS};
 
-use crate::apps::KeyItem;
+use crate::app_item::KeyItem;
+use crate::client::error::StoreError;
+use crate::store::Store;
 use crate::tables::{PK, SK};
-use crate::{Store, StoreError, event_item, keys};
+use crate::{item, keys};
 
 impl Store {
     /// Gives an app one more key; false where it has all that it may have, or is no longer in use.
@@ -14,7 +16,7 @@ impl Store {
         let table = &self.tables.apps;
         let added = Update::builder()
             .table_name(table)
-            .set_key(Some(event_item::key(&keys::app(&app.slug), keys::ALONE)))
+            .set_key(Some(item::key(&keys::app(&app.slug), keys::ALONE)))
             .update_expression("SET #keys.#id = :key")
             .condition_expression("#state = :active AND #life = :life AND size(#keys) < :most")
             .expression_attribute_names("#keys", "keys")
@@ -42,15 +44,14 @@ impl Store {
         let table = &self.tables.apps;
         let revoked = Update::builder()
             .table_name(table)
-            .set_key(Some(event_item::key(&keys::app(&app.slug), keys::ALONE)))
+            .set_key(Some(item::key(&keys::app(&app.slug), keys::ALONE)))
             .update_expression("REMOVE #keys.#id")
             .condition_expression("#life = :life AND attribute_exists(#keys.#id)")
             .expression_attribute_names("#keys", "keys")
             .expression_attribute_names("#id", key.as_str())
             .expression_attribute_names("#life", "life")
             .expression_attribute_values(":life", AttributeValue::N(app.generation.to_string()));
-        let lost =
-            Delete::builder().table_name(table).set_key(Some(event_item::key(&keys::key(key.as_str()), keys::ALONE)));
+        let lost = Delete::builder().table_name(table).set_key(Some(item::key(&keys::key(key.as_str()), keys::ALONE)));
         self.write_together(vec![
             TransactWriteItem::builder().update(revoked.build()?).build(),
             TransactWriteItem::builder().delete(lost.build()?).build(),

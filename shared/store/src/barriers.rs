@@ -10,9 +10,11 @@ use tally_core::event::id::EventId;
 use tally_core::time::Timestamp;
 
 use crate::client::batch;
-use crate::event_item::{Item, key};
+use crate::client::error::StoreError;
+use crate::item::{Item, key};
+use crate::keys;
+use crate::store::Store;
 use crate::tables::{EXPIRES_AT, SK};
-use crate::{Store, StoreError, keys};
 
 /// The attribute that tells a barrier from an event.
 pub(super) const BARRIER: &str = "fence";
@@ -81,17 +83,18 @@ impl Store {
         self.put(&self.tables.counters, item).await
     }
 
-    /// Those of an owner's barriers that were not met yet.
+    /// How many of an owner's barriers are not met yet.
     pub async fn unmet_barriers(&self, barriers: &[Barrier], owner: &str) -> Result<usize, StoreError> {
         let mut met = HashSet::new();
         let mut start = None;
         loop {
-            let (items, next) = self.query_counters_partition(&keys::barriers(owner), start, None, true).await?;
-            met.extend(items.into_iter().filter_map(|mut item| match item.remove(SK) {
+            let request = self.query_partition(&self.tables.counters, keys::barriers(owner)).consistent_read(true);
+            let page = self.send_query(request.set_exclusive_start_key(start)).await?;
+            met.extend(page.items.into_iter().filter_map(|mut item| match item.remove(SK) {
                 Some(AttributeValue::S(sort)) => Some(sort),
                 _ => None,
             }));
-            start = next;
+            start = page.next;
             if start.is_none() {
                 return Ok(barriers.iter().filter(|barrier| !met.contains(&barrier.met())).count());
             }

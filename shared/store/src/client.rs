@@ -1,8 +1,11 @@
-//! The client of DynamoDB: the connection and its time limits, one way to send each kind of request, metering, errors.
+//! The client of DynamoDB: the connection and its timeouts; how requests are sent, repeated and metered; errors.
 
+pub(crate) mod back_off;
 pub(crate) mod batch;
 pub(crate) mod connection;
 pub(crate) mod deadline;
 pub(crate) mod error;
 pub(crate) mod meter;
+pub(crate) mod query;
 pub(crate) mod send;
+pub(crate) mod timeouts;

@@ -1,13 +1,10 @@
-//! The Counters table.
+//! Counters.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::try_join_all;
-use serde::{Deserialize, Serialize};
-use tally_core::app::AppId;
 use tally_core::app::partition::Partition;
 use tally_core::counter::cell::CounterLabel;
 use tally_core::counter::checkpoint::{Checkpoint, SequenceNumber};
@@ -16,16 +13,19 @@ use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::time::Timestamp;
 use tally_core::time::bucket::{Bucket, Granularity};
 
-use crate::event_item::{self, Item};
-use crate::tables::{PK, SK};
-use crate::{Order, Store, StoreError, keys};
+use crate::client::error::StoreError;
+use crate::client::send::Outcome;
+use crate::events::Order;
+use crate::item::{Item, key, number, sort_key};
+use crate::keys;
+use crate::store::Store;
 
 /// Checkpoints are `s:` and the stream shard's id.
 const CHECKPOINT: &str = "s:";
 /// Set once an item has grown past what one item should be.
 const FULL: &str = "full";
 /// Counts the updates of an item.
-pub(super) const VERSION: &str = "v";
+pub(crate) const VERSION: &str = "v";
 
 /// What must hold of an item's checkpoint for an increment to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,25 @@ pub enum Applied {
     Refused(CounterItem),
 }
 
+/// Which counters to read.
+#[derive(Clone, Copy, Debug)]
+pub struct CounterQuery<'a> {
+    /// Of which shard.
+    pub partition: &'a Partition,
+    /// Of which kind.
+    pub kind: CounterKind,
+    /// From this bucket,
+    pub first: Bucket,
+    /// to this one, of the same granularity, both included.
+    pub last: Bucket,
+    /// In which order.
+    pub order: Order,
+    /// About how many items: a bucket is read with all its pages, and at least one bucket is.
+    pub limit: usize,
+    /// The attributes to return, at most 100; none is all.
+    pub only: Option<&'a [String]>,
+}
+
 /// The counts of one counter item in a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CellRead {
@@ -85,22 +104,6 @@ pub struct CounterPage {
     pub more: bool,
     /// Read units that it cost.
     pub units: f64,
-}
-
-/// A record that could not be counted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// The stream shard it came from.
-    pub stream_shard: String,
-    /// Its sequence number.
-    pub sequence_number: String,
-    /// The keys of the event, or of the counter item that refused it, as text.
-    pub keys: String,
-    /// What went wrong.
-    pub error: String,
-    /// When; stored in microseconds since 1970.
-    #[serde(with = "tally_core::time::micros")]
-    pub at: Timestamp,
 }
 
 impl Store {
@@ -132,46 +135,34 @@ impl Store {
             Precondition::CheckpointIsNot(None) => "attribute_not_exists(#s)",
         };
         let full = if increment.full { "attribute_exists(#f)" } else { "attribute_not_exists(#f)" };
-        let reply = self
-            .client
-            .update_item()
-            .table_name(&self.tables.counters)
-            .key(PK, AttributeValue::S(keys::partition(&increment.key.partition)))
-            .key(SK, AttributeValue::S(keys::counter(increment.key)))
-            .update_expression(expression)
-            .condition_expression(format!("{checkpoint} AND {full}"))
-            .set_expression_attribute_names(Some(names))
-            .set_expression_attribute_values(Some(values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match reply {
-            Ok(reply) => Ok(Applied::Done { units: self.meter.wrote(reply.consumed_capacity()) }),
-            Err(e) => match e.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
-                    self.meter.wrote(None);
-                    Ok(Applied::Refused(read_item(refusal.item().cloned().unwrap_or_default())))
-                }
-                _ => Err(StoreError::of(&e)),
-            },
-        }
-    }
-
-    /// Says that a counter item takes no new cells from now on.
-    pub async fn set_full(&self, key: &CounterKey) -> Result<(), StoreError> {
         let request = self
             .client
             .update_item()
             .table_name(&self.tables.counters)
-            .key(PK, AttributeValue::S(keys::partition(&key.partition)))
-            .key(SK, AttributeValue::S(keys::counter(key)))
+            .set_key(Some(key(&keys::partition(&increment.key.partition), &keys::counter(increment.key))))
+            .update_expression(expression)
+            .condition_expression(format!("{checkpoint} AND {full}"))
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values));
+        Ok(match self.send_conditional(request).await? {
+            Outcome::Applied { units } => Applied::Done { units },
+            Outcome::Refused(item) => Applied::Refused(read_item(item)),
+        })
+    }
+
+    /// Says that a counter item takes no new cells from now on.
+    pub async fn set_full(&self, counter: &CounterKey) -> Result<(), StoreError> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.tables.counters)
+            .set_key(Some(key(&keys::partition(&counter.partition), &keys::counter(counter))))
             .update_expression("SET #f = :yes ADD #v :v")
             .expression_attribute_names("#f", FULL)
             .expression_attribute_names("#v", VERSION)
             .expression_attribute_values(":yes", AttributeValue::Bool(true))
             .expression_attribute_values(":v", AttributeValue::N("1".to_owned()));
-        self.send_update(request).await
+        self.send(request).await.map(drop)
     }
 
     /// The counters of all pages of the buckets from `first` to `last`, both included and of one granularity, in order.
@@ -182,47 +173,46 @@ impl Store {
         first: Bucket,
         last: Bucket,
     ) -> Result<Vec<CellRead>, StoreError> {
-        let page = self.page_counters(partition, kind, first, last, Order::Ascending, usize::MAX, None).await?;
-        Ok(page.reads)
+        let all = CounterQuery { partition, kind, first, last, order: Order::Ascending, limit: usize::MAX, only: None };
+        Ok(self.page_counters(&all).await?.reads)
     }
 
-    /// The counters of the buckets from `first` to `last`, both included and of one granularity, in an order, until about
-    /// `limit` items are read; at least one bucket, each with all its pages. Where `only` names attributes (at most 100),
-    /// no others come back.
-    #[allow(clippy::too_many_arguments)] // one request's parts
-    pub async fn page_counters(
-        &self,
-        partition: &Partition,
-        kind: CounterKind,
-        first: Bucket,
-        last: Bucket,
-        order: Order,
-        limit: usize,
-        only: Option<&[String]>,
-    ) -> Result<CounterPage, StoreError> {
-        let (from, to) = keys::counter_range(kind, first, last);
+    /// The counters that a query asks for, until about its limit of items is read; at least one bucket.
+    pub async fn page_counters(&self, query: &CounterQuery<'_>) -> Result<CounterPage, StoreError> {
+        let range = keys::counter_range(query.kind, query.first, query.last);
         let mut page = CounterPage::default();
         let mut start = None;
         loop {
             // One more than is wanted tells whether the last bucket is whole.
-            let left = limit.saturating_sub(page.reads.len()).saturating_add(1);
-            let left = i32::try_from(left).ok();
-            let ascending = order == Order::Ascending;
-            let (items, next, units) =
-                self.query_counters(partition, (&from, &to), ascending, left, start, only).await?;
-            page.units += units;
-            for item in items {
-                let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
-                let (bucket, _) = keys::read_counter(kind, first.granularity(), sort)
+            let left = query.limit.saturating_sub(page.reads.len()).saturating_add(1);
+            let mut request = self
+                .query_between(&self.tables.counters, keys::partition(query.partition), range.clone())
+                .scan_index_forward(query.order == Order::Ascending)
+                .set_limit(i32::try_from(left).ok())
+                .set_exclusive_start_key(start);
+            if let Some(only) = query.only {
+                let mut projection = String::from("#sk");
+                for (i, attribute) in only.iter().enumerate() {
+                    // Writing to a String cannot fail.
+                    let _ = write!(projection, ",#{i}");
+                    request = request.expression_attribute_names(format!("#{i}"), attribute);
+                }
+                request = request.projection_expression(projection);
+            }
+            let read = self.send_query(request).await?;
+            page.units += read.units;
+            for item in read.items {
+                let sort = sort_key(&item);
+                let (bucket, _) = keys::read_counter(query.kind, query.first.granularity(), sort)
                     .ok_or_else(|| StoreError::Unreadable(format!("the key {sort:?} of a counter")))?;
                 let counts =
                     item.into_iter().filter_map(|(name, value)| Some((CounterLabel::parse(&name)?, number(&value)?)));
                 page.reads.push(CellRead { bucket, counts: counts.collect() });
             }
-            let Some(key) = next else { break };
+            let Some(key) = read.next else { break };
             let cut = page.reads.last().map(|read| read.bucket);
             let whole = page.reads.iter().any(|read| Some(read.bucket) != cut);
-            if page.reads.len() > limit && whole {
+            if page.reads.len() > query.limit && whole {
                 // The last bucket may have more pages: it is left for another time.
                 page.reads.retain(|read| Some(read.bucket) != cut);
                 page.more = true;
@@ -248,16 +238,17 @@ impl Store {
         kind: CounterKind,
     ) -> Result<Option<Timestamp>, StoreError> {
         let day = |at| Bucket::of(Granularity::Day, at);
-        let (from, to) = keys::counter_range(kind, day(Timestamp::EPOCH), day(Timestamp::MAX));
+        let range = keys::counter_range(kind, day(Timestamp::EPOCH), day(Timestamp::MAX));
         let mut days = HashSet::new();
         let mut newest: Option<Timestamp> = None;
         let mut start = None;
         loop {
             // Two items where each day is one page; more are asked for where they are not.
-            let (items, next, _) = self.query_counters(partition, (&from, &to), false, Some(2), start, None).await?;
-            for item in items {
-                let sort = item.get(SK).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
-                let Some((bucket, page)) = keys::read_counter(kind, Granularity::Day, sort) else {
+            let request = self.query_between(&self.tables.counters, keys::partition(partition), range.clone());
+            let request = request.scan_index_forward(false).limit(2).set_exclusive_start_key(start);
+            let read = self.send_query(request).await?;
+            for item in read.items {
+                let Some((bucket, page)) = keys::read_counter(kind, Granularity::Day, sort_key(&item)) else {
                     continue;
                 };
                 days.insert(bucket);
@@ -270,118 +261,16 @@ impl Store {
                     return Ok(newest);
                 }
             }
-            match next {
+            match read.next {
                 Some(key) if days.len() <= 2 => start = Some(key),
                 _ => return Ok(newest),
             }
         }
     }
-
-    async fn query_counters(
-        &self,
-        partition: &Partition,
-        (from, to): (&str, &str),
-        forward: bool,
-        limit: Option<i32>,
-        start: Option<Item>,
-        only: Option<&[String]>,
-    ) -> Result<(Vec<Item>, Option<Item>, f64), StoreError> {
-        let mut request = self.client.query();
-        if let Some(only) = only {
-            let mut projection = String::from("#sk");
-            for (i, attribute) in only.iter().enumerate() {
-                // Writing to a String cannot fail.
-                let _ = write!(projection, ",#{i}");
-                request = request.expression_attribute_names(format!("#{i}"), attribute);
-            }
-            request = request.projection_expression(projection);
-        }
-        let request = request
-            .table_name(&self.tables.counters)
-            .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
-            .expression_attribute_names("#pk", PK)
-            .expression_attribute_names("#sk", SK)
-            .expression_attribute_values(":pk", AttributeValue::S(keys::partition(partition)))
-            .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
-            .expression_attribute_values(":to", AttributeValue::S(to.to_owned()))
-            .scan_index_forward(forward)
-            .set_limit(limit)
-            .set_exclusive_start_key(start);
-        let (reply, units) = self.send_query(request).await?;
-        Ok((reply.items.unwrap_or_default(), reply.last_evaluated_key, units))
-    }
-
-    /// Notes a record that could not be counted.
-    pub async fn put_dead_letter(&self, app: Option<&AppId>, record: &DeadLetter) -> Result<(), StoreError> {
-        let mut item: Item = serde_dynamo::to_item(record)?;
-        item.insert(PK.to_owned(), AttributeValue::S(keys::dead_letters(app)));
-        // A sort key takes 1,024 bytes; keys of events that cannot be read may be longer, and then differ at the start.
-        let sort = format!("{}#{}#{}", record.stream_shard, record.sequence_number, record.keys);
-        item.insert(SK.to_owned(), AttributeValue::S(sort.chars().take(256).collect()));
-        self.put(&self.tables.counters, item).await
-    }
-
-    /// A page of what could not be counted for an app (none names the records whose app could not be read), after a
-    /// place; with the place to go on after.
-    pub async fn list_dead_letters(
-        &self,
-        app: Option<&AppId>,
-        after: Option<&str>,
-    ) -> Result<(Vec<DeadLetter>, Option<String>), StoreError> {
-        let partition = keys::dead_letters(app);
-        let start = after.map(|after| event_item::key(&partition, after));
-        let (items, next) = self.query_counters_partition(&partition, start, None, false).await?;
-        let next = next.and_then(|next| next.get(SK)?.as_s().ok().cloned());
-        Ok((serde_dynamo::from_items(items)?, next))
-    }
-
-    /// A page of any partition of Counters, or of a range of its sort keys.
-    pub(super) async fn query_counters_partition(
-        &self,
-        partition: &str,
-        start: Option<Item>,
-        range: Option<(&str, &str)>,
-        consistent: bool,
-    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
-        let mut request = self
-            .client
-            .query()
-            .table_name(&self.tables.counters)
-            .key_condition_expression(match range {
-                None => "#pk = :pk",
-                Some(_) => "#pk = :pk AND #sk BETWEEN :from AND :to",
-            })
-            .expression_attribute_names("#pk", PK)
-            .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()));
-        if let Some((from, to)) = range {
-            request = request
-                .expression_attribute_names("#sk", SK)
-                .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
-                .expression_attribute_values(":to", AttributeValue::S(to.to_owned()));
-        }
-        let request = request.set_exclusive_start_key(start).consistent_read(consistent);
-        let (reply, _) = self.send_query(request).await?;
-        Ok((reply.items.unwrap_or_default(), reply.last_evaluated_key))
-    }
-
-    /// Puts an item into a table.
-    pub(super) async fn put(&self, table: &str, item: Item) -> Result<(), StoreError> {
-        let reply = self
-            .client
-            .put_item()
-            .table_name(table)
-            .set_item(Some(item))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|e| StoreError::of(&e))?;
-        self.meter.wrote(reply.consumed_capacity());
-        Ok(())
-    }
 }
 
 /// Reads a counter item.
-pub(super) fn read_item(item: Item) -> CounterItem {
+pub(crate) fn read_item(item: Item) -> CounterItem {
     let mut read = CounterItem::default();
     for (name, value) in item {
         if name == FULL {
@@ -395,35 +284,4 @@ pub(super) fn read_item(item: Item) -> CounterItem {
         }
     }
     read
-}
-
-pub(super) fn number(value: &AttributeValue) -> Option<i64> {
-    value.as_n().ok()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_dead_letter_is_stored_for_ever_like_this() {
-        let dead_letter = DeadLetter {
-            stream_shard: "s".to_owned(),
-            sequence_number: "1".to_owned(),
-            keys: "k".to_owned(),
-            error: "e".to_owned(),
-            at: Timestamp::from_micros(1_700_000_000_123_456),
-        };
-        let item: HashMap<String, AttributeValue> = serde_dynamo::to_item(&dead_letter).expect("an item");
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let stored = [
-            ("stream_shard", text("s")),
-            ("sequence_number", text("1")),
-            ("keys", text("k")),
-            ("error", text("e")),
-            ("at", AttributeValue::N("1700000000123456".to_owned())),
-        ];
-        assert_eq!(item, stored.map(|(name, value)| (name.to_owned(), value)).into());
-        assert_eq!(serde_dynamo::from_item::<_, DeadLetter>(item).expect("what was written"), dead_letter);
-    }
 }

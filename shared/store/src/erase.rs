@@ -1,19 +1,23 @@
 //! Erasing: events of a session or a user, and everything of an app.
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::AttributeValue;
 use tally_core::app::partition::Partition;
 use tally_core::app::{App, AppId};
 use tally_core::event::id::EventId;
 
 use crate::barriers::BARRIER;
-use crate::event_item::key;
-use crate::events::{partition, read_to};
+use crate::client::error::StoreError;
+use crate::events::{Order, partition, read_to};
+use crate::item::key;
+use crate::keys;
+use crate::store::Store;
 use crate::tables::{BY_SESSION, PK, SESSION, SK};
-use crate::{Order, Store, StoreError, keys};
 
 /// Most events in one step, so that a caller can look at its clock.
 const STEP: i32 = 1_000;
+
+/// Most items in one look whether there are events.
+const LOOK: i32 = 10;
 
 /// Which events to erase.
 #[derive(Clone, Copy, Debug)]
@@ -38,26 +42,14 @@ pub struct Erased {
 impl Store {
     /// Erases one event; false where there is none.
     pub async fn erase_event(&self, app: &App, id: EventId) -> Result<bool, StoreError> {
-        let reply = self
+        let request = self
             .client
             .delete_item()
             .table_name(&self.tables.events)
             .set_key(Some(key(&keys::partition(&partition(app, id)), &id.to_string())))
             .condition_expression("attribute_exists(#pk)")
-            .expression_attribute_names("#pk", PK)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match reply {
-            Ok(reply) => {
-                self.meter.wrote(reply.consumed_capacity());
-                Ok(true)
-            }
-            Err(e) => match e.as_service_error() {
-                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(StoreError::of(&e)),
-            },
-        }
+            .expression_attribute_names("#pk", PK);
+        Ok(self.send_conditional(request).await?.is_applied())
     }
 
     /// Erases some events, the oldest first, from after an identity on: those of one page of what must be read.
@@ -68,9 +60,7 @@ impl Store {
             ErasedEvents::User(partition, _) | ErasedEvents::All(partition) => (None, PK, keys::partition(partition)),
         };
         let mut request = self
-            .client
-            .query()
-            .table_name(&self.tables.events)
+            .query_partition(&self.tables.events, partition)
             .set_index_name(index.map(str::to_owned))
             .key_condition_expression("#key = :key AND #sk > :after")
             .projection_expression("#pk, #sk")
@@ -79,7 +69,6 @@ impl Store {
             .expression_attribute_names("#pk", PK)
             .expression_attribute_names("#sk", SK)
             .expression_attribute_names("#fence", BARRIER)
-            .expression_attribute_values(":key", AttributeValue::S(partition))
             // `/` sorts before every event id.
             .expression_attribute_values(
                 ":after",
@@ -94,12 +83,33 @@ impl Store {
                 .expression_attribute_names("#user", "user_id")
                 .expression_attribute_values(":user", AttributeValue::S(user.to_owned()));
         }
-        let (reply, _) = self.send_query(request).await?;
-        let next = reply.last_evaluated_key().map(|key| read_to(key, Order::Ascending)).transpose()?;
-        let items = reply.items.unwrap_or_default();
-        let deleted = items.len();
-        self.delete_items(&self.tables.events, items).await?;
+        let page = self.send_query(request).await?;
+        let next = page.next.map(|key| read_to(&key, Order::Ascending)).transpose()?;
+        let deleted = page.items.len();
+        self.delete_items(&self.tables.events, page.items).await?;
         Ok(Erased { deleted, next })
+    }
+
+    /// Whether a shard holds an event, also one that has expired; strongly consistent.
+    pub async fn has_events(&self, partition: &Partition) -> Result<bool, StoreError> {
+        let mut start = None;
+        loop {
+            // Barriers may be left of a recount that was not finished.
+            let request = self
+                .query_partition(&self.tables.events, keys::partition(partition))
+                .projection_expression("#sk")
+                .filter_expression("attribute_not_exists(#fence)")
+                .expression_attribute_names("#sk", SK)
+                .expression_attribute_names("#fence", BARRIER)
+                .set_exclusive_start_key(start)
+                .limit(LOOK)
+                .consistent_read(true);
+            let page = self.send_query(request).await?;
+            start = page.next;
+            if !page.items.is_empty() || start.is_none() {
+                return Ok(!page.items.is_empty());
+            }
+        }
     }
 
     /// Erases counter items of a partition, as many as one page of reading holds; returns whether none are left.
@@ -118,8 +128,9 @@ impl Store {
     }
 
     async fn erase_counters_page(&self, partition: &str) -> Result<bool, StoreError> {
-        let (items, next) = self.query_counters_partition(partition, None, None, true).await?;
-        self.delete_items(&self.tables.counters, items).await?;
-        Ok(next.is_none())
+        let request = self.query_partition(&self.tables.counters, partition).consistent_read(true);
+        let page = self.send_query(request).await?;
+        self.delete_items(&self.tables.counters, page.items).await?;
+        Ok(page.next.is_none())
     }
 }

@@ -1,6 +1,4 @@
-//! Items: how events, apps and counters lie in their tables. Nothing outside knows an attribute's name.
-
-use std::collections::HashMap;
+//! The items of events, and their images in the stream.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
@@ -15,19 +13,10 @@ use tally_core::event::level::Level;
 use tally_core::time::Timestamp;
 
 use crate::barriers::{BARRIER, Barrier};
+use crate::client::error::StoreError;
+use crate::item::Item;
+use crate::keys;
 use crate::tables::{PK, SK};
-use crate::{StoreError, keys};
-
-/// An item as the SDK has it.
-pub(super) type Item = HashMap<String, AttributeValue>;
-
-/// The key of an item.
-pub(super) fn key(pk: &str, sk: &str) -> Item {
-    HashMap::from([
-        (PK.to_owned(), AttributeValue::S(pk.to_owned())),
-        (SK.to_owned(), AttributeValue::S(sk.to_owned())),
-    ])
-}
 
 /// Attributes of free JSON, which serde cannot carry without rounding its numbers.
 const FREE: [&str; 3] = ["data", "tags", "stack"];
@@ -161,34 +150,6 @@ fn to_json(value: AttributeValue) -> Result<Json, StoreError> {
         ),
         other => return Err(StoreError::Unreadable(format!("an attribute of event data is {other:?}"))),
     })
-}
-
-/// About how many bytes an item takes in a request, where every value is wrapped in an object that names its type.
-pub(super) fn wire_size(item: &Item) -> usize {
-    item.iter().map(|(name, value)| text_size(name) + 4 + value_size(value)).sum()
-}
-
-fn value_size(value: &AttributeValue) -> usize {
-    // `{"NULL":true}` and a comma are the longest that a value without a text or a number takes.
-    const WRAPPED: usize = 14;
-    WRAPPED
-        + match value {
-            AttributeValue::S(text) => text_size(text),
-            AttributeValue::N(number) => number.len(),
-            AttributeValue::L(items) => items.iter().map(value_size).sum(),
-            AttributeValue::M(fields) => fields.iter().map(|(key, value)| text_size(key) + 4 + value_size(value)).sum(),
-            _ => 0,
-        }
-}
-
-/// Bytes of a text in JSON: control characters take six.
-fn text_size(text: &str) -> usize {
-    let escaped = text.bytes().map(|byte| match byte {
-        0..0x20 => 6,
-        b'"' | b'\\' => 2,
-        _ => 1,
-    });
-    escaped.sum()
 }
 
 /// An image of an event in a stream record, as its event source mapping sends it.

@@ -1,11 +1,13 @@
 //! The keys that sign access tokens, and those that check them.
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use tally_core::time::Timestamp;
 
-use crate::counters::number;
+use crate::client::error::StoreError;
+use crate::item::number;
+use crate::keys;
+use crate::store::Store;
 use crate::tables::{EXPIRES_AT, PK, SK};
-use crate::{Store, StoreError, keys};
 
 /// A public key that checks tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub struct PublicKey {
 impl Store {
     /// The key pair that signs tokens: its id, and the pair as PKCS #8. None where it was not made yet.
     pub async fn signing_key(&self) -> Result<Option<(String, Vec<u8>)>, StoreError> {
-        let Some(item) = self.get_apps_item(keys::SIGNING_KEY.to_owned(), keys::ALONE).await? else {
+        let Some(item) = self.get(&self.tables.apps, keys::SIGNING_KEY, keys::ALONE).await? else {
             return Ok(None);
         };
         let kid = item.get("kid").and_then(|v| v.as_s().ok());
@@ -65,15 +67,18 @@ impl Store {
                 None => put,
             }
         });
-        self.put_all(std::iter::once(private).chain(publics).collect()).await
+        let puts = std::iter::once(private).chain(publics);
+        let writes = puts.map(|put| Ok(TransactWriteItem::builder().put(put.build()?).build()));
+        self.write_together(writes.collect::<Result<_, StoreError>>()?).await
     }
 
     /// The public keys that check tokens, without those that have expired by `now`.
     pub async fn public_keys(&self, now: Timestamp) -> Result<Vec<PublicKey>, StoreError> {
         let (mut found, mut start) = (Vec::new(), None);
         loop {
-            let (items, next) = self.query_apps(keys::PUBLIC_KEYS, start, 100).await?;
-            found.extend(items.into_iter().filter_map(|item| {
+            let request = self.query_partition(&self.tables.apps, keys::PUBLIC_KEYS).consistent_read(true);
+            let page = self.send_query(request.set_exclusive_start_key(start)).await?;
+            found.extend(page.items.into_iter().filter_map(|item| {
                 let expires_at = item.get(EXPIRES_AT).and_then(number).map(Timestamp::from_seconds);
                 if expires_at.is_some_and(|at| at <= now) {
                     return None;
@@ -84,7 +89,7 @@ impl Store {
                     public: item.get("public")?.as_b().ok()?.as_ref().to_vec(),
                 })
             }));
-            start = next;
+            start = page.next;
             if start.is_none() {
                 return Ok(found);
             }

@@ -7,9 +7,8 @@ use std::fmt::{self, Write as _};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::digest::{SHA256, digest};
 
-use crate::event::id::first_eight_bytes;
+use crate::digest::sha256_u64;
 use crate::event::level::Level;
 
 /// The name under which events are counted whose own cells their full counter item has no room for.
@@ -46,7 +45,7 @@ pub struct MessageHash(u64);
 impl MessageHash {
     /// The hash of a message.
     pub fn of(message: &str) -> Self {
-        Self(first_eight_bytes(digest(&SHA256, message.as_bytes()).as_ref()))
+        Self(sha256_u64(message.as_bytes()))
     }
 
     /// A number spread evenly over messages.
@@ -87,7 +86,7 @@ impl Cell {
 
     /// A number spread evenly over cells, from a cell's attribute.
     pub fn spread(attribute: &str) -> u64 {
-        first_eight_bytes(digest(&SHA256, attribute.as_bytes()).as_ref())
+        sha256_u64(attribute.as_bytes())
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use ring::digest::{SHA256, digest};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ulid::Ulid;
 
+use crate::digest::{sha256, sha256_u64};
 use crate::time::{MILLISECOND, Range, Timestamp};
 
 /// A ULID: 48 bits of milliseconds, then 80 bits that are random or made from the client's own id. Ordered by time.
@@ -29,8 +29,7 @@ impl EventId {
     /// The identity of the client's own `client_id` at the millisecond of `at`: the same for the same two, so that an
     /// event that is sent again overwrites itself.
     pub fn of_client_id(at: Timestamp, client_id: &str) -> Self {
-        let hash = digest(&SHA256, client_id.as_bytes());
-        let low = hash.as_ref()[..10].iter().fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
+        let low = sha256(client_id.as_bytes())[..10].iter().fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
         Self::from_parts(at, low)
     }
 
@@ -63,14 +62,8 @@ impl EventId {
     /// A number that is spread evenly over identities, also over those of clients that count theirs up; never to
     /// change, since it decides an event's shard.
     pub fn hash(self) -> u64 {
-        let hash = digest(&SHA256, &self.0.to_bytes());
-        first_eight_bytes(hash.as_ref())
+        sha256_u64(&self.0.to_bytes())
     }
-}
-
-/// The first 64 bits of a digest as a number.
-pub fn first_eight_bytes(digest: &[u8]) -> u64 {
-    digest.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
 }
 
 impl fmt::Display for EventId {

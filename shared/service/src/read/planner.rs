@@ -14,14 +14,13 @@ use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{MICROSECOND, MINUTE, Range, TimeDelta, Timestamp};
-use tally_store::{CellRead, CounterPage, Order, StoreError};
+use tally_store::{CellRead, CounterPage, CounterQuery, Order, Store, StoreError};
 
 use super::cost::{Sum, runs};
-use crate::context::Context;
-use crate::read::reader::EventQuery;
+use super::query::EventQuery;
 
-/// Events from this long before the time that counters reach are always read: most events are sent within a minute of
-/// their time, and counted within seconds.
+/// Minutes before the counters' own time that are always read: an event is mostly counted within seconds, and mostly
+/// sent within a minute of its time.
 const FRESH: TimeDelta = TimeDelta::minutes(2);
 /// Days that are asked for first; four times as many with each further question.
 const FIRST_DAYS: usize = 2;
@@ -61,12 +60,12 @@ pub(super) fn can_plan(query: &EventQuery) -> bool {
 impl Plan {
     /// A plan for a shard; with what of it must be read first.
     pub(super) async fn new(
-        context: &Context,
+        store: &Store,
         partition: Partition,
         query: &EventQuery,
         (first, last): (EventId, EventId),
     ) -> Result<(Self, Option<KeyRange>), StoreError> {
-        let counted_to = context.store.counted_to(&partition).await?;
+        let counted_to = store.counted_to(&partition).await?;
         // Without counters all of it is read.
         let fresh = counted_to.map_or(Timestamp::EPOCH, |to| to - FRESH).floor(MINUTE);
         let fresh = EventId::first_at(fresh.max(Timestamp::EPOCH));
@@ -100,7 +99,7 @@ impl Plan {
     /// find none and still not be done.
     pub(super) async fn more(
         &mut self,
-        context: &Context,
+        store: &Store,
         query: &EventQuery,
         wanted: usize,
     ) -> Result<(Vec<KeyRange>, f64), StoreError> {
@@ -110,7 +109,7 @@ impl Plan {
         let day = |id: EventId| Bucket::of(Granularity::Day, id.at());
         let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
         let asked = Asked { first: day(first), last: day(last), limit: self.days, only: None };
-        let page = page(context, &self.partition, kinds(query), query.order, &asked).await?;
+        let page = page(store, &self.partition, kinds(query), query.order, &asked).await?;
         let mut units = page.units;
         self.days = (self.days * 4).min(MOST_DAYS);
         // Finer buckets count nothing that their day does not: only what matches there is asked of them.
@@ -125,7 +124,7 @@ impl Plan {
         }
         for granularity in [Granularity::Hour, Granularity::Minute] {
             let refined =
-                self.refine(context, query, &chosen, (first, last), granularity, wanted, only.as_deref()).await?;
+                self.refine(store, query, &chosen, (first, last), granularity, wanted, only.as_deref()).await?;
             chosen = refined.0;
             units += refined.1;
             if granularity == Granularity::Hour && enough(&mut chosen, wanted) {
@@ -156,7 +155,7 @@ impl Plan {
     #[allow(clippy::too_many_arguments)] // one step of a plan
     async fn refine(
         &self,
-        context: &Context,
+        store: &Store,
         query: &EventQuery,
         chosen: &[Sum],
         (first, last): (EventId, EventId),
@@ -175,7 +174,7 @@ impl Plan {
                     limit: usize::MAX,
                     only,
                 };
-                page(context, &self.partition, &run.kinds, query.order, &asked).await
+                page(store, &self.partition, &run.kinds, query.order, &asked).await
             });
             for (run, page) in group.iter().zip(try_join_all(reads).await?) {
                 units += page.units;
@@ -197,15 +196,16 @@ struct Asked<'a> {
 
 /// The counters of several kinds, as far as all of them were read.
 async fn page(
-    context: &Context,
+    store: &Store,
     partition: &Partition,
     kinds: &[CounterKind],
     order: Order,
     asked: &Asked<'_>,
 ) -> Result<CounterPage, StoreError> {
     let Asked { first, last, limit, only } = *asked;
-    let pages = kinds.iter().map(|kind| context.store.page_counters(partition, *kind, first, last, order, limit, only));
-    let pages = try_join_all(pages).await?;
+    let queries: Vec<_> =
+        kinds.iter().map(|&kind| CounterQuery { partition, kind, first, last, order, limit, only }).collect();
+    let pages = try_join_all(queries.iter().map(|query| store.page_counters(query))).await?;
     let beyond = |a: Bucket, b: Bucket| if order == Order::Ascending { a > b } else { a < b };
     let reached = pages.iter().filter(|page| page.more).filter_map(|page| page.last);
     let reached = reached.reduce(|a, b| if beyond(a, b) { b } else { a });

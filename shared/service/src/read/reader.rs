@@ -7,15 +7,15 @@ use futures::future::try_join_all;
 use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
 use tally_core::event::Event;
-use tally_core::event::filter::EventFilter;
 use tally_core::event::id::{EventId, id_range};
-use tally_core::time::{Range, TimeDelta, Timestamp};
-use tally_store::{EventPage, Order, StoreError};
+use tally_core::time::clock::Clock;
+use tally_core::time::{TimeDelta, Timestamp};
+use tally_store::{EventPage, Order, Store, StoreError};
 
 use super::planner::{KeyRange, Plan, can_plan};
-use crate::context::Context;
+use super::query::EventQuery;
 
-/// How long one request may read.
+/// How long one request may read, in microseconds.
 const TIME_BUDGET: TimeDelta = TimeDelta::seconds(10);
 /// Most events asked for at once.
 const MOST: usize = 1_000;
@@ -23,25 +23,6 @@ const MOST: usize = 1_000;
 const FEWEST: usize = 8;
 /// Most key ranges of a shard that are read at once.
 const PARALLEL: usize = 32;
-
-/// Which events to read.
-#[derive(Clone, Debug)]
-pub struct EventQuery {
-    /// From when to when, by the app's clock.
-    pub range: Range,
-    /// Which of them.
-    pub filter: EventFilter,
-    /// In which order.
-    pub order: Order,
-    /// Go on after this identity.
-    pub after: Option<EventId>,
-    /// Leave out so many first.
-    pub skip: usize,
-    /// Give so many.
-    pub limit: usize,
-    /// Whether to see what was stored a moment ago.
-    pub consistent: bool,
-}
 
 /// A page of events.
 #[derive(Clone, Debug, Default)]
@@ -61,11 +42,17 @@ pub struct Next {
     pub skip: usize,
 }
 
-/// Reads a page. It is short of its limit where the events end, or the budget does: then it says where to go on.
-pub async fn read_page(context: &Context, app: &App, query: &EventQuery) -> Result<Page, StoreError> {
+/// Reads a page, with at most about `budget` read units. It is short of its limit where the events end, or the budget does: then it says where to go on.
+pub async fn read_page(
+    store: &Store,
+    clock: &Clock,
+    budget: f64,
+    app: &App,
+    query: &EventQuery,
+) -> Result<Page, StoreError> {
     let mut page = Page::default();
     let mut skip = query.skip;
-    let end = walk(context, app, query, |event| {
+    let end = walk(store, clock, budget, app, query, |event| {
         if skip > 0 {
             skip -= 1;
         } else if page.events.len() < query.limit {
@@ -96,9 +83,11 @@ pub enum End {
     },
 }
 
-/// Shows every event that matches, in order, until told to stop or the budget is used up.
+/// Shows every event that matches, in order, until told to stop or the budget of read units is used up.
 pub async fn walk(
-    context: &Context,
+    store: &Store,
+    clock: &Clock,
+    budget: f64,
     app: &App,
     query: &EventQuery,
     mut show: impl FnMut(Event) -> bool,
@@ -119,10 +108,10 @@ pub async fn walk(
     if query.range.is_empty() || first > last {
         return Ok(NOTHING);
     }
-    let started = context.clock.now();
-    let mut merge = Merge::new(context, app, query, (first, last)).await?;
+    let started = clock.now();
+    let mut merge = Merge::new(store, started, app, query, (first, last)).await?;
     loop {
-        let over = merge.units >= context.config.read_budget || context.clock.now() - started >= TIME_BUDGET;
+        let over = merge.units >= budget || clock.now() - started >= TIME_BUDGET;
         let Some(event) = merge.next(over).await? else {
             return Ok(End::Read { frontier: merge.frontier() });
         };
@@ -137,7 +126,7 @@ pub async fn walk(
 
 /// The events of all shards, or of one session, as one ordered stream.
 struct Merge<'a> {
-    context: &'a Context,
+    store: &'a Store,
     query: &'a EventQuery,
     app: &'a App,
     now: Timestamp,
@@ -166,7 +155,8 @@ enum Piece {
 
 impl<'a> Merge<'a> {
     async fn new(
-        context: &'a Context,
+        store: &'a Store,
+        now: Timestamp,
         app: &'a App,
         query: &'a EventQuery,
         ids: (EventId, EventId),
@@ -179,8 +169,7 @@ impl<'a> Merge<'a> {
             _ => {
                 let partitions = partitions(app, query.range);
                 if can_plan(query) {
-                    let planned =
-                        partitions.into_iter().map(|partition| Source::planned(context, partition, query, ids));
+                    let planned = partitions.into_iter().map(|partition| Source::planned(store, partition, query, ids));
                     try_join_all(planned).await?
                 } else {
                     partitions.into_iter().map(|partition| Source::unplanned(Some(partition), whole)).collect()
@@ -188,7 +177,7 @@ impl<'a> Merge<'a> {
             }
         };
         let chunk = wanted.div_ceil(sources.len().max(1)).clamp(FEWEST, MOST);
-        Ok(Self { context, query, app, now: context.clock.now(), sources, chunk, wanted, units: 0.0 })
+        Ok(Self { store, query, app, now, sources, chunk, wanted, units: 0.0 })
     }
 
     /// The identity up to which every event was given out, where more may follow.
@@ -222,9 +211,9 @@ impl<'a> Merge<'a> {
     /// Plans and reads on in all sources that have nothing to show, at once.
     async fn fill(&mut self) -> Result<(), StoreError> {
         let wanted = self.wanted.max(1).div_ceil(self.sources.len());
-        let (context, app, query, chunk, now) = (self.context, self.app, self.query, self.chunk, self.now);
+        let (store, app, query, chunk, now) = (self.store, self.app, self.query, self.chunk, self.now);
         let hungry = self.sources.iter_mut().filter_map(|source| source.is_hungry().then_some(source));
-        let filled = hungry.map(|source| source.fill(context, app, query, wanted, chunk, now)).collect::<Vec<_>>();
+        let filled = hungry.map(|source| source.fill(store, app, query, wanted, chunk, now)).collect::<Vec<_>>();
         self.units += try_join_all(filled).await?.into_iter().sum::<f64>();
         // Filters may match little of what is read: ask for more the longer it takes.
         self.chunk = (self.chunk * 2).min(MOST);
@@ -238,12 +227,12 @@ impl Source {
     }
 
     async fn planned(
-        context: &Context,
+        store: &Store,
         partition: Partition,
         query: &EventQuery,
         ids: (EventId, EventId),
     ) -> Result<Self, StoreError> {
-        let (plan, first) = Plan::new(context, partition.clone(), query, ids).await?;
+        let (plan, first) = Plan::new(store, partition.clone(), query, ids).await?;
         let pieces = first.into_iter().map(Piece::Unread).collect();
         Ok(Self { partition: Some(partition), pieces, plan: Some(plan) })
     }
@@ -275,7 +264,7 @@ impl Source {
     /// returns the read units that it cost.
     async fn fill(
         &mut self,
-        context: &Context,
+        store: &Store,
         app: &App,
         query: &EventQuery,
         wanted: usize,
@@ -284,7 +273,7 @@ impl Source {
     ) -> Result<f64, StoreError> {
         let mut units = 0.0;
         if let (true, Some(plan)) = (self.pieces.is_empty(), &mut self.plan) {
-            let (key_ranges, cost) = plan.more(context, query, wanted).await?;
+            let (key_ranges, cost) = plan.more(store, query, wanted).await?;
             self.pieces.extend(key_ranges.into_iter().map(Piece::Unread));
             units += cost;
         }
@@ -299,7 +288,7 @@ impl Source {
             }
         }
         let partition = self.partition.as_ref();
-        let reads = taken.iter().map(|key_range| read(context, app, query, partition, key_range.ids, chunk, now));
+        let reads = taken.iter().map(|key_range| read(store, app, query, partition, key_range.ids, chunk, now));
         let pages = try_join_all(reads).await?;
         for (key_range, page) in taken.into_iter().zip(pages).rev() {
             units += page.units;
@@ -318,7 +307,7 @@ impl Source {
 }
 
 async fn read(
-    context: &Context,
+    store: &Store,
     app: &App,
     query: &EventQuery,
     partition: Option<&Partition>,
@@ -327,7 +316,6 @@ async fn read(
     now: Timestamp,
 ) -> Result<EventPage, StoreError> {
     let limit = i32::try_from(chunk).unwrap_or(1_000);
-    let store = &context.store;
     match (partition, &query.filter.session_id) {
         (Some(partition), _) => store.query_events(partition, ids, query.order, limit, query.consistent, now).await,
         (None, Some(session)) => store.query_session(&app.id, session, ids, query.order, limit, now).await,

@@ -1,24 +1,32 @@
 //! Erasing: the events of a session or a user, and whole apps. What is erased is counted down through the stream.
+//!
+//! An app is erased in rounds. What is erased last are its counters, and nothing may write any afterwards: neither counts,
+//! nor the dead letters and quota counts that lie beside them and that `aggregate` writes for an app in any state. So a
+//! round erases the events, puts a barrier into every shard, and waits until all barriers are met: every record of the app's
+//! events, also of their deletion, is handled by then. If an event was stored meanwhile, its records come after the
+//! barriers, and another round begins with barriers of another owner, since those of the round before prove nothing of it.
+//! The owner is kept in the app's item, so that a round may take several calls; it is forgotten before any event is erased.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use tally_core::app::partition::{Partition, partitions};
 use tally_core::app::{App, AppState};
 use tally_core::event::id::EventId;
-use tally_core::time::{DAY, Range, TimeDelta};
-use tally_store::{Barrier, ErasedEvents, StoreError};
+use tally_core::time::{DAY, Range, TimeDelta, Timestamp};
+use tally_store::{Barrier, ErasedEvents, Store, StoreError};
 use tokio::time::Instant;
 
-use crate::context::Context;
+use crate::apps::cache::AppCache;
 
 /// How long one call works: less than the 29 seconds after which API Gateway gives up.
 const CALL: Duration = Duration::from_secs(20);
 /// How often it is asked whether barriers were met.
 const POLL: Duration = Duration::from_millis(100);
-/// After this time no function works with an app as it was before its erasure began: a warm one may remember the app for
-/// 60 s, and `aggregate` may then work on one batch for 300 s; the rest allows for clock skew.
+/// After so long, in microseconds, no function works any more with an app as it was before it was being erased: a warm one
+/// may remember it for 60 s, and `aggregate` then work on one batch for 300 s; the rest is for clocks.
 const KNOWN: TimeDelta = TimeDelta::minutes(7);
 
 /// Whose events to erase.
@@ -61,7 +69,7 @@ impl FromStr for EraseCursor {
 
 /// Erases the events of a session or a user, for at most 20 seconds; returns how many, and where to go on.
 pub async fn erase_events(
-    context: &Context,
+    store: &Store,
     app: &App,
     whose: &EraseTarget,
     from: EraseCursor,
@@ -79,7 +87,7 @@ pub async fn erase_events(
             EraseTarget::Session(session) => ErasedEvents::Session(&app.id, session),
             EraseTarget::User(user) => ErasedEvents::User(&partition, user),
         };
-        let erased = context.store.erase_events(which, place.after).await?;
+        let erased = store.erase_events(which, place.after).await?;
         deleted += erased.deleted;
         place = match erased.next {
             Some(after) => EraseCursor { after: Some(after), ..place },
@@ -96,53 +104,62 @@ pub async fn erase_events(
 /// not before every warm function knows, 7 minutes after the first call.
 ///
 /// The app's item stays, so that a next app under its name is told apart.
-pub async fn erase_app(context: &Context, app: &App) -> Result<(usize, bool), StoreError> {
+pub async fn erase_app(store: &Store, apps: &AppCache, now: Timestamp, app: &App) -> Result<(usize, bool), StoreError> {
     let end = Instant::now() + CALL;
-    let now = context.clock.now();
     let since = if let (AppState::Deleting, Some(since)) = (app.state, app.deleting_since) {
         since
     } else {
         // Another call may have marked it in between; then that one's moment counts, and the next call reads it.
-        context.store.mark_deleting(app, now).await?;
-        context.forget(&app.slug);
+        store.mark_deleting(app, now).await?;
+        apps.forget(&app.slug);
         now
     };
-    let eraser = Eraser { context, partitions: partitions(app, Range::ALL), end };
-    let (deleted, gone) = eraser.events().await?;
-    if !gone || now < since + KNOWN || !eraser.all_is_counted(app).await? {
+    let eraser = Eraser { store, app, partitions: partitions(app, Range::ALL), now, end };
+    let (deleted, gone) = eraser.events_and_round().await?;
+    if !gone || now < since + KNOWN {
         return Ok((deleted, false));
     }
-    // What a function stored that did not know yet; nothing counts it any more.
-    let (late, gone) = eraser.events().await?;
-    let deleted = deleted + late;
-    if !gone || !eraser.counters(app).await? {
-        return Ok((deleted, false));
-    }
-    // Nothing can have come since the barriers; a look costs little.
-    let (last, gone) = eraser.events().await?;
-    if last > 0 || !gone {
-        return Ok((deleted + last, false));
-    }
-    context.store.remove_barriers(&eraser.barriers(app)).await?;
-    context.store.tombstone_app(app).await?;
-    context.forget(&app.slug);
-    Ok((deleted, true))
+    let Some(round) = eraser.round().await? else { return Ok((deleted, eraser.is_buried().await?)) };
+    // What was stored since has records after the barriers: the next call begins another round.
+    let done = eraser.is_met(&round).await?
+        && !eraser.has_events().await?
+        && eraser.counters().await?
+        && eraser.bury(&round).await?;
+    apps.forget(&app.slug);
+    Ok((deleted, done))
 }
 
 struct Eraser<'a> {
-    context: &'a Context,
+    store: &'a Store,
+    app: &'a App,
     partitions: Vec<Partition>,
+    now: Timestamp,
     end: Instant,
 }
 
 impl Eraser<'_> {
+    /// Whether an event is left.
+    async fn has_events(&self) -> Result<bool, StoreError> {
+        let found = self.partitions.iter().map(|partition| self.store.has_events(partition));
+        Ok(try_join_all(found).await?.contains(&true))
+    }
+
+    /// Erases all events, and forgets the round before if there are any; how many, and whether none is left.
+    async fn events_and_round(&self) -> Result<(usize, bool), StoreError> {
+        if !self.has_events().await? {
+            return Ok((0, true));
+        }
+        self.store.set_erase_round(self.app, None).await?;
+        self.events().await
+    }
+
     /// Erases all events; how many, and whether none is left.
     async fn events(&self) -> Result<(usize, bool), StoreError> {
         let mut deleted = 0;
         for partition in &self.partitions {
             let mut after = None;
             loop {
-                let erased = self.context.store.erase_events(ErasedEvents::All(partition), after).await?;
+                let erased = self.store.erase_events(ErasedEvents::All(partition), after).await?;
                 deleted += erased.deleted;
                 after = erased.next;
                 if after.is_none() {
@@ -156,17 +173,27 @@ impl Eraser<'_> {
         Ok((deleted, true))
     }
 
-    fn barriers(&self, app: &App) -> Vec<Barrier> {
-        let owner = owner(app);
-        self.partitions.iter().map(|partition| Barrier::after(partition, None, &owner)).collect()
+    fn barriers(&self, round: &str) -> Vec<Barrier> {
+        self.partitions.iter().map(|partition| Barrier::after(partition, None, round)).collect()
     }
 
-    /// Puts a barrier into every shard and waits for all; whether they were met in time.
-    async fn all_is_counted(&self, app: &App) -> Result<bool, StoreError> {
-        let barriers = self.barriers(app);
-        let store = &self.context.store;
-        store.put_barriers(&barriers, self.context.clock.now() + DAY).await?;
-        while store.unmet_barriers(&barriers, &owner(app)).await? > 0 {
+    /// The round that is under way, or a new one, with its barriers put; none where the app is no longer being erased.
+    async fn round(&self) -> Result<Option<String>, StoreError> {
+        let known = self.store.erase_round(self.app).await?;
+        let is_new = known.is_none();
+        let round = known.unwrap_or_else(|| format!("erase-{}-{}", self.app.id, EventId::random(self.now)));
+        // Those of a round that is under way may have expired. Put again they prove no less.
+        self.store.put_barriers(&self.barriers(&round), self.now + DAY).await?;
+        if is_new && !self.store.set_erase_round(self.app, Some(&round)).await? {
+            return Ok(None);
+        }
+        Ok(Some(round))
+    }
+
+    /// Waits for the barriers of a round; whether they are met in time.
+    async fn is_met(&self, round: &str) -> Result<bool, StoreError> {
+        let barriers = self.barriers(round);
+        while self.store.unmet_barriers(&barriers, round).await? > 0 {
             if Instant::now() + POLL > self.end {
                 return Ok(false);
             }
@@ -176,26 +203,33 @@ impl Eraser<'_> {
     }
 
     /// Erases all counters; whether none is left.
-    async fn counters(&self, app: &App) -> Result<bool, StoreError> {
+    async fn counters(&self) -> Result<bool, StoreError> {
         for partition in &self.partitions {
-            while !self.context.store.erase_counters(partition).await? {
+            while !self.store.erase_counters(partition).await? {
                 if Instant::now() >= self.end {
                     return Ok(false);
                 }
             }
         }
-        while !self.context.store.erase_beside_counters(&app.id).await? {
+        while !self.store.erase_beside_counters(&self.app.id).await? {
             if Instant::now() >= self.end {
                 return Ok(false);
             }
         }
         Ok(true)
     }
-}
 
-/// Who puts the barriers of an app that is being erased.
-fn owner(app: &App) -> String {
-    format!("erase-{}", app.id)
+    /// Takes the barriers away and makes the app a tombstone; false where another round has begun.
+    async fn bury(&self, round: &str) -> Result<bool, StoreError> {
+        self.store.remove_barriers(&self.barriers(round)).await?;
+        Ok(self.store.tombstone_app(self.app, round).await? || self.is_buried().await?)
+    }
+
+    /// Whether another call has come to the end.
+    async fn is_buried(&self) -> Result<bool, StoreError> {
+        let app = self.store.get_app(&self.app.slug).await?;
+        Ok(app.is_none_or(|app| app.id != self.app.id || app.state == AppState::Deleted))
+    }
 }
 
 #[cfg(test)]

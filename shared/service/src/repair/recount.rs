@@ -1,4 +1,4 @@
-//! Recounting: holding the counters of whole UTC days to the events that are stored, and mending what differs, while
+//! Recounting: compares the counters of whole UTC days with the events that are stored, and corrects what differs, while
 //! events keep arriving.
 //!
 //! The counter items of a day are read first, each with its version (how many updates it has had), then its events, then
@@ -7,24 +7,31 @@
 //! corrected on condition of that version. An item that has changed is looked at again, and after some rounds left to
 //! another time. There is no lock, no clock, and no bound on how far the counters are behind.
 
+mod concurrent;
+mod difference;
+mod expiry;
+mod reading;
+mod settling;
 mod state;
+mod stored;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt, TryStreamExt};
-use state::State;
 use tally_core::app::App;
 use tally_core::app::layout::MAX_AHEAD;
-use tally_core::counter::cell::CounterLabel;
-use tally_core::counter::key::CounterKind;
 use tally_core::event::id::EventId;
-use tally_core::time::bucket::Granularity;
-use tally_core::time::{DAY, HOUR, Range, TimeDelta, Timestamp};
-use tally_store::StoreError;
+use tally_core::time::clock::Clock;
+use tally_core::time::{DAY, Range, TimeDelta, Timestamp};
+use tally_store::{Store, StoreError};
 use tokio::time::Instant;
 
-use crate::context::Context;
+use self::difference::Found;
+use self::expiry::may_expire;
+use self::reading::Read;
+use self::state::{Reading, State, Waiting, Work};
+
+pub use self::difference::Difference;
+pub use self::state::Purpose;
 
 /// How long one call works: less than the 29 seconds after which API Gateway gives up.
 const CALL: Duration = Duration::from_secs(20);
@@ -34,22 +41,8 @@ const READ: Duration = Duration::from_secs(5);
 const LEAST: Duration = Duration::from_secs(8);
 /// How often it is asked whether the barriers were met.
 const POLL: Duration = Duration::from_millis(100);
-/// How long barriers, and what is under way between calls, are kept.
+/// How long barriers, and what is under way between calls, are kept, in microseconds.
 const KEEP: TimeDelta = DAY;
-/// How long before they may expire events are no longer recounted.
-const BEFORE_EXPIRY: TimeDelta = HOUR;
-/// Requests under way at once.
-const CONCURRENCY: usize = 16;
-
-/// What to do about a counter that differs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Purpose {
-    /// Tell.
-    Audit,
-    /// Tell and mend.
-    Recount,
-}
-
 /// What a call is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
@@ -67,7 +60,7 @@ pub enum Job {
 /// What a call did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// What differed, in order of day and count; in a recount it is mended.
+    /// What differed, in order of day and count; in a recount it is corrected.
     pub differences: Vec<Difference>,
     /// How many days of a shard it came to the end of.
     pub days: usize,
@@ -75,23 +68,6 @@ pub struct Progress {
     pub complete: bool,
     /// What to go on with.
     pub next: Option<EventId>,
-}
-
-/// A count that differs from the events of its day.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// The start of the day, in UTC.
-    pub day: Timestamp,
-    /// The kind of counters that it is in.
-    pub kind: CounterKind,
-    /// What is counted.
-    pub what: CounterLabel,
-    /// The counters in which it differs, the coarsest first.
-    pub granularities: Vec<Granularity>,
-    /// The occurrences that the coarsest of them count, of those buckets of the day that differ.
-    pub counted: i64,
-    /// The occurrences that are stored.
-    pub stored: i64,
 }
 
 /// Why a recount does not go on.
@@ -109,45 +85,38 @@ pub enum RecountError {
 }
 
 /// Works on for at most 20 seconds.
-pub async fn work(context: &Context, app: &App, purpose: Purpose, job: &Job) -> Result<Progress, RecountError> {
+pub async fn work(
+    store: &Store,
+    clock: &Clock,
+    app: &App,
+    purpose: Purpose,
+    job: &Job,
+) -> Result<Progress, RecountError> {
     let (id, state) = match job {
         Job::Begin { since, until } => {
-            let days = days(context, app, *since, *until)?;
-            (EventId::random(context.clock.now()), State::new(purpose, days))
+            let now = clock.now();
+            let days = days(now, app, *since, *until)?;
+            (EventId::random(now), State::Reading(Reading(Work::new(purpose, days))))
         }
         Job::Continue(id) => {
-            let kept = context.store.recount_state(&app.id, &id.to_string()).await?;
-            let state = kept.and_then(|kept| State::read_text(&kept)).filter(|state| state.purpose() == purpose);
-            (*id, state.ok_or(RecountError::Unknown)?)
+            let kept = store.recount_state(&app.id, &id.to_string()).await?;
+            let state = kept.and_then(|kept| stored::read_text(&kept));
+            (*id, state.filter(|state| state.work().purpose == purpose).ok_or(RecountError::Unknown)?)
         }
     };
-    let mut worker = Worker { context, app, id, state, found: Found::default(), end: Instant::now() + CALL };
-    let done = worker.run().await?;
+    let end = Instant::now() + CALL;
+    let mut worker = Worker { store, clock, app, id: id.to_string(), found: Found::default(), end };
+    let (done, unsettled) = worker.run(state).await?;
     Ok(Progress {
-        complete: done && worker.state.unsettled() == 0,
+        complete: done && unsettled == 0,
         days: worker.found.days,
         differences: worker.found.differences(),
         next: (!done).then_some(id),
     })
 }
 
-/// Whether events of a day may have expired, or may before a recount of it ends.
-fn may_expire(app: &App, day: Timestamp, now: Timestamp) -> bool {
-    // A shorter retention may begin within the day.
-    let begin = app.layout.entries().iter().map(|entry| entry.from);
-    let within = begin.filter(|from| day < *from && *from < day + DAY);
-    let expiries = within.chain([day]).filter_map(|at| app.layout.expires_at(at));
-    expiries.min().is_some_and(|at| at <= now + BEFORE_EXPIRY)
-}
-
 /// The whole days of a range, of which none may expire if it was named.
-fn days(
-    context: &Context,
-    app: &App,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-) -> Result<Range, RecountError> {
-    let now = context.clock.now();
+fn days(now: Timestamp, app: &App, since: Option<Timestamp>, until: Option<Timestamp>) -> Result<Range, RecountError> {
     let last = (now + MAX_AHEAD).floor(DAY) + DAY;
     let until = until.map_or(last, |until| until.ceil(DAY).min(last));
     let first = since.unwrap_or(Timestamp::EPOCH).floor(DAY);
@@ -162,48 +131,57 @@ fn days(
 }
 
 struct Worker<'a> {
-    context: &'a Context,
+    store: &'a Store,
+    clock: &'a Clock,
     app: &'a App,
-    id: EventId,
-    state: State,
+    id: String,
     found: Found,
     end: Instant,
 }
 
 impl Worker<'_> {
-    /// Works until all is done, or the time is up; whether it is done.
-    async fn run(&mut self) -> Result<bool, StoreError> {
-        let store = &self.context.store;
+    /// Goes from state to state until all is done, or the time is up; returns whether it is done, and how many items could
+    /// not be settled.
+    async fn run(&mut self, mut state: State) -> Result<(bool, usize), StoreError> {
+        let store = self.store;
         loop {
-            if !self.state.barriers().is_empty() {
-                if !self.barriers_are_met().await? {
-                    break;
+            let reading = match state {
+                State::Reading(reading) => reading,
+                State::Waiting(waiting) => {
+                    if !self.is_met(&waiting).await? {
+                        state = State::Waiting(waiting);
+                        break;
+                    }
+                    waiting.settle(store, self.app, self.clock.now(), &self.id, &mut self.found).await?
                 }
-                self.state.settle(self.context, self.app, &self.id.to_string(), &mut self.found).await?;
-                store.remove_barriers(self.state.barriers()).await?;
-                self.state.clear_barriers();
-            }
+            };
             let now = Instant::now();
             if now + LEAST > self.end {
+                state = State::Reading(reading);
                 break;
             }
-            let before = self.state.days_read();
-            let more = self.state.read(self.context, self.app, now + READ).await?;
-            self.found.days += self.state.days_read() - before;
-            if !more {
-                store.forget_recount(&self.app.id, &self.id.to_string()).await?;
-                return Ok(true);
-            }
-            store.put_barriers(self.state.barriers(), self.context.clock.now() + KEEP).await?;
+            let before = reading.0.days_read;
+            let (days_read, waiting) = match reading.read(store, self.app, self.clock.now(), now + READ).await? {
+                Read::Waiting(waiting) => (waiting.work.days_read, waiting),
+                Read::Done(work) => {
+                    store.forget_recount(&self.app.id, &self.id).await?;
+                    return Ok((true, work.unsettled));
+                }
+            };
+            self.found.days += days_read - before;
+            store.put_barriers(&waiting.barriers, self.clock.now() + KEEP).await?;
+            state = State::Waiting(waiting);
         }
-        let kept = self.state.to_text();
-        store.keep_recount(&self.app.id, &self.id.to_string(), &kept, self.context.clock.now() + KEEP).await?;
-        Ok(false)
+        let unsettled = state.work().unsettled;
+        let kept = stored::to_text(state);
+        store.keep_recount(&self.app.id, &self.id, &kept, self.clock.now() + KEEP).await?;
+        Ok((false, unsettled))
     }
 
-    async fn barriers_are_met(&self) -> Result<bool, StoreError> {
+    /// Waits for barriers; whether they are met in time.
+    async fn is_met(&self, waiting: &Waiting) -> Result<bool, StoreError> {
         loop {
-            if self.context.store.unmet_barriers(self.state.barriers(), self.state.owner()).await? == 0 {
+            if self.store.unmet_barriers(&waiting.barriers, &waiting.owner).await? == 0 {
                 return Ok(true);
             }
             if Instant::now() + POLL > self.end {
@@ -212,48 +190,4 @@ impl Worker<'_> {
             tokio::time::sleep(POLL).await;
         }
     }
-}
-
-/// What a call has found so far.
-#[derive(Debug, Default)]
-struct Found {
-    days: usize,
-    sums: BTreeMap<(Timestamp, CounterKind, CounterLabel), ByGranularity>,
-}
-
-/// Counted and stored.
-type ByGranularity = BTreeMap<Granularity, (i64, i64)>;
-
-impl Found {
-    fn add(
-        &mut self,
-        what: (Timestamp, CounterKind, CounterLabel),
-        granularity: Granularity,
-        counted: i64,
-        stored: i64,
-    ) {
-        let sum = self.sums.entry(what).or_default().entry(granularity).or_default();
-        sum.0 += counted;
-        sum.1 += stored;
-    }
-
-    fn differences(self) -> Vec<Difference> {
-        let differences = self.sums.into_iter().filter_map(|((day, kind, what), granularities)| {
-            let (_, &(counted, stored)) = granularities.last_key_value()?;
-            Some(Difference {
-                day,
-                kind,
-                what,
-                granularities: granularities.keys().rev().copied().collect(),
-                counted,
-                stored,
-            })
-        });
-        differences.collect()
-    }
-}
-
-/// Runs futures, several at once, in no particular order.
-async fn all<T>(futures: Vec<impl Future<Output = Result<T, StoreError>>>) -> Result<Vec<T>, StoreError> {
-    stream::iter(futures).buffer_unordered(CONCURRENCY).try_collect().await
 }

@@ -13,10 +13,8 @@ use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::covering::{Cover, Run};
-use tally_core::time::{DAY, MILLISECOND, MINUTE, Range, Timestamp};
-use tally_store::{Order, StoreError};
-
-use crate::context::Context;
+use tally_core::time::{MILLISECOND, MINUTE, Range, Timestamp};
+use tally_store::{Order, Store, StoreError};
 
 /// Requests under way at once for one question.
 const CONCURRENCY: usize = 32;
@@ -124,7 +122,8 @@ impl Counts {
 ///
 /// Whole minutes come from cells, parts of a minute from events; all requests run at once.
 pub async fn count(
-    context: &Context,
+    store: &Store,
+    now: Timestamp,
     app: &App,
     boundaries: Vec<Timestamp>,
     filter: &CellFilter,
@@ -139,8 +138,8 @@ pub async fn count(
     let mut runs = Vec::new();
     let mut raws = Vec::new();
     for partition in &partitions {
-        runs.extend(cover.reads().into_iter().map(|run| read_run(context, partition, filter.level, run)));
-        raws.extend(cover.raw.iter().map(|range| read_raw(context, app, Source::Shard(partition), *range)));
+        runs.extend(cover.reads().into_iter().map(|run| read_run(store, partition, filter.level, run)));
+        raws.extend(cover.raw.iter().map(|range| read_raw(store, now, app, Source::Shard(partition), *range)));
     }
     let cells = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
     let events = stream::iter(raws).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
@@ -167,13 +166,13 @@ pub async fn count(
 type RunCounts = Vec<(Bucket, Vec<(CounterLabel, i64)>)>;
 
 async fn read_run(
-    context: &Context,
+    store: &Store,
     partition: &Partition,
     level: Option<Level>,
     run: Run,
 ) -> Result<RunCounts, StoreError> {
     let kinds = CounterKind::that_count(level).iter();
-    let reads = kinds.map(|kind| context.store.read_counters(partition, *kind, run.first, run.last));
+    let reads = kinds.map(|kind| store.read_counters(partition, *kind, run.first, run.last));
     let read = try_join_all(reads).await?;
     Ok(read.into_iter().flatten().map(|read| (read.bucket, read.counts)).collect())
 }
@@ -188,13 +187,13 @@ enum Source<'a> {
 }
 
 async fn read_raw(
-    context: &Context,
+    store: &Store,
+    now: Timestamp,
     app: &App,
     source: Source<'_>,
     range: Range,
 ) -> Result<Vec<(Timestamp, Cell, i64)>, StoreError> {
     const ORDER: Order = Order::Ascending;
-    let (store, now) = (&context.store, context.clock.now());
     let (mut first, last) = id_range(range);
     let mut found = Vec::new();
     loop {
@@ -231,46 +230,65 @@ impl Total {
 }
 
 /// All occurrences in a range that have not expired, from cells; events are read for parts of a minute alone.
-pub async fn total(context: &Context, app: &App, range: Range, filter: &CellFilter) -> Result<Total, StoreError> {
+pub async fn total(
+    store: &Store,
+    now: Timestamp,
+    app: &App,
+    range: Range,
+    filter: &CellFilter,
+) -> Result<Total, StoreError> {
     // No event lies in the last day that can be named, and up to a midnight the days alone tell.
     let range = range.intersect(Range::new(Timestamp::EPOCH, all_days().last.end()).unwrap_or(Range::ALL));
     let mut total = Total::NOTHING;
-    for kept in app.layout.kept(range, context.clock.now()) {
-        let counts = count(context, app, vec![kept.since(), kept.until()], filter).await?;
+    for kept in app.layout.kept(range, now) {
+        let counts = count(store, now, app, vec![kept.since(), kept.until()], filter).await?;
         total.count += counts.total();
         total.complete &= counts.complete;
     }
     Ok(total)
 }
 
-/// The same of one session, from its index, within the read budget of one request.
+/// What to count of one session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionQuery<'a> {
+    /// The session.
+    pub session_id: &'a str,
+    /// From when to when, by the app's clock.
+    pub range: Range,
+    /// Which of its events.
+    pub filter: &'a CellFilter,
+    /// About how many read units to use; what is left then is not counted.
+    pub budget: f64,
+}
+
+/// The occurrences of one session, from its index.
 pub async fn session_total(
-    context: &Context,
+    store: &Store,
+    now: Timestamp,
     app: &App,
-    session_id: &str,
-    range: Range,
-    filter: &CellFilter,
+    query: &SessionQuery<'_>,
 ) -> Result<Total, StoreError> {
+    let SessionQuery { session_id, range, filter, budget } = *query;
     let mut total = Total::NOTHING;
     let mut units = 0.0;
-    for kept in app.layout.kept(range, context.clock.now()) {
+    for kept in app.layout.kept(range, now) {
         let (since, until) = (kept.since(), kept.until());
         // What the index tells of an event's time ends with the millisecond.
         let (from, to) = (since.ceil(MILLISECOND), until.floor(MILLISECOND));
         let parts = if from > to { [(since, until), (until, until)] } else { [(since, from), (to, until)] };
         for range in parts.into_iter().filter_map(|(since, until)| Range::new(since, until).ok()) {
             if !range.is_empty() {
-                let events = read_raw(context, app, Source::Session(session_id), range).await?;
+                let events = read_raw(store, now, app, Source::Session(session_id), range).await?;
                 total.count += events.iter().filter(|(_, cell, _)| filter.matches(cell)).map(|(.., n)| n).sum::<i64>();
             }
         }
         let Some(mut ids) = Range::new(from, to).ok().filter(|range| !range.is_empty()).map(id_range) else { continue };
         loop {
-            if units >= context.config.read_budget {
+            if units >= budget {
                 total.complete = false;
                 return Ok(total);
             }
-            let page = context.store.counted_session(&app.id, session_id, ids).await?;
+            let page = store.counted_session(&app.id, session_id, ids).await?;
             let matching = page.events.iter().filter(|event| filter.matches(&event.cell));
             // `count` is at most 1e9.
             total.count += matching.map(|event| i64::try_from(event.count).unwrap_or(0)).sum::<i64>();
@@ -293,25 +311,24 @@ pub fn widen(app: &App, range: Range, now: Timestamp) -> Range {
 }
 
 /// Until when everything that was accepted is counted, in all shards.
-pub async fn counted_to(context: &Context, app: &App) -> Result<Timestamp, StoreError> {
-    let now = context.clock.now();
+pub async fn counted_to(store: &Store, now: Timestamp, app: &App) -> Result<Timestamp, StoreError> {
     let partitions = partitions(app, Range::ALL);
-    let shards: Vec<_> = partitions.iter().map(|partition| shard_counted_to(context, app, partition, now)).collect();
+    let shards: Vec<_> = partitions.iter().map(|partition| shard_counted_to(store, app, partition, now)).collect();
     let times: Vec<_> = stream::iter(shards).buffer_unordered(CONCURRENCY).try_collect().await?;
     Ok(times.into_iter().min().unwrap_or(now))
 }
 
 /// Until when one shard is counted; a shard without events is up to date, one without counters is not counted at all.
 async fn shard_counted_to(
-    context: &Context,
+    store: &Store,
     app: &App,
     partition: &Partition,
     now: Timestamp,
 ) -> Result<Timestamp, StoreError> {
-    if let Some(at) = context.store.counted_to(partition).await? {
+    if let Some(at) = store.counted_to(partition).await? {
         return Ok(at);
     }
-    let any = context.store.query_events(partition, id_range(Range::ALL), Order::Ascending, 1, true, now).await?;
+    let any = store.query_events(partition, id_range(Range::ALL), Order::Ascending, 1, true, now).await?;
     let empty = any.events.is_empty() && any.more_after.is_none();
     Ok(if empty { now } else { app.created_at })
 }
@@ -319,13 +336,13 @@ async fn shard_counted_to(
 /// Occurrences by day and cell, of all days in a run, and whether nothing that matches may be hidden in the rest of a
 /// full item.
 pub async fn days(
-    context: &Context,
+    store: &Store,
     app: &App,
     run: Run,
     filter: &CellFilter,
 ) -> Result<(HashMap<(Timestamp, CellKey), i64>, bool), StoreError> {
     let partitions = partitions(app, Range::ALL);
-    let reads: Vec<_> = partitions.iter().map(|partition| read_run(context, partition, filter.level, run)).collect();
+    let reads: Vec<_> = partitions.iter().map(|partition| read_run(store, partition, filter.level, run)).collect();
     let reads: Vec<_> = stream::iter(reads).buffer_unordered(CONCURRENCY).try_collect().await?;
     let mut complete = true;
     let mut days: HashMap<(Timestamp, CellKey), i64> = HashMap::new();
@@ -347,6 +364,6 @@ pub async fn days(
 pub fn all_days() -> Run {
     Run {
         first: Bucket::of(Granularity::Day, Timestamp::EPOCH),
-        last: Bucket::of(Granularity::Day, Timestamp::MAX - DAY),
+        last: Bucket::of(Granularity::Day, Timestamp::MAX - Granularity::Day.length()),
     }
 }

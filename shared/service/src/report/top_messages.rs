@@ -15,9 +15,7 @@ use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::covering::Cover;
 use tally_core::time::{Range, Timestamp};
-use tally_store::{Order, StoreError};
-
-use crate::context::Context;
+use tally_store::{Order, Store, StoreError};
 
 /// Requests under way at once for one question.
 const CONCURRENCY: usize = 32;
@@ -42,13 +40,14 @@ pub struct TopMessage {
 
 /// The most frequent messages of a range, and whether none may be hidden in the rest of a full item.
 pub async fn top(
-    context: &Context,
+    store: &Store,
+    now: Timestamp,
     app: &App,
     range: Range,
     level: Option<Level>,
     limit: usize,
 ) -> Result<(Vec<TopMessage>, bool), StoreError> {
-    let search = Search { context, app, range, level };
+    let search = Search { store, now, app, range, level };
     let (mut candidates, complete) = search.count().await?;
     cut(&mut candidates, limit);
     for granularity in [Granularity::Hour, Granularity::Minute] {
@@ -107,7 +106,8 @@ fn cut(candidates: &mut Vec<Candidate>, limit: usize) {
 }
 
 struct Search<'a> {
-    context: &'a Context,
+    store: &'a Store,
+    now: Timestamp,
     app: &'a App,
     range: Range,
     level: Option<Level>,
@@ -127,7 +127,7 @@ impl Search<'_> {
         for partition in &partitions {
             let kind = CounterKind::Messages;
             let run = cover.reads().into_iter();
-            runs.extend(run.map(|run| self.context.store.read_counters(partition, kind, run.first, run.last)));
+            runs.extend(run.map(|run| self.store.read_counters(partition, kind, run.first, run.last)));
             raws.extend(cover.raw.iter().map(|range| self.messages_in(partition, *range)));
         }
         let runs = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
@@ -194,7 +194,7 @@ impl Search<'_> {
             let last = Bucket::of(granularity, bucket.end() - granularity.length());
             let Ok(range) = Range::new(bucket.start(), bucket.end()) else { continue };
             for partition in partitions(self.app, range) {
-                let store = &self.context.store;
+                let store = self.store;
                 reads.push(async move {
                     let read = store.read_counters(&partition, CounterKind::Messages, first, last).await?;
                     Ok::<_, StoreError>((bucket, read))
@@ -291,13 +291,11 @@ impl Search<'_> {
         range: Range,
         mut show: impl FnMut(Event) -> bool,
     ) -> Result<(), StoreError> {
-        let now = self.context.clock.now();
         let (first, mut last) = id_range(range);
         loop {
             let page = self
-                .context
                 .store
-                .query_events(partition, (first, last), Order::Descending, EVENTS_PAGE, false, now)
+                .query_events(partition, (first, last), Order::Descending, EVENTS_PAGE, false, self.now)
                 .await?;
             for event in page.events {
                 let wanted = self.wants(event.level) && range.contains(event.at(self.app.clock));

@@ -1,21 +1,23 @@
-//! Many writes to one table, sent again until all of them are in.
+//! Many writes or reads of one table, in batches; what DynamoDB leaves unprocessed is sent again.
 
-use std::time::Duration;
+use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, ReturnConsumedCapacity, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use crate::event_item::Item;
-use crate::{Store, StoreError};
+use crate::client::back_off::BackOff;
+use crate::client::deadline::Deadline;
+use crate::client::error::StoreError;
+use crate::item::Item;
+use crate::store::Store;
+use crate::tables::{PK, SK};
 
 /// Writes in one `BatchWriteItem` (DynamoDB's limit).
 const BATCH: usize = 25;
-/// Batches under way at once.
-const CONCURRENCY: usize = 8;
-/// Rounds of sending again what DynamoDB left unprocessed.
-const ROUNDS: u32 = 6;
-/// The wait before the second round; doubled with each.
-const BACK_OFF: Duration = Duration::from_millis(50);
+/// Most bytes of a batch on the wire; DynamoDB takes 16 MB, and one item at most a tenth of that.
+const BATCH_BYTES: usize = 12 * 1024 * 1024;
+/// Batches under way at once: a request of 1,000 events is 40 of them.
+const CONCURRENCY: usize = 16;
 
 /// A put.
 pub(crate) fn put(item: Item) -> Result<WriteRequest, StoreError> {
@@ -29,41 +31,187 @@ pub(crate) fn delete(key: Item) -> Result<WriteRequest, StoreError> {
     Ok(WriteRequest::builder().delete_request(delete).build())
 }
 
+/// A write and its place among those that the caller gave.
+type Placed = (usize, WriteRequest);
+
 impl Store {
     /// Writes all of it, no two of one key, in no particular order; where it fails, some of it may be in.
-    pub(crate) async fn write_all(&self, table: &str, requests: Vec<WriteRequest>) -> Result<(), StoreError> {
-        let batches: Vec<_> = requests.chunks(BATCH).map(|batch| self.write_one(table, batch.to_vec())).collect();
+    pub(crate) async fn write_all(&self, table: &str, writes: Vec<WriteRequest>) -> Result<(), StoreError> {
+        let batches = batches(writes.into_iter().enumerate());
+        let batches: Vec<_> = batches.into_iter().map(|batch| self.write_whole_batch(table, batch)).collect();
         stream::iter(batches).buffer_unordered(CONCURRENCY).try_collect().await
     }
 
-    async fn write_one(&self, table: &str, mut left: Vec<WriteRequest>) -> Result<(), StoreError> {
-        for round in 0..ROUNDS {
-            if round > 0 {
-                tokio::time::sleep(BACK_OFF * 2u32.pow(round - 1)).await;
-            }
-            left = match self.write_batch(table, left.clone()).await {
-                Ok(unprocessed) => unprocessed,
-                // All of it is left.
-                Err(StoreError::Throttled(_)) => continue,
-                Err(error) => return Err(error),
-            };
-            if left.is_empty() {
-                return Ok(());
-            }
-        }
-        Err(StoreError::Throttled(format!("{} writes left unprocessed", left.len())))
-    }
-
-    /// One `BatchWriteItem`; returns what was left unprocessed.
-    pub(crate) async fn write_batch(
+    /// Writes as much of it as is possible by the deadline, no two of one key; returns what failed, by its place.
+    pub(crate) async fn write_each(
         &self,
         table: &str,
-        requests: Vec<WriteRequest>,
-    ) -> Result<Vec<WriteRequest>, StoreError> {
-        let request = self.client.batch_write_item().request_items(table, requests);
-        let reply = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        let reply = reply.map_err(|e| StoreError::of(&e))?;
-        self.meter.wrote(reply.consumed_capacity());
+        writes: impl IntoIterator<Item = Placed>,
+        deadline: Deadline,
+    ) -> Vec<(usize, StoreError)> {
+        let batches = batches(writes);
+        let batches: Vec<_> = batches.into_iter().map(|batch| self.write_batch(table, batch, Some(deadline))).collect();
+        let failed: Vec<_> = stream::iter(batches).buffer_unordered(CONCURRENCY).collect().await;
+        failed.into_iter().flatten().collect()
+    }
+
+    /// Deletes items of a table by the keys that they hold.
+    pub(crate) async fn delete_items(&self, table: &str, items: Vec<Item>) -> Result<(), StoreError> {
+        let deletes = items.into_iter().map(|mut item| {
+            item.retain(|name, _| name == PK || name == SK);
+            delete(item)
+        });
+        self.write_all(table, deletes.collect::<Result<_, _>>()?).await
+    }
+
+    /// Reads the items with some keys, at most 100, in no particular order; those that do not exist are left out.
+    pub(crate) async fn get_all(&self, table: &str, mut keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::with_capacity(keys.len());
+        let mut back_off = BackOff::new(None);
+        loop {
+            let get = KeysAndAttributes::builder().set_keys(Some(keys)).build()?;
+            let (reply, _) = self.send(self.client.batch_get_item().request_items(table, get)).await?;
+            items.extend(reply.responses.and_then(|mut found| found.remove(table)).unwrap_or_default());
+            let unprocessed = reply.unprocessed_keys.and_then(|mut keys| keys.remove(table));
+            keys = unprocessed.map(|unprocessed| unprocessed.keys).unwrap_or_default();
+            if keys.is_empty() {
+                return Ok(items);
+            }
+            if !back_off.wait().await {
+                return Err(StoreError::Throttled(format!("{} reads left unprocessed", keys.len())));
+            }
+        }
+    }
+
+    async fn write_whole_batch(&self, table: &str, batch: Vec<Placed>) -> Result<(), StoreError> {
+        match self.write_batch(table, batch, None).await.pop() {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a batch in as many rounds as it takes and the back-off allows; returns what failed.
+    async fn write_batch(
+        &self,
+        table: &str,
+        batch: Vec<Placed>,
+        deadline: Option<Deadline>,
+    ) -> Vec<(usize, StoreError)> {
+        let (mut places, mut writes) = (HashMap::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for (place, write) in batch {
+            // By key, since a reply tells what is unprocessed by its content alone.
+            places.insert(key_of(&write), place);
+            writes.push(write);
+        }
+        let mut back_off = BackOff::new(deadline);
+        let error = loop {
+            let kept = deadline.is_none().then(|| writes.clone());
+            let sent = self.send_batch(table, std::mem::take(&mut writes));
+            let sent = match deadline {
+                Some(deadline) => deadline.hold(sent).await,
+                None => sent.await,
+            };
+            match (sent, kept) {
+                (Ok(unprocessed), _) if unprocessed.is_empty() => return vec![],
+                (Ok(unprocessed), _) => {
+                    let left: Vec<_> = unprocessed.iter().map(key_of).collect();
+                    places.retain(|key, _| left.contains(key));
+                    writes = unprocessed;
+                }
+                // All of it is unprocessed. The SDK has retried it already: who waits for an answer waits no longer.
+                (Err(StoreError::Throttled(_)), Some(kept)) => writes = kept,
+                (Err(error), _) => break error,
+            }
+            if !back_off.wait().await {
+                break StoreError::Throttled(format!("{} writes left unprocessed", places.len()));
+            }
+        };
+        places.into_values().map(|place| (place, error.clone())).collect()
+    }
+
+    /// One `BatchWriteItem`; returns what is unprocessed.
+    async fn send_batch(&self, table: &str, writes: Vec<WriteRequest>) -> Result<Vec<WriteRequest>, StoreError> {
+        let request = self.client.batch_write_item().request_items(table, writes);
+        let (reply, _) = self.send(request).await?;
         Ok(reply.unprocessed_items.and_then(|mut items| items.remove(table)).unwrap_or_default())
+    }
+}
+
+/// Parts writes into batches that one request takes.
+fn batches(writes: impl IntoIterator<Item = Placed>) -> Vec<Vec<Placed>> {
+    let mut batches: Vec<Vec<Placed>> = vec![];
+    let mut batch_bytes = 0;
+    for (place, write) in writes {
+        let bytes = content(&write).map_or(0, wire_size);
+        batch_bytes += bytes;
+        match batches.last_mut() {
+            Some(batch) if batch.len() < BATCH && batch_bytes <= BATCH_BYTES => batch.push((place, write)),
+            _ => {
+                batch_bytes = bytes;
+                batches.push(vec![(place, write)]);
+            }
+        }
+    }
+    batches
+}
+
+/// The item that a write puts, or the key that it deletes.
+fn content(write: &WriteRequest) -> Option<&Item> {
+    let put = write.put_request.as_ref().map(|put| &put.item);
+    put.or_else(|| write.delete_request.as_ref().map(|delete| &delete.key))
+}
+
+fn key_of(write: &WriteRequest) -> (String, String) {
+    let text = |name| content(write).and_then(|item| item.get(name)?.as_s().ok()).cloned().unwrap_or_default();
+    (text(PK), text(SK))
+}
+
+/// About how many bytes an item takes in a request, where every value is wrapped in an object that names its type.
+fn wire_size(item: &Item) -> usize {
+    item.iter().map(|(name, value)| text_size(name) + 4 + value_size(value)).sum()
+}
+
+fn value_size(value: &AttributeValue) -> usize {
+    // `{"NULL":true}` and a comma are the longest that a value without a text or a number takes.
+    const WRAPPED: usize = 14;
+    WRAPPED
+        + match value {
+            AttributeValue::S(text) => text_size(text),
+            AttributeValue::N(number) => number.len(),
+            // In base 64.
+            AttributeValue::B(bytes) => bytes.as_ref().len().div_ceil(3) * 4,
+            AttributeValue::L(items) => items.iter().map(value_size).sum(),
+            AttributeValue::M(fields) => fields.iter().map(|(key, value)| text_size(key) + 4 + value_size(value)).sum(),
+            _ => 0,
+        }
+}
+
+/// Bytes of a text in JSON: control characters take six.
+fn text_size(text: &str) -> usize {
+    let escaped = text.bytes().map(|byte| match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    });
+    escaped.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::key;
+
+    #[test]
+    fn a_batch_is_bounded_in_number_and_in_bytes() {
+        let small = (0..60).map(|n| (n, delete(key("p", &n.to_string())).expect("a delete")));
+        let sizes: Vec<_> = batches(small).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [25, 25, 10]);
+        let large = (0..5).map(|n| {
+            let mut item = key("p", &n.to_string());
+            item.insert("part".to_owned(), AttributeValue::S("x".repeat(5 * 1024 * 1024)));
+            (n, put(item).expect("a put"))
+        });
+        let sizes: Vec<_> = batches(large).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [2, 2, 1]);
     }
 }

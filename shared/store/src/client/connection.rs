@@ -10,7 +10,8 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region, Sh
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
-use crate::Store;
+use crate::client::timeouts::Timeouts;
+use crate::store::Store;
 use crate::tables::TableNames;
 
 /// Where DynamoDB is.
@@ -23,29 +24,6 @@ pub enum Connection {
     Local(String),
     /// A database in this process, which answers as an HTTP client.
     Embedded(SharedHttpClient),
-}
-
-/// How long to wait for the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For one try of one call. DynamoDB answers in milliseconds; a try that does not is better made anew.
-    pub attempt: Duration,
-    /// For one call with its tries.
-    pub call: Duration,
-    /// For all calls of one answer that must come soon: what lets a caller in, and what stores events.
-    pub answer: Duration,
-}
-
-impl Timeouts {
-    /// That of the cloud: a caller is told within two seconds to come back.
-    pub const CLOUD: Self = Self {
-        attempt: Duration::from_millis(900),
-        call: Duration::from_millis(1_800),
-        answer: Duration::from_millis(1_800),
-    };
-    /// That of a laptop, whose database waits for its disk and for whatever else the laptop does.
-    pub const LAPTOP: Self =
-        Self { attempt: Duration::from_millis(13_500), call: Duration::from_secs(27), answer: Duration::from_mins(2) };
 }
 
 /// Connects to DynamoDB, with the timeouts that the place asks for.
@@ -80,8 +58,8 @@ pub fn connect_with(timeouts: Timeouts, connection: Connection, tables: TableNam
     let config = builder
         .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)))
         .timeout_config(limits)
-        // While a store throttles, tries made anew are few (a quota that successes fill). Else all stores of a process
-        // would share it, and one that fails would take from the others.
+        // Retries draw on a budget that successes refill, so they are few while a store throttles. A partition of its own
+        // keeps the other stores of a process from paying for one that fails.
         .retry_partition(RetryPartition::custom("tally").build())
         .build();
     Store::new(Client::from_conf(config), tables, timeouts)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::StoreError;
+use crate::client::error::StoreError;
 
 /// The moment until which the store may be asked for one answer.
 #[derive(Clone, Copy, Debug)]

@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aws_sdk_dynamodb::types::ConsumedCapacity;
-
 /// Adds up what a store's requests cost.
 #[derive(Debug, Default)]
 pub struct Meter {
@@ -31,6 +29,13 @@ pub struct Usage {
     pub write_units: f64,
 }
 
+/// Whether a request reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
 impl std::ops::Sub for Usage {
     type Output = Self;
 
@@ -55,24 +60,20 @@ impl Meter {
         }
     }
 
-    /// Notes a request that read; returns its units.
-    pub(crate) fn read<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> f64 {
-        self.reads.add(consumed)
-    }
-
-    /// Notes a request that wrote; returns its units.
-    pub(crate) fn wrote<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> f64 {
-        self.writes.add(consumed)
+    /// Counts one request and the units that it consumed.
+    pub(crate) fn add(&self, direction: Direction, units: f64) {
+        match direction {
+            Direction::Read => self.reads.add(units),
+            Direction::Write => self.writes.add(units),
+        }
     }
 }
 
 impl Tally {
-    fn add<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> f64 {
-        let units: f64 = consumed.into_iter().filter_map(ConsumedCapacity::capacity_units).sum();
+    fn add(&self, units: f64) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // units are small and positive
         self.milli_units.fetch_add((units * 1000.0).round() as u64, Ordering::Relaxed);
-        units
     }
 
     #[allow(clippy::cast_precision_loss)] // exact below 2^53 thousandths

@@ -1,37 +1,181 @@
-//! How a request is sent whose refusal tells nothing: its units asked for and metered, its error ours.
+//! The one way that requests are sent: each asks for the capacity that it consumes, is metered, and has its error mapped.
+//!
+//! A request of the SDK is a builder of its own type; [`Request`] is what Tally needs of all of them.
 
-use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
-use aws_sdk_dynamodb::operation::query::QueryOutput;
-use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::transact_write_items::builders::TransactWriteItemsFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use aws_sdk_dynamodb::types::{
+    ConsumedCapacity, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
 
-use crate::event_item::Item;
-use crate::{Store, StoreError};
+use crate::client::error::StoreError;
+use crate::client::meter::Direction;
+use crate::item::{Item, key};
+use crate::store::Store;
+
+/// A request that reads or writes items.
+pub(crate) trait Request: Sized + Send {
+    type Output: Send;
+    type Error: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static;
+    const DIRECTION: Direction;
+
+    /// Sends it, asking for the capacity that it consumes.
+    fn dispatch(self) -> impl Future<Output = Result<Self::Output, SdkError<Self::Error, HttpResponse>>> + Send;
+
+    /// The capacity units of a reply.
+    fn units(output: &Self::Output) -> f64;
+}
+
+macro_rules! requests {
+    ($($direction:ident $module:ident $builder:ident $output:ident $error:ident,)*) => {$(
+        impl Request for operation::$module::builders::$builder {
+            type Output = operation::$module::$output;
+            type Error = operation::$module::$error;
+            const DIRECTION: Direction = Direction::$direction;
+
+            fn dispatch(
+                self,
+            ) -> impl Future<Output = Result<Self::Output, SdkError<Self::Error, HttpResponse>>> + Send {
+                self.return_consumed_capacity(ReturnConsumedCapacity::Total).send()
+            }
+
+            fn units(output: &Self::Output) -> f64 {
+                // One for each table, or one at all.
+                output.consumed_capacity().into_iter().filter_map(ConsumedCapacity::capacity_units).sum()
+            }
+        }
+    )*};
+}
+
+requests! {
+    Read get_item GetItemFluentBuilder GetItemOutput GetItemError,
+    Read batch_get_item BatchGetItemFluentBuilder BatchGetItemOutput BatchGetItemError,
+    Read query QueryFluentBuilder QueryOutput QueryError,
+    Write put_item PutItemFluentBuilder PutItemOutput PutItemError,
+    Write update_item UpdateItemFluentBuilder UpdateItemOutput UpdateItemError,
+    Write delete_item DeleteItemFluentBuilder DeleteItemOutput DeleteItemError,
+    Write batch_write_item BatchWriteItemFluentBuilder BatchWriteItemOutput BatchWriteItemError,
+    Write transact_write_items TransactWriteItemsFluentBuilder TransactWriteItemsOutput TransactWriteItemsError,
+}
+
+/// A request that writes on a condition.
+pub(crate) trait Conditional: Request {
+    /// Asks for the item as it is, where the condition does not hold.
+    fn returning_refused_item(self) -> Self;
+
+    /// The item of a refusal, empty where there is none; no item at all where the error is no refusal.
+    fn refusal(error: &Self::Error) -> Option<Item>;
+}
+
+impl Conditional for UpdateItemFluentBuilder {
+    fn returning_refused_item(self) -> Self {
+        self.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+
+    fn refusal(error: &UpdateItemError) -> Option<Item> {
+        match error {
+            UpdateItemError::ConditionalCheckFailedException(refusal) => {
+                Some(refusal.item().cloned().unwrap_or_default())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Conditional for DeleteItemFluentBuilder {
+    fn returning_refused_item(self) -> Self {
+        self.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+
+    fn refusal(error: &DeleteItemError) -> Option<Item> {
+        match error {
+            DeleteItemError::ConditionalCheckFailedException(refusal) => {
+                Some(refusal.item().cloned().unwrap_or_default())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Conditional for TransactWriteItemsFluentBuilder {
+    /// Each write of a transaction asks for its own; none of Tally's does.
+    fn returning_refused_item(self) -> Self {
+        self
+    }
+
+    fn refusal(error: &TransactWriteItemsError) -> Option<Item> {
+        let TransactWriteItemsError::TransactionCanceledException(canceled) = error else { return None };
+        let mut reasons = canceled.cancellation_reasons().iter();
+        reasons.any(|reason| reason.code() == Some("ConditionalCheckFailed")).then(Item::new)
+    }
+}
+
+/// What became of a conditional write.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is done, for this many write units.
+    Applied { units: f64 },
+    /// The condition did not hold; the item as it is, empty where there is none or the request was a transaction.
+    Refused(Item),
+}
+
+impl Outcome {
+    pub(crate) fn is_applied(&self) -> bool {
+        matches!(self, Self::Applied { .. })
+    }
+}
 
 impl Store {
-    /// Sends a query; returns the reply and the read units that it took.
-    pub(crate) async fn send_query(&self, request: QueryFluentBuilder) -> Result<(QueryOutput, f64), StoreError> {
-        // Boxed, since the SDK's futures are of kilobytes, and whatever waits for one would be as large.
-        let reply = Box::pin(request.return_consumed_capacity(ReturnConsumedCapacity::Total).send()).await;
-        let reply = reply.map_err(|e| StoreError::of(&e))?;
-        let units = self.meter.read(reply.consumed_capacity());
-        Ok((reply, units))
+    /// Sends a request; returns the reply and the capacity units that it consumed.
+    pub(crate) async fn send<R: Request>(&self, request: R) -> Result<(R::Output, f64), StoreError> {
+        self.dispatch(request).await.map_err(|error| StoreError::of(&error))
     }
 
-    /// Reads one item.
-    pub(crate) async fn send_get(&self, request: GetItemFluentBuilder) -> Result<Option<Item>, StoreError> {
-        let reply = Box::pin(request.return_consumed_capacity(ReturnConsumedCapacity::Total).send()).await;
-        let reply = reply.map_err(|e| StoreError::of(&e))?;
-        self.meter.read(reply.consumed_capacity());
-        Ok(reply.item)
+    /// Sends a conditional write.
+    pub(crate) async fn send_conditional<R: Conditional>(&self, request: R) -> Result<Outcome, StoreError> {
+        match self.dispatch(request.returning_refused_item()).await {
+            Ok((_, units)) => Ok(Outcome::Applied { units }),
+            Err(error) => match error.as_service_error().and_then(R::refusal) {
+                Some(item) => {
+                    // A refusal costs units as well, but does not tell how many.
+                    self.meter.add(R::DIRECTION, 0.0);
+                    Ok(Outcome::Refused(item))
+                }
+                None => Err(StoreError::of(&error)),
+            },
+        }
     }
 
-    /// Updates an item, without a condition.
-    pub(crate) async fn send_update(&self, request: UpdateItemFluentBuilder) -> Result<(), StoreError> {
-        let reply = Box::pin(request.return_consumed_capacity(ReturnConsumedCapacity::Total).send()).await;
-        let reply = reply.map_err(|e| StoreError::of(&e))?;
-        self.meter.wrote(reply.consumed_capacity());
-        Ok(())
+    async fn dispatch<R: Request>(&self, request: R) -> Result<(R::Output, f64), SdkError<R::Error, HttpResponse>> {
+        // Boxed: the SDK's futures take kilobytes, and so would every future that waits for one.
+        let output = Box::pin(request.dispatch()).await?;
+        let units = R::units(&output);
+        self.meter.add(R::DIRECTION, units);
+        Ok((output, units))
+    }
+
+    /// Reads one item, strongly consistent.
+    pub(crate) async fn get(&self, table: &str, pk: &str, sk: &str) -> Result<Option<Item>, StoreError> {
+        let request = self.client.get_item().table_name(table).set_key(Some(key(pk, sk))).consistent_read(true);
+        Ok(self.send(request).await?.0.item)
+    }
+
+    /// Puts one item, in place of one with the same key.
+    pub(crate) async fn put(&self, table: &str, item: Item) -> Result<(), StoreError> {
+        let request = self.client.put_item().table_name(table).set_item(Some(item));
+        self.send(request).await.map(drop)
+    }
+
+    /// Writes items together; false where a condition did not hold, and then none is written.
+    pub(crate) async fn write_together(&self, writes: Vec<TransactWriteItem>) -> Result<bool, StoreError> {
+        let request = self.client.transact_write_items().set_transact_items(Some(writes));
+        Ok(self.send_conditional(request).await?.is_applied())
     }
 }

@@ -1,4 +1,4 @@
-//! Making apps: by name, once.
+//! Creating apps.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use tally_core::app::{App, AppId, AppNameError, AppSlug, AppState, EventClock};
 use tally_core::time::Timestamp;
 use tally_store::{CreateAppError, StoreError};
 
-use crate::context::Context;
+use crate::apps::cache::AppCache;
 
-/// What an app is made with.
+/// What an app is created with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewApp {
     /// What people call it.
@@ -48,7 +48,7 @@ impl NewApp {
     }
 }
 
-/// Why an app was not made.
+/// Why an app was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum NewAppError {
     /// It cannot be called that.
@@ -62,20 +62,20 @@ pub enum NewAppError {
     Store(#[from] StoreError),
 }
 
-/// Makes an app with keys of the given scopes; with the keys as texts, which nobody can read again.
-pub async fn make(context: &Context, new: NewApp, scopes: &[&[Scope]]) -> Result<(App, Vec<String>), NewAppError> {
+/// Creates an app with keys of the given scopes; returns it with the keys as texts, which nobody can read again.
+pub async fn create_app(apps: &AppCache, new: NewApp, scopes: &[&[Scope]]) -> Result<(App, Vec<String>), NewAppError> {
     let slug = AppSlug::of_name(&new.name)?;
-    let now = context.clock.now();
-    let generation = match context.store.get_app(&slug).await? {
+    let now = apps.clock().now();
+    let generation = match apps.store().get_app(&slug).await? {
         None => 1,
         Some(app) if app.state == AppState::Deleted => app.generation + 1,
         Some(_) => return Err(NewAppError::Taken(slug)),
     };
     let (keys, texts) = scopes.iter().map(|scopes| generate(scopes, None, now)).unzip();
     let app = new.app(generation, now, keys)?;
-    match context.store.create_app(&app).await {
+    match apps.store().create_app(&app).await {
         Ok(()) => {
-            context.forget(&slug);
+            apps.forget(&slug);
             Ok((app, texts))
         }
         Err(CreateAppError::Exists) => Err(NewAppError::Taken(slug)),
@@ -83,14 +83,14 @@ pub async fn make(context: &Context, new: NewApp, scopes: &[&[Scope]]) -> Result
     }
 }
 
-/// Makes an app without keys on its first use. Of several that do so at once one makes it, and all use that one.
-pub async fn make_on_first_use(context: &Context, new: NewApp) -> Result<Arc<App>, NewAppError> {
-    match make(context, new, &[]).await {
+/// Creates an app without keys on its first use. Of several calls at once one creates it, and all return that one.
+pub async fn create_app_on_first_use(apps: &AppCache, new: NewApp) -> Result<Arc<App>, NewAppError> {
+    match create_app(apps, new, &[]).await {
         Ok((app, _)) => Ok(Arc::new(app)),
         Err(NewAppError::Taken(slug)) => {
             // What is remembered may be the tombstone of its generation before.
-            context.forget(&slug);
-            context.app(&slug).await?.ok_or(NewAppError::Taken(slug))
+            apps.forget(&slug);
+            apps.get(&slug).await?.ok_or(NewAppError::Taken(slug))
         }
         Err(error) => Err(error),
     }

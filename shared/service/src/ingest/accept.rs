@@ -1,0 +1,78 @@
+//! Accepting drafts: each is checked, given its identity and stored, and gets a verdict.
+
+use std::collections::HashMap;
+
+use tally_core::app::App;
+use tally_core::event::Event;
+use tally_core::event::draft::Draft;
+use tally_core::invalid::Invalid;
+use tally_core::time::Timestamp;
+use tally_store::{Deadline, Store, StoreError};
+
+use crate::ingest::quota::{QuotaError, Quotas};
+
+/// Why an event was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Rejection {
+    /// It must be changed.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// It was not stored; where the fault passes, the same may be sent again.
+    #[error("could not be stored: {}", if .0.is_transient() { "send it again" } else { "the server's log says why" })]
+    Store(#[from] StoreError),
+}
+
+impl Rejection {
+    /// Whether the same event, sent again, may be taken.
+    pub fn retry(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
+    }
+}
+
+/// Accepts drafts and stores them, by the deadline. Of those that are the same event the last one is stored, and all share
+/// its verdict.
+///
+/// # Errors
+/// Where the app's quota has no room for all of them; then none is stored.
+pub async fn accept(
+    store: &Store,
+    quotas: &Quotas,
+    now: Timestamp,
+    app: &App,
+    drafts: Vec<Result<Draft, Invalid>>,
+    deadline: Deadline,
+) -> Result<Vec<Result<Event, Rejection>>, QuotaError> {
+    let accepted: Vec<Result<Event, Rejection>> =
+        drafts.into_iter().map(|draft| Ok(draft?.accept(app, now)?)).collect();
+    let mut last = HashMap::with_capacity(accepted.len());
+    for (i, event) in accepted.iter().enumerate() {
+        if let Ok(event) = event {
+            last.insert(event.id, i);
+        }
+    }
+    let is_last = |i: usize, event: &Event| last.get(&event.id) == Some(&i);
+    let unique: Vec<&Event> = accepted
+        .iter()
+        .enumerate()
+        .filter_map(|(i, event)| event.as_ref().ok().filter(|event| is_last(i, event)))
+        .collect();
+    quotas.admit(store, app, unique.len(), now, deadline).await?;
+    let verdicts = store.put_events(app, &unique, deadline).await;
+    let failed: HashMap<_, _> =
+        unique.iter().zip(verdicts).filter_map(|(event, verdict)| Some((event.id, verdict.err()?))).collect();
+    quotas.give_back(app, failed.len());
+    if let Some(error) = failed.values().next() {
+        tracing::warn!(%error, failed = failed.len(), "events were not stored");
+    }
+    let verdicts = accepted
+        .into_iter()
+        .map(|event| {
+            let event = event?;
+            match failed.get(&event.id) {
+                Some(error) => Err(error.clone().into()),
+                None => Ok(event),
+            }
+        })
+        .collect();
+    Ok(verdicts)
+}

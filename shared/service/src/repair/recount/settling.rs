@@ -1,0 +1,174 @@
+//! Settling: from [`Waiting`] back to [`Reading`].
+
+use std::collections::{BTreeMap, HashMap};
+
+use tally_core::app::App;
+use tally_core::counter::cell::CounterLabel;
+use tally_core::counter::item::CounterItem;
+use tally_core::counter::key::CounterKey;
+use tally_core::time::bucket::Bucket;
+use tally_core::time::{DAY, Timestamp};
+use tally_store::{Corrected, Store, StoreError};
+
+use super::concurrent::all;
+use super::difference::Found;
+use super::expiry::{BEFORE_EXPIRY, may_expire};
+use super::state::{Noted, Purpose, Reading, Waiting, Work};
+
+/// Most counts in one correction: DynamoDB takes 4 KB of expression.
+const CORRECTED_AT_ONCE: usize = 200;
+
+impl Waiting {
+    /// Settles what was read to its end, and takes the barriers away, which must be met. `id` is the recount's.
+    pub(super) async fn settle(
+        self,
+        store: &Store,
+        app: &App,
+        now: Timestamp,
+        id: &str,
+        found: &mut Found,
+    ) -> Result<Reading, StoreError> {
+        let Self { work, barriers, .. } = self;
+        let mut settler = Settler { store, app, now, id, work };
+        settler.run(found).await?;
+        store.remove_barriers(&barriers).await?;
+        Ok(Reading(settler.work))
+    }
+}
+
+struct Settler<'a> {
+    store: &'a Store,
+    app: &'a App,
+    now: Timestamp,
+    id: &'a str,
+    work: Work,
+}
+
+impl Settler<'_> {
+    /// Compares the items whose events are read whole with the counters as they are now.
+    async fn run(&mut self, found: &mut Found) -> Result<(), StoreError> {
+        let mut closed: BTreeMap<_, _> = self.work.items.extract_if(.., |_, noted| noted.closed).collect();
+        let mut ranges: BTreeMap<_, (Bucket, Bucket)> = BTreeMap::new();
+        for CounterKey { partition, kind, bucket, .. } in closed.keys() {
+            let of = (partition.clone(), *kind, bucket.granularity(), bucket.start().floor(DAY));
+            let range = ranges.entry(of).or_insert((*bucket, *bucket));
+            *range = (range.0.min(*bucket), range.1.max(*bucket));
+        }
+        // One range after another: a day may have many large items.
+        for ((partition, kind, granularity, day), (first, last)) in ranges {
+            let read = self.store.versioned_items(&partition, kind, first, last).await?;
+            let mut current: HashMap<_, _> =
+                read.into_iter().map(|item| (item.key, (item.version, item.item))).collect();
+            let of_range = |key: &CounterKey, _: &mut Noted| {
+                key.partition == partition
+                    && (key.kind, key.bucket.granularity(), key.bucket.start().floor(DAY)) == (kind, granularity, day)
+            };
+            let noted: Vec<_> = closed.extract_if(.., of_range).collect();
+            if may_expire(self.app, day, self.now - BEFORE_EXPIRY) {
+                continue;
+            }
+            let mut differing = Vec::new();
+            for (key, noted) in noted {
+                let (version, item) = current.remove(&key).unwrap_or_default();
+                if version != noted.version {
+                    self.work.look_again(&key, noted.round);
+                    continue;
+                }
+                let differences = compare(&item, &noted.stored);
+                if !differences.is_empty() {
+                    differing.push((key, noted, differences));
+                }
+            }
+            self.report(differing, found).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes what differs, and corrects it where that is the purpose.
+    async fn report(
+        &mut self,
+        differing: Vec<(CounterKey, Noted, Vec<Differing>)>,
+        found: &mut Found,
+    ) -> Result<(), StoreError> {
+        let mut corrected = vec![Ok(Corrected::Done); differing.len()];
+        if self.work.purpose == Purpose::Recount {
+            let (store, id) = (self.store, self.id);
+            let corrections = differing.iter().enumerate().map(|(n, (key, noted, differences))| async move {
+                match correct(store, key, noted, id, differences).await {
+                    // An item that the store refuses for good is no reason to leave the others.
+                    Err(StoreError::Refused(error)) => Ok((n, Err(error))),
+                    outcome => Ok((n, Ok(outcome?))),
+                }
+            });
+            for (n, outcome) in all(corrections.collect()).await? {
+                corrected[n] = outcome;
+            }
+        }
+        for ((key, noted, differences), corrected) in differing.into_iter().zip(corrected) {
+            match corrected {
+                Ok(Corrected::Changed) => self.work.look_again(&key, noted.round),
+                Ok(Corrected::Done) => {
+                    let day = key.bucket.start().floor(DAY);
+                    for (what, counted, stored) in differences {
+                        found.add((day, key.kind, what), key.bucket.granularity(), counted, stored);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(
+                        item = tally_store::counter_keys(&key),
+                        error,
+                        "a counter item cannot be corrected"
+                    );
+                    self.work.unsettled += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is counted otherwise than it should be: what, as it is counted, as it is stored.
+type Differing = (CounterLabel, i64, i64);
+
+/// What an item counts otherwise than it should.
+fn compare(item: &CounterItem, stored: &HashMap<String, i64>) -> Vec<Differing> {
+    let mut wanted: BTreeMap<CounterLabel, i64> = BTreeMap::new();
+    for (attribute, count) in stored {
+        let Some(counted) = CounterLabel::parse(attribute) else { continue };
+        // A full item counts what it has no attribute for in the rest of its level.
+        let place = if item.full && !item.counts.contains_key(attribute) {
+            CounterLabel::Other(counted.level())
+        } else {
+            counted
+        };
+        *wanted.entry(place).or_default() += count;
+    }
+    for counted in item.counts.keys().filter_map(|attribute| CounterLabel::parse(attribute)) {
+        wanted.entry(counted).or_default();
+    }
+    let differences = wanted.into_iter().map(|(what, stored)| {
+        let counted = item.counts.get(&what.attribute()).copied().unwrap_or(0);
+        (what, counted, stored)
+    });
+    differences.filter(|(_, counted, stored)| counted != stored).collect()
+}
+
+/// Adds to an item what it lacks, in as many updates as that takes.
+async fn correct(
+    store: &Store,
+    key: &CounterKey,
+    noted: &Noted,
+    id: &str,
+    differences: &[Differing],
+) -> Result<Corrected, StoreError> {
+    // Each part leaves one version more.
+    for ((part, differences), version) in differences.chunks(CORRECTED_AT_ONCE).enumerate().zip(noted.version..) {
+        let amounts: Vec<_> =
+            differences.iter().map(|(what, counted, stored)| (what.attribute(), stored - counted)).collect();
+        let by = format!("{id}.{}.{part}", noted.round);
+        if store.correct(key, version, &by, &amounts).await? == Corrected::Changed {
+            return Ok(Corrected::Changed);
+        }
+    }
+    Ok(Corrected::Done)
+}

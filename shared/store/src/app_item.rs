@@ -1,0 +1,110 @@
+//! The items of apps.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use tally_core::app::key::{Key, KeyId, Scope};
+use tally_core::app::layout::Layout;
+use tally_core::app::{App, AppId, AppSlug, AppState, EventClock};
+use tally_core::time::Timestamp;
+
+use crate::client::error::StoreError;
+use crate::keys;
+
+/// An app with its keys.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AppItem {
+    pk: String,
+    sk: String,
+    slug: AppSlug,
+    #[serde(rename = "life")]
+    generation: u32,
+    name: String,
+    clock: EventClock,
+    layout: Layout,
+    /// Microseconds.
+    created_at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    events_per_minute: Option<u32>,
+    /// Keys by their id, in the app's own item: an app and what opens it are read at once.
+    keys: BTreeMap<KeyId, KeyItem>,
+    state: AppState,
+    /// Microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deleting_since: Option<i64>,
+}
+
+/// A key in the item of its app.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct KeyItem {
+    scopes: Vec<Scope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    /// Microseconds.
+    created_at: i64,
+    /// SHA-256 in base 64.
+    hash: String,
+}
+
+impl From<&Key> for KeyItem {
+    fn from(key: &Key) -> Self {
+        Self {
+            scopes: key.scopes.clone(),
+            label: key.label.clone(),
+            created_at: key.created_at.micros(),
+            hash: STANDARD.encode(key.hash),
+        }
+    }
+}
+
+impl From<&App> for AppItem {
+    fn from(app: &App) -> Self {
+        let keys = app.keys.iter().map(|key| (key.id.clone(), KeyItem::from(key)));
+        Self {
+            pk: keys::app(&app.slug),
+            sk: keys::ALONE.to_owned(),
+            slug: app.slug.clone(),
+            generation: app.generation,
+            name: app.name.clone(),
+            clock: app.clock,
+            layout: app.layout.clone(),
+            created_at: app.created_at.micros(),
+            events_per_minute: app.events_per_minute,
+            keys: keys.collect(),
+            state: app.state,
+            deleting_since: app.deleting_since.map(Timestamp::micros),
+        }
+    }
+}
+
+impl TryFrom<AppItem> for App {
+    type Error = StoreError;
+
+    fn try_from(item: AppItem) -> Result<Self, StoreError> {
+        let keys = item.keys.into_iter().map(|(id, key)| {
+            let hash = STANDARD.decode(&key.hash).ok().and_then(|hash| hash.try_into().ok());
+            Ok(Key {
+                id,
+                scopes: key.scopes,
+                label: key.label,
+                created_at: Timestamp::from_micros(key.created_at),
+                hash: hash.ok_or_else(|| StoreError::Unreadable("the hash of a key".to_owned()))?,
+            })
+        });
+        Ok(Self {
+            id: AppId::new(&item.slug, item.generation),
+            keys: keys.collect::<Result<_, StoreError>>()?,
+            slug: item.slug,
+            generation: item.generation,
+            name: item.name,
+            clock: item.clock,
+            layout: item.layout,
+            created_at: Timestamp::from_micros(item.created_at),
+            events_per_minute: item.events_per_minute,
+            state: item.state,
+            deleting_since: item.deleting_since.map(Timestamp::from_micros),
+        })
+    }
+}

@@ -1,0 +1,28 @@
+//! Items as the SDK has them, and how their attributes are read.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::tables::{PK, SK};
+
+/// An item: its attributes by name.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// The primary key of an item.
+pub(crate) fn key(pk: &str, sk: &str) -> Item {
+    HashMap::from([
+        (PK.to_owned(), AttributeValue::S(pk.to_owned())),
+        (SK.to_owned(), AttributeValue::S(sk.to_owned())),
+    ])
+}
+
+/// The sort key of an item; empty where it has none.
+pub(crate) fn sort_key(item: &Item) -> &str {
+    item.get(SK).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
+}
+
+/// An attribute that is a whole number.
+pub(crate) fn number(value: &AttributeValue) -> Option<i64> {
+    value.as_n().ok()?.parse().ok()
+}
