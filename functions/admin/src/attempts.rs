@@ -1,4 +1,4 @@
-//! Guessing is limited: after ten failures of one user, or from one source, within 15 minutes sign-in is refused.
+//! Limits guessing: after ten failures of one user, or from one source, within 15 minutes, sign-in is refused.
 
 use tally_core::app::key::hex;
 use tally_core::digest::sha256;
@@ -8,12 +8,12 @@ use tally_http::source::Source;
 use tally_service::context::Context;
 use tally_store::StoreError;
 
-/// Failures that are allowed.
-const MOST: i64 = 10;
-/// In how long, in microseconds; counted by the minute.
+/// Most failures.
+const MAX_FAILURES: i64 = 10;
+/// The time in which failures count, in microseconds; it is counted by the minute.
 const WINDOW: i64 = 15 * MINUTE;
 
-/// An attempt under way. It counts as a failure until it is told to be none, so that many at once are no way around.
+/// A sign-in under way. It counts as a failure until it is forgiven, so that parallel attempts do not evade the limit.
 pub(crate) struct Attempt<'a> {
     context: &'a Context,
     subjects: Vec<String>,
@@ -21,12 +21,12 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// Begins an attempt of a user (where a name was sent) from a source.
+    /// Begins an attempt of a user (if a name was sent) from a source.
     ///
     /// # Errors
     /// 429 where there were too many.
     pub(crate) async fn begin(context: &'a Context, user: Option<&str>, source: &Source) -> Result<Self, Problem> {
-        // Hashed: names and addresses are nobody's business, and may hold anything.
+        // Hashed, since names and addresses are private and may contain anything.
         let subject = |kind: &str, value: &str| hex(&sha256(format!("{kind}:{value}").as_bytes())[..16]);
         let subjects = user.map(|user| subject("user", user)).into_iter().chain([subject("source", &source.subject())]);
         let attempt = Self { context, subjects: subjects.collect(), at: context.clock.now() };
@@ -34,14 +34,14 @@ impl<'a> Attempt<'a> {
         let since = attempt.at.plus(-WINDOW);
         for subject in &attempt.subjects {
             let (count, first) = context.store.attempts(subject, since).await?;
-            if count > MOST {
+            if count > MAX_FAILURES {
                 attempt.add(-1).await?;
                 let free = first.unwrap_or(attempt.at).plus(WINDOW + MINUTE);
                 let wait = (free.micros() - attempt.at.micros()).max(SECOND).div_euclid(SECOND);
                 let wait = u32::try_from(wait).unwrap_or(60);
                 let minutes = WINDOW / MINUTE;
                 return Err(Problem::TooManyRequests(
-                    format!("more than {MOST} failures in {minutes} minutes: try again in {wait} seconds"),
+                    format!("more than {MAX_FAILURES} failures in {minutes} minutes: try again in {wait} seconds"),
                     wait,
                 ));
             }
@@ -49,7 +49,7 @@ impl<'a> Attempt<'a> {
         Ok(attempt)
     }
 
-    /// It went well, or nothing was learned from it: it does not count.
+    /// Does not count it as a failure: it succeeded, or it revealed nothing.
     pub(crate) async fn forgive(self) -> Result<(), StoreError> {
         self.add(-1).await
     }

@@ -1,4 +1,4 @@
-//! Accepting drafts: checked, given their identity, stored; a verdict for each.
+//! Accepts drafts: checks them, gives them their identity, stores them, and gives a verdict on each.
 
 use std::collections::HashMap;
 
@@ -10,19 +10,19 @@ use tally_service::context::Context;
 use tally_service::ingest::quota::QuotaError;
 use tally_store::{Deadline, StoreError};
 
-/// Why an event was not taken.
+/// Why an event was not accepted.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Rejection {
-    /// It must be changed.
+    /// The event is invalid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// It was not stored; where the fault passes, the same may be sent again.
-    #[error("could not be stored: {}", if .0.is_transient() { "send it again" } else { "the server's log says why" })]
+    /// The event was not stored.
+    #[error("could not be stored: {}", if .0.is_transient() { "send it again" } else { "the log of the server has the reason" })]
     Store(#[from] StoreError),
 }
 
 impl Rejection {
-    /// Whether the same event, sent again, may be taken.
+    /// Whether a retry with the same event may succeed.
     pub(crate) fn retry(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_transient())
     }

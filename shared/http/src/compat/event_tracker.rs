@@ -18,7 +18,7 @@
 //!   client's product, `internal` tells its developer what to change.
 //! - A parameter that is not known changes nothing, nor does a body.
 //!
-//! What differs, and why:
+//! Differences, and why:
 //! - The status that a reply's body tells, 201, is that of HTTP as well, and a refusal has that of its problem, where the
 //!   service answered 200. `response` of what could not be counted is the document's: 403, or 404 with a NUM.
 //! - Every request is counted by itself, so `response` is always 201 and never 204 ("updated") or 403 ("exists").
@@ -34,12 +34,13 @@ use http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tally_core::time::zone::Zone;
-use tally_core::time::{DAY, HOUR, TimeError, Timestamp, parse_date};
+use tally_core::time::{DAY, HOUR, Range, TimeError, Timestamp, parse_date};
 
-use crate::name_in_path::name_and_number;
+use crate::parameters::Params;
+use crate::path::name_and_number;
 use crate::problem::Problem;
 
-/// What Event Tracker answers where all is well.
+/// A reply without an error, as Event Tracker gives it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 pub struct Envelope<T> {
@@ -56,7 +57,7 @@ impl<T> Envelope<T> {
     }
 }
 
-/// Why Event Tracker does not answer as asked.
+/// An error, as Event Tracker gives it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "EventTrackerRefusal")]
 pub struct EventTrackerProblem {
@@ -64,16 +65,16 @@ pub struct EventTrackerProblem {
     status: bool,
     /// 403 where an occurrence could not be counted, 404 where several could not; null otherwise.
     response: Option<u16>,
-    error: Texts,
+    error: ErrorTexts,
 }
 
-/// What went wrong, for its two readers.
+/// The same error, for two readers.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "EventTrackerError")]
-struct Texts {
-    /// For the client's developer: what is wrong, and what to send instead.
+struct ErrorTexts {
+    /// For the developer of the client: what is wrong, and what to send instead.
     internal: String,
-    /// For whoever uses the client.
+    /// For the user of the client.
     external: &'static str,
 }
 
@@ -84,26 +85,66 @@ impl EventTrackerProblem {
             (_, None) => 403,
             (_, Some(_)) => 404,
         });
-        let error = Texts { internal: problem.to_string(), external: in_short(problem.status()) };
+        let error = ErrorTexts { internal: problem.to_string(), external: in_short(problem.status()) };
         Self { status: false, response, error }
     }
 }
 
 const fn in_short(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::BAD_REQUEST => "The request has values that are not valid",
+        StatusCode::BAD_REQUEST => "The request is not valid",
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "Access is denied",
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => "There is no such thing to ask for",
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => "Not found",
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "The service is busy: try again later",
         _ => "Something went wrong",
     }
+}
+
+/// The occurrences of a name in an hour, as Event Tracker gives them.
+#[derive(Serialize, JsonSchema)]
+pub struct EventTrackerHour {
+    /// `YYYYMMDDHH`, in UTC.
+    pub date: String,
+    /// The name.
+    pub event: String,
+    /// The number of occurrences.
+    pub count: i64,
+}
+
+/// The occurrences of a name of all time, as Event Tracker gives them.
+#[derive(Serialize, JsonSchema)]
+pub struct EventTrackerName {
+    /// The name.
+    pub event: String,
+    /// The number of occurrences.
+    pub count: i64,
+}
+
+/// A list as Event Tracker sends it: of lists of one row each.
+pub type EventTrackerRows<T> = Envelope<Vec<[T; 1]>>;
+
+/// The range of a list: from the start of one day, or hour, to the end of another.
+pub fn range(params: &mut Params) -> Option<Range> {
+    let mut bound = |name: &str| {
+        let read = match params.text(name) {
+            Some(text) => {
+                day_or_hour(&text).map_err(|_| "must be a day from 1970 on (YYYYMMDD), or an hour (YYYYMMDDHH)")
+            }
+            None => Err("missing: send a day (YYYYMMDD), or an hour (YYYYMMDDHH)"),
+        };
+        params.keep(name, read)
+    };
+    let (start, end) = (bound("start_date"), bound("end_date"));
+    let range = Range::new(start?.0, end?.1).ok().filter(|range| !range.is_empty());
+    let range = range.ok_or("must not be after `end_date`");
+    params.keep("start_date", range)
 }
 
 /// A day or an hour of it, in UTC: its start and the end.
 ///
 /// # Errors
 /// Where the text is neither `YYYYMMDD` nor `YYYYMMDDHH`, or a day before 1970.
-pub fn day_or_hour(text: &str) -> Result<(Timestamp, Timestamp), TimeError> {
+fn day_or_hour(text: &str) -> Result<(Timestamp, Timestamp), TimeError> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     let (day, hour) = match text.len() {
         8 if digits => (text, None),
@@ -134,6 +175,26 @@ mod tests {
         for text in ["", "2020", "202009", "2020-09-11", "20200931", "2020091124", "20200911 1", "19691231", "2020091١"]
         {
             assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_includes_both_days() {
+        let read = |query: &str| {
+            let mut params = Params::lenient(Some(query));
+            let range = super::range(&mut params);
+            params.check().map(|()| range.map(|range| format!("{} {}", range.since(), range.until())))
+        };
+        let whole = |text: &str| Ok(Some(text.to_owned()));
+        assert_eq!(read("start_date=2020091112&end_date=20200911"), whole("2020-09-11T12:00:00Z 2020-09-12T00:00:00Z"));
+        assert_eq!(read("start_date=20200911&end_date=2020091100"), whole("2020-09-11T00:00:00Z 2020-09-11T01:00:00Z"));
+        for (query, fields) in [
+            ("", vec!["start_date", "end_date"]),
+            ("start_date=2020091113&end_date=2020091111", vec!["start_date"]),
+            ("start_date=yesterday&end_date=20200911&color=red", vec!["start_date"]),
+        ] {
+            let errors = read(query).expect_err(query).0;
+            assert_eq!(errors.iter().map(|e| e.field.as_str()).collect::<Vec<_>>(), fields, "{query}");
         }
     }
 }

@@ -11,7 +11,7 @@
 //! | errors as texts, some as `{message}` | all as `{message}`, with Seismo's status codes: 403 where a report's date, hour, `from` or `to` is missing, 400 for an event that is none, 401 without a token |
 //! | trailing slashes, and parameters and fields that it does not know, are ignored (Express) | the same |
 //!
-//! What differs, and why:
+//! Differences, and why:
 //! - The list of events is whole up to 10,000 events, 4 MB, or the budget of a request; then `Link` leads on, as no reply
 //!   here may be without end. Seismo reads any number into memory.
 //! - Days are days in UTC everywhere. Seismo's list, other than its reports, takes those of the server's own zone.
@@ -27,21 +27,29 @@
 //! - A GitHub token signs in, as Seismo's document says; its code knew passwords alone by then. Sign-in refuses fields that it
 //!   does not know, as a misspelt one leaves nobody signed in anyway.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tally_core::app::EventClock;
-use tally_core::event::Event;
-use tally_core::event::json::Json;
+use tally_core::event::draft::Draft;
+use tally_core::event::json::{self, Json, Kind};
+use tally_core::event::{Event, MAX_TEXT};
 use tally_core::invalid::{FieldError, Invalid};
 use tally_core::time::Timestamp;
 
+use crate::body::Fields;
+use crate::openapi::any_json;
+use crate::parameters::Params;
 use crate::problem::Problem;
 
 /// An event as Seismo gives it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "SeismoEvent")]
 pub struct SeismoEvent<'a> {
-    /// The machine id of the name.
+    /// The machine-readable form of the name.
     id: &'a str,
     /// The app, as the path names it.
     app: &'a str,
@@ -49,19 +57,19 @@ pub struct SeismoEvent<'a> {
     event: &'a str,
     /// When it happened, by the clock that orders the app's events. The spelling is Seismo's.
     timestampt: Timestamp,
-    /// Free JSON.
+    /// Attributes of the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a Json>,
 }
 
 impl<'a> SeismoEvent<'a> {
-    /// An event of an app that the path calls so and that has this clock.
+    /// An event of the app that the path calls `app`, whose clock is `clock`.
     pub fn new(app: &'a str, clock: EventClock, event: &'a Event) -> Self {
         Self { id: &event.slug, app, event: &event.name, timestampt: event.at(clock), data: event.data.as_ref() }
     }
 }
 
-/// Why Seismo does not answer as asked.
+/// An error, as Seismo gives it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "SeismoRefusal")]
 pub struct SeismoProblem {
@@ -89,4 +97,95 @@ fn in_its_words(error: FieldError) -> FieldError {
         _ => error.field,
     };
     FieldError { field, ..error }
+}
+
+/// How often something happened in a period, as Seismo gives it.
+#[derive(Serialize, JsonSchema)]
+pub struct SeismoReport<'a> {
+    /// The slug that was asked for, or that all the events share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'a str>,
+    /// The name that was asked for, or that all the events share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<&'a str>,
+    /// The number of occurrences.
+    pub total: i64,
+}
+
+/// An event as Seismo's clients send it.
+pub struct SeismoEventInput;
+
+impl SeismoEventInput {
+    /// Reads an event; fields that Seismo does not know are ignored.
+    ///
+    /// # Errors
+    /// Names each wrong field.
+    pub fn read(body: &[u8]) -> Result<Draft, Invalid> {
+        let mut fields = Fields::parse(body)?;
+        let mut draft = Draft { data: fields.json("data"), ..Draft::default() };
+        match fields.raw("event") {
+            Some(event) => (draft.slug, draft.name) = id_and_name(&mut fields, event),
+            None => fields.add("event", "missing: send what happened, as a text or as `{id, event}`"),
+        }
+        fields.check()?;
+        Ok(draft)
+    }
+}
+
+fn id_and_name(fields: &mut Fields<'_>, event: &RawValue) -> (Option<String>, Option<String>) {
+    if json::kind(event) != Kind::Object {
+        let name = fields.keep_json("event", json::string(event));
+        if name.as_deref() == Some("") {
+            fields.add("event", "empty: send what happened");
+        }
+        return (None, name);
+    }
+    let Some(parts) = fields.keep_json("event", json::object(event)) else { return (None, None) };
+    let mut parts = Fields::of(parts);
+    let (id, name) = (parts.text("id"), parts.text("event"));
+    if name.is_none() {
+        parts.add("event", "missing: send what happened");
+    }
+    fields.add_nested("event", parts.check());
+    (id, name)
+}
+
+impl JsonSchema for SeismoEventInput {
+    fn schema_name() -> Cow<'static, str> {
+        "SeismoEventInput".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let name = json_schema!({"type": "string", "minLength": 1, "maxLength": MAX_TEXT});
+        json_schema!({
+            "description": "An event as Seismo's clients send it; other fields are ignored.",
+            "type": "object",
+            "properties": {
+                "event": {
+                    "description": "What happened: its name, or its slug and its name.",
+                    "oneOf": [name, {
+                        "type": "object",
+                        "properties": {"id": {"type": ["string", "null"], "maxLength": MAX_TEXT}, "event": name},
+                        "required": ["event"],
+                    }],
+                },
+                "data": any_json("Attributes of the event."),
+            },
+            "required": ["event"],
+            "examples": [{"event": {"id": "app-start", "event": "application started"}, "data": {"plan": "pro"}}],
+        })
+    }
+}
+
+/// Seismo's parameters of a list as those of `GET /apps/{app}/events`; others are ignored.
+///
+/// # Errors
+/// Names each parameter that is sent twice.
+pub fn list_params(mut sent: Params) -> Result<Params, Invalid> {
+    let mut params = BTreeMap::from([("order".to_owned(), "asc".to_owned())]);
+    for (theirs, ours) in [("event", "name"), ("id", "slug"), ("date", "date"), ("cursor", "cursor")] {
+        params.extend(sent.text(theirs).map(|value| (ours.to_owned(), value)));
+    }
+    sent.check()?;
+    Ok(Params::of(&params))
 }

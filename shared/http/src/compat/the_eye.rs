@@ -17,7 +17,7 @@
 //!   or `offset` that is no number is none. Bounds in the wrong order hold no events.
 //! - A timestamp comes back in UTC with `Z`, without a fraction or with all six digits of it.
 //!
-//! What differs, and why:
+//! Differences, and why:
 //! - What is wrong is told: 400 with `{"success": false, "detail": …}`, where The Eye answered 201 with `success` alone; so
 //!   does every other refusal. `detail` is where Django REST framework tells it.
 //! - Tally's limits hold: 256 bytes a text (The Eye: 150 characters), times from 1970 to a day ahead, events of 256 KB.
@@ -34,13 +34,24 @@
 //! - Bodies are JSON, whatever their type is said to be; The Eye reads forms as well.
 //! - HEAD and OPTIONS are 405, as everywhere in Tally (but for browsers' preflights); there is no HTML form of a reply.
 
-use schemars::JsonSchema;
-use serde::Serialize;
-use tally_core::time::{SECOND, Timestamp};
+use std::borrow::Cow;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tally_core::event::draft::Draft;
+use tally_core::event::filter::{CellFilter, EventFilter};
+use tally_core::event::json::{self, Json, Kind};
+use tally_core::event::{Event, MAX_DEPTH, MAX_TEXT};
+use tally_core::invalid::Invalid;
+use tally_core::time::{Range, SECOND, Timestamp};
+
+use crate::body::Fields;
+use crate::openapi::TimeInput;
+use crate::parameters::Params;
 use crate::problem::Problem;
 
-/// Why The Eye does not answer as asked.
+/// An error, as The Eye gives it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "TheEyeRefusal")]
 pub struct TheEyeProblem {
@@ -57,9 +68,182 @@ impl TheEyeProblem {
 }
 
 /// A time as Django REST framework writes it: in UTC, without a fraction or with six digits of it.
-pub fn timestamp(at: Timestamp) -> String {
+fn timestamp(at: Timestamp) -> String {
     let precision = if at.micros() % SECOND == 0 { 0 } else { 6 };
     format!("{:.precision$}", at.jiff())
+}
+
+/// A stored event, as The Eye confirms it.
+#[derive(Serialize, JsonSchema)]
+pub struct TheEyeSuccess {
+    /// True.
+    pub success: bool,
+}
+
+/// A page of events, in the format of Django REST framework.
+#[derive(Serialize, JsonSchema)]
+pub struct TheEyePage<'a> {
+    /// The number of occurrences of all that was asked for, on any page.
+    pub count: i64,
+    /// False where there may be more than `count`; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub complete: Option<bool>,
+    /// The URL of the next page; null on the last.
+    pub next: Option<String>,
+    /// The URL of the previous page; null on the first.
+    pub previous: Option<String>,
+    /// The newest first.
+    pub results: Vec<TheEyeEvent<'a>>,
+}
+
+/// An event, as The Eye gives it.
+#[derive(Serialize, JsonSchema)]
+pub struct TheEyeEvent<'a> {
+    session_id: Option<&'a str>,
+    /// In UTC, without a fraction or to the microsecond.
+    timestamp: String,
+    category: Option<&'a str>,
+    name: &'a str,
+    data: Option<&'a Json>,
+}
+
+impl<'a> TheEyeEvent<'a> {
+    /// An event.
+    pub fn new(event: &'a Event) -> Self {
+        Self {
+            session_id: event.session_id.as_deref(),
+            timestamp: timestamp(event.timestamp),
+            category: event.category.as_deref(),
+            name: &event.name,
+            data: event.data.as_ref(),
+        }
+    }
+}
+
+/// An event as The Eye's clients send it.
+pub struct TheEyeEventInput;
+
+impl TheEyeEventInput {
+    /// Reads an event: all five fields must be there; others are ignored.
+    ///
+    /// # Errors
+    /// Names each wrong field.
+    pub fn read(raw: &RawValue) -> Result<Draft, Invalid> {
+        let mut fields = Fields::of_event(raw)?;
+        let draft = Draft {
+            session_id: text(&mut fields, "session_id"),
+            category: text(&mut fields, "category"),
+            name: text(&mut fields, "name"),
+            timestamp: not_blank(&mut fields, "timestamp").and_then(|raw| fields.time_of("timestamp", raw)),
+            data: sent(&mut fields, "data").and_then(|raw| fields.json_of("data", raw)),
+            ..Draft::default()
+        };
+        fields.check()?;
+        Ok(draft)
+    }
+}
+
+/// A field that must be there.
+fn sent<'a>(fields: &mut Fields<'a>, name: &str) -> Option<&'a RawValue> {
+    let raw = fields.raw(name);
+    if raw.is_none() {
+        fields.add(name, "missing: send it, not null");
+    }
+    raw
+}
+
+/// A field that must be there and not be an empty text.
+fn not_blank<'a>(fields: &mut Fields<'a>, name: &str) -> Option<&'a RawValue> {
+    let raw = sent(fields, name)?;
+    if json::string(raw).is_ok_and(|text| text.trim().is_empty()) {
+        fields.add(name, "must not be blank");
+        return None;
+    }
+    Some(raw)
+}
+
+/// A text; a number is taken as one.
+fn text(fields: &mut Fields<'_>, name: &str) -> Option<String> {
+    let raw = not_blank(fields, name)?;
+    if json::kind(raw) == Kind::Number {
+        return Some(raw.get().to_owned());
+    }
+    fields.keep_json(name, json::string(raw)).map(|text| text.trim().to_owned())
+}
+
+impl JsonSchema for TheEyeEventInput {
+    fn schema_name() -> Cow<'static, str> {
+        "TheEyeEventInput".into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        let text = |about: &str| {
+            json_schema!({
+                "description": about,
+                "anyOf": [{"type": "string", "minLength": 1, "maxLength": MAX_TEXT}, {"type": "number"}],
+            })
+        };
+        let time = schemas.subschema_for::<TimeInput>();
+        json_schema!({
+            "description": "An event as The Eye's clients send it; other fields are ignored.",
+            "type": "object",
+            "properties": {
+                "session_id": text("The session it happened in."),
+                "category": text("Category."),
+                "name": text("What happened."),
+                "timestamp": {
+                    "description": "When it happened: at most a day ahead, and within the retention of the app.",
+                    "anyOf": [time, {"type": "number", "minimum": 0}],
+                },
+                "data": {
+                    "description": format!("Attributes of the event. Any JSON but null, up to {MAX_DEPTH} levels deep."),
+                    "type": ["object", "array", "string", "number", "boolean"],
+                },
+            },
+            "required": ["session_id", "category", "name", "timestamp", "data"],
+            "examples": [{
+                "session_id": "e2085be5-9137-4e4e-80b5-f1ffddc25423",
+                "category": "page interaction",
+                "name": "cta click",
+                "data": {"host": "www.xxxxx.com", "path": "/", "element": "chat bubble"},
+                "timestamp": "2021-01-01 09:15:27.243860",
+            }],
+        })
+    }
+}
+
+/// The filter of a list.
+pub fn filter(params: &mut Params) -> EventFilter {
+    EventFilter {
+        cell: CellFilter {
+            name: trimmed(params, "name"),
+            category: trimmed(params, "category"),
+            ..CellFilter::default()
+        },
+        session_id: trimmed(params, "session_id"),
+        ..EventFilter::default()
+    }
+}
+
+/// A text without the white space at its ends.
+pub fn trimmed(params: &mut Params, name: &str) -> Option<String> {
+    params.text(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The range of a list: by either name of either bound, the narrower where both are sent.
+pub fn range(params: &mut Params) -> Range {
+    let mut bound = |name: &str| -> Option<Timestamp> {
+        let text = trimmed(params, name)?;
+        // The last day means no bound, since not all of its moments can be named.
+        let read = if text.starts_with("9999-12-31") { Ok(Timestamp::MAX) } else { text.parse() };
+        params.keep(name, read)
+    };
+    let (after, start) = (bound("timestamp_after"), bound("timestamp_start"));
+    let (before, end) = (bound("timestamp_before"), bound("timestamp_end"));
+    let since = after.max(start).unwrap_or(Timestamp::EPOCH);
+    // The range includes the bound itself.
+    let until = before.into_iter().chain(end).min().map_or(Timestamp::MAX, |last| last.plus(1).min(Timestamp::MAX));
+    Range::new(since.max(Timestamp::EPOCH), until).unwrap_or(Range::EMPTY)
 }
 
 #[cfg(test)]
