@@ -23,6 +23,7 @@ use crate::statistics::week_start;
 
 /// The occurrences of a period.
 #[derive(Serialize, JsonSchema)]
+#[allow(clippy::struct_field_names)] // the API's name
 struct Report<'a> {
     app: &'a AppSlug,
     report: &'static str,

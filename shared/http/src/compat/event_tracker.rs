@@ -2,33 +2,31 @@
 //!
 //! | Event Tracker | Tally |
 //! | --- | --- |
-//! | base URL | `/event-tracker/{key}`: the key says whose app it is, since Event Tracker's clients send no credentials |
+//! | base URL | `/event-tracker/{key}`: the key chooses the app, since Event Tracker's clients send no credentials |
 //! | `POST api/events/{EVENT}` | one occurrence of a name, now |
 //! | `POST api/events/{EVENT}/{NUM}` | an event of that name with `count`, now |
 //! | `GET api/events?start_date=&end_date=` | the statistic `hours`, in order of name, then hour |
 //! | `GET api/events/unique` | the statistic `totals`, by name, largest first |
 //! | `GET api/events/histogram/{EVENT}/{YYYYMMDD}` | the histogram of that day: PNG, JPEG where `Accept` prefers it, or with `application/json` its numbers |
-//! | `status`, `response`, `error` | the body, and what a problem says |
+//! | `status`, `response`, `error` | the body, and the text of a problem |
 //!
-//! As the document says, or the service does where it is silent:
-//! - All days and hours are UTC. The end date's day is taken in. Either date may be a day or an hour; the hour of an end date
-//!   is taken in.
-//! - The document's lists are no JSON; the service sends a list of lists of one row each, and so does this.
-//! - `error` is there only where something is wrong, as in the document: `external` is a sentence for whoever uses the
-//!   client's product, `internal` tells its developer what to change.
-//! - A parameter that is not known changes nothing, nor does a body.
+//! As Event Tracker's document has it, or the service where the document is silent:
+//! - All days and hours are UTC. Either date may be a day or an hour; the day or hour of the end date is included.
+//! - The lists in the document are not JSON. The service sends a list of lists of one row each, and so does this.
+//! - `error` is present only in errors: `external` is a sentence for the user of the client, `internal` tells its developer
+//!   what to change.
+//! - Unknown parameters and bodies are ignored.
 //!
 //! Differences, and why:
-//! - The status that a reply's body tells, 201, is that of HTTP as well, and a refusal has that of its problem, where the
-//!   service answered 200. `response` of what could not be counted is the document's: 403, or 404 with a NUM.
+//! - The status 201 in the body of a reply is also the HTTP status, and an error has the status of its problem; the service
+//!   answered 200. `response` of an error while counting is the document's: 403, or 404 with a NUM.
 //! - Every request is counted by itself, so `response` is always 201 and never 204 ("updated") or 403 ("exists").
-//! - A name may hold slashes, sent as they are or percent-encoded: HTTP API hands paths over decoded. So a last segment of
-//!   digits is NUM, all before it the name: `resource/209` is counted once by `resource/209/1`. A slash at the end of a path
-//!   says nothing.
-//! - Names that were sent with several slugs are one name here. Where an app has more names than its counters hold, the rest
-//!   is one name, `(other)`.
+//! - A name may contain slashes, sent as they are or percent-encoded, since HTTP API decodes paths. So if the last segment is
+//!   all digits it is NUM and the rest is the name: `resource/209/1` counts `resource/209` once. A trailing slash is ignored.
+//! - A name that was sent with several slugs is one name here. If an app has more names than its counters hold, the rest is
+//!   one name, `(other)`.
 //! - A list has at most 10,000 rows, of at most 100,000 hours.
-//! - The histogram is a picture as the document says, not the service's HTML page, and counts occurrences, not requests.
+//! - The histogram is a picture as in the document, not the HTML page of the service, and counts occurrences, not requests.
 
 use http::{Method, StatusCode};
 use schemars::JsonSchema;
@@ -94,7 +92,7 @@ const fn in_short(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "The request is not valid",
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "Access is denied",
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => "Not found",
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => "There is no such resource",
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "The service is busy: try again later",
         _ => "Something went wrong",
     }

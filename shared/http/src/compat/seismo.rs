@@ -7,25 +7,25 @@
 //! | `GET api/events/{app}` with `event`, `id`, `date` | `GET /apps/{app}/events` with `name`, `slug`, `date`, `order=asc`, and pages of 10,000 |
 //! | `GET api/reports/{report}/{app}` with `event`, `id`, and `date`, `week`, `month`, `hour`, `from`, `to` | `GET /apps/{app}/reports/{report}` with `name`, `slug`, `week_start=sunday`, and the rest by the same names |
 //! | access token in `X-Access-Token`, `?access_token=` or the cookie `token` | the same; keys of the app too |
-//! | an app is a word that events are stored under | an admin's first event makes it; to users an app that is not there has no events |
-//! | errors as texts, some as `{message}` | all as `{message}`, with Seismo's status codes: 403 where a report's date, hour, `from` or `to` is missing, 400 for an event that is none, 401 without a token |
-//! | trailing slashes, and parameters and fields that it does not know, are ignored (Express) | the same |
+//! | an app is a word that events are stored under | the first event from an admin makes the app; for users, an app that does not exist has no events |
+//! | errors as texts, some as `{message}` | all as `{message}`, with Seismo's status codes: 403 where the date, hour, `from` or `to` of a report is missing, 400 for an invalid event, 401 without a token |
+//! | trailing slashes, and unknown parameters and fields, are ignored (Express) | the same |
 //!
 //! Differences, and why:
-//! - The list of events is whole up to 10,000 events, 4 MB, or the budget of a request; then `Link` leads on, as no reply
-//!   here may be without end. Seismo reads any number into memory.
-//! - Days are days in UTC everywhere. Seismo's list, other than its reports, takes those of the server's own zone.
-//! - A report names `id` and `event` where they were asked for, or all that it counts have the same. Seismo names those
-//!   of whichever event it finds first.
-//! - A report counts occurrences, so one event that was sent to Tally's own API with a `count` is as many; and it may lack
-//!   what was accepted in the last seconds.
-//! - White space in a name becomes one `-` in its `id`, however much of it there is; Seismo gives a `-` for each.
-//! - An `event` object without a name is 400, as it would be an event that no query by name could find. A date that is none
-//!   is 400, where Seismo gives 500.
-//! - Pages of other origins may read only where `TALLY_READ_ORIGINS` names them; Seismo lets all of them. Bodies are JSON,
-//!   whatever their type is said to be; Seismo reads forms as well.
-//! - A GitHub token signs in, as Seismo's document says; its code knew passwords alone by then. Sign-in refuses fields that it
-//!   does not know, as a misspelt one leaves nobody signed in anyway.
+//! - A list has all events up to 10,000 events, 4 MB, or the read budget of a request, and then a `Link` to the rest, since
+//!   every reply here has a limit. Seismo reads any number into memory.
+//! - Days are in UTC everywhere. Seismo's list, unlike its reports, uses the zone of the server.
+//! - A report has `id` and `event` where they were asked for, or where all counted events share them. Seismo takes those of
+//!   the first event that it finds.
+//! - A report counts occurrences: an event that was sent to Tally's own API with a `count` counts that often. A report may
+//!   lack events of the last seconds.
+//! - White space in a name becomes one `-` in its `id`, whatever its length. Seismo writes one `-` for each character.
+//! - An `event` object without a name is 400, since no query by name could find it. An invalid date is 400, where Seismo
+//!   answers 500.
+//! - Pages of other origins may read only if `TALLY_READ_ORIGINS` has them; Seismo allows all. Bodies are JSON, whatever their
+//!   content type; Seismo reads forms as well.
+//! - A GitHub token signs in, as Seismo's document has it; its code accepts only passwords. Sign-in refuses unknown fields,
+//!   since a misspelt one could not sign anybody in.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
