@@ -9,8 +9,8 @@ use reports::{Period, TimeRange};
 use tally_core::app::EventClock;
 use tally_core::time::calendar::{Interval, MAX_BUCKETS};
 use tally_core::time::zone::Zone;
-use tally_http::parameters::{FromQuery, Params};
 use tally_core::time::{DAY, HOUR, Range, Timestamp};
+use tally_http::parameters::{FromQuery, Params};
 
 fuzz_target!(|data: &[u8]| {
     let Some((about, query)) = data.split_first() else { return };
