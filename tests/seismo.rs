@@ -304,9 +304,9 @@ async fn what_is_wrong_is_said_in_a_message() {
         ("/api/reports/year/web?date=today", 404, "no such report"),
         ("/api/events/web?date=yesterday", 400, "`date`"),
         ("/api/events/web?cursor=x", 400, "`cursor`"),
-        ("/api/events/web/more", 404, "nothing"),
-        ("/api/events/", 404, "nothing"),
-        ("/api", 404, "nothing"),
+        ("/api/events/web/more", 404, "no such path"),
+        ("/api/events/", 404, "no such path"),
+        ("/api", 404, "no such path"),
     ] {
         assert_refused(&client.call(Method::GET, path, "").await, status, words);
     }

@@ -7,7 +7,7 @@ use std::sync::Once;
 
 use fuzz::{app, now};
 use libfuzzer_sys::fuzz_target;
-use query::{Asked, Cursor};
+use query::{AskedList, Cursor};
 use ring::digest::{SHA256, digest};
 use tally_core::app::EventClock;
 use tally_core::event::id::EventId;
@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
     let app = app(EventClock::Event);
     let Ok(cursor) = Cursor::decode(&text, &app.id) else { return };
     assert_eq!(Cursor::decode(&cursor.encode(), &app.id).as_ref(), Ok(&cursor));
-    if let Ok(Asked { query, .. }) = Asked::read(Some(&format!("cursor={text}")), &app, now()) {
+    if let Ok(AskedList { query, .. }) = AskedList::read(Some(&format!("cursor={text}")), &app, now()) {
         assert!((1..=1_000).contains(&query.limit) && query.skip <= 10_000, "{query:?}");
         assert!(Timestamp::EPOCH <= query.range.since() && query.range.since() <= query.range.until(), "{query:?}");
         assert!(query.range.until() <= Timestamp::MAX, "{query:?}");

@@ -4,13 +4,13 @@
 
 use fuzz::{app, now};
 use libfuzzer_sys::fuzz_target;
-use query::Asked;
-use reports::{Period, read_range, read_zone};
+use query::AskedList;
+use reports::{Period, TimeRange};
 use tally_core::app::EventClock;
 use tally_core::time::calendar::{Interval, MAX_BUCKETS};
 use tally_core::time::zone::Zone;
-use tally_http::parameters::Params;
 use tally_core::time::{DAY, HOUR, Range, TimeDelta, Timestamp};
+use tally_http::parameters::{FromQuery, Params};
 
 fuzz_target!(|data: &[u8]| {
     let Some((about, query)) = data.split_first() else { return };
@@ -27,16 +27,17 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn list(query: &str) {
-    let Ok(Asked { query, .. }) = Asked::read(Some(query), &app(EventClock::Event), now()) else { return };
+    let Ok(AskedList { query, .. }) = AskedList::read(Some(query), &app(EventClock::Event), now()) else { return };
     nameable(query.range);
     assert!((1..=1_000).contains(&query.limit) && query.skip <= 10_000, "{query:?}");
 }
 
 fn statistic(query: &str) {
     let mut params = Params::parse(Some(query));
-    let zone = read_zone(&mut params);
-    let range = read_range(&mut params, now());
+    let zone = Zone::read(&mut params, now()).expect("a zone, or the default");
+    let range = TimeRange::read(&mut params, now());
     if params.finish().is_ok() {
+        let TimeRange(range) = range.expect("a range, since no error was recorded");
         nameable(range);
         series(range, Interval::Hour, &zone);
     }
@@ -45,12 +46,12 @@ fn statistic(query: &str) {
 fn report(name: &str, query: &str) {
     let period = Period::of_name(name).expect("a report");
     let mut params = Params::parse(Some(query));
-    let zone = read_zone(&mut params);
+    let zone = Zone::read(&mut params, now()).expect("a zone, or the default");
     let range = period.read(&mut params, &zone, now());
     if params.finish().is_err() {
         return;
     }
-    let range = range.expect("what is wrong is said");
+    let range = range.expect("a range, since no error was recorded");
     nameable(range);
     let length = range.until() - range.since();
     let days = match period {

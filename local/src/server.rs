@@ -10,7 +10,7 @@ use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::map_request;
 use tally_core::time::clock::Clock;
-use tally_http::runtime::serve;
+use tally_http::service::serve;
 use tally_http::source::Source;
 use tally_service::config::Config;
 use tally_service::context::Context;

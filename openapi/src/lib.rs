@@ -1,6 +1,5 @@
-//! The description of the HTTP API, OpenAPI 3.1: what the functions say of their operations, and what the table of routes
-//! says of who may call them. `admin` serves it from the file that `cargo run -p openapi` writes, so that no function
-//! carries what makes it.
+//! The description of the HTTP API, OpenAPI 3.1, made of the operations of the functions and the table of routes. `admin`
+//! serves the file that `cargo run -p openapi` writes, so no function contains the code that makes it.
 
 use std::collections::BTreeMap;
 
@@ -9,23 +8,23 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 use tally_http::compat::Compat;
-use tally_http::guard::COOKIE_NAME;
+use tally_http::credentials::COOKIE_NAME;
 use tally_http::openapi::{JSON, Operation, Parameter, ParameterLocation, ReplyDescription};
-use tally_http::problem::{Document, PROBLEM_JSON};
+use tally_http::problem::{PROBLEM_JSON, ProblemDocument};
 use tally_http::routes::{Access, Function, Route};
 
-/// What the names of schemas of input end with. In all others a field that may be left out is never null.
+/// The end of the names of input schemas. In all other schemas an optional field is never null.
 const INPUT: &str = "Input";
 
 const INTRODUCTION: &str = "Tally collects application events and answers questions about them.
 
-Times go out as RFC 3339 in UTC. Replies may carry more fields than are listed here. A parameter that is not listed, or is \
-sent twice, is an error; an empty one is an absent one. Every error is an `application/problem+json` document. A path \
-answers a method that it has not with 405 and `Allow`, and a trailing slash with 308 to the path without it, or as if it \
-were not there.
+Times in replies are RFC 3339 in UTC. Replies may have more fields than are listed here. A parameter that is not listed, or \
+is sent twice, is an error; an empty one counts as absent. Every error is an `application/problem+json` document. A method \
+that a path does not allow is answered with 405 and `Allow`. A trailing slash is ignored, or answered with 308 to the path \
+without it.
 
-Paths under `/seismo`, `/the-eye/{key}` and `/event-tracker/{key}` answer the clients of those systems as the systems did, \
-in their own words, errors too: their clients change only the base URL.";
+Paths under `/seismo`, `/the-eye/{key}` and `/event-tracker/{key}` serve the clients of those systems in the formats of the \
+systems, including errors: the clients change only their base URL.";
 
 /// The description.
 pub fn document() -> Value {
@@ -37,9 +36,8 @@ pub fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     let mut refusals = BTreeMap::new();
     for operation in operations(&mut schemas) {
-        let Some(route) = operation.route() else { continue };
-        let methods = paths.entry(operation.path).or_insert_with(|| json!({}));
-        methods[operation.method.as_str().to_ascii_lowercase()] = describe(&operation, route, &mut refusals);
+        let methods = paths.entry(operation.path.as_str()).or_insert_with(|| json!({}));
+        methods[operation.route.method.as_str().to_ascii_lowercase()] = describe(&operation, &mut refusals);
     }
     let refusals: Map<_, _> =
         refusals.into_iter().map(|(name, refusal)| (name, refusal.describe(&mut schemas))).collect();
@@ -55,12 +53,12 @@ pub fn document() -> Value {
             "description": INTRODUCTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/", "description": "Where this description comes from."}],
+        "servers": [{"url": "/", "description": "The server of this description."}],
         "tags": [
-            {"name": tag(Function::Ingest), "description": "Takes events in."},
-            {"name": tag(Function::Query), "description": "Gives events back."},
-            {"name": tag(Function::Reports), "description": "Says how many."},
-            {"name": tag(Function::Admin), "description": "Apps, sign-in, and what this is."},
+            {"name": tag(Function::Ingest), "description": "Send events."},
+            {"name": tag(Function::Query), "description": "Read events."},
+            {"name": tag(Function::Reports), "description": "Reports, statistics and histograms."},
+            {"name": tag(Function::Admin), "description": "Apps, keys, sign-in, and repairs."},
         ],
         "paths": paths,
         "components": {
@@ -71,8 +69,7 @@ pub fn document() -> Value {
     })
 }
 
-/// All operations that functions describe, in the order of the description. One whose route no function serves is left
-/// out.
+/// All operations, in the order of the description.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     let functions = [admin::operations, ingest::operations, query::operations, reports::operations];
     functions.into_iter().flat_map(|operations| operations(schemas)).collect()
@@ -87,10 +84,11 @@ const fn tag(function: Function) -> &'static str {
     }
 }
 
-fn describe(operation: &Operation, route: &Route, shared: &mut BTreeMap<String, Refusal>) -> Value {
+fn describe(operation: &Operation, shared: &mut BTreeMap<String, Refusal>) -> Value {
+    let route = operation.route;
     let mut responses: Map<String, Value> =
         operation.replies.iter().map(|r| (r.status.as_str().to_owned(), reply(r))).collect();
-    for status in refusals(operation, route) {
+    for status in refusals(operation) {
         let refusal = Refusal { compat: Compat::of_path(route.path), status };
         let name = refusal.name();
         responses.insert(status.as_str().to_owned(), json!({"$ref": format!("#/components/responses/{name}")}));
@@ -155,31 +153,36 @@ fn reply(reply: &ReplyDescription) -> Value {
 }
 
 fn headers(headers: &[(&'static str, &'static str)]) -> Value {
-    // A reply links to a next one only where there is one.
+    // Only a reply that has a next page has the header `Link`.
     let header = |name: &str, about: &str| json!({"description": about, "required": name != "Link", "schema": {"type": "string"}});
     headers.iter().map(|(name, about)| ((*name).to_owned(), header(name, about))).collect::<Map<_, _>>().into()
 }
 
-/// How an operation may refuse: by its credentials, its input, and in its own ways.
-fn refusals(operation: &Operation, route: &Route) -> Vec<StatusCode> {
+/// The problems that an operation may have: of access, of input, of the store, and its own.
+fn refusals(operation: &Operation) -> Vec<StatusCode> {
+    let route = operation.route;
     let by_access: &[StatusCode] = match route.access {
         Access::Public => &[],
-        Access::Ingest | Access::Read | Access::AppAdmins if !route.absent_app => {
+        Access::Ingest | Access::Read | Access::AppAdmins if !route.app_may_be_absent => {
             &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE]
         }
         _ => &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE],
     };
-    // All but the two public documents use the store.
-    let store = (operation.method != Method::GET).then_some(StatusCode::SERVICE_UNAVAILABLE);
+    // Everything but the two public documents uses the store.
+    let store = (route.method != Method::GET).then_some(StatusCode::SERVICE_UNAVAILABLE);
+    let body = (!operation.body.is_empty()).then_some(StatusCode::PAYLOAD_TOO_LARGE);
+    let quota = (route.access == Access::Ingest).then_some(StatusCode::TOO_MANY_REQUESTS);
     [StatusCode::BAD_REQUEST]
         .into_iter()
         .chain(by_access.iter().copied())
         .chain(store)
+        .chain(body)
+        .chain(quota)
         .chain(operation.problems.clone())
         .collect()
 }
 
-/// A reply that tells of a problem, shared by the operations that may give it.
+/// A reply with a problem, shared by the operations that may give it.
 struct Refusal {
     compat: Option<Compat>,
     status: StatusCode,
@@ -193,7 +196,7 @@ impl Refusal {
 
     fn describe(&self, schemas: &mut SchemaGenerator) -> Value {
         let (media_type, schema) = match self.compat {
-            None => (PROBLEM_JSON, schemas.subschema_for::<Document<'_>>()),
+            None => (PROBLEM_JSON, schemas.subschema_for::<ProblemDocument<'_>>()),
             Some(compat) => (JSON, compat.problem_schema(schemas)),
         };
         let mut described =
@@ -206,23 +209,23 @@ impl Refusal {
     }
 }
 
-/// What a problem's status says.
+/// The meaning of the status of a problem.
 const fn about_problem(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::BAD_REQUEST => "Bad input: which field, and what to send instead.",
-        StatusCode::UNAUTHORIZED => "No credentials, or none that are known.",
+        StatusCode::BAD_REQUEST => "Invalid input: which field, and what to send instead.",
+        StatusCode::UNAUTHORIZED => "No credentials, or unknown ones.",
         StatusCode::FORBIDDEN => "Credentials that do not allow this.",
-        StatusCode::NOT_FOUND => "It is not there.",
-        StatusCode::CONFLICT => "At odds with what is there.",
-        StatusCode::PAYLOAD_TOO_LARGE => "The body is over its limit.",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "A body of a kind that is not understood.",
-        StatusCode::TOO_MANY_REQUESTS => "Too much.",
-        StatusCode::SERVICE_UNAVAILABLE => "Not now: the same may be sent again.",
-        _ => "It cannot be answered.",
+        StatusCode::NOT_FOUND => "Not found.",
+        StatusCode::CONFLICT => "The request conflicts with the current state.",
+        StatusCode::PAYLOAD_TOO_LARGE => "The body is larger than its limit.",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "The type or encoding of the body is not supported.",
+        StatusCode::TOO_MANY_REQUESTS => "Too many requests or events.",
+        StatusCode::SERVICE_UNAVAILABLE => "Temporarily unavailable: retry later.",
+        _ => "The request cannot be answered.",
     }
 }
 
-/// What a problem tells beside its body.
+/// The headers of a problem.
 const fn problem_headers(status: StatusCode) -> &'static [(&'static str, &'static str)] {
     match status {
         StatusCode::UNAUTHORIZED => &[("WWW-Authenticate", "How to send credentials.")],
@@ -231,7 +234,7 @@ const fn problem_headers(status: StatusCode) -> &'static [(&'static str, &'stati
     }
 }
 
-/// The credentials that open a route; each by itself. Of a key in the path the parameter tells.
+/// The credentials that give access to a route, each by itself. A key in the path is described as a parameter.
 fn security(route: &Route) -> Value {
     const INGEST: [&str; 3] = ["ingestKey", "ingestKeyAsUser", "ingestKeyInQuery"];
     const READ: [&str; 2] = ["readKey", "readKeyInQuery"];
@@ -250,23 +253,22 @@ fn security(route: &Route) -> Value {
 
 fn credentials() -> Value {
     let key = |place: &str, name: &str, about: &str| json!({"type": "apiKey", "in": place, "name": name, "description": about});
-    let token =
-        "The access token of a user, from `POST /auth`: role `admin` may do everything, role `reader` read every app.";
-    let (ingest, read) = ("A key of the app of scope `ingest`.", "A key of the app of scope `read`.");
+    let token = "The access token of a user, from `POST /auth`: the role `admin` may do everything, the role `reader` may read every app.";
+    let (ingest, read) = ("A key of the app with the scope `ingest`.", "A key of the app with the scope `read`.");
     json!({
-        "bearer": {"type": "http", "scheme": "bearer", "description": format!("{token} A key of the app does as well, where one may be sent.")},
+        "bearer": {"type": "http", "scheme": "bearer", "description": format!("{token} Routes that accept a key of the app accept it here as well.")},
         "accessToken": key("header", "X-Access-Token", token),
         "accessTokenInQuery": key("query", "access_token", token),
         "accessTokenInCookie": key("cookie", COOKIE_NAME, token),
         "ingestKey": key("header", "X-Ingest-Key", ingest),
-        "ingestKeyAsUser": {"type": "http", "scheme": "basic", "description": format!("{ingest} It is the user name.")},
+        "ingestKeyAsUser": {"type": "http", "scheme": "basic", "description": format!("{ingest} Send it as the user name.")},
         "ingestKeyInQuery": key("query", "ingest_key", ingest),
         "readKey": key("header", "X-Read-Key", read),
         "readKeyInQuery": key("query", "read_key", read),
     })
 }
 
-/// A field of a reply that may be left out (`skip_serializing_if`) is left out where it has no value, and never null.
+/// An optional field of a reply (`skip_serializing_if`) is absent where it has no value, and never null.
 fn never_null_where_absent(schema: &mut Value) {
     let required = schema["required"].clone();
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };

@@ -1,57 +1,59 @@
 //! `/apps` and `/apps/{app}`
 
-use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
-use schemars::JsonSchema;
-use serde::Serialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 use tally_core::app::key::Scope;
 use tally_core::app::layout::{LayoutEntry, MAX_PARTS};
-use tally_core::app::{App, AppSlug, AppState, EventClock};
+use tally_core::app::{App, AppSlug, AppState, EventClock, MAX_NAME};
+use tally_core::invalid::Invalid;
 use tally_core::time::Timestamp;
-use tally_http::body::{Fields, SMALL, read as read_body};
+use tally_http::body::{Fields, SmallBody};
 use tally_http::guard::Target;
-use tally_http::parameters::Params;
+use tally_http::openapi::{JSON, Operation, Parameter, text};
+use tally_http::parameters::{FromQuery, NoQuery, Params, Query};
 use tally_http::problem::{Problem, json};
-use tally_http::runtime::Shared;
+use tally_http::routes::{CREATE_APP, CREATE_NAMED_APP, LIST_APPS, READ_APP};
+use tally_http::service::Shared;
 use tally_service::apps::create::{NewApp, create_app};
 use tally_service::context::Context;
 
-/// Most days that events are kept, where they are not kept for ever: a century.
+/// Longest retention in days: a century.
 pub(crate) const MAX_RETENTION: u64 = 36_500;
-/// Most events per minute that a quota can name.
+/// Largest quota of events per minute.
 pub(crate) const MAX_QUOTA: u64 = 1_000_000_000;
 
 /// An app.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "App")]
 pub(crate) struct AppBody<'a> {
-    /// How paths know it: its name in lower case, white space as `-`.
+    /// Its id in paths: the name in lower case, with `-` for white space.
     id: &'a AppSlug,
-    /// What people call it.
+    /// Its name.
     name: &'a str,
-    /// The key that sends its events; only in the reply that made the app.
+    /// Its ingest key; only in the reply that made the app.
     #[serde(skip_serializing_if = "Option::is_none")]
     ingest_key: Option<&'a str>,
     created_at: Timestamp,
     clock: EventClock,
-    /// Days after which events expire; null keeps them for ever.
+    /// Days after which events expire; null keeps them forever.
     retention_days: Option<u32>,
-    /// Over how many partitions its events are spread.
+    /// The number of partitions over which its events are spread.
     shards: u16,
-    /// Events accepted per minute of the server's clock; null sets no limit.
+    /// Most events accepted in a minute of the server's clock; null sets no limit.
     events_per_minute: Option<u32>,
-    /// Changes that hold for events from a later time on.
+    /// Changes that apply to events from a later time on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pending: Vec<Pending>,
 }
 
-/// A change of layout that is not in force yet.
+/// A change of settings that is not in effect yet.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PendingLayout")]
 struct Pending {
-    /// The time of the first event that it holds for.
+    /// The time from which events are affected.
     from: Timestamp,
     retention_days: Option<u32>,
     shards: u16,
@@ -79,97 +81,88 @@ impl<'a> AppBody<'a> {
     }
 }
 
-/// `POST /apps`
-pub(crate) async fn create(State(context): Shared, RawQuery(query): RawQuery, body: Body) -> Result<Response, Problem> {
-    created(&context, query, body, None).await
+/// The rest of the path, if there is any: the name of the app.
+#[derive(Deserialize)]
+pub(crate) struct NameInPath {
+    app: Option<String>,
 }
 
-/// `POST /apps/{name}`
-pub(crate) async fn create_named(
+/// `POST /apps` and `POST /apps/{name}`
+pub(crate) async fn create(
     State(context): Shared,
-    Path(name): Path<String>,
-    RawQuery(query): RawQuery,
-    body: Body,
+    Path(NameInPath { app: name }): Path<NameInPath>,
+    _: NoQuery,
+    body: SmallBody,
 ) -> Result<Response, Problem> {
-    created(&context, query, body, Some(name)).await
-}
-
-async fn created(
-    context: &Context,
-    query: Option<String>,
-    body: Body,
-    name_in_path: Option<String>,
-) -> Result<Response, Problem> {
-    Params::parse(query.as_deref()).finish()?;
-    let body = read_body(body, SMALL).await?;
-    let mut fields = Fields::parse(&body)?;
-    let name = fields.text("name");
-    if name.is_some() && name_in_path.is_some() {
-        fields.add("name", "stands in the path already: send it once");
-    }
-    let name = name_in_path.or(name);
-    match &name {
-        None => fields.add("name", "missing: say what the app is called"),
-        Some(name) => {
-            if let Err(e) = AppSlug::of_name(name) {
-                fields.add("name", e);
-            }
-        }
-    }
-    let clock = read_clock(&mut fields).unwrap_or_default();
-    let mut number = |name: &str, to: u64| fields.number(name, 1, to).and_then(|n| u32::try_from(n).ok());
-    let new = NewApp {
-        name: name.unwrap_or_default(),
-        clock,
-        retention_days: number("retention_days", MAX_RETENTION),
-        shards: number("shards", u64::from(MAX_PARTS)).and_then(|n| u16::try_from(n).ok()),
-        events_per_minute: number("events_per_minute", MAX_QUOTA),
-    };
-    fields.finish("an app has name, clock, retention_days, shards and events_per_minute")?;
+    let new = read_new_app(body.fields()?, name)?;
     let (app, keys) = create_app(&context.apps, new, &[&[Scope::Ingest]]).await?;
     let mut reply = AppBody::new(&app, app.created_at);
     reply.ingest_key = keys.first().map(String::as_str);
     json(StatusCode::CREATED, &reply)
 }
 
-/// An app as it is now: what is remembered of it may be a minute old.
+/// The fields of an app's settings, as a hint.
+pub(crate) const SETTINGS: &str = "an app has name, clock, retention_days, shards and events_per_minute";
+
+fn read_new_app(mut fields: Fields<'_>, name_in_path: Option<String>) -> Result<NewApp, Invalid> {
+    let name = fields.text_or_path("name", name_in_path);
+    match &name {
+        None => fields.add("name", "missing: send the name of the app"),
+        Some(name) => {
+            fields.keep("name", AppSlug::of_name(name));
+        }
+    }
+    let new = NewApp {
+        name: name.unwrap_or_default(),
+        clock: read_clock(&mut fields).unwrap_or_default(),
+        retention_days: fields.number("retention_days", 1, MAX_RETENTION),
+        shards: fields.number("shards", 1, u64::from(MAX_PARTS)),
+        events_per_minute: fields.number("events_per_minute", 1, MAX_QUOTA),
+    };
+    fields.finish(SETTINGS)?;
+    Ok(new)
+}
+
+/// The current app; the cached one may be a minute old.
 pub(crate) async fn current(context: &Context, app: &App) -> Result<App, Problem> {
     let current = context.store.get_app(&app.slug).await?.filter(|current| current.id == app.id);
     current.ok_or_else(|| Problem::NotFound("the app is gone".to_owned()))
 }
 
-/// The clock that a body names, if it names one.
+/// The field `clock` of a body.
 pub(crate) fn read_clock(fields: &mut Fields<'_>) -> Option<EventClock> {
-    match fields.text("clock")?.as_str() {
-        "event" => Some(EventClock::Event),
-        "received" => Some(EventClock::Received),
-        _ => {
-            fields.add("clock", "must be event or received");
-            None
-        }
-    }
+    fields.choice("clock", &[("event", EventClock::Event), ("received", EventClock::Received)])
 }
 
 /// A page of apps, by `id`.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "AppPage")]
-pub(crate) struct List<'a> {
+struct AppPage<'a> {
     items: Vec<AppBody<'a>>,
-    /// The parameter `next` of the next page; null where there is none.
+    /// The parameter `next` of the next page; null on the last.
     next: Option<String>,
 }
 
+/// Where a page begins.
+pub(crate) struct AppsAfter(Option<AppSlug>);
+
+impl FromQuery for AppsAfter {
+    fn read(params: &mut Params, _: Timestamp) -> Option<Self> {
+        let after = params.text("next").and_then(|text| {
+            let slug = AppSlug::of_name(&text);
+            params.keep("next", slug.map_err(|_| "send the `next` of the previous page as it is"))
+        });
+        Some(Self(after))
+    }
+}
+
 /// `GET /apps`
-pub(crate) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let mut params = Params::parse(query.as_deref());
-    let after = params.text("next").and_then(|text| {
-        let slug = AppSlug::of_name(&text);
-        slug.map_err(|_| params.add("next", "send the `next` of the page before as it is")).ok()
-    });
-    params.finish()?;
+pub(crate) async fn list(
+    State(context): Shared,
+    Query(AppsAfter(after)): Query<AppsAfter>,
+) -> Result<Response, Problem> {
     let (apps, next) = context.store.list_apps(after.as_ref()).await?;
     let now = context.clock.now();
-    let reply = List {
+    let reply = AppPage {
         items: apps.iter().filter(|app| app.state == AppState::Active).map(|app| AppBody::new(app, now)).collect(),
         next: next.map(|slug| slug.to_string()),
     };
@@ -177,11 +170,66 @@ pub(crate) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> R
 }
 
 /// `GET /apps/{app}`
-pub(crate) async fn read(
-    State(context): Shared,
-    Target(app): Target,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    Params::parse(query.as_deref()).finish()?;
+pub(crate) async fn read(State(context): Shared, Target(app): Target, _: NoQuery) -> Result<Response, Problem> {
     json(StatusCode::OK, &AppBody::new(&app, context.clock.now()))
+}
+
+/// The schema of an app's settings; with `name` unless the path has it.
+pub(crate) fn settings_schema(with_name: bool, required: &[&str]) -> Schema {
+    let nullable = |about: &str, to: u64| json_schema!({"description": about, "type": ["integer", "null"], "minimum": 1, "maximum": to});
+    let mut schema = json_schema!({
+        "type": "object",
+        "properties": {
+            "clock": {
+                "description": "The clock that orders and counts the events: `event` (the client's, the default) or \
+                    `received` (the server's).",
+                "enum": ["event", "received", "", null],
+            },
+            "retention_days": nullable("Days after which events expire; null keeps them forever.", MAX_RETENTION),
+            "shards": nullable("The number of partitions over which the events are spread.", u64::from(MAX_PARTS)),
+            "events_per_minute": nullable("Most events accepted in a minute; null sets no limit.", MAX_QUOTA),
+        },
+        "required": required,
+        "additionalProperties": false,
+    });
+    if let (true, Some(properties)) = (with_name, schema.pointer_mut("/properties")) {
+        properties["name"] = json_schema!({
+            "description": "The name of the app: letters, digits, spaces, `-`, `_` and `.`.",
+            "type": ["string", "null"],
+            "maxLength": MAX_NAME,
+            "examples": ["Shop"],
+        })
+        .into();
+    }
+    schema
+}
+
+pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
+    Operation::of(&LIST_APPS, "listApps", "Lists apps, by `id`")
+        .takes([Parameter::query("next", "The `next` of the previous page.", text())])
+        .answers_with::<AppPage<'_>>(schemas, StatusCode::OK, "A page of apps.")
+}
+
+pub(crate) fn create_operations(schemas: &mut SchemaGenerator) -> [Operation; 2] {
+    let by_name = Operation::of(&CREATE_NAMED_APP, "makeAppByName", "Makes an app with the name in the path");
+    [
+        Operation::of(&CREATE_APP, "makeApp", "Makes an app").body(JSON, settings_schema(true, &["name"])),
+        by_name
+            .takes([Parameter::path("app", "The name of the app.", text())])
+            .optional_body(JSON, settings_schema(false, &[])),
+    ]
+    .map(|operation| {
+        operation
+            .about("Makes an app and its ingest key. Only this reply shows the key.")
+            .answers_with::<AppBody<'_>>(schemas, StatusCode::CREATED, "The app, with its ingest key.")
+            .refuses([StatusCode::CONFLICT])
+    })
+}
+
+pub(crate) fn read_operation(schemas: &mut SchemaGenerator) -> Operation {
+    Operation::of(&READ_APP, "readApp", "Reads an app's settings").answers_with::<AppBody<'_>>(
+        schemas,
+        StatusCode::OK,
+        "The app.",
+    )
 }

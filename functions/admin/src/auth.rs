@@ -1,20 +1,22 @@
-//! `POST /auth`
+//! `POST /auth`, which also serves Seismo's `POST auth`
 
-use axum::extract::{RawQuery, Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
 use http::header::SET_COOKIE;
 use http::{HeaderValue, StatusCode};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::role::Role;
 use tally_core::time::Timestamp;
-use tally_http::body::{Fields, SMALL, read};
-use tally_http::guard::COOKIE_NAME;
-use tally_http::parameters::Params;
+use tally_http::body::{Fields, FromFields, JsonBody};
+use tally_http::credentials::COOKIE_NAME;
+use tally_http::openapi::{JSON, Operation, ReplyDescription, text};
+use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
-use tally_http::runtime::Shared;
+use tally_http::routes::{SEISMO_SIGN_IN, SIGN_IN};
+use tally_http::service::Shared;
 use tally_http::source::Source;
 use tally_service::auth::attempts::{Attempt, AttemptError};
 use tally_service::auth::user::User;
@@ -25,16 +27,15 @@ use crate::github::login_of;
 /// A hash of [`COST`](tally_service::auth::user::COST) that no password is known for: checked for unknown users, so that they take as long as known ones.
 const NOBODY: &str = "$2b$12$abcdefghijklmnopqrstuuPQ3R8cVJG2rs5VtQeO7rUpmS0v8.Cmq";
 
-/// Longest password: bcrypt reads no more than 72 bytes, and silently cutting one would make others fit.
-pub(crate) const MAX_PASSWORD: usize = 72;
+/// Longest password. bcrypt reads no more than 72 bytes; a longer one must not match by its beginning.
+const MAX_PASSWORD: usize = 72;
 
 /// Longest GitHub token that is passed on.
-pub(crate) const MAX_TOKEN: usize = 255;
+const MAX_TOKEN: usize = 255;
 
-/// Who signed in, and what proves it.
+/// A signed-in user, with an access token.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SignedIn")]
-pub(crate) struct Reply<'a> {
+struct SignedIn<'a> {
     /// The access token.
     token: &'a str,
     user: &'a str,
@@ -42,24 +43,21 @@ pub(crate) struct Reply<'a> {
     expires_at: Timestamp,
 }
 
-/// How somebody proves who they are.
-enum Proof {
+/// The proof of an identity.
+pub(crate) enum Proof {
     Password(String, String),
     GitHub(String),
 }
 
 pub(crate) async fn sign_in(
     State(context): Shared,
-    RawQuery(query): RawQuery,
-    request: Request,
+    source: Source,
+    _: NoQuery,
+    JsonBody(proof): JsonBody<Proof>,
 ) -> Result<Response, Problem> {
-    Params::parse(query.as_deref()).finish()?;
-    let source = Source::of(request.extensions());
-    let body = read(request.into_body(), SMALL).await?;
-    let proof = proof(&body)?;
     let user = match &proof {
         Proof::Password(user, _) => Some(user.as_str()),
-        // Whose it is, GitHub tells.
+        // Only GitHub knows whose token it is.
         Proof::GitHub(_) => None,
     };
     let attempt = Attempt::begin(&context.store, context.clock.now(), user, &source.subject()).await;
@@ -75,7 +73,7 @@ pub(crate) async fn sign_in(
             Ok(user) => user.ok_or_else(|| {
                 Problem::Unauthorized("GitHub does not know the token, or its account may not sign in here".to_owned())
             }),
-            // Nothing was learned.
+            // The attempt revealed nothing.
             Err(problem) => Err(problem),
         },
     };
@@ -85,31 +83,32 @@ pub(crate) async fn sign_in(
     welcome(&context, &user?).await
 }
 
-fn proof(body: &[u8]) -> Result<Proof, Problem> {
-    const HINT: &str = "send `username` and `password`, or a GitHub `token`";
-    let mut fields = Fields::parse(body)?;
-    let token = fields.text("token");
-    let username = fields.text("username");
-    let password = fields.text("password");
-    if let Some(token) = &token {
-        if username.is_some() || password.is_some() {
-            fields.add("token", "send it, or `username` and `password`, not both");
-        }
-        if token.len() > MAX_TOKEN || !token.bytes().all(|b| b.is_ascii_graphic()) {
-            fields.add("token", "not a GitHub token");
-        }
-    } else {
-        for (name, value) in [("username", &username), ("password", &password)] {
-            if value.is_none() {
-                fields.add(name, format!("missing: {HINT}"));
+impl FromFields for Proof {
+    const HINT: &'static str = "send `username` and `password`, or a GitHub `token`";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let token = fields.text("token");
+        let username = fields.text("username");
+        let password = fields.text("password");
+        if let Some(token) = &token {
+            if username.is_some() || password.is_some() {
+                fields.add("token", "send it, or `username` and `password`, not both");
+            }
+            if token.len() > MAX_TOKEN || !token.bytes().all(|b| b.is_ascii_graphic()) {
+                fields.add("token", "not a GitHub token");
+            }
+        } else {
+            for (name, value) in [("username", &username), ("password", &password)] {
+                if value.is_none() {
+                    fields.add(name, format!("missing: {}", Self::HINT));
+                }
             }
         }
+        match token {
+            Some(token) => Some(Self::GitHub(token)),
+            None => Some(Self::Password(username?, password?)),
+        }
     }
-    fields.finish(HINT)?;
-    Ok(match token {
-        Some(token) => Proof::GitHub(token),
-        None => Proof::Password(username.unwrap_or_default(), password.unwrap_or_default()),
-    })
 }
 
 async fn by_github(context: &Context, token: &str) -> Result<Option<User>, Problem> {
@@ -121,13 +120,13 @@ async fn by_password(context: &Context, username: String, password: String) -> R
     let found = context.config.users.by_password(&username);
     let hash = found.map_or(NOBODY, |(_, hash)| hash).to_owned();
     let user = found.map(|(user, _)| user.clone()).filter(|_| password.len() <= MAX_PASSWORD);
-    // A quarter of a second of work would hold up every other request of this process.
+    // It takes a quarter of a second, which would block every other request of this process.
     let matches = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash).unwrap_or(false));
     let matches = matches.await.map_err(|e| Problem::Internal(e.to_string()))?;
     Ok(user.filter(|_| matches))
 }
 
-/// The token of a user who has proved who they are.
+/// The reply with the token of a user whose proof was accepted.
 async fn welcome(context: &Context, user: &User) -> Result<Response, Problem> {
     let key = tally_service::auth::token::signing_key(&context.store).await?;
     context.tokens.expect_a_new_key();
@@ -141,9 +140,54 @@ async fn welcome(context: &Context, user: &User) -> Result<Response, Problem> {
         .secure(context.config.secure_cookies)
         .max_age(Duration::seconds(lifetime.as_seconds()))
         .build();
-    let reply = Reply { token: &token, user: &user.name, role: user.role, expires_at };
+    let reply = SignedIn { token: &token, user: &user.name, role: user.role, expires_at };
     let mut response = json(StatusCode::OK, &reply)?;
     let cookie = HeaderValue::from_str(&cookie.to_string()).map_err(|e| Problem::Internal(e.to_string()))?;
     response.headers_mut().insert(SET_COOKIE, cookie);
     Ok(response)
+}
+
+pub(crate) fn sign_in_operations(schemas: &mut SchemaGenerator) -> [Operation; 2] {
+    let body = json_schema!({"oneOf": [
+        {
+            "type": "object",
+            "properties": {
+                "username": text(),
+                "password": {"type": "string", "minLength": 1, "format": "password"},
+                "token": {"enum": ["", null]},
+            },
+            "required": ["username", "password"],
+            "additionalProperties": false,
+        },
+        {
+            "type": "object",
+            "properties": {
+                "token": {"type": "string", "pattern": "^[!-~]+$", "maxLength": MAX_TOKEN, "format": "password"},
+                "username": {"enum": ["", null]},
+                "password": {"enum": ["", null]},
+            },
+            "required": ["token"],
+            "additionalProperties": false,
+        },
+    ]});
+    [
+        Operation::of(&SIGN_IN, "signIn", "Signs in a user"),
+        Operation::of(&SEISMO_SIGN_IN, "seismoSignIn", "Seismo: signs in a user"),
+    ]
+    .map(|operation| {
+        operation
+            .about(format!(
+                "By user name and password (at most {MAX_PASSWORD} bytes), or by a GitHub personal token. The access token \
+                 is in the reply and in the cookie `token`. After 10 failures of one user, or from one source, within 15 \
+                 minutes, sign-in is refused for a while."
+            ))
+            .body(JSON, body.clone())
+            .replies(ReplyDescription {
+                status: StatusCode::OK,
+                about: "The user is signed in.",
+                content: vec![(JSON, schemas.subschema_for::<SignedIn<'_>>())],
+                headers: vec![("Set-Cookie", "The access token as the cookie `token`.")],
+            })
+            .refuses([StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS])
+    })
 }

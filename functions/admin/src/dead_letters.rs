@@ -1,61 +1,76 @@
 //! `GET /apps/{app}/dead-letters`
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::time::Timestamp;
 use tally_http::guard::Target;
-use tally_http::parameters::Params;
+use tally_http::openapi::{Operation, Parameter};
+use tally_http::parameters::{FromQuery, Params, Query};
 use tally_http::problem::{Problem, json};
-use tally_http::runtime::Shared;
+use tally_http::routes::LIST_DEAD_LETTERS;
+use tally_http::service::Shared;
 use tally_store::DeadLetter;
 
 /// Longest `next`: a sort key of DynamoDB.
-pub(crate) const MAX_NEXT: usize = 1_024;
+const MAX_NEXT: usize = 1_024;
 
-/// A page of what could not be counted.
+/// A page of dead letters.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "DeadLetterPage")]
-pub(crate) struct Reply {
-    items: Vec<Item>,
-    /// The parameter `next` of the next page; null where there is none.
+struct DeadLetterPage {
+    items: Vec<DeadLetterBody>,
+    /// The parameter `next` of the next page; null on the last.
     next: Option<String>,
 }
 
-/// A record of the stream that could not be counted; a recount of its day mends the counts.
+/// A record of the stream that could not be counted; a recount of its day repairs the counts.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "DeadLetters")]
-struct Item {
+#[schemars(rename = "DeadLetter")]
+struct DeadLetterBody {
     stream_shard: String,
     sequence_number: String,
-    /// The keys of the item that it is about.
+    /// The keys of its item.
     keys: String,
     /// Why it could not be counted.
     error: String,
-    /// When that was found.
+    /// When it was found.
     at: Timestamp,
 }
 
-impl From<DeadLetter> for Item {
-    fn from(aside: DeadLetter) -> Self {
-        let DeadLetter { stream_shard, sequence_number, keys, error, at } = aside;
+impl From<DeadLetter> for DeadLetterBody {
+    fn from(letter: DeadLetter) -> Self {
+        let DeadLetter { stream_shard, sequence_number, keys, error, at } = letter;
         Self { stream_shard, sequence_number, keys, error, at }
+    }
+}
+
+/// Where a page begins.
+pub(crate) struct After(Option<String>);
+
+impl FromQuery for After {
+    fn read(params: &mut Params, _: Timestamp) -> Option<Self> {
+        let after = params.text("next");
+        if after.as_ref().is_some_and(|after| after.len() > MAX_NEXT) {
+            params.add("next", "send the `next` of the previous page as it is");
+        }
+        Some(Self(after))
     }
 }
 
 pub(crate) async fn list(
     State(context): Shared,
     Target(app): Target,
-    RawQuery(query): RawQuery,
+    Query(After(after)): Query<After>,
 ) -> Result<Response, Problem> {
-    let mut params = Params::parse(query.as_deref());
-    let after = params.text("next");
-    if after.as_ref().is_some_and(|after| after.len() > MAX_NEXT) {
-        params.add("next", "send the `next` of the page before as it is");
-    }
-    params.finish()?;
     let (items, next) = context.store.list_dead_letters(Some(&app.id), after.as_deref()).await?;
-    json(StatusCode::OK, &Reply { items: items.into_iter().map(Into::into).collect(), next })
+    json(StatusCode::OK, &DeadLetterPage { items: items.into_iter().map(Into::into).collect(), next })
+}
+
+pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
+    let next = json_schema!({"type": "string", "minLength": 1, "maxLength": MAX_NEXT});
+    Operation::of(&LIST_DEAD_LETTERS, "listDeadLetters", "Lists the records of the stream that could not be counted")
+        .takes([Parameter::query("next", "The `next` of the previous page.", next)])
+        .answers_with::<DeadLetterPage>(schemas, StatusCode::OK, "A page of records.")
 }

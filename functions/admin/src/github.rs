@@ -1,4 +1,4 @@
-//! Whose a GitHub token is, as the GitHub API tells.
+//! Asks GitHub whose a token is.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use tally_http::problem::Problem;
 
-/// How long GitHub may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Most time for an answer of GitHub.
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of its answer.
-const MOST: usize = 256 * 1024;
+const MAX_ANSWER: usize = 256 * 1024;
 
-/// The HTTP client that the SDK has linked already.
+/// The HTTP client of the SDK, which is linked already.
 static CONNECTOR: LazyLock<Connector> =
     LazyLock::new(|| Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build());
 
@@ -30,13 +30,13 @@ struct Account {
 /// The login of the account that a token is of; none where GitHub does not accept the token.
 ///
 /// # Errors
-/// Where the API at `base` gives no answer that tells.
+/// Where the API at `base` gives no usable answer.
 pub(crate) async fn login_of(base: &str, token: &str) -> Result<Option<String>, Problem> {
     let silent = |why: String| {
-        tracing::warn!(why, "GitHub did not tell whose a token is");
-        Problem::Upstream("GitHub does not answer just now: try again in a moment".to_owned())
+        tracing::warn!(why, "GitHub gave no usable answer about a token");
+        Problem::Upstream("GitHub gives no answer now: try again in a moment".to_owned())
     };
-    let answer = tokio::time::timeout(PATIENCE, ask(base, token)).await;
+    let answer = tokio::time::timeout(TIMEOUT, ask(base, token)).await;
     let (status, body) = answer.map_err(|e| silent(e.to_string()))?.map_err(silent)?;
     match status {
         200 => {
@@ -44,7 +44,7 @@ pub(crate) async fn login_of(base: &str, token: &str) -> Result<Option<String>, 
             Ok(Some(account.login))
         }
         401 | 403 => Ok(None),
-        // Too many questions from here say nothing of the token.
+        // A rate limit tells nothing about the token.
         status => Err(silent(format!("status {status}"))),
     }
 }
@@ -65,6 +65,6 @@ async fn ask(base: &str, token: &str) -> Result<(u16, Vec<u8>), String> {
         reply.headers().get("x-ratelimit-remaining") == Some("0") || reply.headers().contains_key("retry-after");
     // GitHub answers 403 to both.
     let status = if limited { 429 } else { reply.status().as_u16() };
-    let body = Limited::new(reply.into_body(), MOST).collect().await.map_err(|e| e.to_string())?;
+    let body = Limited::new(reply.into_body(), MAX_ANSWER).collect().await.map_err(|e| e.to_string())?;
     Ok((status, body.to_bytes().to_vec()))
 }

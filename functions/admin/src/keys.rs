@@ -1,31 +1,32 @@
 //! `/apps/{app}/keys`
 
-use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::key::{Key, KeyId, MAX_KEYS, Scope, generate};
 use tally_core::event::json as raw;
 use tally_core::time::Timestamp;
-use tally_http::body::{Fields, SMALL, invalid, read};
+use tally_http::body::{Fields, FromFields, JsonBody};
 use tally_http::guard::Target;
-use tally_http::parameters::Params;
+use tally_http::openapi::{JSON, Operation, Parameter, text};
+use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
-use tally_http::runtime::Shared;
+use tally_http::routes::{CREATE_KEY, LIST_KEYS, REVOKE_KEY};
+use tally_http::service::Shared;
 
 use crate::apps::current;
 
 /// Longest label, in bytes.
-pub(crate) const MAX_LABEL: usize = 256;
+const MAX_LABEL: usize = 256;
 
 /// A key of an app.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Key")]
-pub(crate) struct KeyBody<'a> {
+struct KeyBody<'a> {
     id: &'a str,
-    /// The key itself, only when it is made.
+    /// The key itself; only in the reply that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     scopes: &'a [Scope],
@@ -43,38 +44,24 @@ impl<'a> KeyBody<'a> {
 /// The keys of an app.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Keys")]
-pub(crate) struct List<'a> {
+struct KeyList<'a> {
     items: Vec<KeyBody<'a>>,
 }
 
 /// `GET /apps/{app}/keys`
-pub(crate) async fn list(
-    State(context): Shared,
-    Target(app): Target,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    Params::parse(query.as_deref()).finish()?;
+pub(crate) async fn list(State(context): Shared, Target(app): Target, _: NoQuery) -> Result<Response, Problem> {
     let mut app = current(&context, &app).await?;
     app.keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-    json(StatusCode::OK, &List { items: app.keys.iter().map(|key| KeyBody::new(key, None)).collect() })
+    json(StatusCode::OK, &KeyList { items: app.keys.iter().map(|key| KeyBody::new(key, None)).collect() })
 }
 
 /// `POST /apps/{app}/keys`
 pub(crate) async fn create(
     State(context): Shared,
     Target(app): Target,
-    RawQuery(query): RawQuery,
-    body: Body,
+    _: NoQuery,
+    JsonBody(KeyInput { scopes, label }): JsonBody<KeyInput>,
 ) -> Result<Response, Problem> {
-    Params::parse(query.as_deref()).finish()?;
-    let body = read(body, SMALL).await?;
-    let mut fields = Fields::parse(&body)?;
-    let scopes = scopes(&mut fields)?;
-    let label = fields.text("label");
-    if label.as_ref().is_some_and(|label| label.len() > MAX_LABEL) {
-        fields.add("label", format!("longer than {MAX_LABEL} bytes: shorten it"));
-    }
-    fields.finish("a key has scopes and a label")?;
     let (key, text) = generate(&scopes, label, context.clock.now());
     if !context.store.add_key(&app, &key).await? {
         return Err(Problem::Conflict(format!("the app has {MAX_KEYS} keys already: revoke one first")));
@@ -83,34 +70,40 @@ pub(crate) async fn create(
     json(StatusCode::CREATED, &KeyBody::new(&key, Some(&text)))
 }
 
-/// The scopes of a body; each once, in one order.
-fn scopes(fields: &mut Fields<'_>) -> Result<Vec<Scope>, Problem> {
-    const WRONG: &str = "must be a list of `ingest` and `read`, at least one of them";
-    let Some(list) = fields.raw("scopes") else {
-        fields.add("scopes", WRONG);
-        return Ok(vec![]);
-    };
-    if raw::kind(list) != raw::Kind::Array {
-        fields.add("scopes", WRONG);
-        return Ok(vec![]);
-    }
-    let mut scopes = Vec::new();
-    for item in raw::array(list).map_err(invalid)? {
-        match item.get() {
-            "\"ingest\"" => scopes.push(Scope::Ingest),
-            "\"read\"" => scopes.push(Scope::Read),
-            _ => {
-                fields.add("scopes", WRONG);
-                return Ok(vec![]);
-            }
+/// A key to make.
+pub(crate) struct KeyInput {
+    scopes: Vec<Scope>,
+    label: Option<String>,
+}
+
+impl FromFields for KeyInput {
+    const HINT: &'static str = "a key has scopes and a label";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let scopes = scopes(fields);
+        if scopes.is_none() {
+            fields.add("scopes", "must be a list of `ingest` and `read`, at least one of them");
         }
+        let label = fields.text("label");
+        if label.as_ref().is_some_and(|label| label.len() > MAX_LABEL) {
+            fields.add("label", format!("longer than {MAX_LABEL} bytes: shorten it"));
+        }
+        Some(Self { scopes: scopes?, label })
     }
+}
+
+/// At least one scope, each once, in one order.
+fn scopes(fields: &mut Fields<'_>) -> Option<Vec<Scope>> {
+    let scope = |item: &serde_json::value::RawValue| match item.get() {
+        "\"ingest\"" => Some(Scope::Ingest),
+        "\"read\"" => Some(Scope::Read),
+        _ => None,
+    };
+    let list = fields.raw("scopes").filter(|list| raw::kind(list) == raw::Kind::Array)?;
+    let mut scopes = raw::array(list).ok()?.into_iter().map(scope).collect::<Option<Vec<_>>>()?;
     scopes.sort_unstable();
     scopes.dedup();
-    if scopes.is_empty() {
-        fields.add("scopes", WRONG);
-    }
-    Ok(scopes)
+    Some(scopes).filter(|scopes| !scopes.is_empty())
 }
 
 /// `DELETE /apps/{app}/keys/{key_id}`
@@ -118,17 +111,50 @@ pub(crate) async fn revoke(
     State(context): Shared,
     Target(app): Target,
     Path((_, id)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
+    _: NoQuery,
 ) -> Result<Response, Problem> {
-    Params::parse(query.as_deref()).finish()?;
-    // What cannot be an id is the id of nothing.
+    // A text that cannot be an id is the id of no key.
     let revoked = match KeyId::parse(&id) {
         Some(id) => context.store.revoke_key(&app, &id).await?,
         None => false,
     };
     if !revoked {
-        return Err(Problem::NotFound("the app has no such key: GET its keys to see them".to_owned()));
+        return Err(Problem::NotFound("the app has no such key: GET its keys to list them".to_owned()));
     }
     context.apps.forget(&app.slug);
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
+    Operation::of(&LIST_KEYS, "listKeys", "Lists an app's keys, without their secrets").answers_with::<KeyList<'_>>(
+        schemas,
+        StatusCode::OK,
+        "All its keys, the oldest first.",
+    )
+}
+
+pub(crate) fn create_operation(schemas: &mut SchemaGenerator) -> Operation {
+    let body = json_schema!({
+        "type": "object",
+        "properties": {
+            "scopes": {
+                "description": "What the key may do: send events, read, or both.",
+                "type": "array", "minItems": 1, "items": schemas.subschema_for::<Scope>(),
+            },
+            "label": {"description": "Label for people.", "type": ["string", "null"], "maxLength": MAX_LABEL},
+        },
+        "required": ["scopes"],
+        "additionalProperties": false,
+    });
+    Operation::of(&CREATE_KEY, "makeKey", "Makes a key of an app")
+        .about(format!("Only this reply shows the key. An app has at most {MAX_KEYS}."))
+        .body(JSON, body)
+        .answers_with::<KeyBody<'_>>(schemas, StatusCode::CREATED, "The key.")
+        .refuses([StatusCode::CONFLICT])
+}
+
+pub(crate) fn revoke_operation() -> Operation {
+    Operation::of(&REVOKE_KEY, "revokeKey", "Revokes a key of an app")
+        .takes([Parameter::path("key_id", "The key, by its `id`.", text())])
+        .answers_empty(StatusCode::NO_CONTENT, "The key is refused everywhere within 60 seconds.")
 }

@@ -3,7 +3,6 @@
 mod apps;
 mod auth;
 mod dead_letters;
-mod description;
 mod erase;
 mod github;
 mod keys;
@@ -15,35 +14,55 @@ mod signing_keys;
 use std::sync::Arc;
 
 use axum::Router;
-use http::Method;
-use tally_http::routes::Function;
-use tally_http::runtime::Routes;
+use schemars::SchemaGenerator;
+use tally_http::openapi::Operation;
+use tally_http::routes::{self, Function};
+use tally_http::service::Routes;
 use tally_service::context::Context;
 
-/// The routes of this function.
+pub use tally_service::apps::create::{NewApp, create_app};
+
+/// The router of this function.
 pub fn router(context: Arc<Context>) -> Router {
     Routes::of(Function::Admin, context)
-        .on(Method::GET, "/", root::root)
-        .on(Method::GET, "/openapi.json", root::description)
-        .on(Method::POST, "/auth", auth::sign_in)
-        .on(Method::POST, "/seismo/auth", auth::sign_in)
-        .on(Method::GET, "/apps", apps::list)
-        .on(Method::POST, "/apps", apps::create)
-        .on(Method::GET, "/apps/{app}", apps::read)
-        .on(Method::POST, "/apps/{app}", apps::create_named)
-        .on(Method::PATCH, "/apps/{app}", settings::change)
-        .on(Method::DELETE, "/apps/{app}", erase::app)
-        .on(Method::DELETE, "/apps/{app}/events", erase::events)
-        .on(Method::DELETE, "/apps/{app}/events/{id}", erase::event)
-        .on(Method::GET, "/apps/{app}/keys", keys::list)
-        .on(Method::POST, "/apps/{app}/keys", keys::create)
-        .on(Method::DELETE, "/apps/{app}/keys/{key_id}", keys::revoke)
-        .on(Method::POST, "/signing-keys", signing_keys::rotate)
-        .on(Method::POST, "/apps/{app}/audit", recount::audit)
-        .on(Method::POST, "/apps/{app}/recount", recount::recount)
-        .on(Method::GET, "/apps/{app}/dead-letters", dead_letters::list)
+        .serve(&routes::ROOT, root::root)
+        .serve(&routes::DESCRIPTION, root::description)
+        .serve(&routes::SIGN_IN, auth::sign_in)
+        .serve(&routes::SEISMO_SIGN_IN, auth::sign_in)
+        .serve(&routes::LIST_APPS, apps::list)
+        .serve(&routes::CREATE_APP, apps::create)
+        .serve(&routes::CREATE_NAMED_APP, apps::create)
+        .serve(&routes::READ_APP, apps::read)
+        .serve(&routes::CHANGE_APP, settings::change)
+        .serve(&routes::ERASE_APP, erase::app)
+        .serve(&routes::ERASE_EVENTS, erase::events)
+        .serve(&routes::ERASE_EVENT, erase::event)
+        .serve(&routes::AUDIT, recount::audit)
+        .serve(&routes::RECOUNT, recount::recount)
+        .serve(&routes::LIST_DEAD_LETTERS, dead_letters::list)
+        .serve(&routes::LIST_KEYS, keys::list)
+        .serve(&routes::CREATE_KEY, keys::create)
+        .serve(&routes::REVOKE_KEY, keys::revoke)
+        .serve(&routes::ROTATE_SIGNING_KEY, signing_keys::rotate)
         .finish()
 }
 
-pub use description::operations;
-pub use tally_service::apps::create::{NewApp, create_app};
+/// The operations of this function, for the description of the API.
+pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    let mut operations = vec![root::root_operation(schemas), root::description_operation()];
+    operations.extend(auth::sign_in_operations(schemas));
+    operations.push(apps::list_operation(schemas));
+    operations.extend(apps::create_operations(schemas));
+    operations.push(apps::read_operation(schemas));
+    operations.push(settings::change_operation(schemas));
+    operations.push(erase::app_operation(schemas));
+    operations.push(erase::events_operation(schemas));
+    operations.push(erase::event_operation());
+    operations.extend(recount::operations(schemas));
+    operations.push(dead_letters::list_operation(schemas));
+    operations.push(keys::list_operation(schemas));
+    operations.push(keys::create_operation(schemas));
+    operations.push(keys::revoke_operation());
+    operations.push(signing_keys::rotate_operation(schemas));
+    operations
+}

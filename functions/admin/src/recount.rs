@@ -1,39 +1,38 @@
 //! `POST /apps/{app}/audit` and `POST /apps/{app}/recount`
 
-use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::App;
 use tally_core::counter::cell::{CounterLabel, OTHER};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::id::EventId;
 use tally_core::event::level::Level;
-use tally_core::time::Timestamp;
 use tally_core::time::bucket::Granularity;
-use tally_http::body::{Fields, SMALL, read};
+use tally_http::body::{Fields, FromFields, JsonBody};
 use tally_http::guard::Target;
-use tally_http::parameters::Params;
+use tally_http::openapi::{JSON, Operation, TimeInput};
+use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
-use tally_http::runtime::Shared;
+use tally_http::routes::{self, Route};
+use tally_http::service::Shared;
 use tally_service::context::Context;
 use tally_service::repair::recount::{Difference, Job, Purpose, RecountError, work};
 
 use crate::apps::current;
 
-/// What an audit or recount has found so far.
+/// The result of an audit or recount so far.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Recounted")]
-pub(crate) struct Reply {
+struct Recounted {
     /// The counts that differ from the events that are stored.
     differences: Vec<DifferenceBody>,
-    /// How many days this call came to the end of, those of each shard by themselves.
+    /// The number of days that this call finished; days of each shard count separately.
     days: usize,
-    /// Whether all is done, and nothing was left out because it kept changing.
+    /// Whether everything is compared, and no counter was skipped because it kept changing.
     complete: bool,
-    /// What to go on with, alone; null at the end.
+    /// The field `next` of the next call, which has no other field; null at the end.
     next: Option<String>,
 }
 
@@ -48,14 +47,15 @@ struct DifferenceBody {
     slug: Option<String>,
     category: Option<String>,
     level: Option<Level>,
-    /// Only where messages are counted: their texts are not kept, a hash of each is; `(other)` for the rest of a full item.
+    /// Only where messages are counted: a hash of the message, since counters do not keep its text, or `(other)` for the
+    /// rest of a full item.
     #[serde(skip_serializing_if = "Option::is_none")]
     message_hash: Option<String>,
-    /// The occurrences that are counted.
+    /// The number of occurrences in the counters.
     counted: i64,
-    /// The occurrences that are stored.
+    /// The number of occurrences in the stored events.
     stored: i64,
-    /// In which counters it differs.
+    /// The granularities of the counters that differ.
     granularities: Vec<Granularity>,
 }
 
@@ -78,39 +78,31 @@ impl From<Difference> for DifferenceBody {
 pub(crate) async fn audit(
     State(context): Shared,
     Target(app): Target,
-    RawQuery(query): RawQuery,
-    body: Body,
+    _: NoQuery,
+    JsonBody(job): JsonBody<AskedJob>,
 ) -> Result<Response, Problem> {
-    run(&context, &app, Purpose::Audit, query, body).await
+    run(&context, &app, Purpose::Audit, job).await
 }
 
 /// `POST /apps/{app}/recount`
 pub(crate) async fn recount(
     State(context): Shared,
     Target(app): Target,
-    RawQuery(query): RawQuery,
-    body: Body,
+    _: NoQuery,
+    JsonBody(job): JsonBody<AskedJob>,
 ) -> Result<Response, Problem> {
-    run(&context, &app, Purpose::Recount, query, body).await
+    run(&context, &app, Purpose::Recount, job).await
 }
 
-async fn run(
-    context: &Context,
-    app: &App,
-    purpose: Purpose,
-    query: Option<String>,
-    body: Body,
-) -> Result<Response, Problem> {
-    Params::parse(query.as_deref()).finish()?;
-    let job = job(&read(body, SMALL).await?)?;
-    // The layout decides where each event is counted, and must be as it is.
+async fn run(context: &Context, app: &App, purpose: Purpose, AskedJob(job): AskedJob) -> Result<Response, Problem> {
+    // The layout decides where each event is counted, so it must be current.
     let app = current(context, app).await?;
     let progress = work(&context.store, &context.clock, &app, purpose, &job).await.map_err(|error| match error {
         RecountError::Expiring(_) => Problem::Conflict(error.to_string()),
         RecountError::Unknown => Problem::field("next", error.to_string()),
         RecountError::Store(error) => error.into(),
     })?;
-    let reply = Reply {
+    let reply = Recounted {
         differences: progress.differences.into_iter().map(Into::into).collect(),
         days: progress.days,
         complete: progress.complete,
@@ -119,23 +111,56 @@ async fn run(
     json(StatusCode::OK, &reply)
 }
 
-fn job(body: &[u8]) -> Result<Job, Problem> {
-    let mut fields = Fields::parse(body)?;
-    let mut time = |name: &str| -> Option<Timestamp> {
-        let text = fields.text(name)?;
-        text.parse().map_err(|e| fields.add(name, e)).ok()
-    };
-    let (since, until) = (time("since"), time("until"));
-    let next = fields.text("next").and_then(|text| {
-        let id: Result<EventId, _> = text.parse();
-        id.map_err(|_| fields.add("next", "send the `next` of the reply before as it is")).ok()
+/// The days to go through, or where to continue.
+pub(crate) struct AskedJob(Job);
+
+impl FromFields for AskedJob {
+    const HINT: &'static str = "send since and until, or next";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let (since, until) = (fields.parsed("since"), fields.parsed("until"));
+        let next = fields.text("next").and_then(|text| {
+            let id: Result<EventId, _> = text.parse();
+            fields.keep("next", id.map_err(|_| "send the `next` of the previous reply as it is"))
+        });
+        if next.is_some() && (since.is_some() || until.is_some()) {
+            fields.add("next", "continues with the days of the first call: send it alone");
+        }
+        if since.zip(until).is_some_and(|(since, until)| since >= until) {
+            fields.add("since", "must be before `until`");
+        }
+        Some(Self(next.map_or(Job::Begin { since, until }, Job::Continue)))
+    }
+}
+
+pub(crate) fn operations(schemas: &mut SchemaGenerator) -> [Operation; 2] {
+    let time = schemas.subschema_for::<TimeInput>();
+    let day = |about: &str| json_schema!({"description": about, "anyOf": [time, {"const": ""}, {"type": "null"}]});
+    let body = json_schema!({
+        "type": "object",
+        "properties": {
+            "since": day(
+                "From this time on, rounded down to the start of its day; by default from the first day of which no event can have expired.",
+            ),
+            "until": day("Before this time, rounded up to the end of its day; by default now."),
+            "next": {"description": "The `next` of the previous reply, alone.", "type": ["string", "null"]},
+        },
+        "additionalProperties": false,
     });
-    if next.is_some() && (since.is_some() || until.is_some()) {
-        fields.add("next", "goes on with the days that the first call named: send it alone");
-    }
-    if since.zip(until).is_some_and(|(since, until)| since >= until) {
-        fields.add("since", "must be before `until`");
-    }
-    fields.finish("send since and until, or next")?;
-    Ok(next.map_or(Job::Begin { since, until }, Job::Continue))
+    let mut operation = |route: &'static Route, id: &str, summary: &str, about: &str| {
+        Operation::of(route, id, summary)
+            .about(format!("Works for at most 20 seconds per call: repeat it with `next` until that is null.{about}"))
+            .optional_body(JSON, body.clone())
+            .answers_with::<Recounted>(schemas, StatusCode::OK, "The result so far.")
+            .refuses([StatusCode::CONFLICT])
+    };
+    [
+        operation(
+            &routes::AUDIT,
+            "audit",
+            "Compares the counters of whole days with the stored events",
+            " Changes nothing.",
+        ),
+        operation(&routes::RECOUNT, "recount", "Corrects the counters of whole days to the stored events", ""),
+    ]
 }

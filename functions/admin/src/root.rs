@@ -1,34 +1,44 @@
 //! `GET /` and `GET /openapi.json`
 
-use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
-use tally_http::openapi::JSON;
-use tally_http::parameters::Params;
+use tally_http::openapi::{JSON, Operation};
+use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
+use tally_http::routes::{DESCRIPTION, ROOT};
 
-/// What this is.
+/// The name and version of the server.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "About")]
-pub(crate) struct Reply {
+struct About {
     name: &'static str,
     version: &'static str,
 }
 
-pub(crate) async fn root(RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    Params::parse(query.as_deref()).finish()?;
-    json(StatusCode::OK, &Reply { name: "tally", version: env!("CARGO_PKG_VERSION") })
+pub(crate) async fn root(_: NoQuery) -> Result<Response, Problem> {
+    json(StatusCode::OK, &About { name: "tally", version: env!("CARGO_PKG_VERSION") })
 }
 
-/// The description of the API, as the crate `openapi` makes it of what the functions say; a test holds it to that.
-const DESCRIPTION: &str = include_str!("../openapi.json");
+pub(crate) fn root_operation(schemas: &mut SchemaGenerator) -> Operation {
+    Operation::of(&ROOT, "about", "Name and version").answers_with::<About>(schemas, StatusCode::OK, "Tally.")
+}
 
-pub(crate) async fn description(RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    Params::parse(query.as_deref()).finish()?;
-    // It changes with releases alone.
+/// The description of the API. The crate `openapi` makes it of the operations of all functions; a test keeps it current.
+const DOCUMENT: &str = include_str!("../openapi.json");
+
+pub(crate) async fn description(_: NoQuery) -> Response {
+    // It changes only with releases.
     let headers = [(CONTENT_TYPE, JSON), (CACHE_CONTROL, "public, max-age=300")];
-    Ok((StatusCode::OK, headers, DESCRIPTION).into_response())
+    (StatusCode::OK, headers, DOCUMENT).into_response()
+}
+
+pub(crate) fn description_operation() -> Operation {
+    let document = json_schema!({"type": "object"});
+    Operation::of(&DESCRIPTION, "description", "This description").answers(
+        StatusCode::OK,
+        "An OpenAPI document.",
+        document,
+    )
 }

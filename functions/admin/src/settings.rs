@@ -1,31 +1,33 @@
 //! `PATCH /apps/{app}`
 
-use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
+use schemars::SchemaGenerator;
 use tally_core::app::layout::MAX_PARTS;
 use tally_core::app::partition::partitions;
 use tally_core::app::{App, AppSlug, EventClock};
 use tally_core::event::id::id_range;
 use tally_core::time::Range;
-use tally_http::body::{Fields, SMALL, read};
+use tally_http::body::{Fields, FromFields, JsonBody};
 use tally_http::guard::Target;
-use tally_http::parameters::Params;
+use tally_http::openapi::{JSON, Operation};
+use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
-use tally_http::runtime::Shared;
+use tally_http::routes::CHANGE_APP;
+use tally_http::service::Shared;
 use tally_service::context::Context;
 use tally_store::{Order, StoreError};
 
-use crate::apps::{AppBody, MAX_QUOTA, MAX_RETENTION, current, read_clock};
+use crate::apps::{AppBody, MAX_QUOTA, MAX_RETENTION, SETTINGS, current, read_clock, settings_schema};
 
-/// Tries of a change that others overtake.
-const TRIES: usize = 5;
+/// Attempts at a change while others change the same app.
+const ATTEMPTS: usize = 5;
 
-/// What a request changes; what is absent stays. Of what may be null, the outer option says whether it was sent.
+/// The settings to change; absent ones stay. Where null is a value, the outer option tells whether the field was sent.
 #[allow(clippy::option_option)]
 #[derive(Default)]
-struct Change {
+pub(crate) struct SettingsChange {
     name: Option<String>,
     clock: Option<EventClock>,
     events_per_minute: Option<Option<u32>>,
@@ -36,14 +38,11 @@ struct Change {
 pub(crate) async fn change(
     State(context): Shared,
     Target(app): Target,
-    RawQuery(query): RawQuery,
-    body: Body,
+    _: NoQuery,
+    JsonBody(change): JsonBody<SettingsChange>,
 ) -> Result<Response, Problem> {
-    Params::parse(query.as_deref()).finish()?;
-    let body = read(body, SMALL).await?;
-    let change = Change::read(&body)?;
-    for _ in 0..TRIES {
-        // What is remembered may be a minute old, and a layout must be appended to as it is.
+    for _ in 0..ATTEMPTS {
+        // The cached app may be a minute old, and a layout must be current to be extended.
         let current = current(&context, &app).await?;
         let changed = change.apply(&context, &current).await?;
         if context.store.update_app(&current, &changed).await? {
@@ -51,31 +50,33 @@ pub(crate) async fn change(
             return json(StatusCode::OK, &AppBody::new(&changed, context.clock.now()));
         }
     }
-    Err(Problem::Conflict("the app's settings are being changed by others: try again".to_owned()))
+    Err(Problem::Conflict("others are changing the app's settings: try again".to_owned()))
 }
 
-impl Change {
-    fn read(body: &[u8]) -> Result<Self, Problem> {
-        let mut fields = Fields::parse(body)?;
+impl FromFields for SettingsChange {
+    const HINT: &'static str = SETTINGS;
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let mut change = Self { name: fields.text("name"), ..Self::default() };
         if let Some(name) = &change.name
             && let Err(e) = AppSlug::of_name(name)
         {
             fields.add("name", e);
         }
-        change.clock = read_clock(&mut fields);
+        change.clock = read_clock(fields);
         let mut nullable = |name: &str, to: u64| {
-            let sent = fields.has(name);
-            let number = fields.number(name, 1, to).and_then(|n| u32::try_from(n).ok());
+            let sent = fields.was_sent(name);
+            let number = fields.number(name, 1, to);
             sent.then_some(number)
         };
         change.events_per_minute = nullable("events_per_minute", MAX_QUOTA);
         change.retention_days = nullable("retention_days", MAX_RETENTION);
-        change.shards = fields.number("shards", 1, u64::from(MAX_PARTS)).and_then(|n| u16::try_from(n).ok());
-        fields.finish("an app has name, clock, retention_days, shards and events_per_minute")?;
-        Ok(change)
+        change.shards = fields.number("shards", 1, u64::from(MAX_PARTS));
+        Some(change)
     }
+}
 
+impl SettingsChange {
     async fn apply(&self, context: &Context, app: &App) -> Result<App, Problem> {
         let mut changed = app.clone();
         if let Some(name) = &self.name {
@@ -84,7 +85,7 @@ impl Change {
         if let Some(clock) = self.clock.filter(|clock| *clock != app.clock) {
             if has_events(context, app).await? {
                 return Err(Problem::Conflict(
-                    "the app has events, which are keyed by its clock: make another app".to_owned(),
+                    "the app has events, whose keys depend on its clock: make another app".to_owned(),
                 ));
             }
             changed.clock = clock;
@@ -114,4 +115,15 @@ async fn has_events(context: &Context, app: &App) -> Result<bool, StoreError> {
         }
     }
     Ok(false)
+}
+
+pub(crate) fn change_operation(schemas: &mut SchemaGenerator) -> Operation {
+    Operation::of(&CHANGE_APP, "changeApp", "Changes an app's settings")
+        .about(
+            "Absent fields stay as they are. `retention_days` and `shards` (which only grows) apply to events at least 24 h \
+             10 min from now, as `pending` shows. `clock` changes only while the app has no events.",
+        )
+        .optional_body(JSON, settings_schema(true, &[]))
+        .answers_with::<AppBody<'_>>(schemas, StatusCode::OK, "The app after the change.")
+        .refuses([StatusCode::CONFLICT])
 }

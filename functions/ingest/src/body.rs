@@ -21,7 +21,7 @@ pub(crate) const MAX_SENT: usize = 4 * 1024 * 1024;
 pub(crate) const MAX_DECODED: usize = 16 * 1024 * 1024;
 /// Most events in one request.
 pub(crate) const MAX_EVENTS: usize = 1_000;
-/// The largest window of zstd that is understood, as a power of two: 8 MB, what every decoder must hold (RFC 8878), so
+/// The largest window of zstd that is accepted, as a power of two: 8 MB, what every decoder must hold (RFC 8878), so
 /// that a frame cannot ask for more memory than that.
 const ZSTD_WINDOW: u32 = 23;
 
@@ -34,7 +34,7 @@ pub struct Sent {
     pub alone: bool,
 }
 
-/// Reads a body as its headers say: one event, a list of them, or NDJSON; compressed or not.
+/// Reads a body by its headers: one event, a list of them, or NDJSON; compressed or not.
 ///
 /// # Errors
 /// Where it is none of these, too large once decompressed, or a list of none or too many.
@@ -54,7 +54,7 @@ pub(crate) enum Raw<'a> {
     Many(Vec<Result<&'a RawValue, Invalid>>),
 }
 
-/// Undoes the body's `Content-Encoding`.
+/// Undoes the `Content-Encoding` of a body.
 pub(crate) fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
     let encoding = headers.get(CONTENT_ENCODING).map_or(Ok(""), |e| e.to_str());
     match encoding.map(|e| e.trim().to_ascii_lowercase()).as_deref() {
@@ -67,7 +67,7 @@ pub(crate) fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Prob
             read_all("zstd", decoder)
         }
         _ => Err(Problem::UnsupportedMediaType(
-            "the content encoding is not understood: send gzip, zstd or none".to_owned(),
+            "the content encoding is not supported: send gzip, zstd or none".to_owned(),
         )),
     }
 }
@@ -84,7 +84,7 @@ fn read_all(encoding: &str, decoder: impl Read) -> Result<Bytes, Problem> {
 }
 
 fn damaged(encoding: &str) -> Problem {
-    Problem::field("", format!("the body is not readable as {encoding}: see Content-Encoding"))
+    Problem::field("", format!("the body is not valid {encoding}, as Content-Encoding says it is"))
 }
 
 /// Splits a decompressed body into its events.
@@ -92,12 +92,12 @@ pub(crate) fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Raw<'a>, 
     let media_type = headers.get(CONTENT_TYPE).map_or(Ok(""), |t| t.to_str()).unwrap_or("?");
     let media_type = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let sent = match media_type.as_str() {
-        // curl's `-d` names a form where it is told nothing else.
+        // curl's `-d` sends this content type unless it is told another.
         "" | "application/json" | "text/plain" | "application/x-www-form-urlencoded" => of_json(body)?,
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => of_lines(body)?,
         _ => {
             return Err(Problem::UnsupportedMediaType(
-                "the content type is not understood: send application/json or application/x-ndjson".to_owned(),
+                "the content type is not supported: send application/json or application/x-ndjson".to_owned(),
             ));
         }
     };
@@ -124,7 +124,7 @@ fn of_json(body: &[u8]) -> Result<Raw<'_>, Problem> {
 
 fn of_lines(body: &[u8]) -> Result<Raw<'_>, Problem> {
     let lines = || body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    // CounterLabel first: a body of nothing but short lines would take far more memory than it has bytes.
+    // Counted first: a body of nothing but short lines would take far more memory than it has bytes.
     at_most(lines().count())?;
     Ok(Raw::Many(lines().map(|line| json::document(line).map_err(invalid)).collect()))
 }

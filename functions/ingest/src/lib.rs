@@ -1,33 +1,41 @@
-//! Takes events in: one, a list, NDJSON, or a mere count.
+//! Accepts events: one, a list, NDJSON, or a mere count.
 
 mod accept;
 pub mod body;
+mod compat_event_tracker;
+mod compat_seismo;
+mod compat_the_eye;
 mod count;
-mod description;
 mod draft;
-mod event_tracker;
 mod events;
-mod seismo;
-mod the_eye;
 
 use std::sync::Arc;
 
 use axum::Router;
-use http::Method;
-use tally_http::routes::Function;
-use tally_http::runtime::Routes;
+use schemars::SchemaGenerator;
+use tally_http::openapi::Operation;
+use tally_http::routes::{self, Function};
+use tally_http::service::Routes;
 use tally_service::context::Context;
 
-pub use description::operations;
-
-/// The routes of this function.
+/// The router of this function.
 pub fn router(context: Arc<Context>) -> Router {
     Routes::of(Function::Ingest, context)
-        .on(Method::POST, "/apps/{app}/events", events::send)
-        .on(Method::POST, "/apps/{app}/count", count::count)
-        .on(Method::POST, "/apps/{app}/count/{*name}", count::count_path)
-        .on(Method::POST, "/seismo/api/events/{app}", seismo::send)
-        .on(Method::POST, "/the-eye/{key}/api/event", the_eye::send)
-        .on(Method::POST, "/event-tracker/{key}/api/events/{*path}", event_tracker::count)
+        .serve(&routes::SEND_EVENTS, events::send)
+        .serve(&routes::COUNT, count::count)
+        .serve(&routes::COUNT_NAME, count::count)
+        .serve(&routes::SEISMO_SEND, compat_seismo::send)
+        .serve(&routes::THE_EYE_SEND, compat_the_eye::send)
+        .serve(&routes::EVENT_TRACKER_COUNT, compat_event_tracker::count)
         .finish()
+}
+
+/// The operations of this function, for the description of the API.
+pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    let mut operations = vec![events::send_operation(schemas)];
+    operations.extend(count::count_operations(schemas));
+    operations.push(compat_seismo::send_operation(schemas));
+    operations.push(compat_the_eye::send_operation(schemas));
+    operations.extend(compat_event_tracker::count_operations(schemas));
+    operations
 }

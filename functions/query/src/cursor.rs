@@ -1,4 +1,4 @@
-//! Cursors: where a list goes on, and the query it belongs to, as one opaque text.
+//! Cursors: where a list continues, and its query, as one opaque text.
 //!
 //! A cursor gives no rights, so it carries a checksum against alteration, not a signature.
 
@@ -14,25 +14,25 @@ use tally_core::time::{Range, micros};
 
 /// Bytes of checksum.
 const CHECK: usize = 8;
-/// Set apart from any other use of the same hash.
+/// Separates this checksum from other uses of the same hash.
 const DOMAIN: &[u8] = b"tally cursor 1";
 
-/// Where a list goes on.
+/// Where a list continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// The app that the list is of, in its generation.
+    /// The id of the app, which has its generation.
     #[serde(rename = "a")]
     pub app: String,
     /// The parameters as they were sent, without `limit` and `offset`.
     #[serde(rename = "q")]
     pub params: BTreeMap<String, String>,
-    /// The range that they meant then.
+    /// The range that the parameters meant when the cursor was made.
     #[serde(rename = "r", with = "micros::range")]
     pub range: Range,
-    /// Go on after this event.
+    /// The event after which the list continues.
     #[serde(rename = "i")]
     pub after: EventId,
-    /// Matches still to leave out.
+    /// Matches to skip after it.
     #[serde(rename = "s", default, skip_serializing_if = "is_zero")]
     pub skip: usize,
     /// Events in a page.
@@ -45,9 +45,9 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-/// Not a cursor of ours, or an altered one.
+/// Not a cursor of this app, or an altered one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a cursor of this list: send the `next` of a reply as it is, or leave it out to begin anew")]
+#[error("not a cursor of this list: send the `next` of a reply as it is, or leave it out to start over")]
 pub struct CursorError;
 
 impl Cursor {

@@ -1,31 +1,39 @@
 //! Reads events.
 
+mod compat_seismo;
+mod compat_the_eye;
 mod cursor;
-mod description;
-mod list;
-mod one;
-mod seismo;
-mod the_eye;
+mod event;
+mod events;
 
 pub use cursor::{Cursor, CursorError};
-pub use list::Asked;
+pub use events::AskedList;
 
 use std::sync::Arc;
 
 use axum::Router;
-use http::Method;
-use tally_http::routes::Function;
-use tally_http::runtime::Routes;
+use schemars::SchemaGenerator;
+use tally_http::openapi::Operation;
+use tally_http::routes::{self, Function};
+use tally_http::service::Routes;
 use tally_service::context::Context;
 
-pub use description::operations;
-
-/// The routes of this function.
+/// The router of this function.
 pub fn router(context: Arc<Context>) -> Router {
     Routes::of(Function::Query, context)
-        .on(Method::GET, "/apps/{app}/events", list::list)
-        .on(Method::GET, "/apps/{app}/events/{id}", one::read)
-        .on(Method::GET, "/seismo/api/events/{app}", seismo::list)
-        .on(Method::GET, "/the-eye/{key}/api/event", the_eye::list)
+        .serve(&routes::LIST_EVENTS, events::list)
+        .serve(&routes::READ_EVENT, event::read)
+        .serve(&routes::SEISMO_LIST, compat_seismo::list)
+        .serve(&routes::THE_EYE_LIST, compat_the_eye::list)
         .finish()
+}
+
+/// The operations of this function, for the description of the API.
+pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    vec![
+        events::list_operation(schemas),
+        event::read_operation(schemas),
+        compat_seismo::list_operation(schemas),
+        compat_the_eye::list_operation(schemas),
+    ]
 }

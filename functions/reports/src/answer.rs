@@ -3,69 +3,68 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use tally_core::app::App;
 use tally_core::event::filter::CellFilter;
-use tally_core::time::zone::Zone;
 use tally_core::time::{DAY, MINUTE, Range, Timestamp};
-use tally_http::parameters::Params;
+use tally_http::openapi::{Parameter, TimeInput};
+use tally_http::parameters::{FromQuery, Params};
 use tally_service::context::Context;
 use tally_service::report::count as counters;
 use tally_service::report::count::Counts;
 use tally_store::StoreError;
 
-/// The filters that counters know.
-pub(crate) fn read_filter(params: &mut Params) -> CellFilter {
-    CellFilter {
-        name: params.text_of("name", "event"),
-        slug: params.text("slug"),
-        category: params.text("category"),
-        level: params.level(),
+/// The range of a statistic, `since` to `until`: by default the 24 hours before this minute, and this minute.
+pub struct TimeRange(pub Range);
+
+impl FromQuery for TimeRange {
+    fn read(params: &mut Params, now: Timestamp) -> Option<Self> {
+        let minute = now.floor(MINUTE);
+        let since = params.parsed("since").unwrap_or(minute - DAY);
+        let until = params.parsed("until").unwrap_or(minute + MINUTE);
+        if since < Timestamp::EPOCH {
+            params.add("since", "is before 1970: send a later time");
+        }
+        params.keep("since", Range::new(since, until)).map(Self)
     }
 }
 
-/// The zone, UTC where nothing is said.
-pub fn read_zone(params: &mut Params) -> Zone {
-    params.parsed("tz").unwrap_or_else(Zone::utc)
+/// The parameters of a [`TimeRange`].
+pub(crate) fn time_range(schemas: &mut SchemaGenerator) -> [Parameter; 2] {
+    let time = schemas.subschema_for::<TimeInput>();
+    [
+        Parameter::query(
+            "since",
+            "From this time on; by default 24 hours before the start of this minute.",
+            time.clone(),
+        ),
+        Parameter::query("until", "Before this time; by default the end of this minute.", time),
+    ]
 }
 
-/// The range of a statistic: by default the 24 hours before this minute, and this minute.
-pub fn read_range(params: &mut Params, now: Timestamp) -> Range {
-    let minute = now.floor(MINUTE);
-    let since = params.parsed("since").unwrap_or(minute - DAY);
-    let until = params.parsed("until").unwrap_or(minute + MINUTE);
-    if since < Timestamp::EPOCH {
-        params.add("since", "is before 1970: send a later time");
-    }
-    Range::new(since, until).unwrap_or_else(|e| {
-        params.add("since", e);
-        Range::ALL
-    })
-}
-
-/// Counts and how far they reach at the least.
+/// Counts, and the time up to which they are complete.
 pub(crate) async fn count(
     context: &Context,
     app: &App,
     boundaries: Vec<Timestamp>,
     filter: &CellFilter,
 ) -> Result<(Counts, Timestamp), StoreError> {
-    // Before the counters, or a batch that is folded in between would be told as in.
+    // Read before the counters: a batch that is folded in between is then not claimed to be counted.
     let (store, now) = (&context.store, context.clock.now());
     let counted_to = counters::counted_to(store, now, app).await?;
     Ok((counters::count(store, now, app, boundaries, filter).await?, counted_to))
 }
 
-/// What every reply says about itself.
+/// How fresh and complete the counts of a reply are.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Freshness {
-    /// All that was accepted before it is in.
+    /// Everything that was accepted before this time is counted.
     pub(crate) counted_to: Timestamp,
-    /// Said only where something may be hidden under `(other)`.
+    /// False where `(other)` may hide counts; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) complete: Option<bool>,
-    /// Said only where the range was widened to whole minutes, since the events of its ends have expired.
+    /// True where the range was widened to whole minutes, since events at its ends have expired; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) widened: Option<bool>,
 }
@@ -84,13 +83,13 @@ impl Freshness {
 /// One point of a series.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Point {
-    /// The start of the whole bucket, also where that is before the range.
+    /// The start of the whole bucket, even where it is before the range.
     pub(crate) bucket_start: Timestamp,
-    /// The occurrences in it.
+    /// The number of occurrences.
     pub(crate) count: i64,
 }
 
-/// A name, its slug, and how often.
+/// The occurrences of a name and slug.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct NameCount<'a> {
     pub(crate) name: &'a str,

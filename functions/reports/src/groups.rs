@@ -4,67 +4,68 @@ use std::collections::HashMap;
 
 use axum::response::Response;
 use http::StatusCode;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
-use tally_core::event::filter::{EventFilter, at_path};
+use tally_core::event::filter::{CellFilter, EventFilter, at_path};
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
 use tally_core::time::Timestamp;
+use tally_http::openapi::{Operation, Parameter, number_or};
+use tally_http::parameters::{FromQuery, Params};
 use tally_http::problem::{Problem, json};
 use tally_service::read::query::EventQuery;
 use tally_service::read::reader::{End, walk};
 use tally_service::report::count::counted_to;
 use tally_store::Order;
 
-use crate::answer::{largest_first, read_filter, read_range};
-use crate::statistics::Asked;
+use crate::answer::{TimeRange, largest_first};
+use crate::statistics::{Asked, Statistic};
 
-/// Values where nothing else is said.
-pub(crate) const DEFAULT_LIMIT: u64 = 10;
-/// Most bytes of a reply; Lambda takes 6 MB, and the contract says 4.
+/// Values by default.
+const DEFAULT_LIMIT: u64 = 10;
+/// Most bytes of a reply. The API promises at most 4 MB; Lambda allows 6.
 const MAX_REPLY: usize = 3_500_000;
 /// About how many bytes of a reply an item takes beside its value.
 const PER_ITEM: usize = 40;
 /// Most values.
-pub(crate) const MAX_LIMIT: u64 = 1_000;
+const MAX_LIMIT: u64 = 1_000;
 /// Longest path of an attribute, in bytes.
-pub(crate) const MAX_PATH: usize = 256;
+const MAX_PATH: usize = 256;
 
 /// Occurrences by the value of an attribute.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Groups")]
-pub(crate) struct Reply {
+pub(crate) struct Groups {
     /// The path of the attribute in `data`.
     attr: String,
     since: Timestamp,
     until: Timestamp,
-    items: Vec<Item>,
-    /// Whether every event of the range is in, and the reply holds all that was asked for. Where the read budget ended before, those from `covered_since` on are.
+    items: Vec<Group>,
+    /// Whether every event of the range is counted and no group is missing. If the read budget ended first, the events from
+    /// `covered_since` on are counted.
     complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     covered_since: Option<Timestamp>,
     counted_to: Timestamp,
 }
 
-/// A value of the attribute, null where events have none, and how often.
+/// The occurrences of a value of the attribute; null counts the events without it.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Group")]
-struct Item {
+struct Group {
     value: Json,
     count: i64,
 }
 
-pub(crate) async fn groups(mut asked: Asked) -> Result<Response, Problem> {
-    let filter = EventFilter { cell: read_filter(&mut asked.params), ..EventFilter::default() };
-    let range = read_range(&mut asked.params, asked.now);
-    let attr = asked.params.text("attr").unwrap_or_default();
-    if attr.is_empty() || attr.len() > MAX_PATH {
-        asked
-            .params
-            .add("attr", format!("send a path into `data` of at most {MAX_PATH} bytes, e.g. plan or user.plan"));
-    }
-    let limit = asked.params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-    asked.params.finish()?;
+pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Problem> {
+    let (cell, range, attr, limit) = params.read(|params| {
+        let (filter, range) = (CellFilter::read(params, asked.now), TimeRange::read(params, asked.now));
+        let attr = params.text("attr").filter(|attr| attr.len() <= MAX_PATH);
+        if attr.is_none() {
+            params.add("attr", format!("send a path into `data` of at most {MAX_PATH} bytes, e.g. plan or user.plan"));
+        }
+        let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
+        Some((filter?, range?.0, attr?, limit))
+    })?;
+    let filter = EventFilter { cell, ..EventFilter::default() };
     let path: Vec<String> = attr.split('.').map(str::to_owned).collect();
     let query = EventQuery {
         range,
@@ -97,7 +98,7 @@ pub(crate) async fn groups(mut asked: Asked) -> Result<Response, Problem> {
     let items = largest_first(sums)
         .into_iter()
         .take(most)
-        .map(|(key, count)| Item { value: values.remove(&key).unwrap_or(Json::Null), count });
+        .map(|(key, count)| Group { value: values.remove(&key).unwrap_or(Json::Null), count });
     let mut bytes = 0;
     let mut cut = false;
     let items = items.take_while(|item| {
@@ -107,7 +108,7 @@ pub(crate) async fn groups(mut asked: Asked) -> Result<Response, Problem> {
         !cut
     });
     let items = items.collect();
-    let reply = Reply {
+    let reply = Groups {
         attr,
         since: range.since(),
         until: range.until(),
@@ -117,4 +118,23 @@ pub(crate) async fn groups(mut asked: Asked) -> Result<Response, Problem> {
         counted_to,
     };
     json(StatusCode::OK, &reply)
+}
+
+pub(crate) fn groups_operation(schemas: &mut SchemaGenerator) -> Operation {
+    let attr = json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_PATH,
+        "examples": ["plan", "user.plan"],
+    });
+    Statistic::Groups
+        .counts::<Groups>(schemas, "countByAttribute", "Counts by the value of an attribute in `data`, largest first")
+        .about(
+            "Reads the events of the range within a read budget. If the budget ends first, the newest events are counted \
+             and `complete` is false.",
+        )
+        .takes([
+            Parameter::query("attr", "The path of the attribute in `data`.", attr).required(),
+            Parameter::query("limit", "Most values.", number_or(DEFAULT_LIMIT, 1, MAX_LIMIT)),
+        ])
 }

@@ -1,14 +1,12 @@
-//! `GET /apps/{app}/histogram` and `/apps/{app}/histogram/{name}/{file}`
+//! `GET /apps/{app}/histogram` and `…/histogram/{name}/{file}`
 
-use std::sync::Arc;
-
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ring::digest::{SHA256, digest};
-use schemars::JsonSchema;
-use serde::Serialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 use tally_core::app::App;
 use tally_core::app::key::hex;
 use tally_core::event::filter::CellFilter;
@@ -16,23 +14,25 @@ use tally_core::time::calendar::Interval;
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
 use tally_http::guard::Target;
-use tally_http::parameters::Params;
+use tally_http::openapi::{DayInput, JSON, Operation, Parameter, ReplyDescription, number_or, one_of, text};
+use tally_http::parameters::{FromQuery, Params, filters, zone};
 use tally_http::problem::Problem;
-use tally_http::runtime::Shared;
+use tally_http::routes::{HISTOGRAM, HISTOGRAM_FILE};
+use tally_http::service::Shared;
 use tally_service::context::Context;
 use tally_service::report::count::Counts;
 
-use crate::answer::{Freshness, Point, boundaries, count, read_filter, read_zone};
+use crate::answer::{Freshness, Point, boundaries, count};
 use crate::chart::{Chart, Picture, grouped};
 
-/// The size of a picture where nothing else is said.
+/// The size of a picture by default: width and height in pixels.
 pub(crate) const DEFAULT_SIZE: (u32, u32) = (800, 400);
-/// The least and the largest width and height.
-pub(crate) const SIZES: (u64, u64) = (200, 2_000);
-/// How long a day that is over and counted may be kept by who asked, in seconds. Late events may still change it.
-const KEEP: u32 = 3_600;
+/// The smallest and largest width and height in pixels.
+const SIZES: (u64, u64) = (200, 2_000);
+/// How long a client may cache a day that is over and counted, in seconds. Late events may still change it.
+const CACHE_SECONDS: u32 = 3_600;
 
-/// What a histogram is answered as.
+/// The format of a histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Json,
@@ -60,38 +60,56 @@ impl Format {
     }
 }
 
+/// The rest of the path, if there is any: `{name}/{date}.{format}`.
+#[derive(Deserialize)]
+pub(crate) struct File {
+    path: Option<String>,
+}
+
 pub(crate) async fn histogram(
     State(context): Shared,
     Target(app): Target,
-    RawQuery(query): RawQuery,
+    Path(File { path }): Path<File>,
+    params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut params = Params::parse(query.as_deref());
-    let date = params.text("date");
-    let format = params.text("format");
-    answer(context, app, params, None, date, format, &headers).await
-}
-
-/// A last segment of `{date}.{format}`, all before it the name.
-pub(crate) async fn histogram_file(
-    State(context): Shared,
-    Target(app): Target,
-    Path((_, path)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let file = path.rsplit_once('/').and_then(|(name, file)| Some((name, file.rsplit_once('.')?)));
-    let Some((name, (date, format))) = file else {
-        return Err(Problem::NotFound("ask for histogram/NAME/DATE.png, .jpg, .svg or .json".to_owned()));
+    let named = path.as_deref().map(|path| {
+        let file = path.rsplit_once('/').and_then(|(name, file)| Some((name, file.rsplit_once('.')?)));
+        file.ok_or_else(|| Problem::NotFound("ask for histogram/NAME/DATE.png, .jpg, .svg or .json".to_owned()))
+    });
+    let (name, file) = named.transpose()?.unzip();
+    let now = context.clock.now();
+    let (day, format, size) = params.read(|params| {
+        let (date, format) = match file {
+            Some((date, format)) => (Some(date.to_owned()), Some(format.to_owned())),
+            None => (params.text("date"), params.text("format")),
+        };
+        let mut filter = CellFilter::read(params, now)?;
+        if name.is_some() && filter.name.is_some() {
+            params.add("name", "the path has it already: send it once");
+        }
+        filter.name = name.map(str::to_owned).or(filter.name);
+        let zone = Zone::read(params, now)?;
+        let mut size = |name: &str, default: u32| params.number(name, SIZES.0, SIZES.1).unwrap_or(default);
+        let size = (size("width", DEFAULT_SIZE.0), size("height", DEFAULT_SIZE.1));
+        let format = format.map_or(Some(Format::Picture(Picture::Png)), |format| Format::of(&format));
+        if format.is_none() {
+            params.add("format", "must be png, jpg, svg or json");
+        }
+        let day = params.keep("date", Day::read(date.as_deref(), filter, zone, now));
+        Some((day?, format?, size))
+    })?;
+    let counted = day.count(&context, &app).await?;
+    let body = match format {
+        Format::Json => body_of(&counted.numbers())?,
+        Format::Picture(picture) => counted.draw(picture, size)?,
     };
-    let (name, date, format) = (name.to_owned(), date.to_owned(), format.to_owned());
-    answer(context, app, Params::parse(query.as_deref()), Some(name), Some(date), Some(format), &headers).await
+    Ok(counted.answer(format, body, &headers))
 }
 
 /// The hours of a day.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Histogram")]
-pub(crate) struct Reply<'a> {
+pub(crate) struct Histogram<'a> {
     name: Option<&'a str>,
     date: String,
     tz: &'a str,
@@ -101,50 +119,12 @@ pub(crate) struct Reply<'a> {
     freshness: Freshness,
 }
 
-async fn answer(
-    context: Arc<Context>,
-    app: Arc<App>,
-    mut params: Params,
-    name: Option<String>,
-    date: Option<String>,
-    format: Option<String>,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let mut filter = read_filter(&mut params);
-    if name.is_some() && filter.name.is_some() {
-        params.add("name", "stands in the path already: send it once");
-    }
-    filter.name = name.or(filter.name);
-    let zone = read_zone(&mut params);
-    let mut size = |name: &str, default: u32| {
-        let size = params.number(name, SIZES.0, SIZES.1).and_then(|size| u32::try_from(size).ok());
-        size.unwrap_or(default)
-    };
-    let size = (size("width", DEFAULT_SIZE.0), size("height", DEFAULT_SIZE.1));
-    let format = format.map_or(Some(Format::Picture(Picture::Png)), |format| Format::of(&format));
-    if format.is_none() {
-        params.add("format", "must be png, jpg, svg or json");
-    }
-    let day = Day::read(date.as_deref(), filter, zone, context.clock.now());
-    let day = params.keep("date", day);
-    params.finish()?;
-    let (Some(format), Some(day)) = (format, day) else {
-        return Err(Problem::Internal("a histogram without a day passed its checks".to_owned()));
-    };
-    let counted = day.count(&context, &app).await?;
-    let body = match format {
-        Format::Json => body_of(&counted.numbers())?,
-        Format::Picture(picture) => counted.draw(picture, size)?,
-    };
-    Ok(counted.answer(format, body, headers))
-}
-
 /// The body of a reply in JSON.
 pub(crate) fn body_of(value: &impl Serialize) -> Result<Vec<u8>, Problem> {
     serde_json::to_vec(value).map_err(|e| Problem::Internal(e.to_string()))
 }
 
-/// A day whose hours are asked for.
+/// A day to count by the hour.
 pub(crate) struct Day {
     filter: CellFilter,
     zone: Zone,
@@ -179,7 +159,7 @@ impl Day {
     }
 }
 
-/// A day with what its hours count.
+/// A day with the counts of its hours.
 pub(crate) struct CountedDay<'a> {
     day: &'a Day,
     hours: Vec<(Timestamp, i64)>,
@@ -188,9 +168,9 @@ pub(crate) struct CountedDay<'a> {
 }
 
 impl CountedDay<'_> {
-    /// In numbers.
-    pub(crate) fn numbers(&self) -> Reply<'_> {
-        Reply {
+    /// The counts as numbers.
+    pub(crate) fn numbers(&self) -> Histogram<'_> {
+        Histogram {
             name: self.day.filter.name.as_deref(),
             date: self.day.date.to_string(),
             tz: self.day.zone.name(),
@@ -200,7 +180,7 @@ impl CountedDay<'_> {
         }
     }
 
-    /// As a picture of a width and height.
+    /// The counts as a picture of a width and height.
     pub(crate) fn draw(&self, picture: Picture, (width, height): (u32, u32)) -> Result<Vec<u8>, Problem> {
         let Day { filter, zone, date, .. } = self.day;
         let name = filter.name.as_deref().unwrap_or("all events");
@@ -211,18 +191,18 @@ impl CountedDay<'_> {
         chart.draw(picture).map_err(|e| Problem::Internal(e.to_string()))
     }
 
-    /// The reply with a body made of it.
+    /// The reply with a body that was made of it.
     pub(crate) fn answer(&self, format: Format, body: Vec<u8>, headers: &HeaderMap) -> Response {
         cached(format, body, self.day.range.until() <= self.counted_to, self.counted_to, headers)
     }
 }
 
-/// A reply that who asked may keep: for a while where the day is over and counted, else to ask whether it changed.
+/// A reply that clients may cache: for a while if the day is over and counted, else to revalidate.
 fn cached(format: Format, body: Vec<u8>, closed: bool, counted_to: Timestamp, headers: &HeaderMap) -> Response {
     let tag = format!("\"{}\"", hex(&digest(&SHA256, &body).as_ref()[..16]));
     let known = headers.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
     let unchanged = known.is_some_and(|tags| tags.split(',').any(|t| t.trim().trim_start_matches("W/") == tag));
-    let cache = if closed { format!("private, max-age={KEEP}") } else { "private, no-cache".to_owned() };
+    let cache = if closed { format!("private, max-age={CACHE_SECONDS}") } else { "private, no-cache".to_owned() };
     let mut response = if unchanged {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -238,4 +218,58 @@ fn cached(format: Format, body: Vec<u8>, closed: bool, counted_to: Timestamp, he
         reply.insert("tally-counted-to", counted_to);
     }
     response
+}
+
+pub(crate) fn histogram_operations(schemas: &mut SchemaGenerator) -> [Operation; 2] {
+    let day = schemas.subschema_for::<DayInput>();
+    let file = json_schema!({
+        "type": "string",
+        "pattern": r"^(today|\d{4}-?\d{2}-?\d{2})\.(png|jpg|jpeg|svg|json)$",
+        "examples": ["2026-11-21.png"],
+    });
+    let formats = one_of(&["png", "jpg", "jpeg", "svg", "json"]);
+    let named = filters(schemas).into_iter().filter(|filter| !["name", "event"].contains(&filter.name));
+    let by_query = Operation::of(&HISTOGRAM, "histogram", "The hours of a day as a bar chart, of one name or of all")
+        .takes([
+            Parameter::query("date", "The day.", day).required(),
+            Parameter::query("format", "The format of the picture, or `json` for the numbers.", formats),
+        ])
+        .takes(filters(schemas));
+    let by_path = Operation::of(&HISTOGRAM_FILE, "histogramFile", "The hours of a day as a bar chart, of one name")
+        .with("{*path}", "{name}/{file}")
+        .takes([
+            Parameter::path("name", "The name. It may contain slashes, sent as they are.", text()),
+            Parameter::path("file", "The day, with the format as its extension.", file),
+        ])
+        .takes(named);
+    [by_query, by_path].map(|operation| {
+        let numbers = schemas.subschema_for::<Histogram<'_>>();
+        let pixels = |default: u32| number_or(default.into(), SIZES.0, SIZES.1);
+        let operation = operation.takes([
+            zone(),
+            Parameter::query("width", "In pixels.", pixels(DEFAULT_SIZE.0)),
+            Parameter::query("height", "In pixels.", pixels(DEFAULT_SIZE.1)),
+        ]);
+        let pictures = ["image/png", "image/jpeg", "image/svg+xml"].map(|picture| (picture, json_schema!({})));
+        answers_cached(operation, pictures.into_iter().chain([(JSON, numbers)]).collect())
+    })
+}
+
+/// Answers with a chart that clients may cache.
+pub(crate) fn answers_cached(operation: Operation, content: Vec<(&'static str, Schema)>) -> Operation {
+    const HEADERS: [(&str, &str); 3] = [
+        ("ETag", "Identifies this reply."),
+        ("Cache-Control", "How long the reply may be cached."),
+        ("Tally-Counted-To", "Everything that was accepted before this time is counted."),
+    ];
+    let etag = json_schema!({"type": "string"});
+    operation
+        .takes([Parameter::header("If-None-Match", "The `ETag` of a cached reply.", etag)])
+        .replies(ReplyDescription { status: StatusCode::OK, about: "The chart.", content, headers: HEADERS.to_vec() })
+        .replies(ReplyDescription {
+            status: StatusCode::NOT_MODIFIED,
+            about: "The reply that `If-None-Match` names is current.",
+            content: vec![],
+            headers: HEADERS.to_vec(),
+        })
 }

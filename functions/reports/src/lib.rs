@@ -1,38 +1,48 @@
-//! Answers how many: reports of hours, days, weeks, months and periods, and statistics, from counters.
+//! Answers from counters: reports of hours, days, weeks, months and periods, statistics, and histograms.
 
 mod answer;
 mod chart;
-mod description;
-mod event_tracker;
+mod compat_event_tracker;
+mod compat_seismo;
 mod groups;
 mod histogram;
 mod messages;
 mod periods;
-mod seismo;
 mod statistics;
 
-pub use answer::{read_range, read_zone};
+pub use answer::TimeRange;
 pub use periods::Period;
 
 use std::sync::Arc;
 
 use axum::Router;
-use http::Method;
-use tally_http::routes::Function;
-use tally_http::runtime::Routes;
+use schemars::SchemaGenerator;
+use tally_http::openapi::Operation;
+use tally_http::routes::{self, Function};
+use tally_http::service::Routes;
 use tally_service::context::Context;
 
-pub use description::operations;
-
-/// The routes of this function.
+/// The router of this function.
 pub fn router(context: Arc<Context>) -> Router {
     Routes::of(Function::Reports, context)
-        .on(Method::GET, "/apps/{app}/reports/{report}", periods::report)
-        .on(Method::GET, "/apps/{app}/stats/{stat}", statistics::statistic)
-        .on(Method::GET, "/apps/{app}/histogram", histogram::histogram)
-        .on(Method::GET, "/apps/{app}/histogram/{*path}", histogram::histogram_file)
-        .on(Method::GET, "/seismo/api/reports/{report}/{app}", seismo::report)
-        .on(Method::GET, "/event-tracker/{key}/api/events", event_tracker::hours)
-        .on(Method::GET, "/event-tracker/{key}/api/events/{*path}", event_tracker::of_path)
+        .serve(&routes::REPORT, periods::report)
+        .serve(&routes::STATISTIC, statistics::statistic)
+        .serve(&routes::HISTOGRAM, histogram::histogram)
+        .serve(&routes::HISTOGRAM_FILE, histogram::histogram)
+        .serve(&routes::SEISMO_REPORT, compat_seismo::report)
+        .serve(&routes::EVENT_TRACKER_LIST, compat_event_tracker::hours)
+        .serve(&routes::EVENT_TRACKER_PATH, compat_event_tracker::of_path)
         .finish()
+}
+
+/// The operations of this function, for the description of the API.
+pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    operations.extend(periods::report_operations(schemas));
+    operations.extend(statistics::statistic_operations(schemas));
+    operations.extend(histogram::histogram_operations(schemas));
+    operations.extend(compat_seismo::report_operations(schemas));
+    operations.push(compat_event_tracker::hours_operation(schemas));
+    operations.extend(compat_event_tracker::of_path_operations(schemas));
+    operations
 }

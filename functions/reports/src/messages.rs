@@ -2,58 +2,71 @@
 
 use axum::response::Response;
 use http::StatusCode;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
+use tally_core::event::level::Level;
 use tally_core::time::Timestamp;
+use tally_http::openapi::{Operation, Parameter, number_or};
+use tally_http::parameters::{FromQuery, Params, level};
 use tally_http::problem::{Problem, json};
 use tally_service::report::count::{counted_to, widen};
 use tally_service::report::top_messages as messages;
 
-use crate::answer::read_range;
-use crate::statistics::Asked;
+use crate::answer::{TimeRange, time_range};
+use crate::statistics::{Asked, Statistic};
 
-/// Messages where nothing else is said.
-pub(crate) const DEFAULT_LIMIT: u64 = 10;
+/// Messages by default.
+const DEFAULT_LIMIT: u64 = 10;
 /// Most messages.
-pub(crate) const MAX_LIMIT: u64 = 100;
+const MAX_LIMIT: u64 = 100;
 
 /// The most frequent messages.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "TopMessages")]
-pub(crate) struct Reply {
-    /// How many were asked for.
+pub(crate) struct TopMessages {
+    /// The largest number of messages, as asked for.
     limit: u64,
     /// Largest first, then newest.
-    items: Vec<Item>,
+    items: Vec<MessageCount>,
     /// Whether every message was counted.
     complete: bool,
-    /// All that was accepted before it is in.
+    /// Everything that was accepted before this time is counted.
     counted_to: Timestamp,
-    /// Said only where the range was widened to whole minutes, since the events of its ends have expired.
+    /// True where the range was widened to whole minutes, since events at its ends have expired; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     widened: Option<bool>,
 }
 
-/// A message, how often, and when last.
+/// The occurrences of a message.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "MessageCount")]
-struct Item {
+struct MessageCount {
     message: String,
     count: i64,
     last_seen: Timestamp,
 }
 
-pub(crate) async fn top_messages(mut asked: Asked) -> Result<Response, Problem> {
-    let range = read_range(&mut asked.params, asked.now);
-    let level = asked.params.level();
-    let limit = asked.params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-    asked.params.finish()?;
+pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Response, Problem> {
+    let (range, level, limit) = params.read(|params| {
+        let range = TimeRange::read(params, asked.now);
+        let level: Option<Level> = params.parsed("level");
+        let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
+        Some((range?.0, level, limit))
+    })?;
     let wide = widen(&asked.app, range, asked.now);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    // Before the counters, or a batch that is folded in between would be told as in.
+    // Read before the counters: a batch that is folded in between is then not claimed to be counted.
     let counted_to = counted_to(&asked.context.store, asked.now, &asked.app).await?;
     let (top, complete) = messages::top(&asked.context.store, asked.now, &asked.app, wide, level, most).await?;
-    let items = top.into_iter().map(|top| Item { message: top.message, count: top.count, last_seen: top.last_seen });
-    let reply = Reply { limit, items: items.collect(), complete, counted_to, widened: (wide != range).then_some(true) };
+    let items =
+        top.into_iter().map(|top| MessageCount { message: top.message, count: top.count, last_seen: top.last_seen });
+    let reply =
+        TopMessages { limit, items: items.collect(), complete, counted_to, widened: (wide != range).then_some(true) };
     json(StatusCode::OK, &reply)
+}
+
+pub(crate) fn top_messages_operation(schemas: &mut SchemaGenerator) -> Operation {
+    Statistic::TopMessages
+        .operation("topMessages", "The most frequent messages, largest first, then newest")
+        .takes(time_range(schemas))
+        .takes([level(schemas), Parameter::query("limit", "Most messages.", number_or(DEFAULT_LIMIT, 1, MAX_LIMIT))])
+        .answers_with::<TopMessages>(schemas, StatusCode::OK, "The messages.")
 }

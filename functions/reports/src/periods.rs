@@ -1,26 +1,30 @@
 //! `GET /apps/{app}/reports/{hour,day,week,month,period}`
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::AppSlug;
+use tally_core::event::filter::CellFilter;
 use tally_core::time::calendar::{Interval, WeekStart};
 use tally_core::time::zone::Zone;
 use tally_core::time::{HOUR, Range, TimeError, Timestamp, parse_date};
 use tally_http::guard::Target;
-use tally_http::parameters::Params;
+use tally_http::openapi::{DayInput, Operation, Parameter, TimeInput, number};
+use tally_http::parameters::{FromQuery, Params, filters, zone};
 use tally_http::problem::{Problem, json};
-use tally_http::runtime::Shared;
+use tally_http::routes::REPORT;
+use tally_http::service::Shared;
 use tally_service::report::count::widen;
 
-use crate::answer::{Freshness, NameCount, Point, boundaries, by_name_and_slug, count, read_filter, read_zone};
+use crate::answer::{Freshness, NameCount, Point, boundaries, by_name_and_slug, count};
+use crate::statistics::week_start;
 
-/// How much of what happened in a period.
+/// The occurrences of a period.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Report")]
-pub(crate) struct Reply<'a> {
+#[allow(clippy::struct_field_names)] // the API's name
+struct Report<'a> {
     app: &'a AppSlug,
     report: &'static str,
     from: Timestamp,
@@ -29,41 +33,35 @@ pub(crate) struct Reply<'a> {
     total: i64,
     /// Largest first.
     by_name: Vec<NameCount<'a>>,
-    /// Every bucket, zeros too: by minute for an hour, by hour for a day, by day for longer.
+    /// Every bucket, even without occurrences: minutes of an hour, hours of a day, days of longer periods.
     series: Vec<Point>,
     #[serde(flatten)]
     freshness: Freshness,
 }
 
-/// What is said of a report that there is none of.
-pub(crate) const NO_REPORT: &str = "there is no such report: ask for hour, day, week, month or period";
+/// The error of an unknown report.
+pub(crate) const NO_REPORT: &str = "no such report: ask for hour, day, week, month or period";
 
 pub(crate) async fn report(
     State(context): Shared,
     Target(app): Target,
     Path((_, report)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
+    params: Params,
 ) -> Result<Response, Problem> {
     let now = context.clock.now();
     let Some(period) = Period::of_name(&report) else {
         return Err(Problem::NotFound(NO_REPORT.to_owned()));
     };
-    let mut params = Params::parse(query.as_deref());
-    let filter = read_filter(&mut params);
-    let zone = read_zone(&mut params);
-    let range = period.read(&mut params, &zone, now);
-    let starts = range.and_then(|range| {
-        let starts = period.interval().starts(range, &zone);
-        starts.map_err(|e| params.add("to", e)).ok().map(|starts| (range, starts))
-    });
-    params.finish()?;
-    let Some((asked, starts)) = starts else {
-        return Err(Problem::Internal("a report without a range passed its checks".to_owned()));
-    };
+    let (filter, zone, asked, starts) = params.read(|params| {
+        let (filter, zone) = (CellFilter::read(params, now), Zone::read(params, now)?);
+        let range = period.read(params, &zone, now)?;
+        let starts = params.keep("to", period.interval().starts(range, &zone))?;
+        Some((filter?, zone, range, starts))
+    })?;
     let range = widen(&app, asked, now);
     let (counts, counted_to) = count(&context, &app, boundaries(&starts, range), &filter).await?;
     let series = starts.iter().zip(counts.by_slot(starts.len()));
-    let reply = Reply {
+    let reply = Report {
         app: &app.slug,
         report: period.name(),
         from: range.since(),
@@ -77,7 +75,7 @@ pub(crate) async fn report(
     json(StatusCode::OK, &reply)
 }
 
-/// What a report is about.
+/// The period of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
     /// An hour of a day.
@@ -105,12 +103,12 @@ impl Period {
         }
     }
 
-    /// The one that a path names.
+    /// The period with a name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|period| period.name() == name)
     }
 
-    /// How long the buckets of its series are.
+    /// The length of the buckets of its series.
     pub const fn interval(self) -> Interval {
         match self {
             Self::Hour => Interval::Minute,
@@ -119,16 +117,17 @@ impl Period {
         }
     }
 
-    /// The range that the parameters name; none where something is wrong with them.
+    /// Reads the range; none where an error was recorded.
     pub fn read(self, params: &mut Params, zone: &Zone, now: Timestamp) -> Option<Range> {
         let bounds = match self {
             Self::Hour => {
                 let date = read_day(params, "date", zone, now);
-                if !params.has("hour") {
-                    params.add("hour", "missing: send an hour from 0 to 23");
+                let hour = params.text("hour").as_deref().map(str::parse);
+                let hour = hour.and_then(Result::ok).filter(|hour| (0..24).contains(hour));
+                if hour.is_none() {
+                    params.add("hour", "send an hour from 0 to 23");
                 }
-                let hour = params.number("hour", 0, 23);
-                let start = zone.start_of_hour(date?, i8::try_from(hour?).ok()?);
+                let start = zone.start_of_hour(date?, hour?);
                 start.map(|start| (start, start + HOUR))
             }
             Self::Day => days(zone, read_day(params, "date", zone, now)?, 1),
@@ -162,7 +161,7 @@ impl Period {
     }
 }
 
-/// From the start of a day over so many days.
+/// From the start of a day, for `count` days.
 fn days(zone: &Zone, first: jiff::civil::Date, count: i64) -> Result<(Timestamp, Timestamp), TimeError> {
     let end = first.checked_add(jiff::Span::new().days(count)).map_err(|_| TimeError)?;
     Ok((zone.start_of_day(first)?, zone.start_of_day(end)?))
@@ -180,7 +179,7 @@ fn read_day(params: &mut Params, name: &str, zone: &Zone, now: Timestamp) -> Opt
     date
 }
 
-/// A day by `date`, or by the report's own name; a month also as `2026-11`.
+/// A day in `date` or in the parameter named like the report; a month also as `2026-11`.
 fn read_day_of(params: &mut Params, name: &str, zone: &Zone, now: Timestamp) -> Option<jiff::civil::Date> {
     let Some(text) = params.text_of("date", name) else {
         params.add("date", "missing: send a day, e.g. 2026-11-21, or `today`");
@@ -214,4 +213,57 @@ fn read_bound(params: &mut Params, name: &str, zone: &Zone, now: Timestamp, afte
         params.add(name, "must be a day or a time from 1970 on, e.g. 2026-11-21 or 2026-11-21T06:30:00Z");
     }
     bound
+}
+
+pub(crate) fn report_operations(schemas: &mut SchemaGenerator) -> [Operation; 5] {
+    Period::ALL.map(|period| {
+        let (id, summary) = match period {
+            Period::Hour => ("reportHour", "The occurrences of an hour, by name and by minute"),
+            Period::Day => ("reportDay", "The occurrences of a day, by name and by hour"),
+            Period::Week => ("reportWeek", "The occurrences of a week, by name and by day"),
+            Period::Month => ("reportMonth", "The occurrences of a month, by name and by day"),
+            Period::Between => ("reportPeriod", "The occurrences of any period, by name and by day"),
+        };
+        Operation::of(&REPORT, id, summary)
+            .with("{report}", period.name())
+            .takes(period.parameters(schemas))
+            .takes((period == Period::Week).then(week_start))
+            .takes([zone()])
+            .takes(filters(schemas))
+            .answers_with::<Report<'_>>(schemas, StatusCode::OK, "The report.")
+    })
+}
+
+impl Period {
+    /// The parameters of its range.
+    pub(crate) fn parameters(self, schemas: &mut SchemaGenerator) -> Vec<Parameter> {
+        let (day, time) = (schemas.subschema_for::<DayInput>(), schemas.subschema_for::<TimeInput>());
+        let date = |about: &str| Parameter::query("date", about, day.clone());
+        match self {
+            Self::Hour => vec![
+                date("The day.").required(),
+                Parameter::query("hour", "The hour of the day.", number(0, 23)).required(),
+            ],
+            Self::Day => vec![date("The day.").required()],
+            Self::Week => vec![
+                date("A day of the week. Either this or `week` is required."),
+                Parameter::query("week", "An alias of `date`.", day),
+            ],
+            Self::Month => vec![
+                date("A day of the month. Either this or `month` is required."),
+                Parameter::query(
+                    "month",
+                    "A day of the month, or the month itself, e.g. `2026-11`.",
+                    json_schema!({"anyOf": [day, {"type": "string", "pattern": r"^\d{4}-\d{2}$"}]}),
+                ),
+            ],
+            Self::Between => {
+                let bound = json_schema!({"anyOf": [day, time]});
+                vec![
+                    Parameter::query("from", "The first day, or a time.", bound.clone()).required(),
+                    Parameter::query("to", "The last day, or the time before which the period ends.", bound).required(),
+                ]
+            }
+        }
+    }
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::App;
 use tally_core::event::filter::CellFilter;
@@ -16,39 +16,41 @@ use tally_core::time::calendar::{Interval, MAX_BUCKETS, TooManyBuckets, WeekStar
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
 use tally_http::guard::Target;
-use tally_http::parameters::Params;
+use tally_http::openapi::{Operation, Parameter, one_of};
+use tally_http::parameters::{FromQuery, Params, filters, zone};
 use tally_http::problem::{Problem, json};
-use tally_http::runtime::Shared;
+use tally_http::routes::STATISTIC;
+use tally_http::service::Shared;
 use tally_service::context::Context;
 use tally_service::report::count as counters;
 use tally_service::report::count::{CellKey, Counts, all_days, widen};
 
-use crate::answer::{Freshness, Point, boundaries, count, largest_first, read_filter, read_range, read_zone};
-use crate::groups::groups;
-use crate::messages::top_messages;
+use crate::answer::{Freshness, Point, TimeRange, boundaries, count, largest_first, time_range};
+use crate::groups::{groups, groups_operation};
+use crate::messages::{top_messages, top_messages_operation};
 
 pub(crate) async fn statistic(
     State(context): Shared,
     Target(app): Target,
     Path((_, stat)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
+    params: Params,
 ) -> Result<Response, Problem> {
-    let asked = Asked { params: Params::parse(query.as_deref()), now: context.clock.now(), context, app };
+    let asked = Asked { now: context.clock.now(), context, app };
     match Statistic::of_name(&stat) {
-        Some(Statistic::Timeseries) => timeseries(asked).await,
-        Some(Statistic::By(dimension)) => breakdown(asked, dimension).await,
-        Some(Statistic::TopMessages) => top_messages(asked).await,
-        Some(Statistic::Hours) => hours(asked).await,
-        Some(Statistic::Totals) => totals(asked).await,
-        Some(Statistic::Groups) => groups(asked).await,
+        Some(Statistic::Timeseries) => timeseries(asked, params).await,
+        Some(Statistic::By(dimension)) => breakdown(asked, params, dimension).await,
+        Some(Statistic::TopMessages) => top_messages(asked, params).await,
+        Some(Statistic::Hours) => hours(asked, params).await,
+        Some(Statistic::Totals) => totals(asked, params).await,
+        Some(Statistic::Groups) => groups(asked, params).await,
         None => {
             let names = Statistic::ALL.map(Statistic::name).join(", ");
-            Err(Problem::NotFound(format!("there is no such statistic: ask for one of {names}")))
+            Err(Problem::NotFound(format!("no such statistic: ask for one of {names}")))
         }
     }
 }
 
-/// What can be asked for.
+/// The statistics.
 #[derive(Clone, Copy)]
 pub(crate) enum Statistic {
     Timeseries,
@@ -87,11 +89,24 @@ impl Statistic {
     fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|statistic| statistic.name() == name)
     }
+
+    /// Its operation.
+    pub(crate) fn operation(self, id: &str, summary: &str) -> Operation {
+        Operation::of(&STATISTIC, id, summary).with("{stat}", self.name())
+    }
+
+    /// Its operation, for counts of a range with all filters.
+    pub(crate) fn counts<Reply: JsonSchema>(self, schemas: &mut SchemaGenerator, id: &str, summary: &str) -> Operation {
+        self.operation(id, summary).takes(time_range(schemas)).takes(filters(schemas)).answers_with::<Reply>(
+            schemas,
+            StatusCode::OK,
+            "The counts.",
+        )
+    }
 }
 
-/// A statistic that is asked for.
+/// What every statistic is asked with.
 pub(crate) struct Asked {
-    pub(crate) params: Params,
     pub(crate) now: Timestamp,
     pub(crate) context: Arc<Context>,
     pub(crate) app: Arc<App>,
@@ -109,34 +124,21 @@ pub(crate) struct Timeseries<'a> {
     freshness: Freshness,
 }
 
-async fn timeseries(mut asked: Asked) -> Result<Response, Problem> {
-    let params = &mut asked.params;
-    let filter = read_filter(params);
-    let zone = read_zone(params);
-    let range = read_range(params, asked.now);
-    let week_start: WeekStart = params.parsed("week_start").unwrap_or_default();
-    let interval = match params.text("interval") {
-        None => Interval::Hour,
-        Some(text) => Interval::read(&text, week_start).unwrap_or_else(|| {
+async fn timeseries(asked: Asked, params: Params) -> Result<Response, Problem> {
+    let (filter, zone, interval, fill, (asked_range, range, starts)) = params.read(|params| {
+        let (filter, zone) = (CellFilter::read(params, asked.now), Zone::read(params, asked.now));
+        let range = TimeRange::read(params, asked.now);
+        let week_start: WeekStart = params.parsed("week_start").unwrap_or_default();
+        let interval = params.text("interval").map_or(Some(Interval::Hour), |text| Interval::read(&text, week_start));
+        if interval.is_none() {
             params.add("interval", "must be MINUTE, HOUR, DAY, WEEK or MONTH");
-            Interval::Hour
-        }),
-    };
-    let fill = match params.text("fill").as_deref() {
-        None => false,
-        Some("zero") => true,
-        Some(_) => {
-            params.add("fill", "must be zero, or left out");
-            false
         }
-    };
-    let wide = widen(&asked.app, range, asked.now);
-    let (range, widened) = (wide, wide != range);
-    let starts = interval.starts(range, &zone).unwrap_or_else(|e| {
-        params.add("interval", e);
-        vec![]
-    });
-    asked.params.finish()?;
+        let fill = params.choice("fill", &[("zero", true)]).unwrap_or(false);
+        let (filter, zone, TimeRange(range), interval) = (filter?, zone?, range?, interval?);
+        let wide = widen(&asked.app, range, asked.now);
+        let starts = params.keep("interval", interval.starts(wide, &zone))?;
+        Some((filter, zone, interval, fill, (range, wide, starts)))
+    })?;
     let (counts, counted_to) = count(&asked.context, &asked.app, boundaries(&starts, range), &filter).await?;
     let points = starts.iter().zip(counts.by_slot(starts.len()));
     let reply = Timeseries {
@@ -148,7 +150,7 @@ async fn timeseries(mut asked: Asked) -> Result<Response, Problem> {
             .filter(|(_, count)| fill || *count != 0)
             .map(|(start, count)| Point { bucket_start: *start, count })
             .collect(),
-        freshness: Freshness::new(&counts, counted_to).widened(widened),
+        freshness: Freshness::new(&counts, counted_to).widened(range != asked_range),
     };
     json(StatusCode::OK, &reply)
 }
@@ -164,7 +166,7 @@ async fn whole(asked: &Asked, range: Range, filter: &CellFilter) -> Result<(Coun
 /// Counts of a range.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "{T}s")]
-#[allow(clippy::struct_field_names)] // the contract's name
+#[allow(clippy::struct_field_names)] // the API's name
 pub(crate) struct Items<T> {
     since: Timestamp,
     until: Timestamp,
@@ -173,7 +175,7 @@ pub(crate) struct Items<T> {
     freshness: Freshness,
 }
 
-/// What a breakdown is by.
+/// The dimension of a breakdown.
 #[derive(Clone, Copy)]
 pub(crate) enum Dimension {
     Level,
@@ -181,14 +183,14 @@ pub(crate) enum Dimension {
     Category,
 }
 
-/// A level, null where events have none, and how often.
+/// The occurrences of a level; null counts the events without one.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct LevelCount {
     level: Option<Level>,
     count: i64,
 }
 
-/// A name, whatever its slug, and how often.
+/// The occurrences of a name with any slug.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "NameSum")]
 pub(crate) struct NameSum<'a> {
@@ -196,18 +198,15 @@ pub(crate) struct NameSum<'a> {
     count: i64,
 }
 
-/// A category, null where events have none, and how often.
+/// The occurrences of a category; null counts the events without one.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct CategoryCount<'a> {
     category: Option<&'a str>,
     count: i64,
 }
 
-async fn breakdown(mut asked: Asked, dimension: Dimension) -> Result<Response, Problem> {
-    let filter = read_filter(&mut asked.params);
-    let range = read_range(&mut asked.params, asked.now);
-    let params = std::mem::replace(&mut asked.params, Params::parse(None));
-    params.finish()?;
+async fn breakdown(asked: Asked, params: Params, dimension: Dimension) -> Result<Response, Problem> {
+    let (filter, TimeRange(range)) = params.read(|params| FromQuery::read(params, asked.now))?;
     let wide = widen(&asked.app, range, asked.now);
     let (counts, freshness) = whole(&asked, wide, &filter).await?;
     let (since, until, freshness) = (wide.since(), wide.until(), freshness.widened(wide != range));
@@ -230,10 +229,10 @@ async fn breakdown(mut asked: Asked, dimension: Dimension) -> Result<Response, P
     }
 }
 
-/// Most hours in which rows are looked for: ten years and more. How many rows there are is another matter.
+/// Most hours in a range of rows, more than ten years. The number of rows has a limit of its own.
 pub(crate) const MAX_HOURS: usize = 100_000;
 
-/// A name in an hour, and how often.
+/// The occurrences of a name in an hour.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct HourCount {
     /// `YYYYMMDDHH`, in UTC.
@@ -243,27 +242,24 @@ pub(crate) struct HourCount {
     pub(crate) count: i64,
 }
 
-async fn hours(mut asked: Asked) -> Result<Response, Problem> {
-    let filter = read_filter(&mut asked.params);
-    let range = read_range(&mut asked.params, asked.now);
-    let wide = widen(&asked.app, range, asked.now);
-    let starts = hours_of(wide).unwrap_or_else(|e| {
-        asked.params.add("since", e);
-        vec![]
-    });
-    let params = std::mem::replace(&mut asked.params, Params::parse(None));
-    params.finish()?;
+async fn hours(asked: Asked, params: Params) -> Result<Response, Problem> {
+    let (filter, range, wide, starts) = params.read(|params| {
+        let (filter, TimeRange(range)) = FromQuery::read(params, asked.now)?;
+        let wide = widen(&asked.app, range, asked.now);
+        let starts = params.keep("since", hours_of(wide))?;
+        Some((filter, range, wide, starts))
+    })?;
     let (items, freshness) = rows(&asked.context, &asked.app, &starts, wide, &filter, "since").await?;
     let freshness = freshness.widened(wide != range);
     json(StatusCode::OK, &Items { since: wide.since(), until: wide.until(), items, freshness })
 }
 
-/// The hours (UTC) in which rows of a range are looked for.
+/// The hours (UTC) of a range of rows.
 pub(crate) fn hours_of(range: Range) -> Result<Vec<Timestamp>, TooManyBuckets> {
     Interval::Hour.starts_at_most(range, &Zone::utc(), MAX_HOURS)
 }
 
-/// Every name in every hour of a range, in order of time, then name. Where there are too many, `field` must be changed.
+/// Every name in every hour of a range, in order of time, then name. Too many rows are an error of `field`.
 pub(crate) async fn rows(
     context: &Context,
     app: &App,
@@ -281,7 +277,10 @@ pub(crate) async fn rows(
     if sums.len() > MAX_BUCKETS {
         return Err(Problem::field(
             field,
-            format!("the range holds {} names in hours, more than {MAX_BUCKETS}: send a shorter range", sums.len()),
+            format!(
+                "the range has {} rows of a name in an hour, more than {MAX_BUCKETS}: send a shorter range",
+                sums.len()
+            ),
         ));
     }
     let mut rows: Vec<_> = sums.into_iter().collect();
@@ -303,7 +302,7 @@ pub(crate) struct Totals<'a> {
     freshness: Freshness,
 }
 
-/// A name and its slug, how often, and the first and last day (UTC) that has it.
+/// The occurrences of a name and slug, and the first and last day (UTC) with any.
 #[derive(Serialize, JsonSchema)]
 struct NameTotal<'a> {
     name: &'a str,
@@ -313,10 +312,8 @@ struct NameTotal<'a> {
     last_day: String,
 }
 
-async fn totals(mut asked: Asked) -> Result<Response, Problem> {
-    let filter = read_filter(&mut asked.params);
-    let params = std::mem::replace(&mut asked.params, Params::parse(None));
-    params.finish()?;
+async fn totals(asked: Asked, params: Params) -> Result<Response, Problem> {
+    let filter = params.read(|params| CellFilter::read(params, asked.now))?;
     let (days, freshness) = by_day(&asked.context, &asked.app, &filter).await?;
     let mut sums: HashMap<(&str, &str), (i64, Timestamp, Timestamp)> = HashMap::new();
     for ((day, cell), count) in &days {
@@ -339,8 +336,52 @@ pub(crate) async fn by_day(
     app: &App,
     filter: &CellFilter,
 ) -> Result<(HashMap<(Timestamp, CellKey), i64>, Freshness), Problem> {
-    // Before the counters, or a batch that is folded in between would be told as in.
+    // Read before the counters: a batch that is folded in between is then not claimed to be counted.
     let counted_to = counters::counted_to(&context.store, context.clock.now(), app).await?;
     let (days, complete) = counters::days(&context.store, app, all_days(), filter).await?;
     Ok((days, Freshness { counted_to, complete: (!complete).then_some(false), widened: None }))
+}
+
+pub(crate) fn statistic_operations(schemas: &mut SchemaGenerator) -> [Operation; 8] {
+    let by = |dimension| Statistic::By(dimension);
+    [
+        timeseries_operation(schemas),
+        by(Dimension::Level).counts::<Items<LevelCount>>(schemas, "countByLevel", "Counts by level, largest first"),
+        by(Dimension::Name).counts::<Items<NameSum<'_>>>(schemas, "countByName", "Counts by name, largest first"),
+        by(Dimension::Category).counts::<Items<CategoryCount<'_>>>(
+            schemas,
+            "countByCategory",
+            "Counts by category, largest first",
+        ),
+        top_messages_operation(schemas),
+        Statistic::Hours
+            .counts::<Items<HourCount>>(schemas, "countByHour", "Every name in every hour (UTC), by time, then name")
+            .about(format!("At most {MAX_BUCKETS} rows.")),
+        Statistic::Totals
+            .operation("totals", "All names of all time, largest first, with days in UTC")
+            .takes(filters(schemas))
+            .answers_with::<Totals<'_>>(schemas, StatusCode::OK, "The totals."),
+        groups_operation(schemas),
+    ]
+}
+
+fn timeseries_operation(schemas: &mut SchemaGenerator) -> Operation {
+    let week = Interval::Week(WeekStart::default());
+    let intervals = [Interval::Minute, Interval::Hour, Interval::Day, week, Interval::Month].map(Interval::name);
+    let intervals = json_schema!({"type": "string", "enum": intervals, "default": Interval::Hour.name()});
+    let zero = json_schema!({"type": "string", "enum": ["zero"]});
+    Statistic::Timeseries
+        .counts::<Timeseries<'_>>(schemas, "countInBuckets", "Counts in buckets of time")
+        .about(format!("At most {MAX_BUCKETS} buckets in the range."))
+        .takes([
+            Parameter::query("interval", "The length of a bucket.", intervals),
+            zone(),
+            Parameter::query("fill", "`zero` includes buckets without events.", zero),
+            week_start(),
+        ])
+}
+
+/// The parameter `week_start`.
+pub(crate) fn week_start() -> Parameter {
+    Parameter::query("week_start", "The first day of a week.", one_of(&["monday", "sunday"]))
 }

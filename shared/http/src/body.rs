@@ -1,16 +1,21 @@
-//! Request bodies, up to a limit.
+//! Request bodies up to a limit, and how a handler takes a small one: [`JsonBody`] of a type that reads itself, or
+//! [`SmallBody`] to read by hand.
 
 use axum::body::Body;
+use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::value::RawValue;
-use tally_core::event::json::{self, JsonError};
+use tally_core::event::json::{self, Json, JsonError, Kind};
+use tally_core::event::{MAX_DEPTH, MAX_EVENT};
 use tally_core::invalid::{Invalid, Problems};
+use tally_core::time::{TimeError, Timestamp};
 
+use crate::input::{Input, Value};
 use crate::problem::Problem;
 
 /// Most bytes of a body that is not a batch of events.
-pub const SMALL: usize = 64 * 1024;
+const SMALL: usize = 64 * 1024;
 
 /// Reads a whole body of at most `limit` bytes.
 pub async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
@@ -23,14 +28,26 @@ pub async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
     }
 }
 
-/// The fields of a JSON object that nobody has read yet.
-pub struct Fields<'a> {
-    left: Vec<(String, &'a RawValue)>,
-    problems: Problems,
+/// The fields of a JSON object.
+pub type Fields<'a> = Input<&'a RawValue>;
+
+impl Value for &RawValue {
+    fn is_absent(&self) -> bool {
+        json::kind(self) == Kind::Null
+    }
+
+    fn into_text(self) -> Result<String, JsonError> {
+        json::string(self)
+    }
+
+    fn into_number(self) -> Option<u64> {
+        let number = (json::kind(self) == Kind::Number).then(|| json::Number::parse(self.get()).ok())??;
+        number.as_str().parse().ok()
+    }
 }
 
 impl<'a> Fields<'a> {
-    /// Reads a JSON object; an empty body is one without fields.
+    /// Reads a JSON object; an empty body is an object without fields.
     pub fn parse(body: &'a [u8]) -> Result<Self, Invalid> {
         let left = if body.trim_ascii().is_empty() {
             vec![]
@@ -42,67 +59,110 @@ impl<'a> Fields<'a> {
 
     /// Fields that were read already.
     pub fn of(left: Vec<(String, &'a RawValue)>) -> Self {
-        Self { left, problems: Problems::default() }
+        Self::new(left, Problems::default())
     }
 
-    /// The raw value of a field; none where it is absent or null.
-    pub fn raw(&mut self, name: &str) -> Option<&'a RawValue> {
-        let at = self.left.iter().position(|(n, _)| n == name)?;
-        let (_, raw) = self.left.swap_remove(at);
-        (json::kind(raw) != json::Kind::Null).then_some(raw)
+    /// The fields of an event, which has a limit of its own.
+    pub fn of_event(raw: &'a RawValue) -> Result<Self, Invalid> {
+        if raw.get().len() > MAX_EVENT {
+            return Err(Invalid::field("", format!("the event is larger than {MAX_EVENT} bytes: send less of it")));
+        }
+        Ok(Self::of(json::object(raw).map_err(invalid)?))
     }
 
-    /// Whether a field was sent, null or not.
-    pub fn has(&self, name: &str) -> bool {
-        self.left.iter().any(|(n, _)| n == name)
-    }
-
-    /// The text of a field; none where it is absent, null or empty.
-    pub fn text(&mut self, name: &str) -> Option<String> {
+    /// The time of a field: a text, or a number of Unix time.
+    pub fn time(&mut self, name: &str) -> Option<Timestamp> {
         let raw = self.raw(name)?;
-        self.keep(name, json::string(raw)).filter(|text| !text.is_empty())
+        self.time_of(name, raw)
     }
 
-    /// The whole number of a field, within limits.
-    pub fn number(&mut self, name: &str, from: u64, to: u64) -> Option<u64> {
-        let raw = self.raw(name)?;
-        let number = match json::kind(raw) {
-            json::Kind::Number => json::Number::parse(raw.get()).ok().and_then(|n| n.as_str().parse().ok()),
-            _ => None,
+    /// The time in a raw value of a field.
+    pub fn time_of(&mut self, name: &str, raw: &RawValue) -> Option<Timestamp> {
+        let read = match json::kind(raw) {
+            Kind::String => {
+                let text = self.keep_json(name, json::string(raw)).filter(|text| !text.is_empty())?;
+                text.parse()
+            }
+            Kind::Number => raw.get().parse().map_err(|_| TimeError).and_then(Timestamp::from_unix),
+            _ => Err(TimeError),
         };
-        let number = number.filter(|n| (from..=to).contains(n));
-        if number.is_none() {
-            self.add(name, format!("must be a whole number from {from} to {to}"));
-        }
-        number
+        self.keep(name, read)
     }
 
-    /// The value, or none with its error noted under `name`, and the path inside it.
-    pub fn keep<T>(&mut self, name: &str, result: Result<T, JsonError>) -> Option<T> {
-        result
-            .map_err(|e| {
-                let path = if e.path.is_empty() { name.to_owned() } else { format!("{name}.{}", e.path) };
-                self.problems.add(path, e.detail);
-            })
-            .ok()
+    /// The JSON of a field that may hold any, within the limits of an event.
+    pub fn json(&mut self, name: &str) -> Option<Json> {
+        let raw = self.raw(name)?;
+        self.json_of(name, raw)
     }
 
-    /// Notes a field that is wrong.
-    pub fn add(&mut self, name: &str, detail: impl std::fmt::Display) {
-        self.problems.add(name, detail);
+    /// The JSON in a raw value of a field.
+    pub fn json_of(&mut self, name: &str, raw: &RawValue) -> Option<Json> {
+        self.keep_json(name, json::value(raw, MAX_DEPTH))
     }
 
-    /// Ends the reading where fields that nobody asked for do no harm: all that was noted is an error.
-    pub fn check(self) -> Result<(), Invalid> {
-        self.problems.check()
-    }
-
-    /// Ends the reading: all that was noted, and every field that nobody asked for, is an error.
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// All errors that were recorded, and every field that has not been read, with `hint` what to do about it.
     pub fn finish(mut self, hint: &str) -> Result<(), Invalid> {
-        for (name, _) in std::mem::take(&mut self.left) {
-            self.problems.add(name, format!("unknown field: {hint}"));
-        }
-        self.problems.check()
+        self.refuse_unknown(hint);
+        self.check()
+    }
+
+    fn refuse_unknown(&mut self, hint: &str) {
+        self.refuse_rest(&format!("unknown field: {hint}"));
+    }
+}
+
+/// A body of at most 64 KB, in a handler's signature.
+pub struct SmallBody(Bytes);
+
+impl SmallBody {
+    /// Its fields.
+    pub fn fields(&self) -> Result<Fields<'_>, Invalid> {
+        Fields::parse(&self.0)
+    }
+}
+
+impl<S: Sync> FromRequest<S> for SmallBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        read(request.into_body(), SMALL).await.map(Self)
+    }
+}
+
+/// What the fields of a JSON object mean together.
+pub trait FromFields: Sized {
+    /// What to do about a field that is not known.
+    const HINT: &'static str;
+
+    /// Reads the fields that it knows, and records what is wrong with them. All are read before it returns, even where
+    /// the first is wrong already; none is returned only where an error was recorded.
+    fn read(fields: &mut Fields<'_>) -> Option<Self>;
+}
+
+/// A small JSON object whose fields read as `T`, in a handler's signature; any other field is refused.
+pub struct JsonBody<T>(pub T);
+
+impl<S: Sync, T: FromFields> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = SmallBody::from_request(request, state).await?;
+        let mut fields = body.fields()?;
+        let value = T::read(&mut fields);
+        fields.refuse_unknown(T::HINT);
+        fields.give(value).map(Self)
+    }
+}
+
+/// An empty JSON object, or no body.
+impl FromFields for () {
+    const HINT: &'static str = "send no body";
+
+    fn read(_: &mut Fields<'_>) -> Option<Self> {
+        Some(())
     }
 }
 

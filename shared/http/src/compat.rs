@@ -1,8 +1,9 @@
-//! The compat of the systems that Tally replaces: their clients work with another base URL and no other change.
+//! Compatibility with the systems that Tally replaces: their clients need another base URL and no other change.
 //!
-//! A route of a compat is served as any other, by the same guard and the same domain functions; its handlers translate at the
-//! boundary. What goes wrong is a [`Problem`] as everywhere, which is put into the compat's words when the reply leaves.
-//! Their paths are served with a trailing slash and without.
+//! Each system has one module here, with its mapping, wire types and conversions. Its handlers are in the functions, in
+//! files named `compat_…`. They sit behind the same guard as all handlers and call the same use cases. An error is a
+//! [`Problem`] as everywhere and is put into the format of the system when the reply leaves. Paths are served with a
+//! trailing slash and without.
 
 pub mod event_tracker;
 pub mod seismo;
@@ -16,7 +17,7 @@ use schemars::{Schema, SchemaGenerator};
 
 use crate::problem::Problem;
 
-/// Whose clients a path is for.
+/// A system whose clients a path is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compat {
     /// Seismo: `/seismo`.
@@ -49,13 +50,13 @@ impl Compat {
         }
     }
 
-    /// The one that a path, or the pattern of a route, is of.
+    /// The system of a path, or of the pattern of a route.
     pub fn of_path(path: &str) -> Option<Self> {
         let first = path.strip_prefix('/')?.split('/').next();
         Self::ALL.into_iter().find(|compat| Some(compat.segment()) == first)
     }
 
-    /// The form of what it says of a problem.
+    /// The schema of its errors.
     pub fn problem_schema(self, schemas: &mut SchemaGenerator) -> Schema {
         match self {
             Self::Seismo => schemas.subschema_for::<seismo::SeismoProblem>(),
@@ -64,8 +65,8 @@ impl Compat {
         }
     }
 
-    /// Puts a problem with what was asked (method and path) into its words. Status and headers stay.
-    pub(super) fn put(self, problem: &Problem, asked: (&Method, &str), reply: Response) -> Response {
+    /// Puts a problem of a request (method and path) into its format. Status and headers stay.
+    pub(crate) fn put(self, problem: &Problem, asked: (&Method, &str), reply: Response) -> Response {
         let body = match self {
             Self::Seismo => serde_json::to_vec(&seismo::SeismoProblem::of(problem)),
             Self::TheEye => serde_json::to_vec(&the_eye::TheEyeProblem::of(problem)),
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_of_the_dialect_that_its_first_segment_names() {
+    fn the_first_segment_of_a_path_names_the_system() {
         assert_eq!(Compat::of_path("/seismo/auth"), Some(Compat::Seismo));
         assert_eq!(Compat::of_path("/the-eye/{key}/api/event/"), Some(Compat::TheEye));
         assert_eq!(Compat::of_path("/event-tracker"), Some(Compat::EventTracker));

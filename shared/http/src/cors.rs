@@ -1,4 +1,4 @@
-//! What browsers ask before and after a call from another origin's page.
+//! Cross-origin calls from browsers: preflights, and permission to read a reply.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{
@@ -10,17 +10,17 @@ use tally_service::config::{Config, Origins};
 
 use crate::routes::{self, Access};
 
-/// Headers that a page may send.
-const SENT: &str = "authorization, content-type, content-encoding, x-ingest-key, x-read-key, x-access-token";
-/// Headers of a reply that a page may read.
-const READ: &str = "etag, link, retry-after, tally-counted-to";
+/// Request headers that a page may send.
+const REQUEST_HEADERS: &str = "authorization, content-type, content-encoding, x-ingest-key, x-read-key, x-access-token";
+/// Reply headers that a page may read.
+const REPLY_HEADERS: &str = "etag, link, retry-after, tally-counted-to";
 
-/// Whether a request asks, before another one, if it may be sent.
+/// Whether a request is a preflight.
 pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The answer to a preflight; without permission where the origin has none, which browsers read as a no.
+/// The answer to a preflight. Without permission it has no headers for the origin, which browsers take as a refusal.
 pub(crate) fn preflight(config: &Config, path: &str, headers: &HeaderMap) -> Response {
     let asked = headers.get(ACCESS_CONTROL_REQUEST_METHOD).and_then(|m| m.to_str().ok());
     let access = routes::at(path).find(|route| Some(route.method.as_str()) == asked).map(|route| route.access);
@@ -31,17 +31,17 @@ pub(crate) fn preflight(config: &Config, path: &str, headers: &HeaderMap) -> Res
     if let (Some(origin), Some(Ok(method))) = (allowed, asked.map(HeaderValue::from_str)) {
         reply.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         reply.insert(ACCESS_CONTROL_ALLOW_METHODS, method);
-        reply.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(SENT));
+        reply.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(REQUEST_HEADERS));
         reply.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
     }
     response
 }
 
-/// Adds what lets the page of the request's origin read the reply, if it may.
+/// Lets the page that sent the request read the reply, if its origin may.
 pub(crate) fn permit(config: &Config, access: Access, request: &HeaderMap, reply: &mut HeaderMap) {
     if let Some(origin) = permission(config, access, request) {
         reply.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        reply.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(READ));
+        reply.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(REPLY_HEADERS));
     }
     reply.append(VARY, HeaderValue::from_static("origin"));
 }

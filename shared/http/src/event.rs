@@ -1,4 +1,4 @@
-//! How an event goes out.
+//! An event in replies.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,11 +9,11 @@ use tally_core::event::json::Json;
 use tally_core::event::level::Level;
 use tally_core::time::Timestamp;
 
-/// An event; what it does not have is left out.
+/// An event; fields that it does not have are left out.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Event")]
 pub struct EventBody<'a> {
-    /// Its identity.
+    /// The id that Tally gave.
     pub id: EventId,
     /// The client's own id, as sent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,15 +22,15 @@ pub struct EventBody<'a> {
     pub app: &'a AppSlug,
     /// What happened.
     pub name: &'a str,
-    /// The machine id of the name.
+    /// The machine-readable form of the name.
     pub slug: &'a str,
-    /// What kind of thing happened.
+    /// Category.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<&'a str>,
-    /// How grave it is.
+    /// Severity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
-    /// A text for people.
+    /// Message for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'a str>,
     /// The session it happened in.
@@ -39,19 +39,19 @@ pub struct EventBody<'a> {
     /// The user it happened to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<&'a str>,
-    /// When it happened, as the client said.
+    /// When it happened, by the client.
     pub timestamp: Timestamp,
     /// When Tally accepted it.
     pub received_at: Timestamp,
-    /// How many occurrences it stands for.
+    /// Number of occurrences.
     pub count: u64,
-    /// Free JSON.
+    /// Attributes of the event, for filters and groups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<&'a Json>,
-    /// Free JSON.
+    /// Labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<&'a Json>,
-    /// Free JSON.
+    /// Stack trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stack: Option<&'a Json>,
 }

@@ -1,4 +1,4 @@
-//! Who calls, and whether they may: the one place that reads credentials.
+//! Lets a request through to its handler if its caller may call the route.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,9 +7,6 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 use tally_core::app::key::{KeyId, PresentedKey, Scope};
@@ -20,24 +17,22 @@ use tally_service::context::Context;
 use tally_store::Deadline;
 
 use crate::cors;
+use crate::credentials::{Credential, Sender, credential};
 use crate::problem::Problem;
-use crate::routes::{Access, Route};
+use crate::routes::{self, Access, Route};
 
-/// The cookie that carries an access token.
-pub const COOKIE_NAME: &str = "token";
-
-/// Whoever calls.
+/// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Nobody in particular, on a public route.
+    /// Anybody, on a public route.
     Anybody,
-    /// A key of the app that the route is about.
+    /// A key of the app that the route concerns.
     Key(KeyId),
     /// A signed-in user.
     User {
-        /// Their name.
+        /// The user name.
         name: String,
-        /// What they may do.
+        /// The role, which decides what the user may do.
         role: Role,
     },
 }
@@ -53,11 +48,11 @@ impl fmt::Display for Caller {
     }
 }
 
-/// A caller in the extensions of a reply.
+/// The caller, in the extensions of a reply: for the request log.
 #[derive(Clone)]
-pub(super) struct CallerName(pub(super) String);
+pub(crate) struct CallerName(pub(crate) String);
 
-/// The app that a route is about, in a handler's signature.
+/// The app that a route concerns, in a handler's signature.
 pub struct Target(pub Arc<App>);
 
 impl<S: Sync> FromRequestParts<S> for Target {
@@ -66,26 +61,26 @@ impl<S: Sync> FromRequestParts<S> for Target {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let app = parts.extensions.get::<Arc<App>>().cloned();
         app.map(Self)
-            .ok_or_else(|| Problem::Internal("a handler asked for the app of a route that is about none".to_owned()))
+            .ok_or_else(|| Problem::Internal("the handler asks for an app, but the route concerns none".to_owned()))
     }
 }
 
 impl<S: Sync> OptionalFromRequestParts<S> for Target {
     type Rejection = Problem;
 
-    /// None on a route that may be called about an app that is not there, where it is not.
+    /// None on a route whose app may be absent, where it is.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
         Ok(parts.extensions.get::<Arc<App>>().cloned().map(Self))
     }
 }
 
-/// What letting the caller in has left of the time for an answer, in a handler's signature. A body may take longer to
-/// come, so the time goes on only where a handler has read it.
+/// The time for an answer that is left after the credentials were checked, in a handler's signature. A body may take
+/// longer to arrive, so the clock runs again only once a handler has read it.
 #[derive(Clone, Copy)]
 pub struct TimeLeft(Duration);
 
 impl TimeLeft {
-    /// The deadline of the answer, whose time goes on from now.
+    /// The deadline of the answer; the clock runs from now.
     pub fn deadline(self) -> Deadline {
         Deadline::after(self.0)
     }
@@ -96,19 +91,19 @@ impl<S: Sync> FromRequestParts<S> for TimeLeft {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let left = parts.extensions.get::<Self>().copied();
-        left.ok_or_else(|| Problem::Internal("a handler is reached past its guard".to_owned()))
+        left.ok_or_else(|| Problem::Internal("the handler was called without its guard".to_owned()))
     }
 }
 
-/// What the guard of one route needs.
+/// The state of the guard of one route.
 #[derive(Clone)]
-pub(super) struct Guard {
-    pub(super) context: Arc<Context>,
-    pub(super) route: &'static Route,
+pub(crate) struct Guard {
+    pub(crate) context: Arc<Context>,
+    pub(crate) route: &'static Route,
 }
 
-/// Lets a request through to its handler if its caller may call it.
-pub(super) async fn guard(
+/// The guard, as a middleware.
+pub(crate) async fn guard(
     State(guard): State<Guard>,
     params: RawPathParams,
     mut request: Request,
@@ -119,7 +114,7 @@ pub(super) async fn guard(
     let (mut slug, mut who) = (None, None);
     let reply = async {
         if request.method() != route.method {
-            // axum lets GET answer HEAD; in the cloud HEAD goes to `$default`.
+            // axum answers HEAD with the handler of GET; in the cloud HEAD goes to `$default`.
             return Err(not_allowed(request.uri().path()));
         }
         let param = |wanted| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
@@ -142,7 +137,7 @@ pub(super) async fn guard(
     };
     let mut reply = reply.await.unwrap_or_else(axum::response::IntoResponse::into_response);
     cors::permit(&context.config, route.access, &asked, reply.headers_mut());
-    // For the log.
+    // For the request log.
     if let Some(slug) = slug {
         reply.extensions_mut().insert(slug);
     }
@@ -152,25 +147,11 @@ pub(super) async fn guard(
     reply
 }
 
-/// The 405 of a path, with the methods that it has.
-pub(super) fn not_allowed(path: &str) -> Problem {
-    let mut methods: Vec<_> = super::routes::at(path).map(|route| route.method.as_str()).collect();
+/// The 405 of a path, with the methods that it allows.
+pub(crate) fn not_allowed(path: &str) -> Problem {
+    let mut methods: Vec<_> = routes::at(path).map(|route| route.method.as_str()).collect();
     methods.sort_unstable();
     Problem::MethodNotAllowed(methods.join(", "))
-}
-
-/// Who decided to send a credential.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sent {
-    /// Whoever made the request.
-    ByTheCaller,
-    /// The browser, with whatever page's request: a cookie.
-    ByTheBrowser,
-}
-
-enum Credential {
-    Key(PresentedKey),
-    Token(String),
 }
 
 async fn authorize(
@@ -184,7 +165,7 @@ async fn authorize(
     if access == Access::Public {
         return Ok((Caller::Anybody, None));
     }
-    let Some((credential, sent)) = credential(headers, uri) else {
+    let Some((credential, sender)) = credential(headers, uri) else {
         return Err(Problem::Unauthorized(match access {
             Access::Ingest => "no credentials: send the app's ingest key as `X-Ingest-Key`".to_owned(),
             Access::Read => {
@@ -194,25 +175,25 @@ async fn authorize(
             _ => "no credentials: sign in with POST /auth and send the token as `Authorization: Bearer`".to_owned(),
         }));
     };
-    if sent == Sent::ByTheBrowser && !route.method.is_safe() && !is_of_our_pages(context, headers) {
+    if sender == Sender::Browser && !route.method.is_safe() && !is_from_allowed_page(context, headers) {
         return Err(Problem::Forbidden(
             "a page of another origin sent the cookie: send the token as `Authorization: Bearer`".to_owned(),
         ));
     }
-    // A name that cannot be an app's is the name of none.
+    // A name that no app can have names no app.
     let slug = app.and_then(|name| AppSlug::of_name(&name).ok());
     match credential {
         Credential::Key(key) => by_key(context, access, slug, &key).await,
         Credential::Token(token) => {
             let claims = context.tokens.verify(&token, &context.store, context.clock.now()).await?;
             if matches!(access, Access::Ingest | Access::Admins | Access::AppAdmins) && claims.role != Role::Admin {
-                return Err(Problem::Forbidden("this takes the role `admin`".to_owned()));
+                return Err(Problem::Forbidden("this needs the role `admin`".to_owned()));
             }
             let app = match access {
                 Access::Ingest | Access::Read | Access::AppAdmins => {
                     let app = in_use(context, slug).await?;
-                    if app.is_none() && !route.absent_app {
-                        return Err(Problem::NotFound("there is no such app: GET /apps lists them".to_owned()));
+                    if app.is_none() && !route.app_may_be_absent {
+                        return Err(Problem::NotFound("no such app: GET /apps lists the apps".to_owned()));
                     }
                     app
                 }
@@ -224,8 +205,8 @@ async fn authorize(
     }
 }
 
-/// Whether a request that a browser sent comes from a page of ours, or of an origin that may read.
-fn is_of_our_pages(context: &Context, headers: &HeaderMap) -> bool {
+/// Whether a request with a cookie comes from a page of this server, or of an origin that may read.
+fn is_from_allowed_page(context: &Context, headers: &HeaderMap) -> bool {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let origin = header("origin");
     if let (Some(origin), Origins::Only(list)) = (origin, &context.config.read_origins)
@@ -247,7 +228,7 @@ async fn in_use(context: &Context, slug: Option<AppSlug>) -> Result<Option<Arc<A
     }
 }
 
-/// A caller whose key stands in the path, which says no app: the one that the key is of.
+/// The caller by the key in the path, and the app of that key.
 async fn by_key_in_path(context: &Context, access: Access, key: &str) -> Result<(Caller, Option<Arc<App>>), Problem> {
     let Some(key) = PresentedKey::parse(key) else { return Err(unknown_key()) };
     let slug = context.keys.app_of(&key.id).await?;
@@ -255,7 +236,7 @@ async fn by_key_in_path(context: &Context, access: Access, key: &str) -> Result<
 }
 
 fn unknown_key() -> Problem {
-    Problem::Unauthorized("this key is not known, or was revoked".to_owned())
+    Problem::Unauthorized("this key is unknown or revoked".to_owned())
 }
 
 async fn by_key(
@@ -268,17 +249,17 @@ async fn by_key(
         Access::Ingest => Scope::Ingest,
         Access::Read => Scope::Read,
         Access::Public | Access::Users | Access::Admins | Access::AppAdmins => {
-            return Err(Problem::Forbidden("this takes a signed-in user: a key does not do".to_owned()));
+            return Err(Problem::Forbidden("this needs a signed-in user: a key is not enough".to_owned()));
         }
     };
     let has = |app: &Arc<App>| app.keys.iter().any(|known| known.id == key.id);
-    let remembered = match &slug {
+    let cached = match &slug {
         Some(slug) => context.apps.get(slug).await?.filter(has),
         None => None,
     };
-    let app = match remembered {
+    let app = match cached {
         Some(app) => Some(app),
-        // Of another app, or newer than what is remembered. Any other text finds no app, and costs one read.
+        // The key is of another app, or newer than the cached app. An unknown key finds no app and costs one read.
         None => match context.keys.app_of(&key.id).await? {
             Some(owner) => match context.apps.get(&owner).await?.filter(has) {
                 Some(app) => Some(app),
@@ -292,52 +273,13 @@ async fn by_key(
         return Err(unknown_key());
     };
     if slug.as_ref() != Some(&app.slug) {
-        return Err(Problem::Forbidden("this key is of another app".to_owned()));
+        return Err(Problem::Forbidden("this key belongs to another app".to_owned()));
     }
     if !known.scopes.contains(&scope) {
         return Err(Problem::Forbidden(match scope {
-            Scope::Ingest => "this key has not the scope `ingest`".to_owned(),
-            Scope::Read => "this key has not the scope `read`".to_owned(),
+            Scope::Ingest => "this key lacks the scope `ingest`".to_owned(),
+            Scope::Read => "this key lacks the scope `read`".to_owned(),
         }));
     }
     Ok((Caller::Key(key.id.clone()), Some(app)))
-}
-
-/// The credential of a request: a header beats the query, the query beats the cookie.
-fn credential(headers: &HeaderMap, uri: &Uri) -> Option<(Credential, Sent)> {
-    let header = |name: &str| {
-        let value = headers.get(name)?.to_str().ok()?.trim();
-        (!value.is_empty()).then(|| value.to_owned())
-    };
-    let (text, sent) = ["x-ingest-key", "x-read-key", "x-access-token"]
-        .into_iter()
-        .find_map(header)
-        .or_else(|| headers.get(AUTHORIZATION)?.to_str().ok().and_then(authorization))
-        .or_else(|| crate::parameters::credential(uri.query()).map(|(_, value)| value))
-        .map(|text| (text, Sent::ByTheCaller))
-        .or_else(|| {
-            let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-            let mut cookies = cookies.flat_map(|value| cookie::Cookie::split_parse(value).flatten());
-            let token = cookies.find(|cookie| cookie.name() == COOKIE_NAME)?;
-            Some((token.value().to_owned(), Sent::ByTheBrowser))
-        })?;
-    let credential = match PresentedKey::parse(&text) {
-        Some(key) => Credential::Key(key),
-        None => Credential::Token(text),
-    };
-    Some((credential, sent))
-}
-
-/// What `Authorization` carries: a bearer's token or key, or a key as the user name of HTTP Basic.
-fn authorization(value: &str) -> Option<String> {
-    let (scheme, rest) = value.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(rest.trim().to_owned());
-    }
-    if scheme.eq_ignore_ascii_case("basic") {
-        let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-        let (user, _) = decoded.split_once(':')?;
-        return (!user.is_empty()).then(|| user.to_owned());
-    }
-    None
 }

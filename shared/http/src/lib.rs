@@ -1,15 +1,21 @@
-//! The HTTP boundary: routes and who may call them, problem documents, parameters, CORS, and what the clients of other
-//! systems send and get.
+//! The HTTP boundary: routes and who may call them, parameters and bodies, problem documents, CORS, and the wire formats
+//! of the systems that Tally replaces.
 
 pub mod body;
 pub mod compat;
 mod cors;
+pub mod credentials;
 pub mod event;
 pub mod guard;
-pub mod name_in_path;
+pub mod input;
 pub mod openapi;
 pub mod parameters;
+pub mod path;
 pub mod problem;
+mod request_log;
 pub mod routes;
 pub mod runtime;
+pub mod service;
 pub mod source;
+
+pub use request_log::Figures;

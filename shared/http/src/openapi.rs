@@ -1,43 +1,43 @@
-//! What an operation says of itself in the description of the API: told in the function that serves it, beside the code
-//! that it tells of. The crate `openapi` makes one document of all; no function runs any of this.
+//! The parts that describe an operation of the API. Each operation is described beside its handler; the crate `openapi`
+//! makes one document of all. No function calls any of this, so no function links it.
 
 use std::borrow::Cow;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use tally_core::event::MAX_DEPTH;
 use tally_core::event::level::Level;
 
-use crate::routes::{self, Route};
+use crate::routes::{Access, Route};
 
 /// The media type of JSON.
 pub const JSON: &str = "application/json";
 
 /// One operation.
 pub struct Operation {
-    /// Its method.
-    pub method: Method,
+    /// The route that serves it.
+    pub route: &'static Route,
     /// Its path as clients build it: each parameter is one segment.
-    pub path: &'static str,
+    pub path: String,
     /// Its name in generated clients; unique.
-    pub id: &'static str,
+    pub id: String,
     /// What it does, in a few words.
-    pub summary: &'static str,
-    /// What more there is to know.
+    pub summary: String,
+    /// Details.
     pub about: String,
     /// What it takes beside its body.
     pub parameters: Vec<Parameter>,
     /// The bodies that it takes, by media type; none where it takes no body.
     pub body: Vec<(&'static str, Schema)>,
-    /// Whether it does nothing without a body.
+    /// Whether it needs a body.
     pub body_required: bool,
     /// How it answers where all is well.
     pub replies: Vec<ReplyDescription>,
-    /// The problems that are its own; those of its credentials and its input, and a store that is away, go without
-    /// saying.
+    /// The problems that only it has; those of access, input, the body and the store are implied.
     pub problems: Vec<StatusCode>,
 }
 
-/// Where a parameter stands.
+/// Where a parameter is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterLocation {
     /// In the path.
@@ -53,7 +53,7 @@ pub enum ParameterLocation {
 pub struct Parameter {
     /// Its name.
     pub name: &'static str,
-    /// Where it stands.
+    /// Where it is sent.
     pub place: ParameterLocation,
     /// Whether it must be sent.
     pub required: bool,
@@ -63,7 +63,7 @@ pub struct Parameter {
     pub schema: Schema,
 }
 
-/// A reply that is no problem.
+/// A reply that is not a problem.
 pub struct ReplyDescription {
     /// Its status.
     pub status: StatusCode,
@@ -71,20 +71,22 @@ pub struct ReplyDescription {
     pub about: &'static str,
     /// Its body, by media type; none where it has no body.
     pub content: Vec<(&'static str, Schema)>,
-    /// Its headers beyond those that every reply has, and what they mean.
+    /// Its headers beside those that every reply has, and what they mean.
     pub headers: Vec<(&'static str, &'static str)>,
 }
 
 impl Operation {
-    /// An operation without parameters, body or replies yet.
-    pub fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Self {
+    /// The operation of a route, with the parameters `app` and `key` where its path has them.
+    pub fn of(route: &'static Route, id: impl Into<String>, summary: impl Into<String>) -> Self {
+        let implied = [("{app}", app as fn(Access) -> Parameter), ("{key}", key)];
+        let implied = implied.into_iter().filter(|(part, _)| route.path.contains(part));
         Self {
-            method,
-            path,
-            id,
-            summary,
+            route,
+            path: route.path.to_owned(),
+            id: id.into(),
+            summary: summary.into(),
             about: String::new(),
-            parameters: vec![],
+            parameters: implied.map(|(_, parameter)| parameter(route.access)).collect(),
             body: vec![],
             body_required: false,
             replies: vec![],
@@ -92,17 +94,31 @@ impl Operation {
         }
     }
 
-    /// Says more.
+    /// Puts other segments in place of one of the route's path: `{report}` is `day`, `{*name}` is `{name}/{n}`.
+    ///
+    /// # Panics
+    /// Where the path of the route has no such segment.
+    #[must_use]
+    pub fn with(mut self, segment: &str, replacement: &str) -> Self {
+        assert!(self.path.split('/').any(|part| part == segment), "{} has no {segment}", self.path);
+        self.path = self.path.replace(segment, replacement);
+        self
+    }
+
+    /// Adds details.
     #[must_use]
     pub fn about(mut self, text: impl Into<String>) -> Self {
         self.about = text.into();
         self
     }
 
-    /// Takes parameters.
+    /// Takes parameters; one of the same name and place is replaced.
     #[must_use]
     pub fn takes(mut self, parameters: impl IntoIterator<Item = Parameter>) -> Self {
-        self.parameters.extend(parameters);
+        for parameter in parameters {
+            self.parameters.retain(|other| (other.name, other.place) != (parameter.name, parameter.place));
+            self.parameters.push(parameter);
+        }
         self
     }
 
@@ -121,29 +137,41 @@ impl Operation {
         self
     }
 
-    /// Answers with JSON.
+    /// Answers with a JSON value of type `T`.
+    #[must_use]
+    pub fn answers_with<T: JsonSchema>(
+        self,
+        schemas: &mut SchemaGenerator,
+        status: StatusCode,
+        about: &'static str,
+    ) -> Self {
+        self.answers(status, about, schemas.subschema_for::<T>())
+    }
+
+    /// Answers without a body.
+    #[must_use]
+    pub fn answers_empty(self, status: StatusCode, about: &'static str) -> Self {
+        self.replies(ReplyDescription { status, about, content: vec![], headers: vec![] })
+    }
+
+    /// Answers with JSON of a schema.
     #[must_use]
     pub fn answers(self, status: StatusCode, about: &'static str, schema: Schema) -> Self {
         self.replies(ReplyDescription { status, about, content: vec![(JSON, schema)], headers: vec![] })
     }
 
-    /// Answers otherwise.
+    /// Answers in another way.
     #[must_use]
     pub fn replies(mut self, reply: ReplyDescription) -> Self {
         self.replies.push(reply);
         self
     }
 
-    /// Refuses in ways of its own.
+    /// Has problems that are not implied.
     #[must_use]
     pub fn refuses(mut self, problems: impl IntoIterator<Item = StatusCode>) -> Self {
         self.problems.extend(problems);
         self
-    }
-
-    /// The route that serves it; none where no function does.
-    pub fn route(&self) -> Option<&'static Route> {
-        routes::at(self.path).find(|route| route.method == self.method)
     }
 }
 
@@ -171,15 +199,15 @@ impl Parameter {
     }
 }
 
-/// The path parameter `app`.
-pub fn app() -> Parameter {
+fn app(_: Access) -> Parameter {
     Parameter::path("app", "The app, by its `id` or its name.", text())
 }
 
-/// The path parameter `key` of a compat whose clients know no credentials.
-pub fn key(scope: &str) -> Parameter {
+/// A key in the path, for clients of a system without credentials.
+fn key(access: Access) -> Parameter {
     let schema = json_schema!({"type": "string", "pattern": "^tly_(in|rd|rw)_[0-9a-f]{12}_[0-9a-f]{40}$"});
-    Parameter::path("key", format!("A key of the app, of scope `{scope}`: part of the client's base URL."), schema)
+    let scope = if access == Access::Ingest { "ingest" } else { "read" };
+    Parameter::path("key", format!("A key of the app with the scope `{scope}`; part of the client's base URL."), schema)
 }
 
 /// Any text.
@@ -192,17 +220,27 @@ pub fn number(from: u64, to: u64) -> Schema {
     json_schema!({"type": "integer", "minimum": from, "maximum": to})
 }
 
-/// A whole number within limits, and what it is where nothing is said.
+/// A whole number within limits, with a default.
 pub fn number_or(default: u64, from: u64, to: u64) -> Schema {
     json_schema!({"type": "integer", "minimum": from, "maximum": to, "default": default})
 }
 
-/// One of some words; the first is meant where nothing is said.
+/// One of some words; the first is the default.
 pub fn one_of(words: &[&str]) -> Schema {
     json_schema!({"type": "string", "enum": words, "default": words.first()})
 }
 
-/// A time in any of the forms that are understood.
+/// Any JSON within the limits of an event.
+pub fn any_json(about: &str) -> Schema {
+    json_schema!({
+        "description": format!(
+            "{about} Any JSON, up to {MAX_DEPTH} levels deep; no key empty or repeated; numbers of at most 38 digits \
+             within \u{b1}1e125."
+        ),
+    })
+}
+
+/// A time in any of the accepted forms.
 pub struct TimeInput;
 
 impl JsonSchema for TimeInput {
@@ -226,7 +264,7 @@ impl JsonSchema for TimeInput {
     }
 }
 
-/// A day in any of the forms that are understood.
+/// A day in any of the accepted forms.
 pub struct DayInput;
 
 impl JsonSchema for DayInput {
@@ -244,7 +282,7 @@ impl JsonSchema for DayInput {
     }
 }
 
-/// A level in any case, and the two other words that are understood.
+/// A level in any case, or one of two aliases.
 pub struct LevelInput;
 
 impl JsonSchema for LevelInput {

@@ -1,33 +1,49 @@
-//! Query parameters: each read once and checked, all others refused.
+//! Query parameters, and how a handler takes them: [`NoQuery`], [`Query`] of a type that reads itself, or [`Params`] to
+//! read by hand.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
+use std::convert::Infallible;
+use std::sync::Arc;
 
-use tally_core::event::level::Level;
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use schemars::SchemaGenerator;
+use tally_core::event::filter::CellFilter;
+use tally_core::event::json::JsonError;
 use tally_core::invalid::{Invalid, Problems};
+use tally_core::time::Timestamp;
+use tally_core::time::zone::Zone;
+use tally_service::context::Context;
 
-/// Parameters that carry credentials; who reads them is [`super::access`].
-const CREDENTIALS: [&str; 3] = ["ingest_key", "read_key", "access_token"];
+use crate::credentials;
+use crate::input::{Input, Value};
+use crate::openapi::{LevelInput, Parameter, text};
+use crate::problem::Problem;
 
-/// The parameter of a query string that carries a credential, with its name.
-pub fn credential(query: Option<&str>) -> Option<(String, String)> {
-    let mut pairs = form_urlencoded::parse(query?.as_bytes()).into_owned();
-    pairs.find(|(name, value)| CREDENTIALS.contains(&name.as_str()) && !value.is_empty())
-}
+/// The query parameters of a request.
+pub type Params = Input<String>;
 
-/// The parameters of a request that nobody has read yet.
-pub struct Params {
-    left: Vec<(String, String)>,
-    problems: Problems,
+impl Value for String {
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn into_text(self) -> Result<String, JsonError> {
+        Ok(self)
+    }
+
+    fn into_number(self) -> Option<u64> {
+        self.parse().ok()
+    }
 }
 
 impl Params {
-    /// Reads a query string. A parameter that is sent twice is refused; an empty one is an absent one.
+    /// Reads a query string, without the parameters that carry credentials. A parameter that is sent twice is an error.
     pub fn parse(query: Option<&str>) -> Self {
         let mut problems = Problems::default();
         let mut left: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or("").as_bytes()) {
-            if CREDENTIALS.contains(&&*name) {
+            if credentials::IN_QUERY.contains(&&*name) {
                 continue;
             }
             if left.iter().any(|(seen, _)| *seen == name) {
@@ -36,125 +52,155 @@ impl Params {
             }
             left.push((name.into_owned(), value.into_owned()));
         }
-        Self { left, problems }
+        Self::new(left, problems)
     }
 
     /// Parameters that were read from elsewhere.
     pub fn of(params: &BTreeMap<String, String>) -> Self {
-        Self {
-            left: params.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            problems: Problems::default(),
-        }
+        let left = params.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        Self::new(left, Problems::default())
     }
 
-    /// Parameters of which any may be sent, and more than once: the last one holds.
+    /// Parameters of which any may be sent, and more than once: the last one counts.
     pub fn lenient(query: Option<&str>) -> Self {
         Self::of(&form_urlencoded::parse(query.unwrap_or("").as_bytes()).into_owned().collect())
     }
 
-    /// Whether a parameter was sent and not read yet.
-    pub fn has(&self, name: &str) -> bool {
-        self.left.iter().any(|(n, value)| n == name && !value.is_empty())
-    }
-
-    /// The text of a parameter.
-    pub fn text(&mut self, name: &str) -> Option<String> {
-        let at = self.left.iter().position(|(n, _)| n == name)?;
-        Some(self.left.swap_remove(at).1).filter(|value| !value.is_empty())
-    }
-
-    /// The text of a parameter that goes by two names.
-    pub fn text_of(&mut self, name: &str, alias: &str) -> Option<String> {
-        let (one, other) = (self.text(name), self.text(alias));
-        if one.is_some() && other.is_some() {
-            self.add(alias, format!("means the same as `{name}`: send one of them"));
-        }
-        one.or(other)
-    }
-
-    /// A parameter of a type that reads itself.
-    pub fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, name: &str) -> Option<T> {
-        let text = self.text(name)?;
-        self.problems.keep(name, text.parse())
-    }
-
-    /// A whole number within limits.
-    pub fn number(&mut self, name: &str, from: u64, to: u64) -> Option<u64> {
-        let text = self.text(name)?;
-        match text.parse() {
-            Ok(number) if (from..=to).contains(&number) => Some(number),
-            _ => {
-                self.add(name, format!("must be a whole number from {from} to {to}"));
-                None
-            }
-        }
-    }
-
-    /// `true` or `false`.
+    /// `true` or `false`; `false` by default.
     pub fn flag(&mut self, name: &str) -> bool {
-        match self.text(name).as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => {
-                self.add(name, "must be true or false");
-                false
-            }
-        }
-    }
-
-    /// The level filter.
-    pub fn level(&mut self) -> Option<Level> {
-        self.parsed("level")
+        self.choice(name, &[("true", true), ("false", false)]).unwrap_or(false)
     }
 
     /// All parameters whose names begin with `prefix`, without it.
     pub fn with_prefix(&mut self, prefix: &str) -> Vec<(String, String)> {
-        let (taken, left) = std::mem::take(&mut self.left).into_iter().partition(|(name, _)| name.starts_with(prefix));
-        self.left = left;
+        let (taken, left) = std::mem::take(self.left_mut()).into_iter().partition(|(name, _)| name.starts_with(prefix));
+        *self.left_mut() = left;
         let strip = |(name, value): (String, String)| (name[prefix.len()..].to_owned(), value);
         taken.into_iter().map(strip).collect()
     }
 
     /// What has not been read yet, sorted by name.
-    pub fn remaining(&self) -> Vec<(String, String)> {
-        let mut left: Vec<_> = self.left.iter().filter(|(_, value)| !value.is_empty()).cloned().collect();
+    pub fn remaining(&mut self) -> Vec<(String, String)> {
+        let mut left: Vec<_> = self.left_mut().iter().filter(|(_, value)| !value.is_empty()).cloned().collect();
         left.sort();
         left
     }
 
-    /// The value, or none with its error noted under `name`.
-    pub fn keep<T>(&mut self, name: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
-        self.problems.keep(name, result)
-    }
-
-    /// Notes a parameter that is wrong.
-    pub fn add(&mut self, name: &str, detail: impl std::fmt::Display) {
-        self.problems.add(name, detail);
-    }
-
-    /// Ends the reading where parameters that nobody asked for do no harm: all that was noted is an error.
-    pub fn check(self) -> Result<(), Invalid> {
-        self.problems.check()
-    }
-
-    /// Ends the reading: all that was noted, and every parameter that nobody asked for, is an error.
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// All errors that were recorded, and every parameter that has not been read.
     pub fn finish(mut self) -> Result<(), Invalid> {
-        for (name, _) in std::mem::take(&mut self.left) {
-            self.problems.add(name, "unknown parameter: remove it");
-        }
-        self.problems.check()
+        self.refuse_rest(UNKNOWN);
+        self.check()
     }
+
+    /// Reads with a closure and ends the reading.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn read<T>(mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Result<T, Problem> {
+        let value = read(&mut self);
+        self.refuse_rest(UNKNOWN);
+        self.give(value)
+    }
+}
+
+const UNKNOWN: &str = "unknown parameter: remove it";
+
+/// [`Params`], in a handler's signature.
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::parse(parts.uri.query()))
+    }
+}
+
+/// What query parameters mean together.
+pub trait FromQuery: Sized {
+    /// Reads the parameters that it knows, by the time of the request, and records what is wrong with them. All are read
+    /// before it returns, even where the first is wrong already; none is returned only where an error was recorded.
+    fn read(params: &mut Params, now: Timestamp) -> Option<Self>;
+}
+
+/// A query of parameters that read as `T`, in a handler's signature; any other parameter is refused.
+pub struct Query<T>(pub T);
+
+/// A query without parameters, in a handler's signature.
+pub type NoQuery = Query<()>;
+
+impl<T: FromQuery> FromRequestParts<Arc<Context>> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
+        Params::parse(parts.uri.query()).read(|params| T::read(params, context.clock.now())).map(Self)
+    }
+}
+
+impl FromQuery for () {
+    fn read(_: &mut Params, _: Timestamp) -> Option<Self> {
+        Some(())
+    }
+}
+
+impl<A: FromQuery, B: FromQuery> FromQuery for (A, B) {
+    fn read(params: &mut Params, now: Timestamp) -> Option<Self> {
+        let (a, b) = (A::read(params, now), B::read(params, now));
+        a.zip(b)
+    }
+}
+
+/// The filters that counters know.
+impl FromQuery for CellFilter {
+    fn read(params: &mut Params, _: Timestamp) -> Option<Self> {
+        Some(Self {
+            name: params.text_of("name", "event"),
+            slug: params.text("slug"),
+            category: params.text("category"),
+            level: params.parsed("level"),
+        })
+    }
+}
+
+/// The parameters of a [`CellFilter`].
+pub fn filters(schemas: &mut SchemaGenerator) -> Vec<Parameter> {
+    vec![
+        Parameter::query("name", "Only events with this name.", text()),
+        Parameter::query("event", "An alias of `name`.", text()),
+        Parameter::query("slug", "Only events with this slug.", text()),
+        Parameter::query("category", "Only events of this category.", text()),
+        level(schemas),
+    ]
+}
+
+/// The parameter `level`.
+pub fn level(schemas: &mut SchemaGenerator) -> Parameter {
+    Parameter::query("level", "Only events of this level.", schemas.subschema_for::<LevelInput>())
+}
+
+/// The zone of days and weeks; UTC by default.
+impl FromQuery for Zone {
+    fn read(params: &mut Params, _: Timestamp) -> Option<Self> {
+        Some(params.parsed("tz").unwrap_or_else(Self::utc))
+    }
+}
+
+/// The parameter of a [`Zone`].
+pub fn zone() -> Parameter {
+    Parameter::query("tz", "The time zone, an IANA name; UTC by default.", text())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tally_core::event::level::Level;
 
     #[test]
     fn every_error_is_told_at_once() {
         let mut params = Params::parse(Some("limit=0&nmae=&level=LOUD&a=1&a=2&read_key=secret&name="));
-        assert_eq!(params.number("limit", 1, 10), None);
-        assert_eq!(params.level(), None);
+        assert_eq!(params.number::<u64>("limit", 1, 10), None);
+        assert_eq!(params.parsed::<Level>("level"), None);
         assert_eq!(params.text("a").as_deref(), Some("1"));
         assert_eq!(params.text("name"), None);
         let Invalid(errors) = params.finish().expect_err("four errors");
@@ -163,7 +209,15 @@ mod tests {
     }
 
     #[test]
-    fn of_lenient_parameters_the_last_holds_and_none_offends() {
+    fn parts_of_a_query_share_one_list_of_errors() {
+        let read = Params::parse(Some("tz=Mars&level=LOUD&nmae=a"))
+            .read(|params| <(CellFilter, Zone)>::read(params, Timestamp::EPOCH));
+        let Err(Problem::Invalid(Invalid(errors))) = read else { panic!("three errors") };
+        assert_eq!(errors.iter().map(|e| e.field.as_str()).collect::<Vec<_>>(), ["level", "tz", "nmae"]);
+    }
+
+    #[test]
+    fn of_lenient_parameters_the_last_counts_and_none_offends() {
         let mut params = Params::lenient(Some("a=1&color=red&a=2&limit=3&limit="));
         assert_eq!((params.text("a").as_deref(), params.text("limit")), (Some("2"), None));
         assert!(params.check().is_ok());

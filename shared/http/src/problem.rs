@@ -13,58 +13,58 @@ use tally_service::auth::token::{SigningKeyError, TokenError};
 use tally_service::ingest::quota::QuotaError;
 use tally_store::StoreError;
 
-/// Why a request is not answered as asked.
+/// An error of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// 400: bad input, by field.
+    /// 400: invalid input, by field.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// 401: no credentials, or none of ours.
+    /// 401: no credentials, or unknown ones.
     #[error("{0}")]
     Unauthorized(String),
     /// 403: credentials that do not allow this.
     #[error("{0}")]
     Forbidden(String),
-    /// 404: nothing here.
+    /// 404: no such thing.
     #[error("{0}")]
     NotFound(String),
-    /// 405: another method would do; the methods that would.
-    #[error("the method is not allowed here: use one of {0}")]
+    /// 405: the methods that are allowed.
+    #[error("method not allowed: use one of {0}")]
     MethodNotAllowed(String),
-    /// 409: at odds with what is there.
+    /// 409: the request conflicts with the current state.
     #[error("{0}")]
     Conflict(String),
     /// 413: a body over its limit.
     #[error("{0}")]
     TooLarge(String),
-    /// 415: a body of a kind that is not understood.
+    /// 415: a body of an unsupported type.
     #[error("{0}")]
     UnsupportedMediaType(String),
-    /// 429: too much, and the seconds to wait.
+    /// 429: too many requests or events, and the seconds to wait.
     #[error("{0}")]
     TooManyRequests(String, u32),
-    /// 503: not now; the caller may send the same again.
-    #[error("the store cannot take the request just now: send it again in a moment")]
+    /// 503: a temporary fault; the caller may retry.
+    #[error("the database is unavailable: retry in a moment")]
     Unavailable,
-    /// 503: a service that is asked for the answer gives none.
+    /// 503: another service that is needed for the answer gives none.
     #[error("{0}")]
     Upstream(String),
-    /// 500: a fault of ours; its text goes to the log alone.
-    #[error("an error of the server: it has been logged")]
+    /// 500: a fault of the server; its text goes to the log only.
+    #[error("internal error: the server has logged it")]
     Internal(String),
 }
 
-/// The `Retry-After` of what the store did not take, in seconds.
-pub const COME_BACK: HeaderValue = HeaderValue::from_static("1");
+/// The `Retry-After` of what the store could not take, in seconds.
+pub const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// The media type of problem documents.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Why a request is not answered as asked (RFC 9457).
+/// An error (RFC 9457).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
-pub struct Document<'a> {
-    /// The status says what kind of problem it is.
+pub struct ProblemDocument<'a> {
+    /// Always `about:blank`: the status tells the kind of problem.
     r#type: &'static str,
     /// The status in words.
     title: &'static str,
@@ -72,13 +72,13 @@ pub struct Document<'a> {
     status: u16,
     /// What is wrong, and what to send instead.
     detail: String,
-    /// Each field of the input that is wrong; only with status 400.
+    /// Every wrong field of the input; only with status 400.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
 }
 
 impl Problem {
-    /// A problem with one field of the input.
+    /// Invalid input in one field.
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Invalid(Invalid::field(field, detail))
     }
@@ -156,7 +156,7 @@ impl IntoResponse for Problem {
             Self::Invalid(Invalid(errors)) => errors.as_slice(),
             _ => &[],
         };
-        let document = Document {
+        let document = ProblemDocument {
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
@@ -180,11 +180,11 @@ impl IntoResponse for Problem {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
             }
             Self::Unavailable | Self::Upstream(_) => {
-                headers.insert(RETRY_AFTER, COME_BACK);
+                headers.insert(RETRY_AFTER, RETRY_SECONDS);
             }
             _ => {}
         }
-        // For the compat, which say it in their own words.
+        // For the compats, which have their own format.
         response.extensions_mut().insert(Arc::new(self));
         response
     }

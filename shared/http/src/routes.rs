@@ -1,16 +1,18 @@
-//! Every route there is: which function serves it, and who may call it. A function cannot serve a route that is not
-//! here, so none is open by oversight; `admin`, which answers for `$default`, tells by it 404 from 405.
+//! Every route: method, path, the function that serves it, and who may call it. Nothing else states them: a function
+//! binds a handler to a route by its name here, and the description of the API takes method and path from it. A function
+//! cannot serve a route that is not in this table, so no route is open by oversight. `admin`, which answers for
+//! `$default`, uses the table to tell 404 from 405.
 
 use http::Method;
 
 /// A function behind the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Function {
-    /// Takes events in.
+    /// Accepts events.
     Ingest,
     /// Reads events.
     Query,
-    /// Counts.
+    /// Answers from counters.
     Reports,
     /// Apps, keys, sign-in, and everything that no other function serves.
     Admin,
@@ -21,15 +23,15 @@ pub enum Function {
 pub enum Access {
     /// Everybody.
     Public,
-    /// Who may send events to the app: its keys of scope `ingest`, and admins.
+    /// Keys of the app with the scope `ingest`, and admins.
     Ingest,
-    /// Who may read the app: its keys of scope `read`, and every user.
+    /// Keys of the app with the scope `read`, and every user.
     Read,
     /// Every user.
     Users,
-    /// Admins; the route is about no app that is in use for sure.
+    /// Admins. The route concerns no app, or one that may not be in use.
     Admins,
-    /// Admins; the route is about an app.
+    /// Admins. The route concerns an app that is in use.
     AppAdmins,
 }
 
@@ -38,72 +40,79 @@ pub enum Access {
 pub struct Route {
     /// Its method.
     pub method: Method,
-    /// Its path; `{app}` is one segment, `{*name}` all that follow. With `{key}` in it, a key there is the credential and
-    /// says which app the route is about.
+    /// Its path. `{app}` is one segment, `{*name}` all that follow. `{key}` is a key that is both the credential and the
+    /// choice of the app.
     pub path: &'static str,
-    /// Who serves it.
+    /// The function that serves it.
     pub function: Function,
     /// Who may call it.
     pub access: Access,
-    /// Whether a user may call it about an app that is not there, or not yet; its handler says what that means.
-    pub absent_app: bool,
+    /// Whether a user may call it for an app that does not exist; the handler decides what that means.
+    pub app_may_be_absent: bool,
 }
 
-const fn route(method: Method, path: &'static str, function: Function, access: Access) -> Route {
-    Route { method, path, function, access, absent_app: false }
+/// Makes a static of each line, and `ROUTES` of all.
+macro_rules! routes {
+    ($($name:ident = $method:ident $path:literal => $function:ident, $access:ident $(($absent:ident))?;)*) => {
+        $(
+            #[doc = concat!("`", stringify!($method), " ", $path, "`")]
+            pub static $name: Route = Route {
+                method: Method::$method,
+                path: $path,
+                function: Function::$function,
+                access: Access::$access,
+                app_may_be_absent: routes!(@absent $($absent)?),
+            };
+        )*
+
+        /// All routes.
+        pub static ROUTES: &[&Route] = &[$(&$name),*];
+    };
+    (@absent) => { false };
+    (@absent app_may_be_absent) => { true };
 }
 
-const fn route_of_any_app(method: Method, path: &'static str, function: Function, access: Access) -> Route {
-    Route { method, path, function, access, absent_app: true }
+routes! {
+    ROOT                = GET    "/"                                            => Admin, Public;
+    DESCRIPTION         = GET    "/openapi.json"                                => Admin, Public;
+    SIGN_IN             = POST   "/auth"                                        => Admin, Public;
+    LIST_APPS           = GET    "/apps"                                        => Admin, Users;
+    CREATE_APP          = POST   "/apps"                                        => Admin, Admins;
+    READ_APP            = GET    "/apps/{app}"                                  => Admin, Read;
+    CREATE_NAMED_APP    = POST   "/apps/{app}"                                  => Admin, Admins;
+    CHANGE_APP          = PATCH  "/apps/{app}"                                  => Admin, AppAdmins;
+    ERASE_APP           = DELETE "/apps/{app}"                                  => Admin, Admins;
+    ERASE_EVENTS        = DELETE "/apps/{app}/events"                           => Admin, AppAdmins;
+    ERASE_EVENT         = DELETE "/apps/{app}/events/{id}"                      => Admin, AppAdmins;
+    LIST_KEYS           = GET    "/apps/{app}/keys"                             => Admin, AppAdmins;
+    CREATE_KEY          = POST   "/apps/{app}/keys"                             => Admin, AppAdmins;
+    REVOKE_KEY          = DELETE "/apps/{app}/keys/{key_id}"                    => Admin, AppAdmins;
+    ROTATE_SIGNING_KEY  = POST   "/signing-keys"                                => Admin, Admins;
+    AUDIT               = POST   "/apps/{app}/audit"                            => Admin, AppAdmins;
+    RECOUNT             = POST   "/apps/{app}/recount"                          => Admin, AppAdmins;
+    LIST_DEAD_LETTERS   = GET    "/apps/{app}/dead-letters"                     => Admin, AppAdmins;
+    SEND_EVENTS         = POST   "/apps/{app}/events"                           => Ingest, Ingest;
+    COUNT               = POST   "/apps/{app}/count"                            => Ingest, Ingest;
+    COUNT_NAME          = POST   "/apps/{app}/count/{*name}"                    => Ingest, Ingest;
+    LIST_EVENTS         = GET    "/apps/{app}/events"                           => Query, Read;
+    READ_EVENT          = GET    "/apps/{app}/events/{id}"                      => Query, Read;
+    REPORT              = GET    "/apps/{app}/reports/{report}"                 => Reports, Read;
+    STATISTIC           = GET    "/apps/{app}/stats/{stat}"                     => Reports, Read;
+    HISTOGRAM           = GET    "/apps/{app}/histogram"                        => Reports, Read;
+    HISTOGRAM_FILE      = GET    "/apps/{app}/histogram/{*path}"                => Reports, Read;
+    SEISMO_SIGN_IN      = POST   "/seismo/auth"                                 => Admin, Public;
+    SEISMO_SEND         = POST   "/seismo/api/events/{app}"                     => Ingest, Ingest (app_may_be_absent);
+    SEISMO_LIST         = GET    "/seismo/api/events/{app}"                     => Query, Read (app_may_be_absent);
+    SEISMO_REPORT       = GET    "/seismo/api/reports/{report}/{app}"           => Reports, Read (app_may_be_absent);
+    THE_EYE_SEND        = POST   "/the-eye/{key}/api/event"                     => Ingest, Ingest;
+    THE_EYE_LIST        = GET    "/the-eye/{key}/api/event"                     => Query, Read;
+    EVENT_TRACKER_COUNT = POST   "/event-tracker/{key}/api/events/{*path}"      => Ingest, Ingest;
+    EVENT_TRACKER_LIST  = GET    "/event-tracker/{key}/api/events"              => Reports, Read;
+    EVENT_TRACKER_PATH  = GET    "/event-tracker/{key}/api/events/{*path}"      => Reports, Read;
 }
-
-/// All routes.
-pub const ROUTES: &[Route] = &[
-    route(Method::GET, "/", Function::Admin, Access::Public),
-    route(Method::GET, "/openapi.json", Function::Admin, Access::Public),
-    route(Method::POST, "/auth", Function::Admin, Access::Public),
-    route(Method::GET, "/apps", Function::Admin, Access::Users),
-    route(Method::POST, "/apps", Function::Admin, Access::Admins),
-    route(Method::GET, "/apps/{app}", Function::Admin, Access::Read),
-    route(Method::POST, "/apps/{app}", Function::Admin, Access::Admins),
-    route(Method::PATCH, "/apps/{app}", Function::Admin, Access::AppAdmins),
-    route(Method::DELETE, "/apps/{app}", Function::Admin, Access::Admins),
-    route(Method::DELETE, "/apps/{app}/events", Function::Admin, Access::AppAdmins),
-    route(Method::DELETE, "/apps/{app}/events/{id}", Function::Admin, Access::AppAdmins),
-    route(Method::GET, "/apps/{app}/keys", Function::Admin, Access::AppAdmins),
-    route(Method::POST, "/apps/{app}/keys", Function::Admin, Access::AppAdmins),
-    route(Method::DELETE, "/apps/{app}/keys/{key_id}", Function::Admin, Access::AppAdmins),
-    route(Method::POST, "/signing-keys", Function::Admin, Access::Admins),
-    route(Method::POST, "/apps/{app}/audit", Function::Admin, Access::AppAdmins),
-    route(Method::POST, "/apps/{app}/recount", Function::Admin, Access::AppAdmins),
-    route(Method::GET, "/apps/{app}/dead-letters", Function::Admin, Access::AppAdmins),
-    route(Method::POST, "/apps/{app}/events", Function::Ingest, Access::Ingest),
-    route(Method::POST, "/apps/{app}/count", Function::Ingest, Access::Ingest),
-    route(Method::POST, "/apps/{app}/count/{*name}", Function::Ingest, Access::Ingest),
-    route(Method::GET, "/apps/{app}/events", Function::Query, Access::Read),
-    route(Method::GET, "/apps/{app}/events/{id}", Function::Query, Access::Read),
-    route(Method::GET, "/apps/{app}/reports/{report}", Function::Reports, Access::Read),
-    route(Method::GET, "/apps/{app}/stats/{stat}", Function::Reports, Access::Read),
-    route(Method::GET, "/apps/{app}/histogram", Function::Reports, Access::Read),
-    route(Method::GET, "/apps/{app}/histogram/{*path}", Function::Reports, Access::Read),
-    route(Method::POST, "/seismo/auth", Function::Admin, Access::Public),
-    route_of_any_app(Method::POST, "/seismo/api/events/{app}", Function::Ingest, Access::Ingest),
-    route_of_any_app(Method::GET, "/seismo/api/events/{app}", Function::Query, Access::Read),
-    route_of_any_app(Method::GET, "/seismo/api/reports/{report}/{app}", Function::Reports, Access::Read),
-    route(Method::POST, "/the-eye/{key}/api/event", Function::Ingest, Access::Ingest),
-    route(Method::GET, "/the-eye/{key}/api/event", Function::Query, Access::Read),
-    route(Method::POST, "/event-tracker/{key}/api/events/{*path}", Function::Ingest, Access::Ingest),
-    route(Method::GET, "/event-tracker/{key}/api/events", Function::Reports, Access::Read),
-    route(Method::GET, "/event-tracker/{key}/api/events/{*path}", Function::Reports, Access::Read),
-];
 
 impl Route {
-    /// The route of a function.
-    pub fn find(function: Function, method: &Method, path: &str) -> Option<&'static Self> {
-        ROUTES.iter().find(|route| route.function == function && route.method == *method && route.path == path)
-    }
-
-    /// Whether a decoded path has this route's form.
+    /// Whether a decoded path matches the pattern.
     pub fn matches(&self, path: &str) -> bool {
         let mut pattern = self.path.split('/');
         let mut segments = path.split('/');
@@ -125,9 +134,9 @@ impl Route {
     }
 }
 
-/// The routes that a decoded path has, whatever the method.
+/// The routes whose pattern a decoded path matches, whatever the method.
 pub fn at(path: &str) -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().filter(move |route| route.matches(path))
+    ROUTES.iter().copied().filter(move |route| route.matches(path))
 }
 
 #[cfg(test)]

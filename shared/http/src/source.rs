@@ -1,25 +1,29 @@
 //! Where a request comes from.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
 
+use axum::extract::FromRequestParts;
 use http::Extensions;
+use http::request::Parts;
 use lambda_http::request::RequestContext;
 
-/// The address that a request comes from: API Gateway's word in the cloud, the connection's on a laptop. What a client
-/// says of itself (`X-Forwarded-For`) is not believed.
+/// The address that a request comes from: by API Gateway in the cloud, by the connection on a laptop. `X-Forwarded-For`
+/// is ignored, since a client can send any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Source(pub Option<IpAddr>);
 
 impl Source {
     /// The source of a request.
-    pub fn of(extensions: &Extensions) -> Self {
+    fn of(extensions: &Extensions) -> Self {
         if let Some(RequestContext::ApiGatewayV2(context)) = extensions.get::<RequestContext>() {
             return Self(context.http.source_ip.as_ref().and_then(|ip| ip.parse().ok()));
         }
         extensions.get::<Self>().copied().unwrap_or_default()
     }
 
-    /// What stands for it where attempts are counted: whoever has one address of IPv6 has 2^64 of them.
+    /// The name under which attempts are counted. Of an IPv6 address only the network counts, since whoever has one address
+    /// has 2^64 of them.
     pub fn subject(self) -> String {
         match self.0 {
             None => "unknown".to_owned(),
@@ -29,6 +33,15 @@ impl Source {
                 None => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).to_string(),
             },
         }
+    }
+}
+
+/// The source, in a handler's signature.
+impl<S: Sync> FromRequestParts<S> for Source {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.extensions))
     }
 }
 

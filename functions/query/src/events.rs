@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::App;
 use tally_core::event::Event;
@@ -15,59 +15,56 @@ use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
 use tally_http::event::EventBody;
 use tally_http::guard::Target;
-use tally_http::parameters::Params;
+use tally_http::openapi::{DayInput, Operation, Parameter, TimeInput, number, number_or, one_of, text};
+use tally_http::parameters::{FromQuery, Params, filters};
 use tally_http::problem::{Problem, json};
-use tally_http::runtime::Shared;
+use tally_http::routes::LIST_EVENTS;
+use tally_http::service::Shared;
 use tally_service::read::query::EventQuery;
 use tally_service::read::reader::{Next, Page, read_page};
 use tally_store::Order;
 
 use crate::cursor::{Cursor, CursorError};
 
-/// Events in a page, where nothing else is said.
-pub(crate) const DEFAULT_LIMIT: usize = 50;
+/// Events in a page by default.
+const DEFAULT_LIMIT: usize = 50;
 /// Most events in a page.
 pub(crate) const MAX_LIMIT: usize = 1_000;
-/// Most events to leave out; past that a cursor does.
+/// Most events to skip; past that a cursor is needed.
 pub(crate) const MAX_OFFSET: usize = 10_000;
 /// Most bytes of events in a reply. Lambda's own limit is 6 MB.
 const MAX_REPLY: usize = 4 * 1024 * 1024 - 16 * 1024;
 /// Most attributes in one filter.
-pub(crate) const MAX_ATTRIBUTES: usize = 10;
+const MAX_ATTRIBUTES: usize = 10;
 
 /// A page of events.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "EventPage")]
-pub(crate) struct Reply<'a> {
-    /// The events; a page may be short, or empty, and still have a next one.
+pub(crate) struct EventPage<'a> {
+    /// The events. A page may be short or empty and still have a next page.
     items: Vec<EventBody<'a>>,
-    /// The cursor of the next page; null where there is none.
+    /// The cursor of the next page; null on the last.
     next: Option<String>,
-    /// The offset of the next page; null where there is none, or where only a cursor can name it.
+    /// The offset of the next page; null on the last, and where only a cursor can tell where it begins.
     next_offset: Option<usize>,
 }
 
-pub(crate) async fn list(
-    State(context): Shared,
-    Target(app): Target,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+pub(crate) async fn list(State(context): Shared, Target(app): Target, params: Params) -> Result<Response, Problem> {
     let now = context.clock.now();
-    let asked = Asked::read(query.as_deref(), &app, now)?;
+    let asked = AskedList::of(params, &app, now)?;
     let mut page = read_page(&context.store, &context.clock, context.config.read_budget, &app, &asked.query).await?;
     cut(&mut page, |event| serde_json::to_vec(&EventBody::new(&app.slug, event)))?;
     let next = page.next.map(|next| asked.cursor(&app, next).encode());
     let reached = asked.offset.map(|offset| offset + page.events.len());
-    let reply = Reply {
+    let reply = EventPage {
         items: page.events.iter().map(|event| EventBody::new(&app.slug, event)).collect(),
-        // An offset cannot name a place that the budget ended before.
+        // An offset cannot tell where the read budget ended inside a page.
         next_offset: reached.filter(|o| *o <= MAX_OFFSET && page.next.is_some_and(|next| next.skip == 0)),
         next,
     };
     json(StatusCode::OK, &reply)
 }
 
-/// Cuts a page to what a reply may hold; the cursor then goes on after the last event that is in it.
+/// Cuts a page to the size limit of a reply. The next page then begins after the last event that fits.
 pub(crate) fn cut(page: &mut Page, body: impl Fn(&Event) -> serde_json::Result<Vec<u8>>) -> Result<(), Problem> {
     let mut size = 0;
     for (i, event) in page.events.iter().enumerate() {
@@ -83,29 +80,29 @@ pub(crate) fn cut(page: &mut Page, body: impl Fn(&Event) -> serde_json::Result<V
 }
 
 /// A list as it was asked for.
-pub struct Asked {
+pub struct AskedList {
     /// What to read.
     pub query: EventQuery,
-    /// The parameters as sent, without where to begin and how much to give.
+    /// The parameters as sent, without those for the place and size of the page.
     params: BTreeMap<String, String>,
-    /// Where to begin by number, unless a cursor says where.
+    /// Where the page begins by number, unless a cursor tells it.
     offset: Option<usize>,
 }
 
-impl Asked {
+impl AskedList {
     /// Reads a query string.
     ///
     /// # Errors
-    /// Names each parameter that is wrong.
+    /// Names each wrong parameter.
     pub fn read(query: Option<&str>, app: &App, now: Timestamp) -> Result<Self, Invalid> {
         Self::of(Params::parse(query), app, now)
     }
 
     /// Reads parameters.
     pub(crate) fn of(mut params: Params, app: &App, now: Timestamp) -> Result<Self, Invalid> {
-        let limit = number(&mut params, "limit", 1, MAX_LIMIT);
+        let limit = params.number("limit", 1, MAX_LIMIT as u64);
         let Some(cursor) = params.text("cursor") else {
-            let offset = number(&mut params, "offset", 0, MAX_OFFSET).unwrap_or(0);
+            let offset = params.number("offset", 0, MAX_OFFSET as u64).unwrap_or(0);
             let sent = params.remaining().into_iter().collect();
             let mut query = read_query(params, now, None)?;
             query.limit = limit.unwrap_or(DEFAULT_LIMIT);
@@ -115,7 +112,7 @@ impl Asked {
         let cursor = Cursor::decode(&cursor, &app.id).map_err(|e| Invalid::field("cursor", e.to_string()))?;
         for (name, value) in params.remaining() {
             if cursor.params.get(&name) != Some(&value) {
-                params.add(&name, "differs from what the cursor was given for: send the cursor alone");
+                params.add(&name, "differs from the query of the cursor: send the cursor alone");
             }
             params.text(&name);
         }
@@ -125,13 +122,13 @@ impl Asked {
             .ok_or_else(|| Invalid::field("cursor", CursorError.to_string()))?;
         let mut query = read_query(Params::of(&cursor.params), now, Some(range))?;
         query.after = Some(cursor.after);
-        // Its checksum keeps out what was altered by accident, not what was made on purpose.
+        // The checksum detects accidents, not intent.
         query.limit = limit.unwrap_or(cursor.limit).clamp(1, MAX_LIMIT);
         query.skip = cursor.skip.min(MAX_OFFSET);
         Ok(Self { query, params: cursor.params, offset: None })
     }
 
-    /// Where the list goes on.
+    /// The cursor of the next page.
     pub(crate) fn cursor(&self, app: &App, next: Next) -> Cursor {
         Cursor {
             app: app.id.to_string(),
@@ -144,40 +141,23 @@ impl Asked {
     }
 }
 
-fn number(params: &mut Params, name: &str, from: usize, to: usize) -> Option<usize> {
-    let number = params.number(name, from as u64, to as u64)?;
-    usize::try_from(number).ok()
-}
-
-/// Reads what decides which events are listed. A cursor's range holds, whatever `today` is by now.
+/// Reads which events are listed. The range of a cursor takes precedence, since `today` may mean another day by now.
 fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Result<EventQuery, Invalid> {
     let filter = EventFilter {
-        cell: CellFilter {
-            name: params.text_of("name", "event"),
-            slug: params.text("slug"),
-            category: params.text("category"),
-            level: params.level(),
-        },
+        cell: CellFilter::read(&mut params, now).unwrap_or_default(),
         message: params.text("message"),
         session_id: params.text("session_id"),
         user_id: params.text("user_id"),
         attributes: attributes(&mut params),
     };
     let range = read_range(&mut params, now);
-    let order = match params.text("order").as_deref() {
-        None | Some("desc") => Order::Descending,
-        Some("asc") => Order::Ascending,
-        Some(_) => {
-            params.add("order", "must be asc or desc");
-            Order::Descending
-        }
-    };
+    let order = params.choice("order", &[("asc", Order::Ascending), ("desc", Order::Descending)]);
     let consistent = params.flag("consistent");
     params.finish()?;
     Ok(EventQuery {
         range: known.unwrap_or(range),
         filter,
-        order,
+        order: order.unwrap_or(Order::Descending),
         after: None,
         skip: 0,
         limit: DEFAULT_LIMIT,
@@ -188,7 +168,7 @@ fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Resul
 fn attributes(params: &mut Params) -> Vec<AttributeFilter> {
     let sent = params.with_prefix("attr.");
     if sent.len() > MAX_ATTRIBUTES {
-        params.add("attr", format!("at most {MAX_ATTRIBUTES} attributes at once"));
+        params.add("attr", format!("send at most {MAX_ATTRIBUTES} attributes"));
     }
     let attribute =
         |(path, value): (String, String)| AttributeFilter { path: path.split('.').map(str::to_owned).collect(), value };
@@ -211,7 +191,7 @@ fn read_range(params: &mut Params, now: Timestamp) -> Range {
             _ => params.add("date", "must be `today` or a day, e.g. 2026-02-10"),
         }
     } else if zone.is_some() {
-        params.add("tz", "only tells which day `date` is: send it with `date`");
+        params.add("tz", "only applies to `date`: send both");
     }
     match Range::new(since.unwrap_or(Timestamp::EPOCH), until.unwrap_or(Timestamp::MAX)) {
         Ok(asked) => range.intersect(asked).intersect(Range::ALL),
@@ -220,6 +200,49 @@ fn read_range(params: &mut Params, now: Timestamp) -> Range {
             range
         }
     }
+}
+
+pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
+    let (time, day) = (schemas.subschema_for::<TimeInput>(), schemas.subschema_for::<DayInput>());
+    let attributes = json_schema!({
+        "type": "object",
+        "patternProperties": {"^attr\\..": {"type": "string"}},
+        "additionalProperties": false,
+        "maxProperties": MAX_ATTRIBUTES,
+        "examples": [{"attr.plan": "pro"}],
+    });
+    Operation::of(&LIST_EVENTS, "listEvents", "Lists events")
+        .about(
+            "All filters combine. The order is by time to the millisecond, then by id. A filter on `name`, `slug`, \
+             `category`, `level` or `message` reads through the counters and may lack events of the last seconds; \
+             `consistent=true` reads strongly, without counters. A page may be short: only `next` tells whether there is \
+             more. A cursor contains its query: send it alone or with a `limit`.",
+        )
+        .takes(filters(schemas))
+        .takes([
+            Parameter::query("message", "Only events with exactly this message.", text()),
+            Parameter::query("session_id", "Only events of this session.", text()),
+            Parameter::query("user_id", "Only events of this user.", text()),
+            Parameter::query("since", "Only events from this time on.", time.clone()),
+            Parameter::query("until", "Only events before this time.", time),
+            Parameter::query("date", "Only events of this day.", day),
+            Parameter::query("tz", "The time zone of `date`, an IANA name; UTC by default.", text()),
+            Parameter::query(
+                "attributes",
+                "Only events whose `data` has this value at this path: `attr.PATH=value`, e.g. `attr.plan=pro`.",
+                attributes,
+            ),
+            Parameter::query("order", "Newest or oldest first.", one_of(&["desc", "asc"])),
+            Parameter::query("limit", "Most events in a page.", number_or(DEFAULT_LIMIT as u64, 1, MAX_LIMIT as u64)),
+            Parameter::query("cursor", "Continues after the page that gave this cursor.", text()),
+            Parameter::query("offset", "Skips this many events.", number(0, MAX_OFFSET as u64)),
+            Parameter::query(
+                "consistent",
+                "Whether to read strongly, without counters.",
+                json_schema!({"type": "boolean", "default": false}),
+            ),
+        ])
+        .answers_with::<EventPage<'_>>(schemas, StatusCode::OK, "A page of events.")
 }
 
 #[cfg(test)]
@@ -244,7 +267,7 @@ mod tests {
             state: AppState::Active,
             deleting_since: None,
         };
-        Asked::read(Some(query), &app, "2026-11-21T10:00:00Z".parse().expect("a time")).map(|asked| asked.query)
+        AskedList::read(Some(query), &app, "2026-11-21T10:00:00Z".parse().expect("a time")).map(|asked| asked.query)
     }
 
     #[test]

@@ -1,52 +1,37 @@
-//! `GET /seismo/api/reports/{hour,day,week,month,period}/{app}`
+//! Seismo's `GET api/reports/{hour,day,week,month,period}/{app}`; see [`tally_http::compat::seismo`].
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
-use schemars::JsonSchema;
-use serde::Serialize;
+use schemars::SchemaGenerator;
 use tally_core::event::filter::CellFilter;
 use tally_core::time::zone::Zone;
+use tally_http::compat::seismo::SeismoReport;
 use tally_http::guard::Target;
-use tally_http::parameters::Params;
+use tally_http::openapi::{Operation, Parameter, text};
+use tally_http::parameters::{FromQuery, Params};
 use tally_http::problem::{Problem, json};
-use tally_http::runtime::Shared;
+use tally_http::routes::SEISMO_REPORT;
+use tally_http::service::Shared;
 use tally_service::report::count::{Counts, widen};
 
-use crate::answer::{NameCount, by_name_and_slug, count, read_filter};
+use crate::answer::{NameCount, by_name_and_slug, count};
 use crate::periods::{NO_REPORT, Period};
-
-/// How often something happened in a period.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SeismoReport")]
-pub(crate) struct Reply<'a> {
-    /// The machine id that was asked for, or that all of it has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    /// The name that was asked for, or that all of it has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<&'a str>,
-    /// The occurrences.
-    total: i64,
-}
 
 pub(crate) async fn report(
     State(context): Shared,
     app: Option<Target>,
     Path((report, _)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
+    params: Params,
 ) -> Result<Response, Problem> {
     let now = context.clock.now();
     let period = Period::of_name(&report).ok_or_else(|| Problem::NotFound(NO_REPORT.to_owned()))?;
-    let mut params = translate(period, query.as_deref())?;
-    let filter = read_filter(&mut params);
-    let range = period.read(&mut params, &Zone::utc(), now);
-    params.finish()?;
-    let Some(range) = range else {
-        return Err(Problem::Internal("a report without a range passed its checks".to_owned()));
-    };
+    let (filter, range) = translate(period, params)?.read(|params| {
+        let (filter, range) = (CellFilter::read(params, now), period.read(params, &Zone::utc(), now));
+        filter.zip(range)
+    })?;
     let counts = match app {
         Some(Target(app)) => {
             let range = widen(&app, range, now);
@@ -57,13 +42,13 @@ pub(crate) async fn report(
     json(StatusCode::OK, &summary(&filter, &counts))
 }
 
-fn summary<'a>(filter: &'a CellFilter, counts: &'a Counts) -> Reply<'a> {
+fn summary<'a>(filter: &'a CellFilter, counts: &'a Counts) -> SeismoReport<'a> {
     let all = by_name_and_slug(counts);
     let same = |of: fn(&NameCount<'a>) -> &'a str| {
         let first = all.first().map(of)?;
         all.iter().all(|one| of(one) == first).then_some(first)
     };
-    Reply {
+    SeismoReport {
         id: filter.slug.as_deref().or_else(|| same(|one| one.slug)),
         event: filter.name.as_deref().or_else(|| same(|one| one.name)),
         total: counts.total(),
@@ -71,8 +56,7 @@ fn summary<'a>(filter: &'a CellFilter, counts: &'a Counts) -> Reply<'a> {
 }
 
 /// Seismo's parameters as those of a report.
-fn translate(period: Period, query: Option<&str>) -> Result<Params, Problem> {
-    let mut sent = Params::parse(query);
+fn translate(period: Period, mut sent: Params) -> Result<Params, Problem> {
     let mut params = BTreeMap::new();
     let mut put = |name: &str, value: Option<String>| params.extend(value.map(|value| (name.to_owned(), value)));
     put("name", sent.text("event"));
@@ -102,4 +86,28 @@ fn translate(period: Period, query: Option<&str>) -> Result<Params, Problem> {
 fn missing(name: &str) -> String {
     let example = if name == "hour" { "an hour from 0 to 23" } else { "a day, e.g. 2013-09-29" };
     format!("missing {name} parameter: send {example}")
+}
+
+pub(crate) fn report_operations(schemas: &mut SchemaGenerator) -> [Operation; 5] {
+    Period::ALL.map(|period| {
+        let (id, summary) = match period {
+            Period::Hour => ("seismoReportHour", "Seismo: the occurrences of an hour"),
+            Period::Day => ("seismoReportDay", "Seismo: the occurrences of a day"),
+            Period::Week => ("seismoReportWeek", "Seismo: the occurrences of a week"),
+            Period::Month => ("seismoReportMonth", "Seismo: the occurrences of a month"),
+            Period::Between => ("seismoReportPeriod", "Seismo: the occurrences of any period"),
+        };
+        Operation::of(&SEISMO_REPORT, id, summary)
+            .about(
+                "Days are in UTC, and weeks begin on Sunday. Other parameters are ignored. A missing day is answered with \
+                 403.",
+            )
+            .with("{report}", period.name())
+            .takes(period.parameters(schemas))
+            .takes([
+                Parameter::query("event", "Only events with this name.", text()),
+                Parameter::query("id", "Only events with this slug.", text()),
+            ])
+            .answers_with::<SeismoReport<'_>>(schemas, StatusCode::OK, "The report.")
+    })
 }

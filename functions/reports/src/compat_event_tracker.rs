@@ -1,4 +1,4 @@
-//! What Event Tracker is asked: `GET /event-tracker/{key}/api/events…`; see [`tally_http::compat::event_tracker`].
+//! Event Tracker's `GET api/events`, `…/unique` and `…/histogram/{EVENT}/{YYYYMMDD}`; see [`tally_http::compat::event_tracker`].
 
 use std::collections::HashMap;
 
@@ -6,44 +6,25 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::header::{ACCEPT, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use schemars::JsonSchema;
-use serde::Serialize;
+use schemars::{SchemaGenerator, json_schema};
 use tally_core::app::App;
 use tally_core::event::filter::CellFilter;
+use tally_core::time::calendar::MAX_BUCKETS;
 use tally_core::time::zone::Zone;
 use tally_core::time::{DAY, Range};
-use tally_http::compat::event_tracker::{Envelope, day_or_hour};
+use tally_http::compat::event_tracker::{Envelope, EventTrackerHour, EventTrackerName, EventTrackerRows, range};
 use tally_http::guard::Target;
+use tally_http::openapi::{DayInput, JSON, Operation, Parameter, text};
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
-use tally_http::runtime::Shared;
+use tally_http::routes::{EVENT_TRACKER_LIST, EVENT_TRACKER_PATH};
+use tally_http::service::Shared;
 use tally_service::context::Context;
 
 use crate::answer::largest_first;
 use crate::chart::Picture;
-use crate::histogram::{DEFAULT_SIZE, Day, Format, body_of};
-use crate::statistics::{by_day, hours_of, rows};
-
-/// A name in an hour, and how often.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "EventTrackerHour")]
-pub(crate) struct HourRow {
-    /// `YYYYMMDDHH`, in UTC.
-    date: String,
-    event: String,
-    count: i64,
-}
-
-/// A name, and how often it ever happened.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "EventTrackerName")]
-pub(crate) struct NameRow {
-    event: String,
-    count: i64,
-}
-
-/// A list as Event Tracker sends it: of lists of one row each.
-pub(crate) type Rows<T> = Envelope<Vec<[T; 1]>>;
+use crate::histogram::{DEFAULT_SIZE, Day, Format, Histogram, answers_cached, body_of};
+use crate::statistics::{MAX_HOURS, by_day, hours_of, rows};
 
 pub(crate) async fn hours(
     State(context): Shared,
@@ -51,11 +32,8 @@ pub(crate) async fn hours(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let mut params = Params::lenient(query.as_deref());
-    let range = read_range(&mut params);
-    params.check()?;
-    let Some(range) = range else {
-        return Err(Problem::Internal("a list without a range passed its checks".to_owned()));
-    };
+    let range = range(&mut params);
+    let range = params.give(range)?;
     let (range, starts) = if let Ok(starts) = hours_of(range) {
         (range, starts)
     } else {
@@ -64,28 +42,11 @@ pub(crate) async fn hours(
     };
     let (mut rows, _) = rows(&context, &app, &starts, range, &CellFilter::default(), "start_date").await?;
     rows.sort_by(|a, b| (&a.name, &a.date).cmp(&(&b.name, &b.date)));
-    let rows = rows.into_iter().map(|row| [HourRow { date: row.date, event: row.name, count: row.count }]);
-    json(StatusCode::OK, &Rows::of(rows.collect()))
+    let rows = rows.into_iter().map(|row| [EventTrackerHour { date: row.date, event: row.name, count: row.count }]);
+    json(StatusCode::OK, &EventTrackerRows::of(rows.collect()))
 }
 
-/// From the start of one day, or hour, to the end of another.
-fn read_range(params: &mut Params) -> Option<Range> {
-    let mut bound = |name: &str| {
-        let read = match params.text(name) {
-            Some(text) => {
-                day_or_hour(&text).map_err(|_| "must be a day from 1970 on (YYYYMMDD), or an hour (YYYYMMDDHH)")
-            }
-            None => Err("missing: send a day (YYYYMMDD), or an hour (YYYYMMDDHH)"),
-        };
-        params.keep(name, read)
-    };
-    let (start, end) = (bound("start_date"), bound("end_date"));
-    let range = Range::new(start?.0, end?.1).ok().filter(|range| !range.is_empty());
-    let range = range.ok_or("must not be after `end_date`");
-    params.keep("start_date", range)
-}
-
-/// What lies between the first and the last day that have events.
+/// The part of a range between the first and the last day with events.
 async fn with_events(context: &Context, app: &App, range: Range) -> Result<Range, Problem> {
     let (days, _) = by_day(context, app, &CellFilter::default()).await?;
     let days = || days.keys().map(|(day, _)| *day);
@@ -93,7 +54,7 @@ async fn with_events(context: &Context, app: &App, range: Range) -> Result<Range
     Ok(range.intersect(of_events.unwrap_or(Range::EMPTY)))
 }
 
-/// What a path past `events/` asks for.
+/// The rest of the path after `events/`: `unique`, or `histogram/{EVENT}/{YYYYMMDD}`.
 pub(crate) async fn of_path(
     State(context): Shared,
     Target(app): Target,
@@ -108,7 +69,7 @@ pub(crate) async fn of_path(
         return histogram(&context, &app, name, date, &headers).await;
     }
     let all = "events, events/unique or events/histogram/EVENT/YYYYMMDD";
-    Err(Problem::NotFound(format!("there is nothing to read here: ask for {all}")))
+    Err(Problem::NotFound(format!("no such path: ask for {all}")))
 }
 
 async fn unique(context: &Context, app: &App) -> Result<Response, Problem> {
@@ -118,8 +79,9 @@ async fn unique(context: &Context, app: &App) -> Result<Response, Problem> {
         *sums.entry(cell.name()).or_default() += count;
     }
     sums.retain(|_, count| *count != 0);
-    let rows = largest_first(sums).into_iter().map(|(name, count)| [NameRow { event: name.to_owned(), count }]);
-    json(StatusCode::OK, &Rows::of(rows.collect()))
+    let rows =
+        largest_first(sums).into_iter().map(|(name, count)| [EventTrackerName { event: name.to_owned(), count }]);
+    json(StatusCode::OK, &EventTrackerRows::of(rows.collect()))
 }
 
 async fn histogram(
@@ -143,7 +105,7 @@ async fn histogram(
     Ok(reply)
 }
 
-/// What `Accept` prefers of a PNG, a JPEG and JSON; of what it likes as much the first, and the PNG where it wants none.
+/// The format that `Accept` prefers of PNG, JPEG and JSON: the first of equals, and PNG if it accepts none.
 fn preferred(headers: &HeaderMap) -> Format {
     const OFFERED: [Format; 3] = [Format::Picture(Picture::Png), Format::Picture(Picture::Jpeg), Format::Json];
     let accepted: Vec<_> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
@@ -158,7 +120,7 @@ fn preferred(headers: &HeaderMap) -> Format {
     best.0
 }
 
-/// How much a list of media ranges wants a format, 0 to 1: the most specific range of it tells (RFC 9110, 12.5.1).
+/// The quality of a format in a list of media ranges, 0 to 1: that of the most specific range (RFC 9110, 12.5.1).
 fn quality(accepted: &str, format: Format) -> f32 {
     let media_type = format.media_type();
     let group = media_type.split('/').next().unwrap_or_default();
@@ -174,6 +136,41 @@ fn quality(accepted: &str, format: Format) -> f32 {
         Some((specific, quality.unwrap_or(1.0)))
     });
     ranges.max_by_key(|(specific, _)| *specific).map_or(0.0, |(_, quality)| quality)
+}
+
+pub(crate) fn hours_operation(schemas: &mut SchemaGenerator) -> Operation {
+    /// `YYYYMMDD` or `YYYYMMDDHH`.
+    const DAY_OR_HOUR: &str = r"^\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])?$";
+    let date = json_schema!({"type": "string", "pattern": DAY_OR_HOUR, "examples": ["2026112106", "20261121"]});
+    let summary = "Event Tracker: every name in every hour (UTC), by name, then time";
+    Operation::of(&EVENT_TRACKER_LIST, "listEventTracker", summary)
+        .about(format!("At most {MAX_BUCKETS} rows, and {MAX_HOURS} hours between the first and the last event."))
+        .takes([
+            Parameter::query("start_date", "The first hour (`YYYYMMDDHH`) or day (`YYYYMMDD`).", date.clone())
+                .required(),
+            Parameter::query("end_date", "The last day or hour, included.", date).required(),
+        ])
+        .answers_with::<EventTrackerRows<EventTrackerHour>>(schemas, StatusCode::OK, "The counts.")
+}
+
+pub(crate) fn of_path_operations(schemas: &mut SchemaGenerator) -> [Operation; 2] {
+    let operation =
+        |path: &str, id: &str, summary: &str| Operation::of(&EVENT_TRACKER_PATH, id, summary).with("{*path}", path);
+    let unique = operation("unique", "listEventTrackerNames", "Event Tracker: all names of all time, largest first")
+        .answers_with::<EventTrackerRows<EventTrackerName>>(schemas, StatusCode::OK, "The counts.");
+    let histogram = operation(
+        "histogram/{name}/{date}",
+        "eventTrackerHistogram",
+        "Event Tracker: the hours of a day (UTC) as a bar chart, of one name",
+    )
+    .about("`Accept` chooses between a PNG (the default), a JPEG, and the numbers as JSON.")
+    .takes([
+        Parameter::path("name", "The name. It may contain slashes, sent as they are.", text()),
+        Parameter::path("date", "The day.", schemas.subschema_for::<DayInput>()),
+    ]);
+    let numbers = schemas.subschema_for::<Envelope<Histogram<'_>>>();
+    let pictures = ["image/png", "image/jpeg"].map(|picture| (picture, json_schema!({})));
+    [unique, answers_cached(histogram, pictures.into_iter().chain([(JSON, numbers)]).collect())]
 }
 
 #[cfg(test)]
@@ -206,25 +203,5 @@ mod tests {
             (ACCEPT, HeaderValue::from_static("image/jpeg")),
         ]);
         assert_eq!(preferred(&several).media_type(), jpeg);
-    }
-
-    #[test]
-    fn both_days_are_taken_in_whole() {
-        let read = |query: &str| {
-            let mut params = Params::lenient(Some(query));
-            let range = read_range(&mut params);
-            params.check().map(|()| range.map(|range| format!("{} {}", range.since(), range.until())))
-        };
-        let whole = |text: &str| Ok(Some(text.to_owned()));
-        assert_eq!(read("start_date=2020091112&end_date=20200911"), whole("2020-09-11T12:00:00Z 2020-09-12T00:00:00Z"));
-        assert_eq!(read("start_date=20200911&end_date=2020091100"), whole("2020-09-11T00:00:00Z 2020-09-11T01:00:00Z"));
-        for (query, fields) in [
-            ("", vec!["start_date", "end_date"]),
-            ("start_date=2020091113&end_date=2020091111", vec!["start_date"]),
-            ("start_date=yesterday&end_date=20200911&color=red", vec!["start_date"]),
-        ] {
-            let errors = read(query).expect_err(query).0;
-            assert_eq!(errors.iter().map(|e| e.field.as_str()).collect::<Vec<_>>(), fields, "{query}");
-        }
     }
 }

@@ -1,0 +1,34 @@
+//! `GET /apps/{app}/events/{id}`
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use schemars::SchemaGenerator;
+use tally_http::event::EventBody;
+use tally_http::guard::Target;
+use tally_http::openapi::{Operation, Parameter, text};
+use tally_http::parameters::NoQuery;
+use tally_http::problem::{Problem, json};
+use tally_http::routes::READ_EVENT;
+use tally_http::service::Shared;
+
+pub(crate) async fn read(
+    State(context): Shared,
+    Target(app): Target,
+    Path((_, id)): Path<(String, String)>,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    // A text that cannot be an id is the id of no event.
+    let event = match id.parse() {
+        Ok(id) => context.store.get_event(&app, id, context.clock.now()).await?,
+        Err(_) => None,
+    };
+    let event = event.ok_or_else(|| Problem::NotFound("the app has no such event".to_owned()))?;
+    json(StatusCode::OK, &EventBody::new(&app.slug, &event))
+}
+
+pub(crate) fn read_operation(schemas: &mut SchemaGenerator) -> Operation {
+    Operation::of(&READ_EVENT, "readEvent", "Reads one event, strongly consistent")
+        .takes([Parameter::path("id", "The event, by the `id` that Tally gave.", text())])
+        .answers_with::<EventBody<'_>>(schemas, StatusCode::OK, "The event.")
+}

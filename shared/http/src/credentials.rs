@@ -1,0 +1,75 @@
+//! The credentials of a request: where they may stand, and which one counts.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, Uri};
+use tally_core::app::key::PresentedKey;
+
+/// The cookie that carries an access token.
+pub const COOKIE_NAME: &str = "token";
+
+/// The query parameters that carry a credential.
+pub(crate) const IN_QUERY: [&str; 3] = ["ingest_key", "read_key", "access_token"];
+
+/// The query parameter that carries a credential: its name and value.
+pub fn in_query(query: Option<&str>) -> Option<(String, String)> {
+    let mut pairs = form_urlencoded::parse(query?.as_bytes()).into_owned();
+    pairs.find(|(name, value)| IN_QUERY.contains(&name.as_str()) && !value.is_empty())
+}
+
+/// Who decided to send a credential.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// The caller, who made the request.
+    Caller,
+    /// The browser, which adds its cookies to the requests of any page.
+    Browser,
+}
+
+/// A credential as it was sent, not checked yet.
+pub(crate) enum Credential {
+    /// A key of an app.
+    Key(PresentedKey),
+    /// The access token of a user.
+    Token(String),
+}
+
+/// The credential of a request. A header takes precedence over the query, and the query over the cookie.
+pub(crate) fn credential(headers: &HeaderMap, uri: &Uri) -> Option<(Credential, Sender)> {
+    let header = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?.trim();
+        (!value.is_empty()).then(|| value.to_owned())
+    };
+    let (text, sender) = ["x-ingest-key", "x-read-key", "x-access-token"]
+        .into_iter()
+        .find_map(header)
+        .or_else(|| headers.get(AUTHORIZATION)?.to_str().ok().and_then(authorization))
+        .or_else(|| in_query(uri.query()).map(|(_, value)| value))
+        .map(|text| (text, Sender::Caller))
+        .or_else(|| {
+            let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+            let mut cookies = cookies.flat_map(|value| cookie::Cookie::split_parse(value).flatten());
+            let token = cookies.find(|cookie| cookie.name() == COOKIE_NAME)?;
+            Some((token.value().to_owned(), Sender::Browser))
+        })?;
+    let credential = match PresentedKey::parse(&text) {
+        Some(key) => Credential::Key(key),
+        None => Credential::Token(text),
+    };
+    Some((credential, sender))
+}
+
+/// The value of `Authorization`: a bearer's token or key, or a key as the user name of HTTP Basic.
+fn authorization(value: &str) -> Option<String> {
+    let (scheme, rest) = value.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+        let (user, _) = decoded.split_once(':')?;
+        return (!user.is_empty()).then(|| user.to_owned());
+    }
+    None
+}

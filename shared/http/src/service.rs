@@ -1,0 +1,120 @@
+//! How handlers become a service: each behind the guard of its route, with one way to read paths and one log line per
+//! request.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, on};
+use axum::{Router, middleware};
+use http::header::LOCATION;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tally_service::config::Config;
+use tally_service::context::Context;
+use tower::ServiceExt;
+
+use crate::cors;
+use crate::guard::{Guard, guard, not_allowed};
+use crate::path::{decoded, encoded, read_path};
+use crate::problem::Problem;
+use crate::request_log::finish_and_log;
+use crate::routes::{self, Function, ROUTES, Route};
+
+/// The context, in a handler's signature.
+pub type Shared = State<Arc<Context>>;
+
+/// Builds the router of one function.
+pub struct Routes {
+    function: Function,
+    context: Arc<Context>,
+    router: Router<Arc<Context>>,
+    served: Vec<&'static Route>,
+}
+
+impl Routes {
+    /// A router without routes.
+    pub fn of(function: Function, context: Arc<Context>) -> Self {
+        Self { function, context, router: Router::new(), served: vec![] }
+    }
+
+    /// Binds a handler to a route, behind the guard of the route.
+    ///
+    /// # Panics
+    /// Where the table gives the route to another function.
+    #[must_use]
+    #[allow(clippy::panic)]
+    pub fn serve<H, T>(mut self, route: &'static Route, handler: H) -> Self
+    where
+        H: Handler<T, Arc<Context>>,
+        T: 'static,
+    {
+        let Route { method, path, function, .. } = route;
+        assert_eq!(*function, self.function, "{method} {path} is the route of another function");
+        let Ok(filter) = MethodFilter::try_from(method.clone()) else {
+            panic!("{path}: axum does not route {method}");
+        };
+        let guarded = Guard { context: Arc::clone(&self.context), route };
+        let handler = on(filter, handler).layer(middleware::from_fn_with_state(guarded, guard));
+        self.router = self.router.route(path, handler);
+        self.served.push(route);
+        self
+    }
+
+    /// The router of the function, without what [`serve`] adds.
+    ///
+    /// # Panics
+    /// Where a route of the function has no handler.
+    pub fn finish(self) -> Router {
+        for route in ROUTES.iter().filter(|route| route.function == self.function) {
+            assert!(self.served.contains(route), "nothing serves {} {}", route.method, route.path);
+        }
+        self.router.with_state(self.context)
+    }
+}
+
+/// Makes a service of the routers of one function, or of all of them: it reads paths, answers what no route matches, and
+/// logs requests.
+pub fn serve(context: Arc<Context>, routers: impl IntoIterator<Item = Router>) -> Router {
+    let all = routers.into_iter().fold(Router::new(), Router::merge);
+    let inner = all
+        .method_not_allowed_fallback(no_route)
+        .fallback(no_route)
+        .with_state(())
+        .layer(axum::Extension(context))
+        .layer(middleware::from_fn(finish_and_log));
+    // Paths must be read before they are routed, so the routes are inside.
+    Router::new().fallback_service(inner.map_request(|request: Request| read_path(request)))
+}
+
+/// Answers what no route matches: preflights, 405, 308 to the path without its trailing slash, 404.
+async fn no_route(axum::Extension(context): axum::Extension<Arc<Context>>, request: Request) -> Response {
+    let path = decoded(request.uri().path());
+    if cors::is_preflight(request.method(), request.headers()) {
+        return cors::preflight(&context.config, &path, request.headers());
+    }
+    if routes::at(&path).next().is_some() {
+        return not_allowed(&path).into_response();
+    }
+    if let Some(stripped) = path.strip_suffix('/')
+        && routes::at(stripped).next().is_some()
+    {
+        let query = request.uri().query().map_or(String::new(), |query| format!("?{query}"));
+        let target = format!("{}{query}", encoded(stripped));
+        if let Ok(target) = HeaderValue::from_str(&target) {
+            return (StatusCode::PERMANENT_REDIRECT, [(LOCATION, target)]).into_response();
+        }
+    }
+    Problem::NotFound("no such path: GET /openapi.json describes the API".to_owned()).into_response()
+}
+
+/// The origin that the caller used, e.g. `https://tally.example`; empty where the request does not tell, so that a link
+/// that begins with it is still a path.
+pub fn origin(headers: &HeaderMap, config: &Config) -> String {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let scheme = header("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
+    let scheme = scheme.unwrap_or(if config.secure_cookies { "https" } else { "http" });
+    let host = header("host").filter(|host| host.parse::<Authority>().is_ok());
+    host.map_or_else(String::new, |host| format!("{scheme}://{host}"))
+}
