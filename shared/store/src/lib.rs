@@ -12,6 +12,7 @@ mod keys;
 mod minute_counts;
 mod recount_state;
 mod signing_keys;
+mod stored;
 pub mod tables;
 
 pub use apps::CreateAppError;
