@@ -170,7 +170,7 @@ impl Drop for Embedded {
 }
 
 /// The stored form of a sequence number: the public one is larger by 10^20 (dynoxide's `format_sequence_number`).
-pub(crate) fn stored_sequence(public: &str) -> Option<u64> {
+pub(crate) fn stored_sequence(public: &str) -> Option<i64> {
     let public: u128 = public.parse().ok()?;
     public.checked_sub(100_000_000_000_000_000_000)?.try_into().ok()
 }

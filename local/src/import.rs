@@ -32,10 +32,11 @@ use tally_service::config::Config;
 use tally_service::context::Context;
 use tally_service::new_app::NewAppError;
 use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backlog::Backlog;
-use crate::server::{Missing, end, open, service};
+use crate::server::{Missing, open, service};
 use format::{FORMATS, Format};
 use importer::{Importer, Options, Ready, Step, shown};
 use oddity::Warned;
@@ -111,7 +112,7 @@ pub struct Import {
     /// Sends to the Tally at this URL instead.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The ingest key for `--url`; better in the variable TALLY_KEY, since other users of this machine may see options.
+    /// The ingest key for `--url`; better in the variable `TALLY_KEY`, since other users of this machine may see options.
     #[arg(long, requires = "url")]
     key: Option<String>,
 }
@@ -202,7 +203,12 @@ pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>>
         stop.store(true, Ordering::Relaxed);
         return Ok(ExitCode::SUCCESS);
     };
-    let mut end = Box::pin(end());
+    let (told, mut end) = watch::channel(false);
+    tokio::spawn(async move {
+        crate::server::end().await;
+        // Nobody listens any more when the import is over.
+        let _ = told.send(true);
+    });
     let ended = run.all(&mut pieces, target, &mut end).await;
     stop.store(true, Ordering::Relaxed);
     run.progress.finish_and_clear();
@@ -277,13 +283,13 @@ async fn make_app(context: &Context, name: &str) -> Result<(), Box<dyn std::erro
 
 impl Local {
     /// Waits until everything is counted; says what is left where that does not come, or is not waited for.
-    async fn wait(&self, end: &mut (impl Future<Output = ()> + Unpin)) {
+    async fn wait(&self, end: &mut End) {
         // Without a stream to read there is nothing to say.
         let Ok(newest) = self.backlog.newest() else { return };
         let spinner = ProgressBar::new_spinner();
         let (mut least, mut moved, mut said) = (u64::MAX, Instant::now(), Instant::now());
         loop {
-            let left = self.backlog.left(newest);
+            let Ok(left) = self.backlog.left(newest) else { return };
             if left == 0 {
                 spinner.finish_and_clear();
                 return;
@@ -296,7 +302,7 @@ impl Local {
             spinner.tick();
             let interrupted = tokio::select! {
                 biased;
-                () = &mut *end => true,
+                () = told_to_end(end) => true,
                 () = tokio::time::sleep(LOOK) => false,
             };
             if interrupted || moved.elapsed() > STANDSTILL {
@@ -327,6 +333,16 @@ fn progress(files: &[PathBuf], follow: bool) -> ProgressBar {
     }
 }
 
+/// Whether Ctrl-C was pressed.
+type End = watch::Receiver<bool>;
+
+/// Waits for Ctrl-C; returns at once where it was pressed before.
+async fn told_to_end(end: &mut End) {
+    if end.wait_for(|told| *told).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// An import under way.
 struct Run {
     importer: Importer,
@@ -350,43 +366,40 @@ impl Run {
         &mut self,
         pieces: &mut Receiver<Piece>,
         target: &mut Target,
-        end: &mut (impl Future<Output = ()> + Unpin),
+        end: &mut End,
     ) -> Result<bool, Box<dyn std::error::Error>> {
         let mut due: Option<Instant> = None;
         loop {
             let piece = tokio::select! {
                 biased;
-                () = &mut *end => return self.last(target).await.map(|()| true),
+                () = told_to_end(end) => return self.last(target).await.map(|()| true),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
                 piece = pieces.recv() => match piece {
                     Some(piece) => Some(piece),
                     None => {
                         return tokio::select! {
                             biased;
-                            () = &mut *end => Ok(true),
+                            () = told_to_end(end) => Ok(true),
                             sent = self.last(target) => sent.map(|()| false),
                         };
                     }
                 },
             };
-            let full = match piece {
-                Some(piece) => {
-                    self.take(piece)?;
-                    due = due.or_else(|| Some(Instant::now() + LINGER));
-                    self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES
-                }
-                None => {
-                    due = None;
-                    let mut steps = Vec::new();
-                    self.importer.flush(&mut steps);
-                    self.steps(steps)?;
-                    true
-                }
+            let full = if let Some(piece) = piece {
+                self.take(piece)?;
+                due = due.or_else(|| Some(Instant::now() + LINGER));
+                self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES
+            } else {
+                due = None;
+                let mut steps = Vec::new();
+                self.importer.flush(&mut steps);
+                self.steps(steps)?;
+                true
             };
             if full {
                 let interrupted = tokio::select! {
                     biased;
-                    () = &mut *end => true,
+                    () = told_to_end(end) => true,
                     sent = self.send(target) => { sent?; false }
                 };
                 if interrupted {
@@ -494,13 +507,14 @@ impl Run {
         for (ready, verdict) in std::mem::take(&mut self.batch).into_iter().zip(verdicts) {
             let at = self.at(ready.file, ready.number);
             self.reached = Some(at.clone());
-            match verdict {
+            if ready.again {
                 // The same line with more that belongs to it.
-                Verdict::Stored(_) if ready.again => {}
+                continue;
+            }
+            match verdict {
                 Verdict::Stored(Some(true)) => self.summary.new += 1,
                 Verdict::Stored(Some(false)) => self.summary.known += 1,
                 Verdict::Stored(None) => self.summary.untold += 1,
-                Verdict::Refused(_) if ready.again => {}
                 Verdict::Refused(reason) => {
                     let kept = self.summary.refuse(at, &ready.text, Refusal::Refused(reason));
                     kept.map_err(|e| SendError::Memory(e.to_string()))?;

@@ -166,7 +166,7 @@ impl Format {
     fn of_object(object: &Object) -> &'static Self {
         let has = |key: &&str| object.contains_key(*key);
         let found = FORMATS.iter().find(|format| match format.reader {
-            Reader::Json { all, any } => all.iter().all(has) && (any.is_empty() || any.iter().any(|key| has(&key))),
+            Reader::Json { all, any } => all.iter().all(has) && (any.is_empty() || any.iter().any(has)),
             Reader::Docker => ["log", "stream", "time"].iter().all(has) && matches!(object["log"], Json::String(_)),
             _ => false,
         });

@@ -1,6 +1,6 @@
 //! Pieces of files as events to send, each with its identity and time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tally_core::event::draft::named_time;
 use tally_core::event::id::EventId;
@@ -15,7 +15,7 @@ use super::json::{Malformed, Object};
 use super::oddity::{Oddities, Oddity};
 use super::read::{Piece, RawLine};
 use super::send::Outgoing;
-use super::shape::{Constant, Mapping, Shaped, add_to_data, cut, keep_line, shape, to_json};
+use super::shape::{Constant, Mapping, Nameless, Shaped, add_to_data, cut, keep_line, shape, to_json};
 use super::summary::Refusal;
 use super::time::{Clock, may_lack_a_year};
 
@@ -77,9 +77,10 @@ struct Source {
     pending: Option<Pending>,
 }
 
-/// A line of text that others may belong to.
+/// A line that others may belong to.
 struct Pending {
-    block: Block,
+    /// What was seen of it; none where none may.
+    block: Option<Block>,
     event: Object,
     id: EventId,
     number: u64,
@@ -111,16 +112,11 @@ impl Source {
             pending: None,
         }
     }
-}
 
-/// What one file remembers of its first import, loaded where it is needed.
-fn first_seen<'a>(
-    kept: &'a mut Option<FirstSeen>,
-    memory: Option<&std::path::Path>,
-    name: &str,
-    first_line: &[u8; 16],
-) -> &'a mut FirstSeen {
-    kept.get_or_insert_with(|| FirstSeen::load(memory, name, first_line))
+    /// What is remembered of the first import, loaded where it is needed.
+    fn first_seen(&mut self, memory: Option<&Path>, first_line: &[u8; 16]) -> &mut FirstSeen {
+        self.first_seen.get_or_insert_with(|| FirstSeen::load(memory, &self.name, first_line))
+    }
 }
 
 impl Importer {
@@ -137,7 +133,7 @@ impl Importer {
                 let name = std::mem::take(&mut self.sources[file].name);
                 self.sources[file] = Source::new(name, &self.options);
             }
-            Piece::Line(line) => self.line(line, steps),
+            Piece::Line(line) => self.line(&line, steps),
             Piece::Close { file, .. } => self.end_block(file, steps),
         }
     }
@@ -173,42 +169,28 @@ impl Importer {
         odd(file, number, &oddities, steps);
     }
 
-    fn line(&mut self, line: RawLine, steps: &mut Vec<Step>) {
+    fn line(&mut self, line: &RawLine, steps: &mut Vec<Step>) {
         if line.bytes.iter().all(u8::is_ascii_whitespace) {
             return;
         }
         let (file, number) = (line.file, line.number);
-        let first_line = *self.sources[file].first_line.get_or_insert_with(|| first_line_hash(&line.bytes));
         let mut oddities = Oddities::default();
-        let (text, undecoded) = match std::str::from_utf8(&line.bytes) {
-            Ok(text) => (text.to_owned(), None),
-            // The bound of a line may cut a character.
-            Err(e) if line.length > line.bytes.len() as u64 && e.error_len().is_none() => {
-                (String::from_utf8_lossy(&line.bytes[..e.valid_up_to()]).into_owned(), None)
-            }
-            Err(_) => {
-                oddities.add(Oddity::Encoding);
-                let escaped = line.bytes[..line.bytes.len().min(UNDECODED)].escape_ascii().to_string();
-                (String::from_utf8_lossy(&line.bytes).into_owned(), Some(escaped))
-            }
-        };
-        let refuse = |refusal| Step::Refused { file, number, text: text.clone(), refusal };
+        let Decoded { text, undecoded, is_cut } = decode(line, &mut oddities);
         if !line.whole {
             self.end_block(file, steps);
-            steps.push(refuse(Refusal::CutOff));
+            steps.push(Step::Refused { file, number, text, refusal: Refusal::CutOff });
             return;
         }
+        let first_line = *self.sources[file].first_line.get_or_insert_with(|| first_line_hash(&line.bytes));
         let now = (self.now)();
-        let memory = self.options.memory.clone();
         let source = &mut self.sources[file];
         if source.clock.written_before.is_none() && lacks_a_year(&text) {
-            let seen = first_seen(&mut source.first_seen, memory.as_deref(), &source.name, &first_line);
-            source.clock.written_before = Some(seen.start(now));
+            let start = source.first_seen(self.options.memory.as_deref(), &first_line).start(now);
+            source.clock.written_before = Some(start);
         }
-        let is_long = line.length > line.bytes.len() as u64;
-        let parsed = if is_long {
-            oddities.add(Oddity::LongLine(line.length));
-            format::parse(&text, Format::of_name("plain"), &mut source.clock, &mut Oddities::default())
+        let parsed = if is_cut {
+            let plain = Format::of_name("plain");
+            format::parse(&text, plain, &mut source.clock, &mut Oddities::default())
         } else {
             format::parse(&text, self.options.format, &mut source.clock, &mut oddities)
         };
@@ -224,42 +206,72 @@ impl Importer {
             steps.push(Step::Joined);
             return;
         }
-        let inner = parsed.as_ref().ok().and_then(|parsed| parsed.inner.clone());
         self.end_block(file, steps);
-        let source = &mut self.sources[file];
-        let parsed = match parsed {
-            Ok(parsed) => parsed,
+        match parsed {
+            Ok(mut parsed) => {
+                let format = parsed.format.name;
+                let block = (parsed.text != Text::None)
+                    .then(|| Block::new(parsed.text, parsed.inner.take().as_deref().unwrap_or(&text)));
+                match self.event(line, parsed, first_line, now, &mut oddities) {
+                    Ok((mut event, id)) => {
+                        if let Some(undecoded) = undecoded {
+                            add_to_data(&mut event, "undecoded", Json::String(undecoded));
+                        }
+                        if is_cut {
+                            event.remove("data");
+                            keep_line(&mut event, &text);
+                        }
+                        odd(file, number, &oddities, steps);
+                        let pending = Pending {
+                            block,
+                            event,
+                            id,
+                            number,
+                            text,
+                            format,
+                            stack: String::new(),
+                            sent: false,
+                            again: false,
+                        };
+                        self.sources[file].pending = Some(pending);
+                        // Nothing can belong to it: it need not wait.
+                        if self.sources[file].pending.as_ref().is_some_and(|pending| pending.block.is_none()) {
+                            self.end_block(file, steps);
+                        }
+                    }
+                    Err(nameless) => {
+                        steps.push(Step::Refused { file, number, text, refusal: Refusal::Nameless(nameless) });
+                    }
+                }
+            }
             Err(error) => {
-                let at = line.number + error.line as u64 - 1;
-                let column = if error.line == 1 { line.column as usize + error.column - 1 } else { error.column };
+                let column = if error.line == 1 { line.column + error.column - 1 } else { error.column };
+                let number = number + error.line - 1;
                 let refusal = Refusal::Malformed(Malformed { column, ..error });
-                steps.push(Step::Refused { file, number: at, text, refusal });
-                return;
+                steps.push(Step::Refused { file, number, text, refusal });
             }
-        };
-        let (kind, format) = (parsed.text, parsed.format.name);
-        let shaped = shape(parsed, &self.options.mappings, &self.options.constants, &mut source.clock, &mut oddities);
-        let Shaped { mut event, time } = match shaped {
-            Ok(shaped) => shaped,
-            Err(nameless) => {
-                steps.push(refuse(Refusal::Nameless(nameless)));
-                return;
-            }
-        };
-        if let Some(undecoded) = undecoded {
-            add_to_data(&mut event, "undecoded", Json::String(undecoded));
         }
-        if is_long {
-            event.remove("data");
-            keep_line(&mut event, &text);
-        }
-        let named = match event.get("id") {
-            Some(Json::String(id)) => named_time(id),
+    }
+
+    /// The event of a line, with its time and identity.
+    fn event(
+        &mut self,
+        line: &RawLine,
+        parsed: Parsed,
+        first_line: [u8; 16],
+        now: Timestamp,
+        oddities: &mut Oddities,
+    ) -> Result<(Object, EventId), Nameless> {
+        let (options, source) = (&self.options, &mut self.sources[line.file]);
+        let Shaped { mut event, time } =
+            shape(parsed, &options.mappings, &options.constants, &mut source.clock, oddities)?;
+        let own = match event.get("id") {
+            Some(Json::String(id)) => Some(id.clone()),
             _ => None,
         };
-        let time = time.or(named);
+        let time = time.or_else(|| named_time(own.as_deref()?));
         let at = time.or(source.previous).unwrap_or_else(|| {
-            let seen = first_seen(&mut source.first_seen, memory.as_deref(), &source.name, &first_line);
+            let seen = source.first_seen(options.memory.as_deref(), &first_line);
             seen.line(line.offset, line.offset + line.length, now)
         });
         source.previous = time.or(source.previous);
@@ -268,31 +280,46 @@ impl Importer {
             Some(_) => Place::Timed,
             None => Place::At { first_line: &first_line, offset: line.offset },
         };
-        let own = source.identities.next(&source.name, at, &place, &line.bytes);
-        let id = match event.get("id") {
-            Some(Json::String(id)) => named_identity(id, at),
-            _ => {
-                event.insert("id".to_owned(), Json::String(own.to_string()));
-                own
-            }
-        };
-        odd(file, number, &oddities, steps);
-        if kind == Text::None {
-            let mut oddities = Oddities::default();
-            push(event, id, (file, number, text, format, false), &mut oddities, steps);
-            odd(file, number, &oddities, steps);
-        } else {
-            let block = Block::new(kind, inner.as_deref().unwrap_or(&text));
-            let stack = String::new();
-            source.pending = Some(Pending { block, event, id, number, text, format, stack, sent: false, again: false });
-        }
+        let made = source.identities.next(&source.name, at, &place, &line.bytes);
+        let id = own.map_or(made, |own| named_identity(&own, at));
+        event.entry("id".to_owned()).or_insert_with(|| Json::String(made.to_string()));
+        Ok((event, id))
     }
+}
+
+/// The text of a line.
+struct Decoded {
+    text: String,
+    /// The line with escapes, where it is not UTF-8.
+    undecoded: Option<String>,
+    /// Whether it is longer than its text.
+    is_cut: bool,
+}
+
+fn decode(line: &RawLine, oddities: &mut Oddities) -> Decoded {
+    let is_cut = line.length > line.bytes.len() as u64;
+    if is_cut {
+        oddities.add(Oddity::LongLine(line.length));
+    }
+    let (text, undecoded) = match std::str::from_utf8(&line.bytes) {
+        Ok(text) => (text.to_owned(), None),
+        // The bound of a line may lie within a character.
+        Err(e) if is_cut && e.error_len().is_none() => {
+            (String::from_utf8_lossy(&line.bytes[..e.valid_up_to()]).into_owned(), None)
+        }
+        Err(_) => {
+            oddities.add(Oddity::Encoding);
+            let escaped = line.bytes[..line.bytes.len().min(UNDECODED)].escape_ascii().to_string();
+            (String::from_utf8_lossy(&line.bytes).into_owned(), Some(escaped))
+        }
+    };
+    Decoded { text, undecoded, is_cut }
 }
 
 impl Pending {
     /// Takes a line that belongs to it; whether it does.
     fn join(&mut self, line: &str) -> bool {
-        if self.stack.len() + line.len() > MAX_JOINED || !self.block.take(line) {
+        if self.stack.len() + line.len() > MAX_JOINED || !self.block.as_mut().is_some_and(|block| block.take(line)) {
             return false;
         }
         if !self.stack.is_empty() {

@@ -20,15 +20,15 @@ const DEPTH: usize = MAX_DEPTH - 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed {
     /// The line of the text, from 1.
-    pub line: usize,
+    pub line: u64,
     /// The column of that line, from 1.
-    pub column: usize,
+    pub column: u64,
 }
 
 /// Reads one JSON object; none where it is another value.
 pub(super) fn object(text: &str, oddities: &mut Oddities) -> Result<Option<Object>, Malformed> {
-    let raw: &RawValue =
-        serde_json::from_str(text).map_err(|e| Malformed { line: e.line().max(1), column: e.column().max(1) })?;
+    let raw: &RawValue = serde_json::from_str(text)
+        .map_err(|e| Malformed { line: e.line().max(1) as u64, column: e.column().max(1) as u64 })?;
     if json::kind(raw) != Kind::Object {
         return Ok(None);
     }
@@ -49,7 +49,7 @@ fn fields(raw: &RawValue, depth: usize, oddities: &mut Oddities) -> Object {
         }
         if object.contains_key(&key) {
             oddities.add(Oddity::RepeatedKey(key.clone()));
-            let free = (2..).map(|n| format!("{key} ({n})")).find(|key| !object.contains_key(key));
+            let free = (2..=usize::MAX).map(|n| format!("{key} ({n})")).find(|key| !object.contains_key(key));
             key = free.unwrap_or(key);
         }
         let value = self::value(value, depth, oddities);
@@ -62,13 +62,13 @@ fn value(raw: &RawValue, depth: usize, oddities: &mut Oddities) -> Json {
     match json::kind(raw) {
         Kind::Null => Json::Null,
         Kind::Bool => Json::Bool(raw.get() == "true"),
-        Kind::Number => match Number::parse(raw.get()) {
-            Ok(number) => Json::Number(number),
-            Err(_) => {
+        Kind::Number => Number::parse(raw.get()).map_or_else(
+            |_| {
                 oddities.add(Oddity::LargeNumber);
                 Json::String(raw.get().to_owned())
-            }
-        },
+            },
+            Json::Number,
+        ),
         Kind::String => Json::String(text(raw, oddities)),
         Kind::Array | Kind::Object if depth == 0 => {
             oddities.add(Oddity::DeepNesting);

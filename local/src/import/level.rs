@@ -69,8 +69,8 @@ pub(super) fn of_status(status: &str) -> Option<Level> {
 /// The level that a word of a line of text names: in capitals, or between brackets or before a colon in any case.
 pub(super) fn of_word(word: &str) -> Option<Level> {
     let bare = word.trim_matches(|c: char| "[]<>()|:,-".contains(c));
-    // Monolog writes `production.ERROR:`.
-    let bare = bare.rsplit('.').next().unwrap_or(bare);
+    // Monolog writes `production.ERROR:`, Apache `[core:error]`.
+    let bare = bare.rsplit(['.', ':']).next().unwrap_or(bare);
     let marked = word.starts_with(['[', '<', '(', '|']) || word.ends_with(':');
     let capitals = bare.len() > 1 && bare.bytes().all(|b| b.is_ascii_uppercase());
     (capitals || marked).then(|| bare.parse().ok()).flatten()

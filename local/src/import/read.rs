@@ -106,9 +106,9 @@ fn read_file(file: usize, path: &Path, reading: &Reading) -> Option<()> {
                     let mut reader = Cursor::new(prefix).chain(reader);
                     let mut each = |line| send(Piece::Line(line));
                     if document && reading.documents {
-                        read_documents(file, &mut reader, &mut each)?
+                        read_documents(file, &mut reader, &mut each)?.err()
                     } else {
-                        read_lines(file, &mut reader, &mut each)?
+                        read_lines(file, &mut reader, &mut each)?.err()
                     }
                 }
                 Err(error) => Some(error),
@@ -256,12 +256,11 @@ impl Growing {
     }
 }
 
-/// Gives each line; returns what kept the rest from being read, or none where nobody listens.
-fn read_lines(
-    file: usize,
-    reader: &mut dyn BufRead,
-    each: &mut dyn FnMut(RawLine) -> Option<()>,
-) -> Option<Option<io::Error>> {
+/// What reading a file to its end comes to: what kept it from that, if anything did; none where nobody listens any more.
+type Ended = Option<Result<(), io::Error>>;
+
+/// Gives each line.
+fn read_lines(file: usize, reader: &mut dyn BufRead, each: &mut dyn FnMut(RawLine) -> Option<()>) -> Ended {
     let (mut number, mut offset) = (1, 0);
     loop {
         let mut growing = Growing::new(file, number, 1, offset);
@@ -295,18 +294,14 @@ fn read_lines(
             each(line)?;
         }
         if !ended {
-            return Some(problem);
+            return Some(problem.map_or(Ok(()), Err));
         }
         number += 1;
     }
 }
 
 /// Gives each object of a JSON list, or of objects after one another; what is no object up to the end of its line.
-fn read_documents(
-    file: usize,
-    reader: &mut dyn BufRead,
-    each: &mut dyn FnMut(RawLine) -> Option<()>,
-) -> Option<Option<io::Error>> {
+fn read_documents(file: usize, reader: &mut dyn BufRead, each: &mut dyn FnMut(RawLine) -> Option<()>) -> Ended {
     let (mut number, mut column, mut offset) = (1, 0, 0);
     let mut growing: Option<Growing> = None;
     let (mut depth, mut in_string, mut escaped) = (0u32, false, false);
@@ -361,7 +356,7 @@ fn read_documents(
         line.whole = depth == 0 && problem.is_none();
         each(line)?;
     }
-    Some(problem)
+    Some(problem.map_or(Ok(()), Err))
 }
 
 #[cfg(test)]
@@ -385,7 +380,7 @@ mod tests {
         };
         let read = if document { read_documents } else { read_lines };
         let problem = read(0, &mut reader, &mut each).expect("listened to");
-        assert!(problem.is_none());
+        assert!(problem.is_ok());
         lines
     }
 
@@ -421,7 +416,9 @@ mod tests {
             lengths.push((line.bytes.len(), line.length));
             Some(())
         };
-        read_lines(0, &mut Cursor::new([&long[..], b"\ny"].concat()), &mut each).expect("listened to");
+        read_lines(0, &mut Cursor::new([&long[..], b"\ny"].concat()), &mut each)
+            .expect("listened to")
+            .expect("readable");
         assert_eq!(lengths, [(MAX_LINE, MAX_LINE as u64 + 10), (1, 1)]);
     }
 }

@@ -29,9 +29,9 @@ const TRIES: u32 = 8;
 /// The first wait between them; doubled with each, unless the reply says how long.
 const WAIT: Duration = Duration::from_millis(100);
 /// The longest wait that a reply may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// How long a reply may take.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// Most bytes of a reply.
 const MAX_REPLY: usize = 8 * 1024 * 1024;
 /// Most pages of events that are read to tell which of a batch are there already.

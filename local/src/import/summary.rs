@@ -1,6 +1,7 @@
 //! What became of an import, in numbers and words.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -132,17 +133,18 @@ impl Summary {
 
     /// The numbers in one line.
     pub(super) fn numbers(&self) -> String {
+        // Writing to a text cannot fail.
         let lines = self.lines();
         let mut text = format!("{} {}: ", thousands(lines), if lines == 1 { "line" } else { "lines" });
         if self.untold > 0 {
-            text.push_str(&format!("{} stored, new or already there; ", thousands(self.untold)));
+            let _ = write!(text, "{} stored, new or already there; ", thousands(self.untold));
         }
         if self.untold == 0 || self.new + self.known > 0 {
-            text.push_str(&format!("{} new, {} already there, ", thousands(self.new), thousands(self.known)));
+            let _ = write!(text, "{} new, {} already there, ", thousands(self.new), thousands(self.known));
         }
-        text.push_str(&format!("{} refused", thousands(self.refused)));
+        let _ = write!(text, "{} refused", thousands(self.refused));
         if self.joined > 0 {
-            text.push_str(&format!("; {} more belong to the line before", thousands(self.joined)));
+            let _ = write!(text, "; {} more belong to the line before", thousands(self.joined));
         }
         text
     }
@@ -184,7 +186,7 @@ fn advice(nameless: &Nameless) -> String {
         None => return "--map name=KEY, or --set name=NAME".to_owned(),
     };
     if let Some(key) = &nameless.time {
-        words.push_str(&format!(" timestamp={key}"));
+        let _ = write!(words, " timestamp={key}");
     }
     words
 }

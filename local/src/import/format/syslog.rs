@@ -104,7 +104,7 @@ fn structured_data(text: &str) -> Option<(Object, &str)> {
 /// `Nov 26 09:00:00 host program[12]: message`, the time in either form.
 fn rfc3164(rest: &str, certain: bool, clock: &mut Clock) -> Option<Parsed> {
     let named = rest.starts_with(|c: char| c.is_ascii_uppercase());
-    if !named && !certain && !rest.get(10..11).is_some_and(|t| t == "T") {
+    if !named && !certain && rest.get(10..11).is_none_or(|t| t != "T") {
         return None;
     }
     let Some((at, length)) = time::leading(rest, clock) else {
