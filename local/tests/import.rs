@@ -708,6 +708,48 @@ fn events_go_to_a_tally_elsewhere() {
     assert!(one_line(&ftp) && ftp.err.contains("https://"), "{}", ftp.err);
 }
 
+/// A port that speaks TLS with this certificate, and hands what it says to another port.
+fn tls_in_front_of(port: String, certified: &rcgen::CertifiedKey<rcgen::KeyPair>) -> u16 {
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+    let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![certified.cert.der().clone()], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let at = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((socket, _)) = listener.accept().await {
+                // One that does not trust the certificate goes away.
+                let Ok(mut outside) = acceptor.accept(socket).await else { continue };
+                let mut inside = tokio::net::TcpStream::connect(&port).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+            }
+        });
+    });
+    at
+}
+
+#[test]
+fn events_go_over_tls_to_whom_this_system_trusts() {
+    let place = Place::new();
+    let file = place.write("app.log", lines(10, Some("2025-11-03")));
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let trusted = place.write("trusted.pem", certified.cert.pem());
+    let port = tls_in_front_of(place.server.url.clone(), &certified);
+    let url = format!("https://localhost:{port}");
+    let mut command = place.command(&[path(&file), "--url", &url, "--key", &place.server.ingest_key]);
+    let distrusted = run(&mut command);
+    assert!(distrusted.code == Some(1) && distrusted.err.contains("cannot reach"), "{}", distrusted.err);
+    let sent = run(command.env("SSL_CERT_FILE", &trusted));
+    assert!(sent.code == Some(0) && sent.out.contains("10 lines: 10 stored"), "{}{}", sent.out, sent.err);
+    assert_eq!(place.server.counted("2025-11-03", 10), 10);
+}
+
 #[test]
 fn no_database_is_made_in_silence() {
     let folder = TempDir::new().unwrap();
