@@ -26,6 +26,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::TimeZone;
 use tally_core::app::role::Role;
 use tally_core::app::{AppSlug, EventClock};
+use tally_core::event::MAX_COUNT;
 use tally_core::time::HOUR;
 use tally_core::time::clock::Clock;
 use tally_service::config::Config;
@@ -53,6 +54,8 @@ const BATCH_BYTES: usize = 3 * 1024 * 1024;
 const LINGER: Duration = Duration::from_millis(200);
 /// Pieces that are read ahead. Lines are short, so that this is memory of a few megabytes at the most.
 const AHEAD: usize = 256;
+/// How long the last events may take after Ctrl-C.
+const LAST: Duration = Duration::from_secs(5);
 /// Events that a dry run shows.
 const SHOWN: usize = 10;
 /// Kinds of refusals that are shown.
@@ -146,6 +149,15 @@ fn parse_constant(text: &str) -> Result<Constant, String> {
     }
     if !FIELDS.contains(&field) && !in_data {
         return Err(format!("`{field}` is no field of an event: {} or data.KEY", FIELDS[1..].join(", ")));
+    }
+    let good = match field {
+        "level" => level::of_name(value).is_some(),
+        "timestamp" => time::of_text(value, &mut time::Clock::new(TimeZone::UTC)).is_some(),
+        "count" => value.parse().is_ok_and(|count: u64| (1..=MAX_COUNT).contains(&count)),
+        _ => true,
+    };
+    if !good {
+        return Err(format!("`{value}` is no {field}"));
     }
     Ok(Constant { field: field.to_owned(), value: value.to_owned() })
 }
@@ -372,7 +384,13 @@ impl Run {
         loop {
             let piece = tokio::select! {
                 biased;
-                () = told_to_end(end) => return self.last(target).await.map(|()| true),
+                () = told_to_end(end) => {
+                    // What is read may be sent, where that is quick.
+                    return match tokio::time::timeout(LAST, self.last(target)).await {
+                        Ok(sent) => sent.map(|()| true),
+                        Err(_) => Ok(true),
+                    };
+                }
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
                 piece = pieces.recv() => match piece {
                     Some(piece) => Some(piece),

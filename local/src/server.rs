@@ -130,7 +130,7 @@ pub async fn open(
         if named.is_none() || missing == Missing::Refuse {
             return Err(StartError::NoData(data.to_owned(), named.is_some()));
         }
-        eprintln!("Makes a new database in {}.", data.display());
+        eprintln!("There was no data: a new database is made in {}.", data.display());
     }
     match Stack::start(Some(data), FREE_PORT, &config).await {
         Ok(stack) => {

@@ -213,16 +213,18 @@ fn equal_lines_at_one_time_are_as_many_as_they_are() {
 #[test]
 fn a_line_without_a_time_keeps_the_one_it_got() {
     let place = Place::new();
-    let file = place.write("app.log", "banner\n2025-11-03 09:00:00 up\n{\"message\":\"json\"}\n");
-    place.import(&[path(&file)]).is("3 lines: 3 new, 0 already there, 0 refused");
+    let content = "banner\n2025-11-03 09:00:00 up\nplain\n{\"message\":\"json\"}\n";
+    let file = place.write("app.log", content);
+    place.import(&[path(&file)]).is("4 lines: 4 new, 0 already there, 0 refused");
     let of = |message: &str| place.events(&format!("message={message}"))[0]["timestamp"].clone();
-    assert_eq!(of("json"), "2025-11-03T09:00:00Z", "that of the line before");
+    for message in ["plain", "json"] {
+        assert_eq!(of(message), "2025-11-03T09:00:00Z", "that of the line before");
+    }
     let first = of("banner");
     std::thread::sleep(Duration::from_millis(1_100));
-    place.import(&[path(&file)]).is("3 lines: 0 new, 3 already there, 0 refused");
+    place.import(&[path(&file)]).is("4 lines: 0 new, 4 already there, 0 refused");
     assert_eq!((of("banner"), place.events("message=banner").len()), (first.clone(), 1));
     // What is appended has a time of its own.
-    fs::write(&file, "banner\n2025-11-03 09:00:00 up\n{\"message\":\"json\"}\n").unwrap();
     let plain = place.write("plain.log", "one\n");
     place.import(&[path(&plain)]);
     std::thread::sleep(Duration::from_millis(1_100));
@@ -423,13 +425,13 @@ fn logs_of_any_shape_are_understood_without_options() {
 #[test]
 fn stack_traces_belong_to_their_line() {
     let place = Place::new();
-    let content = "2025-11-03 09:00:00 ERROR failed\njava.lang.X: bad\n\tat a.B.c(B.java:1)\nCaused by: y\n\n2025-11-03 09:00:01 up\n";
+    let content = "2025-11-03 09:00:00 ERROR failed\njava.lang.IllegalStateException: bad\n\tat a.B.c(B.java:1)\nCaused by: y\n\n2025-11-03 09:00:01 up\n";
     let file = place.write("app.log", content);
     place.import(&[path(&file)]).is("2 lines: 2 new, 0 already there, 0 refused; 3 more belong to the line before");
     let events = place.events("date=2025-11-03");
     assert_eq!(
         (&events[0]["message"], &events[0]["stack"]),
-        (&json!("failed"), &json!("java.lang.X: bad\n\tat a.B.c(B.java:1)\nCaused by: y"))
+        (&json!("failed"), &json!("java.lang.IllegalStateException: bad\n\tat a.B.c(B.java:1)\nCaused by: y"))
     );
     assert_eq!((&events[1]["message"], events[1].get("stack")), (&json!("up"), None));
     // A trace that grows replaces the event.
@@ -461,6 +463,9 @@ fn a_format_can_be_forced_tried_and_added_to() {
     assert_eq!((&event["level"], &event["data"]), (&json!("INFO"), &json!({"env": "prod"})));
     let error = fails(&mut place.command(&[path(&file), "--follow", "-"]));
     assert!(error.contains("--follow"), "{error}");
+    for constant in ["level=loud", "timestamp=soon", "count=0", "id=1", "nme=x"] {
+        assert_eq!(place.import(&[path(&file), "--set", constant]).code, Some(2), "{constant}");
+    }
     let unknown = run(&mut place.command(&[path(&file), "--format", "xml"]));
     assert!(unknown.err.contains("journald"), "{}", unknown.err);
     // Without a folder of data, trying needs none.
@@ -770,7 +775,7 @@ fn no_database_is_made_in_silence() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was made");
     let said = run(&mut command(&["import", "app.log", "--data", "new"]));
     said.is("1 line: 1 new, 0 already there, 0 refused");
-    assert!(said.err.contains("Makes a new database in new"), "{}", said.err);
+    assert!(said.err.contains("a new database is made in new"), "{}", said.err);
     // Without a server it counts by itself.
     let said = run(&mut command(&["audit", "--data", "new"]));
     assert!(said.out.contains("every counter is right"), "{}{}", said.out, said.err);

@@ -188,7 +188,7 @@ impl Format {
 pub(super) enum Text {
     /// It is no text: none.
     None,
-    /// Every line without a time.
+    /// What goes on without a time.
     Stamped,
     /// Frames of a stack trace.
     Other,

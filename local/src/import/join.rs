@@ -1,4 +1,5 @@
-//! Lines of text that belong to the line before: stack traces, and what else follows a line with a time.
+//! Lines of text that belong to the line before: stack traces, and what else plainly goes on after a line with a time. A line
+//! that may be one of its own is one.
 
 use super::format::Text;
 
@@ -27,8 +28,8 @@ impl Block {
         let indented = line.starts_with([' ', '\t']);
         let taken = match self.text {
             Text::None => false,
-            Text::Stamped => true,
-            Text::Other | Text::Plain => {
+            Text::Stamped if indented || continues(line) => true,
+            Text::Stamped | Text::Other | Text::Plain => {
                 is_frame(line) || (self.in_trace && (indented || self.in_python || line.ends_with(')')))
             }
         };
@@ -43,6 +44,14 @@ impl Block {
         }
         taken
     }
+}
+
+/// Whether a line without a time goes on after one that has a time: JSON over several lines, or the name of an exception.
+fn continues(line: &str) -> bool {
+    let name = line.split([':', ' ', '(']).next().unwrap_or("");
+    let named = ["Error", "Exception", "Throwable", "Warning", "Interrupt"].iter().any(|ending| name.ends_with(ending));
+    let is_path = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._$:".contains(&b));
+    line.starts_with(['{', '}', '[', ']']) || (named && is_path) || line.starts_with("panic: ")
 }
 
 fn opens_trace(line: &str) -> bool {
@@ -104,9 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn whatever_has_no_time_belongs_to_a_line_that_has_one() {
-        assert_eq!(joined(Text::Stamped, "2026-11-26 09:00:00 bad\njava.lang.X: y\n  at z\nmore"), 3);
-        assert_eq!(joined(Text::Other, "level=error msg=bad\nmore"), 0);
+    fn what_goes_on_belongs_to_a_line_that_has_a_time() {
+        let trace = "2026-11-26 09:00:00 bad\njava.lang.IllegalStateException: y\n  at z\nCaused by: z\nmore";
+        assert_eq!(joined(Text::Stamped, trace), 3);
+        assert_eq!(joined(Text::Stamped, "2026-11-26 09:00:00 bad\n{\n  \"a\": 1\n}\nmore"), 3);
+        assert_eq!(joined(Text::Stamped, "2026-11-26 09:00:00 bad\nTypeError: y\n    at f\nmore"), 2);
+        assert_eq!(joined(Text::Stamped, "2026-11-26 09:00:00 bad\nmore"), 0);
+        assert_eq!(joined(Text::Other, "level=error msg=bad\n  more"), 0);
         assert_eq!(joined(Text::None, "{}\n    at f (a.js:1:2)"), 0);
     }
 }

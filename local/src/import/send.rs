@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -105,6 +106,8 @@ pub(super) struct Remote {
     key: String,
     /// Whether the key reads events as well, as far as is known.
     reads: bool,
+    /// Whether there was ever an answer.
+    answered: AtomicBool,
 }
 
 struct Reply {
@@ -163,7 +166,13 @@ impl Remote {
         }
         let roots = HttpsConnectorBuilder::new().with_native_roots().map_err(SendError::Tls)?;
         let connector = roots.https_or_http().enable_http1().build();
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), events, key, reads: true })
+        Ok(Self {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            events,
+            key,
+            reads: true,
+            answered: AtomicBool::new(false),
+        })
     }
 
     async fn request(&self, method: Method, query: &str, body: Option<&str>) -> Result<Reply, SendError> {
@@ -186,7 +195,9 @@ impl Remote {
             let body = Limited::new(body, MAX_REPLY).collect().await.map_err(|e| failed(e.to_string()))?;
             Ok(Reply { status: head.status.as_u16(), retry_after: retry_after(&head.headers), body: body.to_bytes() })
         });
-        answered.await.unwrap_or_else(|_| Err(failed(format!("no answer in {} s", TIMEOUT.as_secs()))))
+        let reply = answered.await.unwrap_or_else(|_| Err(failed(format!("no answer in {} s", TIMEOUT.as_secs()))));
+        self.answered.fetch_or(reply.is_ok(), Ordering::Relaxed);
+        reply
     }
 
     /// Which of these events are stored, if that can be told: by the events of their time, where the key may read them
@@ -239,6 +250,13 @@ impl Target {
         }
     }
 
+    fn has_answered(&self) -> bool {
+        match self {
+            Self::Local { .. } => true,
+            Self::Remote(remote) => remote.answered.load(Ordering::Relaxed),
+        }
+    }
+
     async fn post(&self, body: String) -> Result<Reply, SendError> {
         match self {
             Self::Local { router, app, token, .. } => {
@@ -283,9 +301,8 @@ impl Target {
             let body = left.iter().map(|i| events[*i].json.as_str()).collect::<Vec<_>>().join("\n");
             let reply = match self.post(body).await {
                 Ok(reply) => reply,
-                Err(SendError::Unreachable(..)) if attempt + 1 < TRIES && verdicts.iter().any(Option::is_some) => {
-                    continue;
-                }
+                // What never answered is a wrong URL; what did may come back.
+                Err(SendError::Unreachable(..)) if attempt + 1 < TRIES && self.has_answered() => continue,
                 Err(error) => return Err(error),
             };
             asked = reply.retry_after;

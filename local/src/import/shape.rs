@@ -92,6 +92,9 @@ const CATEGORY: [&str; 4] = ["category", "logger", "logger_name", "loggerName"];
 /// Keys of stack traces.
 const STACK: [&str; 4] = ["stack", "stacktrace", "stack_trace", "exc_info"];
 
+/// Before this no number is taken for a time unless it is mapped: a thousand million seconds of 1970.
+const FIRST_UNIX: Timestamp = Timestamp::from_millis(1_000_000_000_000);
+
 /// Bytes of a line that `data.line` keeps of an event that is too large. As JSON they take six times as much at most.
 const KEPT: usize = 32 * 1024;
 
@@ -298,6 +301,10 @@ impl Line<'_> {
         let mut odd = None;
         for key in keys.iter().chain(&TIME) {
             let Some(value) = find(self.object, key).filter(|value| **value != Json::Null) else { continue };
+            // Durations and other small numbers are no times.
+            if matches!(value, Json::Number(_)) && time::of_json(value, self.clock).is_none_or(|at| at < FIRST_UNIX) {
+                continue;
+            }
             if let Some(at) = time::of_json(value, self.clock) {
                 self.time = Some(at);
                 take(self.object, key);
@@ -502,7 +509,7 @@ fn nameless(keys: Vec<String>, object: &Object, clock: &mut Clock) -> Nameless {
     let mut time = None;
     let mut texts = Vec::new();
     for (key, value) in object {
-        if time::of_json(value, clock).is_some_and(|at| at > Timestamp::from_millis(1_000_000_000_000)) {
+        if time::of_json(value, clock).is_some_and(|at| at > FIRST_UNIX) {
             time = time.or_else(|| Some(key.clone()));
         } else if let Json::String(text) = value {
             texts.push((key, text));
