@@ -48,12 +48,12 @@ use summary::{At, Refusal, Summary, thousands};
 
 /// Events in one request.
 const BATCH: usize = 500;
-/// Most bytes of a request; ingest takes 4 MB.
+/// Most bytes of a request and its lines, which are kept until it is answered; ingest takes 4 MB.
 const BATCH_BYTES: usize = 3 * 1024 * 1024;
 /// How long a line waits for others of its request.
 const LINGER: Duration = Duration::from_millis(200);
-/// Pieces that are read ahead. Lines are short, so that this is memory of a few megabytes at the most.
-const AHEAD: usize = 256;
+/// Pieces that are read ahead: 32 MB where every line is as long as it may be.
+const AHEAD: usize = 32;
 /// How long the last events may take after Ctrl-C.
 const LAST: Duration = Duration::from_secs(5);
 /// Events that a dry run shows.
@@ -487,7 +487,7 @@ impl Run {
         for step in steps {
             match step {
                 Step::Ready(ready) => {
-                    self.bytes += ready.event.json.len();
+                    self.bytes += ready.event.json.len() + ready.text.len();
                     self.batch.push(*ready);
                 }
                 Step::Refused { file, number, text, refusal } => {
