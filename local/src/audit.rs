@@ -16,7 +16,7 @@ use tally_core::time::DAY;
 use tally_service::config::Config;
 use tower::ServiceExt;
 
-use crate::server::{open, service};
+use crate::server::{Missing, open, service};
 
 /// What to look at.
 #[derive(clap::Args)]
@@ -30,9 +30,9 @@ pub struct Audit {
     /// The day after the last (UTC); by default all days.
     #[arg(long, value_name = "DAY")]
     until: Option<String>,
-    /// The folder that keeps the data; a Tally may run on it meanwhile.
-    #[arg(long, value_name = "DIR", default_value = ".tally")]
-    data: PathBuf,
+    /// The folder that keeps the data, by default `.tally`; a Tally may run on it meanwhile.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +46,7 @@ struct Reply {
 /// Audits (or recounts, where `mend` says so) and tells what differed; a failure where anything does and is not mended.
 pub async fn run(audit: Audit, mend: bool) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let slug = AppSlug::of_name(&audit.app).map_err(|e| format!("--app: {e}"))?;
-    let (context, poller) = open(&audit.data, Config::from_env()?).await?;
+    let (context, poller) = open(audit.data.as_deref(), Missing::Refuse, Config::from_env()?).await?;
     // Where no Tally runs on the data, its stream is counted here.
     let poller = poller.map(|poller| tokio::spawn(poller.run(|_| {})));
     let key = tally_service::auth::token::signing_key(&context.store).await?;

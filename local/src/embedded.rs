@@ -26,7 +26,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::direct::{self, Direct};
 
 /// The database's file in the data folder.
-const FILE: &str = "tally.db";
+pub(crate) const FILE: &str = "tally.db";
 /// Held while a process has the database; tells others where it serves the DynamoDB API.
 const LOCK: &str = "lock";
 
@@ -92,6 +92,11 @@ impl Embedded {
     /// Opens the database in a folder, which is made where it is missing and may hold other files.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         Self::open_in(folder, None)
+    }
+
+    /// Whether a folder has a database.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(FILE).is_file()
     }
 
     /// A database in a folder of its own, gone when it is dropped. Not one in memory: that could not be reached by the
@@ -176,12 +181,7 @@ impl Embedded {
     /// Deletes stream records that are older than 24 hours and at or before `counted`. The newest record stays: the next
     /// sequence number is one above it, and must never fall back below a checkpoint.
     pub fn trim_stream(&self, table: &str, counted: &str, now_seconds: i64) -> rusqlite::Result<usize> {
-        // The public form of a sequence number is the stored one plus 10^20 (dynoxide's `format_sequence_number`).
-        let stored = counted
-            .parse::<u128>()
-            .ok()
-            .and_then(|public| i64::try_from(public.checked_sub(100_000_000_000_000_000_000)?).ok());
-        let Some(stored) = stored else { return Ok(0) };
+        let Some(stored) = stored_sequence(counted) else { return Ok(0) };
         let connection = Connection::open(&self.path)?;
         connection.busy_timeout(BUSY)?;
         connection.execute(
@@ -233,6 +233,12 @@ impl Drop for Embedded {
             server.shutdown_background();
         }
     }
+}
+
+/// The stored form of a sequence number: the public one is larger by 10^20 (dynoxide's `format_sequence_number`).
+pub(crate) fn stored_sequence(public: &str) -> Option<i64> {
+    let public: u128 = public.parse().ok()?;
+    public.checked_sub(100_000_000_000_000_000_000)?.try_into().ok()
 }
 
 /// A folder that its owner alone may enter, where it is not there already.

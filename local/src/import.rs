@@ -1,126 +1,288 @@
-//! `cargo run -- import`: the lines of a log, of any shape, as events through the real ingest router.
+//! `cargo run -- import`: the lines of logs, in the formats that programs write, as events through the real ingest router
+//! or over HTTP.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+mod first_seen;
+mod format;
+mod identity;
+mod importer;
+mod join;
+mod json;
+mod level;
+mod oddity;
+mod read;
+mod send;
+mod shape;
+mod source;
+mod summary;
+mod time;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use flate2::read::MultiGzDecoder;
-use http::Request;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http_body_util::BodyExt;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Deserialize;
-use tally_core::app::AppSlug;
+use jiff::tz::TimeZone;
 use tally_core::app::role::Role;
-use tally_core::event::MAX_DEPTH;
-use tally_core::event::draft::names_a_time;
-use tally_core::event::id::EventId;
-use tally_core::event::json::{self, Json, Number};
-use tally_core::time::{HOUR, Timestamp};
+use tally_core::app::{AppSlug, EventClock};
+use tally_core::event::MAX_COUNT;
+use tally_core::time::HOUR;
+use tally_core::time::clock::Clock;
 use tally_service::apps::create::NewAppError;
 use tally_service::config::Config;
 use tally_service::context::Context;
-use tower::ServiceExt;
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::server::{open, service};
+use crate::backlog::Backlog;
+use crate::server::{Missing, open, service};
+use format::{FORMATS, Format};
+use importer::{Importer, Options, Ready, Step, shown};
+use oddity::Warned;
+use read::{Piece, Reading};
+use send::{Outgoing, Remote, SendError, Target, Verdict};
+use shape::{Constant, FIELDS, Mapping};
+use summary::{At, Refusal, Summary, thousands};
 
-/// Lines in one request.
+/// Events in one request.
 const BATCH: usize = 500;
-/// Tries of a batch that the store could not take.
-const TRIES: u32 = 8;
-/// The first wait between them; doubled with each.
-const WAIT: Duration = Duration::from_millis(100);
-/// Rejected lines that are shown.
-const SHOWN: usize = 50;
-/// Fields of an event that are texts.
-const TEXTS: [&str; 9] = ["id", "name", "slug", "category", "level", "message", "session_id", "user_id", "event"];
-/// Fields of an event that are not.
-const OTHERS: [&str; 6] = ["timestamp", "occurred_at", "count", "data", "tags", "stack"];
+/// Most bytes of a request and its lines, which are kept until it is answered; ingest takes 4 MB.
+const BATCH_BYTES: usize = 3 * 1024 * 1024;
+/// How long a line waits for others of its request.
+const LINGER: Duration = Duration::from_millis(200);
+/// Pieces that are read ahead: 32 MB where every line is as long as it may be.
+const AHEAD: usize = 32;
+/// How long the last events may take after Ctrl-C.
+const LAST: Duration = Duration::from_secs(5);
+/// Events that a dry run shows.
+const SHOWN: usize = 10;
+/// Kinds of refusals that are shown.
+const KINDS_SHOWN: usize = 20;
+/// How often counters are looked at while they are waited for.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long counters may stand still before they are no longer waited for.
+const STANDSTILL: Duration = Duration::from_secs(30);
+/// How often it is said that counters are waited for, where no terminal shows it.
+const SAY: Duration = Duration::from_secs(5);
+/// The exit code of a process that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
 
 /// What to import.
 #[derive(clap::Args)]
+#[command(after_long_help = IDENTITY)]
 pub struct Import {
-    /// A file of one JSON object a line (or plain text, each line a message); gzip is understood, `-` is standard input.
-    /// A line without a time is given that at which the file was last written, or for standard input that of the import.
-    file: PathBuf,
-    /// The app to send to; made where it does not exist.
+    /// Files, or patterns of files; `-` is standard input. gzip, zstd and xz are understood, and UTF-16 with a byte order
+    /// mark. A line without a time gets that of the line before; at the beginning of a file, the time at which it was first
+    /// imported, which is remembered in the data folder (with `--url`, where this system keeps state of programs), so
+    /// that it is the same the next time.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The app to send to; made where it does not exist, unless it is that of a `--url`.
     #[arg(long)]
     app: String,
-    /// Takes a field of the event from a dotted path in the line, e.g. `--map name=event.type`. What is mapped nowhere,
-    /// and is no field of an event by its own name, goes to `data`.
+    /// What the lines come from. Equal lines of different sources are different events; a line of the same source that is
+    /// imported again, from whatever file, counts once. By default this host and the path of the file without what rotation
+    /// adds (`.1`, `.2.gz`, `-20261126`).
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Reads every line in this format instead of the one that it has.
+    #[arg(long, value_name = "NAME", value_parser = parse_format)]
+    format: Option<&'static Format>,
+    /// Takes a field of the event from a dotted path in the line, e.g. `--map name=event.type`. `id` and `count` are taken
+    /// in no other way. What is mapped nowhere, and is no field of an event, goes to `data`.
     #[arg(long, value_name = "FIELD=PATH", num_args = 1.., value_parser = parse_mapping)]
     map: Vec<Mapping>,
-    /// The folder that keeps the data. Where a Tally runs on it, events go to that one.
-    #[arg(long, value_name = "DIR", default_value = ".tally")]
-    data: PathBuf,
+    /// Sets a field of every event, or a path in its `data`: `--set category=web data.env=prod`.
+    #[arg(long, value_name = "FIELD=VALUE", num_args = 1.., value_parser = parse_constant)]
+    set: Vec<Constant>,
+    /// The time zone of times that name none, e.g. `Europe/Stockholm`.
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = parse_zone)]
+    tz: TimeZone,
+    /// Goes on at the end of the files as they grow, also when they are rotated, until Ctrl-C.
+    #[arg(long)]
+    follow: bool,
+    /// Shows what the first lines become, and sends nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Writes the lines that are refused to a file, as JSON with file, number, reason and text.
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// The folder that keeps the data, by default `.tally`. Where a Tally runs on it, events go to that one.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Sends to the Tally at this URL instead.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// The ingest key for `--url`; better in the variable `TALLY_KEY`, since other users of this machine may see options.
+    #[arg(long, requires = "url")]
+    key: Option<String>,
 }
 
-/// A field of the event and where its value lies in a line.
-#[derive(Clone, Debug)]
-struct Mapping {
-    field: String,
-    path: Vec<String>,
+/// What `--help` says of identity.
+const IDENTITY: &str = "Which lines are the same: a line that has a time, by its source, its time, its text, and its place among \
+the lines of the same millisecond; one that has none, by its source, the first line of its file, its offset in the decompressed \
+file, and its text. So a file may be appended to, touched, renamed within its source, rotated and compressed, and be imported \
+again. Files of one source that begin with the same line are one file for lines without a time. A file whose beginning was cut \
+off counts the lines of its first millisecond twice (of its first second, where its times are in seconds), and a last line that \
+was imported before it was written to its end counts again.";
+
+fn parse_format(text: &str) -> Result<&'static Format, String> {
+    let names = FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
+    Format::of_name(text).ok_or_else(|| format!("the formats are {names}"))
 }
 
 fn parse_mapping(text: &str) -> Result<Mapping, String> {
     let (field, path) = text.split_once('=').ok_or("must be FIELD=PATH, e.g. name=event.type")?;
-    if !TEXTS.contains(&field) && !OTHERS.contains(&field) {
-        return Err(format!("`{field}` is no field of an event: {} or {}", TEXTS.join(", "), OTHERS.join(", ")));
+    if !FIELDS.contains(&field) && field != "occurred_at" {
+        return Err(format!("`{field}` is no field of an event: {}", FIELDS.join(", ")));
     }
-    Ok(Mapping { field: field.to_owned(), path: path.split('.').map(str::to_owned).collect() })
+    Ok(Mapping { field: field.to_owned(), path: path.to_owned() })
 }
 
-/// What became of a file.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Events that were taken.
-    pub sent: usize,
-    /// Lines that were not, and why.
-    pub rejected: Vec<(usize, String)>,
+fn parse_constant(text: &str) -> Result<Constant, String> {
+    let (field, value) = text.split_once('=').ok_or("must be FIELD=VALUE, e.g. category=web")?;
+    let in_data = field.strip_prefix("data.").is_some_and(|key| !key.is_empty());
+    if field == "id" {
+        return Err("`id` cannot be the same in every event".to_owned());
+    }
+    if !FIELDS.contains(&field) && !in_data {
+        return Err(format!("`{field}` is no field of an event: {} or data.KEY", FIELDS[1..].join(", ")));
+    }
+    let good = match field {
+        "level" => level::of_name(value).is_some(),
+        "timestamp" => time::of_text(value, &mut time::Clock::new(TimeZone::UTC)).is_some(),
+        "count" => value.parse().is_ok_and(|count: u64| (1..=MAX_COUNT).contains(&count)),
+        _ => true,
+    };
+    if !good {
+        return Err(format!("`{value}` is no {field}"));
+    }
+    Ok(Constant { field: field.to_owned(), value: value.to_owned() })
 }
 
-/// Why an import cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The file.
-    #[error("cannot read {0}: {1}")]
-    File(String, std::io::Error),
-    /// The whole request was refused.
-    #[error("the events were refused: {0}")]
-    Refused(String),
-    /// The store did not take them in several tries.
-    #[error("the store takes no more: {0} events were sent; run the same import again, it counts each once")]
-    Unavailable(usize),
+fn parse_zone(text: &str) -> Result<TimeZone, String> {
+    TimeZone::get(text).map_err(|_| "must be a name of the IANA, e.g. Europe/Stockholm".to_owned())
 }
 
 /// Runs an import and says what became of it.
 pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let config = Config::from_env()?;
     let slug = AppSlug::of_name(&import.app).map_err(|e| format!("--app: {e}"))?;
-    let (context, poller) = open(&import.data, config).await?;
+    let files = source::files(&import.files)?;
+    if import.follow && files.iter().any(|file| file == Path::new("-")) {
+        return Err("--follow is for files: standard input is followed by itself".into());
+    }
+    let key = import.key.clone().or_else(|| std::env::var("TALLY_KEY").ok().filter(|key| !key.is_empty()));
+    let (mut target, local) = if import.dry_run {
+        (None, None)
+    } else if let Some(url) = &import.url {
+        let key = key.ok_or("--url needs a key that sends events: --key KEY, or the variable TALLY_KEY")?;
+        (Some(Target::Remote(Box::new(Remote::new(url, slug.as_str(), key)?))), None)
+    } else {
+        let (target, local) = local(&import, &slug).await?;
+        (Some(target), Some(local))
+    };
+    let memory = match (&import.data, &local) {
+        _ if import.dry_run => None,
+        (_, Some(local)) => Some(local.folder.join("imports")),
+        (Some(data), None) => Some(data.join("imports")),
+        (None, None) => first_seen::state_folder(),
+    };
+    let names = files.iter().map(|file| import.source.clone().unwrap_or_else(|| source::of_file(file))).collect();
+    let documents = import.format.is_none_or(Format::is_json);
+    let options =
+        Options { format: import.format, mappings: import.map, constants: import.set, zone: import.tz, memory };
+    let progress = progress(&files, import.follow);
+    let (to, mut pieces) = channel(AHEAD);
+    let stop = Arc::new(AtomicBool::new(false));
+    let reading = Reading { follow: import.follow, documents, stop: Arc::clone(&stop), progress: progress.clone(), to };
+    read::start(files.clone(), &reading);
+    drop(reading);
+    let mut run = Run {
+        importer: Importer::new(options, names, Box::new(|| Clock::System.now())),
+        files,
+        progress,
+        batch: Vec::new(),
+        bytes: 0,
+        summary: Summary::new(import.rejects.as_deref()).map_err(|e| format!("cannot write the refused lines: {e}"))?,
+        warned: Warned::default(),
+        reached: None,
+        problems: 0,
+    };
+    let Some(target) = &mut target else {
+        run.dry(&mut pieces).await;
+        stop.store(true, Ordering::Relaxed);
+        return Ok(ExitCode::SUCCESS);
+    };
+    let (told, mut end) = watch::channel(false);
+    tokio::spawn(async move {
+        crate::server::end().await;
+        // Nobody listens any more when the import is over.
+        let _ = told.send(true);
+    });
+    let ended = run.all(&mut pieces, target, &mut end).await;
+    stop.store(true, Ordering::Relaxed);
+    run.progress.finish_and_clear();
+    run.summary.flush()?;
+    println!("{}: {}.", slug, run.summary.numbers());
+    let refusals = run.summary.refusals();
+    refusals.iter().take(KINDS_SHOWN).for_each(|line| println!("{line}"));
+    if refusals.len() > KINDS_SHOWN {
+        println!("… and {} kinds more: --rejects FILE has all", refusals.len() - KINDS_SHOWN);
+    }
+    let interrupted = match ended {
+        Ok(interrupted) => interrupted,
+        Err(error) => {
+            return Err(format!("{error}; {}", run.stopped()).into());
+        }
+    };
+    if interrupted && !import.follow {
+        println!("{}", capitalized(&run.stopped()));
+    }
+    if let Some(local) = &local {
+        local.wait(&mut end).await;
+    }
+    Ok(match () {
+        () if interrupted && !import.follow => ExitCode::from(INTERRUPTED),
+        () if run.summary.refused > 0 || run.problems > 0 => ExitCode::FAILURE,
+        () => ExitCode::SUCCESS,
+    })
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// The data of this machine.
+struct Local {
+    folder: PathBuf,
+    backlog: Backlog,
+    /// Whether another process counts it.
+    served: bool,
+}
+
+async fn local(import: &Import, slug: &AppSlug) -> Result<(Target, Local), Box<dyn std::error::Error>> {
+    let mut config = Config::from_env()?;
+    config.secure_cookies = false;
+    let events = config.tables.events.clone();
+    let (context, poller) = open(import.data.as_deref(), Missing::MakeWhereNamed, config).await?;
     make_app(&context, &import.app).await?;
+    let app = context.store.get_app(slug).await?.ok_or("the app is gone")?;
+    if app.clock == EventClock::Received {
+        eprintln!("warning: `{slug}` goes by the time of receipt, so that a second import counts everything again");
+    }
     let key = tally_service::auth::token::signing_key(&context.store).await?;
-    let (token, _) = key.sign("import", Role::Admin, context.clock.now(), 24 * HOUR)?;
-    let lines = Lines::open(&import.file).map_err(|e| ImportError::File(import.file.display().to_string(), e))?;
-    let sender =
-        Sender { router: service(&context), path: format!("/apps/{slug}/events"), token, mappings: import.map };
-    let outcome = sender.send_all(lines).await?;
-    if let Some(mut poller) = poller {
-        poller.drain().await?;
+    let (token, _) = key.sign("import", Role::Admin, context.clock.now(), 365 * 24 * HOUR)?;
+    let folder = import.data.clone().unwrap_or_else(|| PathBuf::from(crate::server::DATA));
+    let served = poller.is_none();
+    if let Some(poller) = poller {
+        tokio::spawn(poller.run(|_| {}));
     }
-    println!("{} events sent to `{slug}`.", outcome.sent);
-    for (line, reason) in outcome.rejected.iter().take(SHOWN) {
-        println!("line {line}: {reason}");
-    }
-    if outcome.rejected.len() > SHOWN {
-        println!("… and {} more lines", outcome.rejected.len() - SHOWN);
-    }
-    Ok(if outcome.rejected.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let local = Local { backlog: Backlog::new(&folder, events), folder, served };
+    let target = Target::Local { router: service(&context), context, app: Box::new(app), token };
+    Ok((target, local))
 }
 
 async fn make_app(context: &Context, name: &str) -> Result<(), Box<dyn std::error::Error>> {
@@ -131,289 +293,289 @@ async fn make_app(context: &Context, name: &str) -> Result<(), Box<dyn std::erro
     }
 }
 
-/// The lines of a file, and how far it is read.
-struct Lines {
-    reader: Box<dyn BufRead>,
-    progress: ProgressBar,
-    /// Names the file in the ids of its events.
-    name: String,
-    /// The time of lines that have none: when the file was last written, so that it is the same the next time.
-    time: Timestamp,
-}
-
-impl Lines {
-    fn open(file: &Path) -> std::io::Result<Self> {
-        let now = tally_core::time::clock::Clock::System.now();
-        if file == Path::new("-") {
-            let progress = ProgressBar::new_spinner();
-            let reader = undo_gzip(progress.wrap_read(std::io::stdin()))?;
-            return Ok(Self { reader, progress, name: "-".to_owned(), time: now });
-        }
-        let open = File::open(file)?;
-        let about = open.metadata()?;
-        let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {msg} {eta}");
-        let progress = ProgressBar::new(about.len());
-        progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let written = about.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-        Ok(Self {
-            reader: undo_gzip(progress.wrap_read(open))?,
-            progress,
-            name: file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-            time: written.map_or(now, |since| Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(0))),
-        })
-    }
-}
-
-/// Reads gzip where the first bytes say that it is.
-fn undo_gzip(read: impl Read + 'static) -> std::io::Result<Box<dyn BufRead>> {
-    let mut buffered = BufReader::new(read);
-    if buffered.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-        Ok(Box::new(BufReader::new(MultiGzDecoder::new(buffered))))
-    } else {
-        Ok(Box::new(buffered))
-    }
-}
-
-struct Sender {
-    router: Router,
-    path: String,
-    token: String,
-    mappings: Vec<Mapping>,
-}
-
-#[derive(Deserialize)]
-struct Accepted {
-    accepted: usize,
-    #[serde(default)]
-    rejected: Vec<Rejected>,
-}
-
-#[derive(Deserialize)]
-struct Rejected {
-    index: usize,
-    detail: String,
-    retry: bool,
-}
-
-#[derive(Deserialize)]
-struct Refusal {
-    detail: String,
-    #[serde(default)]
-    errors: Vec<RefusedField>,
-}
-
-#[derive(Deserialize)]
-struct RefusedField {
-    field: String,
-    detail: String,
-}
-
-impl Sender {
-    async fn send_all(&self, mut lines: Lines) -> Result<Outcome, ImportError> {
-        let mut outcome = Outcome::default();
-        let mut batch: Vec<(usize, String)> = Vec::with_capacity(BATCH);
-        let mut number = 0;
+impl Local {
+    /// Waits until everything is counted; says what is left where that does not come, or is not waited for.
+    async fn wait(&self, end: &mut End) {
+        // Without a stream to read there is nothing to say.
+        let Ok(newest) = self.backlog.newest() else { return };
+        let spinner = ProgressBar::new_spinner();
+        let (mut least, mut moved, mut said) = (u64::MAX, Instant::now(), Instant::now());
         loop {
-            let mut line = Vec::new();
-            let read = lines.reader.read_until(b'\n', &mut line);
-            let read = read.map_err(|e| ImportError::File(lines.name.clone(), e))?;
-            number += 1;
-            let line = line.trim_ascii();
-            if !line.is_empty() {
-                match self.event_of(line, &lines, number) {
-                    Ok(event) => batch.push((number, event)),
-                    Err(reason) => outcome.rejected.push((number, reason)),
+            let Ok(left) = self.backlog.left(newest) else { return };
+            if left == 0 {
+                spinner.finish_and_clear();
+                return;
+            }
+            if left < least {
+                (least, moved) = (left, Instant::now());
+            }
+            let text = format!("counting: {} left", thousands(left));
+            spinner.set_message(text.clone());
+            spinner.tick();
+            let interrupted = tokio::select! {
+                biased;
+                () = told_to_end(end) => true,
+                () = tokio::time::sleep(LOOK) => false,
+            };
+            if interrupted || moved.elapsed() > STANDSTILL {
+                spinner.finish_and_clear();
+                let who = if self.served { "the Tally that runs goes on" } else { "the next start goes on" };
+                println!("{text}; {who}.");
+                return;
+            }
+            if spinner.is_hidden() && said.elapsed() > SAY {
+                eprintln!("{text}");
+                said = Instant::now();
+            }
+        }
+    }
+}
+
+fn progress(files: &[PathBuf], follow: bool) -> ProgressBar {
+    let sizes = files.iter().map(|file| std::fs::metadata(file).map(|about| about.len()));
+    let total: Option<u64> = sizes.collect::<Result<Vec<_>, _>>().ok().map(|sizes| sizes.iter().sum());
+    match total.filter(|_| !follow) {
+        Some(total) => {
+            let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {msg} {eta}");
+            let bar = ProgressBar::new(total);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        }
+        None => ProgressBar::new_spinner(),
+    }
+}
+
+/// Whether Ctrl-C was pressed.
+type End = watch::Receiver<bool>;
+
+/// Waits for Ctrl-C; returns at once where it was pressed before.
+async fn told_to_end(end: &mut End) {
+    if end.wait_for(|told| *told).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// An import under way.
+struct Run {
+    importer: Importer,
+    files: Vec<PathBuf>,
+    progress: ProgressBar,
+    /// Events that wait to be sent.
+    batch: Vec<Ready>,
+    /// The bytes of these.
+    bytes: usize,
+    summary: Summary,
+    warned: Warned,
+    /// The last line whose event was stored or refused.
+    reached: Option<At>,
+    /// Files that could not be read to their end.
+    problems: usize,
+}
+
+impl Run {
+    /// Sends all there is; whether it was told to end before.
+    async fn all(
+        &mut self,
+        pieces: &mut Receiver<Piece>,
+        target: &mut Target,
+        end: &mut End,
+    ) -> Result<bool, Box<dyn std::error::Error>> {
+        let mut due: Option<Instant> = None;
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = told_to_end(end) => {
+                    // What is read may be sent, where that is quick.
+                    return match tokio::time::timeout(LAST, self.last(target)).await {
+                        Ok(sent) => sent.map(|()| true),
+                        Err(_) => Ok(true),
+                    };
                 }
-            }
-            if batch.len() == BATCH || (read == 0 && !batch.is_empty()) {
-                self.send_batch(std::mem::take(&mut batch), &mut outcome).await?;
-                lines.progress.set_message(format!("{} events", outcome.sent));
-            }
-            if read == 0 {
-                lines.progress.finish_and_clear();
-                outcome.rejected.sort();
-                return Ok(outcome);
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
+                piece = pieces.recv() => match piece {
+                    Some(piece) => Some(piece),
+                    None => {
+                        return tokio::select! {
+                            biased;
+                            () = told_to_end(end) => Ok(true),
+                            sent = self.last(target) => sent.map(|()| false),
+                        };
+                    }
+                },
+            };
+            let full = if let Some(piece) = piece {
+                self.take(piece)?;
+                due = due.or_else(|| Some(Instant::now() + LINGER));
+                self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES
+            } else {
+                due = None;
+                let mut steps = Vec::new();
+                self.importer.flush(&mut steps);
+                self.steps(steps)?;
+                true
+            };
+            if full {
+                let interrupted = tokio::select! {
+                    biased;
+                    () = told_to_end(end) => true,
+                    sent = self.send(target) => { sent?; false }
+                };
+                if interrupted {
+                    return Ok(true);
+                }
             }
         }
     }
 
-    /// Sends a batch, and again what the store could not take, until all of it is taken or refused.
-    async fn send_batch(&self, batch: Vec<(usize, String)>, outcome: &mut Outcome) -> Result<(), ImportError> {
-        let mut left = batch;
-        for attempt in 0..TRIES {
-            if attempt > 0 {
-                tokio::time::sleep(WAIT * 2u32.pow(attempt - 1)).await;
-            }
-            let body = left.iter().map(|(_, event)| event.as_str()).collect::<Vec<_>>().join("\n");
-            let request = Request::post(&self.path)
-                .header(CONTENT_TYPE, "application/x-ndjson")
-                .header(AUTHORIZATION, format!("Bearer {}", self.token))
-                .body(Body::from(body));
-            let request = request.map_err(|e| ImportError::Refused(e.to_string()))?;
-            // A router's error type has no values.
-            let Ok(reply) = self.router.clone().oneshot(request).await;
-            let status = reply.status().as_u16();
-            let body = reply.into_body().collect().await.map_err(|e| ImportError::Refused(e.to_string()))?.to_bytes();
-            match status {
-                201 | 207 => {
-                    let accepted: Accepted =
-                        serde_json::from_slice(&body).map_err(|e| ImportError::Refused(e.to_string()))?;
-                    outcome.sent += accepted.accepted;
-                    let retry: HashMap<usize, bool> = accepted.rejected.iter().map(|r| (r.index, r.retry)).collect();
-                    for rejected in accepted.rejected.into_iter().filter(|rejected| !rejected.retry) {
-                        outcome.rejected.push((left[rejected.index].0, rejected.detail));
-                    }
-                    left = left
-                        .into_iter()
-                        .enumerate()
-                        .filter_map(|(i, line)| retry.get(&i).is_some_and(|retry| *retry).then_some(line))
-                        .collect();
-                    if left.is_empty() {
-                        return Ok(());
-                    }
-                }
-                400 => {
-                    let refusal: Refusal =
-                        serde_json::from_slice(&body).map_err(|e| ImportError::Refused(e.to_string()))?;
-                    let reasons = Self::reasons(&refusal);
-                    for (i, (number, _)) in left.iter().enumerate() {
-                        let reason = reasons.get(&i).cloned().unwrap_or_else(|| refusal.detail.clone());
-                        outcome.rejected.push((*number, reason));
-                    }
-                    return Ok(());
-                }
-                503 | 429 => {}
-                413 if left.len() == 1 => {
-                    outcome.rejected.push((left[0].0, "the line is too large for an event".to_owned()));
-                    return Ok(());
-                }
-                413 => {
-                    // Long lines: half of them fit, or half of that.
-                    let second = left.split_off(left.len() / 2);
-                    Box::pin(self.send_batch(left, outcome)).await?;
-                    return Box::pin(self.send_batch(second, outcome)).await;
-                }
-                _ => return Err(ImportError::Refused(format!("{status} {}", String::from_utf8_lossy(&body)))),
-            }
-        }
-        Err(ImportError::Unavailable(outcome.sent))
+    /// Sends what is left.
+    async fn last(&mut self, target: &mut Target) -> Result<(), Box<dyn std::error::Error>> {
+        let mut steps = Vec::new();
+        self.importer.flush(&mut steps);
+        self.steps(steps)?;
+        Ok(self.send(target).await?)
     }
 
-    /// The reasons of a batch that was refused whole, by the index of the event; a field reads `[3].name`.
-    fn reasons(refusal: &Refusal) -> HashMap<usize, String> {
-        let mut reasons: HashMap<usize, String> = HashMap::new();
-        for error in &refusal.errors {
-            let index = error.field.strip_prefix('[').and_then(|rest| rest.split(']').next()?.parse().ok());
-            let field = error.field.split_once("].").map_or("", |(_, field)| field);
-            if let Some(index) = index {
-                let reason =
-                    if field.is_empty() { error.detail.clone() } else { format!("`{field}`: {}", error.detail) };
-                let all = reasons.entry(index).or_default();
-                if !all.is_empty() {
-                    all.push_str("; ");
+    /// Shows what the first lines become.
+    async fn dry(&mut self, pieces: &mut Receiver<Piece>) {
+        let mut shown_lines = 0;
+        while shown_lines < SHOWN {
+            let mut steps = Vec::new();
+            match pieces.recv().await {
+                Some(piece) => {
+                    self.problem(&piece);
+                    self.importer.take(piece, &mut steps);
                 }
-                all.push_str(&reason);
+                None => break,
+            }
+            for step in steps {
+                let line = match step {
+                    Step::Ready(ready) => shown(&ready),
+                    Step::Refused { number, refusal, .. } => format!("line {number}: {}", refusal.reason()),
+                    Step::Odd { file, number, oddity } => {
+                        self.warn(file, number, &oddity);
+                        continue;
+                    }
+                    Step::Joined => continue,
+                };
+                shown_lines += 1;
+                if shown_lines <= SHOWN {
+                    println!("{line}");
+                }
             }
         }
-        reasons
+        self.progress.finish_and_clear();
     }
 
-    /// A line as an event, on one line.
-    fn event_of(&self, line: &[u8], lines: &Lines, number: usize) -> Result<String, String> {
-        let mut event = if line.starts_with(b"{") {
-            // The fields of an event, and `data` around what is none of them, are levels of their own.
-            let object = json::document(line).and_then(|raw| json::value(raw, MAX_DEPTH + 1));
-            match object.map_err(|e| e.to_string())? {
-                Json::Object(object) => self.map(object),
-                _ => return Err("not a JSON object".to_owned()),
+    fn take(&mut self, piece: Piece) -> std::io::Result<()> {
+        self.problem(&piece);
+        let mut steps = Vec::new();
+        self.importer.take(piece, &mut steps);
+        self.steps(steps)
+    }
+
+    /// Says why a file ends early, where it does.
+    fn problem(&mut self, piece: &Piece) {
+        if let Piece::Close { file, problem: Some(problem) } = piece {
+            self.problems += 1;
+            let file = self.files[*file].display();
+            self.progress
+                .suspend(|| eprintln!("{file} cannot be read to its end: {problem}; the lines before are stored"));
+        }
+    }
+
+    fn steps(&mut self, steps: Vec<Step>) -> std::io::Result<()> {
+        for step in steps {
+            match step {
+                Step::Ready(ready) => {
+                    self.bytes += ready.event.json.len() + ready.text.len();
+                    self.batch.push(*ready);
+                }
+                Step::Refused { file, number, text, refusal } => {
+                    let at = self.at(file, number);
+                    self.summary.refuse(at, &text, refusal)?;
+                }
+                Step::Joined => self.summary.joined += 1,
+                Step::Odd { file, number, oddity } => self.warn(file, number, &oddity),
             }
-        } else {
-            let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
-            BTreeMap::from([("message".to_owned(), Json::String(text.to_owned()))])
+        }
+        Ok(())
+    }
+
+    fn warn(&mut self, file: usize, number: u64, oddity: &oddity::Oddity) {
+        if self.warned.first(oddity) {
+            let at = self.at(file, number).line();
+            self.progress.suspend(|| eprintln!("warning: {at}: {oddity}"));
+        }
+    }
+
+    fn at(&self, file: usize, number: u64) -> At {
+        let name = (self.files.len() > 1).then(|| self.files[file].display().to_string());
+        At { file: name, number }
+    }
+
+    /// Sends the events that wait.
+    async fn send(&mut self, target: &mut Target) -> Result<(), SendError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.importer.keep().map_err(|e| SendError::Memory(e.to_string()))?;
+        let events: Vec<Outgoing> = self.batch.iter().map(|ready| ready.event.clone()).collect();
+        let verdicts = target.send(&events).await?;
+        self.bytes = 0;
+        for (ready, verdict) in std::mem::take(&mut self.batch).into_iter().zip(verdicts) {
+            let at = self.at(ready.file, ready.number);
+            self.reached = Some(at.clone());
+            if ready.again {
+                // The same line with more that belongs to it.
+                continue;
+            }
+            match verdict {
+                Verdict::Stored(Some(true)) => self.summary.new += 1,
+                Verdict::Stored(Some(false)) => self.summary.known += 1,
+                Verdict::Stored(None) => self.summary.untold += 1,
+                Verdict::Refused(reason) => {
+                    let kept = self.summary.refuse(at, &ready.text, Refusal::Refused(reason));
+                    kept.map_err(|e| SendError::Memory(e.to_string()))?;
+                }
+            }
+        }
+        self.progress.set_message(format!("{} events", thousands(self.summary.stored())));
+        Ok(())
+    }
+
+    /// Where it ended, and how to go on.
+    fn stopped(&self) -> String {
+        let at = match &self.reached {
+            Some(At { file: Some(file), number }) => format!("stopped after line {} of {file}", thousands(*number)),
+            Some(At { file: None, number }) => format!("stopped after line {}", thousands(*number)),
+            None => "stopped before the first line was stored".to_owned(),
         };
-        event.retain(|_, value| *value != Json::Null);
-        if !event.contains_key("id") {
-            let about = format!("{} {number} {}", lines.name, String::from_utf8_lossy(line));
-            let hash = &EventId::of_client_id(Timestamp::EPOCH, &about).to_string()[10..];
-            let name: String = lines.name.chars().take(40).collect();
-            event.insert("id".to_owned(), Json::String(format!("{name}:{number}:{hash}")));
-        }
-        let timed = event.contains_key("timestamp") || event.contains_key("occurred_at");
-        let tells = matches!(event.get("id"), Some(Json::String(id)) if names_a_time(id));
-        if !timed && !tells {
-            event.insert("timestamp".to_owned(), Json::String(lines.time.to_string()));
-        }
-        serde_json::to_string(&Json::Object(event)).map_err(|e| e.to_string())
-    }
-
-    /// Takes the mapped fields out of a line, then those of an event's own names; the rest is its `data`.
-    fn map(&self, mut object: BTreeMap<String, Json>) -> BTreeMap<String, Json> {
-        let mut event = BTreeMap::new();
-        for mapping in &self.mappings {
-            if let Some(value) = take(&mut object, &mapping.path) {
-                event.insert(mapping.field.clone(), value);
-            }
-        }
-        for field in TEXTS.iter().chain(&OTHERS) {
-            if !event.contains_key(*field)
-                && let Some(value) = object.remove(*field)
-            {
-                event.insert((*field).to_owned(), value);
-            }
-        }
-        for field in TEXTS {
-            if let Some(value) = event.get_mut(field) {
-                as_text(field, value);
-            }
-        }
-        if object.is_empty() {
-            return event;
-        }
-        if let Some(Json::Object(data)) = event.get_mut("data") {
-            for (key, value) in object {
-                data.entry(key).or_insert(value);
-            }
-        } else {
-            if let Some(data) = event.remove("data") {
-                object.insert("data".to_owned(), data);
-            }
-            event.insert("data".to_owned(), Json::Object(object));
-        }
-        event
+        format!("{at}: the same command continues, and counts each line once.")
     }
 }
 
-/// Takes a value out of nested objects.
-fn take(object: &mut BTreeMap<String, Json>, path: &[String]) -> Option<Json> {
-    let (first, rest) = path.split_first()?;
-    if rest.is_empty() {
-        return object.remove(first);
-    }
-    match object.get_mut(first)? {
-        Json::Object(inner) => take(inner, rest),
-        _ => None,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Numbers and truths where an event has a text; the numbers that pino and bunyan give levels by their names.
-fn as_text(field: &str, value: &mut Json) {
-    let text = match &*value {
-        Json::Number(number) if field == "level" => level_of(number).unwrap_or(number.as_str()).to_owned(),
-        Json::Number(number) => number.as_str().to_owned(),
-        Json::Bool(value) => value.to_string(),
-        _ => return,
-    };
-    *value = Json::String(text);
-}
-
-fn level_of(number: &Number) -> Option<&'static str> {
-    Some(match number.as_str() {
-        "10" => "TRACE",
-        "20" => "DEBUG",
-        "30" => "INFO",
-        "40" => "WARN",
-        "50" => "ERROR",
-        "60" => "FATAL",
-        _ => return None,
-    })
+    #[test]
+    fn options_name_fields_of_events() {
+        assert!(
+            parse_mapping("name=event.type")
+                .is_ok_and(|m| (m.field.as_str(), m.path.as_str()) == ("name", "event.type"))
+        );
+        assert!(parse_mapping("nme=x").is_err_and(|e| e.contains("no field")));
+        assert!(parse_mapping("name").is_err());
+        assert!(parse_constant("data.env=prod").is_ok() && parse_constant("category=a=b").is_ok());
+        assert!(
+            parse_constant("data.=x").is_err()
+                && parse_constant("env=prod").is_err()
+                && parse_constant("id=1").is_err()
+        );
+        assert!(
+            parse_format("nginx").is_ok_and(|f| f.name == "access")
+                && parse_format("x").is_err_and(|e| e.contains("journald"))
+        );
+        assert!(parse_zone("Europe/Stockholm").is_ok() && parse_zone("Mars").is_err());
+    }
 }

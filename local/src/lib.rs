@@ -2,6 +2,7 @@
 //! Lambda's event source mapping would.
 
 pub mod audit;
+pub mod backlog;
 pub mod cost;
 pub mod direct;
 pub mod embedded;

@@ -9,7 +9,7 @@ use tally::audit::{self, Audit};
 use tally::cost::{self, Cost};
 use tally::first_start::Machine;
 use tally::import::{self, Import};
-use tally::server::{Stack, context, listen, service_of_connections, start_background};
+use tally::server::{DATA, Stack, context, end, listen, service_of_connections, start_background};
 use tally_service::config::Config;
 
 // The system allocator takes a quarter of the time of a server that does little but read and write JSON.
@@ -36,7 +36,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Sends the lines of a log as events of an app.
+    /// Sends the lines of logs as events of an app.
     Import(Import),
     /// Holds the counters of an app to its events and tells what differs.
     Audit(Audit),
@@ -59,7 +59,7 @@ struct Serve {
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
     dynamodb_host: IpAddr,
     /// The folder that keeps the data; it may hold other files.
-    #[arg(long, value_name = "DIR", default_value = ".tally")]
+    #[arg(long, value_name = "DIR", default_value = DATA)]
     data: PathBuf,
     /// Keep nothing: the data is gone when this ends.
     #[arg(long, conflicts_with = "data")]
@@ -122,24 +122,4 @@ async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     axum::serve(listener, service_of_connections(&context)).with_graceful_shutdown(end()).await?;
     say!("Ended; what was accepted is kept.");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Ctrl-C, or the signal that asks a process to end.
-async fn end() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    // Without a signal to wait for, the process can only be killed.
-    if interrupt.await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }

@@ -21,7 +21,9 @@ use crate::embedded::{Embedded, OpenError, SharedDatabase};
 use crate::stream_poller::StreamPoller;
 
 /// Where the poller keeps its position, in the data folder.
-const POSITION: &str = "stream-position.json";
+pub(crate) const POSITION: &str = "stream-position.json";
+/// The data folder where none is named.
+pub const DATA: &str = ".tally";
 /// Any free port of this machine, that other machines do not reach.
 pub const FREE_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// How often expired items and old stream records are looked for.
@@ -43,6 +45,9 @@ pub enum StartError {
         /// Why not.
         error: std::io::Error,
     },
+    /// There is no data to work on.
+    #[error("{}", no_data(.0, *.1))]
+    NoData(PathBuf, bool),
     /// The tables cannot be made.
     #[error("cannot make the tables: {0}")]
     Tables(#[from] StoreError),
@@ -92,8 +97,41 @@ impl Stack {
     }
 }
 
-/// The store in the data folder: by itself, with a poller to count what is sent, or through the Tally that runs on it.
-pub async fn open(data: &Path, config: Config) -> Result<(Arc<Context>, Option<StreamPoller>), StartError> {
+/// What to do where a data folder has no database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Make none: there is nothing to look at in a new one.
+    Refuse,
+    /// Make one, and say so, where the folder was named; never where it is only the default.
+    MakeWhereNamed,
+}
+
+fn no_data(folder: &Path, named: bool) -> String {
+    let folder = folder.display();
+    if named {
+        format!("there is no data of a Tally in {folder}: name its folder with --data DIR")
+    } else {
+        format!(
+            "no Tally runs here, and there is no data in {folder}: start one with `cargo run`, or name the folder of its data \
+             with --data DIR"
+        )
+    }
+}
+
+/// The store in a data folder, [`DATA`] where none is named: by itself, with a poller to count what is sent, or through the
+/// Tally that runs on it.
+pub async fn open(
+    named: Option<&Path>,
+    missing: Missing,
+    config: Config,
+) -> Result<(Arc<Context>, Option<StreamPoller>), StartError> {
+    let data = named.unwrap_or(Path::new(DATA));
+    if !Embedded::is_in(data) {
+        if named.is_none() || missing == Missing::Refuse {
+            return Err(StartError::NoData(data.to_owned(), named.is_some()));
+        }
+        eprintln!("There was no data: a new database is made in {}.", data.display());
+    }
     match Stack::start(Some(data), FREE_PORT, &config).await {
         Ok(stack) => {
             let context = context(stack.store.clone(), config);
@@ -161,4 +199,24 @@ pub fn start_background(stack: &Stack, context: &Arc<Context>) {
             }
         });
     }));
+}
+
+/// Ctrl-C, or the signal that asks a process to end.
+pub async fn end() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    // Without a signal to wait for, the process can only be killed.
+    if interrupt.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

@@ -2,7 +2,7 @@
 //! source mapping would: in order per stream shard, parents before children, filtered, retried until done.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -338,6 +338,12 @@ impl StreamPoller {
         std::fs::write(&fresh, serde_json::to_vec(&self.position)?)?;
         std::fs::rename(fresh, file)
     }
+}
+
+/// The last sequence numbers that are counted, as the file of a poller's position tells.
+pub(crate) fn counted(file: &Path) -> Vec<String> {
+    let kept = std::fs::read(file).ok().and_then(|kept| serde_json::from_slice::<Position>(&kept).ok());
+    kept.map_or_else(Vec::new, |position| position.shards.into_values().collect())
 }
 
 /// The filters of the mapping in template.yaml.

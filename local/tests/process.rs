@@ -1,12 +1,12 @@
-//! The server as a process: started, killed, started again, and its importer; through its ports alone.
+//! The server as a process: started, killed, started again; through its ports alone.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test that panics has failed
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+mod common;
+
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Output};
+use std::time::Duration;
 
 use axum::body::Body;
 use http::Request;
@@ -17,108 +17,7 @@ use tally_service::config::Config;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tally"));
-    command.env_remove("TALLY_USERS").env("RUST_LOG", "warn");
-    command
-}
-
-/// A running server.
-struct Server {
-    child: Child,
-    url: String,
-    ingest_key: String,
-    read_key: String,
-    password: String,
-}
-
-impl Server {
-    /// Starts one on free ports and reads what it prints.
-    fn start(data: &Path) -> Self {
-        Self::start_with(&mut binary(), data)
-    }
-
-    fn start_with(command: &mut Command, data: &Path) -> Self {
-        let mut child = command
-            .args(["--port", "0", "--dynamodb-port", "0", "--data"])
-            .arg(data)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut printed = String::new();
-        while !printed.contains("Ctrl-C ends it") {
-            printed.push_str(&lines.next().expect("it prints all of its banner").unwrap());
-            printed.push('\n');
-        }
-        let after = |checkpoint: &str| {
-            let rest = printed.split_once(checkpoint).unwrap_or_else(|| panic!("no {checkpoint} in {printed}")).1;
-            rest.split(['\'', '"', ' ', '\n']).next().unwrap().to_owned()
-        };
-        Self {
-            url: after("http://"),
-            ingest_key: after("X-Ingest-Key: "),
-            read_key: after("X-Read-Key: "),
-            password: after("\"password\":\""),
-            child,
-        }
-    }
-
-    fn kill(mut self) {
-        // SIGKILL
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// One request over a connection of its own; none where the server went away meanwhile.
-    fn request(&self, method: &str, path: &str, header: (&str, &str), body: &str) -> Option<(u16, Value)> {
-        let mut stream = TcpStream::connect(&self.url).ok()?;
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{}: {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-            self.url,
-            header.0,
-            header.1,
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).ok()?;
-        stream.write_all(body.as_bytes()).ok()?;
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).ok()?;
-        let (head, body) = reply.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
-    }
-
-    fn send(&self, events: &Value) -> Option<(u16, Value)> {
-        self.request("POST", "/apps/demo/events", ("x-ingest-key", &self.ingest_key), &events.to_string())
-    }
-
-    fn report(&self, path: &str) -> Value {
-        let (status, reply) =
-            self.request("GET", &format!("/apps/demo/{path}"), ("x-read-key", &self.read_key), "").expect("a reply");
-        assert_eq!(status, 200, "{reply}");
-        reply
-    }
-
-    /// The total of a day, once the counters have followed what was sent.
-    fn counted(&self, day: &str, expected: i64) -> i64 {
-        let until = Instant::now() + Duration::from_mins(2);
-        loop {
-            let total = self.report(&format!("reports/day?date={day}"))["total"].as_i64().unwrap();
-            if total >= expected || Instant::now() > until {
-                return total;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use common::{Server, binary, fails};
 
 /// The `n`th batch of a hundred events with ids, on 1 October 2026.
 fn batch(n: usize) -> Value {
@@ -201,14 +100,6 @@ fn the_lines_that_it_prints_work_and_go_on_working_after_a_restart() {
     assert_eq!(std::fs::read_to_string(data.path().join("notes.txt")).unwrap(), "of somebody else");
 }
 
-fn fails(command: &mut Command) -> String {
-    let Output { status, stderr, .. } = command.stdin(Stdio::null()).output().unwrap();
-    assert!(!status.success());
-    let said = String::from_utf8(stderr).unwrap();
-    assert_eq!(said.trim().lines().count(), 1, "one clear line: {said}");
-    said
-}
-
 #[test]
 fn what_stands_in_its_way_is_said_in_one_line() {
     let data = TempDir::new().unwrap();
@@ -231,61 +122,6 @@ fn what_stands_in_its_way_is_said_in_one_line() {
     std::fs::write(damaged.path().join("tally.db"), "not a database, but long enough to be taken for one").unwrap();
     let unreadable = fails(binary().args(["--port", "0", "--dynamodb-port", "0", "--data"]).arg(damaged.path()));
     assert!(unreadable.contains("tally.db"), "{unreadable}");
-}
-
-fn import(data: &Path, app: &str, file: &str, more: &[&str]) -> (bool, String) {
-    let output = binary().arg("import").arg(file).args(["--app", app, "--data"]).arg(data).args(more).output().unwrap();
-    (output.status.success(), String::from_utf8(output.stdout).unwrap())
-}
-
-#[test]
-fn a_log_is_imported_once_however_often_it_is_sent() {
-    let data = TempDir::new().unwrap();
-    let log = data.path().join("log.ndjson");
-    let mut lines = String::new();
-    for n in 0..1_200 {
-        let line = json!({"ts": format!("2026-10-02T10:{:02}:{:02}Z", n / 60, n % 60), "lvl": 30 + 10 * (n % 3),
-            "http": {"path": format!("/p{}", n % 5)}, "user_id": n % 9, "took": 1.5});
-        lines.push_str(&line.to_string());
-        lines.push('\n');
-    }
-    lines.push_str("{\"ts\":\"never\",\"http\":{\"path\":\"/p\"}}\n{broken\n\nplain text\n");
-    std::fs::write(&log, &lines).unwrap();
-    let map = ["--map", "name=http.path", "timestamp=ts", "level=lvl"];
-    let server = Server::start(data.path());
-    for _ in 0..2 {
-        let (clean, said) = import(data.path(), "demo", log.to_str().unwrap(), &map);
-        assert!(!clean && said.contains("1201 events sent to `demo`"), "{said}");
-        assert!(
-            said.contains("line 1201: `timestamp`") && said.contains("line 1202: ") && !said.contains("line 1204"),
-            "{said}"
-        );
-    }
-    assert_eq!(server.counted("2026-10-02", 1_200), 1_200);
-    let report = server.report("reports/day?date=2026-10-02&level=ERROR");
-    assert_eq!((&report["total"], &report["by_name"][0]["name"]), (&json!(400), &json!("/p0")));
-    let events = server.report("events?user_id=3&limit=1&order=asc&attr.took=1.5");
-    assert_eq!(events["items"][0]["data"], json!({"took": 1.5, "http": {}}));
-    server.kill();
-
-    // Without a server it counts by itself; gzip and standard input do as well.
-    let packed = data.path().join("packed.gz");
-    let mut gzip = flate2::write::GzEncoder::new(std::fs::File::create(&packed).unwrap(), flate2::Compression::fast());
-    gzip.write_all(lines.as_bytes()).unwrap();
-    gzip.finish().unwrap();
-    let (_, said) = import(data.path(), "other", packed.to_str().unwrap(), &map);
-    assert!(said.contains("1201 events sent to `other`"), "{said}");
-    let mut child = binary()
-        .args(["import", "-", "--app", "demo", "--data"])
-        .arg(data.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"{\"name\":\"piped\",\"timestamp\":\"2026-10-03T00:00:00Z\"}\n").unwrap();
-    assert!(child.wait_with_output().unwrap().status.success());
-    let server = Server::start(data.path());
-    assert_eq!(server.report("reports/day?date=2026-10-03")["total"], 1, "counted before it ended");
 }
 
 /// Runs `audit` or `recount` on the demo app; whether it went well, and what it printed.

@@ -19,7 +19,7 @@ use tally_service::report::count::counted_to;
 use tally_store::Order;
 
 use crate::answer::{TimeRange, largest_first};
-use crate::statistics::{Asked, Statistic};
+use crate::statistic::{Asked, Statistic};
 
 /// Values by default.
 const DEFAULT_LIMIT: u64 = 10;

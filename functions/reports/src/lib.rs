@@ -8,6 +8,7 @@ mod groups;
 mod histogram;
 mod messages;
 mod periods;
+mod statistic;
 mod statistics;
 
 pub use answer::TimeRange;

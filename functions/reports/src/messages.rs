@@ -13,7 +13,7 @@ use tally_service::report::count::{counted_to, widen};
 use tally_service::report::top_messages as messages;
 
 use crate::answer::{TimeRange, time_range};
-use crate::statistics::{Asked, Statistic};
+use crate::statistic::{Asked, Statistic};
 
 /// Messages by default.
 const DEFAULT_LIMIT: u64 = 10;

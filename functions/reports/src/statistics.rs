@@ -1,7 +1,6 @@
 //! `GET /apps/{app}/stats/{stat}`
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -19,15 +18,15 @@ use tally_http::guard::Target;
 use tally_http::openapi::{Operation, Parameter, one_of};
 use tally_http::parameters::{FromQuery, Params, filters, zone};
 use tally_http::problem::{Problem, json};
-use tally_http::routes::STATISTIC;
 use tally_http::service::Shared;
 use tally_service::context::Context;
 use tally_service::report::count as counters;
 use tally_service::report::count::{CellKey, Counts, all_days, widen};
 
-use crate::answer::{Freshness, Point, TimeRange, boundaries, count, largest_first, time_range};
+use crate::answer::{Freshness, Point, TimeRange, boundaries, count, largest_first};
 use crate::groups::{groups, groups_operation};
 use crate::messages::{top_messages, top_messages_operation};
+use crate::statistic::{Asked, Dimension, Statistic};
 
 pub(crate) async fn statistic(
     State(context): Shared,
@@ -48,68 +47,6 @@ pub(crate) async fn statistic(
             Err(Problem::NotFound(format!("no such statistic: ask for one of {names}")))
         }
     }
-}
-
-/// The statistics.
-#[derive(Clone, Copy)]
-pub(crate) enum Statistic {
-    Timeseries,
-    By(Dimension),
-    TopMessages,
-    Hours,
-    Totals,
-    Groups,
-}
-
-impl Statistic {
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Timeseries,
-        Self::By(Dimension::Level),
-        Self::By(Dimension::Name),
-        Self::By(Dimension::Category),
-        Self::TopMessages,
-        Self::Hours,
-        Self::Totals,
-        Self::Groups,
-    ];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Timeseries => "timeseries",
-            Self::By(Dimension::Level) => "by-level",
-            Self::By(Dimension::Name) => "by-name",
-            Self::By(Dimension::Category) => "by-category",
-            Self::TopMessages => "top-messages",
-            Self::Hours => "hours",
-            Self::Totals => "totals",
-            Self::Groups => "groups",
-        }
-    }
-
-    fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|statistic| statistic.name() == name)
-    }
-
-    /// Its operation.
-    pub(crate) fn operation(self, id: &str, summary: &str) -> Operation {
-        Operation::of(&STATISTIC, id, summary).with("{stat}", self.name())
-    }
-
-    /// Its operation, for counts of a range with all filters.
-    pub(crate) fn counts<Reply: JsonSchema>(self, schemas: &mut SchemaGenerator, id: &str, summary: &str) -> Operation {
-        self.operation(id, summary).takes(time_range(schemas)).takes(filters(schemas)).answers_with::<Reply>(
-            schemas,
-            StatusCode::OK,
-            "The counts.",
-        )
-    }
-}
-
-/// What every statistic is asked with.
-pub(crate) struct Asked {
-    pub(crate) now: Timestamp,
-    pub(crate) context: Arc<Context>,
-    pub(crate) app: Arc<App>,
 }
 
 /// Occurrences in buckets of time.
@@ -173,14 +110,6 @@ pub(crate) struct Items<T> {
     items: Vec<T>,
     #[serde(flatten)]
     freshness: Freshness,
-}
-
-/// The dimension of a breakdown.
-#[derive(Clone, Copy)]
-pub(crate) enum Dimension {
-    Level,
-    Name,
-    Category,
 }
 
 /// The occurrences of a level; null counts the events without one.

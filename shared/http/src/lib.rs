@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod event;
 pub mod guard;
 pub mod input;
+pub mod name_in_path;
 pub mod openapi;
 pub mod parameters;
 pub mod path;

@@ -282,7 +282,7 @@ impl JsonSchema for DayInput {
     }
 }
 
-/// A level in any case, or one of two aliases.
+/// A level by any of its names, in any case.
 pub struct LevelInput;
 
 impl JsonSchema for LevelInput {
@@ -294,10 +294,16 @@ impl JsonSchema for LevelInput {
         let any_case = |word: &str| -> String {
             word.chars().flat_map(|c| ['[', c.to_ascii_uppercase(), c.to_ascii_lowercase(), ']']).collect()
         };
-        let words = Level::ALL.map(Level::as_str).into_iter().chain(["WARNING", "CRITICAL"]);
-        let words: Vec<_> = words.map(any_case).collect();
+        let words: Vec<_> = Level::NAMES.iter().map(|(name, _)| any_case(name)).collect();
+        let others = |level| {
+            let names = Level::NAMES.iter().filter(|(name, of)| *of == level && *name != level.as_str());
+            format!("{level} ({})", names.map(|(name, _)| *name).collect::<Vec<_>>().join(", "))
+        };
         json_schema!({
-            "description": "A level, in any case: TRACE, DEBUG, INFO, WARN (or WARNING), ERROR, FATAL (or CRITICAL).",
+            "description": format!(
+                "A level by its name or one that other loggers use, in any case: {}.",
+                Level::ALL.map(others).join(", ")
+            ),
             "type": "string",
             "pattern": format!("^({})$", words.join("|")),
             "examples": ["ERROR"],

@@ -53,14 +53,6 @@ fn is_admins(method: &Method, path: &str) -> bool {
             || routes.all(|route| route.function == Function::Admin))
 }
 
-/// A last segment of digits is the number, all before it the name; of a path of one segment it is the name.
-pub fn name_and_number(path: &str) -> (&str, Option<&str>) {
-    match path.rsplit_once('/') {
-        Some((name, n)) if !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) => (name, Some(n)),
-        _ => (path, None),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,14 +94,5 @@ mod tests {
             assert_eq!(read_path(laptop).uri().path(), read);
             assert_eq!(read_path(of_lambda(sent, "n=1")).uri().path(), read);
         }
-    }
-
-    #[test]
-    fn the_last_segment_of_digits_is_the_number() {
-        assert_eq!(name_and_number("login"), ("login", None));
-        assert_eq!(name_and_number("login/3"), ("login", Some("3")));
-        assert_eq!(name_and_number("resource/209/2"), ("resource/209", Some("2")));
-        assert_eq!(name_and_number("404"), ("404", None));
-        assert_eq!(name_and_number("a/b"), ("a/b", None));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, KeysAndAttributes, Put, TransactWriteItem, Update};
 use tally_core::app::key::KeyId;
 use tally_core::app::layout::Layout;
 use tally_core::app::{App, AppSlug, AppState};
@@ -84,7 +84,7 @@ impl Store {
             return Ok((vec![], next));
         }
         let wanted = slugs.iter().map(|slug| key(&keys::app(slug), keys::ALONE)).collect();
-        let items = self.get_all(&self.tables.apps, wanted).await?.into_iter();
+        let items = self.get_all(&self.tables.apps, wanted, KeysAndAttributes::builder()).await?.into_iter();
         let apps = items.map(|item| App::try_from(serde_dynamo::from_item::<_, AppItem>(item)?));
         let mut apps: Vec<_> = apps.collect::<Result<_, _>>()?;
         apps.sort_by(|a, b| a.slug.cmp(&b.slug));

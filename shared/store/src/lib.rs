@@ -20,6 +20,7 @@ mod quota;
 mod recount_state;
 mod signing_keys;
 mod store;
+mod stored;
 pub mod tables;
 
 pub use apps::CreateAppError;

@@ -154,9 +154,9 @@ fn check_time(app: &App, now: Timestamp, at: Timestamp, field: &str, problems: &
     }
 }
 
-/// Whether an id names a time by itself: a ULID or a UUID of version 7.
-pub fn names_a_time(id: &str) -> bool {
-    id.parse::<EventId>().is_ok() || uuid_v7_time(id).is_some()
+/// The time that an id names by itself, where it is a ULID or a UUID of version 7.
+pub fn named_time(id: &str) -> Option<Timestamp> {
+    id.parse().map(EventId::at).ok().or_else(|| uuid_v7_time(id))
 }
 
 /// The time that a UUID of version 7 names.

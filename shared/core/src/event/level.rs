@@ -1,4 +1,4 @@
-//! How grave an event is.
+//! Severity.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,21 +6,21 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How grave an event is, from [`Level::Trace`] up.
+/// Severity of an event, from [`Level::Trace`] up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Level {
     /// The finest detail.
     Trace,
-    /// For who debugs.
+    /// Details for debugging.
     Debug,
-    /// What goes as it should.
+    /// Normal operation.
     Info,
-    /// What may become an error; `WARNING` is understood.
+    /// Something that may become an error.
     Warn,
-    /// What failed.
+    /// A failure.
     Error,
-    /// What ended the application; `CRITICAL` is understood.
+    /// A failure that ends the application, or that someone must act on now.
     Fatal,
 }
 
@@ -30,8 +30,37 @@ pub enum Level {
 pub struct LevelError;
 
 impl Level {
-    /// All levels, the least grave first.
+    /// All levels, the lowest severity first.
     pub const ALL: [Self; 6] = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal];
+
+    /// Every name that is understood, in upper case: the six of Tally first, then those of syslog, `java.util.logging`,
+    /// log4j, winston, .NET and others.
+    pub const NAMES: [(&'static str, Self); 24] = [
+        ("TRACE", Self::Trace),
+        ("DEBUG", Self::Debug),
+        ("INFO", Self::Info),
+        ("WARN", Self::Warn),
+        ("ERROR", Self::Error),
+        ("FATAL", Self::Fatal),
+        ("FINEST", Self::Trace),
+        ("FINER", Self::Trace),
+        ("FINE", Self::Debug),
+        ("VERBOSE", Self::Debug),
+        ("CONFIG", Self::Debug),
+        ("INFORMATION", Self::Info),
+        ("INFORMATIONAL", Self::Info),
+        ("NOTICE", Self::Info),
+        ("WARNING", Self::Warn),
+        ("ERR", Self::Error),
+        ("SEVERE", Self::Error),
+        ("CRIT", Self::Fatal),
+        ("CRITICAL", Self::Fatal),
+        ("ALERT", Self::Fatal),
+        ("EMERG", Self::Fatal),
+        ("EMERGENCY", Self::Fatal),
+        ("PANIC", Self::Fatal),
+        ("DPANIC", Self::Fatal),
+    ];
 
     /// Its name, as it goes out.
     pub const fn as_str(self) -> &'static str {
@@ -66,12 +95,10 @@ impl Level {
 impl FromStr for Level {
     type Err = LevelError;
 
+    /// Reads any of [`Level::NAMES`], in any case.
     fn from_str(text: &str) -> Result<Self, LevelError> {
-        match text.to_ascii_uppercase().as_str() {
-            "WARNING" => Ok(Self::Warn),
-            "CRITICAL" => Ok(Self::Fatal),
-            upper => Self::ALL.into_iter().find(|level| level.as_str() == upper).ok_or(LevelError),
-        }
+        let known = Self::NAMES.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+        known.map(|(_, level)| level).ok_or(LevelError)
     }
 }
 
@@ -86,13 +113,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_case_and_two_other_words_are_understood() {
-        for (text, level) in
-            [("error", Level::Error), ("Warning", Level::Warn), ("CRITICAL", Level::Fatal), ("tRaCe", Level::Trace)]
-        {
-            assert_eq!(text.parse(), Ok(level));
+    fn the_names_of_other_loggers_are_understood_in_any_case() {
+        for (level, names) in [
+            (Level::Trace, "trace tRaCe finest finer"),
+            (Level::Debug, "debug verbose fine config"),
+            (Level::Info, "info information informational notice NOTICE"),
+            (Level::Warn, "warn Warning"),
+            (Level::Error, "error err severe"),
+            (Level::Fatal, "fatal crit CRITICAL alert emerg emergency panic dpanic"),
+        ] {
+            for name in names.split(' ') {
+                assert_eq!(name.parse(), Ok(level), "{name}");
+            }
         }
-        assert!("NOTICE".parse::<Level>().is_err());
+        for text in ["", "loud", "3", "error ", "errors"] {
+            assert_eq!(text.parse::<Level>(), Err(LevelError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_level_reads_its_own_name_and_no_name_is_listed_twice() {
+        for level in Level::ALL {
+            assert_eq!(level.as_str().parse(), Ok(level));
+        }
+        let mut names = Level::NAMES.map(|(name, _)| name);
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
     }
 
     #[test]

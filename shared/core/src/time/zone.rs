@@ -5,7 +5,6 @@ use std::str::FromStr;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::time::calendar::Interval;
 use crate::time::{Range, TimeDelta, TimeError, Timestamp, parse_date, start_of_day};
 
 /// A time zone by its IANA name.
@@ -55,32 +54,6 @@ impl Zone {
     /// Reads a day, or `today`.
     pub fn read_date(&self, text: &str, now: Timestamp) -> Result<Date, TimeError> {
         if text == "today" { Ok(self.date(now)) } else { parse_date(text) }
-    }
-
-    /// The parts of a day that its clocks call an hour (0 to 23), in order. There are none where clocks skip the hour, and
-    /// a part for each pass where they are set back, joined where one follows the other. The parts of all hours of a day
-    /// make up the day.
-    ///
-    /// # Errors
-    /// Where the day lies outside of what a timestamp can name.
-    pub fn hour_of_day(&self, date: Date, hour: i8) -> Result<Vec<Range>, TimeError> {
-        let day = self.day(date)?;
-        let mut starts = Interval::Hour.starts(day, self).map_err(|_| TimeError)?;
-        starts.push(day.until());
-        let mut parts: Vec<Range> = Vec::new();
-        for bounds in starts.windows(2) {
-            let Ok(part) = Range::new(bounds[0].max(day.since()), bounds[1]) else { continue };
-            if self.hour(part.since()) != hour {
-                continue;
-            }
-            match parts.last_mut() {
-                Some(last) if last.until() == part.since() => {
-                    *last = Range::new(last.since(), part.until()).map_err(|_| TimeError)?;
-                }
-                _ => parts.push(part),
-            }
-        }
-        Ok(parts)
     }
 
     /// A day, from its first moment to the first of the next one.

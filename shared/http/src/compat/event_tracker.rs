@@ -34,8 +34,8 @@ use serde::Serialize;
 use tally_core::time::zone::Zone;
 use tally_core::time::{DAY, HOUR, Range, TimeError, Timestamp, parse_date};
 
+use crate::name_in_path::name_and_number;
 use crate::parameters::Params;
-use crate::path::name_and_number;
 use crate::problem::Problem;
 
 /// A reply without an error, as Event Tracker gives it.

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::client::back_off::BackOff;
@@ -64,12 +65,18 @@ impl Store {
         self.write_all(table, deletes.collect::<Result<_, _>>()?).await
     }
 
-    /// Reads the items with some keys, at most 100, in no particular order; those that do not exist are left out.
-    pub(crate) async fn get_all(&self, table: &str, mut keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+    /// Reads the items with some keys, at most 100, in no particular order; those that do not exist are left out. `shape`
+    /// says which attributes come back, and how consistent they are.
+    pub(crate) async fn get_all(
+        &self,
+        table: &str,
+        mut keys: Vec<Item>,
+        shape: KeysAndAttributesBuilder,
+    ) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::with_capacity(keys.len());
         let mut back_off = BackOff::new(None);
         loop {
-            let get = KeysAndAttributes::builder().set_keys(Some(keys)).build()?;
+            let get = shape.clone().set_keys(Some(keys)).build()?;
             let (reply, _) = self.send(self.client.batch_get_item().request_items(table, get)).await?;
             items.extend(reply.responses.and_then(|mut found| found.remove(table)).unwrap_or_default());
             let unprocessed = reply.unprocessed_keys.and_then(|mut keys| keys.remove(table));

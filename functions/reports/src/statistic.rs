@@ -1,0 +1,84 @@
+//! What a statistic can be, and what each is asked with.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use schemars::{JsonSchema, SchemaGenerator};
+use tally_core::app::App;
+use tally_core::time::Timestamp;
+use tally_http::openapi::Operation;
+use tally_http::parameters::filters;
+use tally_http::routes::STATISTIC;
+use tally_service::context::Context;
+
+use crate::answer::time_range;
+
+/// The statistics.
+#[derive(Clone, Copy)]
+pub(crate) enum Statistic {
+    Timeseries,
+    By(Dimension),
+    TopMessages,
+    Hours,
+    Totals,
+    Groups,
+}
+
+impl Statistic {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Timeseries,
+        Self::By(Dimension::Level),
+        Self::By(Dimension::Name),
+        Self::By(Dimension::Category),
+        Self::TopMessages,
+        Self::Hours,
+        Self::Totals,
+        Self::Groups,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Timeseries => "timeseries",
+            Self::By(Dimension::Level) => "by-level",
+            Self::By(Dimension::Name) => "by-name",
+            Self::By(Dimension::Category) => "by-category",
+            Self::TopMessages => "top-messages",
+            Self::Hours => "hours",
+            Self::Totals => "totals",
+            Self::Groups => "groups",
+        }
+    }
+
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|statistic| statistic.name() == name)
+    }
+
+    /// Its operation.
+    pub(crate) fn operation(self, id: &str, summary: &str) -> Operation {
+        Operation::of(&STATISTIC, id, summary).with("{stat}", self.name())
+    }
+
+    /// Its operation, for counts of a range with all filters.
+    pub(crate) fn counts<Reply: JsonSchema>(self, schemas: &mut SchemaGenerator, id: &str, summary: &str) -> Operation {
+        self.operation(id, summary).takes(time_range(schemas)).takes(filters(schemas)).answers_with::<Reply>(
+            schemas,
+            StatusCode::OK,
+            "The counts.",
+        )
+    }
+}
+
+/// What every statistic is asked with.
+pub(crate) struct Asked {
+    pub(crate) now: Timestamp,
+    pub(crate) context: Arc<Context>,
+    pub(crate) app: Arc<App>,
+}
+
+/// The dimension of a breakdown.
+#[derive(Clone, Copy)]
+pub(crate) enum Dimension {
+    Level,
+    Name,
+    Category,
+}

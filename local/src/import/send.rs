@@ -1,0 +1,389 @@
+//! Sends events: to the Tally in this folder through its router, or to another one over HTTP.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
+use tally_core::app::App;
+use tally_core::event::id::EventId;
+use tally_core::time::Timestamp;
+use tally_service::context::Context;
+use tower::ServiceExt;
+
+/// Tries of a batch that the store could not take.
+const TRIES: u32 = 8;
+/// The first wait between them; doubled with each, unless the reply says how long.
+const WAIT: Duration = Duration::from_millis(100);
+/// The longest wait that a reply may ask for.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// How long a reply may take.
+const TIMEOUT: Duration = Duration::from_mins(1);
+/// Most bytes of a reply.
+const MAX_REPLY: usize = 8 * 1024 * 1024;
+/// Most pages of events that are read to tell which of a batch are there already.
+const PAGES: usize = 10;
+/// Events in a page.
+const PAGE: usize = 1_000;
+
+/// Why an import cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    /// The whole request was refused.
+    #[error("the events were refused: {0}")]
+    Refused(String),
+    /// Nobody answers.
+    #[error("cannot reach {0}: {1}")]
+    Unreachable(String, String),
+    /// The store did not take them in several tries.
+    #[error("the store takes no more at present")]
+    Unavailable,
+    /// The URL.
+    #[error("--url: {0}")]
+    Url(String),
+    /// A file of this import.
+    #[error("cannot remember this import: {0}")]
+    Memory(String),
+    /// TLS cannot be used.
+    #[error("cannot read the certificates that this system trusts: {0}")]
+    Tls(std::io::Error),
+}
+
+/// An event to send.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    /// As JSON on one line.
+    pub json: String,
+    /// The identity that it gets.
+    pub id: EventId,
+}
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Stored; whether it is new, where that is known.
+    Stored(Option<bool>),
+    /// Not stored.
+    Refused(String),
+}
+
+/// Where events go.
+pub(super) enum Target {
+    /// The data of this machine.
+    Local {
+        /// The real ingest router and the others.
+        router: Router,
+        /// What they share.
+        context: Arc<Context>,
+        /// The app.
+        app: Box<App>,
+        /// A token of an admin.
+        token: String,
+    },
+    /// A Tally elsewhere.
+    Remote(Box<Remote>),
+}
+
+/// A Tally elsewhere.
+pub(super) struct Remote {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// `https://tally.example/apps/shop/events`
+    events: String,
+    key: String,
+    /// Whether the key reads events as well, as far as is known.
+    reads: bool,
+    /// Whether there was ever an answer.
+    answered: AtomicBool,
+}
+
+struct Reply {
+    status: u16,
+    retry_after: Option<Duration>,
+    body: Bytes,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    #[serde(default)]
+    ids: Vec<Option<EventId>>,
+    #[serde(default)]
+    rejected: Vec<Rejected>,
+}
+
+#[derive(Deserialize)]
+struct Rejected {
+    index: usize,
+    detail: String,
+    retry: bool,
+}
+
+#[derive(Deserialize, Default)]
+struct Refusal {
+    #[serde(default)]
+    detail: String,
+    #[serde(default)]
+    errors: Vec<RefusedField>,
+}
+
+#[derive(Deserialize)]
+struct RefusedField {
+    field: String,
+    detail: String,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Item>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    id: EventId,
+}
+
+impl Remote {
+    /// A Tally at a URL, for an app.
+    pub(super) fn new(url: &str, app: &str, key: String) -> Result<Self, SendError> {
+        let events = format!("{}/apps/{app}/events", url.trim_end_matches('/'));
+        let uri: http::Uri = events.parse().map_err(|_| SendError::Url(format!("{url} is no URL")))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(SendError::Url(format!("{url} must begin with https:// or http://")));
+        }
+        let roots = HttpsConnectorBuilder::new().with_native_roots().map_err(SendError::Tls)?;
+        let connector = roots.https_or_http().enable_http1().build();
+        Ok(Self {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            events,
+            key,
+            reads: true,
+            answered: AtomicBool::new(false),
+        })
+    }
+
+    async fn request(&self, method: Method, query: &str, body: Option<&str>) -> Result<Reply, SendError> {
+        let failed = |e: String| SendError::Unreachable(self.events.clone(), e);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{query}", self.events))
+            .header(AUTHORIZATION, format!("Bearer {}", self.key));
+        let mut sent = Bytes::new();
+        if let Some(body) = body {
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+            gzip.write_all(body.as_bytes()).map_err(|e| failed(e.to_string()))?;
+            sent = gzip.finish().map_err(|e| failed(e.to_string()))?.into();
+            request = request.header(CONTENT_TYPE, "application/x-ndjson").header(CONTENT_ENCODING, "gzip");
+        }
+        let request = request.body(Full::new(sent)).map_err(|e| SendError::Refused(e.to_string()))?;
+        let answered = tokio::time::timeout(TIMEOUT, async {
+            let reply = self.client.request(request).await.map_err(|e| failed(innermost(&e)))?;
+            let (head, body) = reply.into_parts();
+            let body = Limited::new(body, MAX_REPLY).collect().await.map_err(|e| failed(e.to_string()))?;
+            Ok(Reply { status: head.status.as_u16(), retry_after: retry_after(&head.headers), body: body.to_bytes() })
+        });
+        let reply = answered.await.unwrap_or_else(|_| Err(failed(format!("no answer in {} s", TIMEOUT.as_secs()))));
+        self.answered.fetch_or(reply.is_ok(), Ordering::Relaxed);
+        reply
+    }
+
+    /// Which of these events are stored, if that can be told: by the events of their time, where the key may read them
+    /// and they are not too many.
+    async fn stored(&mut self, ids: &[EventId]) -> Option<HashSet<EventId>> {
+        let (first, last) = (ids.iter().min()?, ids.iter().max()?);
+        let until = Timestamp::from_millis(last.at().millis() + 1);
+        let mut query = format!("?since={}&until={until}&limit={PAGE}&order=asc&consistent=true", first.at());
+        let mut stored = HashSet::new();
+        for _ in 0..PAGES {
+            if !self.reads {
+                return None;
+            }
+            let reply = self.request(Method::GET, &query, None).await.ok()?;
+            self.reads = !matches!(reply.status, 401 | 403);
+            if reply.status != 200 {
+                return None;
+            }
+            let page: Page = serde_json::from_slice(&reply.body).ok()?;
+            stored.extend(page.items.into_iter().map(|item| item.id));
+            match page.next {
+                None => return Some(stored),
+                Some(next) => query = format!("?cursor={next}&limit={PAGE}"),
+            }
+        }
+        None
+    }
+}
+
+/// The error that an error of a client is about.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}
+
+fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+}
+
+impl Target {
+    /// Which of these events are stored, if that can be told.
+    async fn stored(&mut self, ids: &[EventId]) -> Option<HashSet<EventId>> {
+        match self {
+            Self::Local { context, app, .. } => context.store.stored_ids(app, ids).await.ok(),
+            Self::Remote(remote) => remote.stored(ids).await,
+        }
+    }
+
+    fn has_answered(&self) -> bool {
+        match self {
+            Self::Local { .. } => true,
+            Self::Remote(remote) => remote.answered.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn post(&self, body: String) -> Result<Reply, SendError> {
+        match self {
+            Self::Local { router, app, token, .. } => {
+                let request = Request::post(format!("/apps/{}/events", app.slug))
+                    .header(CONTENT_TYPE, "application/x-ndjson")
+                    .header(AUTHORIZATION, format!("Bearer {token}"))
+                    .body(Body::from(body));
+                let request = request.map_err(|e| SendError::Refused(e.to_string()))?;
+                // A router's error type has no values.
+                let Ok(reply) = router.clone().oneshot(request).await;
+                let (head, body) = reply.into_parts();
+                let body = body.collect().await.map_err(|e| SendError::Refused(e.to_string()))?.to_bytes();
+                Ok(Reply { status: head.status.as_u16(), retry_after: retry_after(&head.headers), body })
+            }
+            Self::Remote(remote) => remote.request(Method::POST, "", Some(&body)).await,
+        }
+    }
+
+    /// Sends events, and again what the store could not take, until all of them are stored or refused; a verdict for each.
+    pub(super) async fn send(&mut self, events: &[Outgoing]) -> Result<Vec<Verdict>, SendError> {
+        let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+        let mut stored = self.stored(&ids).await;
+        let mut verdicts: Vec<Option<Verdict>> = vec![None; events.len()];
+        self.send_some(events, &(0..events.len()).collect::<Vec<_>>(), &mut verdicts, &mut stored).await?;
+        // `send_some` ends well only when each has one.
+        Ok(verdicts.into_iter().map(|verdict| verdict.unwrap_or(Verdict::Stored(None))).collect())
+    }
+
+    async fn send_some(
+        &self,
+        events: &[Outgoing],
+        which: &[usize],
+        verdicts: &mut [Option<Verdict>],
+        stored: &mut Option<HashSet<EventId>>,
+    ) -> Result<(), SendError> {
+        let mut left = which.to_vec();
+        let mut asked = None;
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                tokio::time::sleep(asked.take().unwrap_or(WAIT * 2u32.pow(attempt - 1))).await;
+            }
+            let body = left.iter().map(|i| events[*i].json.as_str()).collect::<Vec<_>>().join("\n");
+            let reply = match self.post(body).await {
+                Ok(reply) => reply,
+                // What never answered is a wrong URL; what did may come back.
+                Err(SendError::Unreachable(..)) if attempt + 1 < TRIES && self.has_answered() => continue,
+                Err(error) => return Err(error),
+            };
+            asked = reply.retry_after;
+            match reply.status {
+                201 | 207 => {
+                    let accepted: Accepted =
+                        serde_json::from_slice(&reply.body).map_err(|e| SendError::Refused(e.to_string()))?;
+                    let rejected: HashMap<usize, Rejected> =
+                        accepted.rejected.into_iter().map(|rejected| (rejected.index, rejected)).collect();
+                    let mut again = Vec::new();
+                    for (place, i) in left.iter().enumerate() {
+                        match rejected.get(&place) {
+                            Some(rejected) if rejected.retry => again.push(*i),
+                            Some(rejected) => verdicts[*i] = Some(Verdict::Refused(rejected.detail.clone())),
+                            None => {
+                                // Another id means that the app goes by its own clock, and gives its own.
+                                let id = accepted.ids.get(place).copied().flatten().unwrap_or(events[*i].id);
+                                let new = stored.as_mut().map(|stored| stored.insert(id));
+                                verdicts[*i] = Some(Verdict::Stored(new));
+                            }
+                        }
+                    }
+                    left = again;
+                    if left.is_empty() {
+                        return Ok(());
+                    }
+                }
+                400 => {
+                    let refusal: Refusal = serde_json::from_slice(&reply.body).unwrap_or_default();
+                    let reasons = reasons(&refusal);
+                    if left.len() > 1 && reasons.len() < left.len() {
+                        // A reply lists no more than so many: halves tell of all.
+                        let (first, second) = left.split_at(left.len() / 2);
+                        Box::pin(self.send_some(events, first, verdicts, stored)).await?;
+                        return Box::pin(self.send_some(events, second, verdicts, stored)).await;
+                    }
+                    for (place, i) in left.iter().enumerate() {
+                        let reason = reasons.get(&place).unwrap_or(&refusal.detail);
+                        verdicts[*i] = Some(Verdict::Refused(reason.clone()));
+                    }
+                    return Ok(());
+                }
+                429 | 500 | 502 | 503 | 504 => {}
+                413 if left.len() == 1 => {
+                    verdicts[left[0]] = Some(Verdict::Refused("too large for an event".to_owned()));
+                    return Ok(());
+                }
+                413 => {
+                    let (first, second) = left.split_at(left.len() / 2);
+                    Box::pin(self.send_some(events, first, verdicts, stored)).await?;
+                    return Box::pin(self.send_some(events, second, verdicts, stored)).await;
+                }
+                status => {
+                    let refusal: Refusal = serde_json::from_slice(&reply.body).unwrap_or_default();
+                    let detail = if refusal.detail.is_empty() {
+                        String::from_utf8_lossy(&reply.body[..reply.body.len().min(200)]).into_owned()
+                    } else {
+                        refusal.detail
+                    };
+                    return Err(SendError::Refused(format!("{status} {detail}")));
+                }
+            }
+        }
+        Err(SendError::Unavailable)
+    }
+}
+
+/// The reasons of a batch that was refused whole, by the index of the event; a field reads `[3].name`.
+fn reasons(refusal: &Refusal) -> HashMap<usize, String> {
+    let mut reasons: HashMap<usize, String> = HashMap::new();
+    for error in &refusal.errors {
+        let index = error.field.strip_prefix('[').and_then(|rest| rest.split(']').next()?.parse().ok());
+        let field = error.field.split_once("].").map_or("", |(_, field)| field);
+        if let Some(index) = index {
+            let reason = if field.is_empty() { error.detail.clone() } else { format!("`{field}`: {}", error.detail) };
+            let all = reasons.entry(index).or_default();
+            if !all.is_empty() {
+                all.push_str("; ");
+            }
+            all.push_str(&reason);
+        }
+    }
+    reasons
+}

@@ -1,0 +1,759 @@
+//! A parsed line as an event: its fields found by `--map`, by the format's keys, and by keys that mean the same everywhere;
+//! what is none of them goes to `data`.
+
+use tally_core::event::json::{Json, Number};
+use tally_core::event::{MAX_COUNT, MAX_EVENT, MAX_MESSAGE, MAX_TEXT};
+use tally_core::time::Timestamp;
+
+use super::format::Parsed;
+use super::json::{self, Object, find, take};
+use super::level;
+use super::oddity::{Oddities, Oddity};
+use super::time::{self, Clock};
+
+/// Fields of an event that are texts, but for the level and message.
+const TEXTS: [&str; 6] = ["name", "slug", "category", "session_id", "user_id", "id"];
+/// Fields of an event that `--map` and `--set` may name.
+pub(super) const FIELDS: [&str; 14] = [
+    "id",
+    "name",
+    "slug",
+    "category",
+    "level",
+    "message",
+    "session_id",
+    "user_id",
+    "event",
+    "timestamp",
+    "count",
+    "data",
+    "tags",
+    "stack",
+];
+/// Fields of free JSON that a line may have by their own names.
+const FREE: [&str; 2] = ["tags", "stack"];
+
+/// Keys of times, in any JSON.
+const TIME: [&str; 18] = [
+    "timestamp",
+    "occurred_at",
+    "time",
+    "ts",
+    "@timestamp",
+    "asctime",
+    "datetime",
+    "@t",
+    "eventTime",
+    "event_time",
+    "time_iso8601",
+    "time_local",
+    "date",
+    "created_at",
+    "createdAt",
+    "Timestamp",
+    "t",
+    "dt",
+];
+/// Keys of levels.
+const LEVEL: [&str; 12] = [
+    "level",
+    "severity",
+    "lvl",
+    "levelname",
+    "log.level",
+    "loglevel",
+    "log_level",
+    "logLevel",
+    "@l",
+    "levelName",
+    "severityText",
+    "Level",
+];
+/// Keys of messages.
+const MESSAGE: [&str; 15] = [
+    "message",
+    "msg",
+    "@m",
+    "@mt",
+    "log",
+    "text",
+    "textPayload",
+    "short_message",
+    "body",
+    "Message",
+    "MESSAGE",
+    "err.message",
+    "error.message",
+    "error",
+    "exception",
+];
+/// Keys of categories.
+const CATEGORY: [&str; 4] = ["category", "logger", "logger_name", "loggerName"];
+/// Keys of stack traces.
+const STACK: [&str; 4] = ["stack", "stacktrace", "stack_trace", "exc_info"];
+
+/// Before this no number is taken for a time unless it is mapped: a thousand million seconds of 1970.
+const FIRST_UNIX: Timestamp = Timestamp::from_millis(1_000_000_000_000);
+
+/// Bytes of a line that `data.line` keeps of an event that is too large. As JSON they take six times as much at most.
+const KEPT: usize = 32 * 1024;
+
+/// A field of the event and where its value lies in a line.
+#[derive(Clone, Debug)]
+pub(super) struct Mapping {
+    pub field: String,
+    pub path: String,
+}
+
+/// A field of the event, or a path in its `data`, and its value in every event.
+#[derive(Clone, Debug)]
+pub(super) struct Constant {
+    pub field: String,
+    pub value: String,
+}
+
+/// A line as an event.
+#[derive(Debug)]
+pub(super) struct Shaped {
+    /// Its fields, but for `timestamp`, and for `id` where the line does not say one.
+    pub event: Object,
+    /// When it happened, where the line says it.
+    pub time: Option<Timestamp>,
+}
+
+/// A line that has neither a name nor a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Nameless {
+    /// The keys that it has.
+    pub keys: Vec<String>,
+    /// What may name it.
+    pub message: Option<String>,
+    /// What may be its time.
+    pub time: Option<String>,
+}
+
+/// Makes an event of a line.
+pub(super) fn shape(
+    parsed: Parsed,
+    mappings: &[Mapping],
+    constants: &[Constant],
+    clock: &mut Clock,
+    oddities: &mut Oddities,
+) -> Result<Shaped, Nameless> {
+    let Parsed { format, mut object, time, level, .. } = parsed;
+    let mut about = Vec::new();
+    if object.len() <= 64 {
+        about = object.keys().cloned().collect();
+    }
+    let mut line = Line { object: &mut object, event: Object::new(), time: None, clock, oddities };
+    for mapping in mappings {
+        line.mapped(mapping, format.scale);
+    }
+    line.time(format.time, time);
+    line.level(format, level);
+    line.message(format.message);
+    line.texts(format);
+    for field in FREE {
+        line.free(field);
+    }
+    if format.request && !line.event.contains_key("name") {
+        line.event.insert("name".to_owned(), Json::String("request".to_owned()));
+    }
+    for constant in constants {
+        line.set(constant, format.scale);
+    }
+    let Line { mut event, time, .. } = line;
+    if !event.contains_key("name") && !event.contains_key("message") {
+        return Err(nameless(about, &object, clock));
+    }
+    add_data(&mut event, object);
+    Ok(Shaped { event, time })
+}
+
+/// What is left of a line while its fields are found.
+struct Line<'a> {
+    object: &'a mut Object,
+    event: Object,
+    time: Option<Timestamp>,
+    clock: &'a mut Clock,
+    oddities: &'a mut Oddities,
+}
+
+impl Line<'_> {
+    fn has(&self, field: &str) -> bool {
+        self.event.contains_key(field)
+    }
+
+    fn keep(&mut self, key: &str, value: Json) {
+        self.object.entry(key.to_owned()).or_insert(value);
+    }
+
+    /// Takes a field from where `--map` says.
+    fn mapped(&mut self, mapping: &Mapping, scale: level::Scale) {
+        let Some(value) = take(self.object, &mapping.path).filter(|value| *value != Json::Null) else { return };
+        let field = if mapping.field == "event" { "name" } else { mapping.field.as_str() };
+        if !self.put(field, value.clone(), scale) {
+            self.keep(&mapping.path, value);
+        }
+    }
+
+    /// Sets a constant.
+    fn set(&mut self, constant: &Constant, scale: level::Scale) {
+        let text = Json::String(constant.value.clone());
+        if let Some(path) = constant.field.strip_prefix("data.") {
+            self.object.insert(path.to_owned(), text);
+            return;
+        }
+        let field = if constant.field == "event" { "name" } else { constant.field.as_str() };
+        self.event.remove(field);
+        let value = match field {
+            "data" | "tags" | "stack" => parsed_or_text(&constant.value),
+            "count" => Number::parse(&constant.value).map_or(text, Json::Number),
+            _ => text,
+        };
+        self.put(field, value, scale);
+    }
+
+    /// Puts a value in a field if it is one for it; whether it was.
+    fn put(&mut self, field: &str, value: Json, scale: level::Scale) -> bool {
+        match field {
+            "timestamp" | "occurred_at" => {
+                let Some(at) = time::of_json(&value, self.clock) else {
+                    self.oddities.add(Oddity::Time(shown(&value)));
+                    return false;
+                };
+                self.time = Some(at);
+            }
+            "level" => {
+                let Some(level) = level::of_json(&value, scale) else {
+                    self.oddities.add(Oddity::Level(shown(&value)));
+                    return false;
+                };
+                self.event.insert("level".to_owned(), Json::String(level.to_string()));
+            }
+            "message" => {
+                let Some(text) = text_of(&value) else {
+                    self.oddities.add(Oddity::Type("message"));
+                    return false;
+                };
+                self.put_message(text);
+            }
+            "count" => {
+                let count = match &value {
+                    Json::Number(number) => number.as_str().parse().ok(),
+                    Json::String(text) => text.trim().parse().ok(),
+                    _ => None,
+                };
+                let Some(count) = count.filter(|count: &u64| (1..=MAX_COUNT).contains(count)) else {
+                    self.oddities.add(Oddity::Count(shown(&value)));
+                    return false;
+                };
+                self.event
+                    .extend(Number::parse(&count.to_string()).ok().map(|n| ("count".to_owned(), Json::Number(n))));
+            }
+            "data" | "tags" | "stack" => {
+                self.event.insert(field.to_owned(), value);
+            }
+            _ => return self.put_text(field, &value),
+        }
+        true
+    }
+
+    fn put_message(&mut self, text: String) {
+        if text.len() > MAX_MESSAGE {
+            self.oddities.add(Oddity::LongMessage(text.len()));
+            self.event.insert("message".to_owned(), Json::String(cut(&text, MAX_MESSAGE).to_owned()));
+            self.keep("message", Json::String(text));
+        } else {
+            self.event.insert("message".to_owned(), Json::String(text));
+        }
+    }
+
+    fn put_text(&mut self, field: &str, value: &Json) -> bool {
+        let Some(&field) = TEXTS.iter().find(|known| **known == field) else { return false };
+        let Some(text) = text_of(value) else {
+            self.oddities.add(Oddity::Type(field));
+            return false;
+        };
+        if text.len() > MAX_TEXT {
+            self.oddities.add(Oddity::LongText(field));
+            if field == "name" {
+                self.event.insert("name".to_owned(), Json::String(cut(&text, MAX_TEXT).to_owned()));
+            }
+            // Not cut, since two users or sessions would become one.
+            self.keep(field, Json::String(text));
+            return true;
+        }
+        if !text.is_empty() {
+            self.event.insert(field.to_owned(), Json::String(text));
+        }
+        true
+    }
+
+    fn time(&mut self, keys: &[&str], beside: Option<Timestamp>) {
+        if self.time.is_some() {
+            return;
+        }
+        self.time = beside;
+        if self.time.is_some() {
+            return;
+        }
+        let mut odd = None;
+        for key in keys.iter().chain(&TIME) {
+            let Some(value) = find(self.object, key).filter(|value| **value != Json::Null) else { continue };
+            // Durations and other small numbers are no times.
+            if matches!(value, Json::Number(_)) && time::of_json(value, self.clock).is_none_or(|at| at < FIRST_UNIX) {
+                continue;
+            }
+            if let Some(at) = time::of_json(value, self.clock) {
+                self.time = Some(at);
+                take(self.object, key);
+                return;
+            }
+            odd = odd.or_else(|| Some(shown(value)));
+        }
+        if let Some(odd) = odd {
+            self.oddities.add(Oddity::Time(odd));
+        }
+    }
+
+    fn level(&mut self, format: &super::format::Format, beside: Option<tally_core::event::level::Level>) {
+        if self.has("level") {
+            return;
+        }
+        let mut found = beside;
+        if format.request {
+            let status = find(self.object, "status").and_then(text_of);
+            found = found.or_else(|| level::of_status(&status?));
+        }
+        let mut odd = None;
+        if found.is_none() {
+            for key in format.level.iter().chain(&LEVEL) {
+                let Some(value) = find(self.object, key).filter(|value| **value != Json::Null) else { continue };
+                if let Some(level) = level::of_json(value, format.scale) {
+                    found = Some(level);
+                    take(self.object, key);
+                    break;
+                }
+                odd = odd.or_else(|| Some(shown(value)));
+            }
+        }
+        match (found, odd) {
+            (Some(level), _) => {
+                self.event.insert("level".to_owned(), Json::String(level.to_string()));
+            }
+            (None, Some(odd)) => self.oddities.add(Oddity::Level(odd)),
+            (None, None) => {}
+        }
+    }
+
+    fn message(&mut self, keys: &[&str]) {
+        if self.has("message") {
+            return;
+        }
+        for key in keys.iter().chain(&MESSAGE) {
+            let Some(text) = find(self.object, key).and_then(text_of).filter(|text| !text.is_empty()) else { continue };
+            take(self.object, key);
+            self.put_message(text);
+            return;
+        }
+    }
+
+    fn texts(&mut self, format: &super::format::Format) {
+        if format.name_is_logger && !self.has("category") {
+            self.own_text("name", "category");
+        }
+        for key in format.category.iter().chain(&CATEGORY) {
+            if !self.has("category") {
+                self.own_text(key, "category");
+            }
+        }
+        for field in ["name", "slug", "session_id", "user_id"] {
+            let is_logger = field == "name" && format.name_is_logger;
+            if !is_logger && !self.has(field) {
+                self.own_text(field, field);
+            }
+        }
+        self.named_by_event();
+    }
+
+    /// Takes a text by its key.
+    fn own_text(&mut self, key: &str, field: &'static str) {
+        let Some(value) = find(self.object, key).filter(|value| **value != Json::Null).cloned() else { return };
+        if text_of(&value).is_none() {
+            self.oddities.add(Oddity::Type(field));
+            return;
+        }
+        take(self.object, key);
+        self.put_text(field, &value);
+    }
+
+    /// `event` is another word for the name where it is a text, or an object of name and slug.
+    fn named_by_event(&mut self) {
+        let words = |key: &str| matches!(key, "id" | "slug" | "event" | "name");
+        match self.object.get("event") {
+            Some(Json::String(_)) if !self.has("name") => self.own_text("event", "name"),
+            Some(Json::Object(parts))
+                if !parts.is_empty()
+                    && parts.iter().all(|(key, value)| words(key) && matches!(value, Json::String(_))) =>
+            {
+                let parts = parts.clone();
+                self.object.remove("event");
+                for (keys, field) in [(["event", "name"], "name"), (["id", "slug"], "slug")] {
+                    for value in keys.iter().filter_map(|key| parts.get(*key)) {
+                        if !self.has(field) {
+                            self.put_text(field, value);
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn free(&mut self, field: &str) {
+        if self.has(field) {
+            return;
+        }
+        let keys: &[&str] = if field == "stack" { &STACK } else { &[field] };
+        for key in keys {
+            if let Some(value) = self.object.remove(*key).filter(|value| *value != Json::Null) {
+                self.event.insert(field.to_owned(), value);
+                return;
+            }
+        }
+    }
+}
+
+/// Adds what is left of a line to the `data` of its event.
+fn add_data(event: &mut Object, mut rest: Object) {
+    let own = event.remove("data").or_else(|| rest.remove("data")).filter(|own| *own != Json::Null);
+    match own {
+        Some(Json::Object(mut own)) => {
+            for (key, value) in rest {
+                own.entry(key).or_insert(value);
+            }
+            rest = own;
+        }
+        Some(own) => {
+            rest.insert("data".to_owned(), own);
+        }
+        None => {}
+    }
+    if !rest.is_empty() {
+        event.insert("data".to_owned(), Json::Object(rest));
+    }
+}
+
+/// Adds a value to the `data` of an event.
+pub(super) fn add_to_data(event: &mut Object, key: &str, value: Json) {
+    add_data(event, Object::from([(key.to_owned(), value)]));
+}
+
+/// An event as JSON on one line, cut where it is larger than Tally takes.
+pub(super) fn to_json(event: &mut Object, line: &str, oddities: &mut Oddities) -> serde_json::Result<String> {
+    let json = serde_json::to_string(&Json::Object(event.clone()))?;
+    if json.len() <= MAX_EVENT {
+        return Ok(json);
+    }
+    oddities.add(Oddity::LargeEvent);
+    for field in ["data", "tags", "stack"] {
+        event.remove(field);
+    }
+    keep_line(event, line);
+    serde_json::to_string(&Json::Object(event.clone()))
+}
+
+/// Keeps the beginning of a line in `data`.
+pub(super) fn keep_line(event: &mut Object, line: &str) {
+    add_to_data(event, "line", Json::String(cut(line, KEPT).to_owned()));
+}
+
+/// The beginning of a text, of at most as many bytes, in whole characters.
+pub(super) fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+fn text_of(value: &Json) -> Option<String> {
+    match value {
+        Json::String(text) => Some(text.clone()),
+        Json::Number(number) => Some(number.as_str().to_owned()),
+        Json::Bool(value) => Some(value.to_string()),
+        // journald writes a message that is no text as a list of its bytes.
+        Json::Array(bytes) if !bytes.is_empty() => {
+            let bytes: Option<Vec<u8>> = bytes
+                .iter()
+                .map(|byte| match byte {
+                    Json::Number(number) => number.as_str().parse().ok(),
+                    _ => None,
+                })
+                .collect();
+            Some(String::from_utf8_lossy(&bytes?).into_owned())
+        }
+        _ => None,
+    }
+}
+
+fn parsed_or_text(text: &str) -> Json {
+    let object = json::object(&format!("{{\"value\":{text}}}"), &mut Oddities::default());
+    object.ok().flatten().and_then(|mut object| object.remove("value")).unwrap_or_else(|| Json::String(text.to_owned()))
+}
+
+/// A value for people, in a few characters.
+fn shown(value: &Json) -> String {
+    let json = serde_json::to_string(value).unwrap_or_default();
+    if json.len() > 60 { format!("{}…", cut(&json, 60)) } else { json }
+}
+
+fn nameless(keys: Vec<String>, object: &Object, clock: &mut Clock) -> Nameless {
+    let mut time = None;
+    let mut texts = Vec::new();
+    for (key, value) in object {
+        if time::of_json(value, clock).is_some_and(|at| at > FIRST_UNIX) {
+            time = time.or_else(|| Some(key.clone()));
+        } else if let Json::String(text) = value {
+            texts.push((key, text));
+        }
+    }
+    let telling = |key: &str| {
+        let key = key.to_ascii_lowercase();
+        ["msg", "mess", "text", "desc", "event", "action", "title", "log"].iter().any(|word| key.contains(word))
+    };
+    let message =
+        texts.iter().find(|(key, _)| telling(key)).or_else(|| texts.iter().max_by_key(|(_, text)| text.len()));
+    Nameless { keys, message: message.map(|(key, _)| (*key).clone()), time }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::format::{Format, parse};
+    use jiff::tz::TimeZone;
+
+    fn clock() -> Clock {
+        let mut clock = Clock::new(TimeZone::UTC);
+        clock.written_before = "2026-11-27T00:00:00Z".parse().ok();
+        clock
+    }
+
+    /// The event of a line, with its format and time, and how many oddities it has.
+    fn read_as(line: &str, format: Option<&str>, map: &[(&str, &str)], set: &[(&str, &str)]) -> (String, usize) {
+        let (mut clock, mut oddities) = (clock(), Oddities::default());
+        let format = format.map(|name| Format::of_name(name).expect(name));
+        let parsed = parse(line, format, &mut clock, &mut oddities).expect("readable");
+        let name = parsed.format.name;
+        let map: Vec<_> =
+            map.iter().map(|(field, path)| Mapping { field: (*field).to_owned(), path: (*path).to_owned() }).collect();
+        let set: Vec<_> = set
+            .iter()
+            .map(|(field, value)| Constant { field: (*field).to_owned(), value: (*value).to_owned() })
+            .collect();
+        let shaped = shape(parsed, &map, &set, &mut clock, &mut oddities).expect("named");
+        let time = shaped.time.map_or_else(|| "-".to_owned(), |time| time.to_string());
+        let event = serde_json::to_string(&Json::Object(shaped.event)).expect("JSON");
+        (format!("{name} {time} {event}"), oddities.list().len())
+    }
+
+    fn read(line: &str) -> String {
+        let (read, odd) = read_as(line, None, &[], &[]);
+        assert_eq!(odd, 0, "{line}");
+        read
+    }
+
+    #[test]
+    #[allow(clippy::too_many_lines)] // a table
+    fn every_format_is_recognized_and_understood() {
+        let nine = "2025-11-26T09:00:00";
+        for (line, expected) in [
+            (
+                r#"{"level":50,"time":1764147600123,"pid":7,"hostname":"web","msg":"failed","name":"shop"}"#,
+                format!(
+                    r#"pino {nine}.123Z {{"category":"shop","data":{{"hostname":"web","pid":7}},"level":"ERROR","message":"failed"}}"#
+                ),
+            ),
+            (
+                r#"{"name":"shop","hostname":"web","pid":7,"level":40,"msg":"slow","time":"2025-11-26T09:00:00.123Z","v":0}"#,
+                format!(
+                    r#"bunyan {nine}.123Z {{"category":"shop","data":{{"hostname":"web","pid":7,"v":0}},"level":"WARN","message":"slow"}}"#
+                ),
+            ),
+            (
+                r#"{"level":"verbose","message":"up","timestamp":"2025-11-26T09:00:00.000Z","service":"shop"}"#,
+                format!(r#"winston {nine}Z {{"data":{{"service":"shop"}},"level":"DEBUG","message":"up"}}"#),
+            ),
+            (
+                r#"{"level":"warning","msg":"slow","time":"2025-11-26T09:00:00Z","animal":"walrus"}"#,
+                format!(r#"logrus {nine}Z {{"data":{{"animal":"walrus"}},"level":"WARN","message":"slow"}}"#),
+            ),
+            (
+                r#"{"level":"dpanic","ts":1764147600.5,"logger":"db","caller":"a.go:1","msg":"bad","stacktrace":"a\nb"}"#,
+                format!(
+                    r#"zap {nine}.500Z {{"category":"db","data":{{"caller":"a.go:1"}},"level":"FATAL","message":"bad","stack":"a\nb"}}"#
+                ),
+            ),
+            (
+                r#"{"time":"2025-11-26T09:00:00.123456789Z","level":"INFO","msg":"up","count":3}"#,
+                format!(r#"slog {nine}.123456Z {{"data":{{"count":3}},"level":"INFO","message":"up"}}"#),
+            ),
+            (
+                r#"{"asctime":"2025-11-26 09:00:00,123","levelname":"CRITICAL","name":"root","message":"bad"}"#,
+                format!(r#"python {nine}.123Z {{"category":"root","level":"FATAL","message":"bad"}}"#),
+            ),
+            (
+                r#"{"time_local":"26/Nov/2025:10:00:00 +0100","remote_addr":"::1","request":"GET / HTTP/1.1","status":"503"}"#,
+                format!(
+                    r#"nginx-json {nine}Z {{"data":{{"remote_addr":"::1","status":"503"}},"level":"ERROR","message":"GET / HTTP/1.1","name":"request"}}"#
+                ),
+            ),
+            (
+                r#"{"__REALTIME_TIMESTAMP":"1764147600123456","PRIORITY":"5","MESSAGE":"up","SYSLOG_IDENTIFIER":"kernel","_PID":"1"}"#,
+                format!(
+                    r#"journald {nine}.123456Z {{"category":"kernel","data":{{"_PID":"1"}},"level":"INFO","message":"up"}}"#
+                ),
+            ),
+            (
+                r#"{"__REALTIME_TIMESTAMP":"1764147600000000","PRIORITY":"2","MESSAGE":[104,105,255]}"#,
+                format!(r#"journald {nine}Z {{"level":"FATAL","message":"hi{}"}}"#, '\u{fffd}'),
+            ),
+            (
+                r#"{"log":"2025-11-26 08:00:00 WARN slow\n","stream":"stderr","time":"2025-11-26T09:00:00.5Z"}"#,
+                r#"timestamped 2025-11-26T08:00:00Z {"data":{"stream":"stderr"},"level":"WARN","message":"slow"}"#
+                    .to_owned(),
+            ),
+            (
+                r#"{"log":"{\"level\":30,\"msg\":\"up\"}\n","stream":"stdout","time":"2025-11-26T09:00:00.5Z"}"#,
+                format!(r#"json {nine}.500Z {{"data":{{"stream":"stdout"}},"level":"INFO","message":"up"}}"#),
+            ),
+            (
+                r#"{"log":"plain\n","stream":"stdout","time":"2025-11-26T09:00:00Z"}"#,
+                format!(r#"docker {nine}Z {{"data":{{"stream":"stdout"}},"message":"plain"}}"#),
+            ),
+            (
+                r#"{"timeUnixNano":"1764147600000000000","severityNumber":17,"body":{"stringValue":"bad"}}"#,
+                format!(r#"otel {nine}Z {{"data":{{"body":{{}}}},"level":"ERROR","message":"bad"}}"#),
+            ),
+            (
+                r#"{"version":"1.1","host":"web","short_message":"bad","timestamp":1764147600,"level":3}"#,
+                format!(r#"gelf {nine}Z {{"data":{{"host":"web","version":"1.1"}},"level":"ERROR","message":"bad"}}"#),
+            ),
+            (
+                "2025-11-26T09:00:00.000Z {\"level\":\"info\",\"message\":\"up\"}",
+                format!(r#"winston {nine}Z {{"level":"INFO","message":"up"}}"#),
+            ),
+            (
+                "2025-11-26T09:00:00.000Z START RequestId: 12",
+                format!(r#"timestamped {nine}Z {{"message":"START RequestId: 12"}}"#),
+            ),
+            (
+                "<27>1 2025-11-26T09:00:00Z web app 7 - - bad",
+                format!(
+                    r#"syslog {nine}Z {{"category":"app","data":{{"facility":3,"host":"web","pid":"7"}},"level":"ERROR","message":"bad"}}"#
+                ),
+            ),
+            (
+                r#"::1 - - [26/Nov/2025:09:00:00 +0000] "GET /x HTTP/1.1" 404 5"#,
+                format!(
+                    r#"access {nine}Z {{"data":{{"bytes":5,"method":"GET","path":"/x","protocol":"HTTP/1.1","remote_addr":"::1","status":404}},"level":"WARN","message":"GET /x HTTP/1.1","name":"request"}}"#
+                ),
+            ),
+            (
+                r#"time=2025-11-26T09:00:00Z level=warn msg="slow \"query\"" took=12"#,
+                format!(r#"logfmt {nine}Z {{"data":{{"took":12}},"level":"WARN","message":"slow \"query\""}}"#),
+            ),
+            ("  indented", r#"plain - {"message":"  indented"}"#.to_owned()),
+            ("ERROR: bad", r#"plain - {"level":"ERROR","message":"ERROR: bad"}"#.to_owned()),
+            (
+                r#"{"@timestamp":"2025-11-26T09:00:00Z","log.level":"error","message":"bad","event":{"action":"x"}}"#,
+                format!(r#"json {nine}Z {{"data":{{"event":{{"action":"x"}}}},"level":"ERROR","message":"bad"}}"#),
+            ),
+            (
+                r#"{"event":{"slug":"up","name":"Is up"},"user_id":42,"data":{"a":1},"b":2}"#,
+                r#"json - {"data":{"a":1,"b":2},"name":"Is up","slug":"up","user_id":"42"}"#.to_owned(),
+            ),
+        ] {
+            assert_eq!(read(line), expected);
+        }
+    }
+
+    #[test]
+    fn ids_and_counts_are_taken_only_where_they_are_mapped() {
+        let line = r#"{"name":"a","id":42,"count":350}"#;
+        assert_eq!(read(line), r#"json - {"data":{"count":350,"id":42},"name":"a"}"#);
+        let (mapped, odd) = read_as(line, None, &[("id", "id"), ("count", "count")], &[]);
+        assert_eq!((mapped.as_str(), odd), (r#"json - {"count":350,"id":"42","name":"a"}"#, 0));
+        let (mapped, odd) = read_as(r#"{"name":"a","n":0}"#, None, &[("count", "n")], &[]);
+        assert_eq!((mapped.as_str(), odd), (r#"json - {"data":{"n":0},"name":"a"}"#, 1));
+    }
+
+    #[test]
+    fn a_format_can_be_forced_and_constants_set() {
+        let (read, odd) =
+            read_as(r#"{"level":3,"msg":"x"}"#, Some("syslog-json"), &[], &[("category", "c"), ("data.env", "prod")]);
+        assert_eq!(
+            (read.as_str(), odd),
+            (r#"syslog-json - {"category":"c","data":{"env":"prod"},"level":"ERROR","message":"x"}"#, 0)
+        );
+        let (read, odd) =
+            read_as(r#"{"a":1}"#, Some("plain"), &[], &[("name", "n"), ("level", "notice"), ("count", "3")]);
+        assert_eq!((read.as_str(), odd), (r#"plain - {"count":3,"level":"INFO","message":"{\"a\":1}","name":"n"}"#, 0));
+        let (read, odd) = read_as("hello", Some("access"), &[], &[("timestamp", "2025-11-26T09:00:00Z")]);
+        assert_eq!((read.as_str(), odd), (r#"plain 2025-11-26T09:00:00Z {"message":"hello"}"#, 1));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_kept_in_data() {
+        let long = "é".repeat(5_000);
+        let name = "n".repeat(300);
+        for (line, expected) in [
+            (r#"{"name":"a","level":"loud"}"#.to_owned(), r#"json - {"data":{"level":"loud"},"name":"a"}"#.to_owned()),
+            (r#"{"name":"a","level":3}"#.to_owned(), r#"json - {"data":{"level":3},"name":"a"}"#.to_owned()),
+            (r#"{"name":"a","time":"never"}"#.to_owned(), r#"json - {"data":{"time":"never"},"name":"a"}"#.to_owned()),
+            (
+                r#"{"message":"a","name":{"b":1}}"#.to_owned(),
+                r#"json - {"data":{"name":{"b":1}},"message":"a"}"#.to_owned(),
+            ),
+            (
+                format!(r#"{{"message":"{long}"}}"#),
+                format!(r#"json - {{"data":{{"message":"{long}"}},"message":"{}"}}"#, "é".repeat(4_096)),
+            ),
+            (
+                format!(r#"{{"name":"{name}"}}"#),
+                format!(r#"json - {{"data":{{"name":"{name}"}},"name":"{}"}}"#, "n".repeat(256)),
+            ),
+            (
+                format!(r#"{{"name":"a","user_id":"{name}"}}"#),
+                format!(r#"json - {{"data":{{"user_id":"{name}"}},"name":"a"}}"#),
+            ),
+        ] {
+            assert_eq!(read_as(&line, None, &[], &[]), (expected, 1));
+        }
+    }
+
+    #[test]
+    fn a_line_without_a_name_says_what_it_has() {
+        let mut clock = clock();
+        let mut oddities = Oddities::default();
+        let line = r#"{"severity":"info","when":"2025-11-26T09:00:00Z","pid":1,"what":"it happened"}"#;
+        let parsed = parse(line, None, &mut clock, &mut oddities).expect("JSON");
+        let nameless = shape(parsed, &[], &[], &mut clock, &mut oddities).expect_err("no name");
+        assert_eq!(
+            nameless,
+            Nameless {
+                keys: ["pid", "severity", "what", "when"].map(str::to_owned).to_vec(),
+                message: Some("what".to_owned()),
+                time: Some("when".to_owned()),
+            }
+        );
+    }
+
+    #[test]
+    fn an_event_that_is_too_large_keeps_the_beginning_of_its_line() {
+        let line = format!(r#"{{"name":"a","x":"{}"}}"#, "x".repeat(MAX_EVENT));
+        let (mut clock, mut oddities) = (clock(), Oddities::default());
+        let parsed = parse(&line, None, &mut clock, &mut oddities).expect("JSON");
+        let mut event = shape(parsed, &[], &[], &mut clock, &mut oddities).expect("named").event;
+        let json = to_json(&mut event, &line, &mut oddities).expect("JSON");
+        assert!(json.len() < MAX_EVENT && json.contains(r#""line":"{\"name\":\"a\""#));
+        assert_eq!(oddities.list(), [Oddity::LargeEvent]);
+    }
+}

@@ -1,0 +1,39 @@
+//! Which events are stored already.
+
+use std::collections::HashSet;
+
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tally_core::app::App;
+use tally_core::event::id::EventId;
+
+use crate::client::error::StoreError;
+use crate::events::partition;
+use crate::item::{Item, key, sort_key};
+use crate::keys;
+use crate::store::Store;
+use crate::tables::{PK, SK};
+
+/// Keys in one `BatchGetItem` (DynamoDB's limit).
+const BATCH: usize = 100;
+/// Batches that are read at once.
+const CONCURRENCY: usize = 8;
+
+impl Store {
+    /// The identities of `ids` under which the app has an event, strongly consistent. Costs one read unit for each of
+    /// them up to 4 KB, whether it is stored or not.
+    pub async fn stored_ids(&self, app: &App, ids: &[EventId]) -> Result<HashSet<EventId>, StoreError> {
+        let unique: HashSet<EventId> = ids.iter().copied().collect();
+        let keys = unique.into_iter().map(|id| key(&keys::partition(&partition(app, id)), &id.to_string()));
+        let keys: Vec<Item> = keys.collect();
+        let shape = KeysAndAttributes::builder()
+            .projection_expression("#pk, #sk")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_names("#sk", SK)
+            .consistent_read(true);
+        let batches = keys.chunks(BATCH).map(|batch| self.get_all(&self.tables.events, batch.to_vec(), shape.clone()));
+        let batches: Vec<_> = batches.collect();
+        let found: Vec<Vec<Item>> = stream::iter(batches).buffer_unordered(CONCURRENCY).try_collect().await?;
+        Ok(found.iter().flatten().filter_map(|item| sort_key(item).parse().ok()).collect())
+    }
+}
