@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use http::Request;
-use local::first_start::Machine;
+use tally::first_start::Machine;
 use tally::server::{FREE_PORT, Stack, context, service};
 use serde_json::{Value, json};
 use tally_service::config::Config;
