@@ -10,7 +10,7 @@ use tally_http::openapi::{JSON, Operation, Parameter, ReplyDescription, TimeInpu
 use crate::apps::{AppBody, List, MAX_QUOTA, MAX_RETENTION};
 use crate::auth::{self, MAX_PASSWORD, MAX_TOKEN};
 use crate::keys::{self, MAX_LABEL};
-use crate::{dead_letters, erase, recount, root, signing_keys};
+use crate::{dead_letters, erase, health, recount, root, signing_keys};
 
 /// What this function's operations say of themselves.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
@@ -20,6 +20,10 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
             "Tally.",
             schemas.subschema_for::<root::Reply>(),
         ),
+        Operation::new(Method::GET, "/health", "health", "Whether the store answers")
+            .about("For load balancers and monitors. Takes no credentials.")
+            .answers(StatusCode::OK, "It does.", schemas.subschema_for::<health::Reply>())
+            .refuses([StatusCode::SERVICE_UNAVAILABLE]),
         Operation::new(Method::GET, "/openapi.json", "description", "This description").answers(
             StatusCode::OK,
             "An OpenAPI document.",

@@ -7,6 +7,7 @@ mod dead_letters;
 mod description;
 mod erase;
 mod github;
+mod health;
 mod keys;
 mod recount;
 mod root;
@@ -25,6 +26,7 @@ use tally_service::context::Context;
 pub fn router(context: Arc<Context>) -> Router {
     Routes::of(Function::Admin, context)
         .on(Method::GET, "/", root::root)
+        .on(Method::GET, "/health", health::health)
         .on(Method::GET, "/openapi.json", root::description)
         .on(Method::POST, "/auth", auth::sign_in)
         .on(Method::POST, "/seismo/auth", auth::sign_in)

@@ -60,6 +60,7 @@ const fn route_of_any_app(method: Method, path: &'static str, function: Function
 /// All routes.
 pub const ROUTES: &[Route] = &[
     route(Method::GET, "/", Function::Admin, Access::Public),
+    route(Method::GET, "/health", Function::Admin, Access::Public),
     route(Method::GET, "/openapi.json", Function::Admin, Access::Public),
     route(Method::POST, "/auth", Function::Admin, Access::Public),
     route(Method::GET, "/apps", Function::Admin, Access::Users),

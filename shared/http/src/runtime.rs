@@ -289,14 +289,19 @@ pub async fn run(router: impl FnOnce(Arc<Context>) -> Router) -> Result<(), lamb
     lambda_http::run(serve(context, [router])).await
 }
 
-/// Where the caller reached us, as the beginning of an absolute address, e.g. `https://tally.example`; empty where the
-/// request does not say, so that what begins with it is a path at least.
+/// The header with which a reverse proxy says what it took off the path. API Gateway takes off nothing, so that on Lambda
+/// a client wrote it.
+pub const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+/// Where the caller reached us, as the beginning of an absolute address, e.g. `https://tally.example`; only a path's
+/// beginning where the request does not say, so that what begins with it is a path at least.
 pub fn origin(headers: &HeaderMap, config: &Config) -> String {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let scheme = header("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
     let scheme = scheme.unwrap_or(if config.secure_cookies { "https" } else { "http" });
     let host = header("host").filter(|host| host.parse::<Authority>().is_ok());
-    host.map_or_else(String::new, |host| format!("{scheme}://{host}"))
+    let prefix = header(FORWARDED_PREFIX.as_str()).filter(|_| !metrics::on_lambda()).unwrap_or_default();
+    host.map_or_else(|| prefix.to_owned(), |host| format!("{scheme}://{host}{prefix}"))
 }
 
 /// The context, in a handler's signature.
