@@ -18,7 +18,9 @@ impl Trouble {
     fn of(error: &str) -> Option<Self> {
         if error.contains("database or disk is full") {
             Some(Self::Full)
-        } else if error.contains("malformed") || error.contains("not a database") || error.contains("not a valid database")
+        } else if error.contains("malformed")
+            || error.contains("not a database")
+            || error.contains("not a valid database")
         {
             Some(Self::Damaged)
         } else {

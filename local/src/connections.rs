@@ -267,7 +267,8 @@ mod tests {
     #[tokio::test]
     async fn a_request_under_way_is_answered_at_the_end() {
         let server = server(Limits::default()).await;
-        let mut stream = sent(server.address, "POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n1234").await;
+        let mut stream =
+            sent(server.address, "POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n1234").await;
         // It is known that the request was begun once another one, sent after it, was answered.
         let mut other = sent(server.address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
         until_closed(&mut other).await;

@@ -230,7 +230,9 @@ impl From<DynoxideRecord> for Record {
 
 /// Whether an operation only reads.
 fn is_read(operation: &str) -> bool {
-    ["Get", "BatchGet", "TransactGet", "Query", "Scan", "List", "Describe"].iter().any(|verb| operation.starts_with(verb))
+    ["Get", "BatchGet", "TransactGet", "Query", "Scan", "List", "Describe"]
+        .iter()
+        .any(|verb| operation.starts_with(verb))
 }
 
 fn call<Q: DeserializeOwned, R: Serialize>(

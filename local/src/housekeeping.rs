@@ -247,9 +247,7 @@ mod tests {
         let embedded = Embedded::temporary().expect("a database");
         let direct = embedded.direct();
         let text = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
-        let key = |hash: &str| {
-            json!([{"AttributeName": hash, "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}])
-        };
+        let key = |hash: &str| json!([{"AttributeName": hash, "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]);
         ask(
             &direct,
             "CreateTable",
@@ -299,8 +297,8 @@ mod tests {
             let left = ask(
                 &direct,
                 "Query",
-                &json!({"TableName": "events", "IndexName": index, "KeyConditionExpression": format!("{key} = :k"),
-                    "ExpressionAttributeValues": {":k": {"S": if index.is_null() { "p" } else { "s" }}}}),
+                &json!({"TableName": "events", "IndexName": index, "KeyConditionExpression": "#k = :k",
+                    "ExpressionAttributeNames": {"#k": key}, "ExpressionAttributeValues": {":k": {"S": if index.is_null() { "p" } else { "s" }}}}),
             );
             assert_eq!(left["Count"], 80);
         }
@@ -368,7 +366,7 @@ mod tests {
             counted = next;
         }
         assert!(housekeeping.shrink().expect("a vacuum") > 10_000);
-        assert!(size() < 6_000_000, "{} of {full} are left", size());
+        assert!(size() < 8_000_000, "{} of {full} are left", size());
         let wal = std::fs::metadata(file.with_extension("db-wal")).map_or(0, |wal| wal.len());
         assert_eq!(wal, 0, "what was deleted is not in the log");
     }

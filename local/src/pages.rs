@@ -193,7 +193,7 @@ mod tests {
 
     fn request(condition: &str, more: &Value) -> QueryRequest {
         let mut request = json!({
-            "TableName": "t", "KeyConditionExpression": condition, "ExpressionAttributeNames": {"#pk": "pk", "#sk": "sk"},
+            "TableName": "things", "KeyConditionExpression": condition, "ExpressionAttributeNames": {"#pk": "pk", "#sk": "sk"},
             "ExpressionAttributeValues": {":pk": {"S": "p"}, ":a": {"S": "a"}, ":z": {"S": "z"}},
         });
         for (name, value) in more.as_object().expect("an object") {
@@ -231,28 +231,24 @@ mod tests {
             serde_json::from_str(&reply).expect("JSON")
         };
         let text = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
-        let key = |hash: &str| {
-            json!([{"AttributeName": hash, "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}])
-        };
+        let key = |hash: &str| json!([{"AttributeName": hash, "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]);
         ask(
             "CreateTable",
-            json!({"TableName": "t", "KeySchema": key("pk"), "BillingMode": "PAY_PER_REQUEST",
+            json!({"TableName": "things", "KeySchema": key("pk"), "BillingMode": "PAY_PER_REQUEST",
                 "AttributeDefinitions": [text("pk"), text("sk"), text("g")],
                 "GlobalSecondaryIndexes":
-                    [{"IndexName": "i", "KeySchema": key("g"), "Projection": {"ProjectionType": "ALL"}}]}),
+                    [{"IndexName": "by_g", "KeySchema": key("g"), "Projection": {"ProjectionType": "ALL"}}]}),
         );
         for n in 0..40 {
             let size = if n < 20 { 300_000 } else { 1_000 };
             let item = json!({"pk": {"S": "p"}, "sk": {"S": format!("k{n:02}")}, "g": {"S": "p"},
                 "x": {"S": "x".repeat(size)}});
-            ask("PutItem", json!({"TableName": "t", "Item": item}));
+            ask("PutItem", json!({"TableName": "things", "Item": item}));
         }
-        let limit = |condition: &str, more: Value| {
-            direct.pages.of_query(&request(condition, &more)).expect("a limit")
-        };
+        let limit = |condition: &str, more: Value| direct.pages.of_query(&request(condition, &more)).expect("a limit");
         let (all, large) = ("#pk = :pk", 3 * PAGE_BYTES / 300_000 + 1);
         assert_eq!(limit(all, json!({})), Some(large));
-        assert_eq!(limit(all, json!({"IndexName": "i"})), Some(large));
+        assert_eq!(limit(all, json!({"IndexName": "by_g"})), Some(large));
         assert_eq!(limit(all, json!({"Limit": 9})), Some(9));
         assert_eq!(limit(all, json!({"Limit": 1_000})), Some(large));
         assert_eq!(limit(all, json!({"ScanIndexForward": false})), Some(20 + large));
@@ -267,7 +263,7 @@ mod tests {
         loop {
             let page = ask(
                 "Query",
-                json!({"TableName": "t", "KeyConditionExpression": "pk = :pk", "ExclusiveStartKey": from,
+                json!({"TableName": "things", "KeyConditionExpression": "pk = :pk", "ExclusiveStartKey": from,
                     "ExpressionAttributeValues": {":pk": {"S": "p"}}}),
             );
             pages.push(page["Count"].as_u64().expect("a count"));
@@ -282,9 +278,8 @@ mod tests {
     #[test]
     fn the_sizes_of_a_stream_are_found_by_its_index() {
         let embedded = Embedded::temporary().expect("a database");
-        let plan = embedded.plan(
-            &STREAM_SIZES.replace("?1", "'t'").replace("?2", "'s'").replace("?3", "5").replace("?4", "10"),
-        );
+        let plan = embedded
+            .plan(&STREAM_SIZES.replace("?1", "'t'").replace("?2", "'s'").replace("?3", "5").replace("?4", "10"));
         assert!(plan.contains("tally_stream_by_table (table_name=? AND <expr>>?)"), "{plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{plan}");
     }
@@ -308,9 +303,8 @@ mod tests {
                 .expect("a row");
         }
         let pages = embedded.direct().pages;
-        let page = |after, limit| {
-            pages.of_stream(&encode_shard_iterator("events", "shard", after), limit).expect("a number")
-        };
+        let page =
+            |after, limit| pages.of_stream(&encode_shard_iterator("events", "shard", after), limit).expect("a number");
         assert_eq!([page(0, None), page(0, Some(1)), page(1, None), page(2, None)], [2, 1, 2, 1]);
         assert_eq!(page(3, None), 1, "one that is larger than a page is a page");
         assert_eq!([page(4, None), page(5, None)], [1, 1], "at the end there is nothing to cut");

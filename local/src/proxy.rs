@@ -83,7 +83,8 @@ impl Proxies {
         let mut prefix_of_proxy = BasePath::default();
         if let Some(peer) = peer.filter(|peer| self.trusts(peer)) {
             let front = if forwarded.is_empty() {
-                let first = |list: &str| list.split(',').next().map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned);
+                let first =
+                    |list: &str| list.split(',').next().map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned);
                 let client = self.client(peer, addresses.split(',').map(str::trim));
                 Front { client: Some(client), scheme: first(&scheme), host: first(&host) }
             } else {
@@ -138,8 +139,7 @@ impl Proxies {
                 key.eq_ignore_ascii_case(name).then(|| value.trim_matches('"').to_owned())
             })
         };
-        let clients: Vec<String> =
-            header.split(',').map(|element| field(element, "for").unwrap_or_default()).collect();
+        let clients: Vec<String> = header.split(',').map(|element| field(element, "for").unwrap_or_default()).collect();
         let first = header.split(',').next().unwrap_or_default();
         Front {
             client: Some(self.client(peer, clients.iter().map(String::as_str))),
@@ -197,9 +197,8 @@ mod tests {
     /// and where it is redirected to.
     async fn seen(proxies: Proxies, peer: &str, path: &str, headers: &[(&str, &str)]) -> (String, String) {
         let service = Router::new().fallback(async |request: Request| {
-            let header = |name: &str| {
-                request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or("-").to_owned()
-            };
+            let header =
+                |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or("-").to_owned();
             let source = Source::of(request.extensions()).subject();
             let names = ["x-forwarded-proto", "host", "x-forwarded-prefix", "x-forwarded-for", "forwarded"];
             let text = format!("{source} {} {}", names.map(header).join(" "), request.uri());
@@ -248,15 +247,23 @@ mod tests {
             ("x-forwarded-prefix", "/tally/"),
         ];
         let (request, to) = seen(trusting(), PROXY, "/p", &told).await;
-        assert_eq!(request, "192.0.2.1 https tally.example /tally - - /p", "what the client itself wrote is not believed");
+        assert_eq!(
+            request, "192.0.2.1 https tally.example /tally - - /p",
+            "what the client itself wrote is not believed"
+        );
         assert_eq!(to, "/tally/elsewhere");
-        let told = [("host", "inside"), ("forwarded", r#"for="[2001:db8::1]:4711";proto=https;host=tally.example, For=10.0.0.2"#)];
+        let told = [
+            ("host", "inside"),
+            ("forwarded", r#"for="[2001:db8::1]:4711";proto=https;host=tally.example, For=10.0.0.2"#),
+        ];
         let (request, to) = seen(trusting(), "::ffff:10.0.0.1", "/p", &told).await;
         assert_eq!(request, "2001:db8:: https tally.example - - - /p");
         assert_eq!(to, "/elsewhere");
-        let (request, _) = seen(trusting(), PROXY, "/p", &[("x-forwarded-for", "nonsense, 10.0.0.3"), ("host", "a")]).await;
+        let (request, _) =
+            seen(trusting(), PROXY, "/p", &[("x-forwarded-for", "nonsense, 10.0.0.3"), ("host", "a")]).await;
         assert!(request.starts_with("10.0.0.3 "), "{request}");
-        let (request, _) = seen(trusting(), PROXY, "/p", &[("x-forwarded-prefix", "//evil.example"), ("host", "a")]).await;
+        let (request, _) =
+            seen(trusting(), PROXY, "/p", &[("x-forwarded-prefix", "//evil.example"), ("host", "a")]).await;
         assert!(request.starts_with("10.0.0.1 - a - "), "{request}");
     }
 

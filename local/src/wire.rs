@@ -97,10 +97,13 @@ mod tests {
     async fn tools_are_served_and_pages_are_not() {
         let embedded = Embedded::temporary().expect("a database");
         let service = for_tools(embedded.direct());
-        for host in ["127.0.0.1:8000", "[::1]:8000", "localhost:8000", "192.168.0.7", "tally", "host.docker.internal:8000"] {
+        for host in
+            ["127.0.0.1:8000", "[::1]:8000", "localhost:8000", "192.168.0.7", "tally", "host.docker.internal:8000"]
+        {
             assert_eq!(status(&service, &[("host", host)]).await, 200, "{host}");
         }
-        for host in ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", "", "a b"] {
+        for host in ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", "", "a b"]
+        {
             assert_eq!(status(&service, &[("host", host)]).await, 403, "{host}");
         }
         assert_eq!(status(&service, &[]).await, 403, "no host");

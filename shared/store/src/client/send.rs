@@ -9,9 +9,15 @@ use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use crate::event_item::Item;
 use crate::{Store, StoreError};
 
+/// Items of a page where a query asks for no number: 1 MB of items of 262 bytes. DynamoDB ends a page at 1 MB itself;
+/// other stores may load all that remain.
+const PAGE_ITEMS: i32 = 4_000;
+
 impl Store {
     /// Sends a query; returns the reply and the read units that it took.
     pub(crate) async fn send_query(&self, request: QueryFluentBuilder) -> Result<(QueryOutput, f64), StoreError> {
+        let limit = request.get_limit().unwrap_or(PAGE_ITEMS);
+        let request = request.limit(limit);
         // Boxed, since the SDK's futures are of kilobytes, and whatever waits for one would be as large.
         let reply = Box::pin(request.return_consumed_capacity(ReturnConsumedCapacity::Total).send()).await;
         let reply = reply.map_err(|e| StoreError::of(&e))?;
