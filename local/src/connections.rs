@@ -17,7 +17,7 @@ use http::Request;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
@@ -93,15 +93,15 @@ pub async fn serve_connections(listener: TcpListener, app: Router, limits: Limit
     }
 }
 
+/// The stream of a connection.
+type Stream = TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>;
+
 fn connection(
     stream: TcpStream,
     from: SocketAddr,
     app: Router,
     limits: Limits,
-) -> http1::Connection<
-    TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>,
-    impl hyper::service::HttpService<Incoming, ResBody = Body, Future: Send, Error = Infallible>,
-> {
+) -> http1::Connection<Stream, impl HttpService<Incoming, ResBody = Body, Future: Send, Error = Infallible>> {
     // A reply of two writes must not wait for an acknowledgement.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
