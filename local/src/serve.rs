@@ -86,7 +86,8 @@ pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let context = context(stack.store.clone(), config);
     let url = format!("http://{}", listener.local_addr()?);
     say!("Tally {} on {url}", env!("CARGO_PKG_VERSION"));
-    let kept = stack.embedded.folder().map_or_else(|| "nowhere".to_owned(), |folder| format!("in {}", folder.display()));
+    let kept =
+        stack.embedded.folder().map_or_else(|| "nowhere".to_owned(), |folder| format!("in {}", folder.display()));
     say!("Data is kept {kept}.");
     if let Some(listener) = dynamodb {
         say!("DynamoDB API on http://{}", listener.local_addr()?);

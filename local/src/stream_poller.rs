@@ -154,7 +154,8 @@ impl StreamPoller {
         }
     }
 
-    /// Polls for ever. `each_round` learns how far the stream is counted, by stream shard.
+    /// Polls for ever. `each_round` learns how far the stream is counted, by stream shard, after every round that went
+    /// well.
     pub async fn run(mut self, mut each_round: impl FnMut(&BTreeMap<String, String>)) {
         let mut wait = FIRST_WAIT;
         let mut told = String::new();
@@ -163,6 +164,7 @@ impl StreamPoller {
                 Ok(round) => {
                     wait = FIRST_WAIT;
                     told.clear();
+                    each_round(&self.position.shards);
                     if round.polled < MANY && !round.more {
                         tokio::time::sleep(GATHER).await;
                     }
@@ -178,7 +180,6 @@ impl StreamPoller {
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
             }
-            each_round(&self.position.shards);
         }
     }
 
