@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::faulty::Fault;
