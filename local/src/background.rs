@@ -6,7 +6,7 @@ use std::time::Duration;
 use tally_service::context::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::housekeeping::Housekeeping;
 use crate::server::Stack;
@@ -15,6 +15,9 @@ use crate::server::Stack;
 const SWEEP: Duration = Duration::from_mins(1);
 /// How long stream records that are counted gather before they are deleted.
 const GATHER: Duration = Duration::from_secs(1);
+
+/// How long the end waits for the database to be whole in one file.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// The tasks, which end when they are told to.
 pub(crate) struct Background {
@@ -42,10 +45,16 @@ impl Background {
         Self { housekeeping: Arc::clone(&stack.housekeeping), tasks: [polling, keeping] }
     }
 
-    /// Ends them. What was counted halfway is counted again at the next start, as after a crash.
-    pub(crate) fn stop(self) {
+    /// Ends them, and leaves a database that is whole in one file. What was counted halfway is counted again at the next
+    /// start, as after a crash.
+    pub(crate) async fn stop(self) {
         self.housekeeping.stop();
         self.tasks.iter().for_each(JoinHandle::abort);
+        let housekeeping = self.housekeeping;
+        let settled = tokio::task::spawn_blocking(move || housekeeping.settle());
+        if let Ok(Ok(Err(error))) = timeout(SETTLE, settled).await {
+            tracing::warn!(%error, "could not empty the write-ahead log; the next start does");
+        }
     }
 }
 

@@ -6,18 +6,22 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dynoxide::storage::Storage;
 use dynoxide::streams::{extract_keys, shard_id};
 use dynoxide::{DynoxideError, Item, TableMetadata};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use serde::Deserialize;
 
-/// Items that one transaction deletes.
+/// Longest pause after a piece of work.
+const LONGEST_TURN: Duration = Duration::from_millis(100);
+/// Items that one transaction deletes at most.
 const ITEMS: usize = 50;
-/// Stream records that one transaction deletes.
+/// Stream records that one transaction deletes at most.
 const RECORDS: usize = 200;
+/// Bytes that one transaction deletes, but for the last item or record; each is overwritten.
+const BYTES: usize = 2 * 1024 * 1024;
 /// Pages that one transaction gives back.
 const PAGES: i64 = 256;
 /// Free pages that are kept in any case, of 4 KB each: what is put next takes them.
@@ -72,9 +76,9 @@ impl Housekeeping {
         for table in storage.list_ttl_enabled_tables()? {
             let Some(expiry) = Expiry::of(&table) else { continue };
             loop {
-                let some = transaction(&storage, || delete_some_expired(&storage, &table, &expiry))?;
+                let some = in_turns(|| transaction(&storage, || delete_some_expired(&storage, &table, &expiry)))?;
                 deleted += some;
-                if some < ITEMS || self.is_stopped() {
+                if some == 0 || self.is_stopped() {
                     break;
                 }
             }
@@ -89,17 +93,9 @@ impl Housekeeping {
         let storage = self.storage();
         let mut deleted = 0;
         loop {
-            let some = transaction(&storage, || {
-                let mut delete = storage.conn().prepare_cached(
-                    "DELETE FROM _stream_records WHERE id IN (
-                         SELECT id FROM _stream_records
-                         WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) < ?2
-                         ORDER BY CAST(sequence_number AS INTEGER) LIMIT ?3)",
-                )?;
-                Ok(delete.execute(params![table, counted, RECORDS])?)
-            })?;
+            let some = in_turns(|| transaction(&storage, || delete_some_counted(&storage, table, counted)))?;
             deleted += some;
-            if some < RECORDS || self.is_stopped() {
+            if some == 0 || self.is_stopped() {
                 break;
             }
         }
@@ -126,18 +122,31 @@ impl Housekeeping {
             if free <= spare {
                 break;
             }
-            storage.conn().execute_batch(&format!("PRAGMA incremental_vacuum({})", PAGES.min(free - spare)))?;
+            let vacuum = format!("PRAGMA incremental_vacuum({})", PAGES.min(free - spare));
+            in_turns(|| storage.conn().execute_batch(&vacuum))?;
             let left = pragma("PRAGMA freelist_count")?;
             if left >= free {
                 break;
             }
             given_back += free - left;
         }
-        // A reader at work leaves it for the next time.
-        let busy = storage.conn().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        busy.optional()?;
+        checkpoint(&storage)?;
         Ok(given_back)
     }
+
+    /// Moves what the write-ahead log holds into the database's file, so that the file by itself is all of it.
+    pub fn settle(&self) -> Result<(), DynoxideError> {
+        checkpoint(&self.storage())
+    }
+}
+
+/// Does a piece of work, and then leaves the database to requests for as long as that took: SQLite gives its lock to whoever
+/// happens to ask when it is free.
+fn in_turns<T>(work: impl FnOnce() -> T) -> T {
+    let started = Instant::now();
+    let done = work();
+    std::thread::sleep(started.elapsed().min(LONGEST_TURN));
+    done
 }
 
 fn transaction<T>(storage: &Storage, run: impl FnOnce() -> Result<T, DynoxideError>) -> Result<T, DynoxideError> {
@@ -153,8 +162,16 @@ fn transaction<T>(storage: &Storage, run: impl FnOnce() -> Result<T, DynoxideErr
 fn delete_some_expired(storage: &Storage, table: &TableMetadata, expiry: &Expiry) -> Result<usize, DynoxideError> {
     let now = seconds();
     let mut statement = storage.conn().prepare_cached(&expiry.expired())?;
-    let rows = statement.query_map(params![now, ITEMS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let rows: Vec<(String, String, String)> = rows.collect::<Result<_, _>>()?;
+    let found = statement.query_map(params![now, ITEMS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let (mut rows, mut bytes) = (vec![], 0);
+    for row in found {
+        let row: (String, String, String) = row?;
+        bytes += row.2.len();
+        rows.push(row);
+        if bytes > BYTES {
+            break;
+        }
+    }
     let indexes = table.gsi_definitions.as_deref().map_or(Ok(vec![]), serde_json::from_str::<Vec<Index>>);
     let indexes = indexes.map_err(|e| DynoxideError::InternalServerError(e.to_string()))?;
     let name = &table.table_name;
@@ -183,6 +200,38 @@ fn delete_some_expired(storage: &Storage, table: &TableMetadata, expiry: &Expiry
         }
     }
     Ok(rows.len())
+}
+
+/// Deletes the oldest stream records of a table before a stored sequence number.
+fn delete_some_counted(storage: &Storage, table: &str, counted: i64) -> Result<usize, DynoxideError> {
+    let mut oldest = storage.conn().prepare_cached(
+        "SELECT CAST(sequence_number AS INTEGER),
+             COALESCE(octet_length(new_image), 0) + COALESCE(octet_length(old_image), 0)
+         FROM _stream_records
+         WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) < ?2
+         ORDER BY CAST(sequence_number AS INTEGER) LIMIT ?3",
+    )?;
+    let mut rows = oldest.query(params![table, counted, RECORDS])?;
+    let (mut last, mut bytes) = (None, 0);
+    while let Some(row) = rows.next()? {
+        last = Some(row.get::<_, i64>(0)?);
+        bytes += row.get::<_, usize>(1)?;
+        if bytes > BYTES {
+            break;
+        }
+    }
+    drop(rows);
+    let Some(last) = last else { return Ok(0) };
+    let mut delete = storage.conn().prepare_cached(
+        "DELETE FROM _stream_records WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) <= ?2",
+    )?;
+    Ok(delete.execute(params![table, last])?)
+}
+
+/// Moves the write-ahead log into the file and empties it; a reader at work leaves that for the next time.
+fn checkpoint(storage: &Storage) -> Result<(), DynoxideError> {
+    storage.conn().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(())
 }
 
 /// The expiry of a table's items.

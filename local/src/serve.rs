@@ -108,7 +108,7 @@ pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
         });
     };
     serve_connections(listener, proxies.before(service(&context)), Limits::default(), end).await;
-    background.stop();
+    background.stop().await;
     say!("{}", if serve.memory { "Ended; nothing is kept." } else { "Ended; what was accepted is kept." });
     Ok(ExitCode::SUCCESS)
 }
