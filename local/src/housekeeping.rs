@@ -230,7 +230,10 @@ fn delete_some_counted(storage: &Storage, table: &str, counted: i64) -> Result<u
 
 /// Moves the write-ahead log into the file and empties it; a reader at work leaves that for the next time.
 fn checkpoint(storage: &Storage) -> Result<(), DynoxideError> {
-    storage.conn().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    // The first one lets others write meanwhile, and leaves little to the second, which does not.
+    for mode in ["PASSIVE", "TRUNCATE"] {
+        storage.conn().query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))?;
+    }
     Ok(())
 }
 
