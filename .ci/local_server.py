@@ -41,7 +41,7 @@ def read_banner(process):
 def local_server(environment=None, options=()):
     """Starts target/debug/tally on free ports, keeping nothing, and ends it; it may not end by itself."""
     process = subprocess.Popen(
-        [SERVER, "--memory", "--port", "0", "--dynamodb-port", "0", *options],
+        [SERVER, "serve", "--memory", "--port", "0", "--dynamodb-port", "0", *options],
         env=environment or own_environment(),
         stdout=subprocess.PIPE,
         text=True,

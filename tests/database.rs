@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use proptest::test_runner::Config as ProptestConfig;
-use tally::server::{FREE_PORT, Stack};
+use tally::server::{Data, Stack};
 use tally_service::config::Config;
 use tally_store::tables::{EXPIRES_AT, TableNames};
 use tally_store::{Connection, connect};
@@ -51,7 +51,7 @@ impl Database {
     /// Makes empty tables, under names of their own where others share the server.
     pub(crate) async fn start(config: &mut Config) -> Self {
         let Some(url) = server() else {
-            return Self::Embedded(Stack::start(None, FREE_PORT, config).await.expect("a database"));
+            return Self::Embedded(Stack::start(Data::Temporary, config).await.expect("a database"));
         };
         let test: u64 = rand::random();
         let name = |table: &str| format!("{test:016x}-{table}");
@@ -72,7 +72,9 @@ impl Database {
     pub(crate) async fn expire(&self, tables: &TableNames) {
         let client = plain(&self.client());
         match self {
-            Self::Embedded(stack) => stack.embedded.sweep_expired(),
+            Self::Embedded(stack) => {
+                stack.housekeeping.delete_expired().expect("a sweep");
+            }
             Self::Server(..) => {
                 let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(EXPIRES_AT);
                 let set = client

@@ -1,9 +1,10 @@
 //! One fault of the store at a time, and what a client is told.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::faulty::Fault;
@@ -69,6 +70,23 @@ async fn where_nothing_is_stored_the_reply_is_503_and_asks_to_come_back() {
         assert_problem(&reply, 503, &[]);
         assert_eq!(reply.headers["retry-after"], "1");
     }
+}
+
+#[tokio::test]
+async fn health_is_told_to_everybody_and_is_the_stores() {
+    let open = Arc::new(AtomicBool::new(true));
+    let works = Arc::clone(&open);
+    let tally = Tally::failing(move |operation, _| {
+        if operation == "Query" && !works.load(Ordering::SeqCst) { Fault::server_error() } else { Fault::None }
+    })
+    .await;
+    let health = async || tally.call(Method::GET, "/health", ("accept", "*/*"), "").await;
+    let reply = health().await;
+    assert_eq!((reply.status.as_u16(), &reply.json), (200, &json!({"status": "ok"})));
+    open.store(false, Ordering::SeqCst);
+    assert_problem(&health().await, 503, &[]);
+    open.store(true, Ordering::SeqCst);
+    assert_eq!(health().await.status.as_u16(), 200);
 }
 
 #[tokio::test]

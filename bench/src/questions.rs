@@ -12,7 +12,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use indicatif::ProgressBar;
 use serde_json::Value;
-use tally::server::{FREE_PORT, Stack, service};
+use tally::server::{Data, Stack, service};
 use tally_core::app::App;
 use tally_core::app::key::Scope;
 use tally_core::event::Event;
@@ -56,7 +56,7 @@ const TIMES: usize = 9;
 /// Prints the cost of each query.
 pub(crate) async fn run(options: Questions) -> Result<(), Box<dyn Error>> {
     let config = Config { read_budget: 1e9, ..Config::default() };
-    let stack = Stack::start(None, FREE_PORT, &config).await?;
+    let stack = Stack::start(Data::Temporary, &config).await?;
     let context = Context::new(stack.store.clone(), Clock::System, config);
     let until = context.clock.now().floor(DAY);
     let bench = Bench { router: service(&context), context, stack, since: until - DAYS * DAY };

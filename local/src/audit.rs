@@ -1,4 +1,4 @@
-//! `cargo run -- audit` and `cargo run -- recount`: hold the counters of an app to its events, and mend them.
+//! `tally audit` and `tally recount`: compare the counters of an app with its events, and repair them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,16 +13,15 @@ use serde_json::{Value, json};
 use tally_core::app::AppSlug;
 use tally_core::app::role::Role;
 use tally_core::time::DAY;
-use tally_service::config::Config;
 use tower::ServiceExt;
 
-use crate::server::{Missing, open, service};
+use crate::server::{Missing, config, open, service};
 
 /// What to look at.
 #[derive(clap::Args)]
 pub struct Audit {
     /// The app.
-    #[arg(long)]
+    #[arg(long, env = "TALLY_APP")]
     app: String,
     /// The first day (UTC); by default the first of which no event may have expired.
     #[arg(long, value_name = "DAY")]
@@ -31,7 +30,7 @@ pub struct Audit {
     #[arg(long, value_name = "DAY")]
     until: Option<String>,
     /// The folder that keeps the data, by default `.tally`; a Tally may run on it meanwhile.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, env = "TALLY_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
@@ -43,16 +42,16 @@ struct Reply {
     next: Option<String>,
 }
 
-/// Audits (or recounts, where `mend` says so) and tells what differed; a failure where anything does and is not mended.
-pub async fn run(audit: Audit, mend: bool) -> Result<ExitCode, Box<dyn std::error::Error>> {
+/// Audits (or recounts, where `repair` says so) and tells what differed; a failure where anything does and is not repaired.
+pub async fn run(audit: Audit, repair: bool) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let slug = AppSlug::of_name(&audit.app).map_err(|e| format!("--app: {e}"))?;
-    let (context, poller) = open(audit.data.as_deref(), Missing::Refuse, Config::from_env()?).await?;
+    let (context, poller) = open(audit.data.as_deref(), Missing::Refuse, config()?).await?;
     // Where no Tally runs on the data, its stream is counted here.
     let poller = poller.map(|poller| tokio::spawn(poller.run(|_| {})));
     let key = tally_service::auth::token::signing_key(&context.store).await?;
     let (token, _) = key.sign("audit", Role::Admin, context.clock.now(), DAY)?;
     let router = service(&context);
-    let path = format!("/apps/{slug}/{}", if mend { "recount" } else { "audit" });
+    let path = format!("/apps/{slug}/{}", if repair { "recount" } else { "audit" });
     let mut body = json!({"since": audit.since, "until": audit.until});
     let progress = ProgressBar::new_spinner();
     let (mut days, mut differing) = (0, 0);
@@ -80,17 +79,17 @@ pub async fn run(audit: Audit, mend: bool) -> Result<ExitCode, Box<dyn std::erro
     if let Some(poller) = poller {
         poller.abort();
     }
-    let verdict = match (differing, mend) {
+    let verdict = match (differing, repair) {
         (0, _) if complete => "every counter is right".to_owned(),
         (0, _) => "no differences so far".to_owned(),
-        (_, true) => format!("{differing} differences, mended"),
-        (_, false) => format!("{differing} differences; `cargo run -- recount --app {slug}` mends them"),
+        (_, true) => format!("{differing} differences, repaired"),
+        (_, false) => format!("{differing} differences; `tally recount --app {slug}` repairs them"),
     };
     println!("{days} days of a shard read: {verdict}.");
     if !complete {
         println!("Some counters kept changing while they were looked at: run it again when less arrives.");
     }
-    Ok(if complete && (differing == 0 || mend) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if complete && (differing == 0 || repair) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A difference as a line.

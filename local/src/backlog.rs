@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::embedded;
-use crate::server::POSITION;
+use crate::embedded::{self, POSITION};
+use crate::housekeeping::stored_sequence;
 use crate::stream_poller;
 
 /// The stream of a data folder, whoever counts it.
@@ -40,7 +40,7 @@ impl Backlog {
     /// How many records up to `newest` are not counted.
     pub fn left(&self, newest: i64) -> rusqlite::Result<u64> {
         let position = stream_poller::counted(&self.folder.join(POSITION));
-        let counted = position.iter().filter_map(|number| embedded::stored_sequence(number)).max().unwrap_or(0);
+        let counted = position.iter().filter_map(|number| stored_sequence(number)).max().unwrap_or(0);
         self.open()?.query_row(
             "SELECT COUNT(*) FROM _stream_records
              WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) > ?2 AND CAST(sequence_number AS INTEGER) <= ?3",
@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn what_is_left_lies_after_the_position() {
         let embedded = embedded::Embedded::temporary().expect("a database");
-        let backlog = Backlog::new(embedded.folder(), "events".to_owned());
+        let folder = embedded.folder().expect("a temporary folder");
+        let backlog = Backlog::new(folder, "events".to_owned());
         assert_eq!(backlog.newest(), Ok(0));
         let connection = backlog.open().expect("the same file");
         for (number, table) in [(100, "events"), (101, "events"), (102, "other"), (103, "events"), (104, "events")] {
@@ -69,7 +70,7 @@ mod tests {
         let newest = backlog.newest().expect("readable");
         assert_eq!((newest, backlog.left(newest)), (104, Ok(4)), "without a position nothing is counted");
         let position = r#"{"stream":"s","shards":{"shard":"100000000000000000101"},"finished":[]}"#;
-        std::fs::write(embedded.folder().join(POSITION), position).expect("writable");
+        std::fs::write(folder.join(POSITION), position).expect("writable");
         assert_eq!((backlog.left(newest), backlog.left(103), backlog.left(101)), (Ok(2), Ok(1), Ok(0)));
     }
 }

@@ -16,24 +16,18 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::response::IntoResponse;
-use bytes::Bytes;
 use dynoxide::actions::describe_stream::{DescribeStreamRequest, StreamDescription};
 use dynoxide::actions::describe_table::DescribeTableRequest;
 use dynoxide::actions::get_records::{GetRecordsRequest, Record as DynoxideRecord, StreamRecord};
+use dynoxide::actions::query::{QueryRequest, QueryResponse};
+use dynoxide::actions::scan::{ScanRequest, ScanResponse};
 use dynoxide::types::KeySchemaElement;
 use dynoxide::{Database, DynoxideError};
-use http::header::{CONTENT_TYPE, ORIGIN};
-use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::embedded::StreamSizes;
-
-/// Most bytes of a request (DynamoDB's limit).
-const MAX_BODY: usize = 16 * 1024 * 1024;
+use crate::condition::{Condition, Trouble};
+use crate::pages::Pages;
 
 /// An HTTP client that is the database.
 pub(crate) fn client(direct: Direct) -> SharedHttpClient {
@@ -44,7 +38,8 @@ pub(crate) fn client(direct: Direct) -> SharedHttpClient {
 #[derive(Clone)]
 pub(crate) struct Direct {
     pub(crate) database: Database,
-    pub(crate) sizes: Arc<StreamSizes>,
+    pub(crate) pages: Arc<Pages>,
+    pub(crate) condition: Arc<Condition>,
 }
 
 impl std::fmt::Debug for Direct {
@@ -83,11 +78,29 @@ impl Direct {
 
     /// Answers a request of the wire API: its `X-Amz-Target` (`DynamoDB_20120810.PutItem`,
     /// `DynamoDBStreams_20120810.GetRecords`) and its body.
-    fn answer_to(&self, target: &str, body: &[u8]) -> (u16, String) {
+    pub(crate) fn answer_to(&self, target: &str, body: &[u8]) -> (u16, String) {
         let operation = target.rsplit('.').next().unwrap_or_default();
         match self.run(operation, body) {
-            Ok(reply) => (200, reply),
-            Err(error) => (error.status_code(), error.to_json()),
+            Ok(reply) => {
+                if !is_read(operation) {
+                    self.condition.wrote();
+                }
+                (200, reply)
+            }
+            Err(error) => {
+                let error = self.told(error);
+                (error.status_code(), error.to_json())
+            }
+        }
+    }
+
+    /// An error as the store must have it: what a damaged database does not answer now, it never will.
+    fn told(&self, error: DynoxideError) -> DynoxideError {
+        let is_its_own = matches!(error, DynoxideError::InternalServerError(_) | DynoxideError::SqliteError(_));
+        let trouble = if is_its_own { self.condition.failed(&error.to_string()) } else { None };
+        match trouble {
+            Some(Trouble::Damaged) => DynoxideError::ValidationException(format!("the database is damaged: {error}")),
+            Some(Trouble::Full) | None => error,
         }
     }
 
@@ -101,7 +114,7 @@ impl Direct {
             "TransactWriteItems" => call(body, |request| db.transact_write_items(request)),
             "GetItem" => call(body, |request| db.get_item(request)),
             "BatchGetItem" => call(body, |request| db.batch_get_item(request)),
-            "Query" => call(body, |request| db.query(request)),
+            "Query" => call(body, |request| self.query(request)),
             "CreateTable" => call(body, |request| db.create_table(request)),
             "DescribeTable" => call(body, |request| db.describe_table(request)),
             "UpdateTimeToLive" => call(body, |request| db.update_time_to_live(request)),
@@ -109,7 +122,7 @@ impl Direct {
             "GetShardIterator" => call(body, |request| db.get_shard_iterator(request)),
             "GetRecords" => call(body, |request| self.get_records(request)),
             // Not for Tally itself, but for whoever looks at its tables with another tool.
-            "Scan" => call(body, |request| db.scan(request)),
+            "Scan" => call(body, |request| self.scan(request)),
             "ListTables" => call(body, |request| db.list_tables(request)),
             "ListStreams" => call(body, |request| db.list_streams(request)),
             "TransactGetItems" => call(body, |request| db.transact_get_items(request)),
@@ -132,10 +145,20 @@ impl Direct {
         Ok(DescribeStreamResponse { stream_description: Described { description, key_schema } })
     }
 
+    /// A page, for which dynoxide loads no more rows than it needs.
+    fn query(&self, mut request: QueryRequest) -> Result<QueryResponse, DynoxideError> {
+        request.limit = self.pages.of_query(&request)?;
+        self.database.query(request)
+    }
+
+    fn scan(&self, mut request: ScanRequest) -> Result<ScanResponse, DynoxideError> {
+        request.limit = Some(Pages::of_scan(request.limit));
+        self.database.scan(request)
+    }
+
     /// A page of at most 1 MB. dynoxide holds it to a number of records alone, which may be of 400 KB and more each.
     fn get_records(&self, mut request: GetRecordsRequest) -> Result<GetRecordsResponse, DynoxideError> {
-        let page = self.sizes.page(&request.shard_iterator, request.limit);
-        request.limit = Some(page.map_err(|e| DynoxideError::InternalServerError(e.to_string()))?);
+        request.limit = Some(self.pages.of_stream(&request.shard_iterator, request.limit)?);
         let reply = self.database.get_records(request)?;
         Ok(GetRecordsResponse {
             records: reply.records.into_iter().map(Record::from).collect(),
@@ -205,22 +228,11 @@ impl From<DynoxideRecord> for Record {
     }
 }
 
-/// The wire API as a service, for every tool but browsers: a page of any origin can reach a port of this machine, and
-/// what is behind this one holds the key that signs access tokens. Browsers say the origin of every page that posts.
-pub(crate) fn wire_api(direct: Direct) -> Router {
-    Router::new()
-        .fallback(async move |headers: HeaderMap, body: Bytes| {
-            if headers.contains_key(ORIGIN) {
-                return (StatusCode::FORBIDDEN, "not for pages in a browser\n").into_response();
-            }
-            let target =
-                headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default().to_owned();
-            let answered = tokio::task::spawn_blocking(move || direct.answer_to(&target, &body)).await;
-            let (status, reply) = answered.unwrap_or_else(|e| (500, e.to_string()));
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, [(CONTENT_TYPE, "application/x-amz-json-1.0")], reply).into_response()
-        })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+/// Whether an operation only reads.
+fn is_read(operation: &str) -> bool {
+    ["Get", "BatchGet", "TransactGet", "Query", "Scan", "List", "Describe"]
+        .iter()
+        .any(|verb| operation.starts_with(verb))
 }
 
 fn call<Q: DeserializeOwned, R: Serialize>(
@@ -234,24 +246,7 @@ fn call<Q: DeserializeOwned, R: Serialize>(
 #[cfg(test)]
 mod tests {
     use crate::embedded::Embedded;
-    use axum::body::Body;
-    use http::Request;
     use serde_json::{Value, json};
-    use tower::ServiceExt;
-
-    #[tokio::test]
-    async fn tools_are_served_and_pages_are_not() {
-        let embedded = Embedded::temporary().expect("a database");
-        let service = embedded.wire_api();
-        let request = || Request::post("/").header("x-amz-target", "DynamoDB_20120810.ListTables");
-        let tool = request().body(Body::from("{}")).expect("a request");
-        let Ok(reply) = service.clone().oneshot(tool).await;
-        assert_eq!(reply.status(), 200);
-        let page = request().header("origin", "https://evil.example").body(Body::from("{}")).expect("a request");
-        let Ok(reply) = service.oneshot(page).await;
-        assert_eq!(reply.status(), 403);
-        assert!(reply.headers().get("access-control-allow-origin").is_none());
-    }
 
     #[test]
     fn a_stream_is_described_as_dynamodb_does() {

@@ -1,45 +1,34 @@
 //! The embedded DynamoDB: dynoxide over SQLite, with the care that it needs to stay fast and small.
 //!
 //! dynoxide 3.2.0 finds the next sequence number of a stream, and the records after one, by reading all records that the
-//! stream ever had. Two indexes on its own table, made here by a second connection to the same file, make both a look
-//! into a tree: a put costs the same after 50,000 events as after none. Nor does it ever trim a stream; DynamoDB keeps 24
-//! hours of it, so what is older and counted is deleted here. Nor does it hold a page of stream records to any size;
-//! [`StreamSizes`] tells how many fit. A version of dynoxide with other tables would need other statements, so the
-//! version is pinned.
+//! stream ever had. An index on its own table, made here by a second connection to the same database, makes both a look
+//! into a tree: a put costs the same after 50,000 events as after none. [`crate::pages`] bounds what it loads for a page,
+//! and [`crate::housekeeping`] deletes what has expired or is counted. A version of dynoxide with other tables would need
+//! other statements, so the version is pinned.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use axum::Router;
 use dynoxide::Database;
-use dynoxide::actions::get_shard_iterator::decode_shard_iterator;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::Connection;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
 
+use crate::condition::Condition;
 use crate::direct::{self, Direct};
+use crate::door::Door;
+use crate::housekeeping::Housekeeping;
+use crate::pages::Pages;
 
 /// The database's file in the data folder.
 pub(crate) const FILE: &str = "tally.db";
-/// Held while a process has the database; tells others where it serves the DynamoDB API.
+/// Held while a process has the database; tells other processes how to reach it.
 const LOCK: &str = "lock";
-
-/// Seconds for which stream records are kept, as DynamoDB does.
-const KEEP_STREAM: i64 = 24 * 60 * 60;
-
-/// Most bytes of a page of stream records, as DynamoDB has it.
-const PAGE_BYTES: usize = 1024 * 1024;
-/// Most records of a page, as DynamoDB has it.
-const PAGE_RECORDS: usize = 1_000;
-
-/// How long a statement waits for another connection's.
-const BUSY: Duration = Duration::from_secs(5);
+/// Where the poller keeps its position, in the data folder.
+pub(crate) const POSITION: &str = "stream-position.json";
 
 /// One index serves all statements: a stream has one shard here, so that a shard's records are its table's.
 const INDEX: &str = "
@@ -47,24 +36,18 @@ const INDEX: &str = "
         ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
 ";
 
-/// The sizes of stream records after a position. SQLite reads them from the records' headers, not from the images.
-const SIZES: &str = "
-    SELECT octet_length(keys_json) + COALESCE(octet_length(new_image), 0) + COALESCE(octet_length(old_image), 0)
-    FROM _stream_records
-    WHERE table_name = ?1 AND shard_id = ?2 AND CAST(sequence_number AS INTEGER) > ?3
-    ORDER BY CAST(sequence_number AS INTEGER)
-    LIMIT ?4";
+/// Numbers the databases in memory of this process.
+static IN_MEMORY: AtomicU64 = AtomicU64::new(0);
 
-/// Threads that serve the DynamoDB API, apart from those that everything else runs on.
-const THREADS: usize = 2;
-
-/// An embedded database, open, its lock held.
+/// An embedded database, open.
 pub struct Embedded {
     database: Database,
-    sizes: Arc<StreamSizes>,
-    path: PathBuf,
-    lock: File,
-    server: Option<Runtime>,
+    pages: Arc<Pages>,
+    condition: Arc<Condition>,
+    /// What SQLite opens: a path, or the URI of a database in memory.
+    name: PathBuf,
+    /// The folder, and its lock; none in memory.
+    folder: Option<(PathBuf, File)>,
     // Deleted with everything in it when the last handle goes.
     _temporary: Option<TempDir>,
 }
@@ -75,17 +58,22 @@ pub enum OpenError {
     /// The folder cannot be made, or its files not be written.
     #[error("cannot use the data folder {0}: {1}")]
     Folder(PathBuf, std::io::Error),
-    /// Another process has it; where that one serves the DynamoDB API, if it says so.
-    #[error("the data folder {folder} is in use by another Tally{}", .dynamodb.as_ref().map(|at| format!(" (its DynamoDB API is at {at})")).unwrap_or_default())]
+    /// Another process has it; the way to that one, if it says so.
+    #[error("the data folder {folder} is in use by another Tally")]
     InUse {
         /// The folder.
         folder: PathBuf,
-        /// The URL of the other's DynamoDB API.
-        dynamodb: Option<String>,
+        /// How to reach its database.
+        door: Option<Door>,
     },
     /// The file is not a database, or damaged.
-    #[error("cannot open {0}: {1}")]
+    #[error("cannot open {0}: {1}; restore the data folder from a backup, or move it away to start anew")]
     Database(PathBuf, String),
+    /// The database is gone, though other files say that there was one.
+    #[error(
+        "{0} is missing or empty, but {1} says that it held events; restore the data folder from a backup, or move it away to start anew"
+    )]
+    Lost(PathBuf, &'static str),
 }
 
 impl Embedded {
@@ -99,12 +87,18 @@ impl Embedded {
         folder.join(FILE).is_file()
     }
 
-    /// A database in a folder of its own, gone when it is dropped. Not one in memory: that could not be reached by the
-    /// connection that makes the indexes.
+    /// A database in a folder of its own, gone when it is dropped.
     pub fn temporary() -> Result<Self, OpenError> {
         let folder = TempDir::with_prefix("tally-").map_err(|e| OpenError::Folder(std::env::temp_dir(), e))?;
         let path = folder.path().to_owned();
         Self::open_in(&path, Some(folder))
+    }
+
+    /// A database in memory, of at most 1 GiB. However the process ends, nothing is left of it.
+    pub fn in_memory() -> Result<Self, OpenError> {
+        // Connections of one process find a database of this kind by its name; no other process can.
+        let name = format!("file:/tally-{}?vfs=memdb", IN_MEMORY.fetch_add(1, Ordering::Relaxed));
+        Self::open_database(PathBuf::from(name), None, None)
     }
 
     fn open_in(folder: &Path, temporary: Option<TempDir>) -> Result<Self, OpenError> {
@@ -112,12 +106,25 @@ impl Embedded {
         make_private_folder(folder).map_err(unusable)?;
         let lock = lock(folder)?;
         let path = folder.join(FILE);
-        let failed = |e: String| OpenError::Database(path.clone(), e);
+        let is_empty = std::fs::metadata(&path).map_or(true, |file| file.len() == 0);
+        if is_empty && folder.join(POSITION).exists() {
+            return Err(OpenError::Lost(path, POSITION));
+        }
         // Made before SQLite makes it: its other files take over who may read it.
         private().create(true).append(true).open(&path).map_err(unusable)?;
-        let name = path.to_str().ok_or_else(|| failed("its path is not UTF-8".to_owned()))?;
-        let database = Database::new(name).map_err(|e| failed(e.to_string()))?;
-        let connection = Connection::open(&path).map_err(|e| failed(e.to_string()))?;
+        Self::open_database(path, Some((folder.to_owned(), lock)), temporary)
+    }
+
+    fn open_database(
+        name: PathBuf,
+        folder: Option<(PathBuf, File)>,
+        temporary: Option<TempDir>,
+    ) -> Result<Self, OpenError> {
+        let failed = |e: String| OpenError::Database(name.clone(), e);
+        let text = name.to_str().ok_or_else(|| failed("its path is not UTF-8".to_owned()))?;
+        let connection = Connection::open(&name).map_err(|e| failed(e.to_string()))?;
+        make_shrinkable(&connection).map_err(|e| failed(e.to_string()))?;
+        let database = Database::new(text).map_err(|e| failed(e.to_string()))?;
         connection.execute_batch(INDEX).map_err(|e| failed(e.to_string()))?;
         // There is no other way to `synchronous = NORMAL`, under which a commit still survives the end of the process,
         // and a put takes a third of the time.
@@ -125,18 +132,28 @@ impl Embedded {
             .enable_bulk_loading()
             .and_then(|()| database.disable_bulk_loading())
             .map_err(|e| failed(e.to_string()))?;
-        let sizes = Arc::new(StreamSizes::open(&path).map_err(|e| failed(e.to_string()))?);
-        Ok(Self { database, sizes, path, lock, server: None, _temporary: temporary })
+        let pages = Arc::new(Pages::open(&name).map_err(|e| failed(e.to_string()))?);
+        let condition = Arc::new(Condition::of(&name));
+        Ok(Self { database, pages, condition, name, folder, _temporary: temporary })
     }
 
-    /// The folder that it is in.
-    pub fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(&self.path)
+    /// The folder that it is in; none where it is in memory.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(|(folder, _)| folder.as_path())
+    }
+
+    /// Where the poller's position is kept; nowhere for a database in memory.
+    pub fn position_file(&self) -> Option<PathBuf> {
+        self.folder().map(|folder| folder.join(POSITION))
     }
 
     /// What answers requests of the DynamoDB API.
     pub(crate) fn direct(&self) -> Direct {
-        Direct { database: self.database.clone(), sizes: Arc::clone(&self.sizes) }
+        Direct {
+            database: self.database.clone(),
+            pages: Arc::clone(&self.pages),
+            condition: Arc::clone(&self.condition),
+        }
     }
 
     /// The way to it without a socket.
@@ -144,101 +161,50 @@ impl Embedded {
         direct::client(self.direct())
     }
 
-    /// The DynamoDB API as a service.
-    pub(crate) fn wire_api(&self) -> Router {
-        direct::wire_api(self.direct())
+    /// Another connection to the same database.
+    #[cfg(test)]
+    pub(crate) fn connect(&self) -> rusqlite::Result<Connection> {
+        let connection = Connection::open(&self.name)?;
+        connection.busy_timeout(crate::pages::BUSY)?;
+        Ok(connection)
     }
 
-    /// Serves the DynamoDB API for as long as this lives; returns where.
-    pub fn serve(&mut self, address: SocketAddr) -> std::io::Result<SocketAddr> {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let runtime =
-            Builder::new_multi_thread().worker_threads(THREADS).thread_name("dynamodb").enable_all().build()?;
-        let service = self.wire_api();
-        {
-            let _inside = runtime.enter();
-            let listener = TcpListener::from_std(listener)?;
-            runtime.spawn(async move { axum::serve(listener, service).await });
-        }
-        self.server = Some(runtime);
-        let mut lock = &self.lock;
+    /// What keeps it small; its tables must be there.
+    pub fn housekeeping(&self) -> Result<Housekeeping, OpenError> {
+        let failed = |e: String| OpenError::Database(self.name.clone(), e);
+        let name = self.name.to_str().ok_or_else(|| failed("its path is not UTF-8".to_owned()))?;
+        Housekeeping::open(name).map_err(|e| failed(e.to_string()))
+    }
+
+    /// Tells other processes how to reach it.
+    pub(crate) fn announce(&self, door: &Door) -> std::io::Result<()> {
+        let Some((_, mut lock)) = self.folder.as_ref().map(|(folder, lock)| (folder, lock)) else { return Ok(()) };
         lock.set_len(0)?;
-        write!(lock, "http://{address}")?;
-        Ok(address)
+        lock.write_all(&serde_json::to_vec(door)?)
     }
 
-    /// Deletes expired items, as DynamoDB does by itself.
-    pub fn sweep_expired(&self) {
-        match self.database.sweep_ttl() {
-            Ok(0) => {}
-            Ok(deleted) => tracing::info!(deleted, "deleted expired items"),
-            Err(error) => tracing::warn!(%error, "could not delete expired items"),
-        }
-    }
-
-    /// Deletes stream records that are older than 24 hours and at or before `counted`. The newest record stays: the next
-    /// sequence number is one above it, and must never fall back below a checkpoint.
-    pub fn trim_stream(&self, table: &str, counted: &str, now_seconds: i64) -> rusqlite::Result<usize> {
-        let Some(stored) = stored_sequence(counted) else { return Ok(0) };
-        let connection = Connection::open(&self.path)?;
-        connection.busy_timeout(BUSY)?;
-        connection.execute(
-            "DELETE FROM _stream_records
-             WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) < ?2 AND created_at < ?3",
-            params![table, stored, now_seconds - KEEP_STREAM],
-        )
+    /// How SQLite runs a statement.
+    #[cfg(test)]
+    pub(crate) fn plan(&self, sql: &str) -> String {
+        let connection = self.connect().expect("the same database");
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("valid SQL");
+        let rows = statement.query_map([], |row| row.get::<_, String>(3)).expect("a plan");
+        rows.map(|row| row.expect("a row")).collect::<Vec<_>>().join("; ")
     }
 }
 
-/// Tells how many stream records make a page, by a connection of its own: dynoxide has no way to ask.
-pub(crate) struct StreamSizes {
-    connection: Mutex<Connection>,
-}
-
-impl StreamSizes {
-    fn open(path: &Path) -> rusqlite::Result<Self> {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.busy_timeout(BUSY)?;
-        Ok(Self { connection: Mutex::new(connection) })
+/// Lets a database give space back. One that was made without that is rewritten once.
+fn make_shrinkable(connection: &Connection) -> rusqlite::Result<()> {
+    const INCREMENTAL: i64 = 2;
+    let mode = |connection: &Connection| connection.query_row("PRAGMA auto_vacuum", [], |row| row.get::<_, i64>(0));
+    let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+    connection.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+    if pages > 0 && mode(connection)? != INCREMENTAL {
+        tracing::warn!("the database is rewritten once, so that it can give space back");
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM")?;
     }
-
-    /// How many records at a shard iterator make a page: as many as fit, and at least one, or a record larger than a
-    /// page would hold up its stream. What is put meanwhile comes after them, so that the number stays right.
-    pub(crate) fn page(&self, iterator: &str, limit: Option<usize>) -> rusqlite::Result<usize> {
-        let most = limit.unwrap_or(PAGE_RECORDS).clamp(1, PAGE_RECORDS);
-        // dynoxide says what is wrong with it.
-        let Some((table, shard, position)) = decode_shard_iterator(iterator) else { return Ok(most) };
-        // A panic in between leaves a connection that only reads as it was.
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut statement = connection.prepare_cached(SIZES)?;
-        let mut rows = statement.query(params![table, shard, position, most])?;
-        let (mut records, mut bytes) = (0, 0);
-        while let Some(row) = rows.next()? {
-            bytes += row.get::<_, usize>(0)?;
-            if bytes > PAGE_BYTES {
-                break;
-            }
-            records += 1;
-        }
-        Ok(records.max(1))
-    }
-}
-
-impl Drop for Embedded {
-    fn drop(&mut self) {
-        // Waiting for its threads is not allowed where other tasks run.
-        if let Some(server) = self.server.take() {
-            server.shutdown_background();
-        }
-    }
-}
-
-/// The stored form of a sequence number: the public one is larger by 10^20 (dynoxide's `format_sequence_number`).
-pub(crate) fn stored_sequence(public: &str) -> Option<i64> {
-    let public: u128 = public.parse().ok()?;
-    public.checked_sub(100_000_000_000_000_000_000)?.try_into().ok()
+    // Reads of the schema find a file that was cut or is no database.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }
 
 /// A folder that its owner alone may enter, where it is not there already.
@@ -261,16 +227,21 @@ pub(crate) fn private() -> OpenOptions {
 /// Takes the folder's lock, or tells who has it.
 fn lock(folder: &Path) -> Result<File, OpenError> {
     let unusable = |e| OpenError::Folder(folder.to_owned(), e);
-    let mut options = File::options();
+    let mut options = private();
     options.read(true).write(true).create(true).truncate(false);
     let mut lock = options.open(folder.join(LOCK)).map_err(unusable)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => {
+            // It will hold a secret; an earlier version made it readable for all.
+            #[cfg(unix)]
+            lock.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(unusable)?;
+            Ok(lock)
+        }
         Err(std::fs::TryLockError::WouldBlock) => {
-            let mut url = String::new();
+            let mut door = String::new();
             // Only to say where; the lock alone decides.
-            let _ = lock.read_to_string(&mut url);
-            Err(OpenError::InUse { folder: folder.to_owned(), dynamodb: Some(url).filter(|url| !url.is_empty()) })
+            let _ = lock.read_to_string(&mut door);
+            Err(OpenError::InUse { folder: folder.to_owned(), door: serde_json::from_str(&door).ok() })
         }
         Err(std::fs::TryLockError::Error(e)) => Err(unusable(e)),
     }
@@ -283,24 +254,15 @@ pub type SharedDatabase = Arc<Embedded>;
 mod tests {
     use super::*;
 
-    fn plan(connection: &Connection, sql: &str) -> String {
-        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("valid SQL");
-        let rows = statement.query_map([], |row| row.get::<_, String>(3)).expect("a plan");
-        rows.map(|row| row.expect("a row")).collect::<Vec<_>>().join("; ")
-    }
-
     #[test]
     fn the_index_serves_the_statements_of_dynoxide() {
         let embedded = Embedded::temporary().expect("a database");
-        let connection = Connection::open(&embedded.path).expect("the same file");
         // As they stand in dynoxide 3.2.0, src/storage.rs.
-        let next = plan(
-            &connection,
+        let next = embedded.plan(
             "SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1 FROM _stream_records WHERE table_name = 't'",
         );
         assert!(next.contains("SEARCH _stream_records USING") && next.contains("tally_stream_by_table"), "{next}");
-        let records = plan(
-            &connection,
+        let records = embedded.plan(
             "SELECT event_name FROM _stream_records WHERE table_name = 't' AND shard_id = 's' \
              AND CAST(sequence_number AS INTEGER) > 5 ORDER BY CAST(sequence_number AS INTEGER) ASC LIMIT 10",
         );
@@ -308,39 +270,15 @@ mod tests {
             records.contains("tally_stream_by_table (table_name=? AND <expr>>?)") && !records.contains("TEMP B-TREE"),
             "{records}"
         );
-        let sizes =
-            plan(&connection, &SIZES.replace("?1", "'t'").replace("?2", "'s'").replace("?3", "5").replace("?4", "10"));
-        assert!(
-            sizes.contains("tally_stream_by_table (table_name=? AND <expr>>?)") && !sizes.contains("TEMP B-TREE"),
-            "{sizes}"
-        );
     }
 
     #[test]
-    fn a_page_of_stream_records_is_held_to_a_size() {
-        use dynoxide::actions::get_shard_iterator::encode_shard_iterator;
+    fn what_is_deleted_is_overwritten() {
         let embedded = Embedded::temporary().expect("a database");
-        let connection = Connection::open(&embedded.path).expect("the same file");
-        // Bytes of the images; the keys are two more.
-        for (n, (new, old)) in
-            [(400_000, 0), (400_000, 0), (400_000, 0), (1_000, 2 * PAGE_BYTES), (9, 9)].iter().enumerate()
-        {
-            connection
-                .execute(
-                    "INSERT INTO _stream_records
-                     (table_name, event_name, keys_json, new_image, old_image, sequence_number, shard_id, created_at)
-                     VALUES ('events', 'MODIFY', '{}', ?1, ?2, ?3, 'shard', 0)",
-                    params!["x".repeat(*new), "x".repeat(*old), n + 1],
-                )
-                .expect("a row");
-        }
-        let page = |after, limit| {
-            embedded.sizes.page(&encode_shard_iterator("events", "shard", after), limit).expect("a number")
-        };
-        assert_eq!([page(0, None), page(0, Some(1)), page(1, None), page(2, None)], [2, 1, 2, 1]);
-        assert_eq!(page(3, None), 1, "one that is larger than a page is a page");
-        assert_eq!([page(4, None), page(5, None)], [1, 1], "at the end there is nothing to cut");
-        assert_eq!([page(0, Some(0)), embedded.sizes.page("nonsense", Some(5_000)).expect("a number")], [1, 1_000]);
+        let connection = embedded.connect().expect("the same database");
+        // A connection begins as SQLite was built, and so does dynoxide's.
+        let is_on: i64 = connection.query_row("PRAGMA secure_delete", [], |row| row.get(0)).expect("a pragma");
+        assert_eq!(is_on, 1, ".cargo/config.toml sets it");
     }
 
     #[test]
@@ -357,5 +295,26 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let error = Embedded::open(file.path()).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(error.contains("cannot use the data folder"), "{error}");
+    }
+
+    #[test]
+    fn a_database_of_an_earlier_version_learns_to_shrink() {
+        let folder = TempDir::new().expect("a folder");
+        Database::new(folder.path().join(FILE).to_str().expect("UTF-8")).expect("as dynoxide makes it");
+        let embedded = Embedded::open(folder.path()).expect("a database");
+        let connection = embedded.connect().expect("the same database");
+        let mode: i64 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).expect("a pragma");
+        assert_eq!(mode, 2);
+    }
+
+    #[test]
+    fn databases_in_memory_are_several_and_each_has_several_connections() {
+        let (one, other) = (Embedded::in_memory().expect("one"), Embedded::in_memory().expect("another"));
+        one.connect().and_then(|c| c.execute_batch("CREATE TABLE t (x)")).expect("a table");
+        let has = |embedded: &Embedded| {
+            let connection = embedded.connect().expect("the same database");
+            connection.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 't'", [], |row| row.get::<_, i64>(0))
+        };
+        assert_eq!((has(&one), has(&other)), (Ok(1), Ok(0)));
     }
 }

@@ -1,7 +1,7 @@
 //! What a first start gives a newcomer: an admin of this machine, an app `demo`, and the lines to try them with.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tally_core::app::key::{Scope, hex};
@@ -11,7 +11,7 @@ use tally_service::context::Context;
 
 use crate::embedded::private;
 
-/// What was made for this machine, kept readable for its owner alone, so that every start can show it.
+/// What was made for this machine, kept readable for its owner alone.
 const FILE: &str = "this-machine.json";
 /// The user who may do everything on this machine.
 const ADMIN: &str = "admin";
@@ -29,6 +29,12 @@ pub struct Machine {
     pub demo_ingest_key: Option<String>,
     /// The key that reads the app `demo`.
     pub demo_read_key: Option<String>,
+    /// Where they are kept; nowhere without a data folder.
+    #[serde(skip)]
+    file: Option<PathBuf>,
+    /// Whether they were made at this start.
+    #[serde(skip)]
+    is_new: bool,
 }
 
 /// Why this machine's secrets cannot be made or kept.
@@ -46,11 +52,12 @@ pub enum MachineError {
 }
 
 impl Machine {
-    /// The machine's secrets, made where there are none yet.
-    pub fn load_or_make(folder: &Path) -> Result<Self, MachineError> {
-        let file = folder.join(FILE);
-        if let Some(machine) = std::fs::read(&file).ok().and_then(|kept| serde_json::from_slice(&kept).ok()) {
-            return Ok(machine);
+    /// The machine's secrets, kept in the data folder, made where there are none yet.
+    pub fn load_or_make(folder: Option<&Path>) -> Result<Self, MachineError> {
+        let file = folder.map(|folder| folder.join(FILE));
+        let kept = file.as_ref().and_then(|file| std::fs::read(file).ok());
+        if let Some(machine) = kept.and_then(|kept| serde_json::from_slice::<Self>(&kept).ok()) {
+            return Ok(Self { file, ..machine });
         }
         let password = hex(&rand::random::<[u8; 10]>());
         let machine = Self {
@@ -58,8 +65,10 @@ impl Machine {
             password,
             demo_ingest_key: None,
             demo_read_key: None,
+            file,
+            is_new: true,
         };
-        machine.keep(folder)?;
+        machine.keep()?;
         Ok(machine)
     }
 
@@ -71,7 +80,7 @@ impl Machine {
     }
 
     /// Makes the app `demo`, unless it was made here before or somebody else's is in its place.
-    pub async fn make_demo(&mut self, context: &Context, folder: &Path) -> Result<(), MachineError> {
+    pub async fn make_demo(&mut self, context: &Context) -> Result<(), MachineError> {
         if self.demo_ingest_key.is_some() {
             return Ok(());
         }
@@ -83,20 +92,36 @@ impl Machine {
         };
         let mut keys = keys.into_iter();
         (self.demo_ingest_key, self.demo_read_key) = (keys.next(), keys.next());
-        self.keep(folder)
+        self.keep()
     }
 
-    fn keep(&self, folder: &Path) -> Result<(), MachineError> {
-        let file = folder.join(FILE);
+    fn keep(&self) -> Result<(), MachineError> {
+        let Some(file) = &self.file else { return Ok(()) };
         let failed = |e| MachineError::File(file.display().to_string(), e);
         let mut options = private();
         options.write(true).create(true).truncate(true);
         let json = serde_json::to_vec_pretty(self).map_err(|e| failed(e.into()))?;
-        options.open(&file).and_then(|mut open| open.write_all(&json)).map_err(failed)
+        options.open(file).and_then(|mut open| open.write_all(&json)).map_err(failed)
+    }
+
+    /// What a start prints: at the first one, how to try it with the secrets; later, where they are.
+    pub fn welcome(&self, url: &str, own_admin: bool) -> String {
+        let sign_in = if own_admin {
+            self.sign_in_line(url)
+        } else {
+            format!("Sign in with POST {url}/auth as one of TALLY_USERS.\n")
+        };
+        match &self.file {
+            Some(file) if !self.is_new => {
+                let what = if own_admin { "The password of `admin` and the keys" } else { "The keys" };
+                format!("{what} of the app `{DEMO}` are in {}, which only you may read.\n", file.display())
+            }
+            _ => format!("{}\n{sign_in}", self.try_lines(url)),
+        }
     }
 
     /// The lines to try the app `demo` with.
-    pub fn try_lines(&self, url: &str) -> String {
+    fn try_lines(&self, url: &str) -> String {
         match (&self.demo_ingest_key, &self.demo_read_key) {
             (Some(ingest), Some(read)) => format!(
                 "Send an event:\n  curl -X POST {url}/apps/{DEMO}/events -H 'X-Ingest-Key: {ingest}' \
@@ -108,7 +133,7 @@ impl Machine {
     }
 
     /// The line that signs in.
-    pub fn sign_in_line(&self, url: &str) -> String {
+    fn sign_in_line(&self, url: &str) -> String {
         format!(
             "Sign in as admin of this machine:\n  curl -X POST {url}/auth \
              -d '{{\"username\":\"{ADMIN}\",\"password\":\"{}\"}}'\n",

@@ -22,29 +22,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use format::{FORMATS, Format};
+use importer::{Importer, Options, Ready, Step, shown};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::TimeZone;
+use oddity::Warned;
+use read::{Piece, Reading};
+use send::{Outgoing, Remote, SendError, Target, Verdict};
+use shape::{Constant, FIELDS, Mapping};
+use summary::{At, Refusal, Summary, thousands};
 use tally_core::app::role::Role;
 use tally_core::app::{AppSlug, EventClock};
 use tally_core::event::MAX_COUNT;
 use tally_core::time::HOUR;
 use tally_core::time::clock::Clock;
 use tally_service::apps::create::NewAppError;
-use tally_service::config::Config;
 use tally_service::context::Context;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backlog::Backlog;
-use crate::server::{Missing, open, service};
-use format::{FORMATS, Format};
-use importer::{Importer, Options, Ready, Step, shown};
-use oddity::Warned;
-use read::{Piece, Reading};
-use send::{Outgoing, Remote, SendError, Target, Verdict};
-use shape::{Constant, FIELDS, Mapping};
-use summary::{At, Refusal, Summary, thousands};
+use crate::server::{Missing, config, open, service};
 
 /// Events in one request.
 const BATCH: usize = 500;
@@ -264,7 +263,7 @@ struct Local {
 }
 
 async fn local(import: &Import, slug: &AppSlug) -> Result<(Target, Local), Box<dyn std::error::Error>> {
-    let mut config = Config::from_env()?;
+    let mut config = config()?;
     config.secure_cookies = false;
     let events = config.tables.events.clone();
     let (context, poller) = open(import.data.as_deref(), Missing::MakeWhereNamed, config).await?;

@@ -2,13 +2,22 @@
 //! Lambda's event source mapping would.
 
 pub mod audit;
+mod background;
 pub mod backlog;
+mod condition;
+pub mod connections;
 pub mod cost;
-pub mod direct;
+mod direct;
+mod door;
 pub mod embedded;
 pub mod first_start;
+pub mod housekeeping;
 pub mod import;
+mod pages;
+pub mod proxy;
+pub mod serve;
 pub mod server;
 pub mod stream_poller;
 pub mod table;
+mod wire;
 pub mod workbench;

@@ -1,28 +1,22 @@
-//! `cargo run`: the whole of Tally on this machine.
+//! `tally`: the server, and tools for its data.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tally::audit::{self, Audit};
 use tally::cost::{self, Cost};
-use tally::first_start::Machine;
 use tally::import::{self, Import};
-use tally::server::{DATA, Stack, context, end, listen, service_of_connections, start_background};
-use tally_service::config::Config;
+use tally::serve::{self, Serve};
+use tracing_subscriber::EnvFilter;
 
 // The system allocator takes a quarter of the time of a server that does little but read and write JSON.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Prints a line. Nobody may be reading any more (`cargo run | head`), which is no reason to end.
-macro_rules! say {
-    ($($part:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($part)*);
-    }};
-}
+/// How long work that cannot be interrupted may delay the end: one transaction.
+const LAST_WORK: Duration = Duration::from_secs(2);
 
 /// Tally on this machine: collects application events and answers questions about them.
 #[derive(Parser)]
@@ -36,53 +30,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serves Tally; the same as no command.
+    Serve(Serve),
     /// Sends the lines of logs as events of an app.
     Import(Import),
-    /// Holds the counters of an app to its events and tells what differs.
+    /// Compares the counters of an app with its events.
     Audit(Audit),
-    /// Holds the counters of an app to its events and mends what differs.
+    /// Compares the counters of an app with its events and repairs differences.
     Recount(Audit),
     /// Measures what events and questions use, and prints what that costs in the cloud.
     Cost(Cost),
 }
 
-#[derive(clap::Args)]
-struct Serve {
-    /// The port of the HTTP API.
-    #[arg(long, default_value_t = 3000)]
-    port: u16,
-    /// The port of the DynamoDB API, for `sam local`, the AWS CLI and other tools.
-    #[arg(long, default_value_t = 8000)]
-    dynamodb_port: u16,
-    /// The address of this machine at which the DynamoDB API is served. It asks for no credentials: whoever reaches it may
-    /// do everything.
-    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
-    dynamodb_host: IpAddr,
-    /// The folder that keeps the data; it may hold other files.
-    #[arg(long, value_name = "DIR", default_value = DATA)]
-    data: PathBuf,
-    /// Keep nothing: the data is gone when this ends.
-    #[arg(long, conflicts_with = "data")]
-    memory: bool,
-}
-
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match std::env::var("TALLY_LOG_FORMAT").as_deref() {
-        Ok("json") => log.json().flatten_event(true).init(),
-        _ => log.init(),
-    }
-    let done = match cli.command {
-        None => run(cli.serve).await,
-        Some(Command::Import(import)) => import::run(import).await,
-        Some(Command::Audit(audit)) => audit::run(audit, false).await,
-        Some(Command::Recount(audit)) => audit::run(audit, true).await,
-        Some(Command::Cost(cost)) => cost::run(cost).await,
-    };
+    let done = start_log().and_then(|()| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let done = runtime.block_on(run(cli));
+        runtime.shutdown_timeout(LAST_WORK);
+        done
+    });
     match done {
         Ok(code) => code,
         Err(error) => {
@@ -92,34 +59,30 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let mut config = Config::from_env()?;
-    config.secure_cookies = false;
-    // Before the database is opened, so that a second start says what is in its way.
-    let listener = listen(serve.port).await?;
-    let data = (!serve.memory).then_some(serve.data.as_path());
-    let stack = Stack::start(data, (serve.dynamodb_host, serve.dynamodb_port).into(), &config).await?;
-    let folder = stack.embedded.folder().to_owned();
-    let mut machine = Machine::load_or_make(&folder)?;
-    let own_admin = std::env::var("TALLY_USERS").unwrap_or_default().is_empty();
-    if own_admin {
-        config.users = machine.users();
+async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(serve) => serve::run(serve).await,
+        Command::Import(import) => import::run(import).await,
+        Command::Audit(audit) => audit::run(audit, false).await,
+        Command::Recount(audit) => audit::run(audit, true).await,
+        Command::Cost(cost) => cost::run(cost).await,
     }
-    let context = context(stack.store.clone(), config);
-    let url = format!("http://{}", listener.local_addr()?);
-    let kept = if serve.memory { "kept nowhere".to_owned() } else { format!("kept in {}", folder.display()) };
-    say!("Tally {} on {url}", env!("CARGO_PKG_VERSION"));
-    say!("Data is {kept}; DynamoDB API on {}\n", stack.dynamodb_url());
-    machine.make_demo(&context, &folder).await?;
-    say!("{}", machine.try_lines(&url));
-    if own_admin {
-        say!("{}", machine.sign_in_line(&url));
-    } else {
-        say!("Sign in with POST {url}/auth as one of TALLY_USERS.\n");
+}
+
+/// Logs to standard error: what `RUST_LOG` says, warnings by default; as `TALLY_LOG_FORMAT` says.
+fn start_log() -> Result<(), Box<dyn std::error::Error>> {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let filter = match variable("RUST_LOG").as_str() {
+        "" => EnvFilter::new("warn"),
+        text => EnvFilter::try_new(text).map_err(|error| format!("RUST_LOG: {error}"))?,
+    };
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match variable("TALLY_LOG_FORMAT").as_str() {
+        "json" => log.json().flatten_event(true).init(),
+        "" | "text" => {
+            log.with_ansi(std::io::stderr().is_terminal() && variable("NO_COLOR").is_empty()).init();
+        }
+        other => return Err(format!("TALLY_LOG_FORMAT: {other:?} is neither `text` nor `json`").into()),
     }
-    say!("Ctrl-C ends it.");
-    start_background(&stack, &context);
-    axum::serve(listener, service_of_connections(&context)).with_graceful_shutdown(end()).await?;
-    say!("Ended; what was accepted is kept.");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

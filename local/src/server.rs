@@ -1,33 +1,24 @@
 //! The whole system in one process.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
-use axum::extract::{ConnectInfo, Request};
-use axum::middleware::map_request;
 use tally_core::time::clock::Clock;
 use tally_http::service::serve;
-use tally_http::source::Source;
-use tally_service::config::Config;
+use tally_service::config::{Config, ConfigError};
 use tally_service::context::Context;
 use tally_store::{Connection, Store, StoreError, connect};
-use tokio::net::TcpListener;
 
+use crate::door::Door;
 use crate::embedded::{Embedded, OpenError, SharedDatabase};
+use crate::housekeeping::Housekeeping;
 use crate::stream_poller::StreamPoller;
 
-/// Where the poller keeps its position, in the data folder.
-pub(crate) const POSITION: &str = "stream-position.json";
 /// The data folder where none is named.
 pub const DATA: &str = ".tally";
-/// Any free port of this machine, that other machines do not reach.
-pub const FREE_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-/// How often expired items and old stream records are looked for.
-const SWEEP: Duration = Duration::from_mins(1);
+/// Read units that one request may use: 800 MB, or 2.7 million events of 300 bytes.
+const READ_BUDGET: f64 = 100_000.0;
 
 /// Why the system does not start.
 #[derive(Debug, thiserror::Error)]
@@ -36,10 +27,10 @@ pub enum StartError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// A port.
-    #[error("cannot listen on port {port}: {error}; choose another with {option}")]
+    #[error("cannot listen on {address}: {error}; choose another with {option}")]
     Port {
-        /// Which.
-        port: u16,
+        /// The address with the port.
+        address: std::net::SocketAddr,
         /// The option that sets it.
         option: &'static str,
         /// Why not.
@@ -48,52 +39,61 @@ pub enum StartError {
     /// There is no data to work on.
     #[error("{}", no_data(.0, *.1))]
     NoData(PathBuf, bool),
+    /// The way for other processes.
+    #[error("cannot let other processes reach the database: {0}")]
+    Door(std::io::Error),
     /// The tables cannot be made.
     #[error("cannot make the tables: {0}")]
     Tables(#[from] StoreError),
 }
 
-/// The embedded database, served and with its tables.
+/// Where the data lies.
+#[derive(Clone, Copy, Debug)]
+pub enum Data<'a> {
+    /// In a folder.
+    Folder(&'a Path),
+    /// In a temporary folder, deleted at the end.
+    Temporary,
+    /// In memory.
+    Memory,
+}
+
+/// The embedded database with its tables.
 pub struct Stack {
     /// The database.
     pub embedded: SharedDatabase,
-    /// Where it serves the DynamoDB API.
-    pub dynamodb: SocketAddr,
     /// The store over it.
     pub store: Store,
+    /// What keeps it small.
+    pub housekeeping: Arc<Housekeeping>,
 }
 
 impl Stack {
-    /// Opens the database (in a temporary folder where none is given), serves its DynamoDB API at an address, and makes
-    /// what tables are missing.
-    pub async fn start(data: Option<&Path>, dynamodb: SocketAddr, config: &Config) -> Result<Self, StartError> {
-        let mut embedded = match data {
-            Some(folder) => Embedded::open(folder)?,
-            None => Embedded::temporary()?,
+    /// Opens the database and makes what tables are missing.
+    pub async fn start(data: Data<'_>, config: &Config) -> Result<Self, StartError> {
+        let embedded = match data {
+            Data::Folder(folder) => Embedded::open(folder)?,
+            Data::Temporary => Embedded::temporary()?,
+            Data::Memory => Embedded::in_memory()?,
         };
-        let dynamodb = embedded.serve(dynamodb).map_err(|error| StartError::Port {
-            port: dynamodb.port(),
-            option: "--dynamodb-port",
-            error,
-        })?;
         let store = connect(Connection::Embedded(embedded.client()), config.tables.clone());
         store.create_tables().await?;
-        Ok(Self { embedded: Arc::new(embedded), dynamodb, store })
+        let housekeeping = embedded.housekeeping()?;
+        Ok(Self { embedded: Arc::new(embedded), store, housekeeping: Arc::new(housekeeping) })
+    }
+
+    /// Lets other processes reach the database, for as long as this one lives.
+    pub async fn open_door(&self) -> Result<(), StartError> {
+        if self.embedded.folder().is_none() {
+            return Ok(());
+        }
+        let door = Door::open(self.embedded.direct()).await.map_err(StartError::Door)?;
+        self.embedded.announce(&door).map_err(StartError::Door)
     }
 
     /// A poller of its stream into `aggregate`, which keeps its position in `file`.
     pub fn poller(&self, context: &Arc<Context>, file: Option<PathBuf>) -> StreamPoller {
-        StreamPoller::new(self.embedded.client(), &self.dynamodb_url(), Arc::clone(context), file)
-    }
-
-    /// The URL of the DynamoDB API.
-    pub fn dynamodb_url(&self) -> String {
-        format!("http://{}", self.dynamodb)
-    }
-
-    /// Where the poller's position is kept.
-    pub fn position_file(&self) -> PathBuf {
-        self.embedded.folder().join(POSITION)
+        StreamPoller::new(self.embedded.client(), "http://embedded", Arc::clone(context), file)
     }
 }
 
@@ -132,20 +132,33 @@ pub async fn open(
         }
         eprintln!("There was no data: a new database is made in {}.", data.display());
     }
-    match Stack::start(Some(data), FREE_PORT, &config).await {
+    match Stack::start(Data::Folder(data), &config).await {
         Ok(stack) => {
+            stack.open_door().await?;
             let context = context(stack.store.clone(), config);
-            let poller = stack.poller(&context, Some(stack.position_file()));
-            // The database is served until the process ends.
+            let poller = stack.poller(&context, stack.embedded.position_file());
+            // The database is open until the process ends.
             std::mem::forget(stack);
             Ok((context, Some(poller)))
         }
-        Err(StartError::Open(OpenError::InUse { dynamodb: Some(url), .. })) => {
-            let store = connect(Connection::Local(url), config.tables.clone());
+        Err(StartError::Open(OpenError::InUse { door: Some(door), .. })) => {
+            let store = connect(Connection::Embedded(door.client()), config.tables.clone());
             Ok((context(store, config), None))
         }
         Err(e) => Err(e),
     }
+}
+
+/// The settings of this process, where a laptop's differ from the cloud's.
+pub fn config() -> Result<Config, ConfigError> {
+    let mut config = Config::from_env()?;
+    // A page of plain HTTP would not be sent them.
+    config.secure_cookies = false;
+    // Reading costs nothing here. The bound keeps one question from taking minutes.
+    if std::env::var("TALLY_READ_BUDGET").unwrap_or_default().is_empty() {
+        config.read_budget = READ_BUDGET;
+    }
+    Ok(config)
 }
 
 /// A context on the machine's clock.
@@ -157,48 +170,6 @@ pub fn context(store: Store, config: Config) -> Arc<Context> {
 pub fn service(context: &Arc<Context>) -> Router {
     let routers = [ingest::router, query::router, reports::router, admin::router];
     serve(Arc::clone(context), routers.map(|router| router(Arc::clone(context))))
-}
-
-/// The service for connections, each request with the address that it comes from.
-pub fn service_of_connections(context: &Arc<Context>) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
-    let with_source = |mut request: Request| async move {
-        let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-        request.extensions_mut().insert(Source(from));
-        request
-    };
-    service(context).layer(map_request(with_source)).into_make_service_with_connect_info()
-}
-
-/// Takes a port for HTTP.
-pub async fn listen(port: u16) -> Result<TcpListener, StartError> {
-    TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| StartError::Port { port, option: "--port", error })
-}
-
-/// Starts the poller, and the sweeps of what has expired, for as long as the process lives.
-pub fn start_background(stack: &Stack, context: &Arc<Context>) {
-    let poller = stack.poller(context, Some(stack.position_file()));
-    let embedded = Arc::clone(&stack.embedded);
-    let context = Arc::clone(context);
-    let mut swept = std::time::Instant::now();
-    tokio::spawn(poller.run(move |counted| {
-        if swept.elapsed() < SWEEP {
-            return;
-        }
-        swept = std::time::Instant::now();
-        let embedded = Arc::clone(&embedded);
-        let table = context.config.tables.events.clone();
-        let now = context.clock.now().seconds();
-        // One stream shard is all that the embedded database has.
-        let counted = counted.values().max().cloned();
-        tokio::task::spawn_blocking(move || {
-            embedded.sweep_expired();
-            if let Some(counted) = counted
-                && let Err(error) = embedded.trim_stream(&table, &counted, now)
-            {
-                tracing::warn!(%error, "could not trim the stream");
-            }
-        });
-    }));
 }
 
 /// Ctrl-C, or the signal that asks a process to end.

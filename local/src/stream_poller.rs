@@ -154,24 +154,32 @@ impl StreamPoller {
         }
     }
 
-    /// Polls for ever. `each_round` learns how far the stream is counted, by stream shard.
+    /// Polls for ever. `each_round` learns how far the stream is counted, by stream shard, after every round that went
+    /// well.
     pub async fn run(mut self, mut each_round: impl FnMut(&BTreeMap<String, String>)) {
         let mut wait = FIRST_WAIT;
+        let mut told = String::new();
         loop {
             match self.round().await {
                 Ok(round) => {
                     wait = FIRST_WAIT;
+                    told.clear();
+                    each_round(&self.position.shards);
                     if round.polled < MANY && !round.more {
                         tokio::time::sleep(GATHER).await;
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the poller will try again");
+                    let error = error.to_string();
+                    // Once, and not at every retry of a fault that lasts.
+                    if error != told {
+                        tracing::warn!(error, "the stream cannot be counted; it is retried");
+                        told = error;
+                    }
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
             }
-            each_round(&self.position.shards);
         }
     }
 

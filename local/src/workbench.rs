@@ -18,7 +18,7 @@ use tally_service::context::Context;
 use tally_store::{Connection, Usage, connect};
 use tower::ServiceExt;
 
-use crate::server::{FREE_PORT, Stack, service};
+use crate::server::{Data, Stack, service};
 use crate::stream_poller::StreamPoller;
 
 /// What happens to the things of a shop; with [`VERBS`] 40 names of 14 to 21 bytes.
@@ -115,7 +115,7 @@ impl Workbench {
         client: impl FnOnce(SharedHttpClient) -> SharedHttpClient,
     ) -> Result<Self, Box<dyn Error>> {
         let config = Config::default();
-        let stack = Stack::start(None, FREE_PORT, &config).await?;
+        let stack = Stack::start(Data::Temporary, &config).await?;
         let client = client(stack.embedded.client());
         let store = connect(Connection::Embedded(client), config.tables.clone());
         let context = Context::new(store, clock, config);

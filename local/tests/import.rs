@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::{Server, binary, fails};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use common::{Server, binary, fails};
 
 /// What an import said.
 struct Said {

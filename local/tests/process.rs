@@ -4,20 +4,21 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output};
-use std::time::Duration;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use common::{PATIENCE, Server, binary, fails};
 use http::Request;
 use serde_json::{Value, json};
 use tally::first_start::Machine;
-use tally::server::{FREE_PORT, Stack, context, service};
+use tally::server::{Data, Stack, context, service};
 use tally_service::config::Config;
 use tempfile::TempDir;
 use tower::ServiceExt;
-
-use common::{Server, binary, fails};
 
 /// The `n`th batch of a hundred events with ids, on 1 October 2026.
 fn batch(n: usize) -> Value {
@@ -81,16 +82,23 @@ fn the_lines_that_it_prints_work_and_go_on_working_after_a_restart() {
     let (status, signed_in) = first.request("POST", "/auth", ("accept", "*/*"), &body).unwrap();
     assert_eq!((status, &signed_in["role"]), (200, &json!("admin")));
     let keys = (first.ingest_key.clone(), first.password.clone());
-    let pid = first.child.id().to_string();
+    for secret in [&first.ingest_key, &first.read_key, &first.password] {
+        assert!(first.banner.contains(secret), "{} shows {secret}", first.banner);
+    }
     let mut first = first;
-    Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    assert!(first.child.wait().unwrap().success(), "Ctrl-C ends it cleanly");
+    first.signal("INT");
+    let (status, said) = first.ended();
+    assert!(status.success() && said.contains("what was accepted is kept"), "Ctrl-C ends it cleanly: {said}");
 
     let second = Server::start(data.path());
     assert_eq!((second.ingest_key.clone(), second.password.clone()), keys);
+    for secret in [&second.ingest_key, &second.read_key, &second.password] {
+        assert!(!second.banner.contains(secret), "{} shows {secret} again", second.banner);
+    }
+    assert!(second.banner.contains("this-machine.json"), "{} says where they are", second.banner);
     assert_eq!(second.counted("today", 1), 1);
     #[cfg(unix)]
-    for file in ["tally.db", "this-machine.json"] {
+    for file in ["tally.db", "this-machine.json", "lock"] {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(data.path().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{file} holds secrets");
@@ -106,22 +114,268 @@ fn what_stands_in_its_way_is_said_in_one_line() {
     let server = Server::start(data.path());
     let port = server.url.rsplit(':').next().unwrap();
     let other = TempDir::new().unwrap();
-    let taken = fails(binary().args(["--port", port, "--dynamodb-port", "0", "--data"]).arg(other.path()));
+    let serve =
+        |data: &Path, more: &[&str]| fails(binary().args(["serve", "--port", "0", "--data"]).arg(data).args(more));
+    let taken = fails(binary().args(["--port", port, "--data"]).arg(other.path()));
     assert!(taken.contains(port) && taken.contains("--port"), "{taken}");
-    let taken = fails(binary().args(["--port", "0", "--dynamodb-port", port, "--data"]).arg(other.path()));
+    let taken = serve(other.path(), &["--dynamodb-port", port]);
     assert!(taken.contains("--dynamodb-port"), "{taken}");
-    let in_use = fails(binary().args(["--port", "0", "--dynamodb-port", "0", "--data"]).arg(data.path()));
+    let in_use = serve(data.path(), &[]);
     assert!(in_use.contains("in use"), "{in_use}");
     let file = other.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let no_folder = fails(binary().args(["--port", "0", "--dynamodb-port", "0", "--data"]).arg(&file));
+    let no_folder = serve(&file, &[]);
     assert!(no_folder.contains("data folder"), "{no_folder}");
-    let setting = fails(binary().args(["--port", "0", "--memory"]).env("TALLY_TOKEN_MINUTES", "soon"));
-    assert!(setting.contains("TALLY_TOKEN_MINUTES"), "{setting}");
+    for (name, value) in [
+        ("TALLY_TOKEN_MINUTES", "soon"),
+        ("TALLY_READ_ORIGINS", "app.example"),
+        ("TALLY_LOG_FORMAT", "yaml"),
+        ("RUST_LOG", "tally=loud"),
+    ] {
+        let setting = fails(binary().args(["--port", "0", "--memory"]).env(name, value));
+        assert!(setting.contains(name), "{setting}");
+    }
+}
+
+/// A data folder with two events that are counted, of a server that ended.
+fn used_folder() -> TempDir {
+    let data = TempDir::new().unwrap();
+    let mut server = Server::start(data.path());
+    for n in 0..3 {
+        assert_eq!(server.send(&batch(n)).expect("a reply").0, 201);
+    }
+    assert_eq!(server.counted("2026-10-01", 300), 300);
+    server.signal("TERM");
+    assert!(server.ended().0.success());
+    data
+}
+
+#[test]
+fn a_damaged_database_is_told_and_never_replaced_by_an_empty_one() {
+    let refused = |data: &Path| fails(binary().args(["serve", "--port", "0", "--data"]).arg(data));
     let damaged = TempDir::new().unwrap();
     std::fs::write(damaged.path().join("tally.db"), "not a database, but long enough to be taken for one").unwrap();
-    let unreadable = fails(binary().args(["--port", "0", "--dynamodb-port", "0", "--data"]).arg(damaged.path()));
-    assert!(unreadable.contains("tally.db"), "{unreadable}");
+    let said = refused(damaged.path());
+    assert!(said.contains("tally.db") && said.contains("backup"), "{said}");
+
+    let data = used_folder();
+    let file = data.path().join("tally.db");
+    let whole = std::fs::read(&file).unwrap();
+    for kept in [0, 100, 4_096, whole.len() / 2] {
+        for log in ["tally.db-wal", "tally.db-shm"] {
+            let _ = std::fs::remove_file(data.path().join(log));
+        }
+        std::fs::write(&file, &whole[..kept]).unwrap();
+        let said = refused(data.path());
+        assert!(said.contains("tally.db") && said.contains("backup"), "{kept} bytes: {said}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    let said = refused(data.path());
+    assert!(said.contains("missing") && said.contains("stream-position.json"), "{said}");
+    assert!(!file.exists(), "nothing is put in its place");
+    std::fs::write(&file, &whole).unwrap();
+    assert_eq!(Server::start(data.path()).report("reports/day?date=2026-10-01")["total"], 300);
+}
+
+#[test]
+fn damage_that_shows_only_at_first_use_is_not_asked_to_be_tried_again() {
+    let data = used_folder();
+    let file = data.path().join("tally.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    // Every page but those that hold the schema: the trees that requests walk.
+    let text = b"event 2";
+    let hit: Vec<usize> = (4_096..bytes.len() - 4_096)
+        .step_by(4_096)
+        .filter(|page| bytes[*page..page + 4_096].windows(text.len()).any(|part| part == text))
+        .collect();
+    assert!(!hit.is_empty());
+    for page in hit {
+        bytes[page..page + 4_096].fill(0xA5);
+    }
+    std::fs::write(&file, bytes).unwrap();
+    let log = data.path().join("log");
+    let server = Server::start_with(binary().stderr(std::fs::File::create(&log).unwrap()), data.path());
+    let (status, reply) =
+        server.request("GET", "/apps/demo/events?limit=100", ("x-read-key", &server.read_key), "").expect("a reply");
+    assert_eq!(status, 500, "{reply}");
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(said.matches("restore the data folder from a backup").count(), 1, "said once: {said}");
+}
+
+#[test]
+fn without_a_folder_nothing_is_left_however_it_ends() {
+    let place = TempDir::new().unwrap();
+    let entries = || std::fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
+    for signal in ["KILL", "TERM"] {
+        let mut command = binary();
+        command.env("TALLY_MEMORY", "yes").env("TMPDIR", place.path()).current_dir(place.path());
+        let mut server = Server::start_with(&mut command, &place.path().join("unused"));
+        let key = server.banner.split_once("X-Ingest-Key: ").expect("it shows its keys").1;
+        let key = key.split('\'').next().unwrap().to_owned();
+        for n in 0..20 {
+            let sent = server.request("POST", "/apps/demo/events", ("x-ingest-key", &key), &batch(n).to_string());
+            assert_eq!(sent.expect("a reply").0, 201);
+        }
+        assert!(entries().is_empty(), "{:?}", entries());
+        server.signal(signal);
+        let (_, said) = server.ended();
+        assert!(!said.contains("is kept.") || said.contains("nothing is kept"), "{said}");
+        assert!(entries().is_empty(), "{:?}", entries());
+    }
+}
+
+#[test]
+fn it_ends_although_clients_hold_connections_open() {
+    let data = TempDir::new().unwrap();
+    let mut server = Server::start(data.path());
+    let open = |begun: &str| {
+        let mut stream = TcpStream::connect(&server.url).expect("a connection");
+        stream.write_all(begun.as_bytes()).unwrap();
+        stream
+    };
+    let half = format!(
+        "POST /apps/demo/events HTTP/1.1\r\nhost: a\r\nx-ingest-key: {}\r\ncontent-length: 100\r\n\r\n[{{",
+        server.ingest_key
+    );
+    let held: Vec<_> = (0..100).flat_map(|_| ["", "GET /apps HTTP/1.1\r\nhos", &half].map(open)).collect();
+    // All of them are accepted once one that came after them is answered.
+    assert_eq!(server.send(&batch(0)).expect("a reply").0, 201);
+    server.signal("TERM");
+    let (status, said) = server.ended();
+    assert!(status.success() && said.contains("what was accepted is kept"), "{said}");
+    drop(held);
+
+    let mut server = Server::start(data.path());
+    let mut held = TcpStream::connect(&server.url).unwrap();
+    held.write_all(half.as_bytes()).unwrap();
+    assert_eq!(server.send(&batch(1)).expect("a reply").0, 201);
+    let asked = Instant::now();
+    server.signal("INT");
+    while TcpStream::connect(&server.url).is_ok() {
+        assert!(asked.elapsed() < PATIENCE);
+    }
+    server.signal("INT");
+    assert_eq!(server.ended().0.code(), Some(130), "a second signal ends it at once");
+}
+
+#[test]
+fn every_option_is_a_variable_too_and_plain_tally_serves() {
+    let data = TempDir::new().unwrap();
+    let folder = data.path().join("here");
+    let mut child = binary()
+        .envs([
+            ("TALLY_PORT", "0"),
+            ("TALLY_HOST", "127.0.0.2"),
+            ("TALLY_DYNAMODB_PORT", "0"),
+            ("TALLY_BASE_PATH", "/t"),
+        ])
+        .env("TALLY_DATA", &folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut banner = String::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        banner.push_str(&line);
+        banner.push('\n');
+        if line.starts_with("Ctrl-C") {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(banner.contains("http://127.0.0.2:") && banner.contains("DynamoDB API on http://127.0.0.1:"), "{banner}");
+    assert!(banner.contains(folder.to_str().unwrap()), "{banner}");
+    // The other commands do not mind the server's.
+    let said = binary().args(["audit", "--help"]).env("TALLY_PORT", "0").output().unwrap();
+    assert!(said.status.success());
+    let wrong = binary().args(["audit", "--app", "nobody"]).env("TALLY_PORT", "0").env("TALLY_DATA", &folder).output();
+    let said = String::from_utf8(wrong.unwrap().stderr).unwrap();
+    assert!(said.contains("no such app"), "{said}");
+    let help = String::from_utf8(binary().args(["serve", "--help"]).output().unwrap().stdout).unwrap();
+    let options = help.lines().filter_map(|line| line.trim().strip_prefix("--")?.split([' ', '=']).next()).count();
+    assert_eq!(help.matches("[env: TALLY_").count(), options, "all but -h: {help}");
+}
+
+#[test]
+fn the_dynamodb_port_is_opened_only_when_it_is_asked_for() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(data.path());
+    assert!(!server.banner.contains("DynamoDB"), "{}", server.banner);
+    drop(server);
+    let no = Server::start_with(binary().env("TALLY_DYNAMODB_PORT", "0").env("TALLY_NO_DYNAMODB", "1"), data.path());
+    assert!(!no.banner.contains("DynamoDB"), "{}", no.banner);
+}
+
+#[test]
+fn health_is_told_without_credentials() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(data.path());
+    let (status, reply) = server.request("GET", "/health", ("accept", "*/*"), "").expect("a reply");
+    assert_eq!((status, reply), (200, json!({"status": "ok"})));
+}
+
+/// One request with headers of its own, as the status and the whole reply.
+fn raw(server: &Server, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(&server.url).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    (reply.split(' ').nth(1).unwrap().parse().unwrap(), reply)
+}
+
+#[test]
+fn behind_a_proxy_one_clients_wrong_passwords_lock_out_nobody_else() {
+    let data = TempDir::new().unwrap();
+    let sign_in = |server: &Server, from: &str, user: &str, password: &str| {
+        let body = json!({"username": user, "password": password}).to_string();
+        let length = body.len();
+        let request = format!(
+            "POST /auth HTTP/1.1\r\nhost: a\r\nx-forwarded-for: {from}\r\nconnection: close\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        );
+        raw(server, &request).0
+    };
+    let server = Server::start_with(binary().env("TALLY_TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8"), data.path());
+    for n in 0..10 {
+        assert_eq!(sign_in(&server, "192.0.2.1", &format!("nobody{n}"), "wrong"), 401);
+    }
+    assert_eq!(sign_in(&server, "192.0.2.1", "admin", &server.password), 429);
+    assert_eq!(sign_in(&server, "192.0.2.2", "admin", &server.password), 200);
+    drop(server);
+    // Whoever is not trusted cannot take an address of its own for each attempt.
+    let server = Server::start(data.path());
+    for n in 0..10 {
+        assert_eq!(sign_in(&server, &format!("192.0.2.{}", n + 10), &format!("no{n}"), "wrong"), 401);
+    }
+    assert_eq!(sign_in(&server, "192.0.2.99", "admin", &server.password), 429);
+}
+
+#[test]
+fn links_and_redirections_lead_back_through_the_proxy() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start_with(binary().env("TALLY_BASE_PATH", "/tally/"), data.path());
+    assert_eq!(server.send(&batch(0)).expect("a reply").0, 201);
+    let (status, reply) =
+        raw(&server, "GET /tally/apps/demo/events/?a=b HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    assert_eq!(status, 308);
+    assert!(reply.to_ascii_lowercase().contains("location: /tally/apps/demo/events?a=b\r\n"), "{reply}");
+    let path = format!("/tally/the-eye/{}/api/event/?limit=1", server.read_key);
+    let (status, reply) = raw(&server, &format!("GET {path} HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n"));
+    assert_eq!(status, 200, "{reply}");
+    assert!(reply.contains("http://a.example/tally/the-eye/"), "{reply}");
+}
+
+#[test]
+fn its_log_has_colours_only_on_a_terminal() {
+    let data = TempDir::new().unwrap();
+    let log = data.path().join("log");
+    let mut command = binary();
+    command.env("RUST_LOG", "info").stderr(std::fs::File::create(&log).unwrap());
+    let server = Server::start_with(&mut command, &data.path().join("data"));
+    assert_eq!(server.send(&batch(0)).expect("a reply").0, 201);
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.contains("request") && !text.contains('\u{1b}'), "{text}");
 }
 
 /// Runs `audit` or `recount` on the demo app; whether it went well, and what it printed.
@@ -218,10 +472,10 @@ fn the_log_tells_of_every_request_and_holds_no_secret() {
 fn store_uncounted(data: &Path, bodies: impl Iterator<Item = Value>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let stack = Stack::start(Some(data), FREE_PORT, &Config::default()).await.unwrap();
+        let stack = Stack::start(Data::Folder(data), &Config::default()).await.unwrap();
         let context = context(stack.store.clone(), Config::default());
-        let mut machine = Machine::load_or_make(data).unwrap();
-        machine.make_demo(&context, data).await.unwrap();
+        let mut machine = Machine::load_or_make(Some(data)).unwrap();
+        machine.make_demo(&context).await.unwrap();
         let (service, key) = (service(&context), machine.demo_ingest_key.unwrap());
         for body in bodies {
             let request = Request::post("/apps/demo/events").header("x-ingest-key", &key);

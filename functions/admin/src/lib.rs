@@ -5,6 +5,7 @@ mod auth;
 mod dead_letters;
 mod erase;
 mod github;
+mod health;
 mod keys;
 mod recount;
 mod root;
@@ -26,6 +27,7 @@ pub use tally_service::apps::create::{NewApp, create_app};
 pub fn router(context: Arc<Context>) -> Router {
     Routes::of(Function::Admin, context)
         .serve(&routes::ROOT, root::root)
+        .serve(&routes::HEALTH, health::health)
         .serve(&routes::DESCRIPTION, root::description)
         .serve(&routes::SIGN_IN, auth::sign_in)
         .serve(&routes::SEISMO_SIGN_IN, auth::sign_in)
@@ -49,7 +51,8 @@ pub fn router(context: Arc<Context>) -> Router {
 
 /// The operations of this function, for the description of the API.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
-    let mut operations = vec![root::root_operation(schemas), root::description_operation()];
+    let mut operations =
+        vec![root::root_operation(schemas), health::health_operation(schemas), root::description_operation()];
     operations.extend(auth::sign_in_operations(schemas));
     operations.push(apps::list_operation(schemas));
     operations.extend(apps::create_operations(schemas));

@@ -3,19 +3,25 @@
 // Not every test uses all of it.
 #![allow(dead_code)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tally"));
-    command.env_remove("TALLY_USERS").env("RUST_LOG", "warn");
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TALLY_")) {
+        command.env_remove(name);
+    }
+    command.env("RUST_LOG", "warn");
     command
 }
+
+/// How long something may take that takes no time.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running server.
 pub(crate) struct Server {
@@ -24,6 +30,10 @@ pub(crate) struct Server {
     pub(crate) ingest_key: String,
     pub(crate) read_key: String,
     pub(crate) password: String,
+    /// What it printed before it was ready.
+    pub(crate) banner: String,
+    /// What it prints after that.
+    pub(crate) lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Server {
@@ -34,7 +44,7 @@ impl Server {
 
     pub(crate) fn start_with(command: &mut Command, data: &Path) -> Self {
         let mut child = command
-            .args(["--port", "0", "--dynamodb-port", "0", "--data"])
+            .args(["serve", "--port", "0", "--data"])
             .arg(data)
             .stdout(Stdio::piped())
             .spawn()
@@ -45,17 +55,41 @@ impl Server {
             printed.push_str(&lines.next().expect("it prints all of its banner").unwrap());
             printed.push('\n');
         }
-        let after = |checkpoint: &str| {
-            let rest = printed.split_once(checkpoint).unwrap_or_else(|| panic!("no {checkpoint} in {printed}")).1;
-            rest.split(['\'', '"', ' ', '\n']).next().unwrap().to_owned()
+        let url = printed.split_once("http://").expect("its address").1;
+        let url = url.split_whitespace().next().unwrap().to_owned();
+        let machine: Value = match std::fs::read(data.join("this-machine.json")) {
+            Ok(kept) => serde_json::from_slice(&kept).unwrap(),
+            Err(_) => Value::Null,
         };
+        let secret = |name: &str| machine[name].as_str().unwrap_or_default().to_owned();
         Self {
-            url: after("http://"),
-            ingest_key: after("X-Ingest-Key: "),
-            read_key: after("X-Read-Key: "),
-            password: after("\"password\":\""),
+            url,
+            ingest_key: secret("demo_ingest_key"),
+            read_key: secret("demo_read_key"),
+            password: secret("password"),
+            banner: printed,
             child,
+            lines,
         }
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until it has ended by itself; returns how, and what else it printed.
+    pub(crate) fn ended(&mut self) -> (ExitStatus, String) {
+        let until = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < until, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        (status, self.lines.by_ref().map_while(Result::ok).collect::<Vec<_>>().join("\n"))
     }
 
     pub(crate) fn kill(mut self) {

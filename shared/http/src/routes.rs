@@ -74,6 +74,7 @@ macro_rules! routes {
 
 routes! {
     ROOT                = GET    "/"                                            => Admin, Public;
+    HEALTH              = GET    "/health"                                      => Admin, Public;
     DESCRIPTION         = GET    "/openapi.json"                                => Admin, Public;
     SIGN_IN             = POST   "/auth"                                        => Admin, Public;
     LIST_APPS           = GET    "/apps"                                        => Admin, Users;

@@ -10,9 +10,10 @@ use axum::routing::{MethodFilter, on};
 use axum::{Router, middleware};
 use http::header::LOCATION;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tally_service::config::Config;
 use tally_service::context::Context;
+use tally_service::metrics;
 use tower::ServiceExt;
 
 use crate::cors;
@@ -109,12 +110,17 @@ async fn no_route(axum::Extension(context): axum::Extension<Arc<Context>>, reque
     Problem::NotFound("no such path: GET /openapi.json describes the API".to_owned()).into_response()
 }
 
-/// The origin that the caller used, e.g. `https://tally.example`; empty where the request does not tell, so that a link
-/// that begins with it is still a path.
+/// The header with which a reverse proxy says which prefix it removed from the path. API Gateway removes nothing, so on
+/// Lambda the header comes from the client and is ignored.
+pub const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+/// The address at which the caller reached us, as the beginning of an absolute URL, e.g. `https://tally.example`. It is only
+/// the beginning of a path if the request does not say.
 pub fn origin(headers: &HeaderMap, config: &Config) -> String {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let scheme = header("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
     let scheme = scheme.unwrap_or(if config.secure_cookies { "https" } else { "http" });
     let host = header("host").filter(|host| host.parse::<Authority>().is_ok());
-    host.map_or_else(String::new, |host| format!("{scheme}://{host}"))
+    let prefix = header(FORWARDED_PREFIX.as_str()).filter(|_| !metrics::on_lambda()).unwrap_or_default();
+    host.map_or_else(|| prefix.to_owned(), |host| format!("{scheme}://{host}{prefix}"))
 }

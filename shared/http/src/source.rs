@@ -15,7 +15,7 @@ pub struct Source(pub Option<IpAddr>);
 
 impl Source {
     /// The source of a request.
-    fn of(extensions: &Extensions) -> Self {
+    pub fn of(extensions: &Extensions) -> Self {
         if let Some(RequestContext::ApiGatewayV2(context)) = extensions.get::<RequestContext>() {
             return Self(context.http.source_ip.as_ref().and_then(|ip| ip.parse().ok()));
         }

@@ -41,6 +41,14 @@ pub enum ConfigError {
     /// `TALLY_USERS`.
     #[error(transparent)]
     Users(#[from] UsersError),
+    /// An origin that no page has.
+    #[error("{name}: {value:?} is no origin such as https://app.example")]
+    Origin {
+        /// The variable.
+        name: &'static str,
+        /// What it holds.
+        value: String,
+    },
     /// A number out of its range.
     #[error("{name}: {value:?} is not a whole number from {from} to {to}")]
     Number {
@@ -56,9 +64,12 @@ pub enum ConfigError {
 }
 
 impl Origins {
-    fn parse(text: &str) -> Self {
+    fn parse(name: &'static str, text: &str) -> Result<Self, ConfigError> {
         let list: Vec<_> = text.split(',').map(str::trim).filter(|o| !o.is_empty()).map(str::to_owned).collect();
-        if list.iter().any(|origin| origin == "*") { Self::Any } else { Self::Only(list) }
+        if let Some(wrong) = list.iter().find(|origin| *origin != "*" && !is_origin(origin)) {
+            return Err(ConfigError::Origin { name, value: wrong.clone() });
+        }
+        Ok(if list.iter().any(|origin| origin == "*") { Self::Any } else { Self::Only(list) })
     }
 
     /// Whether pages of `origin` may call us.
@@ -68,6 +79,15 @@ impl Origins {
             Self::Only(list) => list.iter().any(|allowed| allowed == origin),
         }
     }
+}
+
+/// Whether a browser may send this as an `Origin`: a scheme and a host, in lower case, with a port or without, and no path.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, authority)) = text.split_once("://") else { return false };
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));
+    let is_host = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._:[]".contains(&b);
+    is_scheme && !authority.is_empty() && authority.bytes().all(is_host)
 }
 
 impl Default for Config {
@@ -101,6 +121,10 @@ impl Config {
                 _ => Err(ConfigError::Number { name, value, from, to }),
             },
         };
+        let origins = |name: &'static str, default: Origins| match variable(name) {
+            None => Ok(default),
+            Some(text) => Origins::parse(name, &text),
+        };
         let default = Self::default();
         let table = |name: &str, default: String| variable(name).unwrap_or(default);
         Ok(Self {
@@ -111,8 +135,8 @@ impl Config {
             },
             users: variable("TALLY_USERS").map_or(Ok(Users::default()), |json| Users::parse(&json))?,
             token_lifetime: TimeDelta::minutes(number("TALLY_TOKEN_MINUTES", 60, 1, 1440)?.into()),
-            ingest_origins: variable("TALLY_INGEST_ORIGINS").map_or(default.ingest_origins, |o| Origins::parse(&o)),
-            read_origins: variable("TALLY_READ_ORIGINS").map_or(default.read_origins, |o| Origins::parse(&o)),
+            ingest_origins: origins("TALLY_INGEST_ORIGINS", default.ingest_origins)?,
+            read_origins: origins("TALLY_READ_ORIGINS", default.read_origins)?,
             read_budget: f64::from(number("TALLY_READ_BUDGET", 1_000, 10, 1_000_000)?),
             github_api: variable("TALLY_GITHUB_API").unwrap_or(default.github_api),
             secure_cookies: default.secure_cookies,
@@ -130,7 +154,14 @@ mod tests {
 
     #[test]
     fn a_bad_setting_is_named() {
-        for (name, value) in [("TALLY_TOKEN_MINUTES", "0"), ("TALLY_READ_BUDGET", "lots"), ("TALLY_USERS", "ann")] {
+        for (name, value) in [
+            ("TALLY_TOKEN_MINUTES", "0"),
+            ("TALLY_READ_BUDGET", "lots"),
+            ("TALLY_USERS", "ann"),
+            ("TALLY_READ_ORIGINS", "app.example"),
+            ("TALLY_READ_ORIGINS", "https://a.example/"),
+            ("TALLY_INGEST_ORIGINS", "https://a.example, https://B.example"),
+        ] {
             let error = with(name, value).err().map(|e| e.to_string()).unwrap_or_default();
             assert!(error.starts_with(name), "{error}");
         }

@@ -1,0 +1,97 @@
+//! What runs beside requests for as long as the server does: counting, and keeping the database small.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tally_service::context::Context;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::housekeeping::Housekeeping;
+use crate::server::Stack;
+
+/// How often expired items are looked for, and free space is given back.
+const SWEEP: Duration = Duration::from_mins(1);
+/// How long stream records that are counted gather before they are deleted.
+const GATHER: Duration = Duration::from_secs(1);
+
+/// How long the end waits for the database to be whole in one file.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// The tasks, which end when they are told to.
+pub(crate) struct Background {
+    housekeeping: Arc<Housekeeping>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Background {
+    pub(crate) fn start(stack: &Stack, context: &Arc<Context>) -> Self {
+        let poller = stack.poller(context, stack.embedded.position_file());
+        let (counted, news) = watch::channel(None);
+        let polling = tokio::spawn(poller.run(move |shards| {
+            // The embedded database has one stream shard.
+            let newest = shards.values().max();
+            counted.send_if_modified(|counted: &mut Option<String>| {
+                let moved = counted.as_ref() != newest;
+                if moved {
+                    *counted = newest.cloned();
+                }
+                moved
+            });
+        }));
+        let table = context.config.tables.events.clone();
+        let keeping = tokio::spawn(keep(Arc::clone(&stack.housekeeping), table, news));
+        Self { housekeeping: Arc::clone(&stack.housekeeping), tasks: [polling, keeping] }
+    }
+
+    /// Ends them, and leaves a database that is whole in one file. What was counted halfway is counted again at the next
+    /// start, as after a crash.
+    pub(crate) async fn stop(self) {
+        self.housekeeping.stop();
+        self.tasks.iter().for_each(JoinHandle::abort);
+        let housekeeping = self.housekeeping;
+        let settled = tokio::task::spawn_blocking(move || housekeeping.settle());
+        if let Ok(Ok(Err(error))) = timeout(SETTLE, settled).await {
+            tracing::warn!(%error, "could not empty the write-ahead log; the next start does");
+        }
+    }
+}
+
+/// Deletes counted stream records as they come, and once a minute what has expired.
+async fn keep(housekeeping: Arc<Housekeeping>, table: String, mut counted: watch::Receiver<Option<String>>) {
+    let mut sweeps = interval(SWEEP);
+    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let is_sweep = tokio::select! {
+            _ = sweeps.tick() => true,
+            news = counted.changed() => match news {
+                Ok(()) => false,
+                Err(_) => return,
+            },
+        };
+        let newest = counted.borrow_and_update().clone();
+        let (housekeeping, table) = (Arc::clone(&housekeeping), table.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            if is_sweep {
+                let deleted = housekeeping.delete_expired()?;
+                if deleted > 0 {
+                    tracing::info!(deleted, "deleted expired items");
+                }
+            }
+            if let Some(newest) = newest {
+                housekeeping.delete_counted(&table, &newest)?;
+            }
+            if is_sweep {
+                housekeeping.shrink()?;
+            }
+            Ok::<_, dynoxide::DynoxideError>(())
+        });
+        match done.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "could not tidy the database; the next minute tries again"),
+            Err(error) => tracing::error!(%error, "tidying the database failed"),
+        }
+        sleep(GATHER).await;
+    }
+}

@@ -1,0 +1,425 @@
+//! What DynamoDB does by itself: deleting expired items and old stream records; and giving space back, as a file must.
+//!
+//! dynoxide's own sweep reads every item of every table. Here an index on the time of expiry tells what has expired, and
+//! nothing else is read. It is deleted with dynoxide's storage layer, so that indexes and the stream follow as they do there.
+//! All of it runs on a connection of its own, in transactions so short that requests in between do not notice.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dynoxide::storage::Storage;
+use dynoxide::streams::{extract_keys, shard_id};
+use dynoxide::{DynoxideError, Item, TableMetadata};
+use rusqlite::params;
+use serde::Deserialize;
+
+/// Longest pause after a piece of work.
+const LONGEST_TURN: Duration = Duration::from_millis(100);
+/// Items that one transaction deletes at most.
+const ITEMS: usize = 50;
+/// Stream records that one transaction deletes at most.
+const RECORDS: usize = 200;
+/// Bytes that one transaction deletes, but for the last item or record; each is overwritten.
+const BYTES: usize = 2 * 1024 * 1024;
+/// Pages that one transaction gives back.
+const PAGES: i64 = 256;
+/// Free pages that are kept in any case, of 4 KB each: what is put next takes them.
+const SPARE_PAGES: i64 = 1_024;
+/// The part of the file that may be free.
+const SPARE_PART: i64 = 8;
+/// Who deletes what has expired, as stream records name it.
+const TTL_IDENTITY: &str = r#"{"type":"Service","principalId":"dynamodb.amazonaws.com"}"#;
+
+/// Keeps a database small.
+pub struct Housekeeping {
+    storage: Mutex<Storage>,
+    stopped: AtomicBool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Index {
+    index_name: String,
+}
+
+impl Housekeeping {
+    /// Opens a connection of its own to a database whose tables are made, and makes the indexes that it needs.
+    pub(crate) fn open(database: &str) -> Result<Self, DynoxideError> {
+        let storage = Storage::new(database)?;
+        storage.conn().execute_batch("PRAGMA synchronous = NORMAL")?;
+        for table in storage.list_ttl_enabled_tables()? {
+            let Some(expiry) = Expiry::of(&table) else { continue };
+            storage.conn().execute_batch(&expiry.index())?;
+        }
+        Ok(Self { storage: Mutex::new(storage), stopped: AtomicBool::new(false) })
+    }
+
+    /// Ends what is under way after its transaction.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    fn storage(&self) -> MutexGuard<'_, Storage> {
+        // A panic in between leaves a transaction that the next one cannot begin in, which is told as an error.
+        self.storage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Deletes expired items, as DynamoDB does by itself; returns how many.
+    pub fn delete_expired(&self) -> Result<usize, DynoxideError> {
+        let storage = self.storage();
+        let mut deleted = 0;
+        for table in storage.list_ttl_enabled_tables()? {
+            let Some(expiry) = Expiry::of(&table) else { continue };
+            loop {
+                let some = in_turns(|| transaction(&storage, || delete_some_expired(&storage, &table, &expiry)))?;
+                deleted += some;
+                if some == 0 || self.is_stopped() {
+                    break;
+                }
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes the stream records of a table before one that is counted, and what that one holds. Its row stays: the next
+    /// sequence number is one above the highest, and must never fall back below a checkpoint.
+    pub fn delete_counted(&self, table: &str, counted: &str) -> Result<usize, DynoxideError> {
+        let Some(counted) = stored_sequence(counted) else { return Ok(0) };
+        let storage = self.storage();
+        let mut deleted = 0;
+        loop {
+            let some = in_turns(|| transaction(&storage, || delete_some_counted(&storage, table, counted)))?;
+            deleted += some;
+            if some == 0 || self.is_stopped() {
+                break;
+            }
+        }
+        // As a deletion of the service it passes no filter of Tally's own.
+        let mut empty = storage.conn().prepare_cached(
+            "UPDATE _stream_records
+             SET event_name = 'REMOVE', keys_json = '{}', new_image = NULL, old_image = NULL, user_identity = ?3
+             WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) = ?2
+                 AND (new_image IS NOT NULL OR old_image IS NOT NULL)",
+        )?;
+        empty.execute(params![table, counted, TTL_IDENTITY])?;
+        Ok(deleted)
+    }
+
+    /// Gives free space of the file back, but for some that is soon in use again, and empties the write-ahead log, which
+    /// holds what was deleted; returns how many pages were given back.
+    pub fn shrink(&self) -> Result<i64, DynoxideError> {
+        let storage = self.storage();
+        let pragma = |name: &str| storage.conn().query_row(name, [], |row| row.get::<_, i64>(0));
+        let spare = SPARE_PAGES.max(pragma("PRAGMA page_count")? / SPARE_PART);
+        let mut given_back = 0;
+        while !self.is_stopped() {
+            let free = pragma("PRAGMA freelist_count")?;
+            if free <= spare {
+                break;
+            }
+            let vacuum = format!("PRAGMA incremental_vacuum({})", PAGES.min(free - spare));
+            in_turns(|| storage.conn().execute_batch(&vacuum))?;
+            let left = pragma("PRAGMA freelist_count")?;
+            if left >= free {
+                break;
+            }
+            given_back += free - left;
+        }
+        checkpoint(&storage)?;
+        Ok(given_back)
+    }
+
+    /// Moves what the write-ahead log holds into the database's file, so that the file by itself is all of it.
+    pub fn settle(&self) -> Result<(), DynoxideError> {
+        checkpoint(&self.storage())
+    }
+}
+
+/// Does a piece of work, and then leaves the database to requests for as long as that took: SQLite gives its lock to whoever
+/// happens to ask when it is free.
+fn in_turns<T>(work: impl FnOnce() -> T) -> T {
+    let started = Instant::now();
+    let done = work();
+    std::thread::sleep(started.elapsed().min(LONGEST_TURN));
+    done
+}
+
+fn transaction<T>(storage: &Storage, run: impl FnOnce() -> Result<T, DynoxideError>) -> Result<T, DynoxideError> {
+    storage.begin_transaction()?;
+    let done = run().and_then(|done| storage.commit().map(|()| done));
+    if done.is_err() {
+        // The first error is the one to tell.
+        let _ = storage.rollback();
+    }
+    done
+}
+
+fn delete_some_expired(storage: &Storage, table: &TableMetadata, expiry: &Expiry) -> Result<usize, DynoxideError> {
+    let now = seconds();
+    let mut statement = storage.conn().prepare_cached(&expiry.expired())?;
+    let found = statement.query_map(params![now, ITEMS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let (mut rows, mut bytes) = (vec![], 0);
+    for row in found {
+        let row: (String, String, String) = row?;
+        bytes += row.2.len();
+        rows.push(row);
+        if bytes > BYTES {
+            break;
+        }
+    }
+    let indexes = table.gsi_definitions.as_deref().map_or(Ok(vec![]), serde_json::from_str::<Vec<Index>>);
+    let indexes = indexes.map_err(|e| DynoxideError::InternalServerError(e.to_string()))?;
+    let name = &table.table_name;
+    for (pk, sk, json) in &rows {
+        storage.delete_item(name, pk, sk)?;
+        for index in &indexes {
+            storage.delete_gsi_item(name, &index.index_name, pk, sk)?;
+        }
+        if table.stream_enabled {
+            let item: Item =
+                serde_json::from_str(json).map_err(|e| DynoxideError::InternalServerError(e.to_string()))?;
+            let keys = serde_json::to_string(&extract_keys(&item, &table.key_schema));
+            let keys = keys.map_err(|e| DynoxideError::InternalServerError(e.to_string()))?;
+            let sequence = storage.next_stream_sequence_number(name)?.to_string();
+            storage.insert_stream_record_with_identity(
+                name,
+                "REMOVE",
+                &keys,
+                None,
+                Some(json),
+                &sequence,
+                &shard_id(name),
+                now,
+                Some(TTL_IDENTITY),
+            )?;
+        }
+    }
+    Ok(rows.len())
+}
+
+/// Deletes the oldest stream records of a table before a stored sequence number.
+fn delete_some_counted(storage: &Storage, table: &str, counted: i64) -> Result<usize, DynoxideError> {
+    let mut oldest = storage.conn().prepare_cached(
+        "SELECT CAST(sequence_number AS INTEGER),
+             COALESCE(octet_length(new_image), 0) + COALESCE(octet_length(old_image), 0)
+         FROM _stream_records
+         WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) < ?2
+         ORDER BY CAST(sequence_number AS INTEGER) LIMIT ?3",
+    )?;
+    let mut rows = oldest.query(params![table, counted, RECORDS])?;
+    let (mut last, mut bytes) = (None, 0);
+    while let Some(row) = rows.next()? {
+        last = Some(row.get::<_, i64>(0)?);
+        bytes += row.get::<_, usize>(1)?;
+        if bytes > BYTES {
+            break;
+        }
+    }
+    drop(rows);
+    let Some(last) = last else { return Ok(0) };
+    let mut delete = storage.conn().prepare_cached(
+        "DELETE FROM _stream_records WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) <= ?2",
+    )?;
+    Ok(delete.execute(params![table, last])?)
+}
+
+/// Moves the write-ahead log into the file and empties it; a reader at work leaves that for the next time.
+fn checkpoint(storage: &Storage) -> Result<(), DynoxideError> {
+    // The first one lets others write meanwhile, and leaves little to the second, which does not.
+    for mode in ["PASSIVE", "TRUNCATE"] {
+        storage.conn().query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))?;
+    }
+    Ok(())
+}
+
+/// The expiry of a table's items.
+struct Expiry {
+    /// As part of a statement.
+    table: String,
+    /// When an item expires; NULL where it never does.
+    at: String,
+}
+
+impl Expiry {
+    /// That of a table with a TTL.
+    fn of(table: &TableMetadata) -> Option<Self> {
+        let attribute = table.ttl_attribute.as_deref()?;
+        // It becomes a part of a statement.
+        if !attribute.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return None;
+        }
+        let table = table.table_name.replace('"', "\"\"");
+        Some(Self { table, at: format!("CAST(json_extract(item_json, '$.{attribute}.N') AS INTEGER)") })
+    }
+
+    /// Makes the index by expiry, of those items that have one.
+    fn index(&self) -> String {
+        let Self { table, at } = self;
+        format!("CREATE INDEX IF NOT EXISTS \"tally_expiry::{table}\" ON \"{table}\" ({at}) WHERE {at} IS NOT NULL")
+    }
+
+    /// Reads some of those that expired before a time, the longest expired first.
+    fn expired(&self) -> String {
+        let Self { table, at } = self;
+        format!("SELECT pk, sk, item_json FROM \"{table}\" WHERE {at} IS NOT NULL AND {at} < ?1 ORDER BY {at} LIMIT ?2")
+    }
+}
+
+/// The stored form of a sequence number, to which dynoxide's `format_sequence_number` adds 10^20.
+pub(crate) fn stored_sequence(public: &str) -> Option<i64> {
+    i64::try_from(public.parse::<u128>().ok()?.checked_sub(100_000_000_000_000_000_000)?).ok()
+}
+
+fn seconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::direct::Direct;
+    use crate::embedded::Embedded;
+
+    fn ask(direct: &Direct, operation: &str, body: &Value) -> Value {
+        let (status, reply) = direct.answer_to(operation, body.to_string().as_bytes());
+        assert_eq!(status, 200, "{reply}");
+        serde_json::from_str(&reply).expect("JSON")
+    }
+
+    /// A database with a table `events` as Tally has it.
+    fn database() -> (Embedded, Direct, Housekeeping) {
+        let embedded = Embedded::temporary().expect("a database");
+        let direct = embedded.direct();
+        let text = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
+        let key = |hash: &str| json!([{"AttributeName": hash, "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]);
+        ask(
+            &direct,
+            "CreateTable",
+            &json!({"TableName": "events", "KeySchema": key("pk"), "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": [text("pk"), text("sk"), text("session")],
+                "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+                "GlobalSecondaryIndexes": [{"IndexName": "by_session", "KeySchema": key("session"),
+                    "Projection": {"ProjectionType": "ALL"}}]}),
+        );
+        let expiry = json!({"Enabled": true, "AttributeName": "expires_at"});
+        ask(&direct, "UpdateTimeToLive", &json!({"TableName": "events", "TimeToLiveSpecification": expiry}));
+        let housekeeping = embedded.housekeeping().expect("its connection");
+        (embedded, direct, housekeeping)
+    }
+
+    fn put(direct: &Direct, n: usize, expires_at: Option<i64>, bytes: usize) {
+        let mut item = json!({"pk": {"S": "p"}, "sk": {"S": format!("{n:06}")}, "session": {"S": "s"},
+            "x": {"S": "x".repeat(bytes)}});
+        if let Some(at) = expires_at {
+            item["expires_at"] = json!({"N": at.to_string()});
+        }
+        ask(direct, "PutItem", &json!({"TableName": "events", "Item": item}));
+    }
+
+    fn records(direct: &Direct) -> Vec<Value> {
+        let stream = ask(direct, "DescribeTable", &json!({"TableName": "events"}))["Table"]["LatestStreamArn"].clone();
+        let iterator = ask(
+            direct,
+            "GetShardIterator",
+            &json!({"StreamArn": stream, "ShardId": shard_id("events"), "ShardIteratorType": "TRIM_HORIZON"}),
+        );
+        let page = ask(direct, "GetRecords", &json!({"ShardIterator": iterator["ShardIterator"]}));
+        page["Records"].as_array().expect("records").clone()
+    }
+
+    #[test]
+    fn what_has_expired_goes_from_table_index_and_says_so_in_the_stream() {
+        let (_embedded, direct, housekeeping) = database();
+        let now = seconds();
+        for n in 0..120 {
+            put(&direct, n, [Some(now - 10), Some(now + 1_000), None][n % 3], 10);
+        }
+        assert_eq!(housekeeping.delete_expired().expect("a sweep"), 40);
+        assert_eq!(housekeeping.delete_expired().expect("a sweep"), 0);
+        for index in [Value::Null, json!("by_session")] {
+            let key = if index.is_null() { "pk" } else { "session" };
+            let left = ask(
+                &direct,
+                "Query",
+                &json!({"TableName": "events", "IndexName": index, "KeyConditionExpression": "#k = :k",
+                    "ExpressionAttributeNames": {"#k": key}, "ExpressionAttributeValues": {":k": {"S": if index.is_null() { "p" } else { "s" }}}}),
+            );
+            assert_eq!(left["Count"], 80);
+        }
+        let removed = records(&direct).split_off(120);
+        assert_eq!(removed.len(), 40);
+        for record in removed {
+            assert_eq!(
+                (&record["eventName"], &record["userIdentity"]["PrincipalId"]),
+                (&json!("REMOVE"), &json!("dynamodb.amazonaws.com"))
+            );
+            assert_eq!(record["dynamodb"]["OldImage"]["sk"], record["dynamodb"]["Keys"]["sk"]);
+        }
+    }
+
+    #[test]
+    fn only_what_has_expired_is_read() {
+        let (embedded, _direct, housekeeping) = database();
+        let table = housekeeping.storage().get_table_metadata("events").expect("a table").expect("a table");
+        let expiry = Expiry::of(&table).expect("a TTL");
+        let plan = embedded.plan(&expiry.expired().replace("?1", "5").replace("?2", "10"));
+        assert!(plan.contains("tally_expiry::events") && !plan.contains("TEMP B-TREE"), "{plan}");
+    }
+
+    #[test]
+    fn counted_records_go_and_the_last_keeps_nothing_but_its_place() {
+        let (_embedded, direct, housekeeping) = database();
+        for n in 0..500 {
+            put(&direct, n, None, 10);
+        }
+        let all = records(&direct);
+        let sequence = |record: &Value| record["dynamodb"]["SequenceNumber"].as_str().expect("a number").to_owned();
+        let (counted, last) = (sequence(&all[449]), sequence(&all[499]));
+        assert_eq!(housekeeping.delete_counted("events", &counted).expect("a trim"), 449);
+        let left = records(&direct);
+        assert_eq!((left.len(), sequence(&left[0])), (51, counted));
+        assert!(left[0]["dynamodb"]["NewImage"].is_null() && left[1]["dynamodb"]["NewImage"].is_object());
+        assert_eq!(housekeeping.delete_counted("events", &last).expect("a trim"), 50);
+        put(&direct, 500, None, 10);
+        let next = sequence(records(&direct).last().expect("the new one"));
+        assert!(next > last, "{next} follows {last}");
+        assert_eq!(housekeeping.delete_counted("events", "nonsense").expect("nothing"), 0);
+    }
+
+    #[test]
+    fn the_file_shrinks() {
+        let (embedded, direct, housekeeping) = database();
+        for n in 0..60 {
+            put(&direct, n, Some(1), 300_000);
+        }
+        housekeeping.shrink().expect("a checkpoint");
+        let file = embedded.folder().expect("a folder").join("tally.db");
+        let size = || std::fs::metadata(&file).expect("the file").len();
+        let full = size();
+        assert!(full > 50_000_000, "table, index and stream: {full}");
+        housekeeping.delete_expired().expect("a sweep");
+        let last = records(&direct);
+        let mut counted = last.last().expect("a record")["dynamodb"]["SequenceNumber"].clone();
+        // A page holds few records of this size.
+        loop {
+            housekeeping.delete_counted("events", counted.as_str().expect("a number")).expect("a trim");
+            let next = records(&direct).last().expect("one stays")["dynamodb"]["SequenceNumber"].clone();
+            if next == counted {
+                break;
+            }
+            counted = next;
+        }
+        assert!(housekeeping.shrink().expect("a vacuum") > 10_000);
+        assert!(size() < 8_000_000, "{} of {full} are left", size());
+        let wal = std::fs::metadata(file.with_extension("db-wal")).map_or(0, |wal| wal.len());
+        assert_eq!(wal, 0, "what was deleted is not in the log");
+    }
+}

@@ -1,0 +1,156 @@
+//! `tally serve`: the whole of Tally on this machine.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::FalseyValueParser;
+use ipnet::IpNet;
+use tokio::net::TcpListener;
+
+use crate::background::Background;
+use crate::connections::{Limits, serve_connections};
+use crate::first_start::Machine;
+use crate::proxy::{BasePath, Proxies};
+use crate::server::{Data, Stack, StartError, config, context, service};
+use crate::wire;
+
+/// The exit code of a process that an interrupt ended.
+const INTERRUPTED: i32 = 130;
+
+/// Prints a line. Nobody may be reading any more (`tally | head`), which is no reason to end.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+
+/// How to serve.
+#[derive(clap::Args)]
+pub struct Serve {
+    /// The port of the HTTP API.
+    #[arg(long, env = "TALLY_PORT", default_value_t = 3000)]
+    port: u16,
+    /// The address of this machine at which the HTTP API is served; 0.0.0.0 is all of them.
+    #[arg(long, env = "TALLY_HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
+    host: IpAddr,
+    /// Serves the DynamoDB API as well, on this port, for `sam local`, the AWS CLI and other tools.
+    #[arg(long, env = "TALLY_DYNAMODB_PORT", value_name = "PORT")]
+    dynamodb_port: Option<u16>,
+    /// The address of this machine at which the DynamoDB API is served. It asks for no credentials: whoever reaches it may
+    /// do everything.
+    #[arg(long, env = "TALLY_DYNAMODB_HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
+    dynamodb_host: IpAddr,
+    /// Does not serve the DynamoDB API, whatever the other options say.
+    #[arg(long, env = "TALLY_NO_DYNAMODB", value_parser = FalseyValueParser::new())]
+    no_dynamodb: bool,
+    /// The folder that keeps the data; it may hold other files.
+    #[arg(long, env = "TALLY_DATA", value_name = "DIR", default_value = ".tally")]
+    data: PathBuf,
+    /// Keeps nothing: the data is in memory alone, at most 1 GiB, whatever `--data` says.
+    #[arg(long, env = "TALLY_MEMORY", value_parser = FalseyValueParser::new())]
+    memory: bool,
+    /// A network of reverse proxies, such as 10.0.0.0/8 or 127.0.0.1/32, that are believed about where a request comes
+    /// from (`Forwarded`, or `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix`). Several are separated by commas.
+    #[arg(long, env = "TALLY_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',', value_parser = network)]
+    trusted_proxy: Vec<IpNet>,
+    /// What paths begin with in front of a reverse proxy, such as /tally: links and redirections begin with it too.
+    #[arg(long, env = "TALLY_BASE_PATH", value_name = "PATH", default_value = "")]
+    base_path: BasePath,
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| address()).map_err(|_| format!("`{text}` is no network such as 10.0.0.0/8"))
+}
+
+/// Serves until a signal ends it.
+pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let mut config = config()?;
+    let mut signals = Signals::listen()?;
+    // Before the database is opened, so that a second start says what is in its way.
+    let listener = listen((serve.host, serve.port).into(), "--port").await?;
+    let dynamodb = match serve.dynamodb_port.filter(|_| !serve.no_dynamodb) {
+        Some(port) => Some(listen((serve.dynamodb_host, port).into(), "--dynamodb-port").await?),
+        None => None,
+    };
+    let data = if serve.memory { Data::Memory } else { Data::Folder(&serve.data) };
+    let stack = Stack::start(data, &config).await?;
+    let mut machine = Machine::load_or_make(stack.embedded.folder())?;
+    let own_admin = std::env::var("TALLY_USERS").unwrap_or_default().is_empty();
+    if own_admin {
+        config.users = machine.users();
+    }
+    let context = context(stack.store.clone(), config);
+    let url = format!("http://{}", listener.local_addr()?);
+    say!("Tally {} on {url}", env!("CARGO_PKG_VERSION"));
+    let kept =
+        stack.embedded.folder().map_or_else(|| "nowhere".to_owned(), |folder| format!("in {}", folder.display()));
+    say!("Data is kept {kept}.");
+    if let Some(listener) = dynamodb {
+        say!("DynamoDB API on http://{}", listener.local_addr()?);
+        wire::spawn(listener, wire::for_tools(stack.embedded.direct()));
+    }
+    machine.make_demo(&context).await?;
+    stack.open_door().await?;
+    say!("\n{}", machine.welcome(&url, own_admin));
+    say!("Ctrl-C ends it.");
+    let background = Background::start(&stack, &context);
+    let proxies = Proxies { trusted: serve.trusted_proxy, base_path: serve.base_path };
+    let end = async {
+        signals.next().await;
+        // Whoever asks again does not want to wait.
+        tokio::spawn(async move {
+            signals.next().await;
+            std::process::exit(INTERRUPTED);
+        });
+    };
+    serve_connections(listener, proxies.before(service(&context)), Limits::default(), end).await;
+    background.stop().await;
+    say!("{}", if serve.memory { "Ended; nothing is kept." } else { "Ended; what was accepted is kept." });
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::Port { address, option, error })
+}
+
+/// The signals that ask a process to end.
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    #[cfg(not(unix))]
+    #[allow(clippy::unnecessary_wraps)] // as on Unix
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        // Without a signal to wait for, the process can only be killed.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
