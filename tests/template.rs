@@ -190,14 +190,18 @@ fn every_route_reaches_the_function_that_serves_it() {
 }
 
 #[test]
-fn there_is_a_sample_event_for_every_route_and_one_of_the_stream() {
+fn there_is_a_sample_event_for_every_route_one_of_the_stream_and_one_of_a_dead_batch() {
     let mut samples: Vec<(String, String)> = Vec::new();
-    let mut streams = 0;
+    let (mut streams, mut dead_batches) = (0, 0);
     for file in std::fs::read_dir(repository().join("events")).expect("events/") {
         let text = std::fs::read_to_string(file.expect("a file").path()).expect("readable");
         let event: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         if event["Records"].is_array() {
             streams += 1;
+            continue;
+        }
+        if event["source"] == "aws.s3" {
+            dead_batches += 1;
             continue;
         }
         let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
@@ -207,7 +211,7 @@ fn there_is_a_sample_event_for_every_route_and_one_of_the_stream() {
         }
         samples.push((text(&event["requestContext"]["http"]["method"]), path));
     }
-    assert!(streams >= 1);
+    assert!(streams >= 1 && dead_batches >= 1);
     for route in ROUTES {
         let found = samples.iter().any(|(method, path)| *method == route.method.as_str() && route.matches(path));
         assert!(found, "events/ has none for {} {}", route.method, route.path);
@@ -228,6 +232,7 @@ const JUSTIFIED: &[(&str, &str)] = &[
         "KeepDeadBatches: Resource !Sub ${DeadBatches.Arn}/aws/lambda/*",
         "Lambda names what it puts there by mapping, stream shard and time, with a random end",
     ),
+    ("ReadDeadBatches: Resource !Sub ${DeadBatches.Arn}/aws/lambda/*", "the same"),
 ];
 
 /// What carries a policy and is not looked into, so that it may not be there.
@@ -560,6 +565,11 @@ fn the_stream_is_counted_whole_and_what_is_given_up_is_kept() {
     let destination = &mapping["DestinationConfig"]["OnFailure"];
     assert_eq!(written(&destination["Destination"]), "!GetAtt DeadBatches.Arn");
     assert!(destination["Type"].is_null(), "SAM would let the function write anywhere in the bucket");
+    let told = &template["Resources"]["AggregateFunction"]["Properties"]["Events"]["DeadBatch"]["Properties"]["Pattern"];
+    assert_eq!(each(&told["detail-type"]), ["Object Created"]);
+    assert_eq!(written(&told["detail"]["bucket"]["name"][0]), "!Ref DeadBatches");
+    let bucket = &template["Resources"]["DeadBatches"]["Properties"]["NotificationConfiguration"];
+    assert_eq!(bucket["EventBridgeConfiguration"]["EventBridgeEnabled"], true);
 }
 
 #[test]

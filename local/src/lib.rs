@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod cost;
+pub mod dead_batches;
 pub mod direct;
 pub mod embedded;
 pub mod first_start;

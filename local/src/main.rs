@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tally::audit::{self, Audit};
 use tally::cost::{self, Cost};
+use tally::dead_batches::{self, DeadBatches};
 use tally::first_start::Machine;
 use tally::import::{self, Import};
 use tally::server::{Stack, context, listen, service_of_connections, start_background};
@@ -42,6 +43,8 @@ enum Command {
     Audit(Audit),
     /// Holds the counters of an app to its events and mends what differs.
     Recount(Audit),
+    /// Names the days of batches that Lambda gave up, and recounts them in a deployment.
+    DeadBatches(DeadBatches),
     /// Measures what events and questions use, and prints what that costs in the cloud.
     Cost(Cost),
 }
@@ -81,6 +84,7 @@ async fn main() -> ExitCode {
         Some(Command::Import(import)) => import::run(import).await,
         Some(Command::Audit(audit)) => audit::run(audit, false).await,
         Some(Command::Recount(audit)) => audit::run(audit, true).await,
+        Some(Command::DeadBatches(batches)) => dead_batches::run(batches).await,
         Some(Command::Cost(cost)) => cost::run(cost).await,
     };
     match done {

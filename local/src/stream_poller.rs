@@ -296,7 +296,8 @@ impl StreamPoller {
     async fn batch(&mut self, shard: &str) -> Result<(usize, bool), PollError> {
         let read = self.read(shard, Filters::On).await?;
         if !read.records.is_empty() {
-            let event = StreamEvent { records: read.records, shard_id: Some(shard.to_owned()) };
+            let event =
+                StreamEvent { records: read.records, shard_id: Some(shard.to_owned()), ..StreamEvent::default() };
             aggregate::handle(&self.context, event).await?;
         }
         let mut moved = false;

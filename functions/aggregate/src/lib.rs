@@ -5,10 +5,12 @@
 //! records above that are tried again. So a batch that is replayed, split, late or half done counts once.
 
 mod apply;
+mod dead_batch;
 mod event;
+mod object;
 mod record;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -20,7 +22,9 @@ use tally_service::context::Context;
 use tally_service::metrics::{self, Metric};
 use tally_store::{DeadLetter, StoreError};
 
+pub use dead_batch::{DeadBatch, DeadBatchError};
 pub use event::StreamEvent;
+pub use object::{Created, ObjectError};
 
 use record::{Read, UncountableRecord};
 
@@ -42,6 +46,12 @@ pub enum AggregateError {
     /// A counter item kept changing under every try.
     #[error("a counter item kept changing: the batch will be tried again")]
     Contention,
+    /// A dead batch cannot be fetched.
+    #[error("a dead batch cannot be fetched, so its days are not marked: {0}")]
+    Object(ObjectError),
+    /// A dead batch cannot be read.
+    #[error("a dead batch cannot be read, so its days are not marked: {0}")]
+    DeadBatch(#[from] DeadBatchError),
 }
 
 /// The reply that a tumbling window asks for. Checkpoints hold all state there is.
@@ -50,11 +60,14 @@ pub struct WindowState {
     state: HashMap<String, String>,
 }
 
-/// Counts one batch of the stream.
+/// Counts one batch of the stream, or marks the days of one that Lambda gave up.
 ///
 /// # Errors
 /// Where the batch must be delivered again; what was counted of it by then will not count twice.
 pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState, AggregateError> {
+    if let Some(object) = &event.detail {
+        dead_batch::mark(context, object).await?;
+    }
     if event.records.is_empty() {
         return Ok(WindowState::default());
     }
@@ -79,6 +92,7 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
         if let Some(refused) = &outcome.refused {
             let record = UncountableRecord {
                 app: Some(outcome.key.partition.app.clone()),
+                time: Some(outcome.key.bucket.start()),
                 sequence: refused.sequence.clone(),
                 keys: refused.keys.clone(),
                 error: refused.error.clone(),
@@ -147,13 +161,24 @@ async fn count_accepted(context: &Context, apps: &HashMap<AppId, Arc<App>>, reco
     }
 }
 
-/// Notes what could not be counted, so that a recount of its day can mend it.
+/// Stores what could not be counted, and marks its days, so that replies say that they are not complete until a recount
+/// repairs them.
 async fn dead_letters(
     context: &Context,
     stream_shard: &str,
     records: &[UncountableRecord],
 ) -> Result<(), AggregateError> {
     let at = context.clock.now();
+    let mut uncounted: HashMap<&AppId, BTreeSet<Timestamp>> = HashMap::new();
+    for record in records {
+        if let (Some(app), Some(time)) = (&record.app, record.time) {
+            uncounted.entry(app).or_default().insert(time);
+        }
+    }
+    for (app, times) in uncounted {
+        context.store.mark_uncounted(app, &times, at).await?;
+        context.forget_uncounted(app);
+    }
     for record in records {
         tracing::error!(
             app = record.app.as_ref().map_or("", AppId::as_str),

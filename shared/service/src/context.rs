@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tally_core::app::key::KeyId;
-use tally_core::app::{App, AppSlug, AppState};
+use tally_core::app::{App, AppId, AppSlug, AppState};
 use tally_core::time::clock::Clock;
-use tally_core::time::{MINUTE, TimeDelta, Timestamp};
-use tally_store::{Store, StoreError};
+use tally_core::time::{DAY, MINUTE, Range, TimeDelta, Timestamp};
+use tally_store::{Store, StoreError, UncountedDay};
 
 use crate::auth::token::TokenVerifier;
 use crate::config::Config;
@@ -17,6 +17,8 @@ use crate::ingest::quota::Quotas;
 const REMEMBER: TimeDelta = MINUTE;
 /// How many apps are remembered.
 const MOST_APPS: usize = 10_000;
+/// For how many apps it is remembered which days lack counts.
+const MOST_UNCOUNTED: usize = 1_000;
 /// How many keys' apps are remembered.
 const MOST_KEYS: usize = 10_000;
 
@@ -34,7 +36,11 @@ pub struct Context {
     pub quotas: Quotas,
     apps: Mutex<HashMap<AppSlug, Remembered>>,
     keys: Mutex<HashMap<KeyId, AppSlug>>,
+    uncounted: Mutex<HashMap<AppId, Uncounted>>,
 }
+
+/// The days whose counters lack events, and when that was read.
+type Uncounted = (Timestamp, Arc<Vec<UncountedDay>>);
 
 #[derive(Clone)]
 struct Remembered {
@@ -53,6 +59,7 @@ impl Context {
             quotas: Quotas::default(),
             apps: Mutex::default(),
             keys: Mutex::default(),
+            uncounted: Mutex::default(),
         })
     }
 
@@ -117,6 +124,36 @@ impl Context {
             keys.insert(key.clone(), slug.clone());
         }
         Ok(slug)
+    }
+
+    /// Whether counters lack events of a day that lies in a range, if only in part; as it was at most 60 s ago.
+    pub async fn lacks_counts(&self, app: &AppId, range: Range) -> Result<bool, StoreError> {
+        let days = self.uncounted_days(app).await?;
+        // In order.
+        let first = days.partition_point(|day| day.day + DAY <= range.since());
+        Ok(days.get(first).is_some_and(|day| day.day < range.until()))
+    }
+
+    async fn uncounted_days(&self, app: &AppId) -> Result<Arc<Vec<UncountedDay>>, StoreError> {
+        let now = self.clock.now();
+        if let Some((read_at, days)) = self.uncounted.lock().unwrap_or_else(PoisonError::into_inner).get(app) {
+            // A clock set back must not make a memory last.
+            if *read_at <= now && now < *read_at + REMEMBER {
+                return Ok(Arc::clone(days));
+            }
+        }
+        let days = Arc::new(self.store.uncounted_days(app, false).await?);
+        let mut all = self.uncounted.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST_UNCOUNTED {
+            all.clear();
+        }
+        all.insert(app.clone(), (now, Arc::clone(&days)));
+        Ok(days)
+    }
+
+    /// Forgets which days of an app lack counts, so that this process reads it again.
+    pub fn forget_uncounted(&self, app: &AppId) {
+        self.uncounted.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
     }
 
     /// Forgets an app, so that this process reads it again.

@@ -13,6 +13,7 @@ mod minute_counts;
 mod recount_state;
 mod signing_keys;
 pub mod tables;
+mod uncounted;
 
 pub use apps::CreateAppError;
 pub use barriers::Barrier;
@@ -27,6 +28,7 @@ pub use events::{CountedPage, EventPage, Order};
 pub use keys::counter_keys;
 pub use recount_state::{Corrected, VersionedItem};
 pub use signing_keys::PublicKey;
+pub use uncounted::UncountedDay;
 
 use std::sync::Arc;
 

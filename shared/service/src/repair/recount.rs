@@ -113,7 +113,12 @@ pub async fn work(context: &Context, app: &App, purpose: Purpose, job: &Job) -> 
     let (id, state) = match job {
         Job::Begin { since, until } => {
             let days = days(context, app, *since, *until)?;
-            (EventId::random(context.clock.now()), State::new(purpose, days))
+            // Read before the events: what is marked later may not be among them.
+            let uncounted = match purpose {
+                Purpose::Recount => context.store.uncounted_days(&app.id, true).await?,
+                Purpose::Audit => vec![],
+            };
+            (EventId::random(context.clock.now()), State::new(purpose, days, uncounted))
         }
         Job::Continue(id) => {
             let kept = context.store.recount_state(&app.id, &id.to_string()).await?;
@@ -123,12 +128,25 @@ pub async fn work(context: &Context, app: &App, purpose: Purpose, job: &Job) -> 
     };
     let mut worker = Worker { context, app, id, state, found: Found::default(), end: Instant::now() + CALL };
     let done = worker.run().await?;
+    if done && worker.state.unsettled() == 0 {
+        clear_uncounted(context, app, &worker.state).await?;
+    }
     Ok(Progress {
         complete: done && worker.state.unsettled() == 0,
         days: worker.found.days,
         differences: worker.found.differences(),
         next: (!done).then_some(id),
     })
+}
+
+/// Clears the marks of days that lacked counts and were recounted.
+async fn clear_uncounted(context: &Context, app: &App, state: &State) -> Result<(), StoreError> {
+    let now = context.clock.now();
+    // Of a day whose events may have expired the counters still lack what they lacked.
+    let recounted = state.uncounted().filter(|uncounted| !may_expire(app, uncounted.day, now));
+    all(recounted.map(|uncounted| context.store.clear_uncounted(&app.id, uncounted)).collect()).await?;
+    context.forget_uncounted(&app.id);
+    Ok(())
 }
 
 /// Whether events of a day may have expired, or may before a recount of it ends.

@@ -12,7 +12,7 @@ use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::event::id::{EventId, id_range};
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{DAY, MICROSECOND, Range, Timestamp, micros};
-use tally_store::{Barrier, Corrected, StoreError};
+use tally_store::{Barrier, Corrected, StoreError, UncountedDay};
 use tokio::time::Instant;
 
 use crate::context::Context;
@@ -48,6 +48,9 @@ pub(super) struct State {
     owner: String,
     days_read: usize,
     unsettled: usize,
+    /// The days in the range that were marked as lacking counts when this began: day and mark, in microseconds.
+    #[serde(default)]
+    uncounted: Vec<(i64, i64)>,
 }
 
 /// Where the search for days with events or counters goes on.
@@ -134,7 +137,8 @@ impl Unit {
 }
 
 impl State {
-    pub(super) fn new(purpose: Purpose, days: Range) -> Self {
+    pub(super) fn new(purpose: Purpose, days: Range, uncounted: Vec<UncountedDay>) -> Self {
+        let uncounted = uncounted.into_iter().filter(|uncounted| days.contains(uncounted.day));
         Self {
             purpose,
             range: days,
@@ -146,7 +150,14 @@ impl State {
             owner: String::new(),
             days_read: 0,
             unsettled: 0,
+            uncounted: uncounted.map(|uncounted| (uncounted.day.micros(), uncounted.marked_at.micros())).collect(),
         }
+    }
+
+    /// The days in the range that were marked as lacking counts when this began.
+    pub(super) fn uncounted(&self) -> impl Iterator<Item = UncountedDay> {
+        let time = Timestamp::from_micros;
+        self.uncounted.iter().map(move |(day, at)| UncountedDay { day: time(*day), marked_at: time(*at) })
     }
 
     pub(super) fn read_text(text: &str) -> Option<Self> {
