@@ -463,10 +463,13 @@ fn alarms_on_counting_fire_at_any_batch_window() {
             continue;
         }
         looked_at += 1;
-        // A metric of one moment need only be seen once; whatever lasts must be seen in as many periods as are needed.
+        if needed == 1 {
+            // One value is enough, whenever it comes.
+            continue;
+        }
         for every in [1, 60, 299, 300, 301, 450, window + timeout] {
-            for start in (0..window + timeout).step_by(7) {
-                let calls = (0..100).map(|n| start + n * every).filter(|at| *at < period * evaluated);
+            for start in (0..every).step_by(7) {
+                let calls = (0..).map(|n| start + n * every).take_while(|at| *at < period * evaluated);
                 let seen: BTreeSet<_> = calls.map(|at| at / period).collect();
                 assert!(
                     seen.len() as u64 >= needed,
@@ -565,7 +568,8 @@ fn the_stream_is_counted_whole_and_what_is_given_up_is_kept() {
     let destination = &mapping["DestinationConfig"]["OnFailure"];
     assert_eq!(written(&destination["Destination"]), "!GetAtt DeadBatches.Arn");
     assert!(destination["Type"].is_null(), "SAM would let the function write anywhere in the bucket");
-    let told = &template["Resources"]["AggregateFunction"]["Properties"]["Events"]["DeadBatch"]["Properties"]["Pattern"];
+    let told =
+        &template["Resources"]["AggregateFunction"]["Properties"]["Events"]["DeadBatch"]["Properties"]["Pattern"];
     assert_eq!(each(&told["detail-type"]), ["Object Created"]);
     assert_eq!(written(&told["detail"]["bucket"]["name"][0]), "!Ref DeadBatches");
     let bucket = &template["Resources"]["DeadBatches"]["Properties"]["NotificationConfiguration"];
@@ -657,10 +661,7 @@ fn users_may_come_from_a_secret_that_is_read_again_when_its_version_changes() {
     let Value::Tagged(users) = &variables["TALLY_USERS"] else { panic!("a choice") };
     let [condition, secret, parameter] = each(&users.value)[..] else { panic!("a choice of two") };
     assert_eq!((written(condition), written(parameter)), ("HasUsersSecret".into(), "!Ref Users".into()));
-    assert_eq!(
-        written(secret),
-        "!Sub {{resolve:secretsmanager:${UsersSecret}:SecretString:::${UsersSecretVersion}}}"
-    );
+    assert_eq!(written(secret), "!Sub {{resolve:secretsmanager:${UsersSecret}:SecretString:::${UsersSecretVersion}}}");
     assert!(operations().contains("aws secretsmanager put-secret-value"));
 }
 
