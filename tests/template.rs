@@ -604,7 +604,7 @@ fn dead_batches_are_private_and_forgotten() {
 
 /// The most bytes that a variable's value may have.
 fn most_bytes(template: &Value, logical_id_of_tables: &BTreeSet<String>, value: &Value) -> usize {
-    /// A stack's name has up to 128 characters, what CloudFormation adds to a resource's name 13.
+    /// A stack's name has up to 128 characters, what `CloudFormation` adds to a resource's name 13.
     const STACK: usize = 128 + 1 + 13;
     let text = written(value);
     if let Some(name) = text.strip_prefix("!Ref ") {

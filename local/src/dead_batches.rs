@@ -27,7 +27,7 @@ const MOST_BYTES: u64 = 32 * 1024 * 1024;
 /// Most bytes of an answer.
 const MOST_ANSWER: usize = 16 * 1024 * 1024;
 /// How long an answer may take: API Gateway gives up after 30 s.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Tries of a request that the server answers with 429 or 5xx.
 const TRIES: u32 = 5;
 /// The wait before the second try; doubled with each.

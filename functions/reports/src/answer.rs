@@ -61,7 +61,8 @@ pub(crate) async fn count(
 pub(crate) struct Freshness {
     /// All that was accepted before it is in.
     pub(crate) counted_to: Timestamp,
-    /// Said only where something may be hidden under `(other)`.
+    /// Said only where something may be hidden under `(other)`, or where a day of the range lacks counts until it is
+    /// recounted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) complete: Option<bool>,
     /// Said only where the range was widened to whole minutes, since the events of its ends have expired.

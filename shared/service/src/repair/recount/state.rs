@@ -482,7 +482,7 @@ mod tests {
     #[test]
     fn moments_are_stored_in_microseconds() {
         let days = Range::new(Timestamp::EPOCH + DAY, Timestamp::EPOCH + 3 * DAY).expect("in order");
-        let mut state = State::new(Purpose::Audit, days);
+        let mut state = State::new(Purpose::Audit, days, vec![]);
         let (start, end) = (days.since(), days.since() + DAY);
         state.unit = Some(Unit { shard: 1, only: None, start, end, after: None, round: 0 });
         let text = state.to_text();
