@@ -82,6 +82,9 @@ def resolve(value, database):
     if not isinstance(value, dict):
         return str(value)
     (reference,) = value.values()
+    if isinstance(reference, list):
+        # Fn::If: no parameter that is optional is given.
+        return resolve(reference[2], database)
     if reference in database.names:
         return database.names[reference]
     if reference == "Users":
@@ -89,8 +92,8 @@ def resolve(value, database):
     return str(TEMPLATE["Parameters"][reference]["Default"])
 
 
-def environment(function, database):
-    """What a function finds in its environment."""
+def environment(function, database, objects=""):
+    """What a function finds in its environment; `objects` is the address of a server in place of S3."""
     resource = RESOURCES[function]["Properties"]
     settings = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"] | resource.get("Environment", {}).get(
         "Variables", {}
@@ -108,6 +111,7 @@ def environment(function, database):
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_SESSION_TOKEN": "local",
         "AWS_ENDPOINT_URL_DYNAMODB": database.url,
+        "AWS_ENDPOINT_URL_S3": objects,
     }
 
 
@@ -133,12 +137,12 @@ def free_port():
 class Emulated:
     """A function under the emulator; what it logs is in `log`."""
 
-    def __init__(self, function, bootstrap, database):
+    def __init__(self, function, bootstrap, database, objects=""):
         self.function = function
         self.log = tempfile.TemporaryFile()
         port = free_port()
         self.url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
-        variables = own_environment() | environment(function, database)
+        variables = own_environment() | environment(function, database, objects)
         command = [
             *(EMULATOR, "--log-level", "error"),
             *("--runtime-interface-emulator-address", f"127.0.0.1:{port}"),

@@ -4,6 +4,8 @@ use aggregate::{StreamEvent, handle};
 use http::Method;
 use serde_json::{Value, json};
 use tally_core::app::role::Role;
+use tally_core::app::{AppId, AppSlug};
+use tally_core::time::HOUR;
 
 use crate::harness::{NOW, Tally, TestApp, at, column};
 
@@ -286,4 +288,63 @@ async fn the_stream_of_real_writes_is_counted_as_it_comes() {
     assert_eq!(tally.drain().await, 3);
     assert_eq!(by_name(&tally, &app).await, json!({"a": 1, "b": 4}));
     assert_eq!(tally.drain().await, 0);
+}
+
+#[tokio::test]
+async fn a_dead_batch_makes_replies_incomplete_until_its_days_are_recounted() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let event = |day: &str, id: &str| json!({"name": "a", "id": id, "timestamp": format!("{day}T09:00:00Z")});
+    let mut records = Vec::new();
+    for event in [event("2026-11-19", "x"), event("2026-11-20", "y")] {
+        let id = tally.accept(&app, &event).await["id"].clone();
+        let keys = json!({"pk": {"S": "shop#0"}, "sk": {"S": id}});
+        records.push(json!({"eventName": "INSERT", "dynamodb": {"Keys": keys}}));
+    }
+    let asked = async |path: &str| tally.ask(&app, path).await["complete"].clone();
+    let touching = ["/stats/totals", "/reports/day?date=2026-11-19", "/reports/day?date=2026-11-20"];
+    for path in touching {
+        assert_eq!(asked(path).await, json!(null), "{path}");
+    }
+    // Lambda gives up the second event alone.
+    let record = json!({"payload": json!({"Records": records[1..], "shardId": "s"}).to_string()});
+    let batch = aggregate::DeadBatch::read(&serde_json::to_vec(&record).unwrap()).unwrap();
+    batch.mark(&tally.context).await.unwrap();
+    for path in touching {
+        let expected = if path.ends_with("19") { json!(null) } else { json!(false) };
+        assert_eq!(asked(path).await, expected, "{path}");
+    }
+    assert_eq!(asked("/stats/top-messages?since=2026-11-20&until=2026-11-21").await, json!(false));
+    assert_eq!(asked("/stats/top-messages?since=2026-11-19&until=2026-11-20").await, json!(true));
+    // A list that counters would plan finds what they lack.
+    let list = tally.ask(&app, "/events?name=a&since=2026-11-19&until=2026-11-21").await;
+    assert_eq!(list["items"].as_array().unwrap().len(), 2, "{list}");
+    let recount = async |since: &str, until: &str| {
+        let body = json!({"since": since, "until": until});
+        let reply = tally.counting(tally.admin(Method::POST, "/apps/shop/recount", &body)).await;
+        assert_eq!((reply.status.as_u16(), &reply.json["complete"]), (200, &json!(true)), "{}", reply.json);
+    };
+    recount("2026-11-19", "2026-11-20").await;
+    assert_eq!(asked("/reports/day?date=2026-11-20").await, json!(false), "another day was recounted");
+    recount("2026-11-20", "2026-11-21").await;
+    for path in touching {
+        assert_eq!(asked(path).await, json!(null), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_recount_does_not_clear_what_was_marked_since_it_began() {
+    let tally = Tally::start().await;
+    tally.app("shop").await;
+    let (store, app) = (&tally.context.store, AppId::new(&AppSlug::of_name("shop").unwrap(), 1));
+    let day = at("2026-11-20T00:00:00Z");
+    store.mark_uncounted(&app, &[day + HOUR].into(), at(NOW)).await.unwrap();
+    let seen = store.uncounted_days(&app, true).await.unwrap();
+    assert_eq!(seen.iter().map(|marked| marked.day).collect::<Vec<_>>(), [day]);
+    store.mark_uncounted(&app, &[day].into(), at(NOW) + HOUR).await.unwrap();
+    store.clear_uncounted(&app, seen[0]).await.unwrap();
+    let again = store.uncounted_days(&app, true).await.unwrap();
+    assert_eq!(again.len(), 1);
+    store.clear_uncounted(&app, again[0]).await.unwrap();
+    assert!(store.uncounted_days(&app, true).await.unwrap().is_empty());
 }

@@ -230,11 +230,6 @@ impl Tally {
         self.poller.get_mut().peek().await.expect("a stream")
     }
 
-    /// … if the mapping had no filters.
-    pub(crate) async fn peek_unfiltered(&mut self) -> Vec<String> {
-        self.poller.get_mut().peek_unfiltered().await.expect("a stream")
-    }
-
     /// Has the database delete the events that have expired by the machine's clock, and waits until they are gone.
     pub(crate) async fn expire(&self) {
         self.database.expire(&self.context.config.tables).await;

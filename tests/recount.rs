@@ -22,7 +22,7 @@ use crate::harness::{NOW, Reply, Tally, TestApp, assert_problem, at, column};
 const KINDS: [CounterKind; 3] = [CounterKind::Cells, CounterKind::Errors, CounterKind::Messages];
 
 impl Tally {
-    async fn admin(&self, method: Method, path: &str, body: &Value) -> Reply {
+    pub(crate) async fn admin(&self, method: Method, path: &str, body: &Value) -> Reply {
         let token = self.token(Role::Admin).await;
         self.call(method, path, ("x-access-token", &token), body.to_string()).await
     }

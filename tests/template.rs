@@ -51,6 +51,15 @@ fn written(value: &Value) -> String {
     }
 }
 
+/// Kept when the stack is deleted, but not when it could not be created.
+fn kept() -> Value {
+    Value::from("RetainExceptOnCreate")
+}
+
+fn operations() -> String {
+    std::fs::read_to_string(repository().join("docs/operations.md")).expect("docs/operations.md")
+}
+
 fn keys(schema: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let keys = schema.as_sequence().expect("a list").iter();
@@ -65,10 +74,9 @@ fn expected(hash: &str, range: &str) -> Vec<(String, String)> {
 fn tables_are_as_the_store_creates_them() {
     let template = template();
     assert_eq!(resources(&template, "AWS::DynamoDB::Table").len(), TABLES.len());
-    let retain = Value::from("Retain");
     for table in TABLES {
         let resource = &template["Resources"][table.logical_id];
-        assert_eq!((&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]), (&retain, &retain));
+        assert_eq!((&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]), (&kept(), &Value::from("Retain")));
         let properties = &resource["Properties"];
         assert_eq!(written(&properties["DeletionProtectionEnabled"]), "!Ref DeletionProtection");
         assert_eq!(keys(&properties["KeySchema"]), expected(PK, SK), "{}", table.logical_id);
@@ -182,14 +190,18 @@ fn every_route_reaches_the_function_that_serves_it() {
 }
 
 #[test]
-fn there_is_a_sample_event_for_every_route_and_one_of_the_stream() {
+fn there_is_a_sample_event_for_every_route_one_of_the_stream_and_one_of_a_dead_batch() {
     let mut samples: Vec<(String, String)> = Vec::new();
-    let mut streams = 0;
+    let (mut streams, mut dead_batches) = (0, 0);
     for file in std::fs::read_dir(repository().join("events")).expect("events/") {
         let text = std::fs::read_to_string(file.expect("a file").path()).expect("readable");
         let event: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         if event["Records"].is_array() {
             streams += 1;
+            continue;
+        }
+        if event["source"] == "aws.s3" {
+            dead_batches += 1;
             continue;
         }
         let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
@@ -199,7 +211,7 @@ fn there_is_a_sample_event_for_every_route_and_one_of_the_stream() {
         }
         samples.push((text(&event["requestContext"]["http"]["method"]), path));
     }
-    assert!(streams >= 1);
+    assert!(streams >= 1 && dead_batches >= 1);
     for route in ROUTES {
         let found = samples.iter().any(|(method, path)| *method == route.method.as_str() && route.matches(path));
         assert!(found, "events/ has none for {} {}", route.method, route.path);
@@ -216,6 +228,11 @@ const JUSTIFIED: &[(&str, &str)] = &[
         "AWSLambdaDynamoDBExecutionRole",
         "SAM gives it to a function with a stream: it may read any stream of the account",
     ),
+    (
+        "KeepDeadBatches: Resource !Sub ${DeadBatches.Arn}/aws/lambda/*",
+        "Lambda names what it puts there by mapping, stream shard and time, with a random end",
+    ),
+    ("ReadDeadBatches: Resource !Sub ${DeadBatches.Arn}/aws/lambda/*", "the same"),
 ];
 
 /// What carries a policy and is not looked into, so that it may not be there.
@@ -252,7 +269,7 @@ fn wildcards(template: &Value) -> BTreeSet<String> {
     for kind in UNREAD {
         found.extend(resources(template, kind).into_keys().map(|name| format!("{name}: {kind}")));
     }
-    for kind in ["AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"] {
+    for kind in ["AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::S3::BucketPolicy"] {
         for resource in resources(template, kind).into_values() {
             let properties = &resource["Properties"];
             found.extend(each(&properties["ManagedPolicyArns"]).into_iter().map(written));
@@ -349,7 +366,7 @@ fn every_setting_can_be_given() {
 #[test]
 fn every_alarm_tells_and_is_explained() {
     let template = template();
-    let operations = std::fs::read_to_string(repository().join("docs/operations.md")).expect("docs/operations.md");
+    let operations = operations();
     let alarms = resources(&template, "AWS::CloudWatch::Alarm");
     assert!(!alarms.is_empty());
     for (id, alarm) in &alarms {
@@ -411,4 +428,297 @@ fn alarms_and_dashboard_look_at_metrics_that_are_written() {
         }
     }
     assert_eq!(shown, written_by_us, "what the dashboard shows, and what is written");
+}
+
+/// An alarm's periods, how many of them are looked at, and how many must breach.
+fn periods(alarm: &Value) -> (u64, u64, u64) {
+    let properties = &alarm["Properties"];
+    let of_metrics = each(&properties["Metrics"]).into_iter().map(|query| &query["MetricStat"]["Period"]);
+    let mut periods: Vec<_> = of_metrics.chain([&properties["Period"]]).filter_map(Value::as_u64).collect();
+    periods.dedup();
+    let [period] = periods[..] else { panic!("periods of one length: {periods:?}") };
+    let evaluated = properties["EvaluationPeriods"].as_u64().expect("a number");
+    (period, evaluated, properties["DatapointsToAlarm"].as_u64().unwrap_or(evaluated))
+}
+
+/// What is only known of calls of the function that counts, of which there may be one in ten minutes.
+fn looks_at_counting(alarm: &Value) -> bool {
+    let seldom = |metric: &Value| {
+        let dimensions = written(&metric["Dimensions"]);
+        // Counters are updated by it alone.
+        dimensions.contains("AggregateFunction") || dimensions.contains("CountersTable")
+    };
+    alarm_metrics(alarm).iter().any(seldom)
+}
+
+#[test]
+fn alarms_on_counting_fire_at_any_batch_window() {
+    let template = template();
+    let window = template["Parameters"]["AggregateBatchWindow"]["MaxValue"].as_u64().expect("a number");
+    let timeout = template["Resources"]["AggregateFunction"]["Properties"]["Timeout"].as_u64().expect("a number");
+    let mut looked_at = 0;
+    for (id, alarm) in resources(&template, "AWS::CloudWatch::Alarm") {
+        let (period, evaluated, needed) = periods(&alarm);
+        if !looks_at_counting(&alarm) || id == "CountingStoppedAlarm" {
+            continue;
+        }
+        looked_at += 1;
+        if needed == 1 {
+            // One value is enough, whenever it comes.
+            continue;
+        }
+        for every in [1, 60, 299, 300, 301, 450, window + timeout] {
+            for start in (0..every).step_by(7) {
+                let calls = (0..).map(|n| start + n * every).take_while(|at| *at < period * evaluated);
+                let seen: BTreeSet<_> = calls.map(|at| at / period).collect();
+                assert!(
+                    seen.len() as u64 >= needed,
+                    "{id}: a call in {every} s is seen in {} of {evaluated} periods, and {needed} must breach",
+                    seen.len()
+                );
+            }
+        }
+    }
+    assert!(looked_at >= 7, "{looked_at}");
+    let behind = &template["Resources"]["CountersBehindAlarm"]["Properties"]["Metrics"][0];
+    assert_eq!(written(&behind["Expression"]), "!Sub age / 1000 - ${AggregateBatchWindow}", "the window is no lag");
+}
+
+#[test]
+fn counting_that_goes_on_is_not_taken_for_stopped_at_any_batch_window() {
+    let template = template();
+    let (period, evaluated, needed) = periods(&template["Resources"]["CountingStoppedAlarm"]);
+    for every in 1..=600 {
+        for start in (0..every).step_by(7) {
+            let calls = (0..).map(|n| start + n * every).take_while(|at| *at < period * evaluated);
+            let counted: BTreeSet<_> = calls.map(|at| at / period).collect();
+            assert!(evaluated - (counted.len() as u64) < needed, "a call in {every} s");
+        }
+    }
+}
+
+#[test]
+fn metric_math_has_a_value_where_metrics_have_none() {
+    for (id, alarm) in resources(&template(), "AWS::CloudWatch::Alarm") {
+        let properties = &alarm["Properties"];
+        let (_, evaluated, needed) = periods(&alarm);
+        let metrics = each(&properties["Metrics"]);
+        let expression = metrics.iter().map(|query| written(&query["Expression"])).find(|text| text != "null");
+        let Some(expression) = expression else {
+            assert_ne!(properties["Namespace"], "AWS/DynamoDB", "{id}: such an alarm would never end");
+            continue;
+        };
+        let ids: Vec<_> = metrics.iter().filter(|q| q["Expression"].is_null()).map(|q| written(&q["Id"])).collect();
+        assert!(metrics.iter().all(|q| q["Expression"].is_null() != q["ReturnData"].is_null()), "{id}: one result");
+        if matches!(id.as_str(), "CountersBehindAlarm" | "ServerErrorsAlarm") {
+            // Where there is no metric there is nothing wrong, and missing data does not breach.
+            assert!(!expression.contains("FILL") && ids.iter().all(|id| expression.contains(id)), "{expression}");
+            continue;
+        }
+        for metric in &ids {
+            assert!(expression.contains(&format!("FILL({metric}, 0)")), "{id}: {metric} in {expression}");
+        }
+        let sums = expression.matches("SUM([").count();
+        assert!(sums > 0 && sums == expression.matches("SUM([TIME_SERIES(0), ").count(), "{id}: {expression}");
+        assert_eq!(expression.matches("FILL(").count(), ids.len(), "{id}: {expression}");
+        // FILL may take a value that is late for 0, for ever the newest.
+        assert!(evaluated > needed, "{id}");
+    }
+}
+
+#[test]
+fn a_deployment_asks_nothing() {
+    let config = std::fs::read_to_string(repository().join("samconfig.toml")).expect("samconfig.toml");
+    let section = |name: &str| {
+        let (_, rest) = config.split_once(&format!("[default.{name}.parameters]\n")).expect(name);
+        rest.split("\n[").next().unwrap_or_default().to_owned()
+    };
+    for setting in ["capabilities = \"CAPABILITY_IAM\"", "confirm_changeset = false", "resolve_s3 = true"] {
+        assert!(section("deploy").lines().any(|line| line == setting), "{setting}");
+    }
+    assert!(section("global").contains("stack_name = "));
+    assert!(section("package").contains("resolve_s3 = true"));
+    let template = template();
+    for (name, parameter) in template["Parameters"].as_mapping().expect("parameters") {
+        assert!(!parameter["Default"].is_null(), "{} must be given", written(name));
+    }
+    // What `--guided` asks, once for every route.
+    let questions = api_routes(&template).len();
+    assert!(operations().contains(&format!("asks {questions} times whether a route that \"has no authentication\"")));
+}
+
+#[test]
+fn every_parameter_is_explained() {
+    let operations = operations();
+    for name in template()["Parameters"].as_mapping().expect("parameters").keys() {
+        assert!(operations.contains(&format!("`{}`", written(name))), "docs/operations.md: {}", written(name));
+    }
+}
+
+#[test]
+fn the_stream_is_counted_whole_and_what_is_given_up_is_kept() {
+    let template = template();
+    let mapping = &template["Resources"]["AggregateFunction"]["Properties"]["Events"]["EventsStream"]["Properties"];
+    // A filter that dropped a deletion by a person would leave its count for ever; the function drops expiries itself.
+    assert!(mapping["FilterCriteria"].is_null());
+    assert_eq!(mapping["StartingPosition"], "TRIM_HORIZON");
+    assert_eq!((&mapping["MaximumRecordAgeInSeconds"], &mapping["MaximumRetryAttempts"]), (&(-1).into(), &(-1).into()));
+    assert_eq!(mapping["BisectBatchOnFunctionError"], true);
+    assert_eq!(each(&mapping["MetricsConfig"]["Metrics"]), ["EventCount"]);
+    let destination = &mapping["DestinationConfig"]["OnFailure"];
+    assert_eq!(written(&destination["Destination"]), "!GetAtt DeadBatches.Arn");
+    assert!(destination["Type"].is_null(), "SAM would let the function write anywhere in the bucket");
+    let told =
+        &template["Resources"]["AggregateFunction"]["Properties"]["Events"]["DeadBatch"]["Properties"]["Pattern"];
+    assert_eq!(each(&told["detail-type"]), ["Object Created"]);
+    assert_eq!(written(&told["detail"]["bucket"]["name"][0]), "!Ref DeadBatches");
+    let bucket = &template["Resources"]["DeadBatches"]["Properties"]["NotificationConfiguration"];
+    assert_eq!(bucket["EventBridgeConfiguration"]["EventBridgeEnabled"], true);
+}
+
+#[test]
+fn dead_batches_are_private_and_forgotten() {
+    let template = template();
+    let buckets = resources(&template, "AWS::S3::Bucket");
+    assert_eq!(buckets.keys().collect::<Vec<_>>(), ["DeadBatches"]);
+    let bucket = &buckets["DeadBatches"];
+    assert_eq!((&bucket["DeletionPolicy"], &bucket["UpdateReplacePolicy"]), (&kept(), &Value::from("Retain")));
+    let properties = &bucket["Properties"];
+    let access = properties["PublicAccessBlockConfiguration"].as_mapping().expect("a block");
+    assert!(access.len() == 4 && access.values().all(|block| *block == true), "{access:?}");
+    let encryption = &properties["BucketEncryption"]["ServerSideEncryptionConfiguration"][0];
+    assert_eq!(encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"], "AES256");
+    assert_eq!(properties["OwnershipControls"]["Rules"][0]["ObjectOwnership"], "BucketOwnerEnforced");
+    let rule = &properties["LifecycleConfiguration"]["Rules"][0];
+    assert_eq!(rule["Status"], "Enabled");
+    let days = rule["ExpirationInDays"].as_u64().expect("days");
+    assert!(operations().contains(&format!("for {days} days")), "docs/operations.md");
+    let policies = resources(&template, "AWS::S3::BucketPolicy");
+    let statement = &policies["DeadBatchesPolicy"]["Properties"]["PolicyDocument"]["Statement"];
+    let [statement] = each(statement)[..] else { panic!("one statement") };
+    assert_eq!((&statement["Effect"], &statement["Principal"]), (&"Deny".into(), &"*".into()));
+    assert_eq!(statement["Condition"]["Bool"]["aws:SecureTransport"], "false");
+    let on: Vec<_> = each(&statement["Resource"]).into_iter().map(written).collect();
+    assert_eq!(on, ["!GetAtt DeadBatches.Arn", "!Sub ${DeadBatches.Arn}/*"]);
+}
+
+/// The most bytes that a variable's value may have.
+fn most_bytes(template: &Value, logical_id_of_tables: &BTreeSet<String>, value: &Value) -> usize {
+    /// A stack's name has up to 128 characters, what `CloudFormation` adds to a resource's name 13.
+    const STACK: usize = 128 + 1 + 13;
+    let text = written(value);
+    if let Some(name) = text.strip_prefix("!Ref ") {
+        if logical_id_of_tables.contains(name) {
+            return STACK + name.len() + 1;
+        }
+        let parameter = &template["Parameters"][name];
+        return match (parameter["Type"].as_str(), parameter["AllowedValues"].is_null()) {
+            (Some("Number"), _) => written(&parameter["MaxValue"]).len(),
+            (Some("String"), true) => {
+                let most = parameter["MaxLength"].as_u64().unwrap_or_else(|| panic!("{name} has no MaxLength"));
+                usize::try_from(most).expect("small")
+            }
+            other => panic!("{name}: {other:?}"),
+        };
+    }
+    assert!(!text.starts_with('!'), "{text}");
+    text.len()
+}
+
+#[test]
+fn the_environment_of_every_function_stays_under_4_kb() {
+    let template = template();
+    let tables: BTreeSet<_> = resources(&template, "AWS::DynamoDB::Table").into_keys().collect();
+    let common = template["Globals"]["Function"]["Environment"]["Variables"].as_mapping().expect("variables");
+    for (id, function) in resources(&template, "AWS::Serverless::Function") {
+        let own = function["Properties"]["Environment"]["Variables"].as_mapping().cloned().unwrap_or_default();
+        let mut bytes = 2;
+        for (name, value) in common.iter().chain(&own) {
+            let mut most = match value {
+                // The list of users, or the secret that has as much room.
+                Value::Tagged(tagged) if tagged.tag == "If" => {
+                    let [_, secret, parameter] = each(&tagged.value)[..] else { panic!("{}", written(value)) };
+                    assert!(written(secret).contains("{{resolve:secretsmanager:"));
+                    most_bytes(&template, &tables, parameter)
+                }
+                value => most_bytes(&template, &tables, value),
+            };
+            if name == "TALLY_USERS" {
+                // Lambda measures the variables as JSON, where a quote takes a second byte. The densest list is of
+                // {"github":"a","role":"admin"}: 8 quotes in 30 bytes.
+                most += most * 8 / 30;
+            }
+            bytes += "\"\":\"\",".len() + written(name).len() + most;
+        }
+        assert!(bytes <= 4096, "{id}: {bytes} bytes");
+    }
+}
+
+#[test]
+fn users_may_come_from_a_secret_that_is_read_again_when_its_version_changes() {
+    let template = template();
+    let variables = &template["Resources"]["AdminFunction"]["Properties"]["Environment"]["Variables"];
+    let Value::Tagged(users) = &variables["TALLY_USERS"] else { panic!("a choice") };
+    let [condition, secret, parameter] = each(&users.value)[..] else { panic!("a choice of two") };
+    assert_eq!((written(condition), written(parameter)), ("HasUsersSecret".into(), "!Ref Users".into()));
+    assert_eq!(written(secret), "!Sub {{resolve:secretsmanager:${UsersSecret}:SecretString:::${UsersSecretVersion}}}");
+    assert!(operations().contains("aws secretsmanager put-secret-value"));
+}
+
+#[test]
+fn what_is_optional_is_left_out_by_default_and_monitoring_by_a_parameter() {
+    let template = template();
+    let conditions = &template["Conditions"];
+    let default = |name: &str| template["Parameters"][name]["Default"].clone();
+    assert_eq!(default("Monitoring"), "true");
+    assert_eq!(written(&conditions["Monitored"]), "!Equals - !Ref Monitoring\n- 'true'");
+    for kind in ["AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard"] {
+        for (id, resource) in resources(&template, kind) {
+            assert_eq!(resource["Condition"], "Monitored", "{id}");
+        }
+    }
+    assert_eq!(template["Outputs"]["DashboardUrl"]["Condition"], "Monitored");
+    // What it costs when nothing happens.
+    let alarms = resources(&template, "AWS::CloudWatch::Alarm");
+    let metrics: usize = alarms.values().map(|alarm| alarm_metrics(alarm).len()).sum();
+    let (dollars, cents) = (metrics / 10, metrics % 10 * 10);
+    for file in ["docs/operations.md", "docs/cost.md"] {
+        let text = std::fs::read_to_string(repository().join(file)).expect(file);
+        let said = format!("{} alarms at $0.10 a month for each of their {metrics} metrics", alarms.len());
+        assert!(text.contains(&said), "{file}: {said}");
+    }
+    let idle = format!("${}.{cents:02} a month", dollars + 3);
+    let readme = std::fs::read_to_string(repository().join("README.md")).expect("README.md");
+    assert!(operations().contains(&idle) && readme.contains(&idle), "{idle}");
+
+    assert_eq!((default("DomainName"), default("AggregateConcurrency")), ("".into(), 0.into()));
+    let reserved = &template["Resources"]["AggregateFunction"]["Properties"]["ReservedConcurrentExecutions"];
+    assert_eq!(written(reserved), "!If - ReservesAggregate\n- !Ref AggregateConcurrency\n- !Ref AWS::NoValue");
+    for id in ["ApiDomain", "ApiDomainMapping"] {
+        assert_eq!(template["Resources"][id]["Condition"], "HasDomain");
+    }
+    let mapping = &template["Resources"]["ApiDomainMapping"]["Properties"];
+    assert!(mapping["ApiMappingKey"].is_null(), "a path in front would become a part of every path");
+    let certificate = &template["Resources"]["ApiDomain"]["Properties"]["DomainNameConfigurations"][0];
+    assert_eq!(written(&certificate["CertificateArn"]), "!Ref CertificateArn");
+}
+
+#[test]
+fn the_default_processor_is_the_one_that_was_built_and_run_and_the_workflow_has_the_other() {
+    assert_eq!(template()["Parameters"]["Architecture"]["Default"], "x86_64");
+    let workflow = read(".github/workflows/ci.yml");
+    let matrix = &workflow["jobs"]["gate"]["strategy"]["matrix"]["include"];
+    let on_arm = each(matrix).into_iter().find(|job| written(&job["runner"]).ends_with("-arm"));
+    assert_eq!(on_arm.expect("a job on arm64")["step"], "size");
+}
+
+#[test]
+fn logs_have_the_lines_that_operations_tells_to_read() {
+    let level = &template()["Globals"]["Function"]["LoggingConfig"]["SystemLogLevel"];
+    assert_eq!(level, "WARN");
+    // platform.report and platform.initReport of calls that succeed are INFO.
+    let operations = operations();
+    for field in ["InitDuration", "initDurationMs", "maxMemoryUsedMB", "Max Memory Used"] {
+        assert!(!operations.contains(field), "{field} is logged at INFO");
+    }
 }

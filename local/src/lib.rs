@@ -7,6 +7,7 @@ pub mod backlog;
 mod condition;
 pub mod connections;
 pub mod cost;
+pub mod dead_batches;
 mod direct;
 mod door;
 pub mod embedded;

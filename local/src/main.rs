@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use tally::audit::{self, Audit};
 use tally::cost::{self, Cost};
+use tally::dead_batches::{self, DeadBatches};
 use tally::import::{self, Import};
 use tally::serve::{self, Serve};
 use tracing_subscriber::EnvFilter;
@@ -38,6 +39,8 @@ enum Command {
     Audit(Audit),
     /// Compares the counters of an app with its events and repairs differences.
     Recount(Audit),
+    /// Names the days of batches that Lambda gave up, and recounts them in a deployment.
+    DeadBatches(DeadBatches),
     /// Measures what events and questions use, and prints what that costs in the cloud.
     Cost(Cost),
 }
@@ -65,6 +68,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Import(import) => import::run(import).await,
         Command::Audit(audit) => audit::run(audit, false).await,
         Command::Recount(audit) => audit::run(audit, true).await,
+        Command::DeadBatches(batches) => dead_batches::run(batches).await,
         Command::Cost(cost) => cost::run(cost).await,
     }
 }

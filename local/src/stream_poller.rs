@@ -1,5 +1,5 @@
 //! The poller: reads the stream of Events through the wire API and gives it to `aggregate` in batches, as Lambda's event
-//! source mapping would: in order per stream shard, parents before children, filtered, retried until done.
+//! source mapping would: in order per stream shard, parents before children, retried until done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use aggregate::StreamEvent;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::error::DisplayErrorContext;
-use aws_sdk_dynamodbstreams::types::{OperationType, Record, Shard, ShardIteratorType, StreamRecord};
+use aws_sdk_dynamodbstreams::types::{Record, Shard, ShardIteratorType, StreamRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use tally_core::time::{TimeDelta, Timestamp};
@@ -48,12 +48,9 @@ struct Position {
 /// their size.
 #[derive(Default)]
 struct Read {
-    /// Those that pass the filters.
     records: Vec<Box<RawValue>>,
     /// The bytes of the event with them.
     bytes: usize,
-    /// How many were read, with those that do not pass.
-    count: usize,
     /// The sequence number of the last one that was read.
     last: Option<String>,
     /// Whether the batch is full, so that more follow at once.
@@ -63,21 +60,15 @@ struct Read {
 }
 
 impl Read {
-    /// Adds a record that was read, where there is room; none of JSON does not pass the filters.
-    fn add(&mut self, sequence: Option<String>, json: Option<Box<RawValue>>) {
-        self.full = self.count == BATCH;
-        if let (Some(json), false) = (json, self.full) {
-            // With the comma before it.
-            let bytes = self.bytes + json.get().len() + usize::from(!self.records.is_empty());
-            // One that is larger than a batch must not hold up those after it.
-            self.full = bytes > BATCH_BYTES && !self.records.is_empty();
-            if !self.full {
-                self.bytes = bytes;
-                self.records.push(json);
-            }
-        }
+    /// Adds a record that was read, where there is room.
+    fn add(&mut self, sequence: Option<String>, json: Box<RawValue>) {
+        // With the comma before it.
+        let bytes = self.bytes + json.get().len() + usize::from(!self.records.is_empty());
+        // One that is larger than a batch must not hold up those after it.
+        self.full = self.records.len() == BATCH || (bytes > BATCH_BYTES && !self.records.is_empty());
         if !self.full {
-            self.count += 1;
+            self.bytes = bytes;
+            self.records.push(json);
             self.last = sequence.or(self.last.take());
         }
     }
@@ -90,15 +81,6 @@ struct Round {
     polled: usize,
     /// Whether a batch was full.
     more: bool,
-}
-
-/// Which records are handed over.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Filters {
-    /// Those that pass the filters of the mapping.
-    On,
-    /// All.
-    Off,
 }
 
 /// Polls a stream into `aggregate`.
@@ -197,18 +179,9 @@ impl StreamPoller {
     /// The events that Lambda would send next as JSON, one for each stream shard that may be read now, without sending them or
     /// moving on.
     pub async fn peek(&mut self) -> Result<Vec<String>, PollError> {
-        self.peek_through(Filters::On).await
-    }
-
-    /// The events that Lambda would send next if the mapping had no filters.
-    pub async fn peek_unfiltered(&mut self) -> Result<Vec<String>, PollError> {
-        self.peek_through(Filters::Off).await
-    }
-
-    async fn peek_through(&mut self, filters: Filters) -> Result<Vec<String>, PollError> {
         let mut events = Vec::new();
         for shard in self.readable_shards().await? {
-            let read = self.read(&shard, filters).await?;
+            let read = self.read(&shard).await?;
             if !read.records.is_empty() {
                 events.push(self.event(&shard, &read.records)?);
             }
@@ -269,7 +242,7 @@ impl StreamPoller {
     }
 
     /// Reads the next batch of a stream shard. What is read of it and has no room is read again with the next one.
-    async fn read(&self, shard: &str, filters: Filters) -> Result<Read, PollError> {
+    async fn read(&self, shard: &str) -> Result<Read, PollError> {
         let stream = &self.position.stream;
         let request = self.client.get_shard_iterator().stream_arn(stream).shard_id(shard);
         let request = match self.position.shards.get(shard) {
@@ -287,9 +260,7 @@ impl StreamPoller {
             }
             for record in some {
                 let sequence = record.dynamodb().and_then(|stream| stream.sequence_number()).map(str::to_owned);
-                let passes = filters == Filters::Off || passes_filters(&record);
-                let json = passes.then(|| to_raw_value(&LambdaRecord::new(record, stream))).transpose()?;
-                read.add(sequence, json);
+                read.add(sequence, to_raw_value(&LambdaRecord::new(record, stream))?);
                 if read.full {
                     return Ok(read);
                 }
@@ -302,9 +273,11 @@ impl StreamPoller {
     /// Reads a batch of one stream shard, has it counted, and only then moves the position: whatever happens in
     /// between, the same records come again. Returns how many were read, and whether more follow at once.
     async fn batch(&mut self, shard: &str) -> Result<(usize, bool), PollError> {
-        let read = self.read(shard, Filters::On).await?;
-        if !read.records.is_empty() {
-            let event = StreamEvent { records: read.records, shard_id: Some(shard.to_owned()) };
+        let read = self.read(shard).await?;
+        let count = read.records.len();
+        if count > 0 {
+            let event =
+                StreamEvent { records: read.records, shard_id: Some(shard.to_owned()), ..StreamEvent::default() };
             aggregate::handle(&self.context, event).await?;
         }
         let mut moved = false;
@@ -320,7 +293,7 @@ impl StreamPoller {
         if moved {
             self.keep_position()?;
         }
-        Ok((read.count, read.full))
+        Ok((count, read.full))
     }
 
     /// The event that Lambda would send for these records, as JSON.
@@ -352,15 +325,6 @@ impl StreamPoller {
 pub(crate) fn counted(file: &Path) -> Vec<String> {
     let kept = std::fs::read(file).ok().and_then(|kept| serde_json::from_slice::<Position>(&kept).ok());
     kept.map_or_else(Vec::new, |position| position.shards.into_values().collect())
-}
-
-/// The filters of the mapping in template.yaml.
-fn passes_filters(record: &Record) -> bool {
-    match record.event_name() {
-        Some(OperationType::Insert | OperationType::Modify) => true,
-        Some(OperationType::Remove) => record.user_identity().and_then(|u| u.principal_id()).is_none(),
-        _ => false,
-    }
 }
 
 #[derive(Serialize)]
@@ -468,8 +432,8 @@ impl From<StreamRecord> for LambdaStreamRecord {
 mod tests {
     use super::*;
 
-    fn json(bytes: usize) -> Option<Box<RawValue>> {
-        to_raw_value(&"x".repeat(bytes - 2)).ok()
+    fn json(bytes: usize) -> Box<RawValue> {
+        to_raw_value(&"x".repeat(bytes - 2)).unwrap()
     }
 
     #[test]
@@ -478,27 +442,22 @@ mod tests {
         for n in 0..10 {
             read.add(Some(n.to_string()), json(BATCH_BYTES / 4));
         }
-        assert_eq!((read.records.len(), read.count, read.last.as_deref(), read.full), (3, 3, Some("2"), true));
+        assert_eq!((read.records.len(), read.last.as_deref(), read.full), (3, Some("2"), true));
         assert!(read.bytes <= BATCH_BYTES);
 
         let mut read = Read::default();
         for n in 0..BATCH {
-            read.add(Some(n.to_string()), json(10).filter(|_| n % 2 == 0));
+            read.add(Some(n.to_string()), json(10));
         }
-        assert_eq!((read.records.len(), read.count, read.full), (BATCH / 2, BATCH, false));
-        read.add(Some("over".to_owned()), None);
+        assert_eq!((read.records.len(), read.full), (BATCH, false));
+        read.add(Some("over".to_owned()), json(10));
         let last = (BATCH - 1).to_string();
-        assert_eq!(
-            (read.count, read.last.as_ref(), read.full),
-            (BATCH, Some(&last), true),
-            "what does not pass counts"
-        );
+        assert_eq!((read.records.len(), read.last.as_ref(), read.full), (BATCH, Some(&last), true));
     }
 
     #[test]
     fn one_record_that_is_larger_than_a_batch_is_a_batch() {
         let mut read = Read::default();
-        read.add(Some("filtered".to_owned()), None);
         read.add(Some("huge".to_owned()), json(2 * BATCH_BYTES));
         assert_eq!((read.records.len(), read.last.as_deref(), read.full), (1, Some("huge"), false));
         read.add(Some("small".to_owned()), json(10));

@@ -16,6 +16,8 @@ use http::Request;
 use serde_json::{Value, json};
 use tally::first_start::Machine;
 use tally::server::{Data, Stack, context, service};
+use tally_core::app::{AppId, AppSlug};
+use tally_core::event::id::EventId;
 use tally_service::config::Config;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -483,6 +485,55 @@ fn store_uncounted(data: &Path, bodies: impl Iterator<Item = Value>) {
             assert_eq!(reply.status(), 201);
         }
     });
+}
+
+#[test]
+fn days_of_dead_batches_are_named_and_recounted_and_until_then_replies_are_incomplete() {
+    let data = TempDir::new().unwrap();
+    let day: tally_core::time::Timestamp = "2026-10-01T00:00:00Z".parse().unwrap();
+    // What `aggregate` does when it is told of a batch that Lambda gave up.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stack = Stack::start(Data::Folder(data.path()), &Config::default()).await.unwrap();
+        let demo = AppId::new(&AppSlug::of_name("demo").unwrap(), 1);
+        stack.store.mark_uncounted(&demo, &[day].into(), day).await.unwrap();
+    });
+    let server = Server::start(data.path());
+    assert_eq!(server.send(&batch(0)).expect("a reply").0, 201);
+    assert_eq!(server.counted("2026-10-01", 100), 100);
+    assert_eq!(server.report("reports/day?date=2026-10-01")["complete"], false);
+    assert_eq!(server.report("reports/day?date=2026-10-02")["complete"], Value::Null);
+
+    // As `aws s3 sync` leaves the objects.
+    let folder = data.path().join("dead/aws/lambda/14b8db24/shardId-1/2026/10/02");
+    std::fs::create_dir_all(&folder).unwrap();
+    let keys = json!({"pk": {"S": "demo#0"}, "sk": {"S": EventId::first_at(day).to_string()}});
+    let payload = json!({"Records": [{"eventName": "INSERT", "dynamodb": {"Keys": keys}}], "shardId": "shardId-1"});
+    let record = json!({"DDBStreamBatchInfo": {"shardId": "shardId-1"}, "payload": payload.to_string()});
+    std::fs::write(folder.join("2026-10-02T09.00.00-1"), record.to_string()).unwrap();
+    let run = |arguments: &[&str], token: &str| {
+        let mut command = binary();
+        command.arg("dead-batches").arg(data.path().join("dead")).args(arguments).env("TALLY_TOKEN", token);
+        let output = command.output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.success(), printed)
+    };
+    let (well, printed) = run(&[], "");
+    assert!(well && printed.contains("demo 2026-10-01 to before 2026-10-02\n"), "{printed}");
+    let url = format!("http://{}/", server.url);
+    let (well, printed) = run(&["--url", &url], "wrong");
+    assert!(!well && printed.contains("not recounted: 401"), "{printed}");
+    let sign_in = json!({"username": "admin", "password": server.password}).to_string();
+    let (_, signed_in) = server.request("POST", "/auth", ("content-type", "application/json"), &sign_in).unwrap();
+    let token = signed_in["token"].as_str().unwrap();
+    let (well, printed) = run(&["--url", &url], token);
+    assert!(well && printed.contains("demo 2026-10-01 to before 2026-10-02: recounted, 0 differences"), "{printed}");
+    assert_eq!(server.report("reports/day?date=2026-10-01")["complete"], Value::Null);
+
+    // A record without events, as a queue would get it.
+    std::fs::write(folder.join("2026-10-02T09.00.00-2"), r#"{"DDBStreamBatchInfo": {}}"#).unwrap();
+    let (well, printed) = run(&["--url", &url], token);
+    assert!(!well && printed.contains("recount every app") && printed.contains("no payload"), "{printed}");
 }
 
 /// The most memory that a process has had, in bytes.

@@ -1,7 +1,9 @@
-//! The event that Lambda sends: a batch of stream records in a tumbling window.
+//! The event that Lambda sends: a batch of stream records in a tumbling window, or word of a batch that it gave up.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::object::Created;
 
 /// A batch of the Events stream. Records are kept raw, so that one that cannot be read spoils no other.
 #[derive(Debug, Default, Deserialize)]
@@ -12,6 +14,9 @@ pub struct StreamEvent {
     /// The stream shard; named only because the mapping has a tumbling window.
     #[serde(rename = "shardId", default)]
     pub shard_id: Option<String>,
+    /// Of an event of `EventBridge`: the invocation record that was put into the bucket of dead batches.
+    #[serde(default)]
+    pub detail: Option<Created>,
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@
 //! records above that are tried again. So a batch that is replayed, split, late or half done counts once.
 
 mod apply;
+mod dead_batch;
 mod error;
 mod event;
+mod object;
 mod record;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -21,8 +23,10 @@ use tally_service::context::Context;
 use tally_service::metrics::{self, Metric};
 use tally_store::DeadLetter;
 
-pub use error::AggregateError;
+pub use dead_batch::DeadBatch;
+pub use error::{AggregateError, DeadBatchError};
 pub use event::StreamEvent;
+pub use object::{Created, ObjectError};
 
 use record::{Read, UncountableRecord};
 
@@ -38,11 +42,14 @@ pub struct WindowState {
     state: HashMap<String, String>,
 }
 
-/// Counts one batch of the stream.
+/// Counts one batch of the stream, or marks the days of one that Lambda gave up.
 ///
 /// # Errors
 /// Where the batch must be delivered again; what was counted of it by then will not count twice.
 pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState, AggregateError> {
+    if let Some(object) = &event.detail {
+        dead_batch::mark(context, object).await?;
+    }
     if event.records.is_empty() {
         return Ok(WindowState::default());
     }
@@ -67,6 +74,7 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
         if let Some(refused) = &outcome.refused {
             let record = UncountableRecord {
                 app: Some(outcome.key.partition.app.clone()),
+                time: Some(outcome.key.bucket.start()),
                 sequence: refused.sequence.clone(),
                 keys: refused.keys.clone(),
                 error: refused.error.clone(),
@@ -135,13 +143,23 @@ async fn count_accepted(context: &Context, apps: &HashMap<AppId, Arc<App>>, reco
     }
 }
 
-/// Notes what could not be counted, so that a recount of its day can mend it.
+/// Stores what could not be counted, and marks its days, so that replies say that they are not complete until a recount
+/// repairs them.
 async fn dead_letters(
     context: &Context,
     stream_shard: &str,
     records: &[UncountableRecord],
 ) -> Result<(), AggregateError> {
     let at = context.clock.now();
+    let mut uncounted: HashMap<&AppId, BTreeSet<Timestamp>> = HashMap::new();
+    for record in records {
+        if let (Some(app), Some(time)) = (&record.app, record.time) {
+            uncounted.entry(app).or_default().insert(time);
+        }
+    }
+    for (app, times) in uncounted {
+        context.store.mark_uncounted(app, &times, at).await?;
+    }
     for record in records {
         tracing::error!(
             app = record.app.as_ref().map_or("", AppId::as_str),

@@ -36,6 +36,8 @@ pub(crate) struct Read {
 #[derive(Debug)]
 pub(crate) struct UncountableRecord {
     pub(crate) app: Option<AppId>,
+    /// The time of its event, or of the counter that does not take it.
+    pub(crate) time: Option<Timestamp>,
     pub(crate) sequence: String,
     pub(crate) keys: String,
     pub(crate) error: String,
@@ -75,6 +77,7 @@ impl Read {
         self.records = kept;
         self.dead_letters.extend(gone.into_iter().map(|record| UncountableRecord {
             app: Some(app.clone()),
+            time: Some(record.change.event().id.at()),
             sequence: record.sequence.to_string(),
             keys: format!("{} {}", record.change.event().partition, record.change.event().id),
             error: "the app is not in the table of apps".to_owned(),
@@ -119,6 +122,7 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
                 }
                 batch.dead_letters.push(UncountableRecord {
                     app: about.app,
+                    time: about.time,
                     sequence: about.sequence,
                     keys: about.keys,
                     error,
@@ -174,6 +178,7 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
 /// What can be told of a record whether or not it can be counted.
 struct About {
     app: Option<AppId>,
+    time: Option<Timestamp>,
     sequence: String,
     keys: String,
     created_at: Timestamp,
@@ -186,8 +191,10 @@ impl About {
         let image = |name: &str| serde_json::from_value::<StreamImage>(stream[name].clone()).ok();
         #[allow(clippy::cast_possible_truncation)] // seconds since 1970
         let seconds = stream["ApproximateCreationDateTime"].as_f64().unwrap_or(0.0) as i64;
+        let keys = image("Keys");
         Self {
-            app: image("Keys").and_then(|keys| keys.app()).map(|(app, _)| app),
+            app: keys.as_ref().and_then(StreamImage::app).map(|(app, _)| app),
+            time: keys.as_ref().and_then(StreamImage::time),
             sequence: stream["SequenceNumber"].as_str().unwrap_or("").to_owned(),
             keys: stream["Keys"].to_string(),
             created_at: Timestamp::from_seconds(seconds),

@@ -61,7 +61,7 @@ pub(crate) async fn count(
 pub(crate) struct Freshness {
     /// Everything that was accepted before this time is counted.
     pub(crate) counted_to: Timestamp,
-    /// False where `(other)` may hide counts; otherwise absent.
+    /// False where `(other)` may hide counts, or where a day of the range lacks counts until it is recounted; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) complete: Option<bool>,
     /// True where the range was widened to whole minutes, since events at its ends have expired; otherwise absent.

@@ -117,11 +117,11 @@ impl Store {
         self.erase_counters_page(&keys::partition(partition)).await
     }
 
-    /// Erases what else Counters holds of an app: what could not be counted, what recounts have under way, what its
-    /// quota counts; returns whether nothing is left.
+    /// Erases what else Counters holds of an app: what could not be counted and on which days, what recounts have
+    /// under way, what its quota counts; returns whether nothing is left.
     pub async fn erase_beside_counters(&self, app: &AppId) -> Result<bool, StoreError> {
         let mut gone = true;
-        for partition in [keys::dead_letters(Some(app)), keys::recount(app), keys::quota(app)] {
+        for partition in [keys::dead_letters(Some(app)), keys::uncounted(app), keys::recount(app), keys::quota(app)] {
             gone &= self.erase_counters_page(&partition).await?;
         }
         Ok(gone)

@@ -220,6 +220,14 @@ impl StreamImage {
         };
         keys::read_partition(pk).map(|(partition, slug)| (partition.app, slug))
     }
+
+    /// The time of the event that its sort key names, also of an image that is otherwise unreadable.
+    pub fn time(&self) -> Option<Timestamp> {
+        let serde_dynamo::AttributeValue::S(sk) = self.0.inner().get(SK)? else {
+            return None;
+        };
+        sk.parse::<EventId>().ok().map(EventId::at)
+    }
 }
 
 #[cfg(test)]

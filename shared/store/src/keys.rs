@@ -85,6 +85,11 @@ pub(super) fn dead_letters(app: Option<&AppId>) -> String {
     format!("~set-aside#{}", app.map_or("", AppId::as_str))
 }
 
+/// The partition of Counters that names the days of an app whose counters lack events.
+pub(super) fn uncounted(app: &AppId) -> String {
+    format!("~uncounted#{app}")
+}
+
 /// The partition of Counters that says which of the barriers of an owner were met.
 pub(super) fn barriers(owner: &str) -> String {
     format!("~fences#{owner}")

@@ -22,6 +22,8 @@ mod signing_keys;
 mod store;
 mod stored;
 pub mod tables;
+mod uncounted;
+mod uncounted_cache;
 
 pub use apps::CreateAppError;
 pub use barriers::Barrier;
@@ -39,3 +41,4 @@ pub use events::{CountedPage, EventPage, Order};
 pub use keys::counter_keys;
 pub use signing_keys::PublicKey;
 pub use store::Store;
+pub use uncounted_cache::UncountedDay;

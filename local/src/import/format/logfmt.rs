@@ -2,7 +2,7 @@
 
 use tally_core::event::json::{Json, Number};
 
-use super::{Format, Parsed, Reader, Text};
+use super::table::{Format, Parsed, Reader, Text};
 use crate::import::json::Object;
 
 /// Keys by which one pair alone, or words between pairs, are logfmt.

@@ -168,7 +168,8 @@ impl<'a> Merge<'a> {
             Some(_) if !query.consistent => vec![Source::unplanned(None, whole)],
             _ => {
                 let partitions = partitions(app, query.range);
-                if can_plan(query) {
+                // Counters that lack events would leave them out.
+                if can_plan(query) && !store.lacks_counts(&app.id, query.range).await? {
                     let planned = partitions.into_iter().map(|partition| Source::planned(store, partition, query, ids));
                     try_join_all(planned).await?
                 } else {

@@ -96,7 +96,12 @@ pub async fn work(
         Job::Begin { since, until } => {
             let now = clock.now();
             let days = days(now, app, *since, *until)?;
-            (EventId::random(now), State::Reading(Reading(Work::new(purpose, days))))
+            // Read before the events: what is marked later may not be among them.
+            let uncounted = match purpose {
+                Purpose::Recount => store.uncounted_days(&app.id, true).await?,
+                Purpose::Audit => vec![],
+            };
+            (EventId::random(now), State::Reading(Reading(Work::new(purpose, days, uncounted))))
         }
         Job::Continue(id) => {
             let kept = store.recount_state(&app.id, &id.to_string()).await?;
@@ -164,6 +169,9 @@ impl Worker<'_> {
             let (days_read, waiting) = match reading.read(store, self.app, self.clock.now(), now + READ).await? {
                 Read::Waiting(waiting) => (waiting.work.days_read, waiting),
                 Read::Done(work) => {
+                    if work.unsettled == 0 {
+                        self.clear_uncounted(&work).await?;
+                    }
                     store.forget_recount(&self.app.id, &self.id).await?;
                     return Ok((true, work.unsettled));
                 }
@@ -176,6 +184,15 @@ impl Worker<'_> {
         let kept = stored::to_text(state);
         store.keep_recount(&self.app.id, &self.id, &kept, self.clock.now() + KEEP).await?;
         Ok((false, unsettled))
+    }
+
+    /// Clears the marks of days that lacked counts and are recounted.
+    async fn clear_uncounted(&self, work: &Work) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        // Events of a day may have expired: its counters still lack what they lacked.
+        let recounted = work.uncounted_days().filter(|uncounted| !may_expire(self.app, uncounted.day, now));
+        let cleared: Vec<_> = recounted.map(|uncounted| self.store.clear_uncounted(&self.app.id, uncounted)).collect();
+        futures::future::try_join_all(cleared).await.map(drop)
     }
 
     /// Waits for barriers; whether they are met in time.

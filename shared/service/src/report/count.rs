@@ -26,7 +26,7 @@ const EVENTS_PAGE: i32 = 1_000;
 pub struct Counts {
     /// Occurrences by slot and cell; none of them zero.
     pub sums: HashMap<(usize, CellKey), i64>,
-    /// Whether nothing that matches may be hidden in the rest of a full item.
+    /// Whether nothing that matches may be hidden in the rest of a full item, or on a day whose counters lack events.
     pub complete: bool,
 }
 
@@ -143,7 +143,9 @@ pub async fn count(
     }
     let cells = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
     let events = stream::iter(raws).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
-    let (cells, events) = futures::future::try_join(cells, events).await?;
+    let lacks = store.lacks_counts(&app.id, range);
+    let (cells, events, lacks) = futures::future::try_join3(cells, events, lacks).await?;
+    counts.complete = !lacks;
     for (bucket, counted) in cells.into_iter().flatten() {
         if !cover.holds(bucket) {
             continue;
@@ -334,7 +336,7 @@ async fn shard_counted_to(
 }
 
 /// Occurrences by day and cell, of all days in a run, and whether nothing that matches may be hidden in the rest of a
-/// full item.
+/// full item, or on a day whose counters lack events.
 pub async fn days(
     store: &Store,
     app: &App,
@@ -344,7 +346,8 @@ pub async fn days(
     let partitions = partitions(app, Range::ALL);
     let reads: Vec<_> = partitions.iter().map(|partition| read_run(store, partition, filter.level, run)).collect();
     let reads: Vec<_> = stream::iter(reads).buffer_unordered(CONCURRENCY).try_collect().await?;
-    let mut complete = true;
+    let range = Range::new(run.first.start(), run.last.end()).unwrap_or(Range::ALL);
+    let mut complete = !store.lacks_counts(&app.id, range).await?;
     let mut days: HashMap<(Timestamp, CellKey), i64> = HashMap::new();
     for (bucket, counted) in reads.into_iter().flatten() {
         let mut day = Counts { complete: true, ..Counts::default() };

@@ -38,7 +38,8 @@ pub struct TopMessage {
     pub last_seen: Timestamp,
 }
 
-/// The most frequent messages of a range, and whether none may be hidden in the rest of a full item.
+/// The most frequent messages of a range, and whether none may be hidden in the rest of a full item, or on a day whose
+/// counters lack events.
 pub async fn top(
     store: &Store,
     now: Timestamp,
@@ -64,7 +65,7 @@ pub async fn top(
         };
         TopMessage { message, count: candidate.count, last_seen }
     });
-    Ok((top.collect(), complete))
+    Ok((top.collect(), complete && !store.lacks_counts(&app.id, range).await?))
 }
 
 /// A message that may be among the top.

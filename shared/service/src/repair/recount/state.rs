@@ -32,7 +32,7 @@ use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::event::id::EventId;
 use tally_core::time::bucket::Granularity;
 use tally_core::time::{Range, Timestamp, micros};
-use tally_store::Barrier;
+use tally_store::{Barrier, UncountedDay};
 
 /// How often an item that keeps changing is looked at.
 const ROUNDS: u32 = 4;
@@ -89,6 +89,8 @@ pub(super) struct Work {
     pub(super) days_read: usize,
     /// How many items could not be settled: they kept changing, or the store refuses them.
     pub(super) unsettled: usize,
+    /// The days in the range that were marked as lacking counts when this began: day and mark, in microseconds.
+    pub(super) uncounted: Vec<(i64, i64)>,
 }
 
 /// Where the search for days with events or counters goes on.
@@ -158,7 +160,8 @@ impl State {
 
 impl Work {
     /// A recount of whole days, of which nothing is read yet.
-    pub(super) fn new(purpose: Purpose, days: Range) -> Self {
+    pub(super) fn new(purpose: Purpose, days: Range, uncounted: Vec<UncountedDay>) -> Self {
+        let uncounted = uncounted.into_iter().filter(|uncounted| days.contains(uncounted.day));
         Self {
             purpose,
             range: days,
@@ -168,7 +171,14 @@ impl Work {
             items: BTreeMap::new(),
             days_read: 0,
             unsettled: 0,
+            uncounted: uncounted.map(|uncounted| (uncounted.day.micros(), uncounted.marked_at.micros())).collect(),
         }
+    }
+
+    /// The days in the range that were marked as lacking counts when this began.
+    pub(super) fn uncounted_days(&self) -> impl Iterator<Item = UncountedDay> {
+        let time = Timestamp::from_micros;
+        self.uncounted.iter().map(move |(day, at)| UncountedDay { day: time(*day), marked_at: time(*at) })
     }
 
     /// Closes the items of a shard whose buckets end at a time or before.

@@ -29,6 +29,8 @@ struct Stored {
     owner: String,
     days_read: usize,
     unsettled: usize,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    uncounted: Vec<(i64, i64)>,
 }
 
 /// Keys as fields, since a JSON object has texts for keys.
@@ -59,9 +61,9 @@ mod items {
 
 /// Reads what [`to_text`] writes; none where it cannot be read.
 pub(super) fn read_text(text: &str) -> Option<State> {
-    let Stored { purpose, range, walk, unit, again, items, barriers, owner, days_read, unsettled } =
+    let Stored { purpose, range, walk, unit, again, items, barriers, owner, days_read, unsettled, uncounted } =
         serde_json::from_str(text).ok()?;
-    let work = Work { purpose, range, walk, unit, again, items, days_read, unsettled };
+    let work = Work { purpose, range, walk, unit, again, items, days_read, unsettled, uncounted };
     Some(if barriers.is_empty() {
         State::Reading(Reading(work))
     } else {
@@ -75,8 +77,8 @@ pub(super) fn to_text(state: State) -> String {
         State::Reading(Reading(work)) => (work, vec![], String::new()),
         State::Waiting(Waiting { work, barriers, owner }) => (work, barriers, owner),
     };
-    let Work { purpose, range, walk, unit, again, items, days_read, unsettled } = work;
-    let stored = Stored { purpose, range, walk, unit, again, items, barriers, owner, days_read, unsettled };
+    let Work { purpose, range, walk, unit, again, items, days_read, unsettled, uncounted } = work;
+    let stored = Stored { purpose, range, walk, unit, again, items, barriers, owner, days_read, unsettled, uncounted };
     // Texts, numbers and lists alone always serialize.
     serde_json::to_string(&stored).unwrap_or_default()
 }
