@@ -343,6 +343,8 @@ async fn a_cookie_changes_something_only_for_pages_of_ours() {
         ("a stranger", vec![("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")], 403),
         ("a stranger in an old browser", vec![("origin", "https://evil.example")], 403),
         ("our page in an old browser", vec![("origin", "https://tally.example")], 201),
+        ("a sandbox in an old browser", vec![("origin", "null")], 403),
+        ("a sandbox", vec![("sec-fetch-site", "same-origin"), ("origin", "null")], 403),
     ] {
         let path = format!("/apps/{}", name.replace(' ', "-"));
         let mut request = Request::post(path).header("cookie", &cookie).header("host", "tally.example");
@@ -352,8 +354,31 @@ async fn a_cookie_changes_something_only_for_pages_of_ours() {
         let reply = tally.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(reply.status, expected, "{name}: {}", reply.json);
     }
+    for (name, value) in
+        [("accept", "*/*"), ("origin", "null"), ("origin", "https://tally.example"), ("sec-fetch-site", "same-origin")]
+    {
+        let request = Request::post("/apps/no-host").header("cookie", &cookie).header(name, value);
+        let reply = tally.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(reply.status, 403, "no host, {name}: {value}");
+    }
     let read = Request::get("/apps").header("cookie", &cookie).header("sec-fetch-site", "cross-site");
     assert_eq!(tally.send(read.body(Body::empty()).unwrap()).await.status, 200, "a link to a report works");
+}
+
+#[tokio::test]
+async fn other_cookies_may_hold_any_bytes() {
+    let tally = Tally::start().await;
+    let token = tally.token(Role::Admin).await;
+    for other in ["zo\u{eb}".as_bytes(), b"zo\xeb", b"\xff\xfe", b"=;=", b"\"a b\""] {
+        for cookies in [
+            [b"name=", other, b"; token=", token.as_bytes()].concat(),
+            [b"token=", token.as_bytes(), b"; name=", other].concat(),
+        ] {
+            let request = Request::get("/apps").header("cookie", http::HeaderValue::from_bytes(&cookies).unwrap());
+            let reply = tally.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(reply.status, 200, "{}: {}", String::from_utf8_lossy(&cookies), reply.json);
+        }
+    }
 }
 
 #[tokio::test]

@@ -209,6 +209,10 @@ async fn authorize(
 fn is_from_allowed_page(context: &Context, headers: &HeaderMap) -> bool {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let origin = header("origin");
+    // `null` stands for any sandboxed page, and nothing is known to be of this server without its name.
+    let Some(host) = header("host").filter(|host| !host.is_empty() && origin != Some("null")) else {
+        return false;
+    };
     if let (Some(origin), Origins::Only(list)) = (origin, &context.config.read_origins)
         && list.iter().any(|allowed| allowed == origin)
     {
@@ -217,7 +221,7 @@ fn is_from_allowed_page(context: &Context, headers: &HeaderMap) -> bool {
     match header("sec-fetch-site") {
         Some(site) => matches!(site, "same-origin" | "none"),
         // An older browser, or none at all.
-        None => origin.is_none_or(|origin| origin.split_once("://").map(|(_, host)| host) == header("host")),
+        None => origin.is_none_or(|origin| origin.split_once("://").is_some_and(|(_, of)| of == host)),
     }
 }
 
