@@ -198,12 +198,11 @@ pub struct Asked {
 impl Asked {
     fn hour(zone: &Zone, date: jiff::civil::Date, hour: i8) -> Result<Self, TimeError> {
         let parts = hour_of_day(zone, date, hour)?;
-        let (since, until) = match (parts.first(), parts.last()) {
-            (Some(first), Some(last)) => (first.since(), last.until()),
-            _ => {
-                let skipped = zone.start_of_hour(date, hour)?;
-                (skipped, skipped)
-            }
+        let (since, until) = if let (Some(first), Some(last)) = (parts.first(), parts.last()) {
+            (first.since(), last.until())
+        } else {
+            let skipped = zone.start_of_hour(date, hour)?;
+            (skipped, skipped)
         };
         Ok(Self { range: Range::new(since, until).map_err(|_| TimeError)?, parts })
     }
