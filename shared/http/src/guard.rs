@@ -18,6 +18,7 @@ use tally_store::Deadline;
 
 use crate::cors;
 use crate::credentials::{Credential, Sender, credential};
+use crate::path::NotUtf8;
 use crate::problem::Problem;
 use crate::routes::{self, Access, Route};
 
@@ -116,6 +117,9 @@ pub(crate) async fn guard(
         if request.method() != route.method {
             // axum answers HEAD with the handler of GET; in the cloud HEAD goes to `$default`.
             return Err(not_allowed(request.uri().path()));
+        }
+        if request.extensions().get::<NotUtf8>().is_some() {
+            return Err(Problem::field("path", "not UTF-8: percent-encode its bytes in UTF-8"));
         }
         let param = |wanted| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let app = param("app").map(str::to_owned);
