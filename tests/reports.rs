@@ -236,6 +236,24 @@ async fn an_empty_app_is_up_to_date() {
     assert_eq!(reply["counted_to"], "2026-11-21T10:08:25.123456Z", "nothing is counted since the app was made");
 }
 
+/// The clock was a day ahead while events were counted.
+#[tokio::test]
+async fn nothing_is_said_to_be_counted_up_to_a_time_to_come() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let now = tally.clock.now();
+    tally.clock.set(now + MINUTE * 2_880);
+    tally.accept(&app, &json!({"name": "a"})).await;
+    tally.drain().await;
+    tally.clock.set(now);
+    for path in ["/reports/day?date=today", "/stats/by-name", "/stats/groups?attr=a", "/stats/top-messages"] {
+        let reply = tally.ask(&app, path).await;
+        assert_eq!(reply["counted_to"], now.to_string(), "{path}");
+    }
+    let chart = tally.get(&app, "/histogram?date=today&format=json").await;
+    assert_eq!(chart.headers["cache-control"], "private, no-cache", "today is not over");
+}
+
 #[tokio::test]
 async fn bad_parameters_are_named() {
     let tally = Tally::start().await;
