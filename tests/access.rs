@@ -366,6 +366,29 @@ async fn a_cookie_changes_something_only_for_pages_of_ours() {
 }
 
 #[tokio::test]
+async fn a_credential_of_a_wrong_form_is_called_what_it_is() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let cut = app.ingest_key[..30].to_owned();
+    let longer = format!("{}x", app.ingest_key);
+    for (method, path, text, part) in [
+        (Method::POST, "/apps/shop/events", "secret", "this is not a key: keys begin with `tly_`"),
+        (Method::GET, "/apps/shop/events", "secret", "this is not a key: keys begin with `tly_`"),
+        (Method::POST, "/apps/shop/events", &cut, "not a whole key"),
+        (Method::POST, "/apps/shop/events", &longer, "not a whole key"),
+        (Method::GET, "/apps", "secret", "this is not an access token"),
+        (Method::POST, "/apps/shop/events", "a.b.c", "the access token is not valid"),
+    ] {
+        for (header, value) in [("authorization", format!("Bearer {text}")), ("x-ingest-key", text.to_owned())] {
+            let reply = tally.call(method.clone(), path, (header, &value), r#"{"name":"a"}"#).await;
+            assert_problem(&reply, 401, &[]);
+            let detail = reply.json["detail"].as_str().unwrap();
+            assert!(detail.contains(part) && !detail.contains("tly_in"), "{path} {header}: {detail}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn other_cookies_may_hold_any_bytes() {
     let tally = Tally::start().await;
     let token = tally.token(Role::Admin).await;

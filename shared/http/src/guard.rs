@@ -188,6 +188,9 @@ async fn authorize(
     let slug = app.and_then(|name| AppSlug::of_name(&name).ok());
     match credential {
         Credential::Key(key) => by_key(context, access, slug, &key).await,
+        Credential::Token(text) if sender == Sender::Caller && !is_like_a_token(&text) => {
+            Err(Problem::Unauthorized(neither(&text, access)))
+        }
         Credential::Token(token) => {
             let claims = context.tokens.verify(&token, &context.store, context.clock.now()).await?;
             if matches!(access, Access::Ingest | Access::Admins | Access::AppAdmins) && claims.role != Role::Admin {
@@ -206,6 +209,25 @@ async fn authorize(
             let caller = Caller::User { name: claims.sub, role: claims.role };
             Ok((caller, app))
         }
+    }
+}
+
+/// Whether a text has the form of an access token: a JWT of three parts.
+fn is_like_a_token(text: &str) -> bool {
+    text.split('.').count() == 3
+}
+
+/// What to say of a text that is neither a key nor a token. It is not repeated: it may be most of a secret.
+fn neither(text: &str, access: Access) -> String {
+    if text.starts_with(tally_core::app::key::PREFIX) {
+        return "this is not a whole key, or it has more than a key: send it as it was shown when it was made"
+            .to_owned();
+    }
+    match access {
+        Access::Ingest | Access::Read => {
+            "this is not a key: keys begin with `tly_`; nor is it an access token, as POST /auth gives it".to_owned()
+        }
+        _ => "this is not an access token: sign in with POST /auth".to_owned(),
     }
 }
 
