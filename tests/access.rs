@@ -261,6 +261,17 @@ async fn ten_failures_close_the_door_for_a_quarter_of_an_hour() {
 }
 
 #[tokio::test]
+async fn a_password_with_a_nul_is_refused() {
+    let tally = Tally::with(users()).await;
+    for (user, password, field) in
+        [("ann", "correct horse\0", "password"), ("ann", "\0", "password"), ("ann\0", "correct horse", "username")]
+    {
+        assert_problem(&sign_in(&tally, user, password).await, 400, &[field]);
+    }
+    assert_eq!(sign_in(&tally, "ann", "correct horse").await.status, 200);
+}
+
+#[tokio::test]
 async fn guesses_at_once_are_no_way_around_the_limit() {
     let tally = Tally::with(users()).await;
     let guesses = futures::future::join_all((0..25).map(|_| sign_in(&tally, "ann", "wrong"))).await;
