@@ -261,6 +261,17 @@ async fn ten_failures_close_the_door_for_a_quarter_of_an_hour() {
 }
 
 #[tokio::test]
+async fn a_password_with_a_nul_is_refused() {
+    let tally = Tally::with(users()).await;
+    for (user, password, field) in
+        [("ann", "correct horse\0", "password"), ("ann", "\0", "password"), ("ann\0", "correct horse", "username")]
+    {
+        assert_problem(&sign_in(&tally, user, password).await, 400, &[field]);
+    }
+    assert_eq!(sign_in(&tally, "ann", "correct horse").await.status, 200);
+}
+
+#[tokio::test]
 async fn guesses_at_once_are_no_way_around_the_limit() {
     let tally = Tally::with(users()).await;
     let guesses = futures::future::join_all((0..25).map(|_| sign_in(&tally, "ann", "wrong"))).await;
@@ -343,6 +354,8 @@ async fn a_cookie_changes_something_only_for_pages_of_ours() {
         ("a stranger", vec![("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")], 403),
         ("a stranger in an old browser", vec![("origin", "https://evil.example")], 403),
         ("our page in an old browser", vec![("origin", "https://tally.example")], 201),
+        ("a sandbox in an old browser", vec![("origin", "null")], 403),
+        ("a sandbox", vec![("sec-fetch-site", "same-origin"), ("origin", "null")], 403),
     ] {
         let path = format!("/apps/{}", name.replace(' ', "-"));
         let mut request = Request::post(path).header("cookie", &cookie).header("host", "tally.example");
@@ -352,8 +365,54 @@ async fn a_cookie_changes_something_only_for_pages_of_ours() {
         let reply = tally.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(reply.status, expected, "{name}: {}", reply.json);
     }
+    for (name, value) in
+        [("accept", "*/*"), ("origin", "null"), ("origin", "https://tally.example"), ("sec-fetch-site", "same-origin")]
+    {
+        let request = Request::post("/apps/no-host").header("cookie", &cookie).header(name, value);
+        let reply = tally.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(reply.status, 403, "no host, {name}: {value}");
+    }
     let read = Request::get("/apps").header("cookie", &cookie).header("sec-fetch-site", "cross-site");
     assert_eq!(tally.send(read.body(Body::empty()).unwrap()).await.status, 200, "a link to a report works");
+}
+
+#[tokio::test]
+async fn a_credential_of_a_wrong_form_is_called_what_it_is() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let cut = app.ingest_key[..30].to_owned();
+    let longer = format!("{}x", app.ingest_key);
+    for (method, path, text, part) in [
+        (Method::POST, "/apps/shop/events", "secret", "this is not a key: keys begin with `tly_`"),
+        (Method::GET, "/apps/shop/events", "secret", "this is not a key: keys begin with `tly_`"),
+        (Method::POST, "/apps/shop/events", &cut, "not a whole key"),
+        (Method::POST, "/apps/shop/events", &longer, "not a whole key"),
+        (Method::GET, "/apps", "secret", "this is not an access token"),
+        (Method::POST, "/apps/shop/events", "a.b.c", "the access token is not valid"),
+    ] {
+        for (header, value) in [("authorization", format!("Bearer {text}")), ("x-ingest-key", text.to_owned())] {
+            let reply = tally.call(method.clone(), path, (header, &value), r#"{"name":"a"}"#).await;
+            assert_problem(&reply, 401, &[]);
+            let detail = reply.json["detail"].as_str().unwrap();
+            assert!(detail.contains(part) && !detail.contains("tly_in"), "{path} {header}: {detail}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn other_cookies_may_hold_any_bytes() {
+    let tally = Tally::start().await;
+    let token = tally.token(Role::Admin).await;
+    for other in ["zo\u{eb}".as_bytes(), b"zo\xeb", b"\xff\xfe", b"=;=", b"\"a b\""] {
+        for cookies in [
+            [b"name=", other, b"; token=", token.as_bytes()].concat(),
+            [b"token=", token.as_bytes(), b"; name=", other].concat(),
+        ] {
+            let request = Request::get("/apps").header("cookie", http::HeaderValue::from_bytes(&cookies).unwrap());
+            let reply = tally.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(reply.status, 200, "{}: {}", String::from_utf8_lossy(&cookies), reply.json);
+        }
+    }
 }
 
 #[tokio::test]

@@ -220,13 +220,13 @@ async fn browsers_may_send_from_anywhere_and_read_from_where_they_were_let() {
 #[tokio::test]
 async fn settings_change_and_layouts_are_appended_to() {
     let tally = Tally::start().await;
-    let app = tally.app("shop").await;
+    tally.app("shop").await;
     let patch = async |body: &str| authorized(&tally, Method::PATCH, "/apps/shop", body).await;
-    let reply = patch(r#"{"name":"The Shop","events_per_minute":60,"clock":"received"}"#).await;
+    let reply = patch(r#"{"name":"The Shop","events_per_minute":60,"clock":"event"}"#).await;
     assert_eq!(reply.status, 200, "{}", reply.json);
     assert_eq!(
         (&reply.json["id"], &reply.json["name"], &reply.json["clock"]),
-        (&json!("shop"), &json!("The Shop"), &json!("received"))
+        (&json!("shop"), &json!("The Shop"), &json!("event"))
     );
     let reply = patch(r#"{"events_per_minute":null,"shards":4}"#).await.json;
     assert_eq!((&reply["events_per_minute"], &reply["shards"]), (&json!(null), &json!(1)));
@@ -238,11 +238,21 @@ async fn settings_change_and_layouts_are_appended_to() {
     assert_eq!(same, reply, "nothing to append");
     assert_problem(&patch(r#"{"shards":2}"#).await, 400, &["shards"]);
     assert_problem(&patch(r#"{"shards":65,"clock":"sun","colour":1}"#).await, 400, &["clock", "colour", "shards"]);
-    tally.accept(&app, &json!({"name": "a"})).await;
-    assert_problem(&patch(r#"{"clock":"event"}"#).await, 409, &[]);
     assert_problem(&authorized(&tally, Method::PATCH, "/apps/none", "{}").await, 404, &[]);
     tally.clock.set(crate::harness::at("2026-11-22T10:19:00Z"));
     assert_eq!(authorized(&tally, Method::GET, "/apps/shop", "").await.json["shards"], 4);
+}
+
+#[tokio::test]
+async fn the_clock_of_an_app_is_fixed_at_creation() {
+    let tally = Tally::start().await;
+    tally.app("shop").await;
+    let refused = authorized(&tally, Method::PATCH, "/apps/shop", r#"{"name":"S","clock":"received"}"#).await;
+    assert_problem(&refused, 409, &[]);
+    let detail = refused.json["detail"].as_str().unwrap();
+    assert!(detail.contains("fixed when it is created") && detail.contains("`event`"), "{detail}");
+    let same = authorized(&tally, Method::PATCH, "/apps/shop", r#"{"clock":"event"}"#).await;
+    assert_eq!((same.status.as_u16(), &same.json["clock"], &same.json["name"]), (200, &json!("event"), &json!("shop")));
 }
 
 #[tokio::test]

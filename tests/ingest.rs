@@ -259,6 +259,8 @@ async fn occurrences_are_counted_without_a_body() {
         ("count?name=a%2Fb%20c&n=7", "a/b c", 7),
         ("count/a%20b%25", "a b%", 1),
         ("count/404", "404", 1),
+        ("count/login/", "login", 1),
+        ("count/login/3/", "login", 3),
     ] {
         let path = format!("/apps/shop/{path}");
         let reply = tally.call(Method::POST, &path, ("x-ingest-key", &app.ingest_key), "").await;
@@ -281,6 +283,10 @@ async fn occurrences_are_counted_without_a_body() {
         ("count?name=a&n=x", "n"),
         ("count?name=a&level=INFO", "level"),
         ("count?name=a&id=x", "timestamp"),
+        ("count?name=caf%E9", "name"),
+        ("count?name=%00", "name"),
+        ("count/caf%E9", "path"),
+        ("count/%20%09", "name"),
     ] {
         let path = format!("/apps/shop/{path}");
         let reply = tally.call(Method::POST, &path, ("x-ingest-key", &app.ingest_key), "").await;
@@ -333,4 +339,18 @@ async fn dense_events_are_sent_in_batches_that_fit_on_the_wire() {
     assert_eq!((reply.status.as_u16(), &reply.json["accepted"]), (201, &json!(30)));
     let requests = (tally.usage() - before).write_requests;
     assert!((4..=8).contains(&requests), "{requests} requests of at most 12 MB for 60 MB");
+}
+
+#[tokio::test]
+async fn a_name_of_white_space_or_control_characters_is_refused() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    for name in [" ", "\u{0}", "\t\n", "\u{a0}\u{7f}", "\u{3000}"] {
+        for body in [json!({"name": name}), json!({"name": name, "message": "m"})] {
+            let reply = tally
+                .call(Method::POST, "/apps/shop/events", ("x-ingest-key", &app.ingest_key), body.to_string())
+                .await;
+            assert_problem(&reply, 400, &["name"]);
+        }
+    }
 }

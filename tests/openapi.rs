@@ -134,7 +134,8 @@ fn request(operation: &Operation, app: &TestApp, credential: Option<(&Value, &st
             _ => panic!("{scheme}"),
         }
     }
-    let request = Request::builder().method(&operation.method).uri(path);
+    // Every client names the host; the cookie is good for nothing without.
+    let request = Request::builder().method(&operation.method).uri(path).header("host", "tally.example");
     let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
     request.body(Body::empty()).expect("a request")
 }

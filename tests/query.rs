@@ -284,3 +284,23 @@ async fn a_session_that_no_event_can_have_is_not_looked_for() {
     assert_eq!(eye(&format!("session_id={session}&offset=1")).await["count"], 0);
     assert_eq!(tally.usage().read_requests - before, 0);
 }
+
+#[tokio::test]
+async fn an_empty_filter_is_refused() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    for filter in
+        ["name", "event", "slug", "category", "level", "message", "session_id", "user_id", "attr.", "attr.plan"]
+    {
+        assert_problem(&tally.get(&app, &format!("/events?{filter}=")).await, 400, &[filter]);
+    }
+    assert_problem(&tally.get(&app, "/events?attr.=x").await, 400, &["attr."]);
+    assert_problem(&tally.get(&app, "/events?user_id=caf%E9").await, 400, &["user_id"]);
+    for path in
+        ["/reports/day?date=today", "/stats/timeseries?interval=DAY", "/stats/groups?attr=a", "/histogram?date=today"]
+    {
+        for filter in ["name", "event", "slug", "category", "level"] {
+            assert_problem(&tally.get(&app, &format!("{path}&{filter}=")).await, 400, &[filter]);
+        }
+    }
+}

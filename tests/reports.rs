@@ -236,6 +236,24 @@ async fn an_empty_app_is_up_to_date() {
     assert_eq!(reply["counted_to"], "2026-11-21T10:08:25.123456Z", "nothing is counted since the app was made");
 }
 
+/// The clock was a day ahead while events were counted.
+#[tokio::test]
+async fn nothing_is_said_to_be_counted_up_to_a_time_to_come() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let now = tally.clock.now();
+    tally.clock.set(now + MINUTE * 2_880);
+    tally.accept(&app, &json!({"name": "a"})).await;
+    tally.drain().await;
+    tally.clock.set(now);
+    for path in ["/reports/day?date=today", "/stats/by-name", "/stats/groups?attr=a", "/stats/top-messages"] {
+        let reply = tally.ask(&app, path).await;
+        assert_eq!(reply["counted_to"], now.to_string(), "{path}");
+    }
+    let chart = tally.get(&app, "/histogram?date=today&format=json").await;
+    assert_eq!(chart.headers["cache-control"], "private, no-cache", "today is not over");
+}
+
 #[tokio::test]
 async fn bad_parameters_are_named() {
     let tally = Tally::start().await;
@@ -364,4 +382,62 @@ async fn a_histogram_shows_the_hours_of_a_day() {
         async |date: &str| tally.get(&app, &format!("/histogram?date={date}")).await.headers["cache-control"].clone();
     assert_eq!(cache("2026-11-20").await, "private, max-age=3600");
     assert_eq!(cache("2099-01-01").await, "private, no-cache", "a day that is not over");
+}
+
+/// Clocks are set back by an hour (Stockholm), or by two (Troll, so that a day has 26 hours).
+#[tokio::test]
+async fn an_hour_that_occurs_twice_is_the_sum_of_both_passes() {
+    for (zone, since, hours) in
+        [("Europe/Stockholm", "2025-10-24T22:00:00Z", 25), ("Antarctica/Troll", "2025-10-24T22:00:00Z", 26)]
+    {
+        let mut tally = Tally::start().await;
+        let app =
+            tally.app_with(tally_service::apps::create::NewApp { name: "shop".into(), ..Default::default() }).await;
+        let since: tally_core::time::Timestamp = since.parse().unwrap();
+        let sent: Vec<_> = (0..80)
+            .map(|n| json!({"name": "a", "count": n + 1, "timestamp": (since + MINUTE * (n * 60 + 7)).to_string()}))
+            .collect();
+        tally.accept(&app, &json!(sent)).await;
+        tally.drain().await;
+        let day = tally.ask(&app, &format!("/reports/day?date=2025-10-26&tz={zone}")).await;
+        assert_eq!(counts(&day["series"]).len(), hours, "{zone}");
+        let histogram = tally.ask(&app, &format!("/histogram?date=2025-10-26&format=json&tz={zone}")).await;
+        assert_eq!((&histogram["series"], &histogram["total"]), (&day["series"], &day["total"]), "{zone}");
+        let (mut total, mut minutes) = (0, 0);
+        for hour in 0..24 {
+            let reply = tally.ask(&app, &format!("/reports/hour?date=2025-10-26&hour={hour}&tz={zone}")).await;
+            let series = counts(&reply["series"]);
+            assert_eq!(reply["total"], series.iter().sum::<i64>(), "{zone} {hour}");
+            assert_eq!(reply.get("exists"), None);
+            total += reply["total"].as_i64().unwrap();
+            minutes += series.len();
+        }
+        assert_eq!((json!(total), minutes), (day["total"].clone(), hours * 60), "{zone}: the hours make up the day");
+        let bounds =
+            |reply: &Value| (reply["from"].clone(), reply["to"].clone(), reply["series"].as_array().unwrap().len());
+        let reply = tally.ask(&app, &format!("/reports/hour?date=2025-10-26&hour=2&tz={zone}")).await;
+        let expected = match zone {
+            "Europe/Stockholm" => ("2025-10-26T00:00:00Z", "2025-10-26T02:00:00Z"),
+            // 02:00 passes at 00:00Z and at 02:00Z; the hour in between is 01:00 and is not counted.
+            _ => ("2025-10-26T00:00:00Z", "2025-10-26T03:00:00Z"),
+        };
+        assert_eq!(bounds(&reply), (json!(expected.0), json!(expected.1), 120), "{zone}");
+    }
+}
+
+#[tokio::test]
+async fn an_hour_that_clocks_skip_has_no_events_and_says_so() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    for (date, hour, zone, at) in [
+        ("2025-03-30", 2, "Europe/Stockholm", "2025-03-30T01:00:00Z"),
+        ("2018-11-04", 0, "America/Sao_Paulo", "2018-11-04T03:00:00Z"),
+    ] {
+        let reply = tally.ask(&app, &format!("/reports/hour?date={date}&hour={hour}&tz={zone}")).await;
+        assert_eq!(
+            (&reply["total"], &reply["series"], &reply["by_name"], &reply["exists"]),
+            (&json!(0), &json!([]), &json!([]), &json!(false))
+        );
+        assert_eq!((&reply["from"], &reply["to"]), (&json!(at), &json!(at)));
+    }
 }

@@ -78,7 +78,10 @@ pub(crate) async fn sign_in(
         },
     };
     if !matches!(user, Err(Problem::Unauthorized(_))) {
-        attempt.forgive().await?;
+        // The proof was good, or nothing was learned: that a failure too many is counted must not undo it.
+        if let Err(error) = attempt.forgive().await {
+            tracing::warn!(%error, "an attempt to sign in that did not fail counts as a failure");
+        }
     }
     welcome(&context, &user?).await
 }
@@ -99,8 +102,11 @@ impl FromFields for Proof {
             }
         } else {
             for (name, value) in [("username", &username), ("password", &password)] {
-                if value.is_none() {
-                    fields.add(name, format!("missing: {}", Self::HINT));
+                match value {
+                    None => fields.add(name, format!("missing: {}", Self::HINT)),
+                    // bcrypt ends a password there.
+                    Some(value) if value.contains('\0') => fields.add(name, "contains a NUL character: remove it"),
+                    Some(_) => {}
                 }
             }
         }

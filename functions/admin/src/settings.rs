@@ -5,10 +5,8 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::SchemaGenerator;
 use tally_core::app::layout::MAX_PARTS;
-use tally_core::app::partition::partitions;
 use tally_core::app::{App, AppSlug, EventClock};
-use tally_core::event::id::id_range;
-use tally_core::time::Range;
+use tally_core::time::Timestamp;
 use tally_http::body::{Fields, FromFields, JsonBody};
 use tally_http::guard::Target;
 use tally_http::openapi::{JSON, Operation};
@@ -16,8 +14,6 @@ use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
 use tally_http::routes::CHANGE_APP;
 use tally_http::service::Shared;
-use tally_service::context::Context;
-use tally_store::{Order, StoreError};
 
 use crate::apps::{AppBody, MAX_QUOTA, MAX_RETENTION, SETTINGS, current, read_clock, settings_schema};
 
@@ -44,7 +40,7 @@ pub(crate) async fn change(
     for _ in 0..ATTEMPTS {
         // The cached app may be a minute old, and a layout must be current to be extended.
         let current = current(&context, &app).await?;
-        let changed = change.apply(&context, &current).await?;
+        let changed = change.apply(&current, context.clock.now())?;
         if context.store.update_app(&current, &changed).await? {
             context.apps.forget(&app.slug);
             return json(StatusCode::OK, &AppBody::new(&changed, context.clock.now()));
@@ -77,18 +73,21 @@ impl FromFields for SettingsChange {
 }
 
 impl SettingsChange {
-    async fn apply(&self, context: &Context, app: &App) -> Result<App, Problem> {
+    fn apply(&self, app: &App, now: Timestamp) -> Result<App, Problem> {
         let mut changed = app.clone();
         if let Some(name) = &self.name {
             changed.name.clone_from(name);
         }
-        if let Some(clock) = self.clock.filter(|clock| *clock != app.clock) {
-            if has_events(context, app).await? {
-                return Err(Problem::Conflict(
-                    "the app has events, whose keys depend on its clock: make another app".to_owned(),
-                ));
-            }
-            changed.clock = clock;
+        // Functions cache an app: while one stores by the old clock, another would already store by the new one.
+        if self.clock.is_some_and(|clock| clock != app.clock) {
+            let kept = match app.clock {
+                EventClock::Event => "event",
+                EventClock::Received => "received",
+            };
+            return Err(Problem::Conflict(format!(
+                "the clock of an app is fixed when it is created, and this app has `{kept}`: leave `clock` out, or create \
+                 another app with the clock you need",
+            )));
         }
         if let Some(quota) = self.events_per_minute {
             changed.events_per_minute = quota;
@@ -97,31 +96,18 @@ impl SettingsChange {
         let new_shards = self.shards.is_some_and(|shards| shards != last.shards);
         let new_retention = self.retention_days.is_some_and(|days| days != last.retention_days);
         if new_shards || new_retention {
-            let layout = app.layout.with(context.clock.now(), self.shards, self.retention_days);
+            let layout = app.layout.with(now, self.shards, self.retention_days);
             changed.layout = layout.map_err(|e| Problem::field("shards", e.to_string()))?;
         }
         Ok(changed)
     }
 }
 
-/// Whether any shard of an app holds an event.
-async fn has_events(context: &Context, app: &App) -> Result<bool, StoreError> {
-    for partition in partitions(app, Range::ALL) {
-        let now = context.clock.now();
-        let ids = id_range(Range::ALL);
-        let page = context.store.query_events(&partition, ids, Order::Ascending, 1, true, now).await?;
-        if !page.events.is_empty() || page.more_after.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 pub(crate) fn change_operation(schemas: &mut SchemaGenerator) -> Operation {
     Operation::of(&CHANGE_APP, "changeApp", "Changes an app's settings")
         .about(
             "Absent fields stay as they are. `retention_days` and `shards` (which only grows) apply to events at least 24 h \
-             10 min from now, as `pending` shows. `clock` changes only while the app has no events.",
+             10 min from now, as `pending` shows. `clock` is fixed when the app is created.",
         )
         .optional_body(JSON, settings_schema(true, &[]))
         .answers_with::<AppBody<'_>>(schemas, StatusCode::OK, "The app after the change.")

@@ -35,6 +35,7 @@ pub(crate) async fn count(
     let (name, n) = counted.name.as_deref().map(name_and_number).unzip();
     let draft = params.read(|params| {
         let name = params.text_or_path("name", name.map(str::to_owned));
+        let name = name.filter(|name| !name.is_empty());
         if name.is_none() {
             params.add("name", "missing: send what to count");
         }

@@ -145,9 +145,9 @@ impl AskedList {
 fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Result<EventQuery, Invalid> {
     let filter = EventFilter {
         cell: CellFilter::read(&mut params, now).unwrap_or_default(),
-        message: params.text("message"),
-        session_id: params.text("session_id"),
-        user_id: params.text("user_id"),
+        message: params.filter("message"),
+        session_id: params.filter("session_id"),
+        user_id: params.filter("user_id"),
         attributes: attributes(&mut params),
     };
     let range = read_range(&mut params, now);
@@ -167,6 +167,11 @@ fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Resul
 
 fn attributes(params: &mut Params) -> Vec<AttributeFilter> {
     let sent = params.with_prefix("attr.");
+    for (path, value) in &sent {
+        if path.is_empty() || value.is_empty() {
+            params.add(&format!("attr.{path}"), "send a path and a value, e.g. attr.plan=pro");
+        }
+    }
     if sent.len() > MAX_ATTRIBUTES {
         params.add("attr", format!("send at most {MAX_ATTRIBUTES} attributes"));
     }

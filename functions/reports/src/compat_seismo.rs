@@ -28,13 +28,14 @@ pub(crate) async fn report(
 ) -> Result<Response, Problem> {
     let now = context.clock.now();
     let period = Period::of_name(&report).ok_or_else(|| Problem::NotFound(NO_REPORT.to_owned()))?;
-    let (filter, range) = translate(period, params)?.read(|params| {
-        let (filter, range) = (CellFilter::read(params, now), period.read(params, &Zone::utc(), now));
-        filter.zip(range)
+    let (filter, asked) = translate(period, params)?.read(|params| {
+        let (filter, asked) = (CellFilter::read(params, now), period.read(params, &Zone::utc(), now));
+        filter.zip(asked)
     })?;
     let counts = match app {
         Some(Target(app)) => {
-            let range = widen(&app, range, now);
+            // No hour of UTC is skipped or occurs twice.
+            let range = widen(&app, asked.range, now);
             count(&context, &app, vec![range.since(), range.until()], &filter).await?.0
         }
         None => Counts::default(),

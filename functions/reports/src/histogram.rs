@@ -151,10 +151,10 @@ impl Day {
 
     /// Counts its hours.
     pub(crate) async fn count(&self, context: &Context, app: &App) -> Result<CountedDay<'_>, Problem> {
-        // A day has at most 25 hours.
         let starts = Interval::Hour.starts(self.range, &self.zone).map_err(|e| Problem::Internal(e.to_string()))?;
         let (counts, counted_to) = count(context, app, boundaries(&starts, self.range), &self.filter).await?;
-        let hours = starts.into_iter().zip(counts.by_slot(25)).collect();
+        let by_hour = counts.by_slot(starts.len());
+        let hours = starts.into_iter().zip(by_hour).collect();
         Ok(CountedDay { day: self, hours, counts, counted_to })
     }
 }

@@ -47,7 +47,7 @@ struct MessageCount {
 pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Response, Problem> {
     let (range, level, limit) = params.read(|params| {
         let range = TimeRange::read(params, asked.now);
-        let level: Option<Level> = params.parsed("level");
+        let level: Option<Level> = params.filter("level").and_then(|level| params.keep("level", level.parse()));
         let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
         Some((range?.0, level, limit))
     })?;

@@ -7,16 +7,16 @@ use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::AppSlug;
 use tally_core::event::filter::CellFilter;
-use tally_core::time::calendar::{Interval, WeekStart};
+use tally_core::time::calendar::{Interval, TooManyBuckets, WeekStart, hour_of_day};
 use tally_core::time::zone::Zone;
-use tally_core::time::{HOUR, Range, TimeError, Timestamp, parse_date};
+use tally_core::time::{Range, TimeError, Timestamp, parse_date};
 use tally_http::guard::Target;
 use tally_http::openapi::{DayInput, Operation, Parameter, TimeInput, number};
 use tally_http::parameters::{FromQuery, Params, filters, zone};
 use tally_http::problem::{Problem, json};
 use tally_http::routes::REPORT;
 use tally_http::service::Shared;
-use tally_service::report::count::widen;
+use tally_service::report::count::{self as counters, Counts, widen};
 
 use crate::answer::{Freshness, NameCount, Point, boundaries, by_name_and_slug, count};
 use crate::statistics::week_start;
@@ -35,6 +35,9 @@ struct Report<'a> {
     by_name: Vec<NameCount<'a>>,
     /// Every bucket, even without occurrences: minutes of an hour, hours of a day, days of longer periods.
     series: Vec<Point>,
+    /// False where clocks skip the hour of the report; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exists: Option<bool>,
     #[serde(flatten)]
     freshness: Freshness,
 }
@@ -52,15 +55,37 @@ pub(crate) async fn report(
     let Some(period) = Period::of_name(&report) else {
         return Err(Problem::NotFound(NO_REPORT.to_owned()));
     };
-    let (filter, zone, asked, starts) = params.read(|params| {
+    let (filter, zone, asked, parts) = params.read(|params| {
         let (filter, zone) = (CellFilter::read(params, now), Zone::read(params, now)?);
-        let range = period.read(params, &zone, now)?;
-        let starts = params.keep("to", period.interval().starts(range, &zone))?;
-        Some((filter?, zone, range, starts))
+        let asked = period.read(params, &zone, now)?;
+        let starts = |part: &Range| Ok((*part, period.interval().starts(*part, &zone)?));
+        let parts: Result<Vec<_>, TooManyBuckets> = asked.parts.iter().map(starts).collect();
+        Some((filter?, zone, asked, params.keep("to", parts)?))
     })?;
-    let range = widen(&app, asked, now);
-    let (counts, counted_to) = count(&context, &app, boundaries(&starts, range), &filter).await?;
-    let series = starts.iter().zip(counts.by_slot(starts.len()));
+    let mut range = asked.range;
+    let mut widened = false;
+    let mut series = Vec::new();
+    let mut counts = Counts { complete: true, ..Counts::default() };
+    let mut counted_to = None;
+    for (asked, starts) in parts {
+        let part = widen(&app, asked, now);
+        widened |= part != asked;
+        range = Range::new(range.since().min(part.since()), range.until().max(part.until())).unwrap_or(range);
+        let (more, to) = count(&context, &app, boundaries(&starts, part), &filter).await?;
+        series.extend(
+            starts.iter().zip(more.by_slot(starts.len())).map(|(start, n)| Point { bucket_start: *start, count: n }),
+        );
+        counts.complete &= more.complete;
+        for ((_, cell), n) in more.sums {
+            // Nothing reads the slots any more.
+            *counts.sums.entry((0, cell)).or_default() += n;
+        }
+        counted_to = Some(counted_to.map_or(to, |before: Timestamp| before.min(to)));
+    }
+    let counted_to = match counted_to {
+        Some(counted_to) => counted_to,
+        None => counters::counted_to(&context.store, now, &app).await?,
+    };
     let reply = Report {
         app: &app.slug,
         report: period.name(),
@@ -69,8 +94,9 @@ pub(crate) async fn report(
         tz: zone.name(),
         total: counts.total(),
         by_name: by_name_and_slug(&counts),
-        series: series.map(|(start, count)| Point { bucket_start: *start, count }).collect(),
-        freshness: Freshness::new(&counts, counted_to).widened(range != asked),
+        series,
+        exists: asked.parts.is_empty().then_some(false),
+        freshness: Freshness::new(&counts, counted_to).widened(widened),
     };
     json(StatusCode::OK, &reply)
 }
@@ -117,8 +143,8 @@ impl Period {
         }
     }
 
-    /// Reads the range; none where an error was recorded.
-    pub fn read(self, params: &mut Params, zone: &Zone, now: Timestamp) -> Option<Range> {
+    /// Reads the time to count; none where an error was recorded.
+    pub fn read(self, params: &mut Params, zone: &Zone, now: Timestamp) -> Option<Asked> {
         let bounds = match self {
             Self::Hour => {
                 let date = read_day(params, "date", zone, now);
@@ -127,8 +153,7 @@ impl Period {
                 if hour.is_none() {
                     params.add("hour", "send an hour from 0 to 23");
                 }
-                let start = zone.start_of_hour(date?, hour?);
-                start.map(|start| (start, start + HOUR))
+                return params.keep("date", Asked::hour(zone, date?, hour?));
             }
             Self::Day => days(zone, read_day(params, "date", zone, now)?, 1),
             Self::Week => {
@@ -148,7 +173,7 @@ impl Period {
         };
         let range = bounds.map(|(from, to)| Range::new(from, to));
         match range {
-            Ok(Ok(range)) => Some(range),
+            Ok(Ok(range)) => Some(Asked { range, parts: vec![range] }),
             Ok(Err(_)) => {
                 params.add("from", "must not be after `to`");
                 None
@@ -158,6 +183,28 @@ impl Period {
                 None
             }
         }
+    }
+}
+
+/// The time that a report counts.
+pub struct Asked {
+    /// From the start of its first part to the end of its last. Of an hour that clocks skip, the moment they skip at.
+    pub range: Range,
+    /// What is counted of it, in order: all, one part for each pass of an hour that occurs twice, nothing of an hour that
+    /// clocks skip.
+    pub parts: Vec<Range>,
+}
+
+impl Asked {
+    fn hour(zone: &Zone, date: jiff::civil::Date, hour: i8) -> Result<Self, TimeError> {
+        let parts = hour_of_day(zone, date, hour)?;
+        let (since, until) = if let (Some(first), Some(last)) = (parts.first(), parts.last()) {
+            (first.since(), last.until())
+        } else {
+            let skipped = zone.start_of_hour(date, hour)?;
+            (skipped, skipped)
+        };
+        Ok(Self { range: Range::new(since, until).map_err(|_| TimeError)?, parts })
     }
 }
 

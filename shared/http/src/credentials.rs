@@ -1,9 +1,11 @@
 //! The credentials of a request: where they may stand, and which one counts.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, COOKIE};
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 use tally_core::app::key::PresentedKey;
 
 /// The cookie that carries an access token.
@@ -38,26 +40,35 @@ pub(crate) enum Credential {
 /// The credential of a request. A header takes precedence over the query, and the query over the cookie.
 pub(crate) fn credential(headers: &HeaderMap, uri: &Uri) -> Option<(Credential, Sender)> {
     let header = |name: &str| {
-        let value = headers.get(name)?.to_str().ok()?.trim();
+        let value = lenient(headers.get(name)?);
+        let value = value.trim();
         (!value.is_empty()).then(|| value.to_owned())
     };
     let (text, sender) = ["x-ingest-key", "x-read-key", "x-access-token"]
         .into_iter()
         .find_map(header)
-        .or_else(|| headers.get(AUTHORIZATION)?.to_str().ok().and_then(authorization))
+        .or_else(|| authorization(&lenient(headers.get(AUTHORIZATION)?)))
         .or_else(|| in_query(uri.query()).map(|(_, value)| value))
         .map(|text| (text, Sender::Caller))
         .or_else(|| {
-            let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-            let mut cookies = cookies.flat_map(|value| cookie::Cookie::split_parse(value).flatten());
-            let token = cookies.find(|cookie| cookie.name() == COOKIE_NAME)?;
-            Some((token.value().to_owned(), Sender::Browser))
+            let token = headers.get_all(COOKIE).iter().find_map(|value| {
+                let value = lenient(value);
+                let mut cookies = cookie::Cookie::split_parse(&*value).flatten();
+                let token = cookies.find(|cookie| cookie.name() == COOKIE_NAME)?;
+                Some(token.value().to_owned())
+            })?;
+            Some((token, Sender::Browser))
         })?;
     let credential = match PresentedKey::parse(&text) {
         Some(key) => Credential::Key(key),
         None => Credential::Token(text),
     };
     Some((credential, sender))
+}
+
+/// The text of a header. Other cookies in it may hold any bytes, and a damaged credential is wrong rather than absent.
+fn lenient(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
 }
 
 /// The value of `Authorization`: a bearer's token or key, or a key as the user name of HTTP Basic.

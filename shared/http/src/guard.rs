@@ -18,6 +18,7 @@ use tally_store::Deadline;
 
 use crate::cors;
 use crate::credentials::{Credential, Sender, credential};
+use crate::path::NotUtf8;
 use crate::problem::Problem;
 use crate::routes::{self, Access, Route};
 
@@ -117,6 +118,9 @@ pub(crate) async fn guard(
             // axum answers HEAD with the handler of GET; in the cloud HEAD goes to `$default`.
             return Err(not_allowed(request.uri().path()));
         }
+        if request.extensions().get::<NotUtf8>().is_some() {
+            return Err(Problem::field("path", "not UTF-8: percent-encode its bytes in UTF-8"));
+        }
         let param = |wanted| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let app = param("app").map(str::to_owned);
         let deadline = context.store.deadline();
@@ -184,6 +188,9 @@ async fn authorize(
     let slug = app.and_then(|name| AppSlug::of_name(&name).ok());
     match credential {
         Credential::Key(key) => by_key(context, access, slug, &key).await,
+        Credential::Token(text) if sender == Sender::Caller && !is_like_a_token(&text) => {
+            Err(Problem::Unauthorized(neither(&text, access)))
+        }
         Credential::Token(token) => {
             let claims = context.tokens.verify(&token, &context.store, context.clock.now()).await?;
             if matches!(access, Access::Ingest | Access::Admins | Access::AppAdmins) && claims.role != Role::Admin {
@@ -205,10 +212,33 @@ async fn authorize(
     }
 }
 
+/// Whether a text has the form of an access token: a JWT of three parts.
+fn is_like_a_token(text: &str) -> bool {
+    text.split('.').count() == 3
+}
+
+/// What to say of a text that is neither a key nor a token. It is not repeated: it may be most of a secret.
+fn neither(text: &str, access: Access) -> String {
+    if text.starts_with(tally_core::app::key::PREFIX) {
+        return "this is not a whole key, or it has more than a key: send it as it was shown when it was made"
+            .to_owned();
+    }
+    match access {
+        Access::Ingest | Access::Read => {
+            "this is not a key: keys begin with `tly_`; nor is it an access token, as POST /auth gives it".to_owned()
+        }
+        _ => "this is not an access token: sign in with POST /auth".to_owned(),
+    }
+}
+
 /// Whether a request with a cookie comes from a page of this server, or of an origin that may read.
 fn is_from_allowed_page(context: &Context, headers: &HeaderMap) -> bool {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let origin = header("origin");
+    // `null` stands for any sandboxed page, and nothing is known to be of this server without its name.
+    let Some(host) = header("host").filter(|host| !host.is_empty() && origin != Some("null")) else {
+        return false;
+    };
     if let (Some(origin), Origins::Only(list)) = (origin, &context.config.read_origins)
         && list.iter().any(|allowed| allowed == origin)
     {
@@ -217,7 +247,7 @@ fn is_from_allowed_page(context: &Context, headers: &HeaderMap) -> bool {
     match header("sec-fetch-site") {
         Some(site) => matches!(site, "same-origin" | "none"),
         // An older browser, or none at all.
-        None => origin.is_none_or(|origin| origin.split_once("://").map(|(_, host)| host) == header("host")),
+        None => origin.is_none_or(|origin| origin.split_once("://").is_some_and(|(_, of)| of == host)),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use percent_encoding::percent_decode_str;
 use schemars::SchemaGenerator;
 use tally_core::event::filter::CellFilter;
 use tally_core::event::json::JsonError;
@@ -42,6 +43,15 @@ impl Params {
     pub fn parse(query: Option<&str>) -> Self {
         let mut problems = Problems::default();
         let mut left: Vec<(String, String)> = Vec::new();
+        for pair in query.unwrap_or("").split('&') {
+            if percent_decode_str(pair).decode_utf8().is_err() {
+                let name = pair.split('=').next().unwrap_or(pair);
+                problems.add(
+                    percent_decode_str(name).decode_utf8_lossy().as_ref(),
+                    "not UTF-8: percent-encode its bytes in UTF-8",
+                );
+            }
+        }
         for (name, value) in form_urlencoded::parse(query.unwrap_or("").as_bytes()) {
             if credentials::IN_QUERY.contains(&&*name) {
                 continue;
@@ -64,6 +74,14 @@ impl Params {
     /// Parameters of which any may be sent, and more than once: the last one counts.
     pub fn lenient(query: Option<&str>) -> Self {
         Self::of(&form_urlencoded::parse(query.unwrap_or("").as_bytes()).into_owned().collect())
+    }
+
+    /// The text of a filter. An empty one is an error: it would find everything, not nothing.
+    pub fn filter(&mut self, name: &str) -> Option<String> {
+        if self.left_mut().iter().any(|(sent, value)| sent == name && value.is_empty()) {
+            self.add(name, "empty: send a value, or leave the parameter out");
+        }
+        self.text(name)
     }
 
     /// `true` or `false`; `false` by default.
@@ -154,12 +172,13 @@ impl<A: FromQuery, B: FromQuery> FromQuery for (A, B) {
 /// The filters that counters know.
 impl FromQuery for CellFilter {
     fn read(params: &mut Params, _: Timestamp) -> Option<Self> {
-        Some(Self {
-            name: params.text_of("name", "event"),
-            slug: params.text("slug"),
-            category: params.text("category"),
-            level: params.parsed("level"),
-        })
+        let (name, event) = (params.filter("name"), params.filter("event"));
+        if name.is_some() && event.is_some() {
+            params.add("event", "means the same as `name`: send one of them");
+        }
+        let (slug, category, level) = (params.filter("slug"), params.filter("category"), params.filter("level"));
+        let level = level.and_then(|level| params.keep("level", level.parse()));
+        Some(Self { name: name.or(event), slug, category, level })
     }
 }
 

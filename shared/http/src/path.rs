@@ -12,6 +12,14 @@ use crate::routes::{self, Function};
 /// What stays as it is in an encoded path.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// In the extensions of a request whose path is not UTF-8.
+#[derive(Clone, Copy)]
+pub(crate) struct NotUtf8;
+
+fn is_utf8(encoded: &str) -> bool {
+    percent_decode_str(encoded).decode_utf8().is_ok()
+}
+
 pub(crate) fn decoded(path: &str) -> String {
     percent_decode_str(path).decode_utf8_lossy().into_owned()
 }
@@ -26,8 +34,15 @@ pub(crate) fn read_path(mut request: Request) -> Request {
     let (sent, query) = match request.raw_http_path() {
         "" => (decoded(request.uri().path()), request.uri().query().unwrap_or_default().to_owned()),
         // The URI that lambda_http made of a decoded path is cut where that holds a `?` or `#`.
-        raw => (raw.to_owned(), request.query_string_parameters().to_query_string()),
+        raw => match request.uri().query() {
+            // What lambda_http decodes has lost what was sent.
+            Some(query) if !is_utf8(query) => (raw.to_owned(), query.to_owned()),
+            _ => (raw.to_owned(), request.query_string_parameters().to_query_string()),
+        },
     };
+    if request.raw_http_path().is_empty() && !is_utf8(request.uri().path()) {
+        request.extensions_mut().insert(NotUtf8);
+    }
     let mut path = sent.as_str();
     if let Some(stripped) = path.strip_suffix('/')
         && (is_admins(request.method(), stripped) || Compat::of_path(stripped).is_some())

@@ -10,7 +10,7 @@ use crate::digest::sha256;
 use crate::time::Timestamp;
 
 /// What every key begins with; secret scanners find it by `tly_(in|rd|rw)_[0-9a-f]{12}_[0-9a-f]{40}`.
-const PREFIX: &str = "tly_";
+pub const PREFIX: &str = "tly_";
 
 /// Most keys of an app: its item, which holds them, is read by every process that serves it.
 pub const MAX_KEYS: usize = 50;

@@ -54,6 +54,9 @@ impl Draft {
         let message = text("message", self.message, MAX_MESSAGE);
         let session_id = text("session_id", self.session_id, MAX_TEXT);
         let user_id = text("user_id", self.user_id, MAX_TEXT);
+        if name.as_ref().is_some_and(|name| name.chars().all(|c| c.is_whitespace() || c.is_control())) {
+            problems.add("name", "only white space or control characters: send a name that can be read");
+        }
         let level = self.level.filter(|level| !level.is_empty());
         let level = level.and_then(|level| problems.keep("level", level.parse()));
         let count = self.count.unwrap_or(1);

@@ -317,7 +317,8 @@ pub async fn counted_to(store: &Store, now: Timestamp, app: &App) -> Result<Time
     let partitions = partitions(app, Range::ALL);
     let shards: Vec<_> = partitions.iter().map(|partition| shard_counted_to(store, app, partition, now)).collect();
     let times: Vec<_> = stream::iter(shards).buffer_unordered(CONCURRENCY).try_collect().await?;
-    Ok(times.into_iter().min().unwrap_or(now))
+    // A clock that was ahead may have left a time that is still to come.
+    Ok(times.into_iter().min().unwrap_or(now).min(now))
 }
 
 /// Until when one shard is counted; a shard without events is up to date, one without counters is not counted at all.
