@@ -1,4 +1,4 @@
-//! Event Tracker's clients: every example of its document (shared/seeds/002_…), and what the compat promises beside.
+//! Event Tracker's clients: every example of its document and what Tally promises beyond it.
 
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};

@@ -1,4 +1,4 @@
-//! The Eye's clients: every example of its document (shared/seeds/000_…), and what the compat promises beside.
+//! The Eye's clients: every example of its document and what Tally promises beyond it.
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};

@@ -67,11 +67,11 @@ pub enum OpenError {
         door: Option<Door>,
     },
     /// The file is not a database, or damaged.
-    #[error("cannot open {0}: {1}; restore the data folder from a backup, or move it away to start anew")]
+    #[error("cannot open {0}: {1}; restore the data folder from a backup, or move it away to start with an empty one")]
     Database(PathBuf, String),
     /// The database is gone, though other files say that there was one.
     #[error(
-        "{0} is missing or empty, but {1} says that it held events; restore the data folder from a backup, or move it away to start anew"
+        "{0} is missing or empty, but {1} says that it held events; restore the data folder from a backup, or move it away to start with an empty one"
     )]
     Lost(PathBuf, &'static str),
 }

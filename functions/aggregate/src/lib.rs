@@ -104,7 +104,7 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
     Ok(WindowState::default())
 }
 
-/// Reads the apps of a batch. Records of apps that never were are set aside.
+/// Reads the apps of a batch. Records of unknown apps become dead letters.
 async fn apps_of(context: &Context, batch: &mut Read) -> Result<HashMap<AppId, Arc<App>>, AggregateError> {
     let mut apps = HashMap::new();
     for (id, slug) in std::mem::take(&mut batch.apps) {
@@ -165,7 +165,7 @@ async fn dead_letters(
             app = record.app.as_ref().map_or("", AppId::as_str),
             sequence = record.sequence,
             error = record.error,
-            "set a record aside"
+            "a record cannot be counted: it is a dead letter now"
         );
         let item = DeadLetter {
             stream_shard: stream_shard.to_owned(),

@@ -40,7 +40,7 @@ pub struct Event {
     pub slug: String,
     /// What kind of thing happened.
     pub category: Option<String>,
-    /// How grave it is.
+    /// Its severity.
     pub level: Option<Level>,
     /// A text for people.
     pub message: Option<String>,
@@ -54,11 +54,11 @@ pub struct Event {
     pub received_at: Timestamp,
     /// How many occurrences it stands for.
     pub count: u64,
-    /// Free JSON.
+    /// Attributes of the event, to filter and group by.
     pub data: Option<Json>,
-    /// Free JSON.
+    /// Labels of the sender, such as release or host.
     pub tags: Option<Json>,
-    /// Free JSON.
+    /// A stack trace, or what else helps to find the cause.
     pub stack: Option<Json>,
 }
 

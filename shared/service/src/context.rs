@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use tally_core::time::clock::Clock;
-use tally_store::Store;
+use tally_store::{Connection, Store, connect};
 
 use crate::apps::cache::AppCache;
 use crate::apps::key_cache::KeyCache;
 use crate::auth::token::TokenVerifier;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::ingest::quota::Quotas;
 
 /// The store, the clock, the settings, and what a warm process remembers. Use cases take of it what they need.
@@ -30,6 +30,16 @@ pub struct Context {
 }
 
 impl Context {
+    /// The context of a Lambda function, as its environment variables say.
+    ///
+    /// # Errors
+    /// Where a setting cannot be used.
+    pub fn from_environment() -> Result<Arc<Self>, ConfigError> {
+        let config = Config::from_env()?;
+        let store = connect(Connection::Environment, config.tables.clone());
+        Ok(Self::new(store, Clock::System, config))
+    }
+
     /// A context that remembers nothing yet.
     pub fn new(store: Store, clock: Clock, config: Config) -> Arc<Self> {
         Arc::new(Self {

@@ -161,7 +161,7 @@ impl Store {
         let more_after = page.next.map(|key| read_to(&key, Order::Ascending)).transpose()?;
         let events = page.items.into_iter().filter_map(|item| {
             let keys = item.get(PK).zip(item.get(SK)).map(|(pk, sk)| (pk.clone(), sk.clone()));
-            // What cannot be read was never counted, and was set aside; it is no reason to leave the others.
+            // An event that cannot be read was never counted and is a dead letter. The others are counted.
             event_item::counted(item).inspect_err(|error| tracing::warn!(?keys, %error, "an event cannot be read")).ok()
         });
         Ok(CountedPage { events: events.collect(), more_after, units: page.units })

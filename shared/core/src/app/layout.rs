@@ -50,7 +50,7 @@ pub enum LayoutError {
     #[error("shards can only be added: the app has {0}")]
     FewerShards(u16),
     /// As many changes as a layout holds; an entry is only removed while no event can have used it.
-    #[error("the app's layout was changed {MAX_ENTRIES} times, which is all that it may be")]
+    #[error("the app's shards and retention were changed {MAX_ENTRIES} times already, which is the limit")]
     TooManyChanges,
 }
 

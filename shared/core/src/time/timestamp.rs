@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::{MILLISECOND, SECOND, TimeDelta};
 
-/// Unix numbers below this are seconds, others milliseconds (api.md).
+/// Unix numbers below this are seconds, others milliseconds (docs/api.md).
 const FIRST_MILLISECONDS: f64 = 1e11;
 
 /// The last moment that Tally can name: before jiff's last whole second, near the end of the year 9999, so that it has a

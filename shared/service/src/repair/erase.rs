@@ -47,7 +47,7 @@ pub struct EraseCursor {
 
 /// Not a place that a call gave.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("send the `next` of the call before as it is, or leave it out to begin anew")]
+#[error("send the `next` of the call before as it is, or leave it out to start again")]
 pub struct EraseCursorError;
 
 impl fmt::Display for EraseCursor {

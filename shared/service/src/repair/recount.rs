@@ -43,7 +43,7 @@ const LEAST: Duration = Duration::from_secs(8);
 const POLL: Duration = Duration::from_millis(100);
 /// How long barriers, and what is under way between calls, are kept, in microseconds.
 const KEEP: TimeDelta = DAY;
-/// What a call is to do.
+/// What a call does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
     /// Begin with the days that lie in a range, or all.
@@ -74,10 +74,10 @@ pub struct Progress {
 #[derive(Debug, thiserror::Error)]
 pub enum RecountError {
     /// Events of a day may have expired, and counters outlive them.
-    #[error("events of {0} have expired or will within the hour, and their counts are all that is left: begin later")]
+    #[error("events of {0} have expired or will within the hour, so that only their counts are left: choose a later `since`")]
     Expiring(String),
     /// There is nothing under way by this name.
-    #[error("nothing is under way by this name: leave it out to begin anew")]
+    #[error("nothing is under way by this name: leave it out to start again")]
     Unknown,
     /// The store failed.
     #[error(transparent)]
