@@ -74,7 +74,9 @@ pub struct Progress {
 #[derive(Debug, thiserror::Error)]
 pub enum RecountError {
     /// Events of a day may have expired, and counters outlive them.
-    #[error("events of {0} have expired or will within the hour, so that only their counts are left: choose a later `since`")]
+    #[error(
+        "events of {0} have expired or will within the hour, so that only their counts are left: choose a later `since`"
+    )]
     Expiring(String),
     /// There is nothing under way by this name.
     #[error("nothing is under way by this name: leave it out to start again")]
