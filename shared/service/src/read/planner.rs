@@ -61,11 +61,13 @@ impl Plan {
     /// A plan for a shard; with what of it must be read first.
     pub(super) async fn new(
         store: &Store,
+        now: Timestamp,
         partition: Partition,
         query: &EventQuery,
         (first, last): (EventId, EventId),
     ) -> Result<(Self, Option<KeyRange>), StoreError> {
-        let counted_to = store.counted_to(&partition).await?;
+        // A clock that was once ahead may have left a checkpoint in the future: it proves nothing about what comes.
+        let counted_to = store.counted_to(&partition).await?.map(|at| at.min(now));
         // Without counters all of it is read.
         let fresh = counted_to.map_or(Timestamp::EPOCH, |to| to - FRESH).floor(MINUTE);
         let fresh = EventId::first_at(fresh.max(Timestamp::EPOCH));

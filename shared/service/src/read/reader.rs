@@ -170,7 +170,8 @@ impl<'a> Merge<'a> {
                 let partitions = partitions(app, query.range);
                 // Counters that lack events would leave them out.
                 if can_plan(query) && !store.lacks_counts(&app.id, query.range).await? {
-                    let planned = partitions.into_iter().map(|partition| Source::planned(store, partition, query, ids));
+                    let planned =
+                        partitions.into_iter().map(|partition| Source::planned(store, now, partition, query, ids));
                     try_join_all(planned).await?
                 } else {
                     partitions.into_iter().map(|partition| Source::unplanned(Some(partition), whole)).collect()
@@ -229,11 +230,12 @@ impl Source {
 
     async fn planned(
         store: &Store,
+        now: Timestamp,
         partition: Partition,
         query: &EventQuery,
         ids: (EventId, EventId),
     ) -> Result<Self, StoreError> {
-        let (plan, first) = Plan::new(store, partition.clone(), query, ids).await?;
+        let (plan, first) = Plan::new(store, now, partition.clone(), query, ids).await?;
         let pieces = first.into_iter().map(Piece::Unread).collect();
         Ok(Self { partition: Some(partition), pieces, plan: Some(plan) })
     }
