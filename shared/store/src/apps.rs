@@ -1,4 +1,4 @@
-//! Apps.
+//! App records: creation, lookup, updates, and erasing.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ const APPS_PAGE: i32 = 100;
 /// The attribute that stores an app's current erase round.
 const ERASE_ROUND: &str = "erase_round";
 
-/// Why an app was not created.
+/// The reason why an app was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateAppError {
     /// The name is taken, possibly by an app that is being erased.
