@@ -80,7 +80,7 @@ pub struct CounterQuery<'a> {
     pub order: Order,
     /// The approximate number of items. Buckets are read with all their pages, and at least one bucket is read.
     pub limit: usize,
-    /// The attributes to return, at most 100. Empty selects all attributes.
+    /// The attributes to return, at most 100. `None` selects all attributes.
     pub only: Option<&'a [String]>,
 }
 

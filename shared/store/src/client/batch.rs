@@ -125,8 +125,8 @@ impl Store {
                     places.retain(|key, _| left.contains(key));
                     writes = unprocessed;
                 }
-                // The whole batch is unprocessed. The SDK has already retried it, so a time-critical response does
-                // not wait longer.
+                // The whole batch is unprocessed. The SDK has already retried it, so it is only sent again if there
+                // is no deadline.
                 (Err(StoreError::Throttled(_)), Some(kept)) => writes = kept,
                 (Err(error), _) => break error,
             }

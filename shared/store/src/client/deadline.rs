@@ -16,7 +16,7 @@ impl Deadline {
         Self(Instant::now() + time)
     }
 
-    /// Returns the remaining time, or `None` if the deadline has passed.
+    /// Returns the remaining time, or zero if the deadline has passed.
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
