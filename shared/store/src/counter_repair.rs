@@ -119,7 +119,7 @@ impl Store {
         Ok(first.map(|(bucket, _)| bucket))
     }
 
-    /// Adds to a counter item if it has had exactly `version` updates (`None` means that the item does not exist).
+    /// Adds to a counter item if it has had exactly `version` updates (0 if the item does not exist).
     /// Stores `by`, which must be unique to each correction, so a retry after a lost response detects that the
     /// correction is applied.
     pub async fn correct(
