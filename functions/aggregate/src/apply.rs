@@ -1,4 +1,4 @@
-//! Applying a folded batch to one counter item, exactly once.
+//! Applies a folded batch to one counter item, exactly once.
 
 use tally_core::counter::checkpoint::{Checkpoint, SequenceNumber};
 use tally_core::counter::folding::Folded;
@@ -9,12 +9,12 @@ use tally_store::{Applied, Increment, Precondition, Store, StoreError, counter_k
 
 use crate::error::AggregateError;
 
-/// Write units from which on an item takes no new cells: it has grown past 64 KB.
+/// The write units at which an item accepts no new cells: it is larger than 64 KB.
 const FULL: f64 = 64.0;
-/// Write units from which on an app's cells are to be spread over more pages.
+/// The write units at which an app's cells are spread over more pages.
 pub(crate) const COSTLY: f64 = 8.0;
-/// Tries of one item before the batch is given back. Each refusal but those of `full` means that another aggregator
-/// moved the checkpoint meanwhile.
+/// The number of attempts for one item before the batch is returned. Every failed condition, except those of `full`,
+/// means that another aggregator moved the checkpoint.
 const TRIES: u32 = 50;
 
 /// Applies a folded batch.
@@ -22,21 +22,21 @@ pub(crate) struct Applier<'a> {
     pub(crate) store: &'a Store,
     pub(crate) folded: &'a Folded,
     pub(crate) stream_shard: &'a str,
-    /// The batch's first record.
+    /// The first record of the batch.
     pub(crate) first: SequenceNumber,
-    /// When that was created.
+    /// The creation time of the first record.
     pub(crate) created_at: Timestamp,
 }
 
-/// What came of one item.
+/// The result for one item.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) key: CounterKey,
-    /// Write units of its last update.
+    /// The write units of the last update.
     pub(crate) units: f64,
-    /// Whether it takes no new cells.
+    /// Whether the item accepts no new cells.
     pub(crate) full: bool,
-    /// Why the store refuses the item for good, if it does.
+    /// The reason why the store permanently rejects the item, if any.
     pub(crate) refused: Option<Refused>,
 }
 
@@ -54,7 +54,7 @@ impl Outcome {
 }
 
 impl Applier<'_> {
-    /// Adds to one item what the batch changes in it, unless it is in already.
+    /// Adds a batch's changes to one item, unless they are already applied.
     pub(crate) async fn apply(&self, key: CounterKey) -> Result<Outcome, AggregateError> {
         let mut outcome = Outcome { key, units: 0.0, full: false, refused: None };
         let mut after: Option<SequenceNumber> = None;

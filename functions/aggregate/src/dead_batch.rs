@@ -1,4 +1,4 @@
-//! Dead batches: batches of the stream that Lambda gave up and put into a bucket, with their records.
+//! Dead batches: stream batches that Lambda gave up on and stored in a bucket with their records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use tally_store::{StoreError, StreamImage};
 use crate::error::{AggregateError, DeadBatchError};
 use crate::object::{self, ObjectError};
 
-/// An invocation record, as Lambda puts it into the bucket.
+/// An invocation record in the format that Lambda stores in the bucket.
 #[derive(Deserialize)]
 struct InvocationRecord {
-    /// The event of the function as JSON; only in a bucket, not in a queue or topic.
+    /// The function's event as JSON. Present only in a bucket, not in a queue or topic.
     payload: Option<String>,
     #[serde(rename = "DDBStreamBatchInfo")]
     batch: Option<BatchInfo>,
@@ -46,14 +46,14 @@ struct Images {
     old_image: Option<StreamImage>,
 }
 
-/// The days of which a dead batch may have left events uncounted.
+/// The days on which a dead batch may have left events uncounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadBatch {
-    /// The stream shard that it is of.
+    /// The stream shard of the batch.
     pub stream_shard: Option<String>,
-    /// The first moments of the days (UTC), by app.
+    /// The starts of the days (UTC), by app.
     pub days: BTreeMap<(AppId, AppSlug), BTreeSet<Timestamp>>,
-    /// Records whose app or day cannot be read.
+    /// The number of records with an unreadable app or day.
     pub unreadable: usize,
 }
 
@@ -72,7 +72,7 @@ impl DeadBatch {
             let Images { keys, new_image, old_image } = wire.dynamodb;
             let is_barrier = |image: &StreamImage| image.barrier().is_some();
             if [new_image, old_image].iter().flatten().any(is_barrier) {
-                // Whoever waits for it starts anew.
+                // The process that waits for this barrier creates a new one.
                 continue;
             }
             match (keys.app(), keys.time()) {
@@ -87,7 +87,7 @@ impl DeadBatch {
 }
 
 impl DeadBatch {
-    /// Marks its days, so that replies say that they are not complete until a recount repairs them.
+    /// Marks the days, so that replies report them as incomplete until a recount repairs them.
     pub async fn mark(&self, context: &Context) -> Result<(), StoreError> {
         let at = context.clock.now();
         for ((app, _), days) in &self.days {
@@ -97,7 +97,7 @@ impl DeadBatch {
     }
 }
 
-/// Marks the days of a dead batch that was put into a bucket.
+/// Marks the days of a dead batch that was stored in a bucket.
 pub(crate) async fn mark(context: &Context, object: &object::Created) -> Result<(), AggregateError> {
     let json = object::get(object).await?;
     let batch = DeadBatch::read(&json)?;
@@ -128,7 +128,7 @@ mod tests {
     }
 
     fn batch(records: &serde_json::Value) -> Vec<u8> {
-        // As AWS documents it for DynamoDB streams: "Retain discarded records for a DynamoDB event source in Lambda".
+        // The format that AWS documents in "Retain discarded records for a DynamoDB event source in Lambda".
         let record = json!({
             "requestContext": {
                 "requestId": "316aa6d0-8154-xmpl-9af7-85d5f4a6bc81",

@@ -1,20 +1,20 @@
-//! The event that Lambda sends: a batch of stream records in a tumbling window, or word of a batch that it gave up.
+//! The Lambda event: a batch of stream records in a tumbling window, or a notification of a dead batch.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::object::Created;
 
-/// A batch of the Events stream. Records are kept raw, so that one that cannot be read spoils no other.
+/// A batch of the Events stream. Records are kept raw, so an unreadable record does not affect the others.
 #[derive(Debug, Default, Deserialize)]
 pub struct StreamEvent {
-    /// The records; none on the last call of a window that has none left.
+    /// The records. Empty on the final call of an empty window.
     #[serde(rename = "Records", default)]
     pub records: Vec<Box<RawValue>>,
-    /// The stream shard; named only because the mapping has a tumbling window.
+    /// The stream shard. Lambda sends it only if the mapping has a tumbling window.
     #[serde(rename = "shardId", default)]
     pub shard_id: Option<String>,
-    /// Of an event of `EventBridge`: the invocation record that was put into the bucket of dead batches.
+    /// The detail of an `EventBridge` event: the invocation record that was put into the dead batch bucket.
     #[serde(default)]
     pub detail: Option<Created>,
 }

@@ -1,8 +1,9 @@
 //! Counts events: folds batches of the Events stream into counter items, each record exactly once.
 //!
-//! Every counter item carries a checkpoint for each stream shard that has changed it. A batch is folded into one increment per
-//! item, applied on condition that the checkpoint is below the batch; an item that refuses shows its checkpoint, and only the
-//! records above that are tried again. So a batch that is replayed, split, late or half done counts once.
+//! Every counter item stores one checkpoint per stream shard that has changed it. A batch is folded into one
+//! increment per item. The increment is applied only if the checkpoint is below the batch. If the condition fails,
+//! the response contains the checkpoint, and only the records above it are retried. So a batch counts once, even if
+//! it is replayed, split, late or partially applied.
 
 mod apply;
 mod dead_batch;
@@ -30,22 +31,22 @@ pub use object::{Created, ObjectError};
 
 use record::{Read, UncountableRecord};
 
-/// Counter items that are updated at once.
+/// The number of counter items that are updated concurrently.
 const CONCURRENCY: usize = 16;
 
-/// How long it is known that a barrier was met.
+/// How long a met barrier is remembered.
 const KEEP_MET: TimeDelta = DAY;
 
-/// The reply that a tumbling window asks for. Checkpoints hold all state there is.
+/// The response that a tumbling window requires. It is empty because the checkpoints contain all state.
 #[derive(Debug, Default, Serialize)]
 pub struct WindowState {
     state: HashMap<String, String>,
 }
 
-/// Counts one batch of the stream, or marks the days of one that Lambda gave up.
+/// Counts one batch of the stream, or marks the days of a dead batch.
 ///
 /// # Errors
-/// Where the batch must be delivered again; what was counted of it by then will not count twice.
+/// Returns an error if the batch must be redelivered. Records that are already counted are not counted again.
 pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState, AggregateError> {
     if let Some(object) = &event.detail {
         dead_batch::mark(context, object).await?;
@@ -86,7 +87,7 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
     add_pages(context, &apps, &outcomes).await?;
     let now = context.clock.now();
     count_accepted(context, &apps, &batch.records).await;
-    // Only now is all before them counted.
+    // All records before the barriers are counted now.
     for barrier in &batch.barriers {
         context.store.meet_barrier(barrier, now + KEEP_MET).await?;
     }
@@ -104,18 +105,18 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
     Ok(WindowState::default())
 }
 
-/// Reads the apps of a batch. Records of unknown apps become dead letters.
+/// Loads the apps of a batch. Records of unknown apps become dead letters.
 async fn apps_of(context: &Context, batch: &mut Read) -> Result<HashMap<AppId, Arc<App>>, AggregateError> {
     let mut apps = HashMap::new();
     for (id, slug) in std::mem::take(&mut batch.apps) {
         let mut app = context.apps.get_in_any_state(&slug).await?;
         if app.as_ref().is_none_or(|app| app.id != id) {
-            // The slug may have begun another generation since it was read.
+            // The slug may have started a new generation since it was read.
             context.apps.forget(&slug);
             app = context.apps.get_in_any_state(&slug).await?;
         }
         if let Some(app) = app {
-            // Of an earlier generation than the one in force nothing is counted any more.
+            // Records of earlier generations are no longer counted.
             if app.id == id {
                 apps.insert(id, app);
             }
@@ -126,7 +127,7 @@ async fn apps_of(context: &Context, batch: &mut Read) -> Result<HashMap<AppId, A
     Ok(apps)
 }
 
-/// Counts what apps with a quota had accepted, by the minute.
+/// Adds to the per-minute accepted counts of apps with a quota.
 async fn count_accepted(context: &Context, apps: &HashMap<AppId, Arc<App>>, records: &[Record]) {
     let mut accepted: HashMap<(&AppId, Timestamp), i64> = HashMap::new();
     for record in records {
@@ -143,8 +144,8 @@ async fn count_accepted(context: &Context, apps: &HashMap<AppId, Arc<App>>, reco
     }
 }
 
-/// Stores what could not be counted, and marks its days, so that replies say that they are not complete until a recount
-/// repairs them.
+/// Stores the records that could not be counted and marks their days. Replies report these days as incomplete until a
+/// recount repairs them.
 async fn dead_letters(
     context: &Context,
     stream_shard: &str,
@@ -179,8 +180,8 @@ async fn dead_letters(
     Ok(())
 }
 
-/// Spreads an app's cells over twice the pages, from a midnight to come, once an update of one of its items costs too
-/// much.
+/// Doubles the pages of an app's cells, starting at a future midnight, if an update of one of its items is too
+/// expensive.
 async fn add_pages(
     context: &Context,
     apps: &HashMap<AppId, Arc<App>>,
@@ -198,7 +199,7 @@ async fn add_pages(
             continue;
         }
         if let Some(layout) = app.layout.with_more_pages(now) {
-            // Where another process was faster, its entry does as well.
+            // If another process was faster, its entry is equivalent.
             let appended = context.store.append_layout(app, &layout).await?;
             context.apps.forget(&app.slug);
             tracing::info!(app = id.as_str(), pages = layout.last().pages, appended, "more pages from a day to come");

@@ -10,7 +10,7 @@ async fn main() -> Result<(), Error> {
     let context = Context::from_environment()?;
     lambda_runtime::run(service_fn(|event: LambdaEvent<StreamEvent>| {
         let context = context.clone();
-        // Boxed, or the compiler gives up on the depth of the whole future.
+        // Boxed because the future's type is too deep for the compiler.
         async move { Box::pin(handle(&context, event.payload)).await.map_err(Error::from) }
     }))
     .await

@@ -1,4 +1,4 @@
-//! Reading one object of S3. The SDK for S3 would double the function's size; what it takes is one signed GET.
+//! Reads one S3 object. The S3 SDK would double the size of the function, and a single signed GET is enough.
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
@@ -20,17 +20,17 @@ use http_body_util::{BodyExt, Limited};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-/// How long S3 may take.
+/// The timeout for S3.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Most bytes of an object: a batch has 6 MB at the most, and quotes in it are escaped.
+/// The maximum object size in bytes. A batch has at most 6 MB, and the quotes in it are escaped.
 const MOST: usize = 32 * 1024 * 1024;
-/// What S3 leaves as it is in a path.
+/// The characters that S3 does not encode in a path.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 static CONNECTOR: LazyLock<Connector> =
     LazyLock::new(|| Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build());
 
-/// What `EventBridge` tells of an object that was put into a bucket.
+/// The `EventBridge` notification of an object that was put into a bucket.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Created {
     bucket: Bucket,
@@ -48,12 +48,12 @@ struct Object {
 }
 
 impl Created {
-    /// The object's key.
+    /// Returns the object's key.
     pub(crate) fn key(&self) -> &str {
         &self.object.key
     }
 
-    /// Where the object is: in the region of this function, or at `endpoint`, the bucket then being a part of the path.
+    /// Returns the object's URL: in the function's region, or at `endpoint` with the bucket in the path.
     fn url(&self, region: &str, endpoint: Option<&str>) -> String {
         let key = utf8_percent_encode(&self.object.key, KEPT);
         let bucket = &self.bucket.name;
@@ -65,25 +65,24 @@ impl Created {
     }
 }
 
-/// Why an object could not be read.
+/// The reason why an object could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
-    /// A variable that Lambda sets is not there.
+    /// An environment variable that Lambda sets is missing.
     #[error("the environment has no {0}")]
     Environment(&'static str),
     /// The request could not be made.
     #[error("the request to S3 could not be made: {0}")]
     Request(String),
-    /// S3 does not answer.
+    /// S3 does not respond.
     #[error("S3 does not answer: {0}")]
     Silent(String),
-    /// S3 refuses.
+    /// S3 returned an error status.
     #[error("S3 answered {0}")]
     Refused(u16),
 }
 
-/// Reads an object with the credentials that Lambda puts into the environment; with `AWS_ENDPOINT_URL_S3`, from another
-/// server than the region's.
+/// Reads an object with the Lambda credentials from the environment. `AWS_ENDPOINT_URL_S3` overrides the endpoint.
 pub(crate) async fn get(object: &Created) -> Result<Vec<u8>, ObjectError> {
     let optional = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
     let variable = |name| optional(name).ok_or(ObjectError::Environment(name));
@@ -104,10 +103,10 @@ pub(crate) async fn get(object: &Created) -> Result<Vec<u8>, ObjectError> {
     reply.await.map_err(|e| ObjectError::Silent(e.to_string()))?
 }
 
-/// A GET with a signature of version 4.
+/// Builds a GET request with a version 4 signature.
 fn signed(url: &str, region: &str, credentials: Credentials, at: SystemTime) -> Result<HttpRequest, String> {
     let mut settings = SigningSettings::default();
-    // S3 is the one service that takes the path as it is, and wants the body's digest in a header.
+    // S3 uses the path without double encoding and requires the body digest in a header.
     settings.percent_encoding_mode = PercentEncodingMode::Single;
     settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
     settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
@@ -146,8 +145,8 @@ mod tests {
 
     #[test]
     fn a_request_is_signed_as_amazon_does_in_its_example() {
-        // "Authenticating Requests: Using the Authorization Header", GET Bucket Lifecycle: all headers are those that S3
-        // needs, and the body is empty.
+        // The example "GET Bucket Lifecycle" from "Authenticating Requests: Using the Authorization Header". It has
+        // only the headers that S3 requires, and an empty body.
         let at = SystemTime::UNIX_EPOCH + Duration::from_hours(380_376);
         let credentials =
             Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None, None, "example");

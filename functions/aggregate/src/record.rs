@@ -1,4 +1,4 @@
-//! Stream records, read one by one: what changes a count, what does not, and what cannot be read.
+//! Reads stream records one by one and separates changes, irrelevant records and unreadable records.
 
 use std::collections::BTreeMap;
 
@@ -12,31 +12,31 @@ use tally_core::counter::item::CountedEvent;
 use tally_core::time::Timestamp;
 use tally_store::{Barrier, StreamImage};
 
-/// Who deletes what has expired (AWS: "Working with expired items").
+/// The principal that deletes expired items (AWS: "Working with expired items").
 const TTL: &str = "dynamodb.amazonaws.com";
 
-/// A batch, read.
+/// The contents of a batch.
 #[derive(Debug)]
 pub(crate) struct Read {
-    /// What changes counts, in the order of the stream shard.
+    /// Records that change counts, in stream shard order.
     pub(crate) records: Vec<Record>,
     /// The first record of the batch, counted or not.
     pub(crate) first: SequenceNumber,
-    /// When it was created.
+    /// The creation time of the first record.
     pub(crate) created_at: Timestamp,
     /// The apps of `records`.
     pub(crate) apps: BTreeMap<AppId, AppSlug>,
-    /// Barriers that were put, to be met once all before them is counted.
+    /// New barriers. They are met after all earlier records are counted.
     pub(crate) barriers: Vec<Barrier>,
-    /// What cannot be counted.
+    /// Records that cannot be counted.
     pub(crate) dead_letters: Vec<UncountableRecord>,
 }
 
-/// A record that cannot be counted, and why.
+/// A record that cannot be counted, and the reason.
 #[derive(Debug)]
 pub(crate) struct UncountableRecord {
     pub(crate) app: Option<AppId>,
-    /// The time of its event, or of the counter that does not take it.
+    /// The time of the event, or of the counter that rejected it.
     pub(crate) time: Option<Timestamp>,
     pub(crate) sequence: String,
     pub(crate) keys: String,
@@ -54,7 +54,7 @@ struct Wire {
 
 #[derive(Deserialize)]
 struct UserIdentity {
-    // Lambda and the streams API spell it differently.
+    // Lambda and the streams API use different spellings.
     #[serde(rename = "principalId", alias = "PrincipalId")]
     principal_id: Option<String>,
 }
@@ -69,7 +69,7 @@ struct StreamRecord {
 }
 
 impl Read {
-    /// Sets aside the records of an app that is not in the Apps table.
+    /// Moves the records of an unknown app to the dead letters.
     pub(crate) fn unknown_app(&mut self, app: &AppId) {
         let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.records)
             .into_iter()
@@ -114,7 +114,7 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
             }
             Err(error) => {
                 let about = About::of(record);
-                // The first place still counts as the batch's, if it can be read at all.
+                // This is still the first position of the batch, if its sequence number is readable.
                 if let (true, Ok(sequence)) = (first, about.sequence.parse()) {
                     first = false;
                     batch.first = sequence;
@@ -133,13 +133,13 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
     batch
 }
 
-/// What a record says.
+/// The effect of a record.
 enum What {
-    /// Nothing that counts.
+    /// No effect on counts.
     Nothing,
-    /// A barrier was put.
+    /// A barrier was created.
     Barrier(Barrier),
-    /// An event changed, of the app with this slug.
+    /// A changed event, with the slug of its app.
     Change(Box<Change>, AppSlug),
 }
 
@@ -151,7 +151,7 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
     let created_at = Timestamp::from_seconds(wire.dynamodb.approximate_creation_date_time as i64);
     let images = [&wire.dynamodb.new_image, &wire.dynamodb.old_image];
     if let Some(barrier) = images.into_iter().flatten().find_map(StreamImage::barrier) {
-        // Taken away again, a barrier has been met or is not waited for.
+        // A removed barrier has been met or is no longer needed.
         let what = if wire.event_name == "REMOVE" { What::Nothing } else { What::Barrier(barrier) };
         return Ok((sequence, created_at, what));
     }
@@ -175,7 +175,7 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
     Ok((sequence, created_at, What::Change(Box::new(change), slug)))
 }
 
-/// What can be told of a record whether or not it can be counted.
+/// The metadata of a record, available even if the record cannot be counted.
 struct About {
     app: Option<AppId>,
     time: Option<Timestamp>,

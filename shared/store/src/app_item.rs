@@ -1,4 +1,4 @@
-//! The items of apps.
+//! App items.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub(crate) struct AppItem {
     created_at: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     events_per_minute: Option<u32>,
-    /// Keys by their id, in the app's own item: an app and what opens it are read at once.
+    /// Keys by id. They are stored in the app's item, so one read returns both.
     keys: BTreeMap<KeyId, KeyItem>,
     state: AppState,
     /// Microseconds.
@@ -36,7 +36,7 @@ pub(crate) struct AppItem {
     deleting_since: Option<i64>,
 }
 
-/// A key in the item of its app.
+/// A key in its app's item.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct KeyItem {
     scopes: Vec<Scope>,
@@ -44,7 +44,7 @@ pub(crate) struct KeyItem {
     label: Option<String>,
     /// Microseconds.
     created_at: i64,
-    /// SHA-256 in base 64.
+    /// SHA-256 in base64.
     hash: String,
 }
 

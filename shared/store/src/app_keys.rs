@@ -1,4 +1,4 @@
-//! The keys of an app, which lie in the app's own item, and where they are found by their ids.
+//! App keys. Keys are stored in the app's item and are indexed by id.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use tally_core::app::App;
@@ -11,7 +11,7 @@ use crate::tables::{PK, SK};
 use crate::{item, keys};
 
 impl Store {
-    /// Gives an app one more key; false where it has all that it may have, or is no longer in use.
+    /// Adds a key to an app. Returns false if the app has the maximum number of keys or is not active.
     pub async fn add_key(&self, app: &App, key: &Key) -> Result<bool, StoreError> {
         let table = &self.tables.apps;
         let added = Update::builder()
@@ -39,7 +39,7 @@ impl Store {
         .await
     }
 
-    /// Takes a key from an app; false where it has none of this id.
+    /// Removes a key from an app. Returns false if the app has no key with this id.
     pub async fn revoke_key(&self, app: &App, key: &KeyId) -> Result<bool, StoreError> {
         let table = &self.tables.apps;
         let revoked = Update::builder()

@@ -1,4 +1,4 @@
-//! Apps.
+//! App records: creation, lookup, updates, and erasing.
 
 use std::collections::HashMap;
 
@@ -15,16 +15,16 @@ use crate::keys;
 use crate::store::Store;
 use crate::tables::{PK, SK};
 
-/// Apps in one page of a list (the most that one `BatchGetItem` reads).
+/// The number of apps in one page of a list (the limit of one `BatchGetItem`).
 const APPS_PAGE: i32 = 100;
 
-/// The attribute that names the round of erasing that an app is in.
+/// The attribute that stores an app's current erase round.
 const ERASE_ROUND: &str = "erase_round";
 
-/// Why an app was not created.
+/// The reason why an app was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateAppError {
-    /// Its name is taken, also by one that is being erased.
+    /// The name is taken, possibly by an app that is being erased.
     #[error("the app exists")]
     Exists,
     /// The store failed.
@@ -33,13 +33,14 @@ pub enum CreateAppError {
 }
 
 impl Store {
-    /// An app by its slug, also one that is being erased or a tombstone.
+    /// Returns an app by its slug, including apps that are being erased and tombstones.
     pub async fn get_app(&self, slug: &AppSlug) -> Result<Option<App>, StoreError> {
         let item = self.get(&self.tables.apps, &keys::app(slug), keys::ALONE).await?;
         item.map(|item| serde_dynamo::from_item::<_, AppItem>(item)?.try_into()).transpose()
     }
 
-    /// Creates an app with its keys. A tombstone under its slug is taken over, if the app's generation follows on its.
+    /// Creates an app with its keys. Replaces a tombstone under the same slug if the app's generation is the next
+    /// one.
     pub async fn create_app(&self, app: &App) -> Result<(), CreateAppError> {
         let table = &self.tables.apps;
         let app_put = Put::builder()
@@ -77,7 +78,7 @@ impl Store {
         }
     }
 
-    /// A page of apps by slug, after the given one; with the slug to go on after.
+    /// Returns a page of apps that follow the given slug, in slug order, and the slug to continue after.
     pub async fn list_apps(&self, after: Option<&AppSlug>) -> Result<(Vec<App>, Option<AppSlug>), StoreError> {
         let (slugs, next) = self.app_slugs(after).await?;
         if slugs.is_empty() {
@@ -103,19 +104,20 @@ impl Store {
         Ok((slugs, next))
     }
 
-    /// The app that a key is of.
+    /// Returns the app that a key belongs to.
     pub async fn app_of_key(&self, key: &KeyId) -> Result<Option<AppSlug>, StoreError> {
         let item = self.get(&self.tables.apps, &keys::key(key.as_str()), keys::ALONE).await?;
         let slug = item.as_ref().and_then(|item| item.get("slug")?.as_s().ok());
         Ok(slug.and_then(|slug| AppSlug::of_name(slug).ok()))
     }
 
-    /// Replaces an app's layout by one with more entries; false where it is no longer the one that was read.
+    /// Replaces an app's layout with a longer one. Returns false if the stored layout has changed since it was read.
     pub async fn append_layout(&self, app: &App, layout: &Layout) -> Result<bool, StoreError> {
         self.update_app(app, &App { layout: layout.clone(), ..app.clone() }).await
     }
 
-    /// Replaces an app's name, clock, quota and layout; false where its layout is no longer the one that was read.
+    /// Replaces an app's name, clock, quota and layout. Returns false if the stored layout has changed since it was
+    /// read.
     pub async fn update_app(&self, before: &App, after: &App) -> Result<bool, StoreError> {
         let mut request = self
             .client
@@ -138,7 +140,7 @@ impl Store {
             changes.push(change("clock", serde_dynamo::to_attribute_value(after.clock)?));
         }
         if before.events_per_minute != after.events_per_minute {
-            // An absent number and a null read alike.
+            // A missing number and a null are read the same way.
             changes.push(change("events_per_minute", serde_dynamo::to_attribute_value(after.events_per_minute)?));
         }
         if changes.is_empty() {
@@ -161,7 +163,7 @@ impl Store {
         Ok(self.send_conditional(request).await?.is_applied())
     }
 
-    /// Marks an app in use as being erased since a moment; nothing happens where it is not, or no longer, in use.
+    /// Marks an active app as being erased since the given time. Does nothing if the app is not active.
     pub async fn mark_deleting(&self, app: &App, at: Timestamp) -> Result<(), StoreError> {
         let request = self
             .client
@@ -180,13 +182,13 @@ impl Store {
         self.send_conditional(request).await.map(drop)
     }
 
-    /// The round of erasing that an app is in: the owner of the barriers that it waits for.
+    /// Returns an app's current erase round. The round owns the barriers that the erase waits for.
     pub async fn erase_round(&self, app: &App) -> Result<Option<String>, StoreError> {
         let item = self.get(&self.tables.apps, &keys::app(&app.slug), keys::ALONE).await?;
         Ok(item.and_then(|item| item.get(ERASE_ROUND)?.as_s().ok().cloned()))
     }
 
-    /// Begins a round of erasing, or ends it; false where the app is no longer being erased.
+    /// Starts or ends an erase round. Returns false if the app is no longer being erased.
     pub async fn set_erase_round(&self, app: &App, round: Option<&str>) -> Result<bool, StoreError> {
         let request = self
             .client
@@ -208,8 +210,8 @@ impl Store {
         Ok(self.send_conditional(request).await?.is_applied())
     }
 
-    /// Makes an app that was erased a tombstone: its keys and its place in the list go, its item stays. False where it is
-    /// in another round of erasing, or was made one already.
+    /// Turns an erased app into a tombstone: removes its keys and its list entry, and keeps its item. Returns false
+    /// if the app is in another erase round or is already a tombstone.
     pub async fn tombstone_app(&self, app: &App, round: &str) -> Result<bool, StoreError> {
         let table = &self.tables.apps;
         let keys = app.keys.iter().map(|of| key(&keys::key(of.id.as_str()), keys::ALONE));
@@ -233,7 +235,8 @@ impl Store {
             .expression_attribute_values(":to", serde_dynamo::to_attribute_value(AppState::Deleted)?)
             .expression_attribute_values(":life", AttributeValue::N(app.generation.to_string()));
         writes.push(TransactWriteItem::builder().update(buried.build()?).build());
-        // Together, on condition: another call may have done so, and the next generation begun.
+        // The writes are one conditional transaction: another call may have made the tombstone and created the next
+        // generation.
         self.write_together(writes).await
     }
 }

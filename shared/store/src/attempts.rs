@@ -1,4 +1,4 @@
-//! Attempts to sign in, counted by the minute.
+//! Per-minute counts of sign-in attempts.
 
 use tally_core::time::{MINUTE, Timestamp};
 
@@ -7,13 +7,13 @@ use crate::keys;
 use crate::store::Store;
 
 impl Store {
-    /// Adds to the attempts of a subject to sign in at a moment.
+    /// Adds to a subject's sign-in attempts at a given time.
     pub async fn add_attempts(&self, subject: &str, at: Timestamp, amount: i64) -> Result<(), StoreError> {
         self.add_to_minute(&self.tables.apps, &keys::attempts(subject), at, amount).await
     }
 
-    /// The attempts of a subject after the minute of a moment: how many, and the first minute that has some. Strongly
-    /// consistent, so that those under way at once see each other.
+    /// Returns the number of a subject's sign-in attempts after the minute of a given time, and the first minute that
+    /// has attempts. Strongly consistent, so concurrent attempts see each other.
     pub async fn attempts(&self, subject: &str, after: Timestamp) -> Result<(i64, Option<Timestamp>), StoreError> {
         let partition = keys::attempts(subject);
         let first = after + MINUTE;

@@ -1,5 +1,5 @@
-//! Barriers: items of Events that say how far its stream is counted. Whoever needs to know that all that was stored in a
-//! partition before a moment is counted puts a barrier among its events and waits until `aggregate` has met it.
+//! Barriers: items in Events that show how far the stream is counted. To check that all events stored in a partition
+//! before a given time are counted, a process puts a barrier among the events and waits until `aggregate` has met it.
 
 use std::collections::HashSet;
 
@@ -16,34 +16,35 @@ use crate::keys;
 use crate::store::Store;
 use crate::tables::{EXPIRES_AT, SK};
 
-/// The attribute that tells a barrier from an event.
+/// The attribute that distinguishes a barrier from an event.
 pub(super) const BARRIER: &str = "fence";
-/// What stands between the place of a barrier and the id of who put it. It sorts after every event id.
+/// The separator between a barrier's position and its owner's id. It sorts after every event id.
 pub(super) const SEPARATOR: char = '~';
 
-/// One barrier.
+/// A barrier.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Barrier {
-    /// The partition that it stands in.
+    /// The partition of the barrier.
     partition: String,
-    /// The place, [`SEPARATOR`], and the id of who put it.
+    /// The position, [`SEPARATOR`] and the owner's id.
     sort: String,
 }
 
 impl Barrier {
-    /// A barrier right after the place of an event, put by `owner`; before all events where `after` is none.
+    /// Creates a barrier of `owner` right after an event's position. If `after` is `None`, the barrier precedes all
+    /// events.
     pub fn after(partition: &Partition, after: Option<EventId>, owner: &str) -> Self {
         // `!` sorts before every event id.
         let place = after.map_or_else(|| "!".to_owned(), |id| id.to_string());
         Self { partition: keys::partition(partition), sort: format!("{place}{SEPARATOR}{owner}") }
     }
 
-    /// The barrier with these keys.
+    /// Returns the barrier with these keys.
     pub(super) fn of_keys(partition: &str, sort: &str) -> Option<Self> {
         sort.contains(SEPARATOR).then(|| Self { partition: partition.to_owned(), sort: sort.to_owned() })
     }
 
-    /// Who put it.
+    /// Returns the barrier's owner.
     fn owner(&self) -> &str {
         self.sort.split_once(SEPARATOR).map_or("", |(_, owner)| owner)
     }
@@ -52,7 +53,7 @@ impl Barrier {
         key(&self.partition, &self.sort)
     }
 
-    /// The sort key of the item that says that it was met.
+    /// Returns the sort key of the item that records that the barrier was met.
     fn met(&self) -> String {
         format!("{} {}", self.partition, self.sort)
     }
@@ -70,20 +71,20 @@ impl Store {
         self.write_all(&self.tables.events, puts.collect::<Result<_, _>>()?).await
     }
 
-    /// Takes barriers away again.
+    /// Deletes barriers.
     pub async fn remove_barriers(&self, barriers: &[Barrier]) -> Result<(), StoreError> {
         let deletes = barriers.iter().map(|barrier| batch::delete(barrier.key()));
         self.write_all(&self.tables.events, deletes.collect::<Result<_, _>>()?).await
     }
 
-    /// Notes that all records before a barrier are counted.
+    /// Records that all records before a barrier are counted.
     pub async fn meet_barrier(&self, barrier: &Barrier, expires_at: Timestamp) -> Result<(), StoreError> {
         let mut item = key(&keys::barriers(barrier.owner()), &barrier.met());
         item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.seconds().to_string()));
         self.put(&self.tables.counters, item).await
     }
 
-    /// How many of an owner's barriers are not met yet.
+    /// Returns the number of an owner's barriers that are not met yet.
     pub async fn unmet_barriers(&self, barriers: &[Barrier], owner: &str) -> Result<usize, StoreError> {
         let mut met = HashSet::new();
         let mut start = None;

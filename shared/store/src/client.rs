@@ -1,4 +1,4 @@
-//! The client of DynamoDB: the connection and its timeouts; how requests are sent, repeated and metered; errors.
+//! The DynamoDB client: connection, timeouts, requests, retries, metering and errors.
 
 pub(crate) mod back_off;
 pub(crate) mod batch;

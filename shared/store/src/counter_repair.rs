@@ -1,4 +1,4 @@
-//! Counter items as a recount sees them, and corrections on condition that nothing has changed.
+//! Versioned reads of counter items and conditional corrections, for recounts.
 
 use std::fmt::Write as _;
 
@@ -16,31 +16,32 @@ use crate::item::{self, Item, number, sort_key};
 use crate::keys;
 use crate::store::Store;
 
-/// The id, and part, of the recount that last corrected an item.
+/// The id and part of the recount that last corrected an item.
 const RECOUNT: &str = "rec";
 
-/// A counter item as a recount sees it.
+/// A counter item with its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionedItem {
-    /// Its key.
+    /// The item's key.
     pub key: CounterKey,
-    /// How many updates it has had.
+    /// The number of updates to the item.
     pub version: i64,
-    /// What it holds.
+    /// The item's contents.
     pub item: CounterItem,
 }
 
-/// What became of a correction.
+/// The result of a correction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corrected {
-    /// It is in, now or already.
+    /// The correction is applied, by this call or an earlier one.
     Done,
     /// The item has changed since it was read.
     Changed,
 }
 
 impl Store {
-    /// The counter items of a kind with buckets from `first` to `last`, both included and of one granularity, strongly consistent.
+    /// Reads counter items of one kind with buckets from `first` to `last`, inclusive. All buckets have one
+    /// granularity. Strongly consistent.
     pub async fn versioned_items(
         &self,
         partition: &Partition,
@@ -57,7 +58,7 @@ impl Store {
         Ok(versioned.collect())
     }
 
-    /// The counter items in the same range, each with how many updates it has had, strongly consistent.
+    /// Returns the number of updates of each counter item in the same range, strongly consistent.
     pub async fn item_versions(
         &self,
         partition: &Partition,
@@ -69,7 +70,7 @@ impl Store {
         Ok(items.map(|(key, item)| (key, item.get(VERSION).and_then(number).unwrap_or(0))).collect())
     }
 
-    /// The counter items of a range, strongly consistent: whole, or of each one attribute alone.
+    /// Reads the counter items of a range, strongly consistent: either whole items or a single attribute.
     async fn counter_items(
         &self,
         partition: &Partition,
@@ -101,7 +102,7 @@ impl Store {
         }
     }
 
-    /// The first bucket of a granularity and kind from a moment on that has a counter item.
+    /// Returns the first bucket at or after a time, of one granularity and kind, that has a counter item.
     pub async fn first_counted(
         &self,
         partition: &Partition,
@@ -118,8 +119,9 @@ impl Store {
         Ok(first.map(|(bucket, _)| bucket))
     }
 
-    /// Adds to a counter item on condition that it has had `version` updates (none where there is no item), and names
-    /// `by`, which must be new with each correction: so a correction whose answer was lost is known again.
+    /// Adds to a counter item if it has had exactly `version` updates (0 if the item does not exist).
+    /// Stores `by`, which must be unique to each correction, so a retry after a lost response detects that the
+    /// correction is applied.
     pub async fn correct(
         &self,
         key: &CounterKey,
@@ -130,7 +132,7 @@ impl Store {
         let mut expression = String::from("SET #r = :r ADD #v :one");
         let mut request = self.client.update_item();
         for (i, (attribute, amount)) in amounts.iter().enumerate() {
-            // Writing to a String cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(expression, ",#{i} :{i}");
             request = request
                 .expression_attribute_names(format!("#{i}"), attribute)

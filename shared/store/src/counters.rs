@@ -1,4 +1,4 @@
-//! Counters.
+//! Counter items: increments, checkpoints and reads.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -20,94 +20,94 @@ use crate::item::{Item, key, number, sort_key};
 use crate::keys;
 use crate::store::Store;
 
-/// Checkpoints are `s:` and the stream shard's id.
+/// The prefix of checkpoint attributes. The stream shard's id follows it.
 const CHECKPOINT: &str = "s:";
-/// Set once an item has grown past what one item should be.
+/// An attribute that is set when an item has grown too large.
 const FULL: &str = "full";
-/// Counts the updates of an item.
+/// The attribute that counts an item's updates.
 pub(crate) const VERSION: &str = "v";
 
-/// What must hold of an item's checkpoint for an increment to be applied.
+/// The checkpoint condition for an increment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// The item has no checkpoint of the stream shard, or one below this sequence number.
+    /// The item has no checkpoint for the stream shard, or its checkpoint is below this sequence number.
     CheckpointReached(SequenceNumber),
-    /// The checkpoint is still the one that was seen.
+    /// The checkpoint has not changed since it was read.
     CheckpointIsNot(Option<Checkpoint>),
 }
 
-/// One update of one counter item.
+/// An update of one counter item.
 #[derive(Clone, Debug)]
 pub struct Increment<'a> {
-    /// The item.
+    /// The item's key.
     pub key: &'a CounterKey,
-    /// The stream shard whose records are folded in.
+    /// The stream shard of the folded records.
     pub stream_shard: &'a str,
-    /// When to refuse it.
+    /// The condition on the checkpoint.
     pub unless: Precondition,
-    /// Whether the item is taken to be full.
+    /// Whether the item is assumed to be full.
     pub full: bool,
-    /// The checkpoint to leave.
+    /// The new checkpoint.
     pub checkpoint: Checkpoint,
-    /// What to add, by attribute.
+    /// The numbers to add, by attribute.
     pub counts: Vec<(String, i64)>,
 }
 
-/// What became of an [`Increment`].
+/// The result of an [`Increment`].
 #[derive(Debug)]
 pub enum Applied {
-    /// It is in, for this many write units.
+    /// The increment was applied.
     Done {
-        /// Write units: one for each started KB of the item.
+        /// The consumed write units: one per started KB of the item.
         units: f64,
     },
-    /// The condition did not hold; the item as it is.
+    /// The condition failed. Contains the current item.
     Refused(CounterItem),
 }
 
-/// Which counters to read.
+/// The selection of counters to read.
 #[derive(Clone, Copy, Debug)]
 pub struct CounterQuery<'a> {
-    /// Of which shard.
+    /// The shard.
     pub partition: &'a Partition,
-    /// Of which kind.
+    /// The kind of counter.
     pub kind: CounterKind,
-    /// From this bucket,
+    /// The first bucket, inclusive.
     pub first: Bucket,
-    /// to this one, of the same granularity, both included.
+    /// The last bucket, inclusive. It has the same granularity as the first.
     pub last: Bucket,
-    /// In which order.
+    /// The read order.
     pub order: Order,
-    /// About how many items: a bucket is read with all its pages, and at least one bucket is.
+    /// The approximate number of items. Buckets are read with all their pages, and at least one bucket is read.
     pub limit: usize,
-    /// The attributes to return, at most 100; none is all.
+    /// The attributes to return, at most 100. `None` selects all attributes.
     pub only: Option<&'a [String]>,
 }
 
 /// The counts of one counter item in a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CellRead {
-    /// When.
+    /// The bucket.
     pub bucket: Bucket,
-    /// What was counted, and how often.
+    /// The counted cells and their counts.
     pub counts: Vec<(CounterLabel, i64)>,
 }
 
-/// Some of the counters of a run of buckets.
+/// The counters of consecutive buckets.
 #[derive(Clone, Debug, Default)]
 pub struct CounterPage {
-    /// The counter items, by bucket; whole buckets alone.
+    /// The counter items by bucket. Every bucket is complete.
     pub reads: Vec<CellRead>,
-    /// The last bucket that was read, in the order of reading.
+    /// The last bucket that was read, in read order.
     pub last: Option<Bucket>,
-    /// Whether more follow.
+    /// Whether more buckets follow.
     pub more: bool,
-    /// Read units that it cost.
+    /// The read units consumed.
     pub units: f64,
 }
 
 impl Store {
-    /// Adds to a counter item, unless its checkpoint says that the records are in it.
+    /// Adds to a counter item, unless its checkpoint shows that the records are already included.
     pub async fn increment(&self, increment: &Increment<'_>) -> Result<Applied, StoreError> {
         let mut names = HashMap::with_capacity(increment.counts.len() + 3);
         let mut values = HashMap::with_capacity(increment.counts.len() + 4);
@@ -118,7 +118,7 @@ impl Store {
         values.insert(":s".to_owned(), AttributeValue::S(increment.checkpoint.to_string()));
         values.insert(":v".to_owned(), AttributeValue::N("1".to_owned()));
         for (i, (attribute, count)) in increment.counts.iter().enumerate() {
-            // Writing to a String cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(expression, ",#{i} :{i}");
             names.insert(format!("#{i}"), attribute.clone());
             values.insert(format!(":{i}"), AttributeValue::N(count.to_string()));
@@ -150,7 +150,7 @@ impl Store {
         })
     }
 
-    /// Says that a counter item takes no new cells from now on.
+    /// Marks a counter item as full, so it accepts no new cells.
     pub async fn set_full(&self, counter: &CounterKey) -> Result<(), StoreError> {
         let request = self
             .client
@@ -165,7 +165,8 @@ impl Store {
         self.send(request).await.map(drop)
     }
 
-    /// The counters of all pages of the buckets from `first` to `last`, both included and of one granularity, in order.
+    /// Reads the counters of all pages of the buckets from `first` to `last`, inclusive, in order. All buckets have
+    /// one granularity.
     pub async fn read_counters(
         &self,
         partition: &Partition,
@@ -177,13 +178,13 @@ impl Store {
         Ok(self.page_counters(&all).await?.reads)
     }
 
-    /// The counters that a query asks for, until about its limit of items is read; at least one bucket.
+    /// Reads the counters of a query up to its approximate item limit, and at least one bucket.
     pub async fn page_counters(&self, query: &CounterQuery<'_>) -> Result<CounterPage, StoreError> {
         let range = keys::counter_range(query.kind, query.first, query.last);
         let mut page = CounterPage::default();
         let mut start = None;
         loop {
-            // One more than is wanted tells whether the last bucket is whole.
+            // One extra item shows whether the last bucket is complete.
             let left = query.limit.saturating_sub(page.reads.len()).saturating_add(1);
             let mut request = self
                 .query_between(&self.tables.counters, keys::partition(query.partition), range.clone())
@@ -193,7 +194,7 @@ impl Store {
             if let Some(only) = query.only {
                 let mut projection = String::from("#sk");
                 for (i, attribute) in only.iter().enumerate() {
-                    // Writing to a String cannot fail.
+                    // Writing to a `String` cannot fail.
                     let _ = write!(projection, ",#{i}");
                     request = request.expression_attribute_names(format!("#{i}"), attribute);
                 }
@@ -213,7 +214,7 @@ impl Store {
             let cut = page.reads.last().map(|read| read.bucket);
             let whole = page.reads.iter().any(|read| Some(read.bucket) != cut);
             if page.reads.len() > query.limit && whole {
-                // The last bucket may have more pages: it is left for another time.
+                // The last bucket may have more pages, so it is left for the next read.
                 page.reads.retain(|read| Some(read.bucket) != cut);
                 page.more = true;
                 break;
@@ -224,14 +225,14 @@ impl Store {
         Ok(page)
     }
 
-    /// The largest time beside a checkpoint in the cells of the partition's two newest days: all that was accepted before it
-    /// is counted. None where it has counted nothing yet.
+    /// Returns the largest time stored with a checkpoint in the cells of the partition's two newest days. Everything
+    /// accepted before that time is counted. Returns `None` if nothing has been counted yet.
     pub async fn counted_to(&self, partition: &Partition) -> Result<Option<Timestamp>, StoreError> {
         let kinds = CounterKind::that_count(None).iter();
         Ok(try_join_all(kinds.map(|kind| self.newest_checkpoint(partition, *kind))).await?.into_iter().max().flatten())
     }
 
-    /// The largest time beside a checkpoint in the items of one kind of the partition's two newest days.
+    /// Returns the largest time stored with a checkpoint in the items of one kind of the partition's two newest days.
     async fn newest_checkpoint(
         &self,
         partition: &Partition,
@@ -243,7 +244,7 @@ impl Store {
         let mut newest: Option<Timestamp> = None;
         let mut start = None;
         loop {
-            // Two items where each day is one page; more are asked for where they are not.
+            // Two items suffice if each day has one page. Otherwise more items are read.
             let request = self.query_between(&self.tables.counters, keys::partition(partition), range.clone());
             let request = request.scan_index_forward(false).limit(2).set_exclusive_start_key(start);
             let read = self.send_query(request).await?;
@@ -256,7 +257,7 @@ impl Store {
                     return Ok(newest);
                 }
                 newest = newest.max(read_item(item).checkpoints.values().map(|checkpoint| checkpoint.created_at).max());
-                // Backwards, page 0 is a day's last.
+                // In a backward read, page 0 is the last page of a day.
                 if days.len() == 2 && page == 0 {
                     return Ok(newest);
                 }

@@ -1,4 +1,4 @@
-//! Creating the tables, and finding the stream of Events. These requests consume no capacity.
+//! Creates the tables and finds the stream of Events. These requests consume no capacity.
 
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
@@ -71,7 +71,7 @@ impl Store {
         Box::pin(request.send()).await.map(drop).map_err(|e| StoreError::of(&e))
     }
 
-    /// The ARN of the newest stream of Events.
+    /// Returns the ARN of the newest stream of Events.
     pub async fn events_stream(&self) -> Result<Option<String>, StoreError> {
         let request = self.client.describe_table().table_name(&self.tables.events);
         let table = Box::pin(request.send()).await.map_err(|e| StoreError::of(&e))?;

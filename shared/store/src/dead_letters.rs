@@ -1,4 +1,4 @@
-//! Dead letters: records of the stream that could not be counted.
+//! Dead letters: stream records that could not be counted.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
@@ -14,32 +14,33 @@ use crate::tables::{PK, SK};
 /// A record that could not be counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
-    /// The stream shard it came from.
+    /// The stream shard of the record.
     pub stream_shard: String,
-    /// Its sequence number.
+    /// The sequence number of the record.
     pub sequence_number: String,
-    /// The keys of the event, or of the counter item that refused it, as text.
+    /// The keys of the event, or of the counter item that rejected it, as text.
     pub keys: String,
-    /// What went wrong.
+    /// The error.
     pub error: String,
-    /// When; stored in microseconds since 1970.
+    /// The time of the error, stored in microseconds since 1970.
     #[serde(with = "tally_core::time::micros")]
     pub at: Timestamp,
 }
 
 impl Store {
-    /// Notes a record that could not be counted.
+    /// Stores a record that could not be counted.
     pub async fn put_dead_letter(&self, app: Option<&AppId>, record: &DeadLetter) -> Result<(), StoreError> {
         let mut item: Item = serde_dynamo::to_item(record)?;
         item.insert(PK.to_owned(), AttributeValue::S(keys::dead_letters(app)));
-        // A sort key takes 1,024 bytes; keys of events that cannot be read may be longer, and then differ at the start.
+        // A sort key is limited to 1,024 bytes. The keys of unreadable events may be longer, but they differ at the
+        // start.
         let sort = format!("{}#{}#{}", record.stream_shard, record.sequence_number, record.keys);
         item.insert(SK.to_owned(), AttributeValue::S(sort.chars().take(256).collect()));
         self.put(&self.tables.counters, item).await
     }
 
-    /// A page of what could not be counted for an app (none names the records whose app could not be read), after a
-    /// place; with the place to go on after.
+    /// Returns a page of dead letters of an app and the position to continue after. `None` selects the records whose
+    /// app could not be read.
     pub async fn list_dead_letters(
         &self,
         app: Option<&AppId>,

@@ -1,4 +1,4 @@
-//! Erasing: events of a session or a user, and everything of an app.
+//! Erases the events of a session or user, and all data of an app.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use tally_core::app::partition::Partition;
@@ -13,34 +13,34 @@ use crate::keys;
 use crate::store::Store;
 use crate::tables::{BY_SESSION, PK, SESSION, SK};
 
-/// Most events in one step, so that a caller can look at its clock.
+/// The maximum number of events in one step. Between steps, a caller can check its remaining time.
 const STEP: i32 = 1_000;
 
-/// Most items in one look whether there are events.
+/// The maximum number of items in one check for events.
 const LOOK: i32 = 10;
 
-/// Which events to erase.
+/// The events to erase.
 #[derive(Clone, Copy, Debug)]
 pub enum ErasedEvents<'a> {
-    /// Those of a session, wherever they lie.
+    /// The events of a session, in all shards.
     Session(&'a AppId, &'a str),
-    /// Those of a user in one shard.
+    /// The events of a user in one shard.
     User(&'a Partition, &'a str),
-    /// All of one shard.
+    /// All events of one shard.
     All(&'a Partition),
 }
 
-/// What one step of erasing did.
+/// The result of one erase step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Erased {
-    /// How many items it deleted.
+    /// The number of deleted items.
     pub deleted: usize,
-    /// Where to go on; none where it came to the end.
+    /// The position to continue after, or `None` at the end.
     pub next: Option<EventId>,
 }
 
 impl Store {
-    /// Erases one event; false where there is none.
+    /// Erases one event. Returns false if it does not exist.
     pub async fn erase_event(&self, app: &App, id: EventId) -> Result<bool, StoreError> {
         let request = self
             .client
@@ -52,7 +52,7 @@ impl Store {
         Ok(self.send_conditional(request).await?.is_applied())
     }
 
-    /// Erases some events, the oldest first, from after an identity on: those of one page of what must be read.
+    /// Erases one page of events after a given identity, oldest first.
     pub async fn erase_events(&self, which: ErasedEvents<'_>, after: Option<EventId>) -> Result<Erased, StoreError> {
         let (index, key_name, partition) = match which {
             ErasedEvents::Session(_, session) if !keys::can_be_session(session) => return Ok(Erased::default()),
@@ -75,7 +75,7 @@ impl Store {
                 AttributeValue::S(after.map_or_else(|| "/".to_owned(), |id| id.to_string())),
             )
             .limit(STEP)
-            // An index cannot be read consistently.
+            // An index does not support consistent reads.
             .consistent_read(index.is_none());
         if let ErasedEvents::User(_, user) = which {
             request = request
@@ -90,11 +90,11 @@ impl Store {
         Ok(Erased { deleted, next })
     }
 
-    /// Whether a shard holds an event, also one that has expired; strongly consistent.
+    /// Returns whether a shard contains an event, including expired events. Strongly consistent.
     pub async fn has_events(&self, partition: &Partition) -> Result<bool, StoreError> {
         let mut start = None;
         loop {
-            // Barriers may be left of a recount that was not finished.
+            // An unfinished recount may have left barriers.
             let request = self
                 .query_partition(&self.tables.events, keys::partition(partition))
                 .projection_expression("#sk")
@@ -112,13 +112,13 @@ impl Store {
         }
     }
 
-    /// Erases counter items of a partition, as many as one page of reading holds; returns whether none are left.
+    /// Erases one page of counter items of a partition. Returns whether the partition is empty.
     pub async fn erase_counters(&self, partition: &Partition) -> Result<bool, StoreError> {
         self.erase_counters_page(&keys::partition(partition)).await
     }
 
-    /// Erases what else Counters holds of an app: what could not be counted and on which days, what recounts have
-    /// under way, what its quota counts; returns whether nothing is left.
+    /// Erases an app's other data in Counters: dead letters, marked days, recount state and quota counts. Returns
+    /// whether all of it is erased.
     pub async fn erase_beside_counters(&self, app: &AppId) -> Result<bool, StoreError> {
         let mut gone = true;
         for partition in [keys::dead_letters(Some(app)), keys::uncounted(app), keys::recount(app), keys::quota(app)] {

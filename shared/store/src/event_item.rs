@@ -1,4 +1,4 @@
-//! The items of events, and their images in the stream.
+//! Event items and their stream images.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::item::Item;
 use crate::keys;
 use crate::tables::{PK, SK};
 
-/// Attributes of free JSON, which serde cannot carry without rounding its numbers.
+/// Attributes with arbitrary JSON. serde would round their numbers.
 const FREE: [&str; 3] = ["data", "tags", "stack"];
 
 /// The scalar attributes of an event.
@@ -26,7 +26,7 @@ const FREE: [&str; 3] = ["data", "tags", "stack"];
 struct EventItem {
     pk: String,
     sk: EventId,
-    /// `{app}#{session_id}`: the session id itself is not stored twice.
+    /// `{app}#{session_id}`. The session id is not stored separately.
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +47,7 @@ struct EventItem {
     received_at: i64,
     #[serde(default = "one", skip_serializing_if = "is_one")]
     count: u64,
-    /// Seconds, as DynamoDB's TTL reads it.
+    /// Seconds, as required by DynamoDB TTL.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<i64>,
 }
@@ -61,7 +61,7 @@ fn is_one(count: &u64) -> bool {
     *count == 1
 }
 
-/// The item of an event.
+/// Builds the item of an event.
 pub(super) fn of_event(
     partition: &Partition,
     event: &Event,
@@ -92,8 +92,8 @@ pub(super) fn of_event(
     Ok(item)
 }
 
-/// The event of an item; none where it has expired by `now`, whether or not DynamoDB has deleted it yet, and none for a
-/// barrier.
+/// Reads the event of an item. Returns `None` for a barrier, and for an event that has expired by `now`, even if
+/// DynamoDB has not deleted it yet.
 pub(super) fn to_event(mut item: Item, now: Timestamp) -> Result<Option<Event>, StoreError> {
     if item.contains_key(BARRIER) {
         return Ok(None);
@@ -122,7 +122,7 @@ pub(super) fn to_event(mut item: Item, now: Timestamp) -> Result<Option<Event>, 
     }))
 }
 
-/// Free JSON as DynamoDB maps and lists.
+/// Converts arbitrary JSON to DynamoDB maps and lists.
 fn of_json(json: &Json) -> AttributeValue {
     match json {
         Json::Null => AttributeValue::Null(true),
@@ -152,7 +152,7 @@ fn to_json(value: AttributeValue) -> Result<Json, StoreError> {
     })
 }
 
-/// An image of an event in a stream record, as its event source mapping sends it.
+/// An event image in a stream record, in the format of the event source mapping.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub struct StreamImage(serde_dynamo::Item);
@@ -169,13 +169,13 @@ pub(super) const COUNTED: [(&str, &str); 8] = [
     ("#count", "count"),
 ];
 
-/// What counting needs of an item.
+/// Reads the attributes that counting needs from an item.
 pub(super) fn counted(item: Item) -> Result<CountedEvent, StoreError> {
     StreamImage(item.into()).counted()
 }
 
 impl StreamImage {
-    /// Reads what counting needs.
+    /// Reads the attributes that counting needs.
     pub fn counted(self) -> Result<CountedEvent, StoreError> {
         #[derive(Deserialize)]
         struct Image {
@@ -204,7 +204,7 @@ impl StreamImage {
         })
     }
 
-    /// The barrier that it is an image of, where it is none of an event.
+    /// Returns the barrier, if this is the image of a barrier.
     pub fn barrier(&self) -> Option<Barrier> {
         let text = |name| match self.0.inner().get(name) {
             Some(serde_dynamo::AttributeValue::S(text)) => Some(text.as_str()),
@@ -213,7 +213,7 @@ impl StreamImage {
         self.0.inner().get(BARRIER).and(Barrier::of_keys(text(PK)?, text(SK)?))
     }
 
-    /// The app that its partition key names, also of an image that is otherwise unreadable.
+    /// Returns the app from the partition key. Works even if the rest of the image is unreadable.
     pub fn app(&self) -> Option<(AppId, AppSlug)> {
         let serde_dynamo::AttributeValue::S(pk) = self.0.inner().get(PK)? else {
             return None;
@@ -221,7 +221,7 @@ impl StreamImage {
         keys::read_partition(pk).map(|(partition, slug)| (partition.app, slug))
     }
 
-    /// The time of the event that its sort key names, also of an image that is otherwise unreadable.
+    /// Returns the event time from the sort key. Works even if the rest of the image is unreadable.
     pub fn time(&self) -> Option<Timestamp> {
         let serde_dynamo::AttributeValue::S(sk) = self.0.inner().get(SK)? else {
             return None;

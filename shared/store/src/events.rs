@@ -18,45 +18,45 @@ use crate::store::Store;
 use crate::tables::{BY_SESSION, PK, SESSION, SK};
 use crate::{event_item, keys};
 
-/// In which order events are read.
+/// The order in which events are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Order {
-    /// The newest first.
+    /// Newest first.
     #[default]
     Descending,
-    /// The oldest first.
+    /// Oldest first.
     Ascending,
 }
 
-/// Some of the events of a key range, in order.
+/// Events of a key range, in order.
 #[derive(Clone, Debug, Default)]
 pub struct EventPage {
     /// The events.
     pub events: Vec<Event>,
-    /// The last identity that was read, where more follow.
+    /// The last identity that was read, if more events follow.
     pub more_after: Option<EventId>,
-    /// Read units that it cost.
+    /// The read units consumed.
     pub units: f64,
 }
 
-/// What counting needs of some of the events of a key range, the oldest first.
+/// The counted attributes of events of a key range, oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct CountedPage {
     /// The events.
     pub events: Vec<CountedEvent>,
-    /// The last identity that was read, where more follow.
+    /// The last identity that was read, if more events follow.
     pub more_after: Option<EventId>,
-    /// Read units that it cost.
+    /// The read units consumed.
     pub units: f64,
 }
 
 impl Store {
-    /// Stores one event: one put, unconditional, so that an event sent again overwrites itself.
+    /// Stores one event with an unconditional put, so an event that is sent again overwrites itself.
     async fn put_event(&self, app: &App, event: &Event) -> Result<(), StoreError> {
         self.put(&self.tables.events, event_item(app, event)?).await
     }
 
-    /// Stores events, no two of one identity; answers for each in turn, by the deadline.
+    /// Stores events with distinct identities. Returns one result per event, in order, by the deadline.
     pub async fn put_events(&self, app: &App, events: &[&Event], deadline: Deadline) -> Vec<Result<(), StoreError>> {
         if let [event] = events {
             return vec![deadline.hold(self.put_event(app, event)).await];
@@ -75,14 +75,14 @@ impl Store {
         verdicts
     }
 
-    /// One event, strongly consistent.
+    /// Reads one event, strongly consistent.
     pub async fn get_event(&self, app: &App, id: EventId, now: Timestamp) -> Result<Option<Event>, StoreError> {
         let partition = keys::partition(&partition(app, id));
         let item = self.get(&self.tables.events, &partition, &id.to_string()).await?;
         item.map_or(Ok(None), |item| event_item::to_event(item, now))
     }
 
-    /// Events of one shard whose identities lie from `first` to `last`, both included.
+    /// Reads events of one shard with identities from `first` to `last`, inclusive.
     pub async fn query_events(
         &self,
         partition: &Partition,
@@ -96,8 +96,8 @@ impl Store {
         self.page_events(request.consistent_read(consistent).limit(limit), order, now).await
     }
 
-    /// Events of one session whose identities lie from `first` to `last`, both included; eventually consistent, as
-    /// an index is.
+    /// Reads events of one session with identities from `first` to `last`, inclusive. The read uses an index, so it
+    /// is eventually consistent.
     pub async fn query_session(
         &self,
         app: &AppId,
@@ -114,8 +114,8 @@ impl Store {
         self.page_events(request.limit(limit), order, now).await
     }
 
-    /// What counting needs of the events of one shard whose identities lie from `first` to `last`, both included, the
-    /// oldest first, strongly consistent.
+    /// Reads the counted attributes of events of one shard with identities from `first` to `last`, inclusive. Oldest
+    /// first, strongly consistent.
     pub async fn counted_events(
         &self,
         partition: &Partition,
@@ -124,7 +124,7 @@ impl Store {
         self.counted(self.query_ids(Place::Shard(partition), ids).consistent_read(true)).await
     }
 
-    /// The same of the events of one session; eventually consistent, as an index is.
+    /// Reads the counted attributes of events of one session. The read uses an index, so it is eventually consistent.
     pub async fn counted_session(
         &self,
         app: &AppId,
@@ -137,7 +137,7 @@ impl Store {
         self.counted(self.query_ids(Place::Session(app, session_id), ids)).await
     }
 
-    /// A query of the identities from `first` to `last`, both included; their attribute is `#sk`.
+    /// Builds a query for identities from `first` to `last`, inclusive. The identity attribute is `#sk`.
     fn query_ids(&self, place: Place<'_>, (first, last): (EventId, EventId)) -> QueryFluentBuilder {
         let ids = (first.to_string(), last.to_string());
         match place {
@@ -161,13 +161,13 @@ impl Store {
         let more_after = page.next.map(|key| read_to(&key, Order::Ascending)).transpose()?;
         let events = page.items.into_iter().filter_map(|item| {
             let keys = item.get(PK).zip(item.get(SK)).map(|(pk, sk)| (pk.clone(), sk.clone()));
-            // An event that cannot be read was never counted and is a dead letter. The others are counted.
+            // An unreadable event was never counted and is a dead letter. The other events are counted.
             event_item::counted(item).inspect_err(|error| tracing::warn!(?keys, %error, "an event cannot be read")).ok()
         });
         Ok(CountedPage { events: events.collect(), more_after, units: page.units })
     }
 
-    /// The first identity in a shard from one on, whether or not its event has expired, strongly consistent.
+    /// Returns the first identity in a shard at or after `from`, even if its event has expired. Strongly consistent.
     pub async fn first_event(&self, partition: &Partition, from: EventId) -> Result<Option<EventId>, StoreError> {
         let request = self
             .query_partition(&self.tables.events, keys::partition(partition))
@@ -194,15 +194,15 @@ impl Store {
     }
 }
 
-/// Where a range of events is read.
+/// The place where a range of events is read.
 #[derive(Clone, Copy)]
 enum Place<'a> {
     Shard(&'a Partition),
-    /// In the index, which holds those of all shards and cannot be read consistently.
+    /// The index. It contains all shards and does not support consistent reads.
     Session(&'a AppId, &'a str),
 }
 
-/// The shard of an event.
+/// Returns the shard of an event.
 pub(crate) fn partition(app: &App, id: EventId) -> Partition {
     Partition { app: app.id.clone(), shard: app.layout.shard(id) }
 }
@@ -211,8 +211,8 @@ fn event_item(app: &App, event: &Event) -> Result<Item, StoreError> {
     event_item::of_event(&partition(app, event.id), event, app.layout.expires_at(event.id.at()))
 }
 
-/// The last identity of a page that ends at a key. A barrier stands right after the identity that it names: read
-/// backwards, that one is still to come.
+/// Returns the last identity of a page that ends at a key. A barrier sorts right after the identity that it names, so
+/// in a backward read that identity has not been read yet.
 pub(crate) fn read_to(key: &Item, order: Order) -> Result<EventId, StoreError> {
     let sk = sort_key(key);
     let unreadable = |_| StoreError::Unreadable(format!("the key {sk:?} of an event"));

@@ -1,4 +1,4 @@
-//! Items as the SDK has them, and how their attributes are read.
+//! SDK items and access to their attributes.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::tables::{PK, SK};
 
-/// An item: its attributes by name.
+/// An item: attributes by name.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// The primary key of an item.
+/// Returns the primary key of an item.
 pub(crate) fn key(pk: &str, sk: &str) -> Item {
     HashMap::from([
         (PK.to_owned(), AttributeValue::S(pk.to_owned())),
@@ -17,12 +17,12 @@ pub(crate) fn key(pk: &str, sk: &str) -> Item {
     ])
 }
 
-/// The sort key of an item; empty where it has none.
+/// Returns the sort key of an item, or an empty string if it has none.
 pub(crate) fn sort_key(item: &Item) -> &str {
     item.get(SK).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
 }
 
-/// An attribute that is a whole number.
+/// Reads an integer attribute.
 pub(crate) fn number(value: &AttributeValue) -> Option<i64> {
     value.as_n().ok()?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! The formats of all keys. Everything else handles keys as the types of this module.
+//! The formats of all keys. Other modules handle keys through the types of this module.
 
 use tally_core::app::partition::Partition;
 use tally_core::app::{AppId, AppSlug};
@@ -7,12 +7,13 @@ use tally_core::event::MAX_TEXT;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{MINUTE, Timestamp};
 
-/// The partition key of a shard of an app, in Events and in Counters: `shop#0`, or `shop~2#0` in the app's second generation.
+/// Returns the partition key of an app's shard in Events and Counters: `shop#0`, or `shop~2#0` in the app's second
+/// generation.
 pub(super) fn partition(partition: &Partition) -> String {
     format!("{}#{}", partition.app, partition.shard)
 }
 
-/// Reads what [`partition`] writes.
+/// Parses the output of [`partition`].
 pub(super) fn read_partition(text: &str) -> Option<(Partition, AppSlug)> {
     let (app, shard) = text.rsplit_once('#')?;
     let (app, slug, _) = AppId::parse(app)?;
@@ -20,22 +21,23 @@ pub(super) fn read_partition(text: &str) -> Option<(Partition, AppSlug)> {
     Some((Partition { app, shard }, slug))
 }
 
-/// The partition of `by_session` that holds a session's events.
+/// Returns the `by_session` partition with a session's events.
 pub(super) fn session(app: &AppId, session_id: &str) -> String {
     format!("{app}#{session_id}")
 }
 
-/// Whether an event can have this session id. DynamoDB refuses a key of more than 2,048 bytes, so no other is looked for.
+/// Returns whether an event can have this session id. DynamoDB rejects keys longer than 2,048 bytes, so longer ids
+/// are not looked up.
 pub(super) fn can_be_session(session_id: &str) -> bool {
     session_id.len() <= MAX_TEXT
 }
 
-/// The session id in a key of `by_session`.
+/// Returns the session id in a `by_session` key.
 pub(super) fn session_id(key: &str) -> Option<&str> {
     key.split_once('#').map(|(_, session)| session)
 }
 
-/// The letter of a length of buckets.
+/// Returns the letter of a granularity.
 const fn granularity(granularity: Granularity) -> char {
     match granularity {
         Granularity::Minute => 'm',
@@ -44,7 +46,7 @@ const fn granularity(granularity: Granularity) -> char {
     }
 }
 
-/// What stands between the length of the buckets and the first `#`, and the letter before the page.
+/// Returns the text between the granularity letter and the first `#`, and the letter before the page number.
 const fn kind_letters(kind: CounterKind) -> (&'static str, char) {
     match kind {
         CounterKind::Cells => ("", 'c'),
@@ -53,18 +55,19 @@ const fn kind_letters(kind: CounterKind) -> (&'static str, char) {
     }
 }
 
-/// The sort key of a counter item: `d#20261121#c0`, `de#20261121#e0` for errors, `dm#20261121#m0` for messages.
+/// Returns the sort key of a counter item: `d#20261121#c0`, `de#20261121#e0` for errors, `dm#20261121#m0` for
+/// messages.
 pub(super) fn counter(key: &CounterKey) -> String {
     let (infix, letter) = kind_letters(key.kind);
     format!("{}{infix}#{}#{letter}{}", granularity(key.bucket.granularity()), key.bucket, key.page)
 }
 
-/// The keys of a counter item as one text: the partition key, a space, the sort key.
+/// Returns the keys of a counter item as one text: the partition key, a space and the sort key.
 pub fn counter_keys(key: &CounterKey) -> String {
     format!("{} {}", partition(&key.partition), counter(key))
 }
 
-/// The bucket and the page of a sort key of counters that are known to be of this kind and length.
+/// Parses the bucket and page from the sort key of a counter item with a known kind and granularity.
 pub(super) fn read_counter(kind: CounterKind, granularity: Granularity, sort: &str) -> Option<(Bucket, u16)> {
     let mut parts = sort.split('#');
     let (_, bucket, page) = (parts.next()?, parts.next()?, parts.next()?);
@@ -72,69 +75,69 @@ pub(super) fn read_counter(kind: CounterKind, granularity: Granularity, sort: &s
     Some((Bucket::parse(granularity, bucket)?, page.strip_prefix(letter)?.parse().ok()?))
 }
 
-/// The sort keys between which all pages of the buckets from `first` to `last` lie.
+/// Returns the sort key range of all pages of the buckets from `first` to `last`.
 pub(super) fn counter_range(kind: CounterKind, first: Bucket, last: Bucket) -> (String, String) {
     let granularity = granularity(first.granularity());
     let (infix, _) = kind_letters(kind);
-    // `~` sorts after every digit of a page.
+    // `~` sorts after all digits of a page number.
     (format!("{granularity}{infix}#{first}#"), format!("{granularity}{infix}#{last}#~"))
 }
 
-/// The partition of Counters that lists what could not be counted for an app. `~` begins no app's name.
+/// Returns the Counters partition with an app's dead letters. App names never start with `~`.
 pub(super) fn dead_letters(app: Option<&AppId>) -> String {
     format!("~set-aside#{}", app.map_or("", AppId::as_str))
 }
 
-/// The partition of Counters that names the days of an app whose counters lack events.
+/// Returns the Counters partition with the days on which an app's counters lack events.
 pub(super) fn uncounted(app: &AppId) -> String {
     format!("~uncounted#{app}")
 }
 
-/// The partition of Counters that says which of the barriers of an owner were met.
+/// Returns the Counters partition with the met barriers of an owner.
 pub(super) fn barriers(owner: &str) -> String {
     format!("~fences#{owner}")
 }
 
-/// The partition of Counters that keeps what recounts of an app have under way.
+/// Returns the Counters partition with the state of an app's recounts.
 pub(super) fn recount(app: &AppId) -> String {
     format!("~recount#{app}")
 }
 
-/// The partition of Counters that counts what an app had accepted, by the minute.
+/// Returns the Counters partition with an app's accepted events per minute.
 pub(super) fn quota(app: &AppId) -> String {
     format!("~quota#{app}")
 }
 
-/// A minute, as a text that sorts by time.
+/// Formats a minute as text that sorts by time.
 pub(super) fn minute(at: Timestamp) -> String {
     format!("{:011}", (at.floor(MINUTE) - Timestamp::EPOCH) / MINUTE)
 }
 
-/// The partition of Apps that holds an app.
+/// Returns the Apps partition of an app.
 pub(super) fn app(slug: &AppSlug) -> String {
     format!("app#{slug}")
 }
 
-/// The sort key of an item that is alone in its partition.
+/// The sort key of the only item in a partition.
 pub(super) const ALONE: &str = "-";
 
-/// The partition of Apps that lists the slugs of all apps, as sort keys.
+/// The Apps partition with the slugs of all apps as sort keys.
 pub(super) const APP_LIST: &str = "apps";
 
-/// The partition of Apps that says which app a key is of.
+/// Returns the Apps partition that maps a key to its app.
 pub(super) fn key(id: &str) -> String {
     format!("key#{id}")
 }
 
-/// The partition of Apps that counts the attempts of a subject to sign in.
+/// Returns the Apps partition with a subject's sign-in attempts.
 pub(super) fn attempts(subject: &str) -> String {
     format!("sign-in#{subject}")
 }
 
-/// The partition of Apps that holds the private signing key; IAM lets only `admin` read it.
+/// The Apps partition with the private signing key. IAM lets only `admin` read it.
 pub(super) const SIGNING_KEY: &str = "signing-key";
 
-/// The partition of Apps that holds the public keys, by key id.
+/// The Apps partition with the public keys, by key id.
 pub(super) const PUBLIC_KEYS: &str = "public-keys";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The store: the only place that speaks DynamoDB.
+//! The store. Only this crate accesses DynamoDB.
 
 mod app_item;
 mod app_keys;

@@ -1,4 +1,4 @@
-//! Numbers that are kept by the minute for a while.
+//! Per-minute numbers that expire.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use tally_core::time::{HOUR, MINUTE, TimeDelta, Timestamp};
@@ -9,13 +9,13 @@ use crate::keys;
 use crate::store::Store;
 use crate::tables::{EXPIRES_AT, SK};
 
-/// The number of a minute.
+/// The attribute of a minute's number.
 const COUNT: &str = "n";
-/// How long it is kept.
+/// The retention time of a number.
 const KEEP: TimeDelta = HOUR;
 
 impl Store {
-    /// Adds to the number of the minute of a moment.
+    /// Adds to the number of the minute that contains a time.
     pub(crate) async fn add_to_minute(
         &self,
         table: &str,
@@ -36,7 +36,7 @@ impl Store {
         self.send(request).await.map(drop)
     }
 
-    /// The minutes from `first` to `last` that have a number, in order.
+    /// Returns the minutes from `first` to `last` that have a number, in order.
     pub(crate) async fn minutes(
         &self,
         table: &str,

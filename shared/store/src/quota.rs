@@ -1,4 +1,4 @@
-//! What apps with a quota had accepted, counted by the minute.
+//! Per-minute counts of accepted events, for apps with a quota.
 
 use tally_core::app::AppId;
 use tally_core::time::Timestamp;
@@ -8,13 +8,13 @@ use crate::keys;
 use crate::store::Store;
 
 impl Store {
-    /// Adds to what an app had accepted in a minute. A batch that is delivered again counts again: a quota is about load,
-    /// not about exact numbers.
+    /// Adds to an app's accepted count for a minute. A redelivered batch is counted again: a quota limits load and
+    /// does not need exact numbers.
     pub async fn add_accepted(&self, app: &AppId, minute: Timestamp, count: i64) -> Result<(), StoreError> {
         self.add_to_minute(&self.tables.counters, &keys::quota(app), minute, count).await
     }
 
-    /// What an app had accepted in the minutes from `first` to `last`, those that have something.
+    /// Returns the accepted counts for the minutes from `first` to `last`. Minutes without events are omitted.
     pub async fn accepted(
         &self,
         app: &AppId,

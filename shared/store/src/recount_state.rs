@@ -1,4 +1,4 @@
-//! What recounts have under way between calls, in parts that fit into items.
+//! The state of recounts between calls, split into parts that fit into items.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use tally_core::app::AppId;
@@ -11,13 +11,13 @@ use crate::keys;
 use crate::store::Store;
 use crate::tables::EXPIRES_AT;
 
-/// The attribute of an item that keeps a part of what is under way.
+/// The attribute that stores a part of the state.
 const PART: &str = "part";
-/// Bytes in such an item; DynamoDB takes 400 KB.
+/// The maximum size of a part in bytes. DynamoDB's item limit is 400 KB.
 const PART_BYTES: usize = 300 * 1024;
 
 impl Store {
-    /// Keeps what a recount has under way, in place of what it kept before.
+    /// Stores a recount's state and replaces the previous state.
     pub async fn keep_recount(
         &self,
         app: &AppId,
@@ -35,12 +35,12 @@ impl Store {
         let parts: Vec<_> = parts.collect::<Result<_, _>>()?;
         let count = parts.len();
         self.write_all(&self.tables.counters, parts).await?;
-        // What was longer before has parts that are none of this one's.
+        // The previous state may have had more parts.
         let old: Vec<_> = self.recount_parts(app, id).await?.into_iter().skip(count).collect();
         self.delete_items(&self.tables.counters, old).await
     }
 
-    /// What a recount of an app has under way.
+    /// Returns the state of an app's recount.
     pub async fn recount_state(&self, app: &AppId, id: &str) -> Result<Option<String>, StoreError> {
         let parts = self.recount_parts(app, id).await?;
         if parts.is_empty() {
@@ -55,7 +55,7 @@ impl Store {
         String::from_utf8(bytes).map(Some).map_err(|e| StoreError::Unreadable(e.to_string()))
     }
 
-    /// Forgets what a recount had under way.
+    /// Deletes a recount's state.
     pub async fn forget_recount(&self, app: &AppId, id: &str) -> Result<(), StoreError> {
         let parts = self.recount_parts(app, id).await?;
         self.delete_items(&self.tables.counters, parts).await

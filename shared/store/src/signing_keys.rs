@@ -1,4 +1,4 @@
-//! The keys that sign access tokens, and those that check them.
+//! The keys that sign and verify access tokens.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use tally_core::time::Timestamp;
@@ -9,19 +9,19 @@ use crate::keys;
 use crate::store::Store;
 use crate::tables::{EXPIRES_AT, PK, SK};
 
-/// A public key that checks tokens.
+/// A public key that verifies tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
-    /// Names it in tokens.
+    /// The key id in tokens.
     pub kid: String,
-    /// 32 bytes of Ed25519.
+    /// 32 bytes (Ed25519).
     pub public: Vec<u8>,
-    /// When it stops checking them; only a key that was rotated has that.
+    /// The time when the key stops verifying tokens. Only rotated keys expire.
     pub expires_at: Option<Timestamp>,
 }
 
 impl Store {
-    /// The key pair that signs tokens: its id, and the pair as PKCS #8. None where it was not made yet.
+    /// Returns the id and PKCS #8 encoding of the key pair that signs tokens, or `None` if it does not exist yet.
     pub async fn signing_key(&self) -> Result<Option<(String, Vec<u8>)>, StoreError> {
         let Some(item) = self.get(&self.tables.apps, keys::SIGNING_KEY, keys::ALONE).await? else {
             return Ok(None);
@@ -34,8 +34,8 @@ impl Store {
         Ok(Some((kid.clone(), pkcs8.as_ref().to_vec())))
     }
 
-    /// Puts a key pair in the place of the one that is retired, whose public half stays until it expires; where none is
-    /// retired, only if there is none. False where another process was faster.
+    /// Replaces the retired key pair with a new one. The retired public key remains until it expires. If no key is
+    /// retired, stores the pair only if none exists. Returns false if another process was faster.
     pub async fn put_signing_key(
         &self,
         pkcs8: &[u8],
@@ -72,7 +72,7 @@ impl Store {
         self.write_together(writes.collect::<Result<_, StoreError>>()?).await
     }
 
-    /// The public keys that check tokens, without those that have expired by `now`.
+    /// Returns the public keys that verify tokens, except those that have expired by `now`.
     pub async fn public_keys(&self, now: Timestamp) -> Result<Vec<PublicKey>, StoreError> {
         let (mut found, mut start) = (Vec::new(), None);
         loop {

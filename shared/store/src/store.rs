@@ -1,4 +1,4 @@
-//! The handle that all requests are methods of.
+//! The store handle. All requests are methods of it.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::client::timeouts::Timeouts;
 use crate::tables::TableNames;
 use crate::uncounted_cache::UncountedCache;
 
-/// A handle on the three tables; cheap to clone, made once per process.
+/// A handle to the three tables. It is cheap to clone. Create one per process.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) client: Client,
@@ -21,17 +21,17 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store over a client that is connected already.
+    /// Creates a store from a connected client.
     pub fn new(client: Client, tables: TableNames, timeouts: Timeouts) -> Self {
         Self { client, tables: Arc::new(tables), meter: Arc::default(), timeouts, uncounted: Arc::default() }
     }
 
-    /// The deadline of an answer that begins now and must come soon.
+    /// Returns the deadline of a time-critical response that starts now.
     pub fn deadline(&self) -> Deadline {
         Deadline::after(self.timeouts.answer)
     }
 
-    /// What the requests of this store have cost so far.
+    /// Returns the total cost of this store's requests so far.
     pub fn meter(&self) -> &Meter {
         &self.meter
     }

@@ -1,4 +1,4 @@
-//! Which events are stored already.
+//! Checks which events are already stored.
 
 use std::collections::HashSet;
 
@@ -14,14 +14,14 @@ use crate::keys;
 use crate::store::Store;
 use crate::tables::{PK, SK};
 
-/// Keys in one `BatchGetItem` (DynamoDB's limit).
+/// The number of keys in one `BatchGetItem` (DynamoDB's limit).
 const BATCH: usize = 100;
-/// Batches that are read at once.
+/// The number of batches that are read concurrently.
 const CONCURRENCY: usize = 8;
 
 impl Store {
-    /// The identities of `ids` under which the app has an event, strongly consistent. Costs one read unit for each of
-    /// them up to 4 KB, whether it is stored or not.
+    /// Returns the identities in `ids` for which the app has an event, strongly consistent. Each identity costs one
+    /// read unit per 4 KB of its event, and one unit if no event is stored.
     pub async fn stored_ids(&self, app: &App, ids: &[EventId]) -> Result<HashSet<EventId>, StoreError> {
         let unique: HashSet<EventId> = ids.iter().copied().collect();
         let keys = unique.into_iter().map(|id| key(&keys::partition(&partition(app, id)), &id.to_string()));

@@ -1,6 +1,7 @@
-//! The three tables: one definition, which the laptop and the tests create and template.yaml is held equal to.
+//! The definition of the three tables. The laptop and the tests create tables from it, and template.yaml must match
+//! it.
 
-/// The names that the tables have in this deployment.
+/// The table names in this deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableNames {
     /// Events.
@@ -19,25 +20,26 @@ impl Default for TableNames {
 
 /// The sparse index of Events by session.
 pub const BY_SESSION: &str = "by_session";
-/// Partition key of every table.
+/// The partition key of every table.
 pub const PK: &str = "pk";
-/// Sort key of every table.
+/// The sort key of every table.
 pub const SK: &str = "sk";
-/// Partition key of [`BY_SESSION`]; only events with a session have it.
+/// The partition key of [`BY_SESSION`]. Only events with a session have it.
 pub const SESSION: &str = "session";
-/// When an item expires, in Unix seconds.
+/// The expiry time of an item, in Unix seconds.
 pub const EXPIRES_AT: &str = "expires_at";
 
-/// What tells one table from another; all are on demand, keyed by text `pk` and `sk`, with a TTL on `expires_at`.
+/// The properties that differ between tables. All tables are on demand, have the text keys `pk` and `sk`, and use
+/// `expires_at` for TTL.
 #[derive(Clone, Copy, Debug)]
 pub struct TableDefinition {
-    /// Its logical id in template.yaml.
+    /// The logical id in template.yaml.
     pub logical_id: &'static str,
-    /// Its name among the names of a deployment.
+    /// Selects the table's name from the names of a deployment.
     pub name: fn(&TableNames) -> &str,
-    /// Whether it has the index [`BY_SESSION`] (`session`, `sk`, all attributes).
+    /// Whether the table has the index [`BY_SESSION`] (`session`, `sk`, all attributes).
     pub by_session: bool,
-    /// Whether it has a stream of new and old images.
+    /// Whether the table has a stream of new and old images.
     pub stream: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Days whose counters lack events that are stored: marked by `aggregate`, cleared by a recount of the day.
+//! Days whose counters lack stored events. `aggregate` marks a day, and a recount of the day clears the mark.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,13 +16,14 @@ use crate::store::Store;
 use crate::tables::{PK, SK};
 use crate::uncounted_cache::UncountedDay;
 
-/// When a day was marked last, in microseconds since 1970.
+/// The time of the last mark, in microseconds since 1970.
 const AT: &str = "at";
-/// Marks that are put at once.
+/// The number of marks that are written concurrently.
 const CONCURRENCY: usize = 16;
 
 impl Store {
-    /// Marks the days that hold these moments. Marking a day again keeps a recount that began before from clearing it.
+    /// Marks the days that contain the given times. A repeated mark prevents a recount that started earlier from
+    /// clearing it.
     pub async fn mark_uncounted(
         &self,
         app: &AppId,
@@ -44,7 +45,7 @@ impl Store {
         Ok(())
     }
 
-    /// The days of an app that are marked, in order.
+    /// Returns the marked days of an app, in order.
     pub async fn uncounted_days(&self, app: &AppId, consistent: bool) -> Result<Vec<UncountedDay>, StoreError> {
         let (mut days, mut start) = (Vec::new(), None);
         loop {
@@ -62,7 +63,7 @@ impl Store {
         }
     }
 
-    /// Whether counters lack events of a day that lies in a range, if only in part; as it was at most 60 s ago.
+    /// Returns whether the counters lack events on any day that overlaps a range. The answer is at most 60 s old.
     pub async fn lacks_counts(&self, app: &AppId, range: Range) -> Result<bool, StoreError> {
         let days = if let Some(days) = self.uncounted.get(app) {
             days
@@ -75,7 +76,7 @@ impl Store {
         Ok(days.get(first).is_some_and(|day| day.day < range.until()))
     }
 
-    /// Clears a mark, unless the day was marked again since it was read.
+    /// Clears a mark, unless the day was marked again after the mark was read.
     pub async fn clear_uncounted(&self, app: &AppId, day: UncountedDay) -> Result<(), StoreError> {
         let bucket = Bucket::of(Granularity::Day, day.day);
         let request = self

@@ -1,4 +1,4 @@
-//! What a process remembers of the days whose counters lack events.
+//! A per-process cache of the days whose counters lack events.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,24 +7,24 @@ use std::time::{Duration, Instant};
 use tally_core::app::AppId;
 use tally_core::time::Timestamp;
 
-/// How long a process remembers which days of an app are marked.
+/// The lifetime of a cache entry.
 const REMEMBER: Duration = Duration::from_mins(1);
-/// For how many apps a process remembers it.
+/// The maximum number of apps in the cache.
 const MAX_APPS: usize = 1_000;
 
 /// A day (UTC) whose counters lack events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UncountedDay {
-    /// Its first moment.
+    /// The start of the day.
     pub day: Timestamp,
-    /// When it was marked last.
+    /// The time of the last mark.
     pub marked_at: Timestamp,
 }
 
-/// The marked days of an app, and when they were read.
+/// The marked days of an app, and the time when they were read.
 type Remembered = (Instant, Arc<Vec<UncountedDay>>);
 
-/// The marked days of apps.
+/// The cached marked days of apps.
 #[derive(Debug, Default)]
 pub(crate) struct UncountedCache(Mutex<HashMap<AppId, Remembered>>);
 

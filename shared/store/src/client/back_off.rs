@@ -1,15 +1,15 @@
-//! Waiting before what DynamoDB left unprocessed is sent again.
+//! Delays before unprocessed items are sent again.
 
 use std::time::Duration;
 
 use crate::client::deadline::Deadline;
 
-/// Most rounds, the first included.
+/// The maximum number of rounds, including the first.
 const ROUNDS: u32 = 6;
-/// The wait before the second round, on average; doubled with each round.
+/// The average delay before the second round. It doubles with each round.
 const MEAN: Duration = Duration::from_millis(50);
 
-/// The waits between the rounds of one request: exponential, with jitter, at most 1.6 s on average in all.
+/// The delays between the rounds of one request: exponential with jitter, at most 1.6 s in total on average.
 #[derive(Debug)]
 pub(crate) struct BackOff {
     rounds: u32,
@@ -17,17 +17,17 @@ pub(crate) struct BackOff {
 }
 
 impl BackOff {
-    /// The waits of a request that has been sent once.
+    /// Creates the delays for a request that has been sent once.
     pub(crate) fn new(deadline: Option<Deadline>) -> Self {
         Self { rounds: 1, deadline }
     }
 
-    /// Waits before the next round; false, at once, where there is none any more or the deadline is too near.
+    /// Waits before the next round. Returns false immediately if no rounds are left or the deadline is too close.
     pub(crate) async fn wait(&mut self) -> bool {
         if self.rounds == ROUNDS {
             return false;
         }
-        // Jitter keeps requests that were throttled together from coming back together.
+        // Jitter spreads the retries of requests that were throttled together.
         let time = (MEAN * 2u32.pow(self.rounds - 1)).mul_f64(rand::random_range(0.5..1.5));
         self.rounds += 1;
         if let Some(deadline) = self.deadline {

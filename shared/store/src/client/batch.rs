@@ -1,4 +1,4 @@
-//! Many writes or reads of one table, in batches; what DynamoDB leaves unprocessed is sent again.
+//! Batched writes and reads of one table. Unprocessed items are sent again.
 
 use std::collections::HashMap;
 
@@ -13,37 +13,37 @@ use crate::item::Item;
 use crate::store::Store;
 use crate::tables::{PK, SK};
 
-/// Writes in one `BatchWriteItem` (DynamoDB's limit).
+/// The number of writes in one `BatchWriteItem` (DynamoDB's limit).
 const BATCH: usize = 25;
-/// Most bytes of a batch on the wire; DynamoDB takes 16 MB, and one item at most a tenth of that.
+/// The maximum size of a batch on the wire, in bytes. DynamoDB accepts 16 MB, and an item is at most a tenth of that.
 const BATCH_BYTES: usize = 12 * 1024 * 1024;
-/// Batches under way at once: a request of 1,000 events is 40 of them.
+/// The number of concurrent batches. A request with 1,000 events needs 40.
 const CONCURRENCY: usize = 16;
 
-/// A put.
+/// Creates a put.
 pub(crate) fn put(item: Item) -> Result<WriteRequest, StoreError> {
     let put = PutRequest::builder().set_item(Some(item)).build()?;
     Ok(WriteRequest::builder().put_request(put).build())
 }
 
-/// A delete of the item with a key.
+/// Creates a delete of the item with a key.
 pub(crate) fn delete(key: Item) -> Result<WriteRequest, StoreError> {
     let delete = DeleteRequest::builder().set_key(Some(key)).build()?;
     Ok(WriteRequest::builder().delete_request(delete).build())
 }
 
-/// A write and its place among those that the caller gave.
+/// A write and its index in the caller's list.
 type Placed = (usize, WriteRequest);
 
 impl Store {
-    /// Writes all of it, no two of one key, in no particular order; where it fails, some of it may be in.
+    /// Writes all items, in no particular order. Keys must be distinct. If this fails, some items may be written.
     pub(crate) async fn write_all(&self, table: &str, writes: Vec<WriteRequest>) -> Result<(), StoreError> {
         let batches = batches(writes.into_iter().enumerate());
         let batches: Vec<_> = batches.into_iter().map(|batch| self.write_whole_batch(table, batch)).collect();
         stream::iter(batches).buffer_unordered(CONCURRENCY).try_collect().await
     }
 
-    /// Writes as much of it as is possible by the deadline, no two of one key; returns what failed, by its place.
+    /// Writes as many items as possible by the deadline. Keys must be distinct. Returns the failed writes by index.
     pub(crate) async fn write_each(
         &self,
         table: &str,
@@ -56,7 +56,7 @@ impl Store {
         failed.into_iter().flatten().collect()
     }
 
-    /// Deletes items of a table by the keys that they hold.
+    /// Deletes items of a table. The keys are taken from the items.
     pub(crate) async fn delete_items(&self, table: &str, items: Vec<Item>) -> Result<(), StoreError> {
         let deletes = items.into_iter().map(|mut item| {
             item.retain(|name, _| name == PK || name == SK);
@@ -65,8 +65,8 @@ impl Store {
         self.write_all(table, deletes.collect::<Result<_, _>>()?).await
     }
 
-    /// Reads the items with some keys, at most 100, in no particular order; those that do not exist are left out. `shape`
-    /// says which attributes come back, and how consistent they are.
+    /// Reads the items with the given keys (at most 100), in no particular order. Missing items are omitted. `shape`
+    /// sets the returned attributes and the consistency.
     pub(crate) async fn get_all(
         &self,
         table: &str,
@@ -97,7 +97,7 @@ impl Store {
         }
     }
 
-    /// Writes a batch in as many rounds as it takes and the back-off allows; returns what failed.
+    /// Writes a batch in multiple rounds, within the limits of the back-off. Returns the failed writes.
     async fn write_batch(
         &self,
         table: &str,
@@ -106,7 +106,7 @@ impl Store {
     ) -> Vec<(usize, StoreError)> {
         let (mut places, mut writes) = (HashMap::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         for (place, write) in batch {
-            // By key, since a reply tells what is unprocessed by its content alone.
+            // Indexed by key, because a response identifies unprocessed writes only by their content.
             places.insert(key_of(&write), place);
             writes.push(write);
         }
@@ -125,7 +125,8 @@ impl Store {
                     places.retain(|key, _| left.contains(key));
                     writes = unprocessed;
                 }
-                // All of it is unprocessed. The SDK has retried it already: who waits for an answer waits no longer.
+                // The whole batch is unprocessed. The SDK has already retried it, so it is only sent again if there
+                // is no deadline.
                 (Err(StoreError::Throttled(_)), Some(kept)) => writes = kept,
                 (Err(error), _) => break error,
             }
@@ -136,7 +137,7 @@ impl Store {
         places.into_values().map(|place| (place, error.clone())).collect()
     }
 
-    /// One `BatchWriteItem`; returns what is unprocessed.
+    /// Sends one `BatchWriteItem`. Returns the unprocessed writes.
     async fn send_batch(&self, table: &str, writes: Vec<WriteRequest>) -> Result<Vec<WriteRequest>, StoreError> {
         let request = self.client.batch_write_item().request_items(table, writes);
         let (reply, _) = self.send(request).await?;
@@ -144,7 +145,7 @@ impl Store {
     }
 }
 
-/// Parts writes into batches that one request takes.
+/// Splits writes into batches that fit into one request.
 fn batches(writes: impl IntoIterator<Item = Placed>) -> Vec<Vec<Placed>> {
     let mut batches: Vec<Vec<Placed>> = vec![];
     let mut batch_bytes = 0;
@@ -162,7 +163,7 @@ fn batches(writes: impl IntoIterator<Item = Placed>) -> Vec<Vec<Placed>> {
     batches
 }
 
-/// The item that a write puts, or the key that it deletes.
+/// Returns the item that a write puts, or the key that it deletes.
 fn content(write: &WriteRequest) -> Option<&Item> {
     let put = write.put_request.as_ref().map(|put| &put.item);
     put.or_else(|| write.delete_request.as_ref().map(|delete| &delete.key))
@@ -173,19 +174,19 @@ fn key_of(write: &WriteRequest) -> (String, String) {
     (text(PK), text(SK))
 }
 
-/// About how many bytes an item takes in a request, where every value is wrapped in an object that names its type.
+/// Estimates the size of an item in a request, in bytes. Every value is wrapped in an object with its type name.
 fn wire_size(item: &Item) -> usize {
     item.iter().map(|(name, value)| text_size(name) + 4 + value_size(value)).sum()
 }
 
 fn value_size(value: &AttributeValue) -> usize {
-    // `{"NULL":true}` and a comma are the longest that a value without a text or a number takes.
+    // `{"NULL":true}` and a comma are the longest encoding of a value without text or a number.
     const WRAPPED: usize = 14;
     WRAPPED
         + match value {
             AttributeValue::S(text) => text_size(text),
             AttributeValue::N(number) => number.len(),
-            // In base 64.
+            // Base64.
             AttributeValue::B(bytes) => bytes.as_ref().len().div_ceil(3) * 4,
             AttributeValue::L(items) => items.iter().map(value_size).sum(),
             AttributeValue::M(fields) => fields.iter().map(|(key, value)| text_size(key) + 4 + value_size(value)).sum(),
@@ -193,7 +194,7 @@ fn value_size(value: &AttributeValue) -> usize {
         }
 }
 
-/// Bytes of a text in JSON: control characters take six.
+/// Returns the size of a text in JSON, in bytes. Control characters take six bytes.
 fn text_size(text: &str) -> usize {
     let escaped = text.bytes().map(|byte| match byte {
         0..0x20 => 6,

@@ -14,19 +14,19 @@ use crate::client::timeouts::Timeouts;
 use crate::store::Store;
 use crate::tables::TableNames;
 
-/// Where DynamoDB is.
+/// The location of DynamoDB.
 #[derive(Clone, Debug)]
 pub enum Connection {
-    /// As the environment that Lambda makes says: `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-    /// `AWS_SESSION_TOKEN`; with `AWS_ENDPOINT_URL_DYNAMODB`, another server than the region's.
+    /// The location and credentials from Lambda's environment: `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`. `AWS_ENDPOINT_URL_DYNAMODB` overrides the endpoint.
     Environment,
-    /// A local server at this URL, with credentials that nobody checks.
+    /// A local server at this URL. Credentials are not checked.
     Local(String),
-    /// A database in this process, which answers as an HTTP client.
+    /// A database in this process, with the interface of an HTTP client.
     Embedded(SharedHttpClient),
 }
 
-/// Connects to DynamoDB, with the timeouts that the place asks for.
+/// Connects to DynamoDB with the timeouts for the location.
 pub fn connect(connection: Connection, tables: TableNames) -> Store {
     let timeouts = match connection {
         Connection::Environment => Timeouts::CLOUD,
@@ -45,9 +45,9 @@ pub fn connect_with(timeouts: Timeouts, connection: Connection, tables: TableNam
     let builder = Builder::new().behavior_version(BehaviorVersion::v2026_01_12());
     let builder = match connection {
         Connection::Environment => from_environment(builder),
-        // A client without TLS would be a second one in every function.
+        // A client without TLS would add a second HTTP client to every function.
         Connection::Local(url) => local(builder, https(TrustStore::default()), url),
-        // A URL that nothing is ever sent to.
+        // No request is sent to this URL.
         Connection::Embedded(client) => local(builder, client, "http://embedded".to_owned()),
     };
     let limits = TimeoutConfig::builder()
@@ -58,19 +58,20 @@ pub fn connect_with(timeouts: Timeouts, connection: Connection, tables: TableNam
     let config = builder
         .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)))
         .timeout_config(limits)
-        // Retries draw on a budget that successes refill, so they are few while a store throttles. A partition of its own
-        // keeps the other stores of a process from paying for one that fails.
+        // Retries use a budget that successes refill, so retries are rare while a store throttles. A separate
+        // partition isolates this store from failures of other stores in the process.
         .retry_partition(RetryPartition::custom("tally").build())
         .build();
     Store::new(Client::from_conf(config), tables, timeouts)
 }
 
-/// What Lambda sets, and nothing else: the SDK's own search, through profiles, containers and metadata services, adds to a
-/// function's size and start, and finds nothing there. What is missing, calls tell.
+/// Reads only the variables that Lambda sets. The SDK's default search of profiles, containers and metadata services
+/// increases a function's size and start time and finds nothing there. Missing variables cause an error on the first
+/// call.
 fn from_environment(mut builder: Builder) -> Builder {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (region, endpoint) = (variable("AWS_REGION"), variable("AWS_ENDPOINT_URL_DYNAMODB"));
-    // Another server than the region's may have its certificate from anywhere; one without TLS has none.
+    // A custom endpoint may have a certificate from any authority, or no TLS at all.
     let elsewhere = endpoint.as_deref().is_some_and(|url| url.starts_with("https:"));
     let trusts_amazon = !elsewhere && region.as_deref().is_some_and(is_signed_by_amazon);
     builder.set_region(region.map(Region::new));
@@ -82,13 +83,13 @@ fn from_environment(mut builder: Builder) -> Builder {
     })
 }
 
-/// All roots of Amazon Trust Services, which asks of a trust store of one's own that it hold these five; they are valid to the
-/// end of 2037 and beyond (<https://www.amazontrust.com/repository>). Reading all that a system trusts, some 140, is four
-/// fifths of the work of a function's start.
+/// All roots of Amazon Trust Services. Amazon requires custom trust stores to contain these five. They are valid
+/// until at least the end of 2037 (<https://www.amazontrust.com/repository>). Loading the system's roots (about 140)
+/// takes four fifths of a function's start time.
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
-/// Whether certificates of DynamoDB in a region are known to come from [`AMAZON_ROOTS`]: not in partitions that are run
-/// apart.
+/// Returns whether DynamoDB's certificates in a region are known to be issued by [`AMAZON_ROOTS`]. Isolated AWS
+/// partitions are excluded.
 fn is_signed_by_amazon(region: &str) -> bool {
     !["cn-", "eusc-", "us-iso", "eu-iso"].iter().any(|apart| region.starts_with(apart))
 }
@@ -97,7 +98,7 @@ fn https(trust: TrustStore) -> SharedHttpClient {
     let builder = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
     match TlsContext::builder().with_trust_store(trust).build() {
         Ok(tls) => builder.tls_context(tls).build_https(),
-        // Its builder refuses names of servers alone, and was given none.
+        // The builder only rejects invalid server names, and none are set.
         Err(_) => builder.build_https(),
     }
 }
@@ -111,7 +112,7 @@ mod tests {
         assert!(is_signed_by_amazon("eu-central-1") && !is_signed_by_amazon("cn-north-1"));
         let text = std::str::from_utf8(AMAZON_ROOTS).expect("text");
         assert_eq!(text.matches("BEGIN CERTIFICATE").count(), 5);
-        // A client reads its trust store when it is made, and panics at what is no certificate.
+        // A client reads its trust store when it is created and panics on an invalid certificate.
         let http = https(TrustStore::empty().with_pem_certificate(AMAZON_ROOTS));
         let _client = Client::from_conf(
             Builder::new()

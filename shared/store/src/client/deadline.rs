@@ -1,4 +1,4 @@
-//! How long one answer may take, whatever the store does meanwhile.
+//! Deadlines for responses, independent of the store's speed.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::client::error::StoreError;
 
-/// The moment until which the store may be asked for one answer.
+/// The time by which the store must have answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// The one so far from now.
+    /// Returns the deadline after a duration from now.
     pub fn after(time: Duration) -> Self {
         Self(Instant::now() + time)
     }
 
-    /// The time until it; none once it has passed.
+    /// Returns the remaining time, or zero if the deadline has passed.
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// Runs `work`, which is dropped when the deadline passes, and not begun once it has passed.
+    /// Runs `work` until the deadline. Cancels it at the deadline, and does not start it after the deadline.
     ///
     /// # Errors
-    /// Those of `work`, and [`StoreError::Unavailable`] where there was no time: a write that had begun may have happened
-    /// all the same.
+    /// Returns the errors of `work`, or [`StoreError::Unavailable`] if time runs out. A write that has started may
+    /// still take effect.
     pub async fn hold<T, E: From<StoreError>>(self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         if self.left().is_zero() {
             return Err(StoreError::Unavailable("no time was left to ask it".to_owned()).into());
@@ -34,7 +34,7 @@ impl Deadline {
         timeout_at(self.0, work).await.map_err(late)?
     }
 
-    /// Waits, unless the deadline is nearer than that; false where it is.
+    /// Waits. Returns false without waiting if the deadline is earlier.
     pub(crate) async fn wait(self, time: Duration) -> bool {
         if self.left() <= time {
             return false;

@@ -1,27 +1,27 @@
-//! What can go wrong between us and DynamoDB.
+//! Errors of requests to DynamoDB.
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
-/// A request to the store that failed.
+/// An error of a request to the store.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The store takes no more just now; the same request may pass later.
+    /// The store is throttling. The same request may succeed later.
     #[error("the store is throttling: {0}")]
     Throttled(String),
-    /// The store did not answer in time, or with a fault of its own; a write may have happened all the same.
+    /// The store did not respond in time or had an internal error. A write may still have taken effect.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// The store will never take this request.
+    /// The store permanently rejects this request.
     #[error("the store refused the request: {0}")]
     Refused(String),
-    /// An item is not what this code writes.
+    /// An item has an unexpected format.
     #[error("the store holds an unreadable item: {0}")]
     Unreadable(String),
 }
 
 impl StoreError {
-    /// Whether the same request may pass later.
+    /// Returns whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Throttled(_) | Self::Unavailable(_))
     }
@@ -50,7 +50,7 @@ impl StoreError {
 }
 
 impl From<BuildError> for StoreError {
-    /// A request that lacks a part.
+    /// Creates the error for a request with a missing part.
     fn from(error: BuildError) -> Self {
         Self::Refused(error.to_string())
     }

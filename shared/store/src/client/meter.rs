@@ -1,8 +1,8 @@
-//! What requests cost, from DynamoDB's own `ReturnConsumedCapacity`.
+//! The cost of requests, from DynamoDB's `ReturnConsumedCapacity`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Adds up what a store's requests cost.
+/// Sums the cost of a store's requests.
 #[derive(Debug, Default)]
 pub struct Meter {
     reads: Tally,
@@ -12,18 +12,18 @@ pub struct Meter {
 #[derive(Debug, Default)]
 struct Tally {
     requests: AtomicU64,
-    // In thousandths: capacity comes in halves and, for transactions, in whole units.
+    // In thousandths: consumed capacity can be a multiple of one half.
     milli_units: AtomicU64,
 }
 
-/// Requests and capacity units up to a moment; subtract two to learn what lay between.
+/// Requests and capacity units up to a point in time. The difference of two values is the cost between them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
-    /// Round trips that read.
+    /// The number of read requests.
     pub read_requests: u64,
     /// Read units.
     pub read_units: f64,
-    /// Round trips that wrote.
+    /// The number of write requests.
     pub write_requests: u64,
     /// Write units.
     pub write_units: f64,
@@ -50,7 +50,7 @@ impl std::ops::Sub for Usage {
 }
 
 impl Meter {
-    /// The sums so far.
+    /// Returns the current sums.
     pub fn usage(&self) -> Usage {
         Usage {
             read_requests: self.reads.requests.load(Ordering::Relaxed),
@@ -60,7 +60,7 @@ impl Meter {
         }
     }
 
-    /// Counts one request and the units that it consumed.
+    /// Adds one request and its consumed units.
     pub(crate) fn add(&self, direction: Direction, units: f64) {
         match direction {
             Direction::Read => self.reads.add(units),

@@ -1,4 +1,4 @@
-//! Queries: of a whole partition, or of a range of its sort keys.
+//! Queries of a whole partition or of a sort key range.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -12,14 +12,14 @@ use crate::tables::{PK, SK};
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) items: Vec<Item>,
-    /// The key to start the next page after; none at the end.
+    /// The key to start the next page after, or `None` at the end.
     pub(crate) next: Option<Item>,
     /// Read units.
     pub(crate) units: f64,
 }
 
 impl Store {
-    /// A query of a partition, whose key attribute is `#key`.
+    /// Builds a query of a partition. The key attribute is `#key`.
     pub(crate) fn query_partition(&self, table: &str, pk: impl Into<String>) -> QueryFluentBuilder {
         self.client
             .query()
@@ -29,7 +29,7 @@ impl Store {
             .expression_attribute_values(":key", AttributeValue::S(pk.into()))
     }
 
-    /// A query of the sort keys from `first` to `last`, both included; their attribute is `#sk`.
+    /// Builds a query of the sort keys from `first` to `last`, inclusive. The sort key attribute is `#sk`.
     pub(crate) fn query_between(
         &self,
         table: &str,

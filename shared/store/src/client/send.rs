@@ -1,6 +1,6 @@
-//! The one way that requests are sent: each asks for the capacity that it consumes, is metered, and has its error mapped.
+//! Sends all requests. Each request asks for its consumed capacity, is metered and has its errors mapped.
 //!
-//! A request of the SDK is a builder of its own type; [`Request`] is what Tally needs of all of them.
+//! The SDK has a separate builder type for each request. [`Request`] is their common interface.
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -26,10 +26,10 @@ pub(crate) trait Request: Sized + Send {
     type Error: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static;
     const DIRECTION: Direction;
 
-    /// Sends it, asking for the capacity that it consumes.
+    /// Sends the request and asks for the consumed capacity.
     fn dispatch(self) -> impl Future<Output = Result<Self::Output, SdkError<Self::Error, HttpResponse>>> + Send;
 
-    /// The capacity units of a reply.
+    /// Returns the capacity units of a response.
     fn units(output: &Self::Output) -> f64;
 }
 
@@ -47,7 +47,7 @@ macro_rules! requests {
             }
 
             fn units(output: &Self::Output) -> f64 {
-                // One for each table, or one at all.
+                // A response has one entry per table, or a single entry.
                 output.consumed_capacity().into_iter().filter_map(ConsumedCapacity::capacity_units).sum()
             }
         }
@@ -65,12 +65,13 @@ requests! {
     Write transact_write_items TransactWriteItemsFluentBuilder TransactWriteItemsOutput TransactWriteItemsError,
 }
 
-/// A request that writes on a condition.
+/// A conditional write.
 pub(crate) trait Conditional: Request {
-    /// Asks for the item as it is, where the condition does not hold.
+    /// Asks for the current item if the condition fails.
     fn returning_refused_item(self) -> Self;
 
-    /// The item of a refusal, empty where there is none; no item at all where the error is no refusal.
+    /// Returns the current item if the error is a failed condition (empty if the item does not exist), and `None` for
+    /// other errors.
     fn refusal(error: &Self::Error) -> Option<Item>;
 }
 
@@ -105,7 +106,7 @@ impl Conditional for DeleteItemFluentBuilder {
 }
 
 impl Conditional for TransactWriteItemsFluentBuilder {
-    /// Each write of a transaction asks for its own; none of Tally's does.
+    /// In a transaction, each write asks for its own item. Tally's transactions do not use this.
     fn returning_refused_item(self) -> Self {
         self
     }
@@ -117,12 +118,13 @@ impl Conditional for TransactWriteItemsFluentBuilder {
     }
 }
 
-/// What became of a conditional write.
+/// The result of a conditional write.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It is done, for this many write units.
+    /// The write succeeded and consumed this many write units.
     Applied { units: f64 },
-    /// The condition did not hold; the item as it is, empty where there is none or the request was a transaction.
+    /// The condition failed. Contains the current item, which is empty if it does not exist or the request was a
+    /// transaction.
     Refused(Item),
 }
 
@@ -133,7 +135,7 @@ impl Outcome {
 }
 
 impl Store {
-    /// Sends a request; returns the reply and the capacity units that it consumed.
+    /// Sends a request. Returns the response and the consumed capacity units.
     pub(crate) async fn send<R: Request>(&self, request: R) -> Result<(R::Output, f64), StoreError> {
         self.dispatch(request).await.map_err(|error| StoreError::of(&error))
     }
@@ -144,7 +146,7 @@ impl Store {
             Ok((_, units)) => Ok(Outcome::Applied { units }),
             Err(error) => match error.as_service_error().and_then(R::refusal) {
                 Some(item) => {
-                    // A refusal costs units as well, but does not tell how many.
+                    // A failed condition also consumes units, but the response does not report them.
                     self.meter.add(R::DIRECTION, 0.0);
                     Ok(Outcome::Refused(item))
                 }
@@ -154,7 +156,7 @@ impl Store {
     }
 
     async fn dispatch<R: Request>(&self, request: R) -> Result<(R::Output, f64), SdkError<R::Error, HttpResponse>> {
-        // Boxed: the SDK's futures take kilobytes, and so would every future that waits for one.
+        // Boxed because the SDK's futures take kilobytes and would enlarge every future that awaits them.
         let output = Box::pin(request.dispatch()).await?;
         let units = R::units(&output);
         self.meter.add(R::DIRECTION, units);
@@ -167,13 +169,13 @@ impl Store {
         Ok(self.send(request).await?.0.item)
     }
 
-    /// Puts one item, in place of one with the same key.
+    /// Puts one item. Replaces an existing item with the same key.
     pub(crate) async fn put(&self, table: &str, item: Item) -> Result<(), StoreError> {
         let request = self.client.put_item().table_name(table).set_item(Some(item));
         self.send(request).await.map(drop)
     }
 
-    /// Writes items together; false where a condition did not hold, and then none is written.
+    /// Writes items in one transaction. Returns false, and writes nothing, if a condition fails.
     pub(crate) async fn write_together(&self, writes: Vec<TransactWriteItem>) -> Result<bool, StoreError> {
         let request = self.client.transact_write_items().set_transact_items(Some(writes));
         Ok(self.send_conditional(request).await?.is_applied())

@@ -1,26 +1,26 @@
-//! How long requests may take.
+//! Request timeouts.
 
 use std::time::Duration;
 
-/// How long to wait for the store.
+/// The timeouts for the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For one attempt at one request. DynamoDB answers in milliseconds; a slower attempt is better repeated.
+    /// The timeout for one attempt. DynamoDB responds in milliseconds, so a slower attempt is better retried.
     pub attempt: Duration,
-    /// For one request with its retries.
+    /// The timeout for one request, including retries.
     pub call: Duration,
-    /// For all requests of one answer that must come soon: authentication and the storing of events.
+    /// The timeout for all requests of a time-critical response: authentication and storing events.
     pub answer: Duration,
 }
 
 impl Timeouts {
-    /// The timeouts of the cloud: a caller is told within two seconds to come back.
+    /// The cloud timeouts. A caller is told to retry within two seconds.
     pub const CLOUD: Self = Self {
         attempt: Duration::from_millis(900),
         call: Duration::from_millis(1_800),
         answer: Duration::from_millis(1_800),
     };
-    /// The timeouts of a laptop, whose database waits for its disk and for whatever else the laptop does.
+    /// The laptop timeouts. The local database may have to wait for the disk and for other processes.
     pub const LAPTOP: Self =
         Self { attempt: Duration::from_millis(13_500), call: Duration::from_secs(27), answer: Duration::from_mins(2) };
 }
