@@ -1,4 +1,4 @@
-//! Counts by hand, to hold the counters against, and the counters as they are stored.
+//! Independent counts to compare with the counters, and the counters as they are stored.
 
 use std::collections::BTreeMap;
 

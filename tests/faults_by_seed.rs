@@ -1,8 +1,9 @@
-//! Whatever the store does to its requests: what was accepted is stored, and the counters equal what is stored.
+//! Whatever the store does to its requests, accepted events are stored, and the counters equal what is stored.
 //!
-//! A seed decides what clients send, when it is counted, and the fault of each request. `TALLY_SEEDS=5000 cargo test -p
-//! end-to-end faults` runs so many seeds, `TALLY_SEED=17` that one. On the embedded database time stands while anything
-//! can run, and leaps where all waits: no time-out and no back-off takes any. Requests to a server wait for real.
+//! A seed determines what clients send, when it is counted, and the fault of each request. `TALLY_SEEDS=5000 cargo test
+//! -p end-to-end faults` runs that many seeds, `TALLY_SEED=17` runs one seed. On the embedded database, time stands
+//! still while a task can run and jumps when all tasks wait, so timeouts and back-offs take no real time. Requests to a
+//! server wait in real time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};

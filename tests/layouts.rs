@@ -1,4 +1,4 @@
-//! Layouts change while events arrive, are sent again and are paged through: each event is there exactly once.
+//! Layouts change while events arrive, are resent and are listed by pages. Each event exists exactly once.
 
 use std::collections::{BTreeMap, BTreeSet};
 

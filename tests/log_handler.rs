@@ -1,5 +1,5 @@
-//! Clients of the Log Handler API: its document from top to bottom. Its paths are native ones; a client adds a credential where
-//! there was none, and makes its app with `clock: received`.
+//! Clients of the Log Handler API: all of its document. Its paths are native paths. A client adds a credential, which
+//! the original did not need, and creates its app with `clock: received`.
 
 use axum::body::Body;
 use http::{Method, StatusCode};

@@ -1,4 +1,4 @@
-//! The description of the API is held equal to what is served, and to who may call it.
+//! Checks that the API description matches the served API and who may call it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
-//! A store that takes less than is sent, or does not answer: with the timeouts of the cloud, and a clock that goes on by
-//! itself while everybody waits, so that the time of an answer is told to the millisecond and takes none. On the embedded
-//! database alone: a server's answers take real time, of which such a clock lets none pass.
+//! A store that is overloaded or does not respond. The tests use the timeouts of the cloud and a clock that advances by
+//! itself when all tasks wait, so response times are exact to the millisecond and take no real time. They run only on
+//! the embedded database: the responses of a server take real time, which such a clock does not measure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

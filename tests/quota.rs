@@ -1,4 +1,4 @@
-//! Quotas: how much an app may have accepted per minute, over many warm functions that do not know of each other.
+//! Quotas: how many events of an app are accepted per minute, across many warm functions that do not share state.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Holding counters to the events that are stored, and mending them, while events keep arriving.
+//! Compares counters with stored events and repairs them while events keep arriving.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

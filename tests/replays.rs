@@ -1,6 +1,5 @@
-//! However a stream is delivered, its records count once: replayed, split elsewhere, overlapping, after their
-//! successors, by several aggregators at once, over a store that fails on the way, while layouts change and items become
-//! full.
+//! Records of a stream count once, however the stream is delivered: replayed, split differently, overlapping, after
+//! later records, by several aggregators at once, over a store that fails, while layouts change and items become full.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

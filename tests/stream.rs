@@ -1,5 +1,5 @@
-//! What the stream hands over: held to Amazon's documentation on whichever database runs, and to the filters of
-//! template.yaml; and what it says when events expire.
+//! The contents of the stream: compared with Amazon's documentation on each database and with the filters of
+//! template.yaml. Also covers the records of expired events.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! template.yaml is held equal to the code: tables, routes, sample events, settings, metrics. And to rules of its own: no
-//! role may do more than it must, nothing that is kept is lost, every alarm has its paragraph in docs/operations.md.
+//! Checks that template.yaml matches the code: tables, routes, sample events, settings, metrics. Also checks its own
+//! rules: roles have least privilege, stored data is retained, and every alarm has a paragraph in docs/operations.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
