@@ -9,7 +9,7 @@ use tally_core::time::SECOND;
 
 use crate::harness::{Reply, Tally, assert_problem, at, column};
 
-/// Asserts that a reply has all that the document shows; it may have more fields, but no other items.
+/// Asserts that a reply contains everything in the document. It may have more fields, but no other items.
 #[track_caller]
 fn assert_shows(reply: &Value, shown: &Value) {
     match (reply, shown) {
