@@ -25,7 +25,7 @@ async fn admin(tally: &Tally, method: Method, path: &str, body: &Value) -> Reply
     tally.call(method, path, ("x-access-token", &token), body.to_string()).await
 }
 
-/// Makes a key of an app; its id and text.
+/// Creates a key of an app. Returns its id and text.
 async fn key(tally: &Tally, app: &str, scopes: &[&str]) -> (String, String) {
     let reply = admin(tally, Method::POST, &format!("/apps/{app}/keys"), &json!({"scopes": scopes})).await;
     assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
@@ -66,7 +66,7 @@ fn expected(credential: &Credential, route: &Route) -> u16 {
     credential.expected[at]
 }
 
-/// Tokens that nobody of ours signed like this.
+/// Tokens that Tally would never sign like this.
 async fn forged(tally: &Tally) -> Vec<(&'static str, String)> {
     let now = tally.clock.now();
     let ours = tally_service::auth::token::signing_key(&tally.context.store).await.unwrap();

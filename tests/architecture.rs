@@ -1,8 +1,9 @@
-//! The arrows of the architecture: which crates a crate may name, and that the files of a crate need each other in no circle.
+//! Checks the architecture: which crates a crate may refer to, and that the files of a crate have no circular
+//! dependencies.
 //!
-//! A file needs another where it names something that is defined there: by `use`, or by a path in its code. A re-export is
-//! followed to the file that it leads to, and is itself no need. What the compiler alone knows does not count: methods, and
-//! what macros are given. Unit tests are left out.
+//! A file depends on another if it names an item that is defined there, by `use` or by a path in its code. A re-export
+//! is resolved to the file that it leads to, and is not a dependency itself. Methods and macro arguments are ignored,
+//! because only the compiler can resolve them. Unit tests are ignored too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,7 +27,7 @@ fn members() -> Vec<String> {
     members.map(|member| member.as_str().expect("a folder").to_owned()).collect()
 }
 
-/// All crates that a crate names, for its tests and its build as well.
+/// All crates that a crate depends on, including those for its tests and its build.
 fn dependencies(folder: &str) -> BTreeSet<String> {
     let manifest = manifest(folder);
     let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
@@ -38,7 +39,7 @@ fn dependencies(folder: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// How far out a crate is: it may need crates that are further in alone.
+/// The layer of a crate: it may depend only on crates of lower layers.
 fn ring(folder: &str) -> usize {
     match folder {
         "shared/core" => 0,
@@ -83,7 +84,7 @@ fn a_crate_names_no_library_of_a_layer_further_out() {
             assert!(family.is_none(), "{folder} names {name}");
         }
     }
-    // Beside the store, those that make a database alone.
+    // Besides the store, crates that only create a database.
     for folder in members().iter().filter(|folder| !["shared/store", "local", "tests", "bench"].contains(&&***folder)) {
         let sdk = dependencies(folder).into_iter().find(|name| is_of(name, "aws-sdk"));
         assert_eq!(sdk, None, "{folder}");
@@ -159,7 +160,7 @@ impl Crate {
         Self { files }
     }
 
-    /// The files that each file needs.
+    /// The dependencies of each file.
     fn needs(&self) -> BTreeMap<Module, BTreeSet<Module>> {
         let read: BTreeMap<_, _> =
             self.files.iter().map(|(module, file)| (module.clone(), Names::of(module, file))).collect();
@@ -173,7 +174,7 @@ impl Crate {
     }
 }
 
-/// The file that defines what a path leads to.
+/// The file that defines the target of a path.
 fn owner(read: &BTreeMap<Module, Names>, path: &[String], depth: usize) -> Option<Module> {
     assert!(depth < 20, "{path:?} leads to itself");
     let length = (0..=path.len()).rev().find(|length| read.contains_key(&path[..*length]))?;
@@ -188,7 +189,7 @@ fn owner(read: &BTreeMap<Module, Names>, path: &[String], depth: usize) -> Optio
     }
 }
 
-/// What a name of a `use` stands for.
+/// The target of a name in a `use`.
 struct Bound {
     path: Module,
     exported: bool,
@@ -229,7 +230,7 @@ impl Names {
         names
     }
 
-    /// A path from the root; none where it leads out of the crate.
+    /// A path from the root, or `None` if it leads out of the crate.
     fn absolute(&self, path: &[String]) -> Option<Module> {
         let mut module = self.module.clone();
         let mut rest = path;
@@ -255,7 +256,7 @@ impl Names {
     fn add_use(&mut self, before: &[String], tree: &UseTree, exported: bool) {
         let is_inside = self.module != self.file;
         let mut bind = |path: Module, name: String| match self.absolute(&path) {
-            // A module in a file has names of its own.
+            // A module inside a file has its own names.
             Some(path) if is_inside => self.paths.push(path),
             None if is_inside => {}
             Some(path) => drop(self.bound.insert(name, Bound { path, exported })),
@@ -297,7 +298,7 @@ impl<'ast> Visit<'ast> for Names {
         self.add_use(&[], &item.tree, !matches!(item.vis, Visibility::Inherited));
     }
 
-    /// Says who may name an item, and names nothing itself.
+    /// This only restricts visibility and names nothing.
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {

@@ -1,4 +1,4 @@
-//! Counts by hand, to hold the counters against, and the counters as they are stored.
+//! Independent counts to compare with the counters, and the counters as they are stored.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ impl Counts {
         }
     }
 
-    /// The counts of events as the API shows them.
+    /// The counts of events in the form that the API returns.
     pub(crate) fn of_events(events: &[Value]) -> Self {
         let mut counts = Self::default();
         for event in events {
@@ -57,7 +57,7 @@ impl Counts {
         counts
     }
 
-    /// The counters of an app as they are stored, those of all its shards together.
+    /// The stored counters of an app, summed over all its shards.
     pub(crate) async fn stored(tally: &Tally, app: &TestApp) -> Self {
         let app = tally.stored_app(app).await;
         let mut counts = Self::default();

@@ -1,4 +1,4 @@
-//! The database of a test: an embedded one, or tables of its own in the server that `TALLY_TEST_DYNAMODB` names
+//! The database of a test: an embedded one, or its own tables in the server that `TALLY_TEST_DYNAMODB` names
 //! (`.ci/dynamodb-local` starts Amazon's and sets it).
 
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ fn server() -> Option<String> {
     std::env::var("TALLY_TEST_DYNAMODB").ok().filter(|url| !url.is_empty())
 }
 
-/// How many cases of a property run: fewer on a server, which takes its time.
+/// How many cases of a property run: fewer on a server, which is slower.
 pub(crate) fn cases(embedded: u32) -> ProptestConfig {
     let cases = if Database::is_embedded() { embedded } else { embedded.div_ceil(4) };
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
@@ -48,7 +48,7 @@ impl Database {
         server().is_none()
     }
 
-    /// Makes empty tables, under names of their own where others share the server.
+    /// Creates empty tables, with unique names if others share the server.
     pub(crate) async fn start(config: &mut Config) -> Self {
         let Some(url) = server() else {
             return Self::Embedded(Stack::start(Data::Temporary, config).await.expect("a database"));
@@ -56,15 +56,15 @@ impl Database {
         let test: u64 = rand::random();
         let name = |table: &str| format!("{test:016x}-{table}");
         config.tables = TableNames { events: name("events"), counters: name("counters"), apps: name("apps") };
-        // One client a test: its connections end with the test's runtime.
+        // One client per test: its connections end with the test's runtime.
         let client = SharedHttpClient::new(Redirected { inner: Builder::new().build_http(), url });
         let store = connect(Connection::Embedded(client.clone()), config.tables.clone());
         store.create_tables().await.expect("tables");
         Self::Server(client, config.tables.clone())
     }
 
-    /// Has it delete the events that have expired by the machine's clock, and waits until they are gone: all that have
-    /// an expiry.
+    /// Deletes the events that have expired by the machine's clock, and waits until they are gone: all events with an
+    /// expiry.
     ///
     /// Amazon's server looks for them a few seconds after a table has got a TTL (which tests else go without) and takes
     /// 20 items of the table every 10 seconds. It names the one to delete by the keys of the table and of its index
@@ -127,12 +127,12 @@ impl Drop for Database {
         let Self::Server(client, tables) = self else { return };
         let client = plain(client);
         let tables = [tables.events.clone(), tables.counters.clone(), tables.apps.clone()];
-        // On a thread of its own: a runtime cannot wait for another one.
+        // Runs on its own thread: a runtime cannot wait for another one.
         let deleting = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 for table in tables {
-                    // A table that stays only costs time.
+                    // A leftover table only costs time.
                     let _ = client.delete_table().table_name(table).send().await;
                 }
             });
@@ -157,7 +157,7 @@ impl HttpClient for Redirected<SharedHttpClient> {
 
 impl HttpConnector for Redirected<SharedHttpConnector> {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
-        // Amazon's server deletes what has expired by the machine's clock, and tests have clocks of their own.
+        // Amazon's server deletes expired items by the machine's clock, but tests have their own clocks.
         let for_real = request.headers_mut().remove(FOR_REAL).is_some();
         let is_expiry =
             request.headers().get("x-amz-target").is_some_and(|target| target.ends_with("UpdateTimeToLive"));

@@ -126,7 +126,7 @@ async fn what_a_function_stores_that_does_not_know_yet_is_erased_too() {
     assert_eq!((total(&tally, &app).await, tally.list(&app, "").await.len()), (json!(0), 0));
 }
 
-/// Stores an event as a function does that does not know yet that its app is being erased.
+/// Stores an event like a function that does not know yet that its app is being erased.
 async fn store_late(tally: &Tally, known: &App, name: &str) {
     let event = Draft { name: Some(name.to_owned()), ..Draft::default() };
     let event = event.accept(known, tally.clock.now()).unwrap();

@@ -22,7 +22,7 @@ impl<'a> Client<'a> {
         self.tally.call(Method::POST, &path, ("accept", "*/*"), "").await
     }
 
-    /// Counts what must be taken.
+    /// Counts something that must be accepted.
     async fn count(&self, path: &str) {
         let reply = self.post(path).await;
         assert_eq!(
@@ -37,7 +37,7 @@ impl<'a> Client<'a> {
         self.tally.call(Method::GET, &path, ("accept", "*/*"), "").await
     }
 
-    /// The `response` of what must be answered.
+    /// The `response` of a request that must succeed.
     async fn ask(&self, path: &str) -> Value {
         let reply = self.get(path).await;
         assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.json);
@@ -46,7 +46,7 @@ impl<'a> Client<'a> {
         reply.json["response"].clone()
     }
 
-    /// A histogram as `Accept` wants it.
+    /// A histogram in the form that `Accept` requests.
     async fn histogram(&self, path: &str, accept: &str) -> (StatusCode, HeaderMap, Vec<u8>) {
         let path = format!("{}/api/events/histogram/{path}", self.base);
         let request = Request::get(path).header("accept", accept).body(Body::empty()).unwrap();
@@ -55,7 +55,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Asserts a refusal in Event Tracker's envelope.
+/// Asserts an error in Event Tracker's envelope.
 #[track_caller]
 fn assert_refused(reply: &Reply, status: u16, response: &Value, internal: &str) {
     assert_eq!(reply.status.as_u16(), status, "{}", reply.json);

@@ -1,4 +1,4 @@
-//! Every report, statistic and list equals a count by hand over the stored events, for any range, zone and filter.
+//! Every report, statistic and list equals an independent count of the stored events, for any range, zone and filter.
 
 use std::collections::BTreeMap;
 

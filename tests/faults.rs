@@ -1,4 +1,4 @@
-//! One fault of the store at a time, and what a client is told.
+//! Single faults of the store, and what a client receives.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,8 +1,9 @@
-//! Whatever the store does to its requests: what was accepted is stored, and the counters equal what is stored.
+//! Whatever the store does to its requests, accepted events are stored, and the counters equal what is stored.
 //!
-//! A seed decides what clients send, when it is counted, and the fault of each request. `TALLY_SEEDS=5000 cargo test -p
-//! end-to-end faults` runs so many seeds, `TALLY_SEED=17` that one. On the embedded database time stands while anything
-//! can run, and leaps where all waits: no time-out and no back-off takes any. Requests to a server wait for real.
+//! A seed determines what clients send, when it is counted, and the fault of each request. `TALLY_SEEDS=5000 cargo test
+//! -p end-to-end faults` runs that many seeds, `TALLY_SEED=17` runs one seed. On the embedded database, time stands
+//! still while a task can run and jumps when all tasks wait, so timeouts and back-offs take no real time. Requests to a
+//! server wait in real time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,12 +23,12 @@ use crate::database::Database;
 use crate::faulty::Fault;
 use crate::harness::{NOW, Reply, Tally, TestApp, assert_problem, at};
 
-/// How often a client sends again before the store is well again.
+/// How many times a client retries before the store recovers.
 const TRIES: usize = 4;
 /// Operations that fail.
 const OPERATIONS: [&str; 5] = ["PutItem", "BatchWriteItem", "UpdateItem", "GetItem", "Query"];
 
-/// Those of them that write nothing.
+/// Operations that fail and write nothing.
 const READS: [&str; 2] = ["GetItem", "Query"];
 /// Names of all faults.
 const KINDS: [&str; 11] = [
@@ -44,15 +45,15 @@ const KINDS: [&str; 11] = [
     "late",
 ];
 
-/// The faults of a seed. Which one a request meets depends on the request and on how often it came before, not on the
-/// order among requests that are under way at once.
+/// The faults of a seed. The fault of a request depends on the request and on how many times it was sent before, not on
+/// the order of concurrent requests.
 struct Plan {
     seed: u64,
-    /// How likely a fault is, by operation.
+    /// The probability of a fault, by operation.
     rates: HashMap<&'static str, f64>,
     on: bool,
     tries: HashMap<String, u32>,
-    /// How often which fault hit which operation.
+    /// How many times each fault affected each operation.
     hits: BTreeMap<(String, &'static str), usize>,
 }
 
@@ -83,7 +84,7 @@ impl Plan {
             4 => ("lost", Fault::Lost),
             5 => ("dropped", Fault::Dropped { run: false }),
             6 => ("dropped after", Fault::Dropped { run: true }),
-            // Silence lasts until a time-out, for which a test on a server does not wait.
+            // Silence lasts until a timeout, and a test on a server does not wait for it.
             7 if !Database::is_embedded() => ("dropped", Fault::Dropped { run: false }),
             8 if !Database::is_embedded() => ("dropped after", Fault::Dropped { run: true }),
             7 => ("silent", Fault::Silent { run: false }),
@@ -98,12 +99,12 @@ impl Plan {
     }
 }
 
-/// The longest that a request is under way after its caller was told that the connection dropped.
+/// The longest time that a request stays in progress after its caller sees the connection drop.
 fn latest() -> Duration {
     if Database::is_embedded() { Duration::from_secs(5) } else { Duration::from_millis(200) }
 }
 
-/// What a request is about, without what is random in it.
+/// Identifies a request without its random parts.
 fn target(body: &Value) -> String {
     let who = |item: &Value| item["client_id"]["S"].as_str().or(item["user_id"]["S"].as_str()).map(str::to_owned);
     if let Some(tables) = body["RequestItems"].as_object() {
@@ -112,7 +113,7 @@ fn target(body: &Value) -> String {
         all.sort_unstable();
         return all.join(" ");
     }
-    // A question has no key. Of an update the values are left out: they tell when its records were made.
+    // Queries have no key. The values of an update are omitted, because they contain the creation time of its records.
     let key = if body["Key"].is_null() { &body["ExpressionAttributeValues"] } else { &body["Key"] };
     who(&body["Item"]).unwrap_or_else(|| key.to_string())
 }
@@ -121,13 +122,13 @@ fn target(body: &Value) -> String {
 #[derive(Clone, Debug)]
 struct Sent {
     body: Value,
-    /// Names it, for the test.
+    /// Identifies it in the test.
     who: String,
-    /// Whether it has an id, so that it may be sent again.
+    /// Whether it has an id, so that it can be resent.
     has_id: bool,
 }
 
-/// What a client knows of its events.
+/// What a client knows about its events.
 #[derive(Default)]
 struct Known {
     /// Accepted, by name.
@@ -144,7 +145,7 @@ struct World {
     known: Known,
     /// Whether the app has more than one shard.
     is_sharded: bool,
-    /// Long names, so that items get costly and the app more pages.
+    /// Long names, which make items expensive and give the app more pages.
     wide: bool,
 }
 
@@ -165,13 +166,13 @@ impl World {
         Self { tally, app, plan, rng, known: Known::default(), is_sharded: shards > 1, wide }
     }
 
-    /// An event: new, or one that was sent before under its id, with other contents.
+    /// An event: new, or one that was sent before with the same id and other contents.
     fn event(&mut self) -> Sent {
         let rng = &mut self.rng;
         let n = self.known.sent.len();
         let before: Vec<_> = self.known.sent.values().filter_map(|sent| sent.first()).filter(|s| s.has_id).collect();
         let again = before.choose(rng).filter(|_| rng.random_bool(0.15)).map(|sent| (*sent).clone());
-        // Without an id the rest of its identity is random, and so would be its shard.
+        // Without an id the rest of its identity is random, and so its shard would be random too.
         let has_id = again.is_some() || self.is_sharded || rng.random_bool(0.85);
         let who = again.as_ref().map_or_else(|| format!("e{n}"), |sent| sent.who.clone());
         let name = if self.wide { format!("{n}{}", "x".repeat(230)) } else { format!("n{}", rng.random_range(0..4)) };
@@ -191,7 +192,7 @@ impl World {
         sent
     }
 
-    /// A client sends something, and again what it is told to send again.
+    /// A client sends a request, and resends what the reply asks it to resend.
     async fn send(&mut self) {
         let count = match self.rng.random_range(0..4) {
             0 => 1,
@@ -203,7 +204,7 @@ impl World {
         let mut waiting: Vec<Sent> = waiting.into_values().collect();
         let by_count = count == 1 && waiting[0].has_id && self.rng.random_bool(0.3);
         if by_count {
-            // Counting has a name, a time and a number alone.
+            // A count has only a name, a time and a number.
             let body = waiting[0].body.as_object_mut().unwrap();
             body.retain(|field, _| ["name", "timestamp", "count", "id"].contains(&&**field));
             let all = self.known.sent.get_mut(&waiting[0].who).unwrap();
@@ -216,7 +217,7 @@ impl World {
             let twice = self.rng.random_bool(0.15);
             let spoilt = !by_count && self.rng.random_bool(0.1);
             let first = self.request(&waiting, by_count, spoilt);
-            // A client that did not wait for the answer, or a proxy that sent the request on twice.
+            // A client that did not wait for the response, or a proxy that sent the request twice.
             let verdicts = if twice && waiting.iter().all(|sent| sent.has_id) {
                 let (one, other) = join(first, self.request(&waiting, by_count, spoilt)).await;
                 one.iter().zip(other).map(|(one, other)| *one || other).collect()
@@ -239,8 +240,8 @@ impl World {
         set(&self.plan, true);
     }
 
-    /// Sends events in one request, perhaps with one more that is bad; tells for each whether it was accepted, and else
-    /// holds the reply to what it must say for it to be sent again.
+    /// Sends events in one request, possibly with an invalid one. Returns for each whether it was accepted. If not,
+    /// checks that the reply says what a client needs to resend it.
     async fn request(&self, events: &[Sent], by_count: bool, spoilt: bool) -> Vec<bool> {
         if let [sent] = events
             && !spoilt
@@ -288,7 +289,7 @@ impl World {
         self.tally.call(Method::POST, &path, ("x-ingest-key", &self.app.ingest_key), "").await
     }
 
-    /// Counts what there is, as far as the faults let it; perhaps killed on the way.
+    /// Counts what is stored, as far as the faults allow. May be killed midway.
     async fn count_some(&mut self) {
         if self.rng.random_bool(0.5) {
             // The function no longer remembers the app.
@@ -301,7 +302,7 @@ impl World {
         }
     }
 
-    /// The answer to a question is right, or is none.
+    /// The answer to a query is either correct or an error.
     async fn ask(&self, total: i64) {
         let reply = self.tally.get(&self.app, "/stats/by-level?since=2026-11-20&until=2026-11-22").await;
         if reply.status != StatusCode::OK {
@@ -321,7 +322,7 @@ impl World {
                 self.count_some().await;
             }
         }
-        // Whatever is still under way arrives.
+        // Requests still in progress complete.
         tokio::time::sleep(latest()).await;
         self.count_some().await;
         tokio::time::sleep(latest()).await;
@@ -367,7 +368,7 @@ fn assert_unavailable(reply: &Reply) {
     assert!(reply.headers.contains_key("retry-after"));
 }
 
-/// Says on the way out of a panic how to run the seed again.
+/// Prints on panic how to run the seed again.
 struct Named(u64);
 
 impl Drop for Named {
@@ -405,7 +406,7 @@ fn counters_equal_stored_events_equal_accepted_events_under_any_faults() {
         };
         let mut hit = operations.iter().map(|operation| hits.contains_key(&((*operation).to_owned(), kind)));
         let met = match seeds.end - seeds.start {
-            // Too few to meet everything.
+            // Too few to cover everything.
             ..100 => true,
             100..1_000 => hit.any(|hit| hit),
             1_000.. => hit.all(|hit| hit),

@@ -1,4 +1,4 @@
-//! A store that fails: a client between the SDK and the database, which does to each request what a test says.
+//! A faulty store: a client between the SDK and the database that applies a test's faults to each request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +17,15 @@ use tally_store::Timeouts;
 
 use crate::harness::Tally;
 
-/// What to do with a request: its operation and body.
+/// Decides the fate of a request from its operation and body.
 type Decide = Arc<dyn Fn(&str, &Value) -> Fault + Send + Sync>;
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Fault {
-    /// It is answered as it should be.
+    /// It is answered normally.
     None,
-    /// It is not run, and answered like this.
+    /// It is not run, and gets this answer.
     Instead(u16, Value),
     /// It is run, and its answer replaced by a 500.
     Lost,
@@ -41,9 +41,9 @@ pub(crate) enum Fault {
     },
     /// It is run, and half of its answer arrives.
     CutShort,
-    /// It is run after so long, and answered.
+    /// It is run and answered after this delay.
     Slow(Duration),
-    /// The connection drops, and it is run so much later.
+    /// The connection drops, and the request is run after this delay.
     Late(Duration),
     /// Of a `BatchWriteItem`, the puts whose bits are set are run, and the others left unprocessed.
     Partial(u32),
@@ -132,7 +132,7 @@ async fn suffer(
         Fault::Late(delay) => {
             tokio::spawn(async move {
                 tokio::time::sleep(delay).await;
-                // What came of it nobody learns.
+                // The result is discarded.
                 let _ = inner.call(request).await;
             });
             dropped()
@@ -178,7 +178,7 @@ fn with_body(mut request: HttpRequest, body: &Value) -> HttpRequest {
 }
 
 impl Tally {
-    /// Starts one whose store fails as `decide` says.
+    /// Starts a Tally whose store fails as `decide` says.
     pub(crate) async fn failing(decide: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static) -> Self {
         Self::failing_with(Timeouts::LAPTOP, decide).await
     }

@@ -1,4 +1,4 @@
-//! A whole Tally for one test: a database of its own, all routers, a poller, and a clock that stands.
+//! A complete Tally for one test: its own database, all routers, a poller, and a fixed clock.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,25 +26,25 @@ use tower::ServiceExt;
 
 use crate::database::Database;
 
-/// When tests happen: a Saturday.
+/// The time of tests: a Saturday.
 pub(crate) const NOW: &str = "2026-11-21T10:08:25.123456Z";
 
-/// Reads a time.
+/// Parses a time.
 pub(crate) fn at(text: &str) -> Timestamp {
     text.parse().expect("a time")
 }
 
-/// A whole Tally.
+/// A complete Tally.
 pub(crate) struct Tally {
     pub(crate) context: Arc<Context>,
     pub(crate) clock: Clock,
-    // An embedded one's temporary folder goes with it.
+    // The temporary folder of an embedded database is deleted on drop.
     database: Database,
     router: Router,
     poller: Mutex<StreamPoller>,
 }
 
-/// An app and what opens it.
+/// An app and its keys.
 #[derive(Clone, Debug)]
 pub(crate) struct TestApp {
     pub(crate) slug: String,
@@ -61,12 +61,12 @@ pub(crate) struct Reply {
 }
 
 impl Tally {
-    /// Starts one with the default settings.
+    /// Starts a Tally with the default settings.
     pub(crate) async fn start() -> Self {
         Self::with(Config::default()).await
     }
 
-    /// Starts one with other settings.
+    /// Starts a Tally with other settings.
     pub(crate) async fn with(config: Config) -> Self {
         Self::over(config, Timeouts::LAPTOP, |client| client).await
     }
@@ -89,12 +89,12 @@ impl Tally {
         Self { router: service(&context), poller, database, context, clock }
     }
 
-    /// Makes an app with an ingest key and a read key.
+    /// Creates an app with an ingest key and a read key.
     pub(crate) async fn app(&self, name: &str) -> TestApp {
         self.app_with(admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() }).await
     }
 
-    /// Makes an app that keys events by the server's clock.
+    /// Creates an app that keys events by the server's clock.
     pub(crate) async fn received_app(&self, name: &str) -> TestApp {
         let clock = EventClock::Received;
         self.app_with(admin::NewApp { name: name.to_owned(), clock, ..admin::NewApp::default() }).await
@@ -107,7 +107,7 @@ impl Tally {
         TestApp { slug: app.slug.to_string(), ingest_key, read_key }
     }
 
-    /// Makes a key of an app that may both send and read.
+    /// Creates a key of an app that may both send and read.
     pub(crate) async fn key_for_both(&self, app: &TestApp) -> String {
         let (path, token) = (format!("/apps/{}/keys", app.slug), self.token(Role::Admin).await);
         let scopes = r#"{"scopes": ["ingest", "read"]}"#;
@@ -121,7 +121,7 @@ impl Tally {
         key.sign("somebody", role, self.clock.now(), HOUR).expect("a token").0
     }
 
-    /// Sends a request whose reply is no JSON.
+    /// Sends a request whose reply is not JSON.
     pub(crate) async fn raw(&self, request: Request<Body>) -> (Parts, Vec<u8>) {
         let Ok(reply) = self.router.clone().oneshot(request).await;
         let (parts, body) = reply.into_parts();
@@ -150,27 +150,27 @@ impl Tally {
         self.call(Method::POST, &path, ("x-ingest-key", &app.ingest_key), body.to_string()).await
     }
 
-    /// Sends events that must all be taken.
+    /// Sends events and requires that all are accepted.
     pub(crate) async fn accept(&self, app: &TestApp, body: &Value) -> Value {
         let reply = self.ingest(app, body).await;
         assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
         reply.json
     }
 
-    /// Asks something of an app with its read key.
+    /// Sends a query to an app with its read key.
     pub(crate) async fn get(&self, app: &TestApp, path: &str) -> Reply {
         let path = format!("/apps/{}{path}", app.slug);
         self.call(Method::GET, &path, ("x-read-key", &app.read_key), Body::empty()).await
     }
 
-    /// Asks something that must be answered.
+    /// Sends a query that must succeed.
     pub(crate) async fn ask(&self, app: &TestApp, path: &str) -> Value {
         let reply = self.get(app, path).await;
         assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.json);
         reply.json
     }
 
-    /// All events of an app that a query gives, page by page.
+    /// All events of an app that match a query, page by page.
     pub(crate) async fn list(&self, app: &TestApp, query: &str) -> Vec<Value> {
         let mut page = self.ask(app, &format!("/events?{query}")).await;
         let mut all = Vec::new();
@@ -183,7 +183,7 @@ impl Tally {
         }
     }
 
-    /// Counts everything that was stored; again where it fails, as Lambda would.
+    /// Counts everything that was stored, with retries on failure, as Lambda would.
     pub(crate) async fn drain(&mut self) -> usize {
         for _ in 0..50 {
             if let Ok(counted) = self.try_drain().await {
@@ -208,7 +208,7 @@ impl Tally {
             let mut poller = self.poller.lock().await;
             let polled = async {
                 loop {
-                    // What fails comes again; what is cut off in the middle too.
+                    // Failed work is repeated, also when it was interrupted.
                     let _ = poller.drain().await;
                     tokio::time::sleep(pause).await;
                 }
@@ -220,7 +220,7 @@ impl Tally {
         })
     }
 
-    /// Counts what was stored, until something fails.
+    /// Counts what was stored, until an error occurs.
     pub(crate) async fn try_drain(&mut self) -> Result<usize, PollError> {
         self.poller.get_mut().drain().await
     }
@@ -230,7 +230,7 @@ impl Tally {
         self.poller.get_mut().peek().await.expect("a stream")
     }
 
-    /// Has the database delete the events that have expired by the machine's clock, and waits until they are gone.
+    /// Deletes the events that have expired by the machine's clock, and waits until they are gone.
     pub(crate) async fn expire(&self) {
         self.database.expire(&self.context.config.tables).await;
     }

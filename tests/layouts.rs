@@ -1,4 +1,4 @@
-//! Layouts change while events arrive, are sent again and are paged through: each event is there exactly once.
+//! Layouts change while events arrive, are resent and are listed by pages. Each event exists exactly once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +13,17 @@ use crate::harness::{Tally, TestApp};
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// So many new events, this many hours from now (before it or up to a day ahead).
+    /// New events: how many, and how many hours from now (in the past, or up to a day ahead).
     Send(usize, i64),
     /// An event that was sent before is sent again.
     Retry(usize),
     /// More shards from a day on.
     Shards(u16),
-    /// The clock goes on by so many hours.
+    /// The clock advances by this many hours.
     Wait(i64),
-    /// The next page of a list that goes on all the while.
+    /// The next page of a list that continues throughout the test.
     Page,
-    /// What is stored is counted.
+    /// Stored events are counted.
     Count,
 }
 
@@ -38,7 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What must be true: the events that were accepted, by client id.
+/// The expected state: the accepted events, by client id.
 #[derive(Default)]
 struct Model {
     sent: BTreeMap<String, Timestamp>,
@@ -47,7 +47,7 @@ struct Model {
 /// A list that is read page by page, oldest first, while events arrive.
 #[derive(Default)]
 struct Listing {
-    /// What was there when it began.
+    /// The events that existed when it began.
     due: BTreeSet<String>,
     seen: Vec<(String, String)>,
     next: Option<String>,

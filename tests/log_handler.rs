@@ -1,5 +1,5 @@
-//! Clients of the Log Handler API: its document from top to bottom. Its paths are native ones; a client adds a credential where
-//! there was none, and makes its app with `clock: received`.
+//! Clients of the Log Handler API: all of its document. Its paths are native paths. A client adds a credential, which
+//! the original did not need, and creates its app with `clock: received`.
 
 use axum::body::Body;
 use http::{Method, StatusCode};
@@ -9,7 +9,7 @@ use tally_core::time::SECOND;
 
 use crate::harness::{Reply, Tally, assert_problem, at, column};
 
-/// Asserts that a reply has all that the document shows; it may have more fields, but no other items.
+/// Asserts that a reply contains everything in the document. It may have more fields, but no other items.
 #[track_caller]
 fn assert_shows(reply: &Value, shown: &Value) {
     match (reply, shown) {

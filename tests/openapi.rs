@@ -1,4 +1,4 @@
-//! The description of the API is held equal to what is served, and to who may call it.
+//! Checks that the API description matches the served API and who may call it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ impl Operation {
         format!("{} {}", self.method, self.path)
     }
 
-    /// The one route that serves it.
+    /// The single route that serves it.
     fn route(&self) -> &'static Route {
         let served: Vec<_> = routes::at(&self.path).filter(|route| route.method == self.method).collect();
         assert_eq!(served.len(), 1, "{}", self.about());
@@ -36,7 +36,7 @@ impl Operation {
         self.value["responses"].as_object().expect("responses").keys().map(|s| s.parse().expect("a status")).collect()
     }
 
-    /// The credentials that open it.
+    /// The credentials that it accepts.
     fn schemes(&self) -> BTreeSet<String> {
         let alternatives = self.value["security"].as_array().expect("security").iter();
         alternatives.flat_map(|one| one.as_object().expect("a requirement").keys().cloned()).collect()
@@ -100,7 +100,7 @@ fn every_route_is_described_and_nothing_else() {
     }
 }
 
-/// A request for an operation on an app, with one credential sent as a scheme says.
+/// A request for an operation on an app, with one credential sent as a scheme defines.
 fn request(operation: &Operation, app: &TestApp, credential: Option<(&Value, &str)>) -> Request<Body> {
     let mut path = operation
         .path

@@ -1,6 +1,6 @@
-//! A store that takes less than is sent, or does not answer: with the timeouts of the cloud, and a clock that goes on by
-//! itself while everybody waits, so that the time of an answer is told to the millisecond and takes none. On the embedded
-//! database alone: a server's answers take real time, of which such a clock lets none pass.
+//! A store that is overloaded or does not respond. The tests use the timeouts of the cloud and a clock that advances by
+//! itself when all tasks wait, so response times are exact to the millisecond and take no real time. They run only on
+//! the embedded database: the responses of a server take real time, which such a clock does not measure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,14 +20,14 @@ use crate::faults::events;
 use crate::faulty::Fault;
 use crate::harness::{NOW, Reply, Tally, TestApp, assert_problem, at, column};
 
-/// How soon an answer must come.
+/// The time limit of a response.
 const SOON: Duration = Duration::from_secs(2);
-/// Longer than anybody waits.
+/// Longer than any wait.
 const NEVER: Duration = Duration::from_hours(1);
 /// The operations that store events.
 const PUTS: [&str; 2] = ["PutItem", "BatchWriteItem"];
 
-/// A Tally whose store fails from the moment it is told to until it is told not to.
+/// A Tally whose store can be made to fail and to recover.
 struct Overloaded {
     tally: Tally,
     app: TestApp,
@@ -66,7 +66,7 @@ impl Overloaded {
         reply
     }
 
-    /// Asserts that of `sent` events the store has those that the reply says it has.
+    /// Asserts that the store has those of the `sent` events that the reply reports as stored.
     async fn assert_kept(&self, reply: &Reply, sent: usize) {
         self.fail(false);
         let stored = self.tally.list(&self.app, "consistent=true&limit=1000&order=asc").await;
@@ -85,7 +85,7 @@ impl Overloaded {
     }
 }
 
-/// A batch write of which the events of some names are left unprocessed.
+/// A batch write that leaves the events with some names unprocessed.
 fn leaving(body: &Value, leave: impl Fn(&str) -> bool) -> Fault {
     let (_, puts) = body["RequestItems"].as_object().unwrap().iter().next().unwrap();
     let taken = puts.as_array().unwrap().iter().enumerate();

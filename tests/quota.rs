@@ -1,4 +1,4 @@
-//! Quotas: how much an app may have accepted per minute, over many warm functions that do not know of each other.
+//! Quotas: how many events of an app are accepted per minute, across many warm functions that do not share state.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn events(count: usize) -> Value {
     (0..count).map(|n| json!({"name": format!("n{n}")})).collect()
 }
 
-/// A warm function of its own.
+/// A separate warm function.
 fn function(tally: &Tally) -> (Arc<Context>, Router) {
     let config = Config { tables: tally.context.config.tables.clone(), ..Config::default() };
     let context = Context::new(tally.context.store.clone(), tally.clock.clone(), config);

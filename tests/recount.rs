@@ -1,4 +1,4 @@
-//! Holding counters to the events that are stored, and mending them, while events keep arriving.
+//! Compares counters with stored events and repairs them while events keep arriving.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ impl Tally {
         self.call(method, path, ("x-access-token", &token), body.to_string()).await
     }
 
-    /// Audits or recounts all days, call by call; all differences, and whether the last call left nothing.
+    /// Audits or recounts all days, call by call. Returns all differences, and whether the last call left nothing.
     async fn recounted(&self, app: &TestApp, what: &str) -> (Vec<Value>, bool) {
         let path = format!("/apps/{}/{what}", app.slug);
         let (mut differences, mut body) = (vec![], json!({}));
@@ -59,7 +59,7 @@ impl Tally {
         items
     }
 
-    /// Adds a number to a count of an item, as nothing but a fault would.
+    /// Adds a number to a count of an item, which normally only a fault does.
     async fn damage(&self, item: &VersionedItem, attribute: &str, amount: i64) {
         let amounts = [(attribute.to_owned(), amount)];
         self.context.store.correct(&item.key, item.version, "damage", &amounts).await.unwrap();
@@ -70,7 +70,7 @@ impl Tally {
     }
 }
 
-/// Events over some days, names, levels and messages; some stand for several.
+/// Events over several days, names, levels and messages. Some represent several events.
 fn events(from: usize, to: usize) -> Value {
     let events = (from..to).map(|n| {
         let ago = i64::try_from(n).unwrap() * 37 * MINUTE + HOUR;
@@ -189,7 +189,7 @@ async fn dead_letters_are_listed_and_a_recount_repairs_their_days() {
     assert_eq!(tally.total(&app).await, errors(&events(0, 50)), "of the days only the errors' items took their counts");
     let aside = tally.admin(Method::GET, "/apps/shop/dead-letters", &json!(null)).await.json;
     assert!(column(&aside["items"], "keys").iter().all(|keys| keys.as_str().unwrap().contains("d#")), "{aside}");
-    // As long as the store refuses, a recount says that it is not done, and leaves the rest right.
+    // While the store rejects writes, a recount reports that it is not done, and leaves the rest correct.
     let (_, complete) = tally.recounted(&app, "recount").await;
     assert!(!complete);
     refusing.store(false, Ordering::SeqCst);
@@ -239,7 +239,7 @@ async fn a_recount_of_what_is_not_counted_yet_waits_for_it() {
     let app = tally.app("shop").await;
     tally.accept(&app, &events(0, 20)).await;
     tally.drain().await;
-    // All of the same minutes and days as before, so that what was looked at changes and is looked at again.
+    // These have the same minutes and days as before, so checked data changes and is checked again.
     let recounts = async {
         for _ in 0..3 {
             let reply = tally.admin(Method::POST, "/apps/shop/recount", &json!({})).await;
@@ -254,7 +254,7 @@ async fn a_recount_of_what_is_not_counted_yet_waits_for_it() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    // The stream comes late, so that much is stored and not counted whenever a recount looks.
+    // The stream is late, so much is stored but not counted whenever a recount runs.
     tally.counting_every(Duration::from_millis(200), async { futures::join!(recounts, writes) }).await;
     tally.drain().await;
     assert_eq!(tally.total(&app).await, occurrences(&events(0, 20)) + 100);
@@ -267,7 +267,7 @@ async fn a_shorter_retention_that_begins_within_a_day_spares_its_counts() {
     let app = tally.app("shop").await;
     let patched = tally.admin(Method::PATCH, "/apps/shop", &json!({"retention_days": 1})).await;
     assert_eq!(patched.status, 200, "{}", patched.json);
-    // In force from tomorrow, 10:19 on.
+    // Takes effect tomorrow at 10:19.
     tally.clock.set(at("2026-11-22T12:00:00Z"));
     let early = json!({"name": "early", "timestamp": "2026-11-22T09:00:00Z"});
     let late = json!({"name": "late", "timestamp": "2026-11-22T11:00:00Z"});
@@ -302,7 +302,7 @@ async fn a_full_item_is_held_to_the_rest_of_its_levels() {
 
 #[tokio::test]
 async fn a_recount_that_its_stream_keeps_waiting_is_gone_on_with() {
-    // A server's answers take time, and a clock that jumps lets none of it pass.
+    // A server's responses take time, and a clock that jumps does not measure it.
     if !Database::is_embedded() {
         return;
     }
@@ -312,7 +312,7 @@ async fn a_recount_that_its_stream_keeps_waiting_is_gone_on_with() {
     tally.drain().await;
     let item = tally.items(&app).await.remove(0);
     tally.damage(&item, item.item.counts.keys().min().unwrap(), 1).await;
-    // Nothing counts the stream meanwhile; the clock of the runtime jumps to the end of the call.
+    // Nothing counts the stream in the meantime. The clock of the runtime jumps to the end of the call.
     tokio::time::pause();
     let reply = tally.admin(Method::POST, "/apps/shop/recount", &json!({})).await.json;
     tokio::time::resume();
@@ -338,7 +338,7 @@ async fn days_whose_events_expire_are_refused() {
     assert!(refused.json["detail"].as_str().unwrap().contains("2026-11-18"), "{}", refused.json);
     let before = tally.total(&app).await;
     tally.clock.set(tally.clock.now() + 2 * DAY);
-    // Events of the first days are hidden by now; their counts stay.
+    // Events of the first days are hidden by now, but their counts remain.
     assert_eq!(tally.recounted(&app, "recount").await, (vec![], true));
     assert_eq!(tally.total(&app).await, before);
 }

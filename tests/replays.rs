@@ -1,6 +1,5 @@
-//! However a stream is delivered, its records count once: replayed, split elsewhere, overlapping, after their
-//! successors, by several aggregators at once, over a store that fails on the way, while layouts change and items become
-//! full.
+//! Records of a stream count once, however the stream is delivered: replayed, split differently, overlapping, after
+//! later records, by several aggregators at once, over a store that fails, while layouts change and items become full.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -31,9 +30,10 @@ use crate::database::{Database, cases};
 use crate::faulty::Fault;
 use crate::harness::{NOW, Tally, TestApp, at};
 
-/// When the events happen that a history is about, in minutes from the beginning; a stream shard has every other one.
+/// The times of the events of a history, in minutes from the beginning. Each of two stream shards has every other
+/// event.
 const TIMES: [i64; 12] = [-1800, -90, -90, -1, 0, 0, 600, 1400, 2400, 3600, 3601, 6000];
-/// The longest that a write is under way after its caller was told that the connection dropped.
+/// The longest time that a write stays in progress after its caller sees the connection drop.
 const LATEST: Duration = Duration::from_millis(400);
 
 #[derive(Clone, Debug)]
@@ -68,19 +68,19 @@ enum Step {
     Erase(usize),
     /// An event expires.
     Expire(usize),
-    /// A record that nobody can read.
+    /// A record that cannot be parsed.
     Poison(usize, usize),
-    /// Batches are delivered at once, to an aggregator each.
+    /// Batches are delivered concurrently, each to its own aggregator.
     Deliver(Vec<Delivery>, Option<(usize, Failure)>),
-    /// A stream shard ends, and another one goes on.
+    /// A stream shard ends, and a new one continues it.
     Split(usize),
     /// The counter items of an event become full.
     Full(usize),
-    /// More pages from a day to come.
+    /// More pages from a future day on.
     Pages,
-    /// More shards from a day to come.
+    /// More shards from a future day on.
     Shards(u16),
-    /// Hours go by.
+    /// Hours pass.
     Wait(i64),
 }
 
@@ -122,7 +122,7 @@ struct Stream {
     records: Vec<Value>,
     /// How many are counted for sure: the next batch begins here or before.
     done: usize,
-    /// The stream shard that must be done first.
+    /// The stream shard that must be finished first.
     parent: Option<usize>,
 }
 
@@ -130,7 +130,7 @@ struct Stream {
 struct Interference {
     rng: StdRng,
     failure: Option<(usize, Failure)>,
-    /// Items of a kind and granularity that the store refuses for good, by how their sort keys begin.
+    /// Items of a kind and granularity that the store rejects permanently, by the beginning of their sort keys.
     refused: Option<&'static str>,
 }
 
@@ -153,7 +153,7 @@ impl Interference {
             }
             *left -= 1;
         }
-        // So that aggregators at work at once overtake each other in every way.
+        // So that concurrent aggregators overtake each other in every way.
         if Database::is_embedded() {
             Fault::Slow(Duration::from_millis(self.rng.random_range(0..20)))
         } else {
@@ -174,7 +174,7 @@ struct World {
     app: TestApp,
     interference: Arc<Mutex<Interference>>,
     streams: Vec<Stream>,
-    /// The stream shard that each of two partitions of Events is written to now.
+    /// The stream shard that each of two partitions of Events currently writes to.
     open: [usize; 2],
     stored: BTreeMap<usize, Stored>,
     sequence: u128,
@@ -254,9 +254,9 @@ impl World {
         self.record(slot, kind, (&image["pk"], &image["sk"]), old.as_ref(), Some(&image));
     }
 
-    /// Counts a change by hand.
+    /// Counts a change independently.
     fn count(&mut self, old: Option<&CountedEvent>, new: Option<&CountedEvent>) {
-        // For the names of items alone, without their pages.
+        // Only for the names of items, without their pages.
         let layout = Layout::new(1, None);
         let mut changes: BTreeMap<(CounterKey, CounterLabel), i64> = BTreeMap::new();
         for (event, sign) in old.map(|old| (old, -1)).into_iter().chain(new.map(|new| (new, 1))) {
@@ -295,7 +295,7 @@ impl World {
         self.record(stream, "INSERT", (&image["pk"], &image["sk"]), None, Some(&image));
     }
 
-    /// Delivers batches at once; those that are counted move their stream shard on.
+    /// Delivers batches concurrently. Counted batches advance their stream shard.
     async fn deliver(&mut self, deliveries: &[Delivery]) {
         let mut ranges = vec![];
         for delivery in deliveries {
@@ -349,7 +349,7 @@ impl World {
                 self.full = true;
                 let layout = self.tally.stored_app(&self.app).await.layout;
                 for (key, _) in contributions(&stored.event, &layout) {
-                    // Where the store refuses the item, it refuses this as well.
+                    // If the store rejects the item, it rejects this as well.
                     let _ = self.tally.context.store.set_full(&key).await;
                 }
             }
@@ -369,7 +369,7 @@ impl World {
         }
     }
 
-    /// Delivers what is left, and then all of it again in other batches.
+    /// Delivers the rest, and then everything again in other batches.
     async fn finish(&mut self) {
         for again in [false, true] {
             for i in 0..self.streams.len() {
@@ -430,7 +430,7 @@ fn batch(shard: &str, records: &[Value]) -> StreamEvent {
     serde_json::from_value(json!({"Records": records, "shardId": shard, "window": {}, "state": {}})).unwrap()
 }
 
-/// What the store may refuse for good.
+/// What the store may reject permanently.
 const REFUSED: [(&str, CounterKind, Granularity); 3] = [
     ("dm#", CounterKind::Messages, Granularity::Day),
     ("h#", CounterKind::Cells, Granularity::Hour),

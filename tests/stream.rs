@@ -1,5 +1,5 @@
-//! What the stream hands over: held to Amazon's documentation on whichever database runs, and to the filters of
-//! template.yaml; and what it says when events expire.
+//! The contents of the stream: compared with Amazon's documentation on each database and with the filters of
+//! template.yaml. Also covers the records of expired events.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -115,7 +115,7 @@ fn happening(record: &Value) -> String {
     format!("{} {}", record["eventName"].as_str().unwrap_or_default(), record["userIdentity"]["principalId"])
 }
 
-/// Holds an event to the documented one; returns what happened in it.
+/// Compares an event with the documented one. Returns what happened in it.
 fn assert_documented(event: &str) -> BTreeSet<String> {
     let mut documented: Value = serde_json::from_str(DOCUMENTED).unwrap();
     let mut event: Value = serde_json::from_str(event).unwrap();
@@ -202,7 +202,7 @@ async fn the_poller_has_the_filters_of_the_template_which_are_none() {
     assert!(event["Records"].as_array().unwrap().iter().any(identity), "an expiry is handed over");
 }
 
-/// Every report, statistic and picture of the months around a day. Messages are left out: their texts are their events'.
+/// Every report, statistic and picture of the months around a day. Messages are omitted: their texts come from events.
 async fn reports(tally: &Tally, app: &TestApp, day: Timestamp) -> Vec<(String, String)> {
     let date = |at: Timestamp| at.to_string()[..10].to_owned();
     let (day, since, until) = (date(day), date(day - 40 * DAY), date(day + 40 * DAY));

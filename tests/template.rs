@@ -1,5 +1,5 @@
-//! template.yaml is held equal to the code: tables, routes, sample events, settings, metrics. And to rules of its own: no
-//! role may do more than it must, nothing that is kept is lost, every alarm has its paragraph in docs/operations.md.
+//! Checks that template.yaml matches the code: tables, routes, sample events, settings, metrics. Also checks its own
+//! rules: roles have least privilege, stored data is retained, and every alarm has a paragraph in docs/operations.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -42,7 +42,7 @@ fn each(value: &Value) -> Vec<&Value> {
     }
 }
 
-/// A scalar as it is written, with its tag: `dynamodb:Query`, `!GetAtt EventsTable.Arn`.
+/// A scalar as written, with its tag: `dynamodb:Query`, `!GetAtt EventsTable.Arn`.
 fn written(value: &Value) -> String {
     match value {
         Value::Tagged(tagged) => format!("{} {}", tagged.tag, written(&tagged.value)),
@@ -51,7 +51,7 @@ fn written(value: &Value) -> String {
     }
 }
 
-/// Kept when the stack is deleted, but not when it could not be created.
+/// Retained when the stack is deleted, but not when its creation failed.
 fn kept() -> Value {
     Value::from("RetainExceptOnCreate")
 }
@@ -123,7 +123,7 @@ fn restored_tables_can_be_taken_over_by_the_template() {
                 .collect::<Vec<_>>()
         };
         assert_eq!(indexes(restored), indexes(table), "{id}");
-        // A restored table has neither; were they here, the deployment after the import would not add them.
+        // A restored table has neither. If they were here, the deployment after the import would not add them.
         for absent in ["StreamSpecification", "TimeToLiveSpecification", "PointInTimeRecoverySpecification"] {
             assert!(restored[absent].is_null(), "{id}: {absent}");
         }
@@ -149,8 +149,8 @@ fn api_routes(template: &Value) -> Vec<(String, String, Function)> {
     routes
 }
 
-/// Which function HTTP API gives a request: a full match before a greedy one before `$default` (AWS: "Create routes for
-/// HTTP APIs").
+/// Which function the HTTP API routes a request to: a full match before a greedy one before `$default` (AWS: "Create
+/// routes for HTTP APIs").
 fn reaches(routes: &[(String, String, Function)], method: &str, path: &str) -> Function {
     let rank = |pattern: &str| -> Option<u32> {
         if pattern == "$default" {
@@ -218,7 +218,7 @@ fn there_is_a_sample_event_for_every_route_one_of_the_stream_and_one_of_a_dead_b
     }
 }
 
-/// What a role may do in too wide a way, and why it must.
+/// Permissions of a role that are too wide, and why they are necessary.
 const JUSTIFIED: &[(&str, &str)] = &[
     (
         "AWSLambdaBasicExecutionRole",
@@ -235,7 +235,7 @@ const JUSTIFIED: &[(&str, &str)] = &[
     ("ReadDeadBatches: Resource !Sub ${DeadBatches.Arn}/aws/lambda/*", "the same"),
 ];
 
-/// What carries a policy and is not looked into, so that it may not be there.
+/// Resources that carry a policy but are not checked, so they must not appear.
 const UNREAD: [&str; 5] = [
     "AWS::SQS::QueuePolicy",
     "AWS::SNS::TopicPolicy",
@@ -244,7 +244,7 @@ const UNREAD: [&str; 5] = [
     "AWS::Serverless::Connector",
 ];
 
-/// What the roles of a template may do that is not one action on one named resource.
+/// Permissions of a template's roles that are not one action on one named resource.
 fn wildcards(template: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut documents: Vec<Value> = Vec::new();
@@ -258,7 +258,7 @@ fn wildcards(template: &Value) -> BTreeSet<String> {
             }
         }
         for policy in each(&properties["Policies"]) {
-            // A document; else the name of a policy, or a template of SAM.
+            // A document; otherwise the name of a policy, or a SAM policy template.
             if policy["Statement"].is_sequence() {
                 documents.push(policy.clone());
             } else {
@@ -430,7 +430,7 @@ fn alarms_and_dashboard_look_at_metrics_that_are_written() {
     assert_eq!(shown, written_by_us, "what the dashboard shows, and what is written");
 }
 
-/// An alarm's periods, how many of them are looked at, and how many must breach.
+/// An alarm's periods, how many of them are evaluated, and how many must breach.
 fn periods(alarm: &Value) -> (u64, u64, u64) {
     let properties = &alarm["Properties"];
     let of_metrics = each(&properties["Metrics"]).into_iter().map(|query| &query["MetricStat"]["Period"]);
@@ -441,11 +441,11 @@ fn periods(alarm: &Value) -> (u64, u64, u64) {
     (period, evaluated, properties["DatapointsToAlarm"].as_u64().unwrap_or(evaluated))
 }
 
-/// What is only known of calls of the function that counts, of which there may be one in ten minutes.
+/// Metrics that exist only when the counting function is called, which may happen once in ten minutes.
 fn looks_at_counting(alarm: &Value) -> bool {
     let seldom = |metric: &Value| {
         let dimensions = written(&metric["Dimensions"]);
-        // Counters are updated by it alone.
+        // Only this function updates counters.
         dimensions.contains("AggregateFunction") || dimensions.contains("CountersTable")
     };
     alarm_metrics(alarm).iter().any(seldom)
@@ -464,7 +464,7 @@ fn alarms_on_counting_fire_at_any_batch_window() {
         }
         looked_at += 1;
         if needed == 1 {
-            // One value is enough, whenever it comes.
+            // One value is enough, whenever it arrives.
             continue;
         }
         for every in [1, 60, 299, 300, 301, 450, window + timeout] {
@@ -511,7 +511,7 @@ fn metric_math_has_a_value_where_metrics_have_none() {
         let ids: Vec<_> = metrics.iter().filter(|q| q["Expression"].is_null()).map(|q| written(&q["Id"])).collect();
         assert!(metrics.iter().all(|q| q["Expression"].is_null() != q["ReturnData"].is_null()), "{id}: one result");
         if matches!(id.as_str(), "CountersBehindAlarm" | "ServerErrorsAlarm") {
-            // Where there is no metric there is nothing wrong, and missing data does not breach.
+            // No metric means no fault, and missing data does not breach.
             assert!(!expression.contains("FILL") && ids.iter().all(|id| expression.contains(id)), "{expression}");
             continue;
         }
@@ -521,7 +521,7 @@ fn metric_math_has_a_value_where_metrics_have_none() {
         let sums = expression.matches("SUM([").count();
         assert!(sums > 0 && sums == expression.matches("SUM([TIME_SERIES(0), ").count(), "{id}: {expression}");
         assert_eq!(expression.matches("FILL(").count(), ids.len(), "{id}: {expression}");
-        // FILL may take a value that is late for 0, for ever the newest.
+        // FILL may replace a late newest value with 0, permanently.
         assert!(evaluated > needed, "{id}");
     }
 }
@@ -542,7 +542,7 @@ fn a_deployment_asks_nothing() {
     for (name, parameter) in template["Parameters"].as_mapping().expect("parameters") {
         assert!(!parameter["Default"].is_null(), "{} must be given", written(name));
     }
-    // What `--guided` asks, once for every route.
+    // The questions that `--guided` asks, one for every route.
     let questions = api_routes(&template).len();
     assert!(operations().contains(&format!("asks {questions} times whether a route that \"has no authentication\"")));
 }
@@ -559,7 +559,7 @@ fn every_parameter_is_explained() {
 fn the_stream_is_counted_whole_and_what_is_given_up_is_kept() {
     let template = template();
     let mapping = &template["Resources"]["AggregateFunction"]["Properties"]["Events"]["EventsStream"]["Properties"];
-    // A filter that dropped a deletion by a person would leave its count for ever; the function drops expiries itself.
+    // A filter that dropped a deletion by a person would keep its count forever. The function ignores expiries itself.
     assert!(mapping["FilterCriteria"].is_null());
     assert_eq!(mapping["StartingPosition"], "TRIM_HORIZON");
     assert_eq!((&mapping["MaximumRecordAgeInSeconds"], &mapping["MaximumRetryAttempts"]), (&(-1).into(), &(-1).into()));
@@ -602,7 +602,7 @@ fn dead_batches_are_private_and_forgotten() {
     assert_eq!(on, ["!GetAtt DeadBatches.Arn", "!Sub ${DeadBatches.Arn}/*"]);
 }
 
-/// The most bytes that a variable's value may have.
+/// The maximum bytes of a variable's value.
 fn most_bytes(template: &Value, logical_id_of_tables: &BTreeSet<String>, value: &Value) -> usize {
     /// A stack's name has up to 128 characters, what `CloudFormation` adds to a resource's name 13.
     const STACK: usize = 128 + 1 + 13;
@@ -678,7 +678,7 @@ fn what_is_optional_is_left_out_by_default_and_monitoring_by_a_parameter() {
         }
     }
     assert_eq!(template["Outputs"]["DashboardUrl"]["Condition"], "Monitored");
-    // What it costs when nothing happens.
+    // The cost when idle.
     let alarms = resources(&template, "AWS::CloudWatch::Alarm");
     let metrics: usize = alarms.values().map(|alarm| alarm_metrics(alarm).len()).sum();
     let (dollars, cents) = (metrics / 10, metrics % 10 * 10);

@@ -25,7 +25,7 @@ impl<'a> Client<'a> {
         self.tally.call(Method::POST, &path, ("content-type", "application/json"), event.to_string()).await
     }
 
-    /// Sends events that must all be taken.
+    /// Sends events that must all be accepted.
     async fn send(&self, events: impl IntoIterator<Item = Value>) {
         for event in events {
             let reply = self.post(&event).await;
@@ -37,7 +37,7 @@ impl<'a> Client<'a> {
         self.follow(&format!("https://eye.example{}/api/event/?{query}", self.base)).await
     }
 
-    /// Follows a link, which must lead to this very server.
+    /// Follows a link, which must lead to this server.
     async fn follow(&self, link: &str) -> Reply {
         let path = link.strip_prefix("https://eye.example").unwrap_or_else(|| panic!("{link} is no absolute link"));
         assert!(path.starts_with(&format!("{}/api/event/?", self.base)), "{link}");
@@ -51,7 +51,7 @@ impl<'a> Client<'a> {
         reply.json
     }
 
-    /// All pages from one on, by the links of a name.
+    /// All pages from one on, by following the links with a name.
     async fn walk(&self, first: Value, link: &str) -> Vec<Value> {
         let mut pages = vec![first];
         while let Some(url) = pages.last().unwrap()[link].as_str() {
@@ -80,7 +80,7 @@ fn example() -> Value {
     })
 }
 
-/// The same with other fields.
+/// The same event with other fields.
 fn event(fields: &Value) -> Value {
     let mut event = example();
     event.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());

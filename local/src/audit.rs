@@ -17,19 +17,19 @@ use tower::ServiceExt;
 
 use crate::server::{Missing, config, open, service};
 
-/// What to look at.
+/// The range to check.
 #[derive(clap::Args)]
 pub struct Audit {
     /// The app.
     #[arg(long, env = "TALLY_APP")]
     app: String,
-    /// The first day (UTC); by default the first of which no event may have expired.
+    /// The first day (UTC). The default is the first day whose events cannot have expired.
     #[arg(long, value_name = "DAY")]
     since: Option<String>,
-    /// The day after the last (UTC); by default all days.
+    /// The day after the last day (UTC). The default is all days.
     #[arg(long, value_name = "DAY")]
     until: Option<String>,
-    /// The folder that keeps the data, by default `.tally`; a Tally may run on it meanwhile.
+    /// The folder that keeps the data, by default `.tally`. A Tally may be running on it.
     #[arg(long, env = "TALLY_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
 }
@@ -42,11 +42,12 @@ struct Reply {
     next: Option<String>,
 }
 
-/// Audits (or recounts, where `repair` says so) and tells what differed; a failure where anything does and is not repaired.
+/// Audits the counters, or recounts them if `repair` is set, and prints the differences. Fails if a difference is left
+/// unrepaired.
 pub async fn run(audit: Audit, repair: bool) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let slug = AppSlug::of_name(&audit.app).map_err(|e| format!("--app: {e}"))?;
     let (context, poller) = open(audit.data.as_deref(), Missing::Refuse, config()?).await?;
-    // Where no Tally runs on the data, its stream is counted here.
+    // If no Tally is running on the data, its stream is counted here.
     let poller = poller.map(|poller| tokio::spawn(poller.run(|_| {})));
     let key = tally_service::auth::token::signing_key(&context.store).await?;
     let (token, _) = key.sign("audit", Role::Admin, context.clock.now(), DAY)?;
@@ -92,7 +93,7 @@ pub async fn run(audit: Audit, repair: bool) -> Result<ExitCode, Box<dyn std::er
     Ok(if complete && (differing == 0 || repair) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A difference as a line.
+/// Formats a difference as a line.
 fn line(difference: &Value) -> String {
     let text = |name: &str| difference[name].as_str().unwrap_or("-").to_owned();
     let what = match difference["message_hash"].as_str() {

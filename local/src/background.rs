@@ -1,4 +1,4 @@
-//! What runs beside requests for as long as the server does: counting, and keeping the database small.
+//! Background tasks that run as long as the server: counting, and keeping the database small.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use crate::housekeeping::Housekeeping;
 use crate::server::Stack;
 
-/// How often expired items are looked for, and free space is given back.
+/// How often expired items are deleted and free space is released.
 const SWEEP: Duration = Duration::from_mins(1);
-/// How long stream records that are counted gather before they are deleted.
+/// How long counted stream records accumulate before they are deleted.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// How long the end waits for the database to be whole in one file.
+/// How long shutdown waits for the database to be merged into one file.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// The tasks, which end when they are told to.
+/// The background tasks. They stop when told to.
 pub(crate) struct Background {
     housekeeping: Arc<Housekeeping>,
     tasks: [JoinHandle<()>; 2],
@@ -45,8 +45,8 @@ impl Background {
         Self { housekeeping: Arc::clone(&stack.housekeeping), tasks: [polling, keeping] }
     }
 
-    /// Ends them, and leaves a database that is whole in one file. What was counted halfway is counted again at the next
-    /// start, as after a crash.
+    /// Stops the tasks and leaves the database complete in one file. Work that was only partly counted is counted again
+    /// at the next start, as after a crash.
     pub(crate) async fn stop(self) {
         self.housekeeping.stop();
         self.tasks.iter().for_each(JoinHandle::abort);
@@ -58,7 +58,7 @@ impl Background {
     }
 }
 
-/// Deletes counted stream records as they come, and once a minute what has expired.
+/// Deletes counted stream records as they accumulate, and expired items once a minute.
 async fn keep(housekeeping: Arc<Housekeeping>, table: String, mut counted: watch::Receiver<Option<String>>) {
     let mut sweeps = interval(SWEEP);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! How much of what is stored is not counted yet, as the files of a data folder tell.
+//! How many stored records are not counted yet, according to the files of a data folder.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::embedded::{self, POSITION};
 use crate::housekeeping::stored_sequence;
 use crate::stream_poller;
 
-/// The stream of a data folder, whoever counts it.
+/// The stream of a data folder, whichever process counts it.
 #[derive(Debug)]
 pub struct Backlog {
     folder: PathBuf,
@@ -16,7 +16,7 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// The stream of the events table of a folder.
+    /// Finds the stream of the events table in a folder.
     pub fn new(folder: &Path, table: String) -> Self {
         Self { folder: folder.to_owned(), table }
     }
@@ -28,7 +28,7 @@ impl Backlog {
         Ok(connection)
     }
 
-    /// The number of the newest stream record; 0 where there is none.
+    /// The number of the newest stream record, or 0 if there are no records.
     pub fn newest(&self) -> rusqlite::Result<i64> {
         self.open()?.query_row(
             "SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) FROM _stream_records WHERE table_name = ?1",
@@ -37,7 +37,7 @@ impl Backlog {
         )
     }
 
-    /// How many records up to `newest` are not counted.
+    /// How many records up to `newest` are not counted yet.
     pub fn left(&self, newest: i64) -> rusqlite::Result<u64> {
         let position = stream_poller::counted(&self.folder.join(POSITION));
         let counted = position.iter().filter_map(|number| stored_sequence(number)).max().unwrap_or(0);

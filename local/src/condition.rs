@@ -1,4 +1,4 @@
-//! Whether the database can work: a full disk and a damaged file are told once, clearly.
+//! Whether the database can work. A full disk and a damaged file are each reported once, clearly.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -6,14 +6,14 @@ use std::sync::{Mutex, PoisonError};
 /// What is wrong with a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// There is no space to write. It goes away when somebody makes some.
+    /// There is no space left to write. The condition clears when space becomes free.
     Full,
-    /// The file is not what SQLite wrote. It does not go away.
+    /// The file is not valid SQLite data. The condition is permanent.
     Damaged,
 }
 
 impl Trouble {
-    /// Reads SQLite's message, which is all that dynoxide hands on.
+    /// Classifies SQLite's message, which is the only detail that dynoxide passes on.
     fn of(error: &str) -> Option<Self> {
         if error.contains("database or disk is full") {
             Some(Self::Full)
@@ -39,7 +39,7 @@ impl Condition {
         Self { database: database.to_owned(), trouble: Mutex::new(None) }
     }
 
-    /// Notes an error, and logs it where it is the first of its kind.
+    /// Records an error, and logs it if it is the first of its kind.
     pub(crate) fn failed(&self, error: &str) -> Option<Trouble> {
         let trouble = Trouble::of(error)?;
         let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +59,7 @@ impl Condition {
         Some(trouble)
     }
 
-    /// Notes that something was written.
+    /// Records that a write succeeded.
     pub(crate) fn wrote(&self) {
         let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if *known == Some(Trouble::Full) {

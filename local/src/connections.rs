@@ -1,6 +1,6 @@
-//! HTTP/1.1 connections within limits: no client holds one for nothing, and all of them end when the server does.
+//! HTTP/1.1 connections within limits: idle clients are disconnected, and all connections end when the server does.
 //!
-//! HTTP/2 is not spoken: without TLS only clients that know of it beforehand would use it.
+//! HTTP/2 is not supported: without TLS, only clients that know about it in advance would use it.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -26,18 +26,18 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
-/// How long, and how many.
+/// Time and count limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once; more wait to be accepted. Below the 1,024 files that a process may usually have open.
+    /// Simultaneous connections; more wait to be accepted. Below the 1,024 files that a process may usually have open.
     pub connections: usize,
-    /// For the head of a request, and for the next request of a connection that is kept open.
+    /// The time limit for the head of a request, and for the next request on a kept-alive connection.
     pub head: Duration,
-    /// For the whole body of a request: 16 MB at 150 KB a second.
+    /// The time limit for the whole body of a request: 16 MB at 150 KB a second.
     pub body: Duration,
-    /// For a client to take some more of a reply.
+    /// The time limit for a client to read more of a reply.
     pub write: Duration,
-    /// For requests that are under way when the server ends.
+    /// The time limit for requests in progress when the server shuts down.
     pub drain: Duration,
 }
 
@@ -53,18 +53,18 @@ impl Default for Limits {
     }
 }
 
-/// After an error of the listener itself, such as too many open files.
+/// The wait after an error of the listener itself, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves connections until `end`, then lets requests that are under way finish for as long as the limits say. Each
-/// request is given the address that it comes from.
+/// Serves connections until `end`, then lets requests in progress finish within the limits. Each request carries its
+/// peer address.
 pub async fn serve_connections(listener: TcpListener, app: Router, limits: Limits, end: impl Future<Output = ()>) {
     let mut end = pin!(end);
     let connections = GracefulShutdown::new();
     let free = Arc::new(Semaphore::new(limits.connections));
     loop {
         let accepted = async {
-            // It is never closed.
+            // The semaphore is never closed.
             let place = Arc::clone(&free).acquire_owned().await.ok();
             (place, listener.accept().await)
         };
@@ -76,7 +76,7 @@ pub async fn serve_connections(listener: TcpListener, app: Router, limits: Limit
             Ok((stream, from)) => {
                 let connection = connections.watch(connection(stream, from, app.clone(), limits));
                 tokio::spawn(async move {
-                    // What goes wrong with a connection is its client's affair.
+                    // Errors on a connection concern only its client.
                     let _ = connection.await;
                     drop(place);
                 });
@@ -117,7 +117,7 @@ fn connection(
         .serve_connection(TokioIo::new(Box::pin(stream)), service)
 }
 
-/// A body that must have arrived in time.
+/// A body with a deadline.
 struct Timed {
     body: Incoming,
     until: Pin<Box<Sleep>>,
@@ -190,10 +190,10 @@ mod tests {
         Server { address, end, ended }
     }
 
-    /// What comes on a connection until the server closes it.
+    /// Reads from a connection until the server closes it.
     async fn until_closed(stream: &mut TcpStream) -> String {
         let mut reply = Vec::new();
-        // A reset is an end as well.
+        // A reset also counts as closed.
         let _ = timeout(PATIENT, stream.read_to_end(&mut reply)).await.expect("the server closes it");
         String::from_utf8_lossy(&reply).into_owned()
     }
@@ -269,7 +269,7 @@ mod tests {
         let server = server(Limits::default()).await;
         let mut stream =
             sent(server.address, "POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n1234").await;
-        // It is known that the request was begun once another one, sent after it, was answered.
+        // Once a later request is answered, the first request is known to have started.
         let mut other = sent(server.address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
         until_closed(&mut other).await;
         server.end.send(()).expect("it serves");

@@ -1,4 +1,4 @@
-//! `cargo run -- cost`: dollars per million events and per million questions, from units that are measured here and now.
+//! `cargo run -- cost`: dollars per million events and per million queries, based on units measured at run time.
 
 mod lambda;
 mod measure;
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 /// The default of `AggregateBatchWindow` in template.yaml.
 pub const WINDOW: u16 = 2;
 
-/// What to reckon.
+/// Options of the cost calculation.
 #[derive(clap::Args)]
 pub struct Cost {
     /// Seconds for which events are gathered before they are counted: `AggregateBatchWindow` of template.yaml.
@@ -19,8 +19,7 @@ pub struct Cost {
     window: u16,
 }
 
-/// Measures on a database of its own, which is gone afterwards, and prints the tables of docs/cost.md; a failure where
-/// counting costs more than it may.
+/// Measures on a temporary database and prints the tables of docs/cost.md. Fails if counting costs more than its limit.
 pub async fn run(cost: Cost) -> Result<ExitCode, Box<dyn Error>> {
     let within = tables::print(usize::from(cost.window)).await?;
     Ok(if within { ExitCode::SUCCESS } else { ExitCode::FAILURE })

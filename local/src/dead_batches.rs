@@ -1,7 +1,7 @@
-//! `tally dead-batches`: names the days of batches of the stream that Lambda gave up, and recounts them in a deployment.
+//! `tally dead-batches`: lists the days in stream batches that Lambda gave up on, and recounts them in a deployment.
 //!
-//! Never a replay: what was counted after a batch has moved the checkpoints past it, so that a late replay would be taken
-//! for a redelivery and count nothing.
+//! Batches are never replayed. Later batches have already moved the checkpoints past them, so a late replay would look
+//! like a redelivery and count nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,15 +22,15 @@ use serde_json::{Value, json};
 use tally_core::app::AppSlug;
 use tally_core::time::{DAY, Timestamp};
 
-/// Most bytes of a file: a batch has 6 MB at the most, and quotes in it are escaped.
+/// Maximum bytes of a file: a batch has at most 6 MB, and quotes in it are escaped.
 const MOST_BYTES: u64 = 32 * 1024 * 1024;
-/// Most bytes of an answer.
+/// Maximum bytes of a response.
 const MOST_ANSWER: usize = 16 * 1024 * 1024;
-/// How long an answer may take: API Gateway gives up after 30 s.
+/// Timeout of a response: API Gateway gives up after 30 s.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Tries of a request that the server answers with 429 or 5xx.
+/// Attempts for a request that the server answers with 429 or 5xx.
 const TRIES: u32 = 5;
-/// The wait before the second try; doubled with each.
+/// The wait before the second attempt; it doubles with each further attempt.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
 /// What to read, and where to recount.
@@ -38,10 +38,10 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 pub struct DeadBatches {
     /// The folder with the objects of the bucket of dead batches, as `aws s3 sync` makes it.
     folder: PathBuf,
-    /// The address of the deployment whose counters are recounted; without it the days are only named.
+    /// The address of the deployment whose counters are recounted. Without it, the days are only listed.
     #[arg(long, value_name = "URL", requires = "token")]
     url: Option<String>,
-    /// An admin's access token for it.
+    /// An admin's access token for the deployment.
     #[arg(long, env = "TALLY_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
@@ -52,18 +52,18 @@ pub enum RecountFailure {
     /// The request could not be made.
     #[error("{0}")]
     Request(String),
-    /// The server refuses.
+    /// The server rejected the request.
     #[error("{0} {1}")]
     Refused(u16, String),
 }
 
-/// What the files of a folder name.
+/// What the files of a folder contain.
 #[derive(Debug, Default)]
 struct Found {
     files: usize,
-    /// The first moments of the days, by app.
+    /// The start times of the days, by app.
     days: BTreeMap<AppSlug, BTreeSet<Timestamp>>,
-    /// Files, and why they name no days, or not all.
+    /// Files whose days are unknown or incomplete, and why.
     unclear: Vec<(PathBuf, String)>,
 }
 
@@ -74,7 +74,7 @@ struct Recounted {
     next: Option<String>,
 }
 
-/// Names the days, and recounts them where a deployment is named; a failure where days are left, or are not known.
+/// Lists the days, and recounts them if a deployment is given. Fails if days remain or are unknown.
 pub async fn run(args: DeadBatches) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut found = Found::default();
     read_folder(&args.folder, &mut found)?;
@@ -144,7 +144,7 @@ fn read_file(path: &Path) -> Result<DeadBatch, String> {
     DeadBatch::read(&fs::read(path).map_err(|e| e.to_string())?).map_err(|e| e.to_string())
 }
 
-/// Days that follow each other as ranges.
+/// Merges consecutive days into ranges.
 fn runs(days: &BTreeSet<Timestamp>) -> Vec<(Timestamp, Timestamp)> {
     let mut runs: Vec<(Timestamp, Timestamp)> = Vec::new();
     for day in days {
@@ -160,7 +160,7 @@ fn date(day: Timestamp) -> String {
     day.to_string()[..10].to_owned()
 }
 
-/// Recounts days of an app; returns how many counters differed, and whether all are right now.
+/// Recounts days of an app. Returns how many counters differed, and whether all are correct now.
 async fn recount(
     url: &str,
     token: &str,
@@ -183,7 +183,7 @@ async fn recount(
     }
 }
 
-/// Sends a request until the server does what it asks, or refuses for good.
+/// Sends a request until the server accepts it or rejects it permanently.
 async fn post(connector: &Connector, url: &str, token: &str, body: &Value) -> Result<Vec<u8>, RecountFailure> {
     let failed = |e: String| RecountFailure::Request(e);
     let mut tries = 0;

@@ -1,11 +1,11 @@
-//! The way from the SDK to the embedded database without a socket: requests are read, run and answered in this process.
+//! Connects the SDK to the embedded database without a socket: requests are parsed, run and answered in this process.
 //!
-//! The SDK writes and reads the same JSON as over the wire, but nothing sends it, and dynoxide does not parse it twice
-//! more to find what only a hand-made request can have wrong. That is a third of the time of an event. The wire API is
-//! served beside it, for `sam local` and other tools.
+//! The SDK writes and reads the same JSON as over the wire, but nothing is sent. dynoxide also skips two extra parses
+//! that only find errors in hand-written requests; they take a third of the time of an event. The wire API is served
+//! separately, for `sam local` and other tools.
 //!
-//! Replies are dynoxide's as they stand, but for those of the stream: there it differs from the wire API, and readers of
-//! a stream see other things than happened. They are given their true shape here.
+//! Replies are passed on unchanged, except for stream replies. There dynoxide differs from the wire API, which would
+//! mislead stream readers, so this module corrects those replies.
 
 use std::sync::Arc;
 
@@ -29,12 +29,12 @@ use serde::de::DeserializeOwned;
 use crate::condition::{Condition, Trouble};
 use crate::pages::Pages;
 
-/// An HTTP client that is the database.
+/// An HTTP client backed by the database.
 pub(crate) fn client(direct: Direct) -> SharedHttpClient {
     SharedHttpClient::new(direct)
 }
 
-/// A database, asked in the words of the wire API.
+/// A database that answers wire API requests.
 #[derive(Clone)]
 pub(crate) struct Direct {
     pub(crate) database: Database,
@@ -58,9 +58,9 @@ impl HttpConnector for Direct {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let direct = self.clone();
         HttpConnectorFuture::new(async move {
-            // Nothing here waits, so that a task of many requests would keep its thread for itself.
+            // Nothing here waits, so a task with many requests would otherwise monopolize its thread.
             tokio::task::yield_now().await;
-            // On this thread: a hand-over to another one and back takes as long as the work itself.
+            // Runs on this thread: switching to another thread and back takes as long as the work itself.
             let (status, body) = direct.answer(&request);
             let status = aws_smithy_runtime_api::http::StatusCode::try_from(status)
                 .map_err(|e| ConnectorError::other(e.into(), None))?;
@@ -72,7 +72,7 @@ impl HttpConnector for Direct {
 impl Direct {
     fn answer(&self, request: &HttpRequest) -> (u16, String) {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
-        // The SDK's requests are whole in memory.
+        // The SDK's requests are entirely in memory.
         self.answer_to(target, request.body().bytes().unwrap_or_default())
     }
 
@@ -94,7 +94,7 @@ impl Direct {
         }
     }
 
-    /// An error as the store must have it: what a damaged database does not answer now, it never will.
+    /// Maps an error for the store: a damaged database will not answer a retry either.
     fn told(&self, error: DynoxideError) -> DynoxideError {
         let is_its_own = matches!(error, DynoxideError::InternalServerError(_) | DynoxideError::SqliteError(_));
         let trouble = if is_its_own { self.condition.failed(&error.to_string()) } else { None };
@@ -121,7 +121,7 @@ impl Direct {
             "DescribeStream" => call(body, |request| self.describe_stream(request)),
             "GetShardIterator" => call(body, |request| db.get_shard_iterator(request)),
             "GetRecords" => call(body, |request| self.get_records(request)),
-            // Not for Tally itself, but for whoever looks at its tables with another tool.
+            // Tally itself does not need this, but other tools that inspect its tables do.
             "Scan" => call(body, |request| self.scan(request)),
             "ListTables" => call(body, |request| db.list_tables(request)),
             "ListStreams" => call(body, |request| db.list_streams(request)),
@@ -131,8 +131,8 @@ impl Direct {
         }
     }
 
-    /// dynoxide tells the last record of an open stream shard as its end, which a reader takes for closed; what follows
-    /// a shard that is named is that shard again; and the key is missing.
+    /// Corrects a shard description: dynoxide reports the last record of an open shard as its end, which makes it look
+    /// closed; it returns the start shard itself as the next one; and it omits the key.
     fn describe_stream(&self, request: DescribeStreamRequest) -> Result<DescribeStreamResponse, DynoxideError> {
         let after = request.exclusive_start_shard_id.clone();
         let mut description = self.database.describe_stream(request)?.stream_description;
@@ -145,7 +145,7 @@ impl Direct {
         Ok(DescribeStreamResponse { stream_description: Described { description, key_schema } })
     }
 
-    /// A page, for which dynoxide loads no more rows than it needs.
+    /// A page, for which dynoxide loads only the rows it needs.
     fn query(&self, mut request: QueryRequest) -> Result<QueryResponse, DynoxideError> {
         request.limit = self.pages.of_query(&request)?;
         self.database.query(request)
@@ -156,7 +156,7 @@ impl Direct {
         self.database.scan(request)
     }
 
-    /// A page of at most 1 MB. dynoxide holds it to a number of records alone, which may be of 400 KB and more each.
+    /// Limits a page to 1 MB. dynoxide limits only the number of records, each of which may exceed 400 KB.
     fn get_records(&self, mut request: GetRecordsRequest) -> Result<GetRecordsResponse, DynoxideError> {
         request.limit = Some(self.pages.of_stream(&request.shard_iterator, request.limit)?);
         let reply = self.database.get_records(request)?;
@@ -203,8 +203,8 @@ struct Record {
     user_identity: Option<Identity>,
 }
 
-/// Who made a change that nobody asked for. Spelled as here by the streams API, and as dynoxide has it by Lambda alone:
-/// the SDK would read neither field, and what has expired would look as if somebody had deleted it.
+/// The identity of a change made by the service itself. This uses the spelling of the streams API; dynoxide uses
+/// Lambda's spelling, which the SDK ignores, so expired items would look like user deletions.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Identity {

@@ -1,5 +1,5 @@
-//! The way by which other processes of this machine reach the database while a Tally has it: a port of the loopback
-//! interface that asks for a secret, which the lock file in the data folder holds for whoever may read it.
+//! Lets other processes on this machine reach the database while a Tally has it open: a loopback port that requires a
+//! secret. The lock file in the data folder holds the secret for anyone allowed to read it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -31,7 +31,7 @@ impl std::fmt::Debug for Door {
 }
 
 impl Door {
-    /// Opens one to a database, for as long as the runtime lives.
+    /// Opens a door to a database, for as long as the runtime lives.
     pub(crate) async fn open(database: Direct) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let door = Self { address: listener.local_addr()?, secret: hex(&rand::random::<[u8; 16]>()) };
@@ -39,7 +39,7 @@ impl Door {
         Ok(door)
     }
 
-    /// The way through it.
+    /// A client that connects through the door.
     pub(crate) fn client(self) -> SharedHttpClient {
         SharedHttpClient::new(Through { inner: Builder::new().build_http(), door: self })
     }

@@ -1,10 +1,10 @@
-//! The embedded DynamoDB: dynoxide over SQLite, with the care that it needs to stay fast and small.
+//! The embedded DynamoDB: dynoxide over SQLite, with the maintenance that keeps it fast and small.
 //!
-//! dynoxide 3.2.0 finds the next sequence number of a stream, and the records after one, by reading all records that the
-//! stream ever had. An index on its own table, made here by a second connection to the same database, makes both a look
-//! into a tree: a put costs the same after 50,000 events as after none. [`crate::pages`] bounds what it loads for a page,
-//! and [`crate::housekeeping`] deletes what has expired or is counted. A version of dynoxide with other tables would need
-//! other statements, so the version is pinned.
+//! dynoxide 3.2.0 reads all records that a stream ever had to find the next sequence number, or the records after a
+//! given one. This module adds an index to dynoxide's table through a second connection, so both become a tree lookup:
+//! a put costs the same after 50,000 events as after none. [`crate::pages`] limits what dynoxide loads for a page, and
+//! [`crate::housekeeping`] deletes expired and counted data. The statements depend on dynoxide's tables, so its version
+//! is pinned.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -25,40 +25,40 @@ use crate::pages::Pages;
 
 /// The database's file in the data folder.
 pub(crate) const FILE: &str = "tally.db";
-/// Held while a process has the database; tells other processes how to reach it.
+/// The lock file. A process holds it while it has the database open; it tells other processes how to connect.
 const LOCK: &str = "lock";
-/// Where the poller keeps its position, in the data folder.
+/// The file in the data folder that stores the poller's position.
 pub(crate) const POSITION: &str = "stream-position.json";
 
-/// One index serves all statements: a stream has one shard here, so that a shard's records are its table's.
+/// One index serves all statements: each stream has one shard here, so a shard's records are its table's records.
 const INDEX: &str = "
     CREATE INDEX IF NOT EXISTS tally_stream_by_table
         ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
 ";
 
-/// Numbers the databases in memory of this process.
+/// Numbers the in-memory databases of this process.
 static IN_MEMORY: AtomicU64 = AtomicU64::new(0);
 
-/// An embedded database, open.
+/// An open embedded database.
 pub struct Embedded {
     database: Database,
     pages: Arc<Pages>,
     condition: Arc<Condition>,
     /// What SQLite opens: a path, or the URI of a database in memory.
     name: PathBuf,
-    /// The folder, and its lock; none in memory.
+    /// The folder and its lock; `None` for a database in memory.
     folder: Option<(PathBuf, File)>,
-    // Deleted with everything in it when the last handle goes.
+    // The folder and its contents are deleted when the last handle is dropped.
     _temporary: Option<TempDir>,
 }
 
 /// Why a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The folder cannot be made, or its files not be written.
+    /// The folder cannot be created, or its files cannot be written.
     #[error("cannot use the data folder {0}: {1}")]
     Folder(PathBuf, std::io::Error),
-    /// Another process has it; the way to that one, if it says so.
+    /// Another process has the database open. Includes the door to that process, if it published one.
     #[error("the data folder {folder} is in use by another Tally")]
     InUse {
         /// The folder.
@@ -66,10 +66,10 @@ pub enum OpenError {
         /// How to reach its database.
         door: Option<Door>,
     },
-    /// The file is not a database, or damaged.
+    /// The file is not a database, or it is damaged.
     #[error("cannot open {0}: {1}; restore the data folder from a backup, or move it away to start with an empty one")]
     Database(PathBuf, String),
-    /// The database is gone, though other files say that there was one.
+    /// The database is missing, although other files show that it existed.
     #[error(
         "{0} is missing or empty, but {1} says that it held events; restore the data folder from a backup, or move it away to start with an empty one"
     )]
@@ -77,7 +77,7 @@ pub enum OpenError {
 }
 
 impl Embedded {
-    /// Opens the database in a folder, which is made where it is missing and may hold other files.
+    /// Opens the database in a folder. The folder is created if it is missing, and may hold other files.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         Self::open_in(folder, None)
     }
@@ -87,16 +87,16 @@ impl Embedded {
         folder.join(FILE).is_file()
     }
 
-    /// A database in a folder of its own, gone when it is dropped.
+    /// Opens a database in a temporary folder, deleted on drop.
     pub fn temporary() -> Result<Self, OpenError> {
         let folder = TempDir::with_prefix("tally-").map_err(|e| OpenError::Folder(std::env::temp_dir(), e))?;
         let path = folder.path().to_owned();
         Self::open_in(&path, Some(folder))
     }
 
-    /// A database in memory, of at most 1 GiB. However the process ends, nothing is left of it.
+    /// Opens a database in memory, of at most 1 GiB. Nothing remains of it, however the process ends.
     pub fn in_memory() -> Result<Self, OpenError> {
-        // Connections of one process find a database of this kind by its name; no other process can.
+        // Connections of this process find an in-memory database by its name; other processes cannot.
         let name = format!("file:/tally-{}?vfs=memdb", IN_MEMORY.fetch_add(1, Ordering::Relaxed));
         Self::open_database(PathBuf::from(name), None, None)
     }
@@ -110,7 +110,7 @@ impl Embedded {
         if is_empty && folder.join(POSITION).exists() {
             return Err(OpenError::Lost(path, POSITION));
         }
-        // Made before SQLite makes it: its other files take over who may read it.
+        // Creates the file before SQLite does, because SQLite copies its permissions to the other files.
         private().create(true).append(true).open(&path).map_err(unusable)?;
         Self::open_database(path, Some((folder.to_owned(), lock)), temporary)
     }
@@ -126,8 +126,8 @@ impl Embedded {
         make_shrinkable(&connection).map_err(|e| failed(e.to_string()))?;
         let database = Database::new(text).map_err(|e| failed(e.to_string()))?;
         connection.execute_batch(INDEX).map_err(|e| failed(e.to_string()))?;
-        // There is no other way to `synchronous = NORMAL`, under which a commit still survives the end of the process,
-        // and a put takes a third of the time.
+        // This is the only way to set `synchronous = NORMAL`. Commits still survive the end of the process, and a put
+        // takes a third of the time.
         database
             .enable_bulk_loading()
             .and_then(|()| database.disable_bulk_loading())
@@ -137,17 +137,17 @@ impl Embedded {
         Ok(Self { database, pages, condition, name, folder, _temporary: temporary })
     }
 
-    /// The folder that it is in; none where it is in memory.
+    /// The folder of the database, or `None` if it is in memory.
     pub fn folder(&self) -> Option<&Path> {
         self.folder.as_ref().map(|(folder, _)| folder.as_path())
     }
 
-    /// Where the poller's position is kept; nowhere for a database in memory.
+    /// The path of the poller's position, or `None` for a database in memory.
     pub fn position_file(&self) -> Option<PathBuf> {
         self.folder().map(|folder| folder.join(POSITION))
     }
 
-    /// What answers requests of the DynamoDB API.
+    /// The handler for DynamoDB API requests.
     pub(crate) fn direct(&self) -> Direct {
         Direct {
             database: self.database.clone(),
@@ -156,12 +156,12 @@ impl Embedded {
         }
     }
 
-    /// The way to it without a socket.
+    /// The client that connects without a socket.
     pub fn client(&self) -> SharedHttpClient {
         direct::client(self.direct())
     }
 
-    /// Another connection to the same database.
+    /// Opens another connection to the same database.
     #[cfg(test)]
     pub(crate) fn connect(&self) -> rusqlite::Result<Connection> {
         let connection = Connection::open(&self.name)?;
@@ -169,7 +169,7 @@ impl Embedded {
         Ok(connection)
     }
 
-    /// What keeps it small; its tables must be there.
+    /// The housekeeping of the database. Its tables must exist.
     pub fn housekeeping(&self) -> Result<Housekeeping, OpenError> {
         let failed = |e: String| OpenError::Database(self.name.clone(), e);
         let name = self.name.to_str().ok_or_else(|| failed("its path is not UTF-8".to_owned()))?;
@@ -183,7 +183,7 @@ impl Embedded {
         lock.write_all(&serde_json::to_vec(door)?)
     }
 
-    /// How SQLite runs a statement.
+    /// The query plan that SQLite uses for a statement.
     #[cfg(test)]
     pub(crate) fn plan(&self, sql: &str) -> String {
         let connection = self.connect().expect("the same database");
@@ -193,7 +193,7 @@ impl Embedded {
     }
 }
 
-/// Lets a database give space back. One that was made without that is rewritten once.
+/// Enables SQLite to release free space. A database created without this setting is rewritten once.
 fn make_shrinkable(connection: &Connection) -> rusqlite::Result<()> {
     const INCREMENTAL: i64 = 2;
     let mode = |connection: &Connection| connection.query_row("PRAGMA auto_vacuum", [], |row| row.get::<_, i64>(0));
@@ -203,11 +203,11 @@ fn make_shrinkable(connection: &Connection) -> rusqlite::Result<()> {
         tracing::warn!("the database is rewritten once, so that it can give space back");
         connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM")?;
     }
-    // Reads of the schema find a file that was cut or is no database.
+    // Reading the schema detects a truncated file or one that is not a database.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }
 
-/// A folder that its owner alone may enter, where it is not there already.
+/// Creates a folder that only its owner can enter, if it does not exist.
 fn make_private_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -216,7 +216,7 @@ fn make_private_folder(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
-/// For files that their owner alone may read.
+/// Options for files that only their owner can read.
 pub(crate) fn private() -> OpenOptions {
     let mut options = File::options();
     #[cfg(unix)]
@@ -224,7 +224,7 @@ pub(crate) fn private() -> OpenOptions {
     options
 }
 
-/// Takes the folder's lock, or tells who has it.
+/// Takes the folder's lock, or reports which process holds it.
 fn lock(folder: &Path) -> Result<File, OpenError> {
     let unusable = |e| OpenError::Folder(folder.to_owned(), e);
     let mut options = private();
@@ -232,14 +232,14 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
     let mut lock = options.open(folder.join(LOCK)).map_err(unusable)?;
     match lock.try_lock() {
         Ok(()) => {
-            // It will hold a secret; an earlier version made it readable for all.
+            // The file will hold a secret; an earlier version made it readable for everyone.
             #[cfg(unix)]
             lock.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(unusable)?;
             Ok(lock)
         }
         Err(std::fs::TryLockError::WouldBlock) => {
             let mut door = String::new();
-            // Only to say where; the lock alone decides.
+            // This is only informational; the lock alone decides.
             let _ = lock.read_to_string(&mut door);
             Err(OpenError::InUse { folder: folder.to_owned(), door: serde_json::from_str(&door).ok() })
         }

@@ -1,4 +1,4 @@
-//! What a first start gives a newcomer: an admin of this machine, an app `demo`, and the lines to try them with.
+//! What the first start creates: an admin of this machine, an app `demo`, and example commands for them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use tally_service::context::Context;
 
 use crate::embedded::private;
 
-/// What was made for this machine, kept readable for its owner alone.
+/// The file with the generated secrets, readable only by its owner.
 const FILE: &str = "this-machine.json";
-/// The user who may do everything on this machine.
+/// The user with all permissions on this machine.
 const ADMIN: &str = "admin";
-/// The app to try things with.
+/// The app for first experiments.
 const DEMO: &str = "demo";
 
 /// The secrets of this machine.
@@ -23,21 +23,21 @@ const DEMO: &str = "demo";
 pub struct Machine {
     /// The password of the user `admin`.
     pub password: String,
-    /// bcrypt of the password, so that a start need not take the time for it.
+    /// bcrypt hash of the password, stored so that a start need not compute it.
     password_hash: String,
     /// The key that sends events to the app `demo`.
     pub demo_ingest_key: Option<String>,
     /// The key that reads the app `demo`.
     pub demo_read_key: Option<String>,
-    /// Where they are kept; nowhere without a data folder.
+    /// The path of the file, or `None` without a data folder.
     #[serde(skip)]
     file: Option<PathBuf>,
-    /// Whether they were made at this start.
+    /// Whether the secrets were created at this start.
     #[serde(skip)]
     is_new: bool,
 }
 
-/// Why this machine's secrets cannot be made or kept.
+/// Why the secrets of this machine cannot be created or stored.
 #[derive(Debug, thiserror::Error)]
 pub enum MachineError {
     /// The file.
@@ -52,7 +52,7 @@ pub enum MachineError {
 }
 
 impl Machine {
-    /// The machine's secrets, kept in the data folder, made where there are none yet.
+    /// Loads the secrets from the data folder, or creates them if they do not exist yet.
     pub fn load_or_make(folder: Option<&Path>) -> Result<Self, MachineError> {
         let file = folder.map(|folder| folder.join(FILE));
         let kept = file.as_ref().and_then(|file| std::fs::read(file).ok());
@@ -72,14 +72,14 @@ impl Machine {
         Ok(machine)
     }
 
-    /// The one user of this machine.
+    /// The only user of this machine.
     pub fn users(&self) -> Users {
         let list = serde_json::json!([{"user": ADMIN, "password_hash": self.password_hash, "role": "admin"}]);
         // Its own shape.
         Users::parse(&list.to_string()).unwrap_or_default()
     }
 
-    /// Makes the app `demo`, unless it was made here before or somebody else's is in its place.
+    /// Creates the app `demo`, unless it already exists or another app has that name.
     pub async fn make_demo(&mut self, context: &Context) -> Result<(), MachineError> {
         if self.demo_ingest_key.is_some() {
             return Ok(());
@@ -104,7 +104,8 @@ impl Machine {
         options.open(file).and_then(|mut open| open.write_all(&json)).map_err(failed)
     }
 
-    /// What a start prints: at the first one, how to try it with the secrets; later, where they are.
+    /// What a start prints: example commands with the secrets at the first start, and the location of the secrets
+    /// later.
     pub fn welcome(&self, url: &str, own_admin: bool) -> String {
         let sign_in = if own_admin {
             self.sign_in_line(url)
@@ -120,7 +121,7 @@ impl Machine {
         }
     }
 
-    /// The lines to try the app `demo` with.
+    /// The commands to try the app `demo`.
     fn try_lines(&self, url: &str) -> String {
         match (&self.demo_ingest_key, &self.demo_read_key) {
             (Some(ingest), Some(read)) => format!(
@@ -132,7 +133,7 @@ impl Machine {
         }
     }
 
-    /// The line that signs in.
+    /// The command to sign in.
     fn sign_in_line(&self, url: &str) -> String {
         format!(
             "Sign in as admin of this machine:\n  curl -X POST {url}/auth \

@@ -1,8 +1,9 @@
-//! What DynamoDB does by itself: deleting expired items and old stream records; and giving space back, as a file must.
+//! Work that DynamoDB does by itself: deleting expired items and old stream records. Also releases free space in the
+//! file.
 //!
-//! dynoxide's own sweep reads every item of every table. Here an index on the time of expiry tells what has expired, and
-//! nothing else is read. It is deleted with dynoxide's storage layer, so that indexes and the stream follow as they do there.
-//! All of it runs on a connection of its own, in transactions so short that requests in between do not notice.
+//! dynoxide's own sweep reads every item of every table. This module reads only expired items, through an index on the
+//! expiry time. It deletes them with dynoxide's storage layer, so that indexes and the stream are updated as usual. All
+//! work runs on a separate connection, in transactions short enough not to disturb requests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,19 +17,19 @@ use serde::Deserialize;
 
 /// Longest pause after a piece of work.
 const LONGEST_TURN: Duration = Duration::from_millis(100);
-/// Items that one transaction deletes at most.
+/// Maximum items that one transaction deletes.
 const ITEMS: usize = 50;
-/// Stream records that one transaction deletes at most.
+/// Maximum stream records that one transaction deletes.
 const RECORDS: usize = 200;
-/// Bytes that one transaction deletes, but for the last item or record; each is overwritten.
+/// Maximum bytes that one transaction deletes, not counting the last item or record. Each is overwritten.
 const BYTES: usize = 2 * 1024 * 1024;
-/// Pages that one transaction gives back.
+/// Pages that one transaction releases.
 const PAGES: i64 = 256;
-/// Free pages that are kept in any case, of 4 KB each: what is put next takes them.
+/// Free pages of 4 KB that are always kept for the next writes.
 const SPARE_PAGES: i64 = 1_024;
-/// The part of the file that may be free.
+/// The fraction of the file that may be free.
 const SPARE_PART: i64 = 8;
-/// Who deletes what has expired, as stream records name it.
+/// The identity that stream records give for deletions of expired items.
 const TTL_IDENTITY: &str = r#"{"type":"Service","principalId":"dynamodb.amazonaws.com"}"#;
 
 /// Keeps a database small.
@@ -44,7 +45,7 @@ struct Index {
 }
 
 impl Housekeeping {
-    /// Opens a connection of its own to a database whose tables are made, and makes the indexes that it needs.
+    /// Opens a separate connection to a database whose tables exist, and creates the indexes that it needs.
     pub(crate) fn open(database: &str) -> Result<Self, DynoxideError> {
         let storage = Storage::new(database)?;
         storage.conn().execute_batch("PRAGMA synchronous = NORMAL")?;
@@ -55,13 +56,13 @@ impl Housekeeping {
         Ok(Self { storage: Mutex::new(storage), stopped: AtomicBool::new(false) })
     }
 
-    /// Ends what is under way after its transaction.
+    /// Stops the current work after its transaction.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
     fn storage(&self) -> MutexGuard<'_, Storage> {
-        // A panic in between leaves a transaction that the next one cannot begin in, which is told as an error.
+        // A panic can leave a transaction open. The next one then cannot begin, which is reported as an error.
         self.storage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -69,7 +70,7 @@ impl Housekeeping {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// Deletes expired items, as DynamoDB does by itself; returns how many.
+    /// Deletes expired items, as DynamoDB does by itself. Returns how many.
     pub fn delete_expired(&self) -> Result<usize, DynoxideError> {
         let storage = self.storage();
         let mut deleted = 0;
@@ -86,8 +87,8 @@ impl Housekeeping {
         Ok(deleted)
     }
 
-    /// Deletes the stream records of a table before one that is counted, and what that one holds. Its row stays: the next
-    /// sequence number is one above the highest, and must never fall back below a checkpoint.
+    /// Deletes the stream records of a table before a counted one, and the contents of that one. Its row stays: the
+    /// next sequence number is one above the highest, and must never fall below a checkpoint.
     pub fn delete_counted(&self, table: &str, counted: &str) -> Result<usize, DynoxideError> {
         let Some(counted) = stored_sequence(counted) else { return Ok(0) };
         let storage = self.storage();
@@ -99,7 +100,7 @@ impl Housekeeping {
                 break;
             }
         }
-        // As a deletion of the service it passes no filter of Tally's own.
+        // As a deletion by the service, it matches none of Tally's filters.
         let mut empty = storage.conn().prepare_cached(
             "UPDATE _stream_records
              SET event_name = 'REMOVE', keys_json = '{}', new_image = NULL, old_image = NULL, user_identity = ?3
@@ -110,8 +111,8 @@ impl Housekeeping {
         Ok(deleted)
     }
 
-    /// Gives free space of the file back, but for some that is soon in use again, and empties the write-ahead log, which
-    /// holds what was deleted; returns how many pages were given back.
+    /// Releases free space of the file, except for some that will soon be used again. Empties the write-ahead log,
+    /// which still holds deleted data. Returns how many pages were released.
     pub fn shrink(&self) -> Result<i64, DynoxideError> {
         let storage = self.storage();
         let pragma = |name: &str| storage.conn().query_row(name, [], |row| row.get::<_, i64>(0));
@@ -134,14 +135,14 @@ impl Housekeeping {
         Ok(given_back)
     }
 
-    /// Moves what the write-ahead log holds into the database's file, so that the file by itself is all of it.
+    /// Moves the contents of the write-ahead log into the database file, so that the file is complete by itself.
     pub fn settle(&self) -> Result<(), DynoxideError> {
         checkpoint(&self.storage())
     }
 }
 
-/// Does a piece of work, and then leaves the database to requests for as long as that took: SQLite gives its lock to whoever
-/// happens to ask when it is free.
+/// Does a piece of work, then leaves the database to requests for as long as the work took: SQLite does not queue
+/// waiters for its lock fairly.
 fn in_turns<T>(work: impl FnOnce() -> T) -> T {
     let started = Instant::now();
     let done = work();
@@ -153,7 +154,7 @@ fn transaction<T>(storage: &Storage, run: impl FnOnce() -> Result<T, DynoxideErr
     storage.begin_transaction()?;
     let done = run().and_then(|done| storage.commit().map(|()| done));
     if done.is_err() {
-        // The first error is the one to tell.
+        // Report the first error.
         let _ = storage.rollback();
     }
     done
@@ -228,9 +229,9 @@ fn delete_some_counted(storage: &Storage, table: &str, counted: i64) -> Result<u
     Ok(delete.execute(params![table, last])?)
 }
 
-/// Moves the write-ahead log into the file and empties it; a reader at work leaves that for the next time.
+/// Moves the write-ahead log into the file and empties it. If a reader is active, this is left for the next time.
 fn checkpoint(storage: &Storage) -> Result<(), DynoxideError> {
-    // The first one lets others write meanwhile, and leaves little to the second, which does not.
+    // The first checkpoint lets others write and leaves little work for the second, which blocks them.
     for mode in ["PASSIVE", "TRUNCATE"] {
         storage.conn().query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))?;
     }
@@ -239,17 +240,17 @@ fn checkpoint(storage: &Storage) -> Result<(), DynoxideError> {
 
 /// The expiry of a table's items.
 struct Expiry {
-    /// As part of a statement.
+    /// The expiry column as part of a statement.
     table: String,
-    /// When an item expires; NULL where it never does.
+    /// When an item expires; NULL if it never does.
     at: String,
 }
 
 impl Expiry {
-    /// That of a table with a TTL.
+    /// The expiry of a table with a TTL.
     fn of(table: &TableMetadata) -> Option<Self> {
         let attribute = table.ttl_attribute.as_deref()?;
-        // It becomes a part of a statement.
+        // The name becomes part of a statement.
         if !attribute.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             return None;
         }
@@ -257,13 +258,13 @@ impl Expiry {
         Some(Self { table, at: format!("CAST(json_extract(item_json, '$.{attribute}.N') AS INTEGER)") })
     }
 
-    /// Makes the index by expiry, of those items that have one.
+    /// Creates the index on expiry, which covers only items that expire.
     fn index(&self) -> String {
         let Self { table, at } = self;
         format!("CREATE INDEX IF NOT EXISTS \"tally_expiry::{table}\" ON \"{table}\" ({at}) WHERE {at} IS NOT NULL")
     }
 
-    /// Reads some of those that expired before a time, the longest expired first.
+    /// Reads some items that expired before a time, oldest expiry first.
     fn expired(&self) -> String {
         let Self { table, at } = self;
         format!("SELECT pk, sk, item_json FROM \"{table}\" WHERE {at} IS NOT NULL AND {at} < ?1 ORDER BY {at} LIMIT ?2")
@@ -294,7 +295,7 @@ mod tests {
         serde_json::from_str(&reply).expect("JSON")
     }
 
-    /// A database with a table `events` as Tally has it.
+    /// A database with Tally's `events` table.
     fn database() -> (Embedded, Direct, Housekeeping) {
         let embedded = Embedded::temporary().expect("a database");
         let direct = embedded.direct();

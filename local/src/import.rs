@@ -1,5 +1,5 @@
-//! `cargo run -- import`: the lines of logs, in the formats that programs write, as events through the real ingest router
-//! or over HTTP.
+//! `cargo run -- import`: reads log lines in common formats and sends them as events through the real ingest router or
+//! over HTTP.
 
 mod first_seen;
 mod format;
@@ -47,11 +47,11 @@ use crate::server::{Missing, config, open, service};
 
 /// Events in one request.
 const BATCH: usize = 500;
-/// Most bytes of a request and its lines, which are kept until it is answered; ingest takes 4 MB.
+/// Maximum bytes of a request and its lines, which are kept until the response arrives. Ingest accepts 4 MB.
 const BATCH_BYTES: usize = 3 * 1024 * 1024;
-/// How long a line waits for others of its request.
+/// How long a line waits for its request to fill.
 const LINGER: Duration = Duration::from_millis(200);
-/// Pieces that are read ahead: 32 MB where every line is as long as it may be.
+/// Pieces that are read ahead: 32 MB if every line has the maximum length.
 const AHEAD: usize = 32;
 /// How long the last events may take after Ctrl-C.
 const LAST: Duration = Duration::from_secs(5);
@@ -59,11 +59,11 @@ const LAST: Duration = Duration::from_secs(5);
 const SHOWN: usize = 10;
 /// Kinds of refusals that are shown.
 const KINDS_SHOWN: usize = 20;
-/// How often counters are looked at while they are waited for.
+/// How often counters are checked while waiting for them.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long counters may stand still before they are no longer waited for.
+/// How long to wait for counters that make no progress.
 const STANDSTILL: Duration = Duration::from_secs(30);
-/// How often it is said that counters are waited for, where no terminal shows it.
+/// How often waiting for counters is reported when the output is not a terminal.
 const SAY: Duration = Duration::from_secs(5);
 /// The exit code of a process that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -86,7 +86,7 @@ pub struct Import {
     /// adds (`.1`, `.2.gz`, `-20261126`).
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// Reads every line in this format instead of the one that it has.
+    /// Reads every line in this format instead of detecting it.
     #[arg(long, value_name = "NAME", value_parser = parse_format)]
     format: Option<&'static Format>,
     /// Takes a field of the event from a dotted path in the line, e.g. `--map name=event.type`. `id` and `count` are taken
@@ -99,16 +99,16 @@ pub struct Import {
     /// The time zone of times that name none, e.g. `Europe/Stockholm`.
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = parse_zone)]
     tz: TimeZone,
-    /// Goes on at the end of the files as they grow, also when they are rotated, until Ctrl-C.
+    /// Keeps reading as the files grow, also when they are rotated, until Ctrl-C.
     #[arg(long)]
     follow: bool,
     /// Shows what the first lines become, and sends nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Writes the lines that are refused to a file, as JSON with file, number, reason and text.
+    /// Writes rejected lines to a file, as JSON with file, number, reason and text.
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-    /// The folder that keeps the data, by default `.tally`. Where a Tally runs on it, events go to that one.
+    /// The folder that keeps the data, by default `.tally`. If a Tally is running on it, events go to that Tally.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Sends to the Tally at this URL instead.
@@ -119,7 +119,7 @@ pub struct Import {
     key: Option<String>,
 }
 
-/// What `--help` says of identity.
+/// The explanation of identity in `--help`.
 const IDENTITY: &str = "Which lines are the same: a line that has a time, by its source, its time, its text, and its place among \
 the lines of the same millisecond; one that has none, by its source, the first line of its file, its offset in the decompressed \
 file, and its text. So a file may be appended to, touched, renamed within its source, rotated and compressed, and be imported \
@@ -165,7 +165,7 @@ fn parse_zone(text: &str) -> Result<TimeZone, String> {
     TimeZone::get(text).map_err(|_| "must be a name of the IANA, e.g. Europe/Stockholm".to_owned())
 }
 
-/// Runs an import and says what became of it.
+/// Runs an import and prints the result.
 pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let slug = AppSlug::of_name(&import.app).map_err(|e| format!("--app: {e}"))?;
     let files = source::files(&import.files)?;
@@ -217,7 +217,7 @@ pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>>
     let (told, mut end) = watch::channel(false);
     tokio::spawn(async move {
         crate::server::end().await;
-        // Nobody listens any more when the import is over.
+        // The receiver is gone once the import is over.
         let _ = told.send(true);
     });
     let ended = run.all(&mut pieces, target, &mut end).await;
@@ -258,7 +258,7 @@ fn capitalized(text: &str) -> String {
 struct Local {
     folder: PathBuf,
     backlog: Backlog,
-    /// Whether another process counts it.
+    /// Whether another process does the counting.
     served: bool,
 }
 
@@ -293,9 +293,9 @@ async fn make_app(context: &Context, name: &str) -> Result<(), Box<dyn std::erro
 }
 
 impl Local {
-    /// Waits until everything is counted; says what is left where that does not come, or is not waited for.
+    /// Waits until everything is counted. If that does not happen, or waiting is disabled, prints what is left.
     async fn wait(&self, end: &mut End) {
-        // Without a stream to read there is nothing to say.
+        // Without a stream to read there is nothing to report.
         let Ok(newest) = self.backlog.newest() else { return };
         let spinner = ProgressBar::new_spinner();
         let (mut least, mut moved, mut said) = (u64::MAX, Instant::now(), Instant::now());
@@ -347,21 +347,21 @@ fn progress(files: &[PathBuf], follow: bool) -> ProgressBar {
 /// Whether Ctrl-C was pressed.
 type End = watch::Receiver<bool>;
 
-/// Waits for Ctrl-C; returns at once where it was pressed before.
+/// Waits for Ctrl-C. Returns at once if it was pressed before.
 async fn told_to_end(end: &mut End) {
     if end.wait_for(|told| *told).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// An import under way.
+/// A running import.
 struct Run {
     importer: Importer,
     files: Vec<PathBuf>,
     progress: ProgressBar,
     /// Events that wait to be sent.
     batch: Vec<Ready>,
-    /// The bytes of these.
+    /// The size of the waiting events in bytes.
     bytes: usize,
     summary: Summary,
     warned: Warned,
@@ -372,7 +372,7 @@ struct Run {
 }
 
 impl Run {
-    /// Sends all there is; whether it was told to end before.
+    /// Sends everything. Returns whether it was interrupted.
     async fn all(
         &mut self,
         pieces: &mut Receiver<Piece>,
@@ -384,7 +384,7 @@ impl Run {
             let piece = tokio::select! {
                 biased;
                 () = told_to_end(end) => {
-                    // What is read may be sent, where that is quick.
+                    // Lines already read may still be sent, if that is quick.
                     return match tokio::time::timeout(LAST, self.last(target)).await {
                         Ok(sent) => sent.map(|()| true),
                         Err(_) => Ok(true),
@@ -472,7 +472,7 @@ impl Run {
         self.steps(steps)
     }
 
-    /// Says why a file ends early, where it does.
+    /// Reports why a file ends early, if it does.
     fn problem(&mut self, piece: &Piece) {
         if let Piece::Close { file, problem: Some(problem) } = piece {
             self.problems += 1;
@@ -525,7 +525,7 @@ impl Run {
             let at = self.at(ready.file, ready.number);
             self.reached = Some(at.clone());
             if ready.again {
-                // The same line with more that belongs to it.
+                // A continuation of the same line.
                 continue;
             }
             match verdict {
@@ -542,7 +542,7 @@ impl Run {
         Ok(())
     }
 
-    /// Where it ended, and how to go on.
+    /// Where the import ended, and how to continue.
     fn stopped(&self) -> String {
         let at = match &self.reached {
             Some(At { file: Some(file), number }) => format!("stopped after line {} of {file}", thousands(*number)),

@@ -1,5 +1,5 @@
-//! Tally on a laptop: all functions on one port over an embedded DynamoDB, whose stream is polled into `aggregate` as
-//! Lambda's event source mapping would.
+//! Tally on a laptop: all functions on one port over an embedded DynamoDB. Its stream is polled into `aggregate`, as
+//! Lambda's event source mapping would do.
 
 pub mod audit;
 mod background;

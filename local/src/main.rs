@@ -12,11 +12,11 @@ use tally::import::{self, Import};
 use tally::serve::{self, Serve};
 use tracing_subscriber::EnvFilter;
 
-// The system allocator takes a quarter of the time of a server that does little but read and write JSON.
+// The server mostly reads and writes JSON. The system allocator takes a quarter of its time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long work that cannot be interrupted may delay the end: one transaction.
+/// How long uninterruptible work may delay shutdown: one transaction.
 const LAST_WORK: Duration = Duration::from_secs(2);
 
 /// Tally on this machine: collects application events and answers questions about them.
@@ -39,9 +39,9 @@ enum Command {
     Audit(Audit),
     /// Compares the counters of an app with its events and repairs differences.
     Recount(Audit),
-    /// Names the days of batches that Lambda gave up, and recounts them in a deployment.
+    /// Lists the days of batches that Lambda gave up on, and recounts them in a deployment.
     DeadBatches(DeadBatches),
-    /// Measures what events and questions use, and prints what that costs in the cloud.
+    /// Measures what events and queries use, and prints what that costs in the cloud.
     Cost(Cost),
 }
 
@@ -73,7 +73,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
 }
 
-/// Logs to standard error: what `RUST_LOG` says, warnings by default; as `TALLY_LOG_FORMAT` says.
+/// Logs to standard error. `RUST_LOG` sets the filter (warnings by default), and `TALLY_LOG_FORMAT` the format.
 fn start_log() -> Result<(), Box<dyn std::error::Error>> {
     let variable = |name| std::env::var(name).unwrap_or_default();
     let filter = match variable("RUST_LOG").as_str() {

@@ -1,9 +1,9 @@
-//! Bounds on how many rows dynoxide loads for one page.
+//! Limits how many rows dynoxide loads for one page.
 //!
-//! DynamoDB ends a page at 1 MB. dynoxide 3.2.0 first loads every row up to the request's `Limit`, or all that remain, and
-//! then cuts the page: reading a partition page by page is quadratic, and a page of large items takes hundreds of
-//! megabytes. The sizes of the rows are read here first, through a connection of its own, and become the `Limit`. SQLite
-//! reads them from the rows' headers without loading the rows.
+//! DynamoDB ends a page at 1 MB. dynoxide 3.2.0 first loads every row up to the request's `Limit`, or all remaining
+//! rows, and then cuts the page. Reading a partition page by page is therefore quadratic, and a page of large items
+//! takes hundreds of megabytes. This module first reads the sizes of the rows through a separate connection, and sets
+//! the `Limit` from them. SQLite reads the sizes from the row headers without loading the rows.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,21 +15,21 @@ use dynoxide::actions::get_shard_iterator::decode_shard_iterator;
 use dynoxide::actions::query::QueryRequest;
 use rusqlite::{CachedStatement, Connection, OpenFlags, ToSql, params};
 
-/// How long a statement waits for another connection's.
+/// How long a statement waits for a lock of another connection.
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
-/// Bytes of a page, as DynamoDB has it.
+/// Bytes of a page, as in DynamoDB.
 pub(crate) const PAGE_BYTES: usize = 1024 * 1024;
-/// Bytes of the JSON of the rows that are loaded for a page. JSON is longer than what DynamoDB counts as an item's size:
-/// with room for three times that, pages of usual items end where DynamoDB's do.
+/// JSON bytes of the rows that are loaded for a page. JSON is longer than the item size that DynamoDB counts. With room
+/// for three times that size, pages of typical items end where DynamoDB's do.
 const LOADED_BYTES: usize = 3 * PAGE_BYTES;
-/// Most records of a page of a stream, as DynamoDB has it.
+/// Maximum records in a page of a stream, as in DynamoDB.
 const PAGE_RECORDS: usize = 1_000;
 /// Rows that may be loaded without knowing their sizes.
 const UNMEASURED_ROWS: usize = 100;
-/// Rows so few that they are not worth measuring.
+/// Row counts too small to be worth measuring.
 const FEW_ROWS: usize = 8;
-/// Statements that are kept prepared: three for every table and index.
+/// Prepared statements that are cached: three for every table and index.
 const STATEMENTS: usize = 64;
 
 /// The sizes of stream records after a position.
@@ -40,7 +40,7 @@ const STREAM_SIZES: &str = "
     ORDER BY CAST(sequence_number AS INTEGER)
     LIMIT ?4";
 
-/// Tells how many rows make a page.
+/// Determines how many rows make a page.
 pub(crate) struct Pages {
     connection: Mutex<Connection>,
 }
@@ -54,11 +54,12 @@ impl Pages {
         Ok(Self { connection: Mutex::new(connection) })
     }
 
-    /// How many stream records at a shard iterator make a page: as many as fit, and at least one, or a record larger than
-    /// a page would hold up its stream. What is put meanwhile comes after them, so that the number stays right.
+    /// How many stream records at a shard iterator make a page: as many as fit, but at least one, because a record
+    /// larger than a page would otherwise block its stream. Records written in the meantime come after them, so the
+    /// number stays correct.
     pub(crate) fn of_stream(&self, iterator: &str, limit: Option<usize>) -> rusqlite::Result<usize> {
         let most = limit.unwrap_or(PAGE_RECORDS).clamp(1, PAGE_RECORDS);
-        // dynoxide says what is wrong with it.
+        // dynoxide reports the error.
         let Some((table, shard, position)) = decode_shard_iterator(iterator) else { return Ok(most) };
         self.with(STREAM_SIZES, |statement| {
             let mut rows = statement.query(params![table, shard, position, most])?;
@@ -74,7 +75,7 @@ impl Pages {
         })
     }
 
-    /// The `Limit` with which a query loads no more than a page needs; none where all that remains is a page.
+    /// The `Limit` with which a query loads only what a page needs, or `None` if all remaining rows fit in a page.
     pub(crate) fn of_query(&self, request: &QueryRequest) -> rusqlite::Result<Option<usize>> {
         let limit = request.limit;
         if limit.is_some_and(|limit| limit <= FEW_ROWS) {
@@ -100,7 +101,7 @@ impl Pages {
         match fits {
             Ok(Some(fits)) => Ok(Some(limit.map_or(fits, |limit| limit.min(fits)))),
             Ok(None) => Ok(limit),
-            // No such table or index: dynoxide says so.
+            // If the table or index does not exist, dynoxide reports it.
             Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::Unknown => {
                 Ok(unmeasured)
             }
@@ -108,7 +109,7 @@ impl Pages {
         }
     }
 
-    /// The `Limit` of a scan, whose rows are not measured: Tally itself makes none.
+    /// The `Limit` of a scan. Its rows are not measured, because Tally itself never scans.
     pub(crate) fn of_scan(limit: Option<usize>) -> usize {
         limit.unwrap_or(UNMEASURED_ROWS).min(UNMEASURED_ROWS)
     }
@@ -118,7 +119,7 @@ impl Pages {
         statement: &str,
         run: impl FnOnce(&mut CachedStatement<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        // A panic in between leaves a connection that only reads as it was.
+        // The connection only reads, so a panic leaves it unchanged.
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let mut statement = connection.prepare_cached(statement)?;
         run(&mut statement)
@@ -139,7 +140,7 @@ fn sizes(request: &QueryRequest, from: bool) -> String {
     )
 }
 
-/// Where a query begins to read, in the form in which dynoxide stores keys.
+/// Where a query begins to read, in dynoxide's key format.
 #[derive(Debug, PartialEq, Eq)]
 struct Start {
     partition: String,
@@ -147,7 +148,7 @@ struct Start {
 }
 
 impl Start {
-    /// The start of a query whose condition has one of the forms that the store uses; none of others.
+    /// The start of a query whose condition has one of the forms that the store uses; `None` for other forms.
     fn of(request: &QueryRequest) -> Option<Self> {
         let words: Vec<&str> = request.key_condition_expression.as_deref()?.split_whitespace().collect();
         let (partition, sort, lower, upper) = match words[..] {
@@ -162,13 +163,13 @@ impl Start {
         let values = request.expression_attribute_values.as_ref()?;
         let value = |name: &str| values.get(name).and_then(AttributeValue::to_key_string);
         let bound = if request.scan_index_forward { lower } else { upper };
-        // A later page begins after the last key of the one before, which lies within the condition.
+        // A later page begins after the last key of the previous page, which lies within the condition.
         let after = match request.exclusive_start_key_raw.as_ref().filter(|key| !key.is_null()) {
             None => None,
             Some(key) => {
                 let name = sort.and_then(|sort| attribute(request.expression_attribute_names.as_ref(), sort));
                 let key: HashMap<String, AttributeValue> = serde_json::from_value(key.clone()).ok()?;
-                // Without a condition on it, the sort key of every table here is called so.
+                // Without a condition on the sort key, assume the name that every table here uses.
                 Some(key.get(name.unwrap_or("sk"))?.to_key_string()?)
             }
         };
@@ -181,7 +182,7 @@ impl Start {
     }
 }
 
-/// The attribute that a word of an expression names.
+/// The attribute that a token of an expression refers to.
 fn attribute<'a>(names: Option<&'a HashMap<String, String>>, word: &'a str) -> Option<&'a str> {
     if word.starts_with('#') { names?.get(word).map(String::as_str) } else { Some(word) }
 }

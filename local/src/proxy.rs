@@ -1,4 +1,5 @@
-//! What reverse proxies say of a request. Only those that the operator names are believed: anybody can send a header.
+//! What reverse proxies report about a request. Only proxies that the operator names are trusted, because anyone can
+//! send a header.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,19 +19,19 @@ use tower::Layer;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// Longest prefix of paths.
+/// Maximum length of a path prefix.
 const MAX_PREFIX: usize = 200;
 
 /// The proxies in front of the server.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {
-    /// Networks whose hosts are believed.
+    /// Networks whose hosts are trusted.
     pub trusted: Vec<IpNet>,
-    /// What paths begin with in front of the proxy, e.g. `/tally`; empty for nothing.
+    /// The path prefix in front of the proxy, e.g. `/tally`, or empty.
     pub base_path: BasePath,
 }
 
-/// A prefix of paths: empty, or `/` and what follows, without a `/` at the end.
+/// A path prefix: empty, or `/` and more, without a trailing `/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BasePath(String);
 
@@ -40,7 +41,7 @@ impl std::str::FromStr for BasePath {
     fn from_str(text: &str) -> Result<Self, String> {
         let path = text.trim_end_matches('/');
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);
-        // Two slashes at the start would make a link to another host of it.
+        // Two leading slashes would make a link to another host.
         let is_path = path.is_empty() || (path.starts_with('/') && !path.contains("//"));
         if !is_path || path.len() > MAX_PREFIX || !path.bytes().all(is_plain) {
             return Err(format!("`{text}` is no path such as /tally"));
@@ -49,7 +50,7 @@ impl std::str::FromStr for BasePath {
     }
 }
 
-/// What is known of a request in front of all proxies.
+/// A request as it looked in front of all proxies.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Front {
     client: Option<IpAddr>,
@@ -58,15 +59,15 @@ struct Front {
 }
 
 impl Proxies {
-    /// Gives the requests of a service their source, host and path as they are in front of the proxies, and redirections
-    /// the path that leads back through them.
+    /// Gives requests of a service the source, host and path that they have in front of the proxies, and adds the
+    /// prefix to redirects.
     pub fn before(self, service: Router) -> Router {
         let proxies = Arc::new(self);
         let layer = from_fn(move |request, next| {
             let proxies = Arc::clone(&proxies);
             async move { proxies.pass(request, next).await }
         });
-        // The path must be whole before it is routed.
+        // The path must be complete before routing.
         Router::new().fallback_service(layer.layer(service))
     }
 
@@ -98,7 +99,7 @@ impl Proxies {
         let prefix = if self.base_path.0.is_empty() { &prefix_of_proxy.0 } else { &self.base_path.0 }.clone();
         if !prefix.is_empty() {
             put(headers, FORWARDED_PREFIX, Some(prefix.clone()));
-            // Some proxies leave it in the path.
+            // Some proxies leave the prefix in the path.
             strip(request.uri_mut(), &prefix);
         }
         request.extensions_mut().insert(Source(source));
@@ -117,8 +118,8 @@ impl Proxies {
         self.trusted.iter().any(|network| network.contains(&address.to_canonical()))
     }
 
-    /// The client: the last address of the list that is no trusted proxy's. What stands before it, anybody may have
-    /// written.
+    /// The client: the last address in the list that is not a trusted proxy. Anyone may have written the entries before
+    /// it.
     fn client<'a>(&self, peer: IpAddr, addresses: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
         let mut last = peer;
         for address in addresses.rev() {
@@ -131,7 +132,7 @@ impl Proxies {
         last
     }
 
-    /// Reads `Forwarded` (RFC 7239), each element of which a proxy added.
+    /// Reads `Forwarded` (RFC 7239). Each proxy adds an element.
     fn read_forwarded(&self, peer: IpAddr, header: &str) -> Front {
         let field = |element: &str, name: &str| {
             element.split(';').find_map(|pair| {
@@ -149,7 +150,7 @@ impl Proxies {
     }
 }
 
-/// An address as proxies write it: alone, in brackets, or with a port.
+/// An address in the forms that proxies use: alone, in brackets, or with a port.
 fn read_address(text: &str) -> Option<IpAddr> {
     if let Ok(address) = text.parse() {
         return Some(address);
@@ -166,14 +167,14 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<String>) {
     }
 }
 
-/// Takes a prefix off the path, where it begins with that.
+/// Removes a prefix from the path, if it is present.
 fn strip(uri: &mut Uri, prefix: &str) {
     let Some(whole) = uri.path_and_query().map(PathAndQuery::as_str) else { return };
     let Some(rest) = whole.strip_prefix(prefix) else { return };
     let rest = match rest.bytes().next() {
         Some(b'/') => rest.to_owned(),
         None | Some(b'?') => format!("/{rest}"),
-        // Another path that begins alike.
+        // A different path with the same beginning.
         Some(_) => return,
     };
     if let Ok(rest) = rest.parse::<PathAndQuery>() {
@@ -193,8 +194,8 @@ mod tests {
 
     const PROXY: &str = "10.0.0.1";
 
-    /// What a request from `peer` with these headers looks like behind the proxies: source, scheme, host, prefix, path;
-    /// and where it is redirected to.
+    /// How a request from `peer` with these headers appears behind the proxies: source, scheme, host, prefix, path, and
+    /// redirect target.
     async fn seen(proxies: Proxies, peer: &str, path: &str, headers: &[(&str, &str)]) -> (String, String) {
         let service = Router::new().fallback(async |request: Request| {
             let header =

@@ -1,4 +1,4 @@
-//! `tally serve`: the whole of Tally on this machine.
+//! `tally serve`: all of Tally on this machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use crate::proxy::{BasePath, Proxies};
 use crate::server::{Data, Stack, StartError, config, context, service};
 use crate::wire;
 
-/// The exit code of a process that an interrupt ended.
+/// The exit code of a process that was interrupted.
 const INTERRUPTED: i32 = 130;
 
-/// Prints a line. Nobody may be reading any more (`tally | head`), which is no reason to end.
+/// Prints a line. A closed pipe (`tally | head`) is not an error.
 macro_rules! say {
     ($($part:tt)*) => {{
         use std::io::Write as _;
@@ -32,45 +32,45 @@ pub struct Serve {
     /// The port of the HTTP API.
     #[arg(long, env = "TALLY_PORT", default_value_t = 3000)]
     port: u16,
-    /// The address of this machine at which the HTTP API is served; 0.0.0.0 is all of them.
+    /// The address of this machine at which the HTTP API is served; 0.0.0.0 means all addresses.
     #[arg(long, env = "TALLY_HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
     host: IpAddr,
-    /// Serves the DynamoDB API as well, on this port, for `sam local`, the AWS CLI and other tools.
+    /// Also serves the DynamoDB API on this port, for `sam local`, the AWS CLI and other tools.
     #[arg(long, env = "TALLY_DYNAMODB_PORT", value_name = "PORT")]
     dynamodb_port: Option<u16>,
-    /// The address of this machine at which the DynamoDB API is served. It asks for no credentials: whoever reaches it may
-    /// do everything.
+    /// The address of this machine at which the DynamoDB API is served. It asks for no credentials: anyone who can
+    /// reach it can do everything.
     #[arg(long, env = "TALLY_DYNAMODB_HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
     dynamodb_host: IpAddr,
-    /// Does not serve the DynamoDB API, whatever the other options say.
+    /// Does not serve the DynamoDB API, regardless of the other options.
     #[arg(long, env = "TALLY_NO_DYNAMODB", value_parser = FalseyValueParser::new())]
     no_dynamodb: bool,
     /// The folder that keeps the data; it may hold other files.
     #[arg(long, env = "TALLY_DATA", value_name = "DIR", default_value = ".tally")]
     data: PathBuf,
-    /// Keeps nothing: the data is in memory alone, at most 1 GiB, whatever `--data` says.
+    /// Keeps nothing: the data is only in memory, at most 1 GiB, regardless of `--data`.
     #[arg(long, env = "TALLY_MEMORY", value_parser = FalseyValueParser::new())]
     memory: bool,
-    /// A network of reverse proxies, such as 10.0.0.0/8 or 127.0.0.1/32, that are believed about where a request comes
-    /// from (`Forwarded`, or `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix`). Several are separated by commas.
+    /// A network of reverse proxies, such as 10.0.0.0/8 or 127.0.0.1/32, that are trusted to report where a request
+    /// comes from (`Forwarded`, or `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix`). Separate several with commas.
     #[arg(long, env = "TALLY_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     trusted_proxy: Vec<IpNet>,
-    /// What paths begin with in front of a reverse proxy, such as /tally: links and redirections begin with it too.
+    /// The path prefix in front of a reverse proxy, such as /tally. Links and redirects begin with it too.
     #[arg(long, env = "TALLY_BASE_PATH", value_name = "PATH", default_value = "")]
     base_path: BasePath,
 }
 
-/// A network, or one address.
+/// A network, or a single address.
 fn network(text: &str) -> Result<IpNet, String> {
     let address = || text.parse::<IpAddr>().map(IpNet::from);
     text.parse().or_else(|_| address()).map_err(|_| format!("`{text}` is no network such as 10.0.0.0/8"))
 }
 
-/// Serves until a signal ends it.
+/// Serves until a signal stops it.
 pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut config = config()?;
     let mut signals = Signals::listen()?;
-    // Before the database is opened, so that a second start says what is in its way.
+    // Done before the database is opened, so that a second start reports the conflict.
     let listener = listen((serve.host, serve.port).into(), "--port").await?;
     let dynamodb = match serve.dynamodb_port.filter(|_| !serve.no_dynamodb) {
         Some(port) => Some(listen((serve.dynamodb_host, port).into(), "--dynamodb-port").await?),
@@ -101,7 +101,7 @@ pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let proxies = Proxies { trusted: serve.trusted_proxy, base_path: serve.base_path };
     let end = async {
         signals.next().await;
-        // Whoever asks again does not want to wait.
+        // A second signal ends the process at once.
         tokio::spawn(async move {
             signals.next().await;
             std::process::exit(INTERRUPTED);
@@ -117,7 +117,7 @@ async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener
     TcpListener::bind(address).await.map_err(|error| StartError::Port { address, option, error })
 }
 
-/// The signals that ask a process to end.
+/// The signals that ask a process to stop.
 struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -148,7 +148,7 @@ impl Signals {
 
     #[cfg(not(unix))]
     async fn next(&mut self) {
-        // Without a signal to wait for, the process can only be killed.
+        // Without a signal handler, the process can only be killed.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -15,12 +15,12 @@ use crate::embedded::{Embedded, OpenError, SharedDatabase};
 use crate::housekeeping::Housekeeping;
 use crate::stream_poller::StreamPoller;
 
-/// The data folder where none is named.
+/// The default data folder.
 pub const DATA: &str = ".tally";
-/// Read units that one request may use: 800 MB, or 2.7 million events of 300 bytes.
+/// Maximum read units of one request: 800 MB, or 2.7 million events of 300 bytes.
 const READ_BUDGET: f64 = 100_000.0;
 
-/// Why the system does not start.
+/// Why the system cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The database.
@@ -33,26 +33,26 @@ pub enum StartError {
         address: std::net::SocketAddr,
         /// The option that sets it.
         option: &'static str,
-        /// Why not.
+        /// The error.
         error: std::io::Error,
     },
     /// There is no data to work on.
     #[error("{}", no_data(.0, *.1))]
     NoData(PathBuf, bool),
-    /// The way for other processes.
+    /// The door for other processes failed.
     #[error("cannot let other processes reach the database: {0}")]
     Door(std::io::Error),
-    /// The tables cannot be made.
+    /// The tables cannot be created.
     #[error("cannot make the tables: {0}")]
     Tables(#[from] StoreError),
 }
 
-/// Where the data lies.
+/// Where the data is stored.
 #[derive(Clone, Copy, Debug)]
 pub enum Data<'a> {
     /// In a folder.
     Folder(&'a Path),
-    /// In a temporary folder, deleted at the end.
+    /// In a temporary folder, deleted at exit.
     Temporary,
     /// In memory.
     Memory,
@@ -69,7 +69,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Opens the database and makes what tables are missing.
+    /// Opens the database and creates missing tables.
     pub async fn start(data: Data<'_>, config: &Config) -> Result<Self, StartError> {
         let embedded = match data {
             Data::Folder(folder) => Embedded::open(folder)?,
@@ -82,7 +82,7 @@ impl Stack {
         Ok(Self { embedded: Arc::new(embedded), store, housekeeping: Arc::new(housekeeping) })
     }
 
-    /// Lets other processes reach the database, for as long as this one lives.
+    /// Lets other processes reach the database while this one runs.
     pub async fn open_door(&self) -> Result<(), StartError> {
         if self.embedded.folder().is_none() {
             return Ok(());
@@ -91,18 +91,18 @@ impl Stack {
         self.embedded.announce(&door).map_err(StartError::Door)
     }
 
-    /// A poller of its stream into `aggregate`, which keeps its position in `file`.
+    /// A poller that sends the stream to `aggregate` and stores its position in `file`.
     pub fn poller(&self, context: &Arc<Context>, file: Option<PathBuf>) -> StreamPoller {
         StreamPoller::new(self.embedded.client(), "http://embedded", Arc::clone(context), file)
     }
 }
 
-/// What to do where a data folder has no database.
+/// What to do if a data folder has no database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// Make none: there is nothing to look at in a new one.
+    /// Do not create one: a new database has nothing to show.
     Refuse,
-    /// Make one, and say so, where the folder was named; never where it is only the default.
+    /// Create one and report it, but only if the folder was named explicitly.
     MakeWhereNamed,
 }
 
@@ -118,8 +118,8 @@ fn no_data(folder: &Path, named: bool) -> String {
     }
 }
 
-/// The store in a data folder, [`DATA`] where none is named: by itself, with a poller to count what is sent, or through the
-/// Tally that runs on it.
+/// Opens the store in a data folder, [`DATA`] by default: directly, with a poller that counts what is sent, or through
+/// the Tally that runs on it.
 pub async fn open(
     named: Option<&Path>,
     missing: Missing,
@@ -149,19 +149,19 @@ pub async fn open(
     }
 }
 
-/// The settings of this process, where a laptop's differ from the cloud's.
+/// The settings of this process, where a laptop differs from the cloud.
 pub fn config() -> Result<Config, ConfigError> {
     let mut config = Config::from_env()?;
     // A page of plain HTTP would not be sent them.
     config.secure_cookies = false;
-    // Reading costs nothing here. The bound keeps one question from taking minutes.
+    // Reading costs nothing here. The limit keeps a single query from taking minutes.
     if std::env::var("TALLY_READ_BUDGET").unwrap_or_default().is_empty() {
         config.read_budget = READ_BUDGET;
     }
     Ok(config)
 }
 
-/// A context on the machine's clock.
+/// A context that uses the system clock.
 pub fn context(store: Store, config: Config) -> Arc<Context> {
     Context::new(store, Clock::System, config)
 }
@@ -172,7 +172,7 @@ pub fn service(context: &Arc<Context>) -> Router {
     serve(Arc::clone(context), routers.map(|router| router(Arc::clone(context))))
 }
 
-/// Ctrl-C, or the signal that asks a process to end.
+/// Ctrl-C, or the signal that asks a process to stop.
 pub async fn end() {
     let interrupt = tokio::signal::ctrl_c();
     #[cfg(unix)]
@@ -186,7 +186,7 @@ pub async fn end() {
             return;
         }
     }
-    // Without a signal to wait for, the process can only be killed.
+    // Without a signal handler, the process can only be killed.
     if interrupt.await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -1,5 +1,5 @@
-//! The poller: reads the stream of Events through the wire API and gives it to `aggregate` in batches, as Lambda's event
-//! source mapping would: in order per stream shard, parents before children, retried until done.
+//! The poller: reads the stream of Events through the wire API and passes it to `aggregate` in batches, as Lambda's
+//! event source mapping does: in order per stream shard, parents before children, with retries until success.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,55 +16,55 @@ use serde_json::value::{RawValue, to_raw_value};
 use tally_core::time::{TimeDelta, Timestamp};
 use tally_service::context::Context;
 
-/// Most records in a batch (a parameter of the mapping; Lambda takes up to 10,000).
+/// Maximum records in a batch (a parameter of the mapping; Lambda accepts up to 10,000).
 const BATCH: usize = 5_000;
-/// Most bytes of a batch's event, as for everything that Lambda hands to a function.
+/// Maximum bytes of a batch's event, as for every Lambda payload.
 const BATCH_BYTES: usize = 6 * 1024 * 1024;
-/// Records for which the next look at the stream follows at once; fewer are gathered first, as the mapping's batching
-/// window does, since a batch costs the same whatever it holds.
+/// With at least this many records, the poller reads again at once. With fewer, it first waits for more, as the
+/// mapping's batching window does, since every batch costs the same.
 const MANY: usize = 1_000;
 /// How long records are gathered.
 const GATHER: Duration = Duration::from_millis(250);
-/// How long the list of stream shards is good. The embedded database reads the whole stream to tell it.
+/// How long the list of stream shards is valid. The embedded database reads the whole stream to produce it.
 const SHARDS_GOOD_FOR: Duration = Duration::from_secs(30);
-/// The first wait after an error; doubled with each up to [`LONGEST_WAIT`].
+/// The first wait after an error. It doubles with each error up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait after an error.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// The tumbling window of the mapping in template.yaml.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
 
-/// How far a stream is polled.
+/// The position of the poller in a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Position {
     stream: String,
-    /// The last sequence number that is counted, by stream shard.
+    /// The last counted sequence number, by stream shard.
     shards: BTreeMap<String, String>,
-    /// Stream shards that are closed and counted to their end.
+    /// Stream shards that are closed and completely counted.
     finished: BTreeSet<String>,
 }
 
-/// Records of one stream shard. Kept as the JSON that is handed over: as the SDK has them, large ones take many times
-/// their size.
+/// Records of one stream shard, kept as the JSON that is passed on: the SDK's form takes many times the memory for
+/// large records.
 #[derive(Default)]
 struct Read {
     records: Vec<Box<RawValue>>,
-    /// The bytes of the event with them.
+    /// The size of the event with these records, in bytes.
     bytes: usize,
-    /// The sequence number of the last one that was read.
+    /// The sequence number of the last record read.
     last: Option<String>,
-    /// Whether the batch is full, so that more follow at once.
+    /// Whether the batch is full, so that more records follow at once.
     full: bool,
-    /// Whether none will ever follow.
+    /// Whether the stream shard has ended.
     closed: bool,
 }
 
 impl Read {
-    /// Adds a record that was read, where there is room.
+    /// Adds a record, if there is room.
     fn add(&mut self, sequence: Option<String>, json: Box<RawValue>) {
-        // With the comma before it.
+        // Includes the preceding comma.
         let bytes = self.bytes + json.get().len() + usize::from(!self.records.is_empty());
-        // One that is larger than a batch must not hold up those after it.
+        // A record larger than a batch must not block the ones after it.
         self.full = self.records.len() == BATCH || (bytes > BATCH_BYTES && !self.records.is_empty());
         if !self.full {
             self.bytes = bytes;
@@ -74,10 +74,10 @@ impl Read {
     }
 }
 
-/// What a round of polling did.
+/// The result of a polling round.
 #[derive(Default)]
 struct Round {
-    /// Records that were read.
+    /// Records read.
     polled: usize,
     /// Whether a batch was full.
     more: bool,
@@ -87,14 +87,14 @@ struct Round {
 pub struct StreamPoller {
     client: Client,
     context: Arc<Context>,
-    /// Where the position is kept across restarts.
+    /// Where the position is stored across restarts.
     file: Option<PathBuf>,
     position: Position,
     /// The stream shards, and when they were listed.
     listed: Option<(Instant, Vec<Shard>)>,
 }
 
-/// Why a round of polling did not end well; the next one begins where it failed.
+/// Why a polling round failed. The next round begins where it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
     /// The stream cannot be read.
@@ -106,7 +106,7 @@ pub enum PollError {
     /// `aggregate` asks for the batch again.
     #[error("aggregate failed: {0}")]
     Aggregate(#[from] aggregate::AggregateError),
-    /// The position cannot be kept.
+    /// The position cannot be stored.
     #[error("cannot write the position: {0}")]
     Position(#[from] std::io::Error),
 }
@@ -116,8 +116,8 @@ fn stream_error<E: std::error::Error>(error: E) -> PollError {
 }
 
 impl StreamPoller {
-    /// A poller for the DynamoDB at `url`, reached by `http`. What `file` holds is where it goes on; where it holds nothing usable it begins
-    /// at the oldest record, since whatever is counted already does not count again.
+    /// A poller for the DynamoDB at `url`, reached through `http`. It continues from the position in `file`. Without a
+    /// usable position it begins at the oldest record, since counted records are not counted again.
     pub fn new(http: SharedHttpClient, url: &str, context: Arc<Context>, file: Option<PathBuf>) -> Self {
         let config = aws_sdk_dynamodbstreams::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
@@ -136,8 +136,7 @@ impl StreamPoller {
         }
     }
 
-    /// Polls for ever. `each_round` learns how far the stream is counted, by stream shard, after every round that went
-    /// well.
+    /// Polls forever. `each_round` receives the counted position of each stream shard after every successful round.
     pub async fn run(mut self, mut each_round: impl FnMut(&BTreeMap<String, String>)) {
         let mut wait = FIRST_WAIT;
         let mut told = String::new();
@@ -153,7 +152,7 @@ impl StreamPoller {
                 }
                 Err(error) => {
                     let error = error.to_string();
-                    // Once, and not at every retry of a fault that lasts.
+                    // Logged once, not at every retry of a lasting fault.
                     if error != told {
                         tracing::warn!(error, "the stream cannot be counted; it is retried");
                         told = error;
@@ -165,7 +164,7 @@ impl StreamPoller {
         }
     }
 
-    /// Polls until the stream has nothing new; returns how many records it had.
+    /// Polls until the stream has nothing new. Returns how many records it read.
     pub async fn drain(&mut self) -> Result<usize, PollError> {
         let mut all = 0;
         loop {
@@ -176,8 +175,8 @@ impl StreamPoller {
         }
     }
 
-    /// The events that Lambda would send next as JSON, one for each stream shard that may be read now, without sending them or
-    /// moving on.
+    /// The events that Lambda would send next as JSON, one for each readable stream shard. Does not send them or
+    /// advance the position.
     pub async fn peek(&mut self) -> Result<Vec<String>, PollError> {
         let mut events = Vec::new();
         for shard in self.readable_shards().await? {
@@ -189,7 +188,7 @@ impl StreamPoller {
         Ok(events)
     }
 
-    /// One batch from every stream shard that may be read now.
+    /// Reads one batch from every readable stream shard.
     async fn round(&mut self) -> Result<Round, PollError> {
         let mut round = Round::default();
         for shard in self.readable_shards().await? {
@@ -200,7 +199,7 @@ impl StreamPoller {
         Ok(round)
     }
 
-    /// The stream shards that are not finished and whose parents are.
+    /// The unfinished stream shards whose parents are finished.
     async fn readable_shards(&mut self) -> Result<Vec<String>, PollError> {
         if self.listed.as_ref().is_none_or(|(at, _)| at.elapsed() > SHARDS_GOOD_FOR) {
             let stream = self.context.store.events_stream().await;
@@ -241,7 +240,7 @@ impl StreamPoller {
         }
     }
 
-    /// Reads the next batch of a stream shard. What is read of it and has no room is read again with the next one.
+    /// Reads the next batch of a stream shard. Records that do not fit are read again with the next batch.
     async fn read(&self, shard: &str) -> Result<Read, PollError> {
         let stream = &self.position.stream;
         let request = self.client.get_shard_iterator().stream_arn(stream).shard_id(shard);
@@ -270,8 +269,8 @@ impl StreamPoller {
         Ok(read)
     }
 
-    /// Reads a batch of one stream shard, has it counted, and only then moves the position: whatever happens in
-    /// between, the same records come again. Returns how many were read, and whether more follow at once.
+    /// Reads a batch of one stream shard, has it counted, and only then advances the position, so that after any
+    /// failure the same records come again. Returns how many were read, and whether more follow at once.
     async fn batch(&mut self, shard: &str) -> Result<(usize, bool), PollError> {
         let read = self.read(shard).await?;
         let count = read.records.len();
@@ -312,7 +311,8 @@ impl StreamPoller {
         Ok(serde_json::to_string(&event)?)
     }
 
-    /// Writes the position beside the old one and then over it, so that a process killed at any moment leaves one whole.
+    /// Writes the position to a new file and renames it over the old one, so that a killed process always leaves a
+    /// complete file.
     fn keep_position(&self) -> std::io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         let fresh = file.with_extension("new");
@@ -321,7 +321,7 @@ impl StreamPoller {
     }
 }
 
-/// The last sequence numbers that are counted, as the file of a poller's position tells.
+/// The last counted sequence numbers, from the file of a poller's position.
 pub(crate) fn counted(file: &Path) -> Vec<String> {
     let kept = std::fs::read(file).ok().and_then(|kept| serde_json::from_slice::<Position>(&kept).ok());
     kept.map_or_else(Vec::new, |position| position.shards.into_values().collect())
@@ -347,7 +347,8 @@ struct Window {
     end: Timestamp,
 }
 
-/// A record as Lambda's JSON has it: as the streams API, but for the stream's name and the spelling of the identity.
+/// A record in Lambda's JSON format. It differs from the streams API in the stream's name and the spelling of the
+/// identity.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LambdaRecord<'a> {

@@ -1,9 +1,9 @@
-//! Tables as Markdown has them, in columns that line up.
+//! Markdown tables with aligned columns.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
-/// An empty table. Its first `words` columns hold words, and are aligned to the left; the others hold numbers.
+/// An empty table. Its first `words` columns are text, aligned to the left; the others are numbers.
 pub fn table(header: &[&str], words: usize) -> Table {
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN).set_header(header);

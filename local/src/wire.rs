@@ -15,14 +15,14 @@ use tokio::net::TcpListener;
 use crate::connections::{Limits, serve_connections};
 use crate::direct::Direct;
 
-/// Most bytes of a request (DynamoDB's limit).
+/// Maximum bytes of a request (DynamoDB's limit).
 const MAX_BODY: usize = 16 * 1024 * 1024;
 /// The header that holds the secret of a [door](crate::door).
 pub(crate) const SECRET: &str = "x-tally-secret";
 
-/// The wire API for every tool but browsers: a page of any origin can reach a port of this machine, and what is behind
-/// this one holds the key that signs access tokens. Browsers say the origin of every page that posts to another one; and a
-/// page whose own name was made to mean this machine (DNS rebinding) says that name.
+/// The wire API for all tools except browsers. Any web page can reach a port of this machine, and this database holds
+/// the key that signs access tokens. Browsers send the origin of every page that posts to another site, and a page that
+/// uses DNS rebinding sends its own host name.
 pub(crate) fn for_tools(direct: Direct) -> Router {
     api(direct).layer(from_fn(async |request: Request, next: Next| {
         let headers = request.headers();
@@ -36,10 +36,10 @@ pub(crate) fn for_tools(direct: Direct) -> Router {
     }))
 }
 
-/// The wire API for whoever knows a secret.
+/// The wire API for clients that know a secret.
 pub(crate) fn for_holders_of(secret: String, direct: Direct) -> Router {
     api(direct).layer(from_fn(move |request: Request, next: Next| {
-        // A secret of 128 bits, new at every start: how long a comparison takes tells too little.
+        // The secret has 128 bits and is new at every start, so comparison timing reveals too little.
         let knows_it = request.headers().get(SECRET).is_some_and(|sent| sent.as_bytes() == secret.as_bytes());
         async move { if knows_it { next.run(request).await } else { refused("not without the secret in the lock file") } }
     }))
@@ -54,7 +54,7 @@ fn refused(why: &str) -> Response {
     (StatusCode::FORBIDDEN, format!("{why}\n")).into_response()
 }
 
-/// Whether a `Host` cannot be the name of a page of somebody else: it is an address, or a name that no registry sells.
+/// Whether a `Host` cannot belong to a foreign page: it is an address, or a name that cannot be registered.
 fn is_no_name_of_a_website(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     let name = authority.host();

@@ -1,4 +1,4 @@
-//! A whole Tally in this process over a database of its own, and events to send to it: what `cost` and `bench` measure.
+//! A complete Tally in this process with its own database, and events to send to it. `cost` and `bench` measure it.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ const VERBS: [&str; 5] = ["started", "completed", "failed", "cancelled", "viewed
 const CATEGORIES: [&str; 4] = ["shop", "billing", "support", "system"];
 const LEVELS: [&str; 4] = ["INFO", "ERROR", "DEBUG", "WARN"];
 
-/// A whole Tally whose stream is counted when it is told to.
+/// A complete Tally whose stream is counted on demand.
 pub struct Workbench {
     /// Everything that functions share.
     pub context: Arc<Context>,
     router: Router,
     poller: StreamPoller,
-    // Its folder goes with it.
+    // The folder is deleted on drop.
     _stack: Stack,
 }
 
@@ -45,14 +45,14 @@ pub struct WorkApp {
     key: String,
 }
 
-/// Which events are sent: combinations of name, category and level, evenly in turn.
+/// Which events are sent: combinations of name, category and level, in even rotation.
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
-    /// Names, 1 to 40; each has one category.
+    /// Names, 1 to 40. Each has one category.
     pub names: usize,
     /// Levels, 1 to 4. The second is ERROR, so that two and more change counters of both kinds.
     pub levels: usize,
-    /// Whether events have a session, and so cost their size again in the index.
+    /// Whether events have a session, which costs their size again in the index.
     pub sessions: bool,
     /// Different messages; 0 for none.
     pub messages: usize,
@@ -64,7 +64,7 @@ impl Mix {
     /// Many: 40 names at 4 levels.
     pub const MANY: Self = Self { names: 40, levels: 4, sessions: false, messages: 0 };
 
-    /// How many combinations of name, slug, category and level there are.
+    /// The number of combinations of name, slug, category and level.
     pub const fn combinations(self) -> usize {
         self.names * self.levels
     }
@@ -90,7 +90,8 @@ impl Mix {
         event
     }
 
-    /// Events `first` and following as one body: an object where it is one, else a list; evenly over `length` from `at` on.
+    /// Events from `first` on as one body: an object for a single event, otherwise a list. Their times are spread
+    /// evenly over `length` from `at` on.
     pub fn body(self, first: usize, size: usize, at: Timestamp, length: TimeDelta) -> String {
         let step = length / i64::try_from(size.max(1)).unwrap_or(i64::MAX);
         let mut when = at;
@@ -104,7 +105,7 @@ impl Mix {
 }
 
 impl Workbench {
-    /// Starts one on a clock.
+    /// Starts a Tally with a clock.
     pub async fn start(clock: Clock) -> Result<Self, Box<dyn Error>> {
         Self::through(clock, |client| client).await
     }
@@ -123,7 +124,7 @@ impl Workbench {
         Ok(Self { router: service(&context), poller, context, _stack: stack })
     }
 
-    /// Makes an app.
+    /// Creates an app.
     pub async fn app(&self, name: &str) -> Result<WorkApp, Box<dyn Error>> {
         let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
         let (app, keys) = admin::create_app(&self.context.apps, new, &[&[Scope::Ingest, Scope::Read]]).await?;
@@ -137,32 +138,32 @@ impl Workbench {
 
     // A path is one of the app's own; with a `/` before it, any, in which `{app}` and `{key}` stand for the app's.
 
-    /// Sends events, all of which must be taken.
+    /// Sends events and requires that all are accepted.
     pub async fn send(&self, app: &WorkApp, body: impl Into<Body>) -> Result<Value, Box<dyn Error>> {
         self.post(app, "events", body).await
     }
 
-    /// Posts something that must be taken.
+    /// Posts a request that must be accepted.
     pub async fn post(&self, app: &WorkApp, path: &str, body: impl Into<Body>) -> Result<Value, Box<dyn Error>> {
         Ok(serde_json::from_slice(&self.call(Method::POST, app, path, body.into()).await?)?)
     }
 
-    /// Asks something that must be answered.
+    /// Sends a query that must succeed.
     pub async fn ask(&self, app: &WorkApp, path: &str) -> Result<Value, Box<dyn Error>> {
         Ok(serde_json::from_slice(&self.get(app, path).await?)?)
     }
 
-    /// Gets something that must be there.
+    /// Gets a resource that must exist.
     pub async fn get(&self, app: &WorkApp, path: &str) -> Result<Bytes, Box<dyn Error>> {
         self.call(Method::GET, app, path, Body::empty()).await
     }
 
-    /// The events that Lambda would give `aggregate` next, as JSON.
+    /// The events that Lambda would pass to `aggregate` next, as JSON.
     pub async fn uncounted(&mut self) -> Result<Vec<String>, Box<dyn Error>> {
         Ok(self.poller.peek().await?)
     }
 
-    /// Has `aggregate` count everything that was sent, in batches of up to 5,000; returns how many events that were.
+    /// Has `aggregate` count everything that was sent, in batches of up to 5,000. Returns the number of events.
     pub async fn count(&mut self) -> Result<usize, Box<dyn Error>> {
         Ok(self.poller.drain().await?)
     }

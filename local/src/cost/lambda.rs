@@ -1,15 +1,15 @@
-//! How long functions run: waiting, which is assumed, and computing, which `bench` counts in instructions.
+//! How long functions run: waiting time, which is assumed, and computing time, which `bench` counts in instructions.
 
 /// Milliseconds until DynamoDB has answered one write or read, as seen by a function beside it (assumed; AWS: "single-digit
 /// milliseconds").
 const TRIP: f64 = 5.0;
-/// Milliseconds until it has answered a `BatchWriteItem` of 25 (assumed).
+/// Milliseconds until DynamoDB has answered a `BatchWriteItem` of 25 (assumed).
 const BATCH_TRIP: f64 = 8.0;
-/// `BatchWriteItem` calls that `ingest` has under way at once, and updates that `aggregate` has.
+/// Concurrent `BatchWriteItem` calls of `ingest`, and concurrent updates of `aggregate`.
 const AT_ONCE: f64 = 16.0;
-/// Instructions a second of a whole vCPU (assumed: Graviton2 at 2.5 GHz and 1.2 instructions a cycle).
+/// Instructions per second of a full vCPU (assumed: Graviton2 at 2.5 GHz and 1.2 instructions a cycle).
 const VCPU: f64 = 3e9;
-/// MB of memory that come with a whole vCPU (AWS: "Configure Lambda function memory"), and those of the functions.
+/// MB of memory that come with a full vCPU (AWS: "Configure Lambda function memory"), and the memory of the functions.
 const SHARE: f64 = 256.0 / 1_769.0;
 
 /// Instructions of `ingest` for a request, and for each event in it (`bench`, 21 November 2026).
@@ -18,27 +18,27 @@ const EVENT: f64 = 108_000.0;
 /// Instructions of `aggregate` for each update, and for an event (`bench`, the same day).
 const UPDATE: f64 = 440_000.0;
 const FOLD: f64 = 97_000.0;
-/// Milliseconds of a whole vCPU that a question takes for each read unit (`bench`, the same day, on a busy machine; what the
-/// embedded database computes is in it, so this is too much).
+/// Milliseconds of a full vCPU that a query takes for each read unit (`bench`, the same day, on a busy machine). This
+/// includes the work of the embedded database, so it is an overestimate.
 const ANSWER: f64 = 0.9;
 
-/// Milliseconds in which a function of 256 MB executes so many instructions.
+/// Milliseconds in which a function of 256 MB executes this many instructions.
 fn compute(instructions: f64) -> f64 {
     instructions / (VCPU * SHARE) * 1e3
 }
 
-/// Milliseconds of `ingest` for a request of so many events.
+/// Milliseconds of `ingest` for a request with this many events.
 pub(super) fn ingest(events: f64) -> f64 {
     let waits = if events > 1.0 { BATCH_TRIP * (events / 25.0 / AT_ONCE).ceil() } else { TRIP };
     waits + compute(REQUEST + EVENT * events)
 }
 
-/// Milliseconds of `aggregate` for a batch of so many events that updates so many items.
+/// Milliseconds of `aggregate` for a batch with this many events that updates this many items.
 pub(super) fn aggregate(events: f64, updates: f64) -> f64 {
     TRIP * (updates / AT_ONCE).ceil() + compute(FOLD * events + UPDATE * updates)
 }
 
-/// Milliseconds of a question that reads so many units in so many round trips, were they one after another.
+/// Milliseconds of a query that reads this many units in this many sequential round trips.
 pub(super) fn question(read_units: f64, trips: f64) -> f64 {
     TRIP * trips + ANSWER / SHARE * read_units
 }

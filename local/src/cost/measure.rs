@@ -1,5 +1,5 @@
-//! Measures what functions use: the very handlers, over the embedded database, which tells capacity units by DynamoDB's
-//! rules.
+//! Measures what functions use. Runs the real handlers over the embedded database, which reports capacity units by
+//! DynamoDB's rules.
 
 use std::error::Error;
 
@@ -8,27 +8,27 @@ use tally_core::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 
 use crate::workbench::{Mix, WorkApp, Workbench};
 
-/// Requests of one size that are sent, to be divided by.
+/// Requests of one size that are sent and averaged.
 const REQUESTS: usize = 20;
-/// Events after which a rate is measured: counter items have grown by then to what they stay.
+/// Events to send before a rate is measured: by then, counter items have grown to their final size.
 const ENOUGH: usize = 6_000;
-/// Events in a batch of the stream at most: Lambda takes 6 MB, and one is about 1.2 KB there.
+/// Maximum events in a batch of the stream: Lambda accepts 6 MB, and an event takes about 1.2 KB there.
 const FULL: usize = 5_000;
-/// Days of which a report of a month tells.
+/// Days in a report of a month.
 const MONTH: i64 = 30;
-/// Events in a request where their number does not matter.
+/// Events in a request when their number does not matter.
 const BATCH: usize = 500;
 
-/// What it takes to store events.
+/// The units used to store events.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stored {
     /// Write units of one event, index included.
     pub(super) write_units: f64,
-    /// Read units of a process that has not met the app for a minute.
+    /// Read units of a process that has not read the app for a minute.
     pub(super) app_read_units: f64,
 }
 
-/// What it takes to count events at a rate.
+/// The units used to count events at a given rate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CounterLabel {
     /// Events in a batch.
@@ -39,7 +39,7 @@ pub(super) struct CounterLabel {
     pub(super) write_units: f64,
 }
 
-/// What it takes to answer a question.
+/// The units used to answer a query.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) question: &'static str,
@@ -47,10 +47,10 @@ pub(super) struct Asked {
     pub(super) trips: f64,
 }
 
-/// Measures; every measurement has an app of its own.
+/// Takes the measurements. Each measurement has its own app.
 pub(super) struct Lab {
     bench: Workbench,
-    /// Where the clock stands at the beginning of each measurement: half past eleven, yesterday.
+    /// The clock at the beginning of each measurement: 11:30 yesterday.
     start: Timestamp,
     apps: usize,
 }
@@ -86,8 +86,9 @@ impl Lab {
         Ok(Stored { write_units: used.write_units / (REQUESTS * batch) as f64, app_read_units: first.read_units })
     }
 
-    /// Counts `rate` events a second, gathered for `window` seconds, over a minute of the clock or [`ENOUGH`] events. The
-    /// hour's and the day's counters hold every combination by then, as they do but for the first moments of an hour.
+    /// Counts `rate` events a second, gathered for `window` seconds, over a minute of the clock or [`ENOUGH`] events.
+    /// By then the counters of the hour and the day hold every combination, as they do except in the first moments of
+    /// an hour.
     #[allow(clippy::cast_precision_loss)] // some thousand
     pub(super) async fn count(&mut self, mix: Mix, rate: usize, window: usize) -> Result<CounterLabel, Box<dyn Error>> {
         let app = self.app().await?;
@@ -122,7 +123,7 @@ impl Lab {
         Ok(CounterLabel { events, updates: updates as f64 / batches, write_units: write_units / batches })
     }
 
-    /// Asks an app that for a month had every combination every day, and for two days every hour.
+    /// Queries an app that had every combination every day for a month, and every hour for two days.
     #[allow(clippy::cast_precision_loss)] // some
     pub(super) async fn ask(&mut self) -> Result<Vec<Asked>, Box<dyn Error>> {
         let mix = Mix { messages: 50, ..Mix::MANY };

@@ -1,11 +1,11 @@
-//! What AWS asks, and what a thing costs by it.
+//! AWS prices, and the cost of usage at these prices.
 
-/// When the prices were looked up, and where they hold.
+/// When the prices were looked up, and the region that they apply to.
 pub(super) const AS_OF: &str = "us-east-1, arm64, November 2026";
 
 /// Dollars for a million write units on demand: one for each started KB of an item, in the table and in each index.
 const WRITE_UNITS: f64 = 0.625;
-/// Dollars for a million read units on demand: one for each started 4 KB, half where consistency is not asked for.
+/// Dollars for a million read units on demand: one for each started 4 KB, or half without strong consistency.
 const READ_UNITS: f64 = 0.125;
 /// Dollars for a million calls of Lambda.
 const CALLS: f64 = 0.20;
@@ -17,14 +17,14 @@ const REQUESTS: f64 = 1.00;
 /// MB of the functions behind the API, and of `aggregate`: the defaults of template.yaml.
 const MEMORY: f64 = 256.0;
 
-/// What something uses.
+/// The resources that something uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Bill {
     /// Requests of the HTTP API.
     pub(super) requests: f64,
     /// Calls of functions.
     pub(super) calls: f64,
-    /// Milliseconds that functions run.
+    /// Milliseconds of function run time.
     pub(super) milliseconds: f64,
     /// Write units.
     pub(super) write_units: f64,
@@ -43,17 +43,17 @@ impl Bill {
         self.calls * CALLS / 1e6 + self.milliseconds / 1e3 * MEMORY / 1024.0 * GB_SECOND
     }
 
-    /// Dollars of DynamoDB. Streams cost nothing where Lambda reads them.
+    /// Dollars of DynamoDB. Streams cost nothing when Lambda reads them.
     pub(super) fn dynamodb(self) -> f64 {
         (self.write_units * WRITE_UNITS + self.read_units * READ_UNITS) / 1e6
     }
 
-    /// Dollars in all.
+    /// Total dollars.
     pub(super) fn dollars(self) -> f64 {
         self.api() + self.lambda() + self.dynamodb()
     }
 
-    /// So many times this.
+    /// Multiplies all quantities.
     pub(super) fn times(self, n: f64) -> Self {
         Self {
             requests: self.requests * n,
@@ -83,7 +83,7 @@ impl std::ops::Add for Bill {
 mod tests {
     use super::*;
 
-    /// A million events in requests of so many, each taking so long.
+    /// A million events in requests of this many events and this duration each.
     fn sent(batch: f64, milliseconds: f64) -> Bill {
         let requests = 1e6 / batch;
         Bill { requests, calls: requests, milliseconds: requests * milliseconds, write_units: 1e6, read_units: 0.0 }

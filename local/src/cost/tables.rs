@@ -12,12 +12,12 @@ use crate::workbench::Mix;
 const BATCHES: [usize; 4] = [1, 25, 100, 500];
 /// Events a second.
 const RATES: [usize; 3] = [1, 100, 1_000];
-/// What counting may cost at most with 160 combinations: write units an event, by events a second.
+/// The limit on the cost of counting with 160 combinations: write units per event, by events per second.
 pub(super) const LIMITS: [(usize, f64); 2] = [(100, 0.15), (1_000, 0.02)];
-/// A million events, or questions.
+/// A million events or queries.
 const MILLION: f64 = 1e6;
 
-/// Measures and prints; returns whether counting costs no more than it may.
+/// Measures and prints. Returns whether counting stays within its cost limit.
 pub(super) async fn print(window: usize) -> Result<bool, Box<dyn Error>> {
     println!("Prices: {AS_OF}. Events are gathered for {window} s before they are counted.\n");
     let mut lab = Lab::open().await?;
@@ -54,7 +54,7 @@ fn count_bill(counted: CounterLabel) -> Bill {
     one.times(batches)
 }
 
-/// Two processes, of `ingest` and of `aggregate`, each read the app once a minute while a million events arrive.
+/// One process of `ingest` and one of `aggregate` each read the app once a minute while a million events arrive.
 #[allow(clippy::cast_precision_loss)] // small numbers
 fn app_bill(rate: usize, stored: Stored) -> Bill {
     let minutes = MILLION / rate as f64 / 60.0;
@@ -88,7 +88,7 @@ async fn storing(lab: &mut Lab) -> Result<Vec<(usize, Stored)>, Box<dyn Error>> 
     Ok(plain)
 }
 
-/// What was measured of counting: by rate and number of combinations.
+/// The measurements of counting, by rate and number of combinations.
 type Counting = Vec<(usize, usize, CounterLabel)>;
 
 async fn counting(lab: &mut Lab, window: usize) -> Result<(Counting, bool), Box<dyn Error>> {

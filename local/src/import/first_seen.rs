@@ -1,5 +1,6 @@
-//! When lines were first imported: the time of lines that say none, and what tells the year of those that say a time without
-//! one. Kept in a file for each source and beginning of a file, so that the next import gives the same.
+//! When lines were first imported. This is the time of lines that contain no time, and determines the year of times
+//! without a year. It is stored in a file for each source and first line of a file, so that the next import gives the
+//! same result.
 
 use std::path::{Path, PathBuf};
 
@@ -7,32 +8,32 @@ use serde::{Deserialize, Serialize};
 use tally_core::app::key::hex;
 use tally_core::time::{HOUR, MINUTE, SECOND, Timestamp};
 
-/// For how many moments a file is remembered by the second, and for how many by the minute; then by the hour.
+/// How many moments of a file are stored by the second, and how many by the minute. Later ones are stored by the hour.
 const BY_SECOND: usize = 1_000;
 const BY_MINUTE: usize = 5_000;
 
-/// What is kept of a file.
+/// The stored record of a file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Kept {
-    /// For people that look at it.
+    /// For human readers only.
     source: String,
     /// Bytes of the decompressed file that were imported.
     end: u64,
-    /// From which offset on lines were first imported at which time, in milliseconds.
+    /// The first import time in milliseconds of lines from each offset on.
     times: Vec<(u64, i64)>,
 }
 
 /// When the lines of one file were first imported.
 #[derive(Debug)]
 pub(super) struct FirstSeen {
-    /// Where it is kept; nowhere for a dry run.
+    /// The path of the record, or `None` for a dry run.
     file: Option<PathBuf>,
     kept: Kept,
     changed: bool,
 }
 
 impl FirstSeen {
-    /// What `folder` remembers of the file of a source that begins with a line.
+    /// Loads the record in `folder` of a source's file that begins with this line.
     pub(super) fn load(folder: Option<&Path>, source: &str, first_line: &[u8; 16]) -> Self {
         let name = ring::digest::digest(&ring::digest::SHA256, &[source.as_bytes(), &first_line[..]].concat());
         let file = folder.map(|folder| folder.join(format!("{}.json", hex(&name.as_ref()[..16]))));
@@ -71,7 +72,7 @@ impl FirstSeen {
         Timestamp::from_millis(millis)
     }
 
-    /// Writes what has changed, beside the old file and then over it. To be called before the lines are sent.
+    /// Writes changes to a new file and renames it over the old one. Call this before the lines are sent.
     pub(super) fn keep(&mut self) -> std::io::Result<()> {
         let Some(file) = self.file.as_ref().filter(|_| self.changed) else { return Ok(()) };
         if let Some(folder) = file.parent() {
@@ -85,8 +86,8 @@ impl FirstSeen {
     }
 }
 
-/// The folder in which imports into a Tally elsewhere are remembered: `tally/imports` where this system keeps state of
-/// programs.
+/// The folder that stores records of imports into a remote Tally: `tally/imports` in the state directory of this
+/// system.
 pub(super) fn state_folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set("XDG_STATE_HOME").or_else(|| set("LOCALAPPDATA"));

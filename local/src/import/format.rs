@@ -1,7 +1,7 @@
-//! The formats of logs: which a line has, and its fields.
+//! Log formats: detects the format of a line and extracts its fields.
 //!
-//! Formats of JSON are rows of a table: keys that mark them, and keys that hold what an event has fields for. Formats of
-//! text have a parser each, that makes an object of a line; a row says what its keys mean.
+//! JSON formats are rows of a table: the keys that identify the format, and the keys that hold event fields. Each text
+//! format has a parser that turns a line into an object; a row says what its keys mean.
 
 mod access;
 mod logfmt;
@@ -18,10 +18,10 @@ use super::json::{self, Malformed, Object};
 use super::oddity::{Oddities, Oddity};
 use super::time::{self, Clock};
 
-/// Reads a line, of a format that was asked for or of its own.
+/// Reads a line in the requested format, or detects its format.
 ///
 /// # Errors
-/// Where it begins like JSON or must be it, and is not.
+/// If the line begins like JSON, or must be JSON, and is not valid JSON.
 pub(super) fn parse(
     line: &str,
     forced: Option<&'static Format>,
@@ -69,7 +69,7 @@ fn of_object(object: Object, clock: &mut Clock, oddities: &mut Oddities) -> Pars
     Parsed::new(format, object, Text::None)
 }
 
-/// The line inside of a line of Docker's `json-file`.
+/// The inner line of a line of Docker's `json-file`.
 fn unwrap(mut object: Object, clock: &mut Clock, oddities: &mut Oddities) -> Parsed {
     let docker = Format::of_reader(Reader::Docker);
     let Some(Json::String(log)) = object.remove("log") else { return Parsed::new(docker, object, Text::None) };
@@ -87,7 +87,7 @@ fn unwrap(mut object: Object, clock: &mut Clock, oddities: &mut Oddities) -> Par
     parsed
 }
 
-/// A line inside of another, of any format but plain text.
+/// A line nested in another, in any format except plain text.
 fn inside(line: &str, clock: &mut Clock, oddities: &mut Oddities) -> Option<Parsed> {
     let mut odd = Oddities::default();
     let parsed = if line.starts_with('{') {

@@ -1,14 +1,16 @@
-//! Which event a line becomes: the same one whenever the line is imported again.
+//! Which event a line becomes. A line becomes the same event each time it is imported.
 //!
-//! An id is a ULID of the importer's choosing: 48 bits of the time's milliseconds, 28 of the line's place among those of the
-//! same millisecond, so that lists return lines in the order of the file, and 52 of a hash. Of a line that has a time the hash
-//! is of the source and the line; of one that has none, of the source, the first line of the file, the line's offset in the
-//! decompressed file, and the line. Neither the name of the file nor its own times count.
+//! An id is a ULID built by the importer. It has 48 bits of the time in milliseconds, 28 bits of the line's position
+//! among lines of the same millisecond, so that lists return lines in file order, and 52 bits of a hash. For a line
+//! with a time, the hash covers the source and the line. For a line without a time, it covers the source, the first
+//! line of the file, the line's offset in the decompressed file, and the line. The name and the times of the file are
+//! not used.
 //!
-//! What still meets: a line that stands in two files of one source at the same time and place (a log that is rotated within a
-//! millisecond, and writes the same again), and lines without a time at the same offset of two files of one source that begin
-//! with the same line. What still counts twice: lines of the first millisecond of a file whose beginning is gone (`tail`), since
-//! their place is another; and a last line that was imported while it was being written.
+//! Some different lines still get the same id: a line in two files of one source with the same time and position (a log
+//! that is rotated within a millisecond, and writes the same line again), and equal lines without a time at the same
+//! offset in two files of one source that begin with the same line. Some lines still count twice: lines of the first
+//! millisecond of a file whose beginning is missing (`tail`), since their position differs; and a last line that was
+//! imported while it was being written.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -17,11 +19,11 @@ use tally_core::event::id::EventId;
 use tally_core::time::Timestamp;
 use ulid::Ulid;
 
-/// Bits of the place among lines of a millisecond.
+/// Bits of the position among lines of a millisecond.
 const PLACE_BITS: u32 = 28;
 /// Bits of the hash.
 const HASH_BITS: u32 = 52;
-/// Milliseconds whose places are remembered at once. Logs are in order but for a few threads.
+/// Milliseconds whose positions are remembered at once. Logs are in order, except for lines of concurrent threads.
 const REMEMBERED: usize = 1 << 16;
 
 /// The hash of the first line of a file.
@@ -31,7 +33,7 @@ pub(super) fn first_line_hash(line: &[u8]) -> [u8; 16] {
     hash
 }
 
-/// What a line is told apart by.
+/// What distinguishes a line from others.
 pub(super) enum Place<'a> {
     /// Its own time.
     Timed,
@@ -44,7 +46,7 @@ pub(super) enum Place<'a> {
     },
 }
 
-/// Gives the lines of one file their ids.
+/// Assigns ids to the lines of one file.
 #[derive(Debug, Default)]
 pub(super) struct Identities {
     next: HashMap<i64, u32>,

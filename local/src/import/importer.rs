@@ -1,4 +1,4 @@
-//! Pieces of files as events to send, each with its identity and time.
+//! Turns pieces of files into events to send, each with its identity and time.
 
 use std::path::{Path, PathBuf};
 
@@ -19,24 +19,24 @@ use super::shape::{Constant, Mapping, Nameless, Shaped, add_to_data, cut, keep_l
 use super::summary::Refusal;
 use super::time::{Clock, may_lack_a_year};
 
-/// Most bytes of a line that is not UTF-8 that its event keeps with escapes.
+/// Maximum bytes of a line that is not UTF-8 that its event keeps with escapes.
 const UNDECODED: usize = 8 * 1024;
 
 /// How lines are read.
 pub(super) struct Options {
-    /// The format that was asked for.
+    /// The requested format.
     pub format: Option<&'static Format>,
     /// `--map`
     pub mappings: Vec<Mapping>,
     /// `--set`
     pub constants: Vec<Constant>,
-    /// The zone of times without one.
+    /// The zone of times that name none.
     pub zone: jiff::tz::TimeZone,
-    /// Where first imports are remembered; nowhere for a dry run.
+    /// Where first imports are recorded, or `None` for a dry run.
     pub memory: Option<PathBuf>,
 }
 
-/// An event, and the line that it is of.
+/// An event and its line.
 #[derive(Debug)]
 pub(super) struct Ready {
     pub event: Outgoing,
@@ -48,18 +48,18 @@ pub(super) struct Ready {
     pub text: String,
     /// Its format.
     pub format: &'static str,
-    /// Whether it was sent before, with fewer lines that belong to it.
+    /// Whether it was sent before with fewer continuation lines.
     pub again: bool,
 }
 
-/// What a piece comes to.
+/// The result of a piece.
 #[derive(Debug)]
 pub(super) enum Step {
     /// An event to send.
     Ready(Box<Ready>),
-    /// A line that is none.
+    /// A line that is not an event.
     Refused { file: usize, number: u64, text: String, refusal: Refusal },
-    /// A line that belongs to the one before.
+    /// A continuation of the previous line.
     Joined,
     /// Something odd in a line.
     Odd { file: usize, number: u64, oddity: Oddity },
@@ -72,14 +72,14 @@ struct Source {
     clock: Clock,
     first_line: Option<[u8; 16]>,
     first_seen: Option<FirstSeen>,
-    /// The time of the last line that says one.
+    /// The time of the last line that had one.
     previous: Option<Timestamp>,
     pending: Option<Pending>,
 }
 
-/// A line that others may belong to.
+/// A line that may have continuation lines.
 struct Pending {
-    /// What was seen of it; none where none may.
+    /// The state of joining, or `None` if nothing may follow.
     block: Option<Block>,
     event: Object,
     id: EventId,
@@ -87,13 +87,13 @@ struct Pending {
     text: String,
     format: &'static str,
     stack: String,
-    /// Whether it was given out as it is.
+    /// Whether it was emitted in its current form.
     sent: bool,
-    /// Whether it was given out before.
+    /// Whether it was emitted before.
     again: bool,
 }
 
-/// Makes events of pieces.
+/// Turns pieces into events.
 pub(super) struct Importer {
     options: Options,
     sources: Vec<Source>,
@@ -113,7 +113,7 @@ impl Source {
         }
     }
 
-    /// What is remembered of the first import, loaded where it is needed.
+    /// The record of the first import, loaded on demand.
     fn first_seen(&mut self, memory: Option<&Path>, first_line: &[u8; 16]) -> &mut FirstSeen {
         self.first_seen.get_or_insert_with(|| FirstSeen::load(memory, &self.name, first_line))
     }
@@ -138,14 +138,14 @@ impl Importer {
         }
     }
 
-    /// Gives out what waits for lines that may belong to it; those that come later are not lost.
+    /// Emits the lines that wait for continuation lines. Later continuation lines are not lost.
     pub(super) fn flush(&mut self, steps: &mut Vec<Step>) {
         for file in 0..self.sources.len() {
             self.give_out(file, steps);
         }
     }
 
-    /// Keeps what must be the same the next time, before what was given out is sent.
+    /// Saves what must be the same at the next import. Call this before emitted events are sent.
     pub(super) fn keep(&mut self) -> std::io::Result<()> {
         self.sources.iter_mut().filter_map(|source| source.first_seen.as_mut()).try_for_each(FirstSeen::keep)
     }
@@ -293,7 +293,7 @@ impl Importer {
 /// The text of a line.
 struct Decoded {
     text: String,
-    /// The line with escapes, where it is not UTF-8.
+    /// The line with escapes, if it is not UTF-8.
     undecoded: Option<String>,
     /// Whether it is longer than its text.
     is_cut: bool,
@@ -320,7 +320,7 @@ fn decode(line: &RawLine, oddities: &mut Oddities) -> Decoded {
 }
 
 impl Pending {
-    /// Takes a line that belongs to it; whether it does.
+    /// Adds a line if it is a continuation. Returns whether it is.
     fn join(&mut self, line: &str) -> bool {
         if self.stack.len() + line.len() > MAX_JOINED || !self.block.as_mut().is_some_and(|block| block.take(line)) {
             return false;
@@ -363,7 +363,7 @@ fn lacks_a_year(text: &str) -> bool {
     may_lack_a_year(rest)
 }
 
-/// The identity that Tally gives an id that a line names, in an app that goes by the time of events.
+/// The identity that Tally derives from the id in a line, in an app with event time.
 fn named_identity(id: &str, at: Timestamp) -> EventId {
     match id.parse::<EventId>() {
         Ok(ulid) if ulid.at().millis() == at.millis() => ulid,

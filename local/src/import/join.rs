@@ -1,12 +1,12 @@
-//! Lines of text that belong to the line before: stack traces, and what else plainly goes on after a line with a time. A line
-//! that may be one of its own is one.
+//! Text lines that belong to the previous line: stack traces, and other clear continuations of a line with a time. A
+//! line that may be separate is treated as separate.
 
 use super::format::Text;
 
-/// Most bytes of lines that are joined to one.
+/// Maximum bytes of joined lines.
 pub(super) const MAX_JOINED: usize = 128 * 1024;
 
-/// What was seen of a line and those joined to it.
+/// The state of a line and the lines joined to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block {
     text: Text,
@@ -23,7 +23,7 @@ impl Block {
         Self { text, in_trace, in_python }
     }
 
-    /// Whether a line without a time belongs to those before; it then is one of them.
+    /// Whether a line without a time belongs to the previous lines. If it does, it is added to them.
     pub(super) fn take(&mut self, line: &str) -> bool {
         let indented = line.starts_with([' ', '\t']);
         let taken = match self.text {
@@ -46,7 +46,7 @@ impl Block {
     }
 }
 
-/// Whether a line without a time goes on after one that has a time: JSON over several lines, or the name of an exception.
+/// Whether a line without a time continues a line with a time: JSON over several lines, or the name of an exception.
 fn continues(line: &str) -> bool {
     let name = line.split([':', ' ', '(']).next().unwrap_or("");
     let named = ["Error", "Exception", "Throwable", "Warning", "Interrupt"].iter().any(|ending| name.ends_with(ending));
@@ -62,7 +62,7 @@ fn is_traceback(line: &str) -> bool {
     line.trim_start().starts_with("Traceback (most recent call last)")
 }
 
-/// Whether a line is one of a stack trace by itself.
+/// Whether a line on its own is recognizable as part of a stack trace.
 fn is_frame(line: &str) -> bool {
     let bare = line.trim_start();
     let indented = bare.len() < line.len();

@@ -1,4 +1,4 @@
-//! JSON of logs, read with lenience: what Tally would refuse is kept in a form that it takes, and noted.
+//! Lenient JSON parsing for logs: values that Tally would reject are kept in an accepted form, and noted.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +25,7 @@ pub(super) struct Malformed {
     pub column: u64,
 }
 
-/// Reads one JSON object; none where it is another value.
+/// Reads one JSON object, or returns `None` for another value.
 pub(super) fn object(text: &str, oddities: &mut Oddities) -> Result<Option<Object>, Malformed> {
     let raw: &RawValue = serde_json::from_str(text)
         .map_err(|e| Malformed { line: e.line().max(1) as u64, column: e.column().max(1) as u64 })?;
@@ -82,7 +82,7 @@ fn value(raw: &RawValue, depth: usize, oddities: &mut Oddities) -> Json {
     }
 }
 
-/// A JSON string; with its escapes where they stand for no text (half of a surrogate pair).
+/// A JSON string. Keeps the escapes if they do not represent text (half of a surrogate pair).
 fn text(raw: &RawValue, oddities: &mut Oddities) -> String {
     serde_json::from_str(raw.get()).unwrap_or_else(|_| {
         oddities.add(Oddity::Escape);
@@ -119,7 +119,7 @@ pub(super) fn take(object: &mut Object, path: &str) -> Option<Json> {
     })
 }
 
-/// Looks for the value that [`take`] would take.
+/// Finds the value that [`take`] would take.
 pub(super) fn find<'a>(object: &'a Object, path: &str) -> Option<&'a Json> {
     if let Some(value) = object.get(path) {
         return Some(value);

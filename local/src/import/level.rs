@@ -27,7 +27,7 @@ fn of_text(text: &str, scale: Scale) -> Option<Level> {
     of_name(text).or_else(|| of_number(text, scale))
 }
 
-/// The level of a name: those that Tally knows everywhere, and what only logs say.
+/// The level of a name: Tally's own names, and names that only logs use.
 pub(super) fn of_name(text: &str) -> Option<Level> {
     if let Ok(level) = text.parse() {
         return Some(level);
@@ -56,7 +56,7 @@ fn of_number(text: &str, scale: Scale) -> Option<Level> {
     })
 }
 
-/// The level that the status of an HTTP response stands for.
+/// The level for an HTTP response status.
 pub(super) fn of_status(status: &str) -> Option<Level> {
     match status.parse().ok()? {
         100..=399 => Some(Level::Info),
@@ -66,7 +66,7 @@ pub(super) fn of_status(status: &str) -> Option<Level> {
     }
 }
 
-/// The level that a word of a line of text names: in capitals, or between brackets or before a colon in any case.
+/// The level that a word in a text line names: in capitals, or in any case between brackets or before a colon.
 pub(super) fn of_word(word: &str) -> Option<Level> {
     let bare = word.trim_matches(|c: char| "[]<>()|:,-".contains(c));
     // Monolog writes `production.ERROR:`, Apache `[core:error]`.

@@ -1,4 +1,5 @@
-//! What of a line is not understood or too large, and is kept in another form: never a reason to drop the line.
+//! Parts of a line that are not understood or too large, and are kept in another form. They never cause a line to be
+//! dropped.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -8,9 +9,9 @@ use tally_core::event::{MAX_DEPTH, MAX_EVENT, MAX_MESSAGE, MAX_TEXT};
 /// Something odd in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Oddity {
-    /// A level of no known name or number.
+    /// A level with an unknown name or number.
     Level(String),
-    /// A time in no known form.
+    /// A time in an unknown form.
     Time(String),
     /// A message that is cut.
     LongMessage(usize),
@@ -18,30 +19,30 @@ pub(super) enum Oddity {
     LongText(&'static str),
     /// A field whose value is of another type.
     Type(&'static str),
-    /// A count that is not a number that Tally takes.
+    /// A count that is not a number that Tally accepts.
     Count(String),
-    /// A number beyond what a database holds.
+    /// A number outside the range of the database.
     LargeNumber,
     /// Lists and maps nested too deep.
     DeepNesting,
     /// Bytes that are not UTF-8.
     Encoding,
-    /// A key that an object has twice.
+    /// A duplicate key in an object.
     RepeatedKey(String),
-    /// A key of no letters.
+    /// A key without letters.
     EmptyKey,
-    /// An escape that stands for no text.
+    /// An escape that does not represent text.
     Escape,
     /// An event larger than Tally takes.
     LargeEvent,
     /// A line longer than the importer reads.
     LongLine(u64),
-    /// A line that is not of the format that was asked for.
+    /// A line that does not have the requested format.
     Format(&'static str),
 }
 
 impl Oddity {
-    /// What kind of oddity it is; each is warned of once.
+    /// The kind of oddity. Each kind is reported once.
     fn kind(&self) -> String {
         match self {
             Self::LongText(field) | Self::Type(field) => format!("{:?}{field}", std::mem::discriminant(self)),
@@ -88,7 +89,7 @@ impl fmt::Display for Oddity {
 pub(super) struct Oddities(Vec<Oddity>);
 
 impl Oddities {
-    /// Notes one; of each kind the first.
+    /// Records an oddity. Only the first of each kind is kept.
     pub(super) fn add(&mut self, oddity: Oddity) {
         if !self.0.iter().any(|other| other.kind() == oddity.kind()) {
             self.0.push(oddity);
@@ -100,7 +101,7 @@ impl Oddities {
     }
 }
 
-/// Which kinds were warned of.
+/// The kinds that were reported.
 #[derive(Debug, Default)]
 pub(super) struct Warned(HashSet<String>);
 

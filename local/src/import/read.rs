@@ -1,4 +1,5 @@
-//! Files as lines: decompressed, decoded, followed. On a thread of its own, since files and pipes are read by blocking.
+//! Reads files as lines: decompresses, decodes and follows them. Runs on its own thread, because file and pipe reads
+//! block.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -12,34 +13,34 @@ use flate2::bufread::MultiGzDecoder;
 use indicatif::ProgressBar;
 use tokio::sync::mpsc::Sender;
 
-/// Most bytes of a line that are kept.
+/// Maximum bytes of a line that are kept.
 pub(super) const MAX_LINE: usize = 1024 * 1024;
-/// Most white space before the first character of a file.
+/// Maximum white space before the first character of a file.
 const MAX_BLANK: usize = 64 * 1024;
-/// The largest window of zstd that is understood, as a power of two: that of `zstd --long`.
+/// The largest supported zstd window, as a power of two: that of `zstd --long`.
 const ZSTD_WINDOW: u32 = 27;
-/// Most memory that unpacking xz may take: that of `xz -9`.
+/// Maximum memory for xz decompression: that of `xz -9`.
 const XZ_MEMORY: u64 = 128 * 1024 * 1024;
-/// How often a file that is followed is looked at.
+/// How often a followed file is checked.
 const LOOK: Duration = Duration::from_millis(200);
-/// How often a file that was rotated is looked at for the last time: whoever writes it may still have it open.
+/// When a rotated file is checked for the last time: its writer may still have it open.
 const LAST_LOOKS: u32 = 3;
 
-/// What a file gives, in order.
+/// The pieces of a file, in order.
 #[derive(Debug)]
 pub(super) enum Piece {
-    /// A file begins; also one that takes the place of another that is followed.
+    /// A file begins. This includes a file that replaces a followed one.
     Open {
         /// Which argument.
         file: usize,
     },
     /// A line, or an element of a JSON document.
     Line(RawLine),
-    /// A file ends, early where there was a problem.
+    /// A file ends, possibly early because of a problem.
     Close {
         /// Which argument.
         file: usize,
-        /// Why it cannot be read on.
+        /// Why reading stopped.
         problem: Option<io::Error>,
     },
 }
@@ -59,7 +60,7 @@ pub(super) struct RawLine {
     pub bytes: Vec<u8>,
     /// How many bytes it has.
     pub length: u64,
-    /// Whether it ends where a line does, and not because the file cannot be read on.
+    /// Whether the line is complete, and not cut off because the file cannot be read further.
     pub whole: bool,
 }
 
@@ -70,15 +71,15 @@ pub(super) struct Reading {
     pub follow: bool,
     /// Whether a file may be one JSON document.
     pub documents: bool,
-    /// Set when nobody needs more.
+    /// Set when no more lines are needed.
     pub stop: Arc<AtomicBool>,
-    /// How much is read.
+    /// How much has been read.
     pub progress: ProgressBar,
     /// Where lines go.
     pub to: Sender<Piece>,
 }
 
-/// Starts reading: one file after the other, or all at once where they are followed.
+/// Starts reading: one file after the other, or all at once if they are followed.
 pub(super) fn start(files: Vec<PathBuf>, reading: &Reading) {
     let files: Vec<_> = files.into_iter().enumerate().collect();
     let threads = if reading.follow { files.into_iter().map(|file| vec![file]).collect() } else { vec![files] };
@@ -94,7 +95,7 @@ pub(super) fn start(files: Vec<PathBuf>, reading: &Reading) {
     }
 }
 
-/// Reads a file, and those that take its place; none where nobody listens any more.
+/// Reads a file and the files that replace it. Returns `None` if the receiver is gone.
 fn read_file(file: usize, path: &Path, reading: &Reading) -> Option<()> {
     let send = |piece| reading.to.blocking_send(piece).ok();
     loop {
@@ -123,8 +124,8 @@ fn read_file(file: usize, path: &Path, reading: &Reading) -> Option<()> {
     }
 }
 
-/// Opens a file, undoes its compression (gzip, zstd or xz, by its first bytes) and its encoding (UTF-8 or UTF-16, by its
-/// byte order mark).
+/// Opens a file, decompresses it (gzip, zstd or xz, by its first bytes) and decodes it (UTF-8 or UTF-16, by its byte
+/// order mark).
 fn open(path: &Path, reading: &Reading, rotated: &Arc<AtomicBool>) -> io::Result<Box<dyn BufRead>> {
     let mut raw: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(BufReader::new(reading.progress.wrap_read(io::stdin())))
@@ -184,7 +185,7 @@ impl Read for Followed {
 }
 
 impl Followed {
-    /// Whether another file has the path now, or this one was cut to begin anew.
+    /// Whether the path now refers to another file, or this file was truncated.
     fn is_replaced(&self) -> bool {
         // Between the two there may be none.
         let (Ok(there), Ok(here)) = (std::fs::metadata(&self.path), self.file.metadata()) else { return false };
@@ -256,7 +257,7 @@ impl Growing {
     }
 }
 
-/// What reading a file to its end comes to: what kept it from that, if anything did; none where nobody listens any more.
+/// The result of reading a file to its end: the problem, if there was one; `None` if the receiver is gone.
 type Ended = Option<Result<(), io::Error>>;
 
 /// Gives each line.
@@ -300,7 +301,7 @@ fn read_lines(file: usize, reader: &mut dyn BufRead, each: &mut dyn FnMut(RawLin
     }
 }
 
-/// Gives each object of a JSON list, or of objects after one another; what is no object up to the end of its line.
+/// Yields each object of a JSON list, or of consecutive objects. Anything else is yielded up to the end of its line.
 fn read_documents(file: usize, reader: &mut dyn BufRead, each: &mut dyn FnMut(RawLine) -> Option<()>) -> Ended {
     let (mut number, mut column, mut offset) = (1, 0, 0);
     let mut growing: Option<Growing> = None;

@@ -1,4 +1,4 @@
-//! Sends events: to the Tally in this folder through its router, or to another one over HTTP.
+//! Sends events to the Tally in this folder through its router, or to a remote Tally over HTTP.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -25,31 +25,31 @@ use tally_core::time::Timestamp;
 use tally_service::context::Context;
 use tower::ServiceExt;
 
-/// Tries of a batch that the store could not take.
+/// Attempts for a batch that the store could not accept.
 const TRIES: u32 = 8;
-/// The first wait between them; doubled with each, unless the reply says how long.
+/// The first wait between attempts. It doubles each time, unless the reply sets a wait.
 const WAIT: Duration = Duration::from_millis(100);
 /// The longest wait that a reply may ask for.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
-/// How long a reply may take.
+/// The timeout of a reply.
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// Most bytes of a reply.
+/// Maximum bytes of a reply.
 const MAX_REPLY: usize = 8 * 1024 * 1024;
-/// Most pages of events that are read to tell which of a batch are there already.
+/// Maximum pages of events that are read to find which events of a batch already exist.
 const PAGES: usize = 10;
 /// Events in a page.
 const PAGE: usize = 1_000;
 
-/// Why an import cannot go on.
+/// Why an import cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
     /// The whole request was refused.
     #[error("the events were refused: {0}")]
     Refused(String),
-    /// Nobody answers.
+    /// The server does not respond.
     #[error("cannot reach {0}: {1}")]
     Unreachable(String, String),
-    /// The store did not take them in several tries.
+    /// The store did not accept the events after several attempts.
     #[error("the store takes no more at present")]
     Unavailable,
     /// The URL.
@@ -68,14 +68,14 @@ pub(super) enum SendError {
 pub(super) struct Outgoing {
     /// As JSON on one line.
     pub json: String,
-    /// The identity that it gets.
+    /// The identity of the event.
     pub id: EventId,
 }
 
-/// What became of an event.
+/// The outcome of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Stored; whether it is new, where that is known.
+    /// Stored. Says whether it is new, if known.
     Stored(Option<bool>),
     /// Not stored.
     Refused(String),
@@ -85,7 +85,7 @@ pub(super) enum Verdict {
 pub(super) enum Target {
     /// The data of this machine.
     Local {
-        /// The real ingest router and the others.
+        /// The real router of ingest and the other functions.
         router: Router,
         /// What they share.
         context: Arc<Context>,
@@ -94,19 +94,19 @@ pub(super) enum Target {
         /// A token of an admin.
         token: String,
     },
-    /// A Tally elsewhere.
+    /// A remote Tally.
     Remote(Box<Remote>),
 }
 
-/// A Tally elsewhere.
+/// A remote Tally.
 pub(super) struct Remote {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     /// `https://tally.example/apps/shop/events`
     events: String,
     key: String,
-    /// Whether the key reads events as well, as far as is known.
+    /// Whether the key may also read events, as far as is known.
     reads: bool,
-    /// Whether there was ever an answer.
+    /// Whether the server has ever responded.
     answered: AtomicBool,
 }
 
@@ -200,8 +200,8 @@ impl Remote {
         reply
     }
 
-    /// Which of these events are stored, if that can be told: by the events of their time, where the key may read them
-    /// and they are not too many.
+    /// Which of these events are stored, if known. Reads the events at their times, if the key may read and there are
+    /// not too many.
     async fn stored(&mut self, ids: &[EventId]) -> Option<HashSet<EventId>> {
         let (first, last) = (ids.iter().min()?, ids.iter().max()?);
         let until = Timestamp::from_millis(last.at().millis() + 1);
@@ -242,7 +242,7 @@ fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
 }
 
 impl Target {
-    /// Which of these events are stored, if that can be told.
+    /// Which of these events are stored, if known.
     async fn stored(&mut self, ids: &[EventId]) -> Option<HashSet<EventId>> {
         match self {
             Self::Local { context, app, .. } => context.store.stored_ids(app, ids).await.ok(),
@@ -275,7 +275,8 @@ impl Target {
         }
     }
 
-    /// Sends events, and again what the store could not take, until all of them are stored or refused; a verdict for each.
+    /// Sends events, and retries those that the store could not accept, until all are stored or rejected. Returns a
+    /// verdict for each.
     pub(super) async fn send(&mut self, events: &[Outgoing]) -> Result<Vec<Verdict>, SendError> {
         let ids: Vec<_> = events.iter().map(|event| event.id).collect();
         let mut stored = self.stored(&ids).await;

@@ -1,5 +1,5 @@
-//! A parsed line as an event: its fields found by `--map`, by the format's keys, and by keys that mean the same everywhere;
-//! what is none of them goes to `data`.
+//! Turns a parsed line into an event. Fields are found by `--map`, by the format's keys, and by keys with a common
+//! meaning. All other values go to `data`.
 
 use tally_core::event::json::{Json, Number};
 use tally_core::event::{MAX_COUNT, MAX_EVENT, MAX_MESSAGE, MAX_TEXT};
@@ -11,7 +11,7 @@ use super::level;
 use super::oddity::{Oddities, Oddity};
 use super::time::{self, Clock};
 
-/// Fields of an event that are texts, but for the level and message.
+/// Text fields of an event, except the level and message.
 const TEXTS: [&str; 6] = ["name", "slug", "category", "session_id", "user_id", "id"];
 /// Fields of an event that `--map` and `--set` may name.
 pub(super) const FIELDS: [&str; 14] = [
@@ -92,10 +92,10 @@ const CATEGORY: [&str; 4] = ["category", "logger", "logger_name", "loggerName"];
 /// Keys of stack traces.
 const STACK: [&str; 4] = ["stack", "stacktrace", "stack_trace", "exc_info"];
 
-/// Before this no number is taken for a time unless it is mapped: a thousand million seconds of 1970.
+/// The smallest number that is read as a time without a mapping: 10^9 seconds since 1970.
 const FIRST_UNIX: Timestamp = Timestamp::from_millis(1_000_000_000_000);
 
-/// Bytes of a line that `data.line` keeps of an event that is too large. As JSON they take six times as much at most.
+/// Bytes of a line that `data.line` keeps of an event that is too large. As JSON they take at most six times as much.
 const KEPT: usize = 32 * 1024;
 
 /// A field of the event and where its value lies in a line.
@@ -115,9 +115,9 @@ pub(super) struct Constant {
 /// A line as an event.
 #[derive(Debug)]
 pub(super) struct Shaped {
-    /// Its fields, but for `timestamp`, and for `id` where the line does not say one.
+    /// Its fields, except `timestamp`, and except `id` if the line does not contain one.
     pub event: Object,
-    /// When it happened, where the line says it.
+    /// When it happened, if the line says so.
     pub time: Option<Timestamp>,
 }
 
@@ -170,7 +170,7 @@ pub(super) fn shape(
     Ok(Shaped { event, time })
 }
 
-/// What is left of a line while its fields are found.
+/// The rest of a line while its fields are found.
 struct Line<'a> {
     object: &'a mut Object,
     event: Object,
@@ -214,7 +214,7 @@ impl Line<'_> {
         self.put(field, value, scale);
     }
 
-    /// Puts a value in a field if it is one for it; whether it was.
+    /// Puts a value in a field if it is valid there. Returns whether it was.
     fn put(&mut self, field: &str, value: Json, scale: level::Scale) -> bool {
         match field {
             "timestamp" | "occurred_at" => {
@@ -388,7 +388,7 @@ impl Line<'_> {
         self.put_text(field, &value);
     }
 
-    /// `event` is another word for the name where it is a text, or an object of name and slug.
+    /// `event` is an alias of the name if it is a text, or an object of name and slug.
     fn named_by_event(&mut self) {
         let words = |key: &str| matches!(key, "id" | "slug" | "event" | "name");
         match self.object.get("event") {
@@ -425,7 +425,7 @@ impl Line<'_> {
     }
 }
 
-/// Adds what is left of a line to the `data` of its event.
+/// Adds the rest of a line to the `data` of its event.
 fn add_data(event: &mut Object, mut rest: Object) {
     let own = event.remove("data").or_else(|| rest.remove("data")).filter(|own| *own != Json::Null);
     match own {
@@ -450,7 +450,7 @@ pub(super) fn add_to_data(event: &mut Object, key: &str, value: Json) {
     add_data(event, Object::from([(key.to_owned(), value)]));
 }
 
-/// An event as JSON on one line, cut where it is larger than Tally takes.
+/// An event as JSON on one line, cut if it is larger than Tally accepts.
 pub(super) fn to_json(event: &mut Object, line: &str, oddities: &mut Oddities) -> serde_json::Result<String> {
     let json = serde_json::to_string(&Json::Object(event.clone()))?;
     if json.len() <= MAX_EVENT {

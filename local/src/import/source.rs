@@ -1,16 +1,16 @@
-//! Which files are read, and what the source of each is called.
+//! Which files are read, and the name of each file's source.
 
 use std::path::{Path, PathBuf};
 
 /// Endings of compressed files.
 const COMPRESSED: [&str; 5] = [".gz", ".zst", ".zstd", ".xz", ".z"];
-/// Endings of files that are kept beside the current one.
+/// Suffixes of files that are stored beside the current one.
 const KEPT: [&str; 3] = [".old", ".bak", ".save"];
 
-/// The files that arguments name: themselves, or what a pattern matches, in order of name.
+/// The files that arguments select: paths, or pattern matches in order of name.
 ///
 /// # Errors
-/// Where a pattern matches nothing, or an argument is a folder or missing.
+/// If a pattern matches nothing, or an argument is a folder or missing.
 pub(super) fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
     for argument in arguments {
@@ -40,7 +40,7 @@ pub(super) fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-/// The source of a file where none is named: this host, and its absolute path without what rotation adds.
+/// The default source of a file: this host, and the file's absolute path without rotation suffixes.
 pub(super) fn of_file(file: &Path) -> String {
     let host = gethostname::gethostname();
     let host = host.to_string_lossy();
@@ -53,7 +53,7 @@ pub(super) fn of_file(file: &Path) -> String {
     format!("{host}:{}", folder.join(without_rotation(&name)).display())
 }
 
-/// The name of a log without what rotation adds to it: `.1`, `.2.gz`, `-20261126`, `.2026-11-26`, `.old`.
+/// The name of a log without rotation suffixes: `.1`, `.2.gz`, `-20261126`, `.2026-11-26`, `.old`.
 pub(super) fn without_rotation(name: &str) -> &str {
     let mut rest = name;
     loop {
@@ -82,7 +82,7 @@ fn dated(name: &str) -> Option<&str> {
     let is_year = |text: &str| text.starts_with("19") || text.starts_with("20");
     match ending.len() {
         8 | 10 if is_year(ending) && !(ending.len() == 10 && name.as_bytes()[rest.len()] == b'.') => Some(rest),
-        // Seconds of 1970, after a day.
+        // Unix seconds, after a day.
         10 => dated(rest),
         2 => {
             let (rest, month) = rest.rsplit_once('-')?;

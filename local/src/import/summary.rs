@@ -1,4 +1,4 @@
-//! What became of an import, in numbers and words.
+//! The result of an import, in numbers and words.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,24 +11,24 @@ use serde_json::json;
 use super::json::Malformed;
 use super::shape::{Nameless, cut};
 
-/// Kinds of refusals that are told apart; the rest is one kind.
+/// Kinds of rejections that are counted separately. All others are counted as one kind.
 const KINDS: usize = 50;
 
 /// Why a line was not stored.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// It begins like JSON and is not.
+    /// It begins like JSON but is not valid JSON.
     Malformed(Malformed),
     /// It has neither a name nor a message.
     Nameless(Nameless),
-    /// The file ends in the middle of it.
+    /// The file ends in the middle of the line.
     CutOff,
-    /// Tally refused it.
+    /// Tally rejected it.
     Refused(String),
 }
 
 impl Refusal {
-    /// What it has in common with others.
+    /// The kind of the reason, which other lines may share.
     fn kind(&self) -> String {
         match self {
             Self::Malformed(_) => "malformed".to_owned(),
@@ -51,17 +51,17 @@ impl Refusal {
     }
 }
 
-/// Where a line stands.
+/// The position of a line.
 #[derive(Clone, Debug)]
 pub(super) struct At {
-    /// The file, where there are several.
+    /// The file, if there are several.
     pub file: Option<String>,
     /// The line.
     pub number: u64,
 }
 
 impl At {
-    /// The line, for people.
+    /// The position in readable form.
     pub(super) fn line(&self) -> String {
         match &self.file {
             Some(file) => format!("{file}: line {}", self.number),
@@ -77,31 +77,31 @@ struct Group {
     first: Refusal,
 }
 
-/// What became of the lines so far.
+/// The result for the lines so far.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     /// Lines that are new.
     pub new: u64,
     /// Lines that were stored before.
     pub known: u64,
-    /// Lines that are stored, and may have been before.
+    /// Lines that are stored; whether they are new is unknown.
     pub untold: u64,
     /// Lines that were not stored.
     pub refused: u64,
-    /// Lines that belong to the one before.
+    /// Lines that belong to the previous line.
     pub joined: u64,
     groups: BTreeMap<String, Group>,
     rejects: Option<BufWriter<File>>,
 }
 
 impl Summary {
-    /// A summary that writes all refusals to a file.
+    /// A summary that writes all rejected lines to a file.
     pub(super) fn new(rejects: Option<&Path>) -> std::io::Result<Self> {
         let rejects = rejects.map(File::create).transpose()?.map(BufWriter::new);
         Ok(Self { rejects, ..Self::default() })
     }
 
-    /// Notes a line that was not stored.
+    /// Records a line that was not stored.
     pub(super) fn refuse(&mut self, at: At, text: &str, refusal: Refusal) -> std::io::Result<()> {
         self.refused += 1;
         if let Some(rejects) = &mut self.rejects {
@@ -116,7 +116,7 @@ impl Summary {
         Ok(())
     }
 
-    /// Writes out what is kept for the file of refusals.
+    /// Flushes the file of rejected lines.
     pub(super) fn flush(&mut self) -> std::io::Result<()> {
         self.rejects.as_mut().map_or(Ok(()), Write::flush)
     }
@@ -126,7 +126,7 @@ impl Summary {
         self.new + self.known + self.untold
     }
 
-    /// Lines that were read, but for those that belong to another.
+    /// Lines that were read, except continuation lines.
     fn lines(&self) -> u64 {
         self.stored() + self.refused
     }
@@ -149,7 +149,7 @@ impl Summary {
         text
     }
 
-    /// The refusals, a line for each kind, the most frequent first.
+    /// The rejections, one line for each kind, most frequent first.
     pub(super) fn refusals(&self) -> Vec<String> {
         let mut groups: Vec<&Group> = self.groups.values().collect();
         groups.sort_by_key(|group| std::cmp::Reverse(group.count));

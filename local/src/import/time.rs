@@ -1,4 +1,4 @@
-//! Times as logs write them.
+//! Time formats in logs.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -7,12 +7,12 @@ use tally_core::time::{DAY, MINUTE, Timestamp};
 
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-/// The first number of seconds that a leading number of a line is taken for, 2001-09-09.
+/// The smallest leading number of a line that is read as seconds, 2001-09-09.
 const FIRST_EPOCH: f64 = 1e9;
-/// The last one, 2096-10-02.
+/// The largest one, 2096-10-02.
 const LAST_EPOCH: f64 = 4e9;
 
-/// What a time in a log may leave unsaid: its zone and its year.
+/// The parts that a time in a log may omit: its zone and its year.
 #[derive(Clone, Debug)]
 pub(super) struct Clock {
     /// The zone of times that name none.
@@ -28,8 +28,8 @@ impl Clock {
         Self { zone, written_before: None, last: None }
     }
 
-    /// The moment of a civil time in a year that the line does not name: that of the line before, or one more where the
-    /// months begin again; for the first line the latest that lies before it was read.
+    /// The moment of a civil time without a year. The year is that of the previous line, or the next year if the months
+    /// start over. The first line gets the latest year that puts it before the time it was read.
     fn in_unsaid_year(&mut self, month: i8, at: impl Fn(i16) -> Option<DateTime>) -> Option<Timestamp> {
         if let Some((year, last)) = self.last {
             let year = match month - last {
@@ -58,7 +58,7 @@ impl Clock {
     }
 }
 
-/// The time that a JSON value says, if it does.
+/// The time in a JSON value, if it contains one.
 pub(super) fn of_json(value: &Json, clock: &mut Clock) -> Option<Timestamp> {
     let at = match value {
         Json::String(text) => of_text(text, clock)?,
@@ -68,7 +68,7 @@ pub(super) fn of_json(value: &Json, clock: &mut Clock) -> Option<Timestamp> {
     usable(at)
 }
 
-/// The time that a text says, if it is nothing else.
+/// The time in a text, if the text contains nothing else.
 pub(super) fn of_text(text: &str, clock: &mut Clock) -> Option<Timestamp> {
     let text = text.trim();
     if let Some((at, length)) = leading(text, clock)
@@ -79,12 +79,12 @@ pub(super) fn of_text(text: &str, clock: &mut Clock) -> Option<Timestamp> {
     of_number(text).or_else(|| text.parse().ok()).and_then(usable)
 }
 
-/// Tally keeps nothing before 1970; zero times of many languages lie there.
+/// Tally stores nothing before 1970. The zero times of many languages are earlier.
 fn usable(at: Timestamp) -> Option<Timestamp> {
     (at >= Timestamp::EPOCH).then_some(at)
 }
 
-/// A Unix time in seconds, milliseconds, microseconds or nanoseconds, told apart by size.
+/// A Unix time in seconds, milliseconds, microseconds or nanoseconds. Its size determines the unit.
 fn of_number(text: &str) -> Option<Timestamp> {
     let whole = text.split('.').next()?;
     if whole.is_empty() || !text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
@@ -92,7 +92,7 @@ fn of_number(text: &str) -> Option<Timestamp> {
         let number: f64 = text.parse().ok()?;
         return (text.contains(['e', 'E']) && number >= 0.0).then(|| Timestamp::from_unix(number).ok()).flatten();
     }
-    // The decimal point moved by as many places as bring it to microseconds.
+    // Shifts the decimal point to convert to microseconds.
     let places: i32 = match whole.trim_start_matches('0').len() {
         0..=11 => 6,
         12..=14 => 3,
@@ -111,7 +111,7 @@ fn of_number(text: &str) -> Option<Timestamp> {
     (0..=Timestamp::MAX.micros()).contains(&micros).then(|| Timestamp::from_micros(micros))
 }
 
-/// The time at the start of a text, and how many bytes it takes.
+/// The time at the start of a text, and its length in bytes.
 pub(super) fn leading(text: &str, clock: &mut Clock) -> Option<(Timestamp, usize)> {
     let mut at = Scanner { text: text.as_bytes(), place: 0 };
     match at.peek()? {
@@ -160,7 +160,7 @@ impl Scanner<'_> {
         i8::try_from(found).ok()
     }
 
-    /// `09:00`, `09:00:00`, with a fraction after a point or comma.
+    /// `09:00` or `09:00:00`, optionally with a fraction after a point or comma.
     fn clock(&mut self) -> Option<(i8, i8, i8, i32)> {
         let hour = self.digits(1, 2)?;
         self.eat(b":")?;
@@ -188,7 +188,7 @@ impl Scanner<'_> {
                 }
             }
         }
-        // A leap second is the last one before it.
+        // A leap second is read as the second before it.
         (hour < 24 && minute < 60 && second <= 60).then(|| (hour, minute, second.min(59), nanos))
     }
 
@@ -214,7 +214,7 @@ impl Scanner<'_> {
                 None if colon => return None,
                 None => 0,
             };
-            // `09:00:00 -15 items` is no offset.
+            // `09:00:00 -15 items` does not contain an offset.
             let whole = !spaced || self.place - start >= 4;
             let ends = self.peek().is_none_or(|b| !b.is_ascii_alphanumeric());
             (whole && ends && hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes))
@@ -325,7 +325,7 @@ impl Scanner<'_> {
     }
 }
 
-/// Whether a text begins with a month and day, so that its time needs a year from elsewhere.
+/// Whether a text begins with a month and day, so that its time contains no year.
 pub(super) fn may_lack_a_year(text: &str) -> bool {
     let mut scanner = Scanner { text: text.as_bytes(), place: 0 };
     if scanner.word(&WEEKDAYS).is_some() {

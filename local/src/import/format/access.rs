@@ -6,8 +6,8 @@ use super::table::{Format, Parsed, Reader, Text};
 use crate::import::json::Object;
 use crate::import::time::{self, Clock};
 
-/// Reads `ADDRESS - USER [TIME] "REQUEST" STATUS BYTES "REFERER" "AGENT"`, the host before it and what else stands after it
-/// where there are any.
+/// Reads `ADDRESS - USER [TIME] "REQUEST" STATUS BYTES "REFERER" "AGENT"`, with an optional host before it and optional
+/// text after it.
 pub(super) fn parse(line: &str, clock: &mut Clock) -> Option<Parsed> {
     let (who, rest) = line.split_once(" [")?;
     let (at, length) = time::leading(rest, clock)?;
@@ -46,14 +46,14 @@ pub(super) fn parse(line: &str, clock: &mut Clock) -> Option<Parsed> {
     }
     add("extra", rest);
     object.insert("status".to_owned(), Json::Number(status));
-    // Absent where it is `-`.
+    // Absent if it is `-`.
     object.extend(Number::parse(bytes).ok().map(|bytes| ("bytes".to_owned(), Json::Number(bytes))));
     let mut parsed = Parsed::new(Format::of_reader(Reader::Access), object, Text::Other);
     parsed.time = Some(at);
     Some(parsed)
 }
 
-/// A text up to its closing quote, and what follows.
+/// A text up to its closing quote, and the rest.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let mut escaped = false;
     let end = text.bytes().position(|byte| {

@@ -5,10 +5,10 @@ use tally_core::event::json::{Json, Number};
 use super::table::{Format, Parsed, Reader, Text};
 use crate::import::json::Object;
 
-/// Keys by which one pair alone, or words between pairs, are logfmt.
+/// Keys that identify logfmt even with a single pair, or with words between pairs.
 const KNOWN: [&str; 8] = ["level", "lvl", "msg", "message", "ts", "time", "t", "timestamp"];
 
-/// Reads a line of nothing but pairs, two at least.
+/// Reads a line that consists only of pairs, at least two.
 pub(super) fn parse(line: &str) -> Option<Parsed> {
     let mut object = Object::new();
     let mut rest = line.trim();
@@ -43,7 +43,7 @@ pub(super) fn parse(line: &str) -> Option<Parsed> {
     is_logfmt.then(|| Parsed::new(Format::of_reader(Reader::Logfmt), object, Text::Other))
 }
 
-/// A value, bare or quoted, and what follows it.
+/// A value, bare or quoted, and the rest.
 fn value(text: &str) -> Option<(Json, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (value, rest) = text.split_at(text.find([' ', '\t']).unwrap_or(text.len()));

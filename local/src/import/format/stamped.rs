@@ -1,4 +1,4 @@
-//! Text with a time in front: what most frameworks, `aws logs` and containers write.
+//! Text with a leading time: the output of most frameworks, `aws logs` and containers.
 
 use tally_core::event::json::Json;
 
@@ -8,10 +8,10 @@ use crate::import::level;
 use crate::import::oddity::Oddities;
 use crate::import::time::{self, Clock};
 
-/// In how many words after the time a level is looked for.
+/// The number of words after the time that are searched for a level.
 const WORDS: usize = 4;
 
-/// Reads a time, possibly in brackets, and the text after it, which may be JSON or logfmt itself.
+/// Reads a time, possibly in brackets, and the text after it, which may itself be JSON or logfmt.
 pub(super) fn parse(line: &str, clock: &mut Clock, oddities: &mut Oddities) -> Option<Parsed> {
     let bracket = line.starts_with('[');
     let text = if bracket { &line[1..] } else { line };
@@ -58,7 +58,7 @@ fn with_level(rest: &str) -> Parsed {
         message = rest.trim_start_matches([' ', '\t', '-', '|', ':']);
         message = message.strip_prefix(word).unwrap_or(message).trim_start_matches([' ', '\t', '-', '|', ':']);
     }
-    // A line of a level alone has no other text.
+    // A line with only a level has no other text.
     let message = if message.is_empty() { rest } else { message };
     let mut object = Object::new();
     if !message.is_empty() {

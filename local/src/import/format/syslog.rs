@@ -6,7 +6,7 @@ use super::table::{Format, Parsed, Reader, Text};
 use crate::import::json::Object;
 use crate::import::time::{self, Clock};
 
-/// Reads a line with a priority in front, or with a host and a program after its time.
+/// Reads a line that begins with a priority, or has a host and a program after its time.
 pub(super) fn parse(line: &str, clock: &mut Clock) -> Option<Parsed> {
     let (priority, rest) = match priority(line) {
         Some((priority, rest)) => (Some(priority), rest),
@@ -67,7 +67,7 @@ fn rfc5424(rest: &str, clock: &mut Clock) -> Option<Parsed> {
     Some(parsed(object, at))
 }
 
-/// `[id key="value"][other …]` or `-`, and what follows.
+/// `[id key="value"][other …]` or `-`, and the rest.
 fn structured_data(text: &str) -> Option<(Object, &str)> {
     let mut all = Object::new();
     if let Some(rest) = text.strip_prefix('-') {
@@ -108,7 +108,7 @@ fn rfc3164(rest: &str, certain: bool, clock: &mut Clock) -> Option<Parsed> {
         return None;
     }
     let Some((at, length)) = time::leading(rest, clock) else {
-        // A priority alone makes it syslog.
+        // A priority is enough to identify syslog.
         let message = Object::from([("message".to_owned(), Json::String(rest.to_owned()))]);
         return (certain && !rest.is_empty()).then(|| parsed(message, None));
     };
@@ -144,7 +144,7 @@ fn is_host(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-:".contains(&b)) && !text.ends_with(':')
 }
 
-/// A program and the number of its process: `sshd[12]`.
+/// A program and its process id: `sshd[12]`.
 fn program(tag: &str) -> Option<(&str, Option<&str>)> {
     let (name, pid) = match tag.strip_suffix(']').and_then(|tag| tag.rsplit_once('[')) {
         Some((name, pid)) => (name, Some(pid)),

@@ -1,4 +1,4 @@
-//! The table of formats, and what a line of one reads as.
+//! The table of formats, and the parsed form of a line.
 
 use tally_core::event::json::Json;
 use tally_core::event::level::Level;
@@ -10,7 +10,7 @@ use crate::import::level::{self, Scale};
 /// How lines of a format are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::import) enum Reader {
-    /// JSON in which all of `all` stand, and one of `any` where there are some.
+    /// JSON that has all keys in `all`, and one of `any` unless `any` is empty.
     Json {
         all: &'static [&'static str],
         any: &'static [&'static str],
@@ -24,7 +24,7 @@ pub(in crate::import) enum Reader {
     Plain,
 }
 
-/// A format of logs. Its keys are tried in turn, before those that mean the same everywhere.
+/// A log format. Its keys are tried in order, before the keys with a common meaning.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::import) struct Format {
     /// Its name for `--format`.
@@ -36,15 +36,15 @@ pub(in crate::import) struct Format {
     pub time: &'static [&'static str],
     /// Keys of the level.
     pub level: &'static [&'static str],
-    /// What numbers of levels mean.
+    /// The scale of numeric levels.
     pub scale: Scale,
     /// Keys of the message.
     pub message: &'static [&'static str],
     /// Keys of the category: the logger, program or service.
     pub category: &'static [&'static str],
-    /// Whether `name` names the logger, and so the category, rather than what happened.
+    /// Whether `name` is the logger, and therefore the category, rather than the event name.
     pub name_is_logger: bool,
-    /// Whether lines are requests of a web server: named `request`, their level by `status`.
+    /// Whether lines are requests of a web server: their name is `request`, and `status` sets their level.
     pub request: bool,
 }
 
@@ -69,7 +69,7 @@ const fn text(name: &'static str, reader: Reader) -> Format {
     Format { name, aliases: &[], reader, ..JSON }
 }
 
-/// All formats. Of those of JSON the first whose marks a line has is its format.
+/// All formats. A JSON line has the first JSON format whose marks it contains.
 pub(in crate::import) static FORMATS: [Format; 19] = [
     Format {
         time: &["__REALTIME_TIMESTAMP", "_SOURCE_REALTIME_TIMESTAMP"],
@@ -112,7 +112,7 @@ pub(in crate::import) static FORMATS: [Format; 19] = [
     Format { name_is_logger: true, ..json("pino", &["level", "time", "pid", "hostname"], &[]) },
     Format { name_is_logger: true, ..json("python", &[], &["levelname", "asctime"]) },
     json("zap", &["level", "ts"], &["msg", "caller", "logger"]),
-    // slog writes its levels in capitals, logrus in small letters; they are read alike.
+    // slog writes levels in capitals and logrus in lower case. Both are read alike.
     json("slog", &["time", "level", "msg"], &[]),
     json("logrus", &["time", "level", "msg"], &[]),
     json("winston", &["level", "message"], &[]),
@@ -133,12 +133,12 @@ pub(in crate::import) static FORMATS: [Format; 19] = [
     Format { aliases: &["cloudwatch"], ..text("timestamped", Reader::Stamped) },
     text("logfmt", Reader::Logfmt),
     text("plain", Reader::Plain),
-    // Only when asked for: what it writes has no marks of its own.
+    // Only on request: its output has no marks of its own.
     Format { scale: Scale::Syslog, ..json("syslog-json", &["\0"], &[]) },
 ];
 
 impl Format {
-    /// The format of a name.
+    /// The format with a name.
     pub(in crate::import) fn of_name(name: &str) -> Option<&'static Self> {
         FORMATS.iter().find(|format| format.name == name || format.aliases.contains(&name))
     }
@@ -173,33 +173,33 @@ impl Format {
     }
 }
 
-/// What lines may follow a line and belong to it.
+/// Which following lines may belong to a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::import) enum Text {
-    /// It is no text: none.
+    /// None, because the line is not text.
     None,
-    /// What goes on without a time.
+    /// Continuation lines without a time.
     Stamped,
     /// Frames of a stack trace.
     Other,
-    /// Frames of a stack trace; it has no time, and may itself belong to the line before.
+    /// Frames of a stack trace. The line has no time, and may itself belong to the previous line.
     Plain,
 }
 
-/// A line, read.
+/// A parsed line.
 #[derive(Debug)]
 pub(in crate::import) struct Parsed {
     /// Its format.
     pub format: &'static Format,
     /// Its fields.
     pub object: Object,
-    /// The time beside its fields.
+    /// The time outside its fields.
     pub time: Option<Timestamp>,
-    /// The level beside its fields.
+    /// The level outside its fields.
     pub level: Option<Level>,
     /// What may follow it.
     pub text: Text,
-    /// The text itself, where another one is around it.
+    /// The inner text, if another line wraps it.
     pub inner: Option<String>,
 }
 
