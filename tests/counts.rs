@@ -1,4 +1,4 @@
-//! Counts by hand, to hold the counters against, and the counters as they are stored.
+//! Counts computed from events, to compare with the counters, and the counters as they are stored.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::harness::{Tally, TestApp, at};
 /// How often what was counted in which bucket, in items of which kind.
 pub(crate) type Sums = BTreeMap<(CounterKind, Bucket, CounterLabel), i64>;
 
-/// Sums of which none is zero.
+/// Sums, without zeros.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts(pub(crate) Sums);
 

@@ -1,4 +1,4 @@
-//! One fault of the store at a time, and what a client is told.
+//! One fault of the store at a time, and the reply to the client.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};

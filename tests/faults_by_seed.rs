@@ -2,7 +2,7 @@
 //!
 //! A seed decides what clients send, when it is counted, and the fault of each request. `TALLY_SEEDS=5000 cargo test -p
 //! end-to-end faults` runs so many seeds, `TALLY_SEED=17` that one. On the embedded database time stands while anything
-//! can run, and leaps where all waits: no time-out and no back-off takes any. Requests to a server wait for real.
+//! can run, and leaps where all waits: no timeout and no back-off takes any. Requests to a server wait for real.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -83,7 +83,7 @@ impl Plan {
             4 => ("lost", Fault::Lost),
             5 => ("dropped", Fault::Dropped { run: false }),
             6 => ("dropped after", Fault::Dropped { run: true }),
-            // Silence lasts until a time-out, for which a test on a server does not wait.
+            // Silence lasts until a timeout. A test on a server does not wait for it.
             7 if !Database::is_embedded() => ("dropped", Fault::Dropped { run: false }),
             8 if !Database::is_embedded() => ("dropped after", Fault::Dropped { run: true }),
             7 => ("silent", Fault::Silent { run: false }),

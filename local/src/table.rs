@@ -1,4 +1,4 @@
-//! Tables as Markdown has them, in columns that line up.
+//! Markdown tables with aligned columns.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};

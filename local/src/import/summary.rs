@@ -1,4 +1,4 @@
-//! What became of an import, in numbers and words.
+//! The summary of an import.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

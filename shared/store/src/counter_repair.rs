@@ -30,10 +30,10 @@ pub struct VersionedItem {
     pub item: CounterItem,
 }
 
-/// What became of a correction.
+/// The result of a correction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corrected {
-    /// It is in, now or already.
+    /// The correction is stored, by this call or an earlier one.
     Done,
     /// The item has changed since it was read.
     Changed,

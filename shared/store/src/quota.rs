@@ -1,4 +1,4 @@
-//! What apps with a quota had accepted, counted by the minute.
+//! Accepted events of apps with a quota, counted per minute.
 
 use tally_core::app::AppId;
 use tally_core::time::Timestamp;

@@ -10,7 +10,7 @@ use crate::event::{Event, LOG, MAX_COUNT, MAX_MESSAGE, MAX_TEXT};
 use crate::invalid::{Invalid, Problems};
 use crate::time::Timestamp;
 
-/// Most bytes of free JSON as DynamoDB counts them: 400 KB less what the other fields, keys and names may take. JSON
+/// Maximum bytes of `data`, `tags` and `stack` together, as DynamoDB counts them: 400 KB less what the other fields, keys and names may take. JSON
 /// may be denser than an item (a list of digits grows by half).
 const MAX_FREE: usize = (400 - 16) * 1024;
 
