@@ -80,22 +80,22 @@ pub(super) fn counter_range(kind: CounterKind, first: Bucket, last: Bucket) -> (
     (format!("{granularity}{infix}#{first}#"), format!("{granularity}{infix}#{last}#~"))
 }
 
-/// The partition of Counters that holds an app's dead letters. No app name begins with `~`.
+/// The partition of Counters that lists what could not be counted for an app. `~` begins no app's name.
 pub(super) fn dead_letters(app: Option<&AppId>) -> String {
     format!("~set-aside#{}", app.map_or("", AppId::as_str))
 }
 
-/// The partition of Counters that records which barriers of an owner were met.
+/// The partition of Counters that says which of the barriers of an owner were met.
 pub(super) fn barriers(owner: &str) -> String {
     format!("~fences#{owner}")
 }
 
-/// The partition of Counters that holds the state of an app's recounts in progress.
+/// The partition of Counters that keeps what recounts of an app have under way.
 pub(super) fn recount(app: &AppId) -> String {
     format!("~recount#{app}")
 }
 
-/// The partition of Counters that counts an app's accepted events per minute.
+/// The partition of Counters that counts what an app had accepted, by the minute.
 pub(super) fn quota(app: &AppId) -> String {
     format!("~quota#{app}")
 }

@@ -9,10 +9,10 @@ use subtle::ConstantTimeEq;
 use crate::digest::sha256;
 use crate::time::Timestamp;
 
-/// The prefix of every key; secret scanners find it by `tly_(in|rd|rw)_[0-9a-f]{12}_[0-9a-f]{40}`.
+/// What every key begins with; secret scanners find it by `tly_(in|rd|rw)_[0-9a-f]{12}_[0-9a-f]{40}`.
 const PREFIX: &str = "tly_";
 
-/// Maximum number of keys of an app. They are stored in the app's item, which every process reads.
+/// Most keys of an app: its item, which holds them, is read by every process that serves it.
 pub const MAX_KEYS: usize = 50;
 
 /// What a key may do.
@@ -32,9 +32,9 @@ pub struct Key {
     pub id: KeyId,
     /// What it may do; at least one.
     pub scopes: Vec<Scope>,
-    /// The display name.
+    /// What people call it.
     pub label: Option<String>,
-    /// Time of creation.
+    /// When it was made.
     pub created_at: Timestamp,
     /// SHA-256 of the whole key. The secret's 160 random bits need no slow hash.
     pub hash: [u8; 32],
@@ -57,7 +57,7 @@ impl KeyId {
     }
 }
 
-/// A key as a caller presents it: well-formed, but not yet verified. Its text is never logged.
+/// A key as a caller shows it, of the right form but not yet known to be one of ours. Its text never reaches a log.
 #[derive(Clone)]
 pub struct PresentedKey {
     /// Which key it claims to be.
