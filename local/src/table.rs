@@ -1,4 +1,4 @@
-//! Markdown tables with aligned columns.
+//! Tables as Markdown has them, in columns that line up.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};

@@ -130,7 +130,7 @@ async fn count_accepted(context: &Context, apps: &HashMap<AppId, Arc<App>>, reco
     }
     for ((app, minute), count) in accepted {
         if let Err(error) = context.store.add_accepted(app, minute, count).await {
-            tracing::warn!(%error, "cannot count accepted events for a quota");
+            tracing::warn!(%error, "could not count what a quota is about");
         }
     }
 }
@@ -183,12 +183,7 @@ async fn add_pages(
             // Where another process was faster, its entry does as well.
             let appended = context.store.append_layout(app, &layout).await?;
             context.apps.forget(&app.slug);
-            tracing::info!(
-                app = id.as_str(),
-                pages = layout.last().pages,
-                appended,
-                "the app gets more pages from a future day on"
-            );
+            tracing::info!(app = id.as_str(), pages = layout.last().pages, appended, "more pages from a day to come");
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! AWS prices, and costs computed from them.
+//! What AWS asks, and what a thing costs by it.
 
 /// When the prices were looked up, and where they hold.
 pub(super) const AS_OF: &str = "us-east-1, arm64, November 2026";

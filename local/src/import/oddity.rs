@@ -1,4 +1,4 @@
-//! Oddities: parts of a line that are not understood or too large. They are kept in another form; the line is not dropped.
+//! What of a line is not understood or too large, and is kept in another form: never a reason to drop the line.
 
 use std::collections::HashSet;
 use std::fmt;

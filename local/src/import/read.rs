@@ -184,7 +184,7 @@ impl Read for Followed {
 }
 
 impl Followed {
-    /// Whether another file has the path now, or this one was truncated.
+    /// Whether another file has the path now, or this one was cut to begin anew.
     fn is_replaced(&self) -> bool {
         // Between the two there may be none.
         let (Ok(there), Ok(here)) = (std::fs::metadata(&self.path), self.file.metadata()) else { return false };

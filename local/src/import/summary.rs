@@ -1,4 +1,4 @@
-//! The summary of an import.
+//! What became of an import, in numbers and words.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

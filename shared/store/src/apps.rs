@@ -18,7 +18,7 @@ use crate::tables::{PK, SK};
 /// Apps in one page of a list (the most that one `BatchGetItem` reads).
 const APPS_PAGE: i32 = 100;
 
-/// The attribute that holds the current round of erasing.
+/// The attribute that names the round of erasing that an app is in.
 const ERASE_ROUND: &str = "erase_round";
 
 /// Why an app was not created.
@@ -161,7 +161,7 @@ impl Store {
         Ok(self.send_conditional(request).await?.is_applied())
     }
 
-    /// Marks an active app as being erased, starting at the given time. Does nothing if the app is not active.
+    /// Marks an app in use as being erased since a moment; nothing happens where it is not, or no longer, in use.
     pub async fn mark_deleting(&self, app: &App, at: Timestamp) -> Result<(), StoreError> {
         let request = self
             .client

@@ -1,5 +1,5 @@
-//! Barriers: items in Events that show how far the stream is counted. To know that everything stored in a partition so
-//! far is counted, a caller puts a barrier among its events and waits until `aggregate` has met it.
+//! Barriers: items of Events that say how far its stream is counted. Whoever needs to know that all that was stored in a
+//! partition before a moment is counted puts a barrier among its events and waits until `aggregate` has met it.
 
 use std::collections::HashSet;
 
@@ -43,7 +43,7 @@ impl Barrier {
         sort.contains(SEPARATOR).then(|| Self { partition: partition.to_owned(), sort: sort.to_owned() })
     }
 
-    /// The owner: the id of the operation that put it.
+    /// Who put it.
     fn owner(&self) -> &str {
         self.sort.split_once(SEPARATOR).map_or("", |(_, owner)| owner)
     }
@@ -76,7 +76,7 @@ impl Store {
         self.write_all(&self.tables.events, deletes.collect::<Result<_, _>>()?).await
     }
 
-    /// Records that a barrier was met: all records before it are counted.
+    /// Notes that all records before a barrier are counted.
     pub async fn meet_barrier(&self, barrier: &Barrier, expires_at: Timestamp) -> Result<(), StoreError> {
         let mut item = key(&keys::barriers(barrier.owner()), &barrier.met());
         item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.seconds().to_string()));

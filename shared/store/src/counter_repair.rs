@@ -30,10 +30,10 @@ pub struct VersionedItem {
     pub item: CounterItem,
 }
 
-/// The result of a correction.
+/// What became of a correction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corrected {
-    /// The correction is stored, by this call or an earlier one.
+    /// It is in, now or already.
     Done,
     /// The item has changed since it was read.
     Changed,

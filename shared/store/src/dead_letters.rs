@@ -28,7 +28,7 @@ pub struct DeadLetter {
 }
 
 impl Store {
-    /// Stores a dead letter.
+    /// Notes a record that could not be counted.
     pub async fn put_dead_letter(&self, app: Option<&AppId>, record: &DeadLetter) -> Result<(), StoreError> {
         let mut item: Item = serde_dynamo::to_item(record)?;
         item.insert(PK.to_owned(), AttributeValue::S(keys::dead_letters(app)));

@@ -18,7 +18,7 @@ use crate::item::Item;
 use crate::keys;
 use crate::tables::{PK, SK};
 
-/// Attributes that hold JSON values. They bypass serde, which would round their numbers.
+/// Attributes of free JSON, which serde cannot carry without rounding its numbers.
 const FREE: [&str; 3] = ["data", "tags", "stack"];
 
 /// The scalar attributes of an event.
@@ -122,7 +122,7 @@ pub(super) fn to_event(mut item: Item, now: Timestamp) -> Result<Option<Event>, 
     }))
 }
 
-/// A JSON value as a DynamoDB attribute value.
+/// Free JSON as DynamoDB maps and lists.
 fn of_json(json: &Json) -> AttributeValue {
     match json {
         Json::Null => AttributeValue::Null(true),

@@ -1,4 +1,4 @@
-//! The store: the only crate that talks to DynamoDB.
+//! The store: the only place that speaks DynamoDB.
 
 mod app_item;
 mod app_keys;

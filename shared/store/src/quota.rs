@@ -1,4 +1,4 @@
-//! Accepted events of apps with a quota, counted per minute.
+//! What apps with a quota had accepted, counted by the minute.
 
 use tally_core::app::AppId;
 use tally_core::time::Timestamp;
