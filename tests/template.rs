@@ -181,7 +181,7 @@ fn every_route_reaches_the_function_that_serves_it() {
         assert_eq!(preflight, Function::Admin, "admin answers preflights");
         if !route.path.contains('*') {
             let with_slash = reaches(&routes, route.method.as_str(), &format!("{path}/"));
-            // The clients of the seeds send it or do not; of all others admin answers them.
+            // Compat clients may send a trailing slash. On all other paths admin answers it.
             let expected = if Compat::of_path(&path).is_some() { route.function } else { Function::Admin };
             assert_eq!(with_slash, expected, "{path}/");
         }

@@ -1,4 +1,4 @@
-//! Applications: whose events are kept apart.
+//! Applications. The events of each are kept separate.
 
 pub mod key;
 pub mod layout;
@@ -18,22 +18,22 @@ use crate::time::Timestamp;
 /// Longest name of an app, in bytes.
 pub const MAX_NAME: usize = 100;
 
-/// What people call an app in paths: its name in lower case, white space as `-`.
+/// The name of an app in paths: lower case, with `-` for white space.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct AppSlug(String);
 
-/// Why a text names no app.
+/// Why a text is not a valid app name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppNameError {
     /// Too short or too long.
     #[error("must have 1 to {MAX_NAME} bytes: the name of an app is letters, digits, spaces, `-`, `_` and `.`")]
     Length,
-    /// A character that no name holds.
-    #[error("must not hold {0:?}: the name of an app is letters, digits, spaces, `-`, `_` and `.`")]
+    /// A character that is not allowed in a name.
+    #[error("must not contain {0:?}: the name of an app is letters, digits, spaces, `-`, `_` and `.`")]
     Character(char),
-    /// Nothing but dots, which are steps in a path.
-    #[error("must hold a letter or a digit: the name of an app is letters, digits, spaces, `-`, `_` and `.`")]
+    /// Only dots: `.` and `..` are path segments, not names.
+    #[error("must contain a letter or a digit: the name of an app is letters, digits, spaces, `-`, `_` and `.`")]
     Dots,
 }
 
@@ -42,7 +42,7 @@ impl AppSlug {
     /// and are none themselves, such as the dot that `İ` keeps in lower case.
     ///
     /// # Errors
-    /// Where the name is too long, or holds what no name does.
+    /// Fails if the name is empty or too long, or contains a character that is not allowed.
     pub fn of_name(name: &str) -> Result<Self, AppNameError> {
         if name.len() > MAX_NAME {
             return Err(AppNameError::Length);
@@ -75,7 +75,7 @@ impl fmt::Display for AppSlug {
     }
 }
 
-/// How an app is known in keys: its slug, or `slug~2` in its second generation, so that nothing of the first reaches it.
+/// The identity of an app in keys: its slug, or `slug~2` in its second generation, which shares no keys with the first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AppId(String);
@@ -128,34 +128,34 @@ pub enum AppState {
     Active,
     /// Being erased.
     Deleting,
-    /// Erased; the item stays, so that its slug's next generation is told apart.
+    /// Erased. The item stays, so that the next app under this slug gets a new generation.
     Deleted,
 }
 
 /// An application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct App {
-    /// How keys know it.
+    /// The identity in keys.
     pub id: AppId,
-    /// How paths know it.
+    /// The name in paths.
     pub slug: AppSlug,
-    /// Which generation of its slug this is, from 1.
+    /// The generation of its slug, counted from 1.
     pub generation: u32,
-    /// What people call it.
+    /// The display name.
     pub name: String,
     /// Which clock keys its events.
     pub clock: EventClock,
-    /// What decides its events' keys and expiry.
+    /// The history of shards, pages and retention; decides keys and expiry of events.
     pub layout: Layout,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// Events accepted per minute of the server's clock; none is unlimited.
+    /// Maximum events accepted per minute of the server's clock; `None` is unlimited.
     pub events_per_minute: Option<u32>,
     /// Its keys, without their secrets.
     pub keys: Vec<Key>,
     /// Whether it is in use, being erased, or erased.
     pub state: AppState,
-    /// Since when it is being erased, if it is.
+    /// When erasing began; `None` unless the app is being erased.
     pub deleting_since: Option<Timestamp>,
 }
 

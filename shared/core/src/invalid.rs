@@ -14,7 +14,7 @@ pub struct FieldError {
     pub detail: String,
 }
 
-/// Input that the caller must change; at least one field.
+/// Invalid input, with at least one field error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Invalid(pub Vec<FieldError>);
 
@@ -40,7 +40,7 @@ impl fmt::Display for Invalid {
     }
 }
 
-/// Most wrong fields of one input that are told.
+/// Maximum number of field errors reported for one input.
 const MOST: usize = 100;
 
 /// Collects what is wrong with the fields of one input, so that the caller learns of all at once.
@@ -48,7 +48,7 @@ const MOST: usize = 100;
 pub struct Problems(Vec<FieldError>);
 
 impl Problems {
-    /// Notes a wrong field. The first 100 do: an input may hold more than anybody reads.
+    /// Adds a field error. Errors after the first 100 are dropped.
     pub fn add(&mut self, field: impl Into<String>, detail: impl fmt::Display) {
         if self.0.len() >= MOST {
             return;

@@ -1,18 +1,18 @@
-//! What decides an event's keys and expiry: pure functions of an app's layout and the event.
+//! Layouts: how an app's shards, pages and retention determine the keys and expiry of an event. Pure functions.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::id::EventId;
 use crate::time::{DAY, HOUR, MINUTE, Range, SECOND, TimeDelta, Timestamp, micros};
 
-/// Most shards, and most pages, that an app may have.
+/// Maximum number of shards, and of pages, of an app.
 pub const MAX_PARTS: u16 = 64;
 
 /// How far ahead of the server's clock an event's time may be.
 pub const MAX_AHEAD: TimeDelta = DAY;
 
 /// How far ahead a new entry comes into force at the least: the furthest time that an event may carry, and 10 minutes for
-/// what a warm function may remember of an app (60 s), its time-out and clock skew.
+/// what a warm function may cache of an app (60 s), its timeout and clock skew.
 pub const ENTRY_MARGIN: TimeDelta = MAX_AHEAD.saturating_add(TimeDelta::minutes(10));
 
 /// How long after its retention an event expires: ingest refuses by the retention alone, so nothing that has expired can
@@ -26,11 +26,11 @@ pub struct LayoutEntry {
     /// microseconds since 1970.
     #[serde(with = "micros")]
     pub from: Timestamp,
-    /// Over how many partitions events are spread, 1 to 64.
+    /// Number of partitions that events are spread over, 1 to 64.
     pub shards: u16,
-    /// Over how many items the cells of one bucket are spread, 1 to 64.
+    /// Number of items that the cells of one bucket are spread over, 1 to 64.
     pub pages: u16,
-    /// Days after which events expire; none keeps them for ever.
+    /// Days after which events expire; `None` keeps them indefinitely.
     pub retention_days: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! How far a stream shard is counted.
+//! Checkpoints: the last record of a stream shard that is counted.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SequenceNumber(String);
 
-/// Not a sequence number.
+/// The text is not a sequence number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a sequence number of up to 40 digits")]
 pub struct SequenceNumberError;

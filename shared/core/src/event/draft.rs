@@ -10,8 +10,8 @@ use crate::event::{Event, LOG, MAX_COUNT, MAX_MESSAGE, MAX_TEXT};
 use crate::invalid::{Invalid, Problems};
 use crate::time::Timestamp;
 
-/// Most bytes of free JSON as DynamoDB counts them: 400 KB less what the other fields, keys and names may take. JSON
-/// may be denser than an item (a list of digits grows by half).
+/// Maximum bytes of `data`, `tags` and `stack` together, as DynamoDB counts them: 400 KB less what the other fields, keys
+/// and names may take. JSON may be denser than an item (a list of digits grows by half).
 const MAX_FREE: usize = (400 - 16) * 1024;
 
 /// An event as a client sent it, not yet checked. An empty text is an absent field.

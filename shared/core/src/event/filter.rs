@@ -1,4 +1,4 @@
-//! Which events a question is about.
+//! Filters that select the events and counts of a query.
 
 use crate::counter::cell::{Cell, CounterLabel, OTHER};
 use crate::event::Event;
@@ -18,14 +18,14 @@ pub struct CellFilter {
     pub level: Option<Level>,
 }
 
-/// Whether a count belongs to what a filter asks for.
+/// Whether a count matches a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match {
-    /// It does.
+    /// All of it matches.
     Yes,
-    /// It does not.
+    /// None of it matches.
     No,
-    /// Some of it may: it is the rest of a full item.
+    /// Part of it may match: it is the rest of a full item.
     Perhaps,
 }
 

@@ -15,7 +15,7 @@ use crate::time::{MILLISECOND, Range, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(Ulid);
 
-/// Why a text is no [`EventId`].
+/// The text is not an [`EventId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an event id: send the 26 characters of the `id` that Tally gave")]
 pub struct EventIdError;

@@ -1,4 +1,5 @@
-//! Free JSON as events carry it: every number keeps its value, no key is empty or repeated.
+//! The JSON values of an event's `data`, `tags` and `stack`. Numbers keep their exact value; keys are neither empty nor
+//! repeated.
 //!
 //! `serde_json::Value` would round numbers to 64 bits and keep the last of two equal keys. This module walks raw
 //! slices of the text instead, one level at a time, so that it sees each number and each key as it was sent.

@@ -24,7 +24,7 @@ pub enum Level {
     Fatal,
 }
 
-/// Why a text is no [`Level`].
+/// The text is not the name of a [`Level`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a level: send TRACE, DEBUG, INFO, WARN, ERROR or FATAL")]
 pub struct LevelError;

@@ -26,7 +26,7 @@ const FIRST: i64 = -62_135_596_800_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
-/// Why a text or number is no [`Timestamp`]; its words tell what to send instead.
+/// The text or number is not a [`Timestamp`]. The message says what to send instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a time: send RFC 3339 (2026-02-10T10:00:00Z), `2026-02-10 10:00:00.123456`, a date, or Unix seconds or milliseconds"

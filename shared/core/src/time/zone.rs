@@ -14,7 +14,7 @@ pub struct Zone {
     zone: TimeZone,
 }
 
-/// Not a zone.
+/// The text is not the name of a time zone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a time zone: send an IANA name, e.g. UTC or Europe/Berlin")]
 pub struct ZoneError;

@@ -17,7 +17,7 @@ pub struct NewApp {
     pub name: String,
     /// Which clock keys its events.
     pub clock: EventClock,
-    /// Days after which events expire; none keeps them for ever.
+    /// Days after which events expire; `None` keeps them indefinitely.
     pub retention_days: Option<u32>,
     /// Over how many partitions its events are spread.
     pub shards: Option<u16>,

@@ -1,16 +1,16 @@
-//! Guessing is limited: after ten failures of one user, or from one source, within 15 minutes sign-in is refused.
+//! Limits password guessing. After ten failures for one user, or from one source, within 15 minutes, sign-in is refused.
 
 use tally_core::app::key::hex;
 use tally_core::digest::sha256;
 use tally_core::time::{MINUTE, SECOND, TimeDelta, Timestamp};
 use tally_store::{Store, StoreError};
 
-/// Failures that are allowed.
+/// Maximum number of failures.
 const MOST: i64 = 10;
-/// In how long, in microseconds; counted by the minute.
+/// The period that failures are counted over, in whole minutes.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
 
-/// Why an attempt does not begin.
+/// Why a sign-in attempt is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptError {
     /// There were too many failures.

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use tally_core::app::role::Role;
 
-/// bcrypt's work factor: 2^12 rounds, as Seismo asks. It is that of every hash, or the time of a refusal would tell whether
-/// a user is known.
+/// bcrypt's work factor: 2^12 rounds, as Seismo requires. All hashes use it; otherwise the time of a refusal would reveal
+/// whether a user exists.
 pub const COST: u32 = 12;
 
 /// How a user proves who they are.
@@ -31,7 +31,7 @@ pub struct User {
 #[derive(Clone, Default)]
 pub struct Users(Vec<User>);
 
-/// Why a text is no list of users. It never quotes the text, which holds hashes.
+/// Why the list of users is invalid. The message never quotes the text, which contains password hashes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("TALLY_USERS: {0}")]
 pub struct UsersError(String);

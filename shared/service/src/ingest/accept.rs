@@ -11,7 +11,7 @@ use tally_store::{Deadline, Store, StoreError};
 
 use crate::ingest::quota::{QuotaError, Quotas};
 
-/// Why an event was not taken.
+/// Why an event was not accepted.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Rejection {
     /// It must be changed.

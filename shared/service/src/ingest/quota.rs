@@ -1,8 +1,8 @@
 //! Quotas: how many events an app may have accepted per minute of the server's clock.
 //!
 //! `aggregate` counts what was accepted by the minute. A warm function reads that every 5 seconds and adds what it has
-//! accepted itself since, times as much as all functions together accepted more than it before: so many functions at once
-//! keep a quota that none of them could keep alone. What a minute had too much, the next ones have less.
+//! accepted itself since, times the ratio of what all functions accepted to its own part. So concurrent functions keep a
+//! quota together without coordination. An excess in one minute is deducted from the following ones.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ struct Known {
     read_at: Timestamp,
     /// What was counted of this minute when it was read.
     counted: i64,
-    /// What earlier minutes had too much.
+    /// The excess of earlier minutes.
     debt: i64,
     /// What this function accepted this minute, before it was read.
     own_before: i64,
@@ -81,8 +81,8 @@ impl Quotas {
     /// Lets `count` events of an app in, or not. They count as accepted until [`Quotas::give_back`] says otherwise.
     ///
     /// # Errors
-    /// Where the quota is used up. Where the counters cannot be read it goes by what it knows: a quota is no reason to
-    /// refuse what the store takes.
+    /// Fails if the quota is used up. If the counters cannot be read, the last known values decide, so that a failed read
+    /// does not cause refusals.
     pub async fn admit(
         &self,
         store: &Store,
@@ -111,7 +111,7 @@ impl Quotas {
             let mut known = self.known();
             match (read, known.get_mut(&app.id)) {
                 (Ok(counted), Some(known)) if known.minute == minute => known.learn(i64::from(limit), &counted),
-                (Err::<_, StoreError>(error), _) => tracing::warn!(%error, "could not read how far a quota is used"),
+                (Err::<_, StoreError>(error), _) => tracing::warn!(%error, "cannot read the usage of a quota"),
                 _ => {}
             }
         }

@@ -1,4 +1,4 @@
-//! Requests at once.
+//! Concurrent requests.
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_store::StoreError;

@@ -1,4 +1,4 @@
-//! What a recount finds.
+//! Differences that a recount finds between counters and events.
 
 use std::collections::BTreeMap;
 
