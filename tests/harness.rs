@@ -68,7 +68,11 @@ impl Tally {
 
     /// Starts a Tally with other settings.
     pub(crate) async fn with(config: Config) -> Self {
-        Self::over(config, Timeouts::LAPTOP, |client| client).await
+        // Amazon's server, which all tests share, slows down with every table.
+        let patient =
+            Timeouts { attempt: Duration::from_mins(1), call: Duration::from_mins(3), answer: Duration::from_mins(5) };
+        let timeouts = if Database::is_embedded() { Timeouts::LAPTOP } else { patient };
+        Self::over(config, timeouts, |client| client).await
     }
 
     /// Starts one whose store is reached through another client, made of the one to the database.
