@@ -12,7 +12,7 @@ use crate::time::Range;
 pub struct Partition {
     /// The app.
     pub app: AppId,
-    /// Which of its shards, from 0.
+    /// The number of the shard, from 0.
     pub shard: u16,
 }
 
@@ -23,7 +23,7 @@ impl fmt::Display for Partition {
     }
 }
 
-/// All shards that hold events of a range.
+/// The shards that can contain events of a range.
 pub fn partitions(app: &App, range: Range) -> Vec<Partition> {
     (0..app.layout.shards_in(range)).map(|shard| Partition { app: app.id.clone(), shard }).collect()
 }

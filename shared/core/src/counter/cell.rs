@@ -11,19 +11,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::digest::sha256_u64;
 use crate::event::level::Level;
 
-/// The name under which events are counted whose own cells their full counter item has no room for.
+/// The name that counts events whose cell has no room in a full counter item.
 pub const OTHER: &str = "(other)";
 
-/// One combination of the four dimensions.
+/// One combination of name, slug, category and level.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cell {
     /// What happened.
     pub name: String,
-    /// Its machine id.
+    /// The machine-readable form of the name.
     pub slug: String,
-    /// Its category, where it has one.
+    /// The category, if the event has one.
     pub category: Option<String>,
-    /// Its level, where it has one.
+    /// The level, if the event has one.
     pub level: Option<Level>,
 }
 
@@ -34,7 +34,7 @@ pub enum CounterLabel {
     Cell(Cell),
     /// A message at a level, by its hash.
     Message(Option<Level>, MessageHash),
-    /// Everything at a level that a full item has no attribute for.
+    /// All events of a level for which a full item has no attribute of their own.
     Other(Option<Level>),
 }
 
@@ -48,7 +48,7 @@ impl MessageHash {
         Self(sha256_u64(message.as_bytes()))
     }
 
-    /// A number spread evenly over messages.
+    /// A number that distributes messages evenly over pages.
     pub fn spread(self) -> u64 {
         self.0
     }
@@ -84,7 +84,7 @@ impl Cell {
         text
     }
 
-    /// A number spread evenly over cells, from a cell's attribute.
+    /// A number that distributes cells evenly over pages, from the name of the attribute.
     pub fn spread(attribute: &str) -> u64 {
         sha256_u64(attribute.as_bytes())
     }
@@ -111,7 +111,7 @@ impl Cell {
 }
 
 impl CounterLabel {
-    /// The attribute that holds its count.
+    /// The name of the attribute that holds the count.
     pub fn attribute(&self) -> String {
         match self {
             Self::Cell(cell) => cell.attribute(),
@@ -124,7 +124,7 @@ impl CounterLabel {
         }
     }
 
-    /// What an attribute counts; none where it is no count (a key, a checkpoint).
+    /// Reads the name of an attribute. Returns none for an attribute that is not a count, such as a key or a checkpoint.
     pub fn parse(attribute: &str) -> Option<Self> {
         let (kind, rest) = attribute.split_once(':')?;
         match kind {
@@ -139,7 +139,7 @@ impl CounterLabel {
         }
     }
 
-    /// The level that it counts at.
+    /// The level of the counted events.
     pub fn level(&self) -> Option<Level> {
         match self {
             Self::Cell(cell) => cell.level,
@@ -148,7 +148,7 @@ impl CounterLabel {
     }
 }
 
-/// The attribute of the rest of a full item at a level.
+/// The attribute for all other events of a level in a full item.
 fn other_attribute(level: Option<Level>) -> String {
     let mut text = String::from("o:");
     // Writing to a String cannot fail.
@@ -160,7 +160,7 @@ fn letter(level: Option<Level>) -> char {
     level.map_or('-', Level::letter)
 }
 
-/// The level of a letter; the outer option is empty where the text is no letter of one.
+/// Reads the letter of a level. The outer option is none if the text is not such a letter.
 #[allow(clippy::option_option)] // a level is itself optional
 fn level_of(text: &str) -> Option<Option<Level>> {
     let mut chars = text.chars();
@@ -173,7 +173,7 @@ fn level_of(text: &str) -> Option<Option<Level>> {
     }
 }
 
-/// The slug that needs no room in an attribute: ASCII alone, so that no new edition of Unicode changes it.
+/// The slug that an attribute leaves out. It is ASCII only, so a new version of Unicode does not change it.
 fn plain_slug(name: &str) -> String {
     name.to_ascii_lowercase().split_ascii_whitespace().collect::<Vec<_>>().join("-")
 }

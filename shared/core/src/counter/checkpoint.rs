@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use crate::time::Timestamp;
 
-/// The place of a record in its stream shard: up to 40 digits, more than a DynamoDB number holds, so it is kept as a
-/// text padded with zeros, whose order is the numbers' order.
+/// The position of a record in its stream shard: up to 40 digits. A DynamoDB number holds only 38, so it is a string
+/// padded with zeros, which sorts like the numbers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SequenceNumber(String);
 
@@ -16,7 +16,7 @@ pub struct SequenceNumber(String);
 pub struct SequenceNumberError;
 
 impl Default for SequenceNumber {
-    /// Below every record's.
+    /// The number below that of every record.
     fn default() -> Self {
         Self("0".repeat(40))
     }
@@ -39,18 +39,18 @@ impl fmt::Display for SequenceNumber {
     }
 }
 
-/// How far the records of a stream shard are folded into a counter item.
+/// The point up to which a counter item contains the records of a stream shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The last record that is in.
+    /// The last record that the item contains.
     pub sequence: SequenceNumber,
-    /// When the first record of that batch was created: all that was stored before it is in.
+    /// The time at which the first record of that batch was created. The item contains every event stored before it.
     pub created_at: Timestamp,
 }
 
 impl fmt::Display for Checkpoint {
-    /// The sequence number, `@`, the time in Unix seconds. Compared as texts, a checkpoint is above every sequence number
-    /// that it has reached and below all others.
+    /// The sequence number, `@`, and the time in Unix seconds. Compared as strings, a checkpoint is greater than every
+    /// sequence number that it has reached, and less than all others.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.sequence, self.created_at.seconds())
     }

@@ -9,33 +9,33 @@ use crate::counter::item::{CountedEvent, CounterItem};
 use crate::counter::key::{CounterKey, CounterKind};
 use crate::time::bucket::{Bucket, Granularity};
 
-/// Most counts in one update: DynamoDB takes 4 KB of expression and 300 operators.
+/// The maximum number of counts in one update. DynamoDB limits an expression to 4 KB and 300 operators.
 const MAX_COUNTS: usize = 250;
-/// Most bytes of attribute names in one update, so that an item not yet full stays below DynamoDB's 400 KB.
+/// The maximum number of bytes of attribute names in one update. It keeps an item that is not full below 400 KB.
 const MAX_BYTES: usize = 200 * 1024;
 
-/// One record of a stream shard, as counting sees it.
+/// One record of a stream shard.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Its place in the stream shard.
+    /// The position in the stream shard.
     pub sequence: SequenceNumber,
-    /// What it did.
+    /// The change that it describes.
     pub change: Change,
 }
 
-/// What a record did to an event.
+/// A change of an event.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// It was stored.
+    /// The event was stored.
     Insert(CountedEvent),
-    /// It was sent again under its own id.
+    /// The event was sent again under its id: the old and the new version.
     Modify(CountedEvent, CountedEvent),
-    /// A person erased it.
+    /// A person erased the event.
     Remove(CountedEvent),
 }
 
 impl Change {
-    /// The event that it is about, as it now is or last was.
+    /// The event, in its newest version.
     pub fn event(&self) -> &CountedEvent {
         match self {
             Self::Insert(event) | Self::Modify(_, event) | Self::Remove(event) => event,
@@ -43,7 +43,7 @@ impl Change {
     }
 }
 
-/// What one record adds to one count of one item.
+/// The amount that one record adds to one count of one item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Delta {
     /// Index of the record in its batch.
@@ -53,7 +53,7 @@ struct Delta {
     amount: i64,
 }
 
-/// A batch folded: for each counter item that it changes, what each record adds.
+/// A folded batch: for each counter item that it changes, the amounts of each record.
 #[derive(Debug, Default)]
 pub struct Folded {
     sequences: Vec<SequenceNumber>,
@@ -61,19 +61,19 @@ pub struct Folded {
     items: BTreeMap<CounterKey, Vec<Delta>>,
 }
 
-/// As much of a batch as one update can hold for one item.
+/// The part of a batch that fits into one update of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prefix {
-    /// What to add, by attribute; may be empty where changes cancel out, and must be applied all the same, or a stray
-    /// replay of one of them would count.
+    /// The amounts to add, by attribute. It is empty if changes cancel out, and must be applied even then: otherwise a
+    /// late replay of one of them would count.
     pub counts: Vec<(String, i64)>,
-    /// The last record that is in it.
+    /// The last record in this part.
     pub last: SequenceNumber,
-    /// Whether it is all that was left.
+    /// Whether nothing follows.
     pub complete: bool,
 }
 
-/// Every count that an event is part of: its cell, and its message if it has one, in each granularity.
+/// Every count that an event contributes to: its cell, and its message if it has one, in each granularity.
 pub fn contributions(event: &CountedEvent, layout: &Layout) -> Vec<(CounterKey, CounterLabel)> {
     let at = event.id.at();
     let level = event.cell.level;
@@ -97,7 +97,8 @@ pub fn contributions(event: &CountedEvent, layout: &Layout) -> Vec<(CounterKey, 
 }
 
 impl Folded {
-    /// Folds a batch, in its order. `layout_of` tells the layout of an event's app, or that its events are not counted.
+    /// Folds a batch in order. `layout_of` returns the layout of the app of an event, or none if its events are not
+    /// counted.
     pub fn new<'a>(records: &[Record], layout_of: impl Fn(&CountedEvent) -> Option<&'a Layout>) -> Self {
         let mut folded =
             Self { sequences: records.iter().map(|record| record.sequence.clone()).collect(), ..Self::default() };
@@ -135,9 +136,10 @@ impl Folded {
         self.items.keys()
     }
 
-    /// What is left to add to an item after its checkpoint, as far as one update can hold it. None where nothing is left.
+    /// The next amounts to add to an item after its checkpoint, as many as fit into one update. Returns none if nothing is
+    /// left.
     ///
-    /// In a full item, whatever it has no attribute for goes to the rest of its level.
+    /// In a full item, a count without an attribute goes to the other events of its level.
     pub fn prefix(
         &self,
         key: &CounterKey,

@@ -11,18 +11,19 @@ use crate::time::Timestamp;
 /// A counter item.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CounterItem {
-    /// Its counts, by attribute.
+    /// The counts, by attribute.
     pub counts: HashMap<String, i64>,
-    /// Its checkpoints, by stream shard.
+    /// The checkpoints, by stream shard.
     pub checkpoints: HashMap<String, Checkpoint>,
-    /// Whether it takes no new cells.
+    /// Whether the item accepts no new cells.
     pub full: bool,
 }
 
-/// What counting needs of an event: stored attributes alone, so that a REMOVE computes what the INSERT did.
+/// The parts of an event that are counted. They come from stored attributes only, so that a REMOVE computes the same as
+/// the INSERT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CountedEvent {
-    /// Where it is counted.
+    /// The partition of its counters.
     pub partition: Partition,
     /// Its identity.
     pub id: EventId,
@@ -30,7 +31,7 @@ pub struct CountedEvent {
     pub cell: Cell,
     /// Its message.
     pub message: Option<String>,
-    /// How many occurrences it stands for.
+    /// The number of occurrences that it represents.
     pub count: u64,
     /// When it was received.
     pub received_at: Timestamp,

@@ -9,17 +9,17 @@ use crate::time::bucket::Bucket;
 /// What a counter item counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CounterKind {
-    /// Cells of no level, or of one below ERROR.
+    /// Cells without a level, or with one below ERROR.
     Cells,
-    /// Cells of ERROR and FATAL. Questions about errors, the rarest events and those most asked for, read these small
-    /// items alone.
+    /// Cells of ERROR and FATAL. Queries for errors, which are rare and frequent in questions, read only these small
+    /// items.
     Errors,
-    /// Messages. Their items sort apart from those of cells, or a report would pay for reading them.
+    /// Messages. Their items sort apart from those of cells, so that a report does not pay for reading them.
     Messages,
 }
 
 impl CounterKind {
-    /// What counts the cells of a level.
+    /// The kind that counts the cells of a level.
     pub const fn of_cells(level: Option<Level>) -> Self {
         match level {
             Some(Level::Error | Level::Fatal) => Self::Errors,
@@ -27,7 +27,7 @@ impl CounterKind {
         }
     }
 
-    /// All that count cells which a level asks for; none asks for all levels.
+    /// The kinds that count the cells of a level, or of all levels if it is none.
     pub const fn that_count(level: Option<Level>) -> &'static [Self] {
         match level {
             None => &[Self::Cells, Self::Errors],
@@ -44,7 +44,7 @@ pub struct CounterKey {
     pub partition: Partition,
     /// What it counts.
     pub kind: CounterKind,
-    /// When.
+    /// The period that it counts.
     pub bucket: Bucket,
     /// Which of the bucket's pages, from 0.
     pub page: u16,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{DAY, HOUR, MINUTE, TimeDelta, Timestamp};
 
-/// How long a [`Bucket`] is.
+/// The length of a [`Bucket`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
@@ -47,22 +47,22 @@ impl Bucket {
         Self { granularity, start: at.floor(granularity.length()) }
     }
 
-    /// Its length.
+    /// The length of the bucket.
     pub const fn granularity(self) -> Granularity {
         self.granularity
     }
 
-    /// Its first moment.
+    /// The start of the bucket.
     pub const fn start(self) -> Timestamp {
         self.start
     }
 
-    /// The first moment after it.
+    /// The end of the bucket, exclusive.
     pub fn end(self) -> Timestamp {
         self.start + self.granularity.length()
     }
 
-    /// Reads what [`Bucket`] prints; never to change, since it stands in keys.
+    /// Parses the output of `Display`. The format never changes, because keys contain it.
     pub fn parse(granularity: Granularity, text: &str) -> Option<Self> {
         let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
         let day: civil::Date = text.get(..8)?.parse().ok()?;

@@ -6,30 +6,30 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::time::Timestamp;
 
-/// Tells the time.
+/// A source of the current time.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The machine's wall clock: it goes on while a sandbox is frozen.
+    /// The wall clock of the machine, which continues while a Lambda sandbox is frozen.
     #[default]
     System,
-    /// A clock that stands where it was set, in microseconds.
+    /// A clock that stands still at a time, in microseconds since 1970.
     Set(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// A clock that stands at `at` until it is moved.
+    /// A clock that stands at `at` until it is set.
     pub fn at(at: Timestamp) -> Self {
         Self::Set(Arc::new(AtomicI64::new(at.micros())))
     }
 
-    /// Moves a set clock; the system's stays.
+    /// Sets a clock that stands still. The system clock ignores this.
     pub fn set(&self, at: Timestamp) {
         if let Self::Set(micros) = self {
             micros.store(at.micros(), Ordering::SeqCst);
         }
     }
 
-    /// The time now.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         match self {
             Self::Set(micros) => Timestamp::from_micros(micros.load(Ordering::SeqCst)),

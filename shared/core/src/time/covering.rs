@@ -4,30 +4,30 @@
 use crate::time::bucket::{Bucket, Granularity};
 use crate::time::{MINUTE, Range, Timestamp};
 
-/// Buckets of one granularity that follow one another.
+/// Consecutive buckets of one granularity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// The first.
+    /// The first bucket.
     pub first: Bucket,
-    /// The last, included.
+    /// The last bucket, inclusive.
     pub last: Bucket,
 }
 
-/// What to read to count in every slot between given boundaries.
+/// The buckets and parts of minutes that make up the slots between given boundaries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cover {
     boundaries: Vec<Timestamp>,
-    /// Buckets wholly inside one slot; of one granularity they do not overlap, and are sorted.
+    /// Buckets that lie in one slot. Those of one granularity are sorted and do not overlap.
     runs: [Vec<Run>; 3],
-    /// Parts of a minute, of which events are counted.
+    /// Parts of minutes, whose events are counted one by one.
     pub raw: Vec<Range>,
 }
 
-/// Reading on over this many buckets that are not needed costs less than another request.
+/// The number of unneeded buckets that cost less to read than another request.
 const GAP: i64 = 2;
 
 impl Cover {
-    /// Covers the slots between boundaries that are in order; slot `i` reaches from boundary `i` to the next one.
+    /// Covers the slots between sorted boundaries. Slot `i` reaches from boundary `i` to the next one.
     pub fn new(boundaries: Vec<Timestamp>) -> Self {
         let mut cover = Self::default();
         for slot in boundaries.windows(2) {
@@ -52,7 +52,7 @@ impl Cover {
         self.raw_between(to, until);
     }
 
-    /// Covers with buckets of a granularity what they fill, and the rest with the next finer one.
+    /// Covers a range with whole buckets of a granularity, and its ends with the next finer one.
     fn whole(&mut self, granularity: Granularity, since: Timestamp, until: Timestamp) {
         if since >= until {
             return;
@@ -88,20 +88,20 @@ impl Cover {
         }
     }
 
-    /// The slot that a moment lies in.
+    /// The slot that contains a moment.
     pub fn slot_of(&self, at: Timestamp) -> Option<usize> {
         let after = self.boundaries.partition_point(|boundary| *boundary <= at);
         (1..self.boundaries.len()).contains(&after).then(|| after - 1)
     }
 
-    /// Whether a bucket that was read is part of the cover, rather than of a gap that was read over.
+    /// Whether a bucket belongs to the cover. Buckets in a gap between two runs are read but not needed.
     pub fn holds(&self, bucket: Bucket) -> bool {
         let runs = &self.runs[bucket.granularity() as usize];
         let after = runs.partition_point(|run| run.first <= bucket);
         after > 0 && bucket <= runs[after - 1].last
     }
 
-    /// The runs to read: those of one granularity that lie close are read as one.
+    /// The runs to read. Runs of one granularity that lie close together are joined.
     pub fn reads(&self) -> Vec<Run> {
         let mut reads: Vec<Run> = Vec::new();
         for run in self.runs.iter().flatten() {
