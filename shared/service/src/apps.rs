@@ -1,4 +1,4 @@
-//! Apps: creating them, and what a warm process remembers of them.
+//! Apps: creating and caching them.
 
 pub mod cache;
 pub mod create;

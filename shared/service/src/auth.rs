@@ -1,4 +1,4 @@
-//! Who may do what: users and access tokens.
+//! Authentication and authorization: users and access tokens.
 
 pub mod attempts;
 pub mod token;

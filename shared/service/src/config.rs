@@ -5,60 +5,60 @@ use tally_store::tables::TableNames;
 
 use crate::auth::user::{Users, UsersError};
 
-/// What a deployment sets.
+/// The settings of a deployment.
 #[derive(Clone)]
 pub struct Config {
     /// `TALLY_EVENTS_TABLE`, `TALLY_COUNTERS_TABLE`, `TALLY_APPS_TABLE`.
     pub tables: TableNames,
-    /// `TALLY_USERS`: who may sign in. Only `admin` is given it.
+    /// `TALLY_USERS`: the users who may sign in. Only `admin` gets this setting.
     pub users: Users,
-    /// `TALLY_TOKEN_MINUTES` (1 to 1440, default 60): how long an access token lasts.
+    /// `TALLY_TOKEN_MINUTES` (1 to 1440, default 60): the lifetime of an access token.
     pub token_lifetime: TimeDelta,
     /// `TALLY_INGEST_ORIGINS` (default `*`): origins whose pages may send events, separated by commas.
     pub ingest_origins: Origins,
     /// `TALLY_READ_ORIGINS` (default none): origins whose pages may read.
     pub read_origins: Origins,
-    /// `TALLY_READ_BUDGET` (default 1,000): read units that one request may use.
+    /// `TALLY_READ_BUDGET` (default 1,000): the read units that one request may use.
     pub read_budget: f64,
-    /// `TALLY_GITHUB_API` (default `https://api.github.com`): the API that tells whose a GitHub token is.
+    /// `TALLY_GITHUB_API` (default `https://api.github.com`): the API that identifies the owner of a GitHub token.
     pub github_api: String,
-    /// Whether cookies are sent over https alone; off on plain local http.
+    /// Whether cookies are sent over HTTPS only. Off for plain local HTTP.
     pub secure_cookies: bool,
 }
 
-/// Origins whose pages a browser lets call us.
+/// Origins whose pages may call the API from a browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origins {
-    /// All of them.
+    /// All origins.
     Any,
-    /// These alone.
+    /// Only these origins.
     Only(Vec<String>),
 }
 
-/// A setting that cannot be used.
+/// An invalid setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// `TALLY_USERS`.
     #[error(transparent)]
     Users(#[from] UsersError),
-    /// An origin that no page has.
+    /// An invalid origin.
     #[error("{name}: {value:?} is no origin such as https://app.example")]
     Origin {
-        /// The variable.
+        /// The name of the variable.
         name: &'static str,
-        /// What it holds.
+        /// The value of the variable.
         value: String,
     },
-    /// A number out of its range.
+    /// A number out of range.
     #[error("{name}: {value:?} is not a whole number from {from} to {to}")]
     Number {
-        /// The variable.
+        /// The name of the variable.
         name: &'static str,
-        /// What it holds.
+        /// The value of the variable.
         value: String,
-        /// The least that it may be.
+        /// The minimum.
         from: u32,
-        /// The most that it may be.
+        /// The maximum.
         to: u32,
     },
 }
@@ -72,7 +72,7 @@ impl Origins {
         Ok(if list.iter().any(|origin| origin == "*") { Self::Any } else { Self::Only(list) })
     }
 
-    /// Whether pages of `origin` may call us.
+    /// Returns whether pages of `origin` may call the API.
     pub fn allow(&self, origin: &str) -> bool {
         match self {
             Self::Any => true,
@@ -81,7 +81,8 @@ impl Origins {
     }
 }
 
-/// Whether a browser may send this as an `Origin`: a scheme and a host, in lower case, with a port or without, and no path.
+/// Returns whether a browser may send this as an `Origin`: a scheme and a host in lower case, an optional port, and no
+/// path.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else { return false };
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
@@ -106,12 +107,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the settings of this process.
+    /// Reads the settings from the environment of this process.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::read(|name| std::env::var(name).ok())
     }
 
-    /// Reads the settings from any source of variables; an empty one is an absent one.
+    /// Reads the settings from any source of variables. An empty variable counts as absent.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let number = |name: &'static str, default: u32, from: u32, to: u32| match variable(name) {

@@ -1,4 +1,4 @@
-//! What the HTTP layer and `aggregate` hand to the use cases; made once per process.
+//! The context that the HTTP layer and `aggregate` pass to the use cases. Created once per process.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::auth::token::TokenVerifier;
 use crate::config::{Config, ConfigError};
 use crate::ingest::quota::Quotas;
 
-/// The store, the clock, the settings, and what a warm process remembers. Use cases take of it what they need.
+/// The store, the clock, the settings, and the caches of a warm process. Each use case takes what it needs.
 pub struct Context {
     /// The tables.
     pub store: Store,
@@ -19,28 +19,28 @@ pub struct Context {
     pub clock: Clock,
     /// The settings.
     pub config: Config,
-    /// Checks access tokens.
+    /// Verifies access tokens.
     pub tokens: TokenVerifier,
-    /// What is known of the quotas of apps.
+    /// The quota state of the apps.
     pub quotas: Quotas,
-    /// The apps.
+    /// The cache of apps.
     pub apps: AppCache,
-    /// The apps of keys.
+    /// The cache that maps keys to apps.
     pub keys: KeyCache,
 }
 
 impl Context {
-    /// The context of a Lambda function, as its environment variables say.
+    /// Creates the context of a Lambda function from its environment variables.
     ///
     /// # Errors
-    /// Where a setting cannot be used.
+    /// Returns an error if a setting is invalid.
     pub fn from_environment() -> Result<Arc<Self>, ConfigError> {
         let config = Config::from_env()?;
         let store = connect(Connection::Environment, config.tables.clone());
         Ok(Self::new(store, Clock::System, config))
     }
 
-    /// A context that remembers nothing yet.
+    /// Creates a context with empty caches.
     pub fn new(store: Store, clock: Clock, config: Config) -> Arc<Self> {
         Arc::new(Self {
             tokens: TokenVerifier::default(),

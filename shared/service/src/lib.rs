@@ -1,4 +1,5 @@
-//! The use cases of Tally, over the store: accepting events, reading them, reporting, repairing counters, signing in.
+//! The use cases of Tally, on top of the store: accepting events, reading them, reporting, repairing counters, signing
+//! in.
 
 pub mod apps;
 pub mod auth;

@@ -1,12 +1,12 @@
-//! What a function logs on Lambda.
+//! Logging on Lambda.
 
 use tracing_subscriber::filter::LevelFilter;
 
-/// Writes lines of JSON to standard output, from the level on that `AWS_LAMBDA_LOG_LEVEL` or else `RUST_LOG` names, by
-/// default INFO; a release has nothing finer. To be called once, when a function starts.
+/// Writes log lines as JSON to standard output. The minimum level comes from `AWS_LAMBDA_LOG_LEVEL`, or else from
+/// `RUST_LOG`. The default is INFO. A release build has no finer levels. Call this once, when a function starts.
 ///
-/// One level for all is all that the variables hold, so this needs none of the pattern matching that the filters of
-/// `lambda_runtime` bring.
+/// The variables only contain a single level, so this does not need the pattern matching of the filters in
+/// `lambda_runtime`.
 pub fn start() {
     let named = |variable| std::env::var(variable).ok()?.parse().ok();
     let level = ["AWS_LAMBDA_LOG_LEVEL", "RUST_LOG"].into_iter().find_map(named).unwrap_or(LevelFilter::INFO);

@@ -1,6 +1,6 @@
-//! The log line of a request or batch, and with it metrics in CloudWatch's embedded metric format: one line of JSON on
-//! standard output, which Lambda's log turns into metrics without a request. The one dimension is the function, by the
-//! name that Lambda knows it by, so that deployments beside each other in one account are told apart.
+//! The log line of a request or batch, with metrics in CloudWatch's embedded metric format: one line of JSON on
+//! standard output. Lambda's log turns it into metrics without an extra request. The only dimension is the Lambda
+//! function name, so several deployments in one account can be told apart.
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,31 +14,31 @@ pub const NAMESPACE: &str = "Tally";
 /// The dimension of all metrics.
 pub const DIMENSION: &str = "Function";
 
-/// What is measured.
+/// A metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
-    /// Events that a request brought and that were accepted.
+    /// The accepted events of a request.
     Accepted,
-    /// 1 for what met a cold start, else 0.
+    /// 1 for a request or batch that met a cold start, else 0.
     ColdStart,
-    /// Records of a batch that were counted.
+    /// The counted records of a batch.
     Counted,
-    /// Counter items of a batch that take no new cells.
+    /// The counter items of a batch that are full and take no new cells.
     Full,
-    /// From the creation of a batch's first record to when the batch was counted.
+    /// The time from the creation of a batch's first record until the batch was counted.
     Lag,
-    /// How long a request took, in the function.
+    /// The duration of a request in the function.
     Latency,
-    /// Events that a request brought and that were not accepted.
+    /// The rejected events of a request.
     Rejected,
-    /// Records that could not be counted.
+    /// The records that could not be counted.
     DeadLetters,
-    /// Events that were written: of those accepted as the same one, the last.
+    /// The events written. If several accepted events are the same event, only the last is written.
     Stored,
 }
 
 impl Metric {
-    /// All of them.
+    /// All metrics.
     pub const ALL: [Self; 9] = [
         Self::Accepted,
         Self::ColdStart,
@@ -66,7 +66,7 @@ impl Metric {
         }
     }
 
-    /// Its unit, as CloudWatch names it.
+    /// Its unit, as named by CloudWatch.
     const fn unit(self) -> &'static str {
         match self {
             Self::Lag | Self::Latency => "Milliseconds",
@@ -75,23 +75,23 @@ impl Metric {
     }
 }
 
-/// The name of the function that this process is on Lambda; none elsewhere, where nothing reads the lines.
+/// The name of this Lambda function. Elsewhere there is none, because nothing reads the lines.
 fn lambda_name() -> Option<String> {
     std::env::var("AWS_LAMBDA_FUNCTION_NAME").ok()
 }
 
-/// Whether this process runs on Lambda.
+/// Returns whether this process runs on Lambda.
 pub fn on_lambda() -> bool {
     lambda_name().is_some()
 }
 
-/// 1 the first time that this process asks, then 0: how many of what a function does met a cold start.
+/// Returns 1 on the first call in this process, then 0: the value of the cold start metric.
 pub fn cold_start() -> f64 {
     static WARM: AtomicBool = AtomicBool::new(false);
     if WARM.swap(true, Ordering::Relaxed) { 0.0 } else { 1.0 }
 }
 
-/// Writes one line of metrics, with properties that are no metrics; only on Lambda.
+/// Writes one line of metrics, with additional properties that are not metrics. Only on Lambda.
 pub fn emit(measured: &[(Metric, f64)], properties: Value) {
     let Some(function) = lambda_name() else { return };
     let line = line(&function, measured, properties, Clock::System.now().millis());

@@ -1,4 +1,4 @@
-//! Repairing: recounting, and erasing.
+//! Repair: recounting and erasing.
 
 pub mod erase;
 pub mod recount;

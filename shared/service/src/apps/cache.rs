@@ -1,4 +1,4 @@
-//! The apps that a warm process remembers.
+//! The cache of apps in a warm process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,12 @@ use tally_core::time::clock::Clock;
 use tally_core::time::{MINUTE, TimeDelta, Timestamp};
 use tally_store::{Store, StoreError};
 
-/// How long an app may be remembered, in microseconds of wall-clock time: a revoked key stops within it.
+/// How long an app may be cached, in microseconds of wall-clock time. A revoked key stops working within this time.
 const REMEMBER: TimeDelta = MINUTE;
-/// How many apps are remembered.
+/// The maximum number of cached apps.
 const MOST_APPS: usize = 10_000;
 
-/// Apps, read from the store where they are not remembered.
+/// A cache of apps. Apps that are not cached are read from the store.
 pub struct AppCache {
     store: Store,
     clock: Clock,
@@ -27,7 +27,7 @@ struct Remembered {
 }
 
 impl AppCache {
-    /// A cache that remembers nothing yet.
+    /// Creates an empty cache.
     pub fn new(store: Store, clock: Clock) -> Self {
         Self { store, clock, apps: Mutex::default() }
     }
@@ -37,30 +37,31 @@ impl AppCache {
         &self.store
     }
 
-    /// The clock that tells how old a memory is.
+    /// The clock that measures the age of cache entries.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// An app in use, as it was at most 60 s ago.
+    /// Returns an app in use, as it was at most 60 s ago.
     ///
     /// # Errors
-    /// Where it must be read and cannot be: never an older one, since a layout relies on the 60 s.
+    /// Returns an error if the app must be read and cannot be. It never returns an older state, because a layout relies
+    /// on the 60 s.
     pub async fn get(&self, slug: &AppSlug) -> Result<Option<Arc<App>>, StoreError> {
         Ok(self.get_younger(slug, REMEMBER).await?.filter(|app| app.state == AppState::Active))
     }
 
-    /// An app in use, as it is now.
+    /// Returns an app in use, in its current state.
     pub async fn get_uncached(&self, slug: &AppSlug) -> Result<Option<Arc<App>>, StoreError> {
         Ok(self.get_younger(slug, TimeDelta::ZERO).await?.filter(|app| app.state == AppState::Active))
     }
 
-    /// An app in any state, also a tombstone, as it was at most 60 s ago.
+    /// Returns an app in any state, including a tombstone, as it was at most 60 s ago.
     pub async fn get_in_any_state(&self, slug: &AppSlug) -> Result<Option<Arc<App>>, StoreError> {
         self.get_younger(slug, REMEMBER).await
     }
 
-    /// Forgets an app, so that this process reads it again.
+    /// Removes an app from the cache, so that this process reads it again.
     pub fn forget(&self, slug: &AppSlug) {
         self.known().remove(slug);
     }
@@ -70,7 +71,7 @@ impl AppCache {
         {
             let apps = self.known();
             if let Some(known) = apps.get(slug) {
-                // A clock set back must not make a memory last.
+                // Setting the clock back must not extend the life of a cache entry.
                 if known.read_at <= now && now < known.read_at + age {
                     return Ok(Some(Arc::clone(&known.app)));
                 }

@@ -10,26 +10,26 @@ use tally_store::{CreateAppError, StoreError};
 
 use crate::apps::cache::AppCache;
 
-/// What an app is created with.
+/// The parameters of a new app.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewApp {
-    /// What people call it.
+    /// The display name.
     pub name: String,
-    /// Which clock keys its events.
+    /// The clock that keys its events.
     pub clock: EventClock,
-    /// Days after which events expire; `None` keeps them indefinitely.
+    /// The number of days after which events expire. `None` keeps them forever.
     pub retention_days: Option<u32>,
-    /// Over how many partitions its events are spread.
+    /// The number of partitions over which its events are spread.
     pub shards: Option<u16>,
-    /// Events accepted per minute.
+    /// The number of events accepted per minute.
     pub events_per_minute: Option<u32>,
 }
 
 impl NewApp {
-    /// The app, of a generation of its name, with keys.
+    /// Builds the app, for a generation of its name, with keys.
     ///
     /// # Errors
-    /// Where it cannot be called that.
+    /// Returns an error if the name is invalid.
     pub fn app(self, generation: u32, now: Timestamp, keys: Vec<Key>) -> Result<App, AppNameError> {
         let slug = AppSlug::of_name(&self.name)?;
         Ok(App {
@@ -51,10 +51,10 @@ impl NewApp {
 /// Why an app was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum NewAppError {
-    /// It cannot be called that.
+    /// The name is invalid.
     #[error(transparent)]
     Name(#[from] AppNameError),
-    /// Its name is taken, also by one that is being erased.
+    /// The name is taken, possibly by an app that is being erased.
     #[error("the app `{0}` exists already, or is still being erased: choose another name")]
     Taken(AppSlug),
     /// The store failed.
@@ -62,7 +62,7 @@ pub enum NewAppError {
     Store(#[from] StoreError),
 }
 
-/// Creates an app with keys of the given scopes; returns it with the keys as texts, which nobody can read again.
+/// Creates an app with keys of the given scopes. Returns it with the keys as text, which cannot be read again later.
 pub async fn create_app(apps: &AppCache, new: NewApp, scopes: &[&[Scope]]) -> Result<(App, Vec<String>), NewAppError> {
     let slug = AppSlug::of_name(&new.name)?;
     let now = apps.clock().now();
@@ -83,12 +83,12 @@ pub async fn create_app(apps: &AppCache, new: NewApp, scopes: &[&[Scope]]) -> Re
     }
 }
 
-/// Creates an app without keys on its first use. Of several calls at once one creates it, and all return that one.
+/// Creates an app without keys on its first use. If several calls run at once, one creates it, and all return that app.
 pub async fn create_app_on_first_use(apps: &AppCache, new: NewApp) -> Result<Arc<App>, NewAppError> {
     match create_app(apps, new, &[]).await {
         Ok((app, _)) => Ok(Arc::new(app)),
         Err(NewAppError::Taken(slug)) => {
-            // What is remembered may be the tombstone of its generation before.
+            // The cache may contain the tombstone of the previous generation.
             apps.forget(&slug);
             apps.get(&slug).await?.ok_or(NewAppError::Taken(slug))
         }

@@ -1,4 +1,4 @@
-//! Which app a key is of, as a warm process remembers it.
+//! A warm process's cache of which app a key belongs to.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,23 +7,24 @@ use tally_core::app::AppSlug;
 use tally_core::app::key::KeyId;
 use tally_store::{Store, StoreError};
 
-/// How many keys are remembered.
+/// The maximum number of cached keys.
 const MOST_KEYS: usize = 10_000;
 
-/// The apps of keys, read from the store where they are not remembered.
+/// A cache that maps keys to apps. Keys that are not cached are read from the store.
 pub struct KeyCache {
     store: Store,
     keys: Mutex<HashMap<KeyId, AppSlug>>,
 }
 
 impl KeyCache {
-    /// A cache that remembers nothing yet.
+    /// Creates an empty cache.
     pub fn new(store: Store) -> Self {
         Self { store, keys: Mutex::default() }
     }
 
-    /// The app that a key with this id was once made for. Whether it still has the key, and the key this id, only the app
-    /// tells; a key is of one app for ever, so this may be remembered for as long as the process lives.
+    /// Returns the app for which a key with this ID was once created. Only the app itself shows whether it still has
+    /// the key, and whether the key has this ID. A key belongs to the same app forever, so the entry is valid for the
+    /// life of the process.
     pub async fn app_of(&self, key: &KeyId) -> Result<Option<AppSlug>, StoreError> {
         if let Some(slug) = self.known().get(key) {
             return Ok(Some(slug.clone()));

@@ -1,22 +1,22 @@
-//! Limits password guessing. After ten failures for one user, or from one source, within 15 minutes, sign-in is refused.
+//! Limits password guessing: sign-in is refused after ten failures by one user, or from one source, within 15 minutes.
 
 use tally_core::app::key::hex;
 use tally_core::digest::sha256;
 use tally_core::time::{MINUTE, SECOND, TimeDelta, Timestamp};
 use tally_store::{Store, StoreError};
 
-/// Maximum number of failures.
+/// The number of failures allowed.
 const MOST: i64 = 10;
-/// The period that failures are counted over, in whole minutes.
+/// The length of the window, in microseconds. Failures are counted per minute.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
 
-/// Why a sign-in attempt is refused.
+/// Why an attempt cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptError {
     /// There were too many failures.
     #[error("more than {MOST} failures in {} minutes: try again in {seconds} seconds", WINDOW / MINUTE)]
     TooMany {
-        /// When the first of them no longer counts.
+        /// When the first failure stops counting.
         seconds: u32,
     },
     /// The store failed.
@@ -24,7 +24,8 @@ pub enum AttemptError {
     Store(#[from] StoreError),
 }
 
-/// An attempt under way. It counts as a failure until it is told to be none, so that many at once are no way around.
+/// An attempt in progress. It counts as a failure until it is marked otherwise, so concurrent attempts cannot bypass
+/// the limit.
 pub struct Attempt<'a> {
     store: &'a Store,
     subjects: Vec<String>,
@@ -32,14 +33,14 @@ pub struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// Begins an attempt of a user (where a name was sent) from a source, at a moment.
+    /// Begins an attempt by a user (if a name was sent) from a source, at the given time.
     pub async fn begin(
         store: &'a Store,
         at: Timestamp,
         user: Option<&str>,
         source: &str,
     ) -> Result<Self, AttemptError> {
-        // Hashed: names and addresses are nobody's business, and may hold anything.
+        // Names and addresses are hashed: they are private, and may contain any characters.
         let subject = |kind: &str, value: &str| hex(&sha256(format!("{kind}:{value}").as_bytes())[..16]);
         let subjects = user.map(|user| subject("user", user)).into_iter().chain([subject("source", source)]);
         let attempt = Self { store, subjects: subjects.collect(), at };
@@ -57,7 +58,7 @@ impl<'a> Attempt<'a> {
         Ok(attempt)
     }
 
-    /// It went well, or nothing was learned from it: it does not count.
+    /// The attempt succeeded, or revealed nothing. It does not count as a failure.
     pub async fn forgive(self) -> Result<(), StoreError> {
         self.add(-1).await
     }

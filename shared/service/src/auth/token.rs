@@ -1,7 +1,7 @@
-//! Access tokens: JWTs signed with Ed25519, so that only `admin` can make them and every function can check them.
+//! Access tokens: JWTs signed with Ed25519, so that only `admin` can issue them and every function can verify them.
 //!
-//! `jsonwebtoken` reads and writes them; the curve is ring's, which TLS has linked already, since the crate's own
-//! choices bring RSA and two more curves into every function.
+//! `jsonwebtoken` encodes and decodes them. The Ed25519 implementation is from ring, which TLS already links. The
+//! crate's own backends would add RSA and two more curves to every function.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
@@ -16,23 +16,23 @@ use tally_core::app::role::Role;
 use tally_core::time::{MINUTE, SECOND, TimeDelta, Timestamp};
 use tally_store::{PublicKey, Store, StoreError};
 
-/// Who issues the tokens, and whom they are for.
+/// The issuer of the tokens, and their audience.
 const NAME: &str = "tally";
 
-/// Public keys are read again for an unknown key id once in this time at most.
+/// The minimum time between two reads of the public keys because of an unknown key ID.
 const REFRESH: TimeDelta = MINUTE;
 
-/// How long public keys are good without being read again: one that was rotated says only then when it expires.
+/// How long public keys are cached. A key gets an expiry time only when it is rotated.
 const GOOD_FOR: TimeDelta = TimeDelta::minutes(5);
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     iss: String,
     aud: String,
     /// The user's name.
     pub sub: String,
-    /// What they may do.
+    /// The user's role.
     pub role: Role,
     /// When it was issued, in Unix seconds.
     pub iat: i64,
@@ -43,19 +43,19 @@ pub struct Claims {
 /// A key pair that signs tokens.
 #[derive(Clone)]
 pub struct SigningKey {
-    /// Names it in the tokens that it signed.
+    /// The key's ID in the tokens that it signed.
     pub kid: String,
-    /// The pair, as PKCS #8.
+    /// The key pair, as PKCS #8.
     pub pkcs8: Vec<u8>,
 }
 
-/// Why a token is not accepted.
+/// Why a token is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// Malformed, signed by no key of ours, or not for us.
+    /// Malformed, not signed by one of our keys, or for another audience.
     #[error("the access token is not valid: sign in again with POST /auth")]
     Invalid,
-    /// Past its time.
+    /// Expired.
     #[error("the access token has expired: sign in again with POST /auth")]
     Expired,
     /// The public keys could not be read.
@@ -63,10 +63,10 @@ pub enum TokenError {
     Store(#[from] StoreError),
 }
 
-/// A signing key cannot be made or read.
+/// Why a signing key cannot be created or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
-    /// It is not a pair of Ed25519, or none can be made.
+    /// It is not an Ed25519 key pair, or none can be generated.
     #[error("the signing key is unusable")]
     Unusable,
     /// The store failed.
@@ -75,7 +75,7 @@ pub enum SigningKeyError {
 }
 
 impl SigningKey {
-    /// Makes a new pair.
+    /// Generates a new pair.
     pub fn generate() -> Result<Self, SigningKeyError> {
         let random = ring::rand::SystemRandom::new();
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&random).map_err(|_| SigningKeyError::Unusable)?;
@@ -85,13 +85,13 @@ impl SigningKey {
         })
     }
 
-    /// Its public half, good until a moment, or for as long as it signs.
+    /// The public key, valid until the given time, or for as long as the pair signs.
     pub fn public_key(&self, expires_at: Option<Timestamp>) -> Result<PublicKey, SigningKeyError> {
         let pair = Ed25519KeyPair::from_pkcs8(&self.pkcs8).map_err(|_| SigningKeyError::Unusable)?;
         Ok(PublicKey { kid: self.kid.clone(), public: pair.public_key().as_ref().to_vec(), expires_at })
     }
 
-    /// Signs a token for a user, good for `lifetime`; with the moment at which it expires.
+    /// Signs a token for a user, valid for `lifetime`. Returns it with its expiry time.
     pub fn sign(
         &self,
         user: &str,
@@ -117,7 +117,7 @@ impl SigningKey {
     }
 }
 
-/// The key pair that signs tokens, made where there is none yet.
+/// Returns the key pair that signs tokens, and creates it if there is none.
 pub async fn signing_key(store: &Store) -> Result<SigningKey, SigningKeyError> {
     if let Some((kid, pkcs8)) = store.signing_key().await? {
         return Ok(SigningKey { kid, pkcs8 });
@@ -126,13 +126,13 @@ pub async fn signing_key(store: &Store) -> Result<SigningKey, SigningKeyError> {
     if store.put_signing_key(&key.pkcs8, &key.public_key(None)?, None).await? {
         return Ok(key);
     }
-    // Another process made one in between.
+    // Another process created one in the meantime.
     let (kid, pkcs8) = store.signing_key().await?.ok_or(SigningKeyError::Unusable)?;
     Ok(SigningKey { kid, pkcs8 })
 }
 
-/// Puts a new key pair in the place of the one that signs tokens, whose public half stays until `until`; none where
-/// another process did so at the same time.
+/// Replaces the key pair that signs tokens. The old public key stays valid until `until`. Returns `None` if another
+/// process replaced the pair at the same time.
 pub async fn rotate_signing_key(store: &Store, until: Timestamp) -> Result<Option<SigningKey>, SigningKeyError> {
     let old = signing_key(store).await?;
     let key = SigningKey::generate()?;
@@ -140,25 +140,26 @@ pub async fn rotate_signing_key(store: &Store, until: Timestamp) -> Result<Optio
     Ok(put.then_some(key))
 }
 
-/// Checks tokens against the public keys in the store, which it remembers.
+/// Verifies tokens against the public keys in the store, and caches those keys.
 #[derive(Default)]
 pub struct TokenVerifier {
     known: Mutex<Known>,
-    /// Held while keys are read, so that requests that come meanwhile wait for them.
+    /// Held while keys are read, so that concurrent requests wait for them.
     reading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct Known {
-    /// Each with the moment at which it expires, if it was rotated.
+    /// Each key with its expiry time, if it was rotated.
     keys: HashMap<String, (DecodingKey, Option<Timestamp>)>,
     read_at: Option<Timestamp>,
-    /// When they were read for the sake of one that was not among them.
+    /// When the keys were last read because of an unknown key ID.
     missed_at: Option<Timestamp>,
 }
 
 impl Known {
-    /// A key that is good now; none where there is none, or it may have been rotated since it was read.
+    /// Returns a key that is valid now. Returns `None` if there is none, or if it may have been rotated since it was
+    /// read.
     fn key(&self, kid: &str, now: Timestamp) -> Option<DecodingKey> {
         let fresh = within(GOOD_FOR, self.read_at, now);
         let (key, expires_at) = self.keys.get(kid).filter(|_| fresh)?;
@@ -166,13 +167,13 @@ impl Known {
     }
 }
 
-/// Whether something was less than `time` ago.
+/// Returns whether something happened less than `time` ago.
 fn within(time: TimeDelta, at: Option<Timestamp>, now: Timestamp) -> bool {
     at.is_some_and(|at| at <= now && now < at + time)
 }
 
 impl TokenVerifier {
-    /// The claims of a token that one of our keys signed and that has not expired.
+    /// Returns the claims of a token, if one of our keys signed it and it has not expired.
     pub async fn verify(&self, token: &str, store: &Store, now: Timestamp) -> Result<Claims, TokenError> {
         install_provider();
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
@@ -182,7 +183,7 @@ impl TokenVerifier {
         rules.set_issuer(&[NAME]);
         rules.set_audience(&[NAME]);
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // Against the server's clock below, which tests can move.
+        // Expiry is checked below against the server's clock, which tests can change.
         rules.validate_exp = false;
         let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|_| TokenError::Invalid)?.claims;
         if claims.exp <= now.seconds() {
@@ -198,7 +199,7 @@ impl TokenVerifier {
         let _reading = self.reading.lock().await;
         {
             let known = self.known();
-            // Read by somebody else meanwhile, or a moment ago.
+            // Another request read the keys in the meantime, or a moment ago.
             let key = known.key(kid, now);
             if key.is_some() || within(REFRESH, known.missed_at, now) {
                 return Ok(key);
@@ -213,7 +214,7 @@ impl TokenVerifier {
         Ok(key)
     }
 
-    /// Reads the keys before a token asks for them.
+    /// Reads the keys before the first token needs them.
     pub async fn read(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
         let keys = store.public_keys(now).await?;
         let mut known = self.known();
@@ -223,7 +224,7 @@ impl TokenVerifier {
         Ok(())
     }
 
-    /// Forgets when keys were read last, since there is a new one.
+    /// Forgets when the keys were last read, because there is a new one.
     pub fn expect_a_new_key(&self) {
         let mut known = self.known();
         (known.read_at, known.missed_at) = (None, None);
@@ -283,7 +284,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
 fn install_provider() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // An error means that another provider was installed first; nothing in this process installs one.
+        // An error means that another provider was installed first. Nothing in this process installs one.
         let _ = PROVIDER.install_default();
     });
 }

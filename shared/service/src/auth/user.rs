@@ -1,37 +1,37 @@
-//! Users who may sign in, as the setting `TALLY_USERS` names them.
+//! Users who may sign in, as listed in the setting `TALLY_USERS`.
 
 use serde::Deserialize;
 use tally_core::app::role::Role;
 
-/// bcrypt's work factor: 2^12 rounds, as Seismo requires. All hashes use it; otherwise the time of a refusal would reveal
-/// whether a user exists.
+/// bcrypt's work factor: 2^12 rounds, as Seismo requires. Every hash uses it. Otherwise the time of a refusal would
+/// reveal whether a user exists.
 pub const COST: u32 = 12;
 
-/// How a user proves who they are.
+/// How a user authenticates.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Proof {
-    /// A password, by its bcrypt hash.
+    /// With a password, stored as a bcrypt hash.
     Password(String),
-    /// A personal token of the GitHub account of this login.
+    /// With a personal access token of the GitHub account with this login.
     GitHub,
 }
 
 /// One user.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
-    /// User name, or GitHub login.
+    /// The user name or GitHub login.
     pub name: String,
-    /// How they prove it.
+    /// How the user authenticates.
     pub proof: Proof,
-    /// What they may do.
+    /// The user's role.
     pub role: Role,
 }
 
-/// Everybody who may sign in.
+/// All users who may sign in.
 #[derive(Clone, Default)]
 pub struct Users(Vec<User>);
 
-/// Why the list of users is invalid. The message never quotes the text, which contains password hashes.
+/// Why a text is not a valid list of users. The error never quotes the text, because it contains hashes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("TALLY_USERS: {0}")]
 pub struct UsersError(String);
@@ -45,14 +45,14 @@ struct Entry {
     role: Role,
 }
 
-/// Whether a text is a bcrypt hash of [`COST`].
+/// Returns whether a text is a bcrypt hash with work factor [`COST`].
 fn is_hash(text: &str) -> bool {
     let rest = ["$2a$", "$2b$", "$2y$"].into_iter().find_map(|version| text.strip_prefix(version));
     text.len() == 60 && rest.is_some_and(|rest| rest.starts_with(&format!("{COST}$")))
 }
 
 impl Users {
-    /// Reads a JSON list of `{"user", "password_hash", "role"}` and `{"github", "role"}`.
+    /// Parses a JSON list of `{"user", "password_hash", "role"}` and `{"github", "role"}`.
     pub fn parse(json: &str) -> Result<Self, UsersError> {
         let entries: Vec<Entry> = serde_json::from_str(json).map_err(|e| {
             UsersError(format!(
@@ -82,7 +82,7 @@ impl Users {
         users.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The user of this name who signs in by password, with the hash of it.
+    /// Returns the user with this name who signs in by password, with the password hash.
     pub fn by_password(&self, name: &str) -> Option<(&User, &str)> {
         self.0.iter().find_map(|user| match &user.proof {
             Proof::Password(hash) if user.name == name => Some((user, hash.as_str())),
@@ -90,7 +90,7 @@ impl Users {
         })
     }
 
-    /// The user of this GitHub login, in any case, as GitHub reads it.
+    /// Returns the user with this GitHub login. Case is ignored, as on GitHub.
     pub fn by_github(&self, login: &str) -> Option<&User> {
         self.0.iter().find(|user| user.proof == Proof::GitHub && user.name.eq_ignore_ascii_case(login))
     }

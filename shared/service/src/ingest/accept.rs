@@ -1,4 +1,4 @@
-//! Accepting drafts: each is checked, given its identity and stored, and gets a verdict.
+//! Accepts drafts. Each draft is checked, given its identity and stored, and gets a verdict.
 
 use std::collections::HashMap;
 
@@ -14,26 +14,26 @@ use crate::ingest::quota::{QuotaError, Quotas};
 /// Why an event was not accepted.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Rejection {
-    /// It must be changed.
+    /// The event is invalid and must be changed.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// It was not stored; where the fault passes, the same may be sent again.
+    /// The event was not stored. If the failure is temporary, the same event may be sent again.
     #[error("could not be stored: {}", if .0.is_transient() { "send it again" } else { "the server's log says why" })]
     Store(#[from] StoreError),
 }
 
 impl Rejection {
-    /// Whether the same event, sent again, may be taken.
+    /// Returns whether the same event may be accepted if it is sent again.
     pub fn retry(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_transient())
     }
 }
 
-/// Accepts drafts and stores them, by the deadline. Of those that are the same event the last one is stored, and all share
-/// its verdict.
+/// Accepts drafts and stores them before the deadline. If several drafts are the same event, the last one is stored,
+/// and all of them share its verdict.
 ///
 /// # Errors
-/// Where the app's quota has no room for all of them; then none is stored.
+/// Returns an error if the app's quota has no room for all of them. Then none is stored.
 pub async fn accept(
     store: &Store,
     quotas: &Quotas,

@@ -1,8 +1,9 @@
-//! Quotas: how many events an app may have accepted per minute of the server's clock.
+//! Quotas: limit how many events of an app are accepted per minute of the server's clock.
 //!
-//! `aggregate` counts what was accepted by the minute. A warm function reads that every 5 seconds and adds what it has
-//! accepted itself since, times the ratio of what all functions accepted to its own part. So concurrent functions keep a
-//! quota together without coordination. An excess in one minute is deducted from the following ones.
+//! `aggregate` counts accepted events per minute. A warm function reads these counts every 5 seconds. It adds the
+//! events that it has accepted itself since then, multiplied by the ratio of all accepted events to its own. In this
+//! way, concurrent functions together enforce a quota that none of them could enforce alone. If a minute exceeds the
+//! quota, the excess is subtracted from the following minutes.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,12 +12,12 @@ use tally_core::app::{App, AppId};
 use tally_core::time::{MINUTE, TimeDelta, Timestamp};
 use tally_store::{Deadline, Store, StoreError};
 
-/// How long a reading is good: 0.5 read units in 5 seconds are 0.1 a second.
+/// How long a reading is valid: 0.5 read units every 5 seconds are 0.1 per second.
 const GOOD_FOR: TimeDelta = TimeDelta::seconds(5);
-/// Over how many minutes too much is made up for.
+/// The number of minutes over which an excess is made up for.
 const MEMORY: i64 = 5;
 
-/// What a warm function knows of the quotas of its apps.
+/// The quota state of the apps that a warm function serves.
 #[derive(Debug, Default)]
 pub struct Quotas(Mutex<HashMap<AppId, Known>>);
 
@@ -24,15 +25,15 @@ pub struct Quotas(Mutex<HashMap<AppId, Known>>);
 struct Known {
     minute: Timestamp,
     read_at: Timestamp,
-    /// What was counted of this minute when it was read.
+    /// The count for this minute when it was last read.
     counted: i64,
     /// The excess of earlier minutes.
     debt: i64,
-    /// What this function accepted this minute, before it was read.
+    /// The events that this function accepted this minute before the last read.
     own_before: i64,
-    /// … and since.
+    /// The events that this function accepted since the last read.
     own: i64,
-    /// How many times as much all functions accept.
+    /// The ratio of events accepted by all functions to those accepted by this one.
     ratio: f64,
 }
 
@@ -42,7 +43,7 @@ struct Known {
 pub struct QuotaError {
     /// The quota.
     pub limit: u32,
-    /// When there may be room again.
+    /// When the app may have quota again.
     pub seconds: u32,
 }
 
@@ -51,7 +52,7 @@ impl Known {
         Self { minute, read_at: Timestamp::EPOCH, counted: 0, debt: 0, own_before: 0, own: 0, ratio: 1.0 }
     }
 
-    /// Takes in what was counted, by minute.
+    /// Updates the state from the counts, by minute.
     fn learn(&mut self, limit: i64, counted: &[(Timestamp, i64)]) {
         let of = |minute: Timestamp| counted.iter().find(|(at, _)| *at == minute).map_or(0, |(_, n)| *n);
         self.debt = 0;
@@ -68,21 +69,21 @@ impl Known {
         }
     }
 
-    /// How many more this minute may have.
+    /// Returns how many more events are allowed this minute.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // an estimate
     fn left(&self, limit: i64) -> i64 {
-        // What is counted lags by a second or two.
+        // The counts lag by a second or two.
         let known = self.counted.max(self.own_before);
         limit - self.debt - known - (self.own as f64 * self.ratio) as i64
     }
 }
 
 impl Quotas {
-    /// Lets `count` events of an app in, or not. They count as accepted until [`Quotas::give_back`] says otherwise.
+    /// Admits or refuses `count` events of an app. They count as accepted until [`Quotas::give_back`] returns them.
     ///
     /// # Errors
-    /// Fails if the quota is used up. If the counters cannot be read, the last known values decide, so that a failed read
-    /// does not cause refusals.
+    /// Returns an error if the quota is used up. If the counters cannot be read, the decision uses the last known
+    /// counts: a quota is no reason to refuse events that the store accepts.
     pub async fn admit(
         &self,
         store: &Store,
@@ -101,7 +102,7 @@ impl Quotas {
             }
             let stale = now < known.read_at || known.read_at + GOOD_FOR <= now;
             if stale {
-                // Others that come meanwhile go by what is known.
+                // Concurrent requests use the last known counts.
                 known.read_at = now;
             }
             stale
@@ -111,7 +112,7 @@ impl Quotas {
             let mut known = self.known();
             match (read, known.get_mut(&app.id)) {
                 (Ok(counted), Some(known)) if known.minute == minute => known.learn(i64::from(limit), &counted),
-                (Err::<_, StoreError>(error), _) => tracing::warn!(%error, "cannot read the usage of a quota"),
+                (Err::<_, StoreError>(error), _) => tracing::warn!(%error, "could not read how far a quota is used"),
                 _ => {}
             }
         }
@@ -127,7 +128,7 @@ impl Quotas {
         Ok(())
     }
 
-    /// Takes back what was let in and then not stored.
+    /// Returns events that were admitted but not stored.
     pub fn give_back(&self, app: &App, count: usize) {
         if let Some(known) = self.known().get_mut(&app.id) {
             known.own -= i64::try_from(count).unwrap_or(0).min(known.own);

@@ -1,5 +1,5 @@
-//! What ways of reading cost, as far as counters tell: whether finer counters are worth asking, and which of them one
-//! request asks for.
+//! Estimates the cost of ways to read, from the counters: whether finer counters are worth requesting, and which of
+//! them go into one request.
 
 #![allow(clippy::cast_precision_loss)] // costs are estimates
 
@@ -9,58 +9,59 @@ use tally_core::counter::key::CounterKind;
 use tally_core::time::Timestamp;
 use tally_core::time::bucket::{Bucket, Granularity};
 
-/// Read units of an event of 300 bytes: what a choice between reading events and reading finer counters goes by.
+/// The read units of an event of 300 bytes. Used to choose between reading events and reading finer counters.
 const EVENT_UNITS: f64 = 0.04;
-/// Read units of a count of 40 bytes.
+/// The read units of a count of 40 bytes.
 const COUNT_UNITS: f64 = 0.005;
-/// Read units of the keys and checkpoints of a counter item, 120 bytes.
+/// The read units of the keys and checkpoints of a counter item, 120 bytes.
 const ITEM_UNITS: f64 = 0.015;
-/// The least that a request costs.
+/// The minimum cost of a request.
 const LEAST_UNITS: f64 = 0.5;
-/// Most read units of counters that one request is for, where several would do: they run at once.
+/// The maximum read units of counters per request, if several requests would do. They run in parallel.
 const MOST_UNITS: f64 = 8.0;
 
-/// What is known of a bucket.
+/// What is known about a bucket.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sum {
     pub(super) bucket: Bucket,
-    /// Occurrences that match, or may.
+    /// The number of occurrences that match or may match.
     pub(super) matches: i64,
-    /// The kinds of items that hold them.
+    /// The kinds of items that contain them.
     pub(super) kinds: BTreeSet<CounterKind>,
-    /// All events, about; none where the items that were read cannot tell.
+    /// The approximate number of all events. `None` if the items that were read cannot tell.
     pub(super) all: Option<f64>,
-    /// Occurrences in the items that were read, about.
+    /// The approximate number of occurrences in the items that were read.
     pub(super) counted: f64,
-    /// How many counts those hold, about.
+    /// The approximate number of counts in those items.
     pub(super) counts: f64,
 }
 
-/// Buckets whose finer buckets one request asks for.
+/// Buckets whose finer buckets are requested together.
 #[derive(Debug)]
 pub(super) struct Run {
     sums: Vec<Sum>,
     pub(super) kinds: Vec<CounterKind>,
-    /// Read units that it costs, about.
+    /// The approximate cost in read units.
     units: f64,
 }
 
 impl Sum {
-    /// A bucket of which nothing is known.
+    /// Creates a bucket about which nothing is known.
     pub(super) fn of(bucket: Bucket) -> Self {
         Self { bucket, matches: 0, kinds: BTreeSet::new(), all: None, counted: 0.0, counts: 0.0 }
     }
 
-    /// Whether finding what is wanted of it by finer counters costs less than reading its events until it is found.
+    /// Returns whether finding the wanted matches through finer counters costs less than reading events until they are
+    /// found.
     fn is_worth_refining(&self, wanted: i64) -> bool {
-        // There may be any number of other events between the matches.
+        // Any number of other events may lie between the matches.
         let Some(all) = self.all else { return self.bucket.granularity() != Granularity::Minute };
         let matches = self.matches.max(1) as f64;
         let wanted = (wanted as f64).clamp(1.0, matches);
         refined_units(self.bucket.granularity(), all, matches, self.counts, wanted) < read_units(all, matches, wanted)
     }
 
-    /// Read units of its buckets of a finer granularity, without the least that a request costs.
+    /// The read units of its buckets at a finer granularity, without the minimum cost of a request.
     fn finer_units(&self, granularity: Granularity) -> f64 {
         let parts = self.bucket.granularity().length().as_micros() as f64 / granularity.length().as_micros() as f64;
         parts.min(self.counted) * ITEM_UNITS + self.counted.min(parts * self.counts) * COUNT_UNITS
@@ -68,15 +69,15 @@ impl Sum {
 }
 
 impl Run {
-    /// From the start of its first bucket to the end of its last.
+    /// The range from the start of the first bucket to the end of the last.
     pub(super) fn span(&self) -> (Timestamp, Timestamp) {
         let buckets = || self.sums.iter().map(|sum| sum.bucket);
         let start = buckets().map(Bucket::start).min().unwrap_or(Timestamp::EPOCH);
         (start, buckets().map(Bucket::end).max().unwrap_or(start))
     }
 
-    /// A finer bucket with what its coarse one tells of it: only what matches was asked for, so the rest is taken to be
-    /// spread evenly.
+    /// Creates a finer bucket with estimates from its coarse one. Only matching counts were requested, so the rest is
+    /// assumed to be spread evenly.
     pub(super) fn known_of(&self, mut finer: Sum) -> Sum {
         let coarse = |sum: &&Sum| Bucket::of(sum.bucket.granularity(), finer.bucket.start()) == sum.bucket;
         if let Some(coarse) = self.sums.iter().find(coarse) {
@@ -91,11 +92,11 @@ impl Run {
     }
 }
 
-/// Parts buckets, which are in order, into those that stay as they are and those whose finer ones are worth asking for.
-/// Neighbours are asked for in one request where what lies between them costs no more than a second request would.
+/// Splits ordered buckets into those that stay as they are and those whose finer buckets are worth requesting.
+/// Neighbours share a request if the gap between them costs no more than a second request.
 pub(super) fn runs(sums: &[Sum], granularity: Granularity, wanted: i64) -> (Vec<Sum>, Vec<Run>) {
     let (mut kept, mut runs) = (Vec::new(), Vec::<Run>::new());
-    // What lies between the last run and the next bucket, and whether none of that stays as it is.
+    // The gap between the last run and the next bucket, and whether no bucket in it stays as it is.
     let (mut between, mut adjoins) = (Vec::new(), true);
     for sum in sums {
         if sum.matches == 0 {
@@ -133,12 +134,12 @@ pub(super) fn runs(sums: &[Sum], granularity: Granularity, wanted: i64) -> (Vec<
     (kept, runs)
 }
 
-/// Read units of reading events until `wanted` of the `matches` among them are found.
+/// The read units of reading events until `wanted` of the `matches` among them are found.
 fn read_units(all: f64, matches: f64, wanted: f64) -> f64 {
     (all * wanted / matches * EVENT_UNITS).max(LEAST_UNITS)
 }
 
-/// Read units of asking finer counters first, by the better way from there on.
+/// The read units of requesting finer counters first, and then using the cheaper way.
 fn refined_units(granularity: Granularity, all: f64, matches: f64, counts: f64, wanted: f64) -> f64 {
     let parts = match granularity {
         Granularity::Minute => return f64::INFINITY,
@@ -147,7 +148,7 @@ fn refined_units(granularity: Granularity, all: f64, matches: f64, counts: f64, 
     };
     let part = all / parts;
     let counters = (parts * counts.min(part) * COUNT_UNITS).max(LEAST_UNITS);
-    // Matches that are spread evenly lie in so many parts.
+    // The number of parts that contain matches, if the matches are spread evenly.
     let needed = (parts * wanted / matches).ceil().clamp(1.0, parts).min(wanted.ceil());
     let (matches, wanted) = ((matches / parts).max(1.0), (wanted / needed).max(1.0));
     let finer = if granularity == Granularity::Day { Granularity::Hour } else { Granularity::Minute };
@@ -172,7 +173,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever is planned, each bucket with matches is in one place exactly, or its events would be read twice.
+        /// Whatever the plan, each bucket with matches is in exactly one place. Otherwise its events would be read
+        /// twice.
         #[test]
         fn every_match_is_in_one_place(days in proptest::collection::vec((0i64..4, 0f64..1e6), 0..40)) {
             let days: Vec<_> = days.into_iter().enumerate().map(|(n, (matches, all))| {

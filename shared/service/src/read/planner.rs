@@ -1,5 +1,5 @@
-//! Planning a read by the counters: which days of a shard hold matches, then which hours, then which minutes, so that
-//! rare matches in a huge table cost a few small reads.
+//! Plans a read from the counters: first which days of a shard have matches, then which hours, then which minutes.
+//! Finding rare matches in a huge table then costs a few small reads.
 
 #![allow(clippy::cast_precision_loss)] // costs are estimates
 
@@ -19,46 +19,46 @@ use tally_store::{CellRead, CounterPage, CounterQuery, Order, Store, StoreError}
 use super::cost::{Sum, runs};
 use super::query::EventQuery;
 
-/// Minutes before the counters' own time that are always read: an event is mostly counted within seconds, and mostly
-/// sent within a minute of its time.
+/// The number of minutes before the counters' own time that are always read. An event is usually counted within
+/// seconds, and usually sent within a minute of its time.
 const FRESH: TimeDelta = TimeDelta::minutes(2);
-/// Days that are asked for first; four times as many with each further question.
+/// The number of days in the first request. Each further request asks for four times as many.
 const FIRST_DAYS: usize = 2;
-/// Most days that are asked for at once.
+/// The maximum number of days per request.
 const MOST_DAYS: usize = 512;
-/// Most attributes that are named in a request; it is 4 KB long at the most.
+/// The maximum number of attributes named in a request. A request is at most 4 KB long.
 const MOST_NAMED: usize = 100;
-/// Buckets that are refined at once.
+/// The maximum number of buckets refined at once.
 const CONCURRENCY: usize = 32;
 
 /// A part of a shard to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KeyRange {
-    /// The identities that it lies between, both included.
+    /// The first and last identity, both included.
     pub(super) ids: (EventId, EventId),
-    /// How many matches the counters promise.
+    /// The number of matches according to the counters.
     pub(super) expected: usize,
 }
 
-/// What is left to plan of a shard.
+/// The part of a shard that is not planned yet.
 #[derive(Debug)]
 pub(super) struct Plan {
     partition: Partition,
-    /// What is not planned yet: identities of a range of time that the counters know well.
+    /// The rest to plan: the identities of a time range that the counters cover reliably.
     left: Option<(EventId, EventId)>,
-    /// What comes after all that: the minutes that the counters may not know yet, where the order is ascending.
+    /// The part to read after that, in ascending order: the minutes that the counters may not cover yet.
     last: Option<KeyRange>,
     days: usize,
 }
 
-/// Whether the counters can tell where the matches of a query are.
+/// Returns whether the counters can locate the matches of a query.
 pub(super) fn can_plan(query: &EventQuery) -> bool {
     let filter = &query.filter;
     !query.consistent && filter.session_id.is_none() && (filter.message.is_some() || !filter.cell.is_empty())
 }
 
 impl Plan {
-    /// A plan for a shard; with what of it must be read first.
+    /// Creates a plan for a shard. Returns it with the part that must be read first.
     pub(super) async fn new(
         store: &Store,
         now: Timestamp,
@@ -66,9 +66,9 @@ impl Plan {
         query: &EventQuery,
         (first, last): (EventId, EventId),
     ) -> Result<(Self, Option<KeyRange>), StoreError> {
-        // A clock that was once ahead may have left a checkpoint in the future: it proves nothing about what comes.
+        // A clock that was ahead may have left a checkpoint in the future, which proves nothing about later events.
         let counted_to = store.counted_to(&partition).await?.map(|at| at.min(now));
-        // Without counters all of it is read.
+        // Without counters, the whole shard is read.
         let fresh = counted_to.map_or(Timestamp::EPOCH, |to| to - FRESH).floor(MINUTE);
         let fresh = EventId::first_at(fresh.max(Timestamp::EPOCH));
         let key_range = |from: EventId| KeyRange { ids: (from.max(first), last), expected: 1 };
@@ -83,12 +83,12 @@ impl Plan {
         })
     }
 
-    /// Whether nothing is left to plan.
+    /// Returns whether planning is complete.
     pub(super) fn is_done(&self) -> bool {
         self.left.is_none() && self.last.is_none()
     }
 
-    /// The next identity that may be read, in the order of the query.
+    /// The next identity that may be read, in query order.
     pub(super) fn next_id(&self, order: Order) -> Option<EventId> {
         match (order, self.left, self.last) {
             (Order::Ascending, Some((first, _)), _) => Some(first),
@@ -97,8 +97,8 @@ impl Plan {
         }
     }
 
-    /// Plans on: the next key ranges that hold about `wanted` matches, in order; with the read units that it cost. May
-    /// find none and still not be done.
+    /// Plans the next key ranges that contain about `wanted` matches, in order. Returns them with the read units used.
+    /// The result may be empty although planning is not complete.
     pub(super) async fn more(
         &mut self,
         store: &Store,
@@ -114,13 +114,14 @@ impl Plan {
         let page = page(store, &self.partition, kinds(query), query.order, &asked).await?;
         let mut units = page.units;
         self.days = (self.days * 4).min(MOST_DAYS);
-        // Finer buckets count nothing that their day does not: only what matches there is asked of them.
+        // Finer buckets count nothing that their day does not, so only the attributes that match in the day are
+        // requested.
         let only = matching_attributes(query, &page.reads);
         let mut chosen = sums(query, page.reads);
         order(&mut chosen, query.order);
         let mut reached = page.last;
         let mut more = page.more;
-        // What lies after the last chosen bucket is planned another time.
+        // Everything after the last chosen bucket is planned later.
         if enough(&mut chosen, wanted) {
             (reached, more) = (chosen.last().map(|sum| sum.bucket), true);
         }
@@ -153,7 +154,7 @@ impl Plan {
         Ok((join(key_ranges, query.order), units))
     }
 
-    /// Replaces buckets that are worth it by those of a finer granularity, as far as they lie between the given identities.
+    /// Replaces buckets with finer ones where that pays off, within the given identities.
     #[allow(clippy::too_many_arguments)] // one step of a plan
     async fn refine(
         &self,
@@ -188,7 +189,7 @@ impl Plan {
     }
 }
 
-/// Counters that are asked for.
+/// Counters to request.
 struct Asked<'a> {
     first: Bucket,
     last: Bucket,
@@ -196,7 +197,7 @@ struct Asked<'a> {
     only: Option<&'a [String]>,
 }
 
-/// The counters of several kinds, as far as all of them were read.
+/// The counters of several kinds, up to the point where all of them were read.
 async fn page(
     store: &Store,
     partition: &Partition,
@@ -219,7 +220,7 @@ async fn page(
     Ok(all)
 }
 
-/// The counters that know a query's matches best.
+/// The counters that describe a query's matches most precisely.
 fn kinds(query: &EventQuery) -> &'static [CounterKind] {
     if query.filter.message.is_some() {
         &[CounterKind::Messages]
@@ -228,8 +229,8 @@ fn kinds(query: &EventQuery) -> &'static [CounterKind] {
     }
 }
 
-/// The attributes that match in some of the counters; none where all must be read, since the rest of a full item may
-/// hide others, or there are too many to name.
+/// The attributes that match in some of the counters. `None` if all must be read, because the rest of a full item may
+/// hide others, or because there are too many to name.
 fn matching_attributes(query: &EventQuery, reads: &[CellRead]) -> Option<Vec<String>> {
     let matcher = Matcher::new(query);
     let mut attributes = BTreeSet::new();
@@ -241,12 +242,12 @@ fn matching_attributes(query: &EventQuery, reads: &[CellRead]) -> Option<Vec<Str
             return None;
         }
     }
-    // A finer item may be full before its day has had to put anything into its rest.
+    // A finer item may be full before its day has had to use its rest.
     let rest = Level::ALL.into_iter().map(Some).chain([None]).map(|level| CounterLabel::Other(level).attribute());
     Some(attributes.into_iter().chain(rest).collect())
 }
 
-/// Tells which counts are of events that a query may match.
+/// Decides which counts are of events that a query may match.
 struct Matcher<'a> {
     query: &'a EventQuery,
     message: Option<MessageHash>,
@@ -269,7 +270,7 @@ impl<'a> Matcher<'a> {
     }
 }
 
-/// What is known of each bucket, all its items together.
+/// What is known about each bucket, over all its items.
 fn sums(query: &EventQuery, reads: Vec<CellRead>) -> Vec<Sum> {
     let matcher = Matcher::new(query);
     let knows_all = kinds(query).contains(&CounterKind::Cells);
@@ -278,7 +279,7 @@ fn sums(query: &EventQuery, reads: Vec<CellRead>) -> Vec<Sum> {
         let bucket = read.bucket;
         let sum = sums.entry(bucket).or_insert_with(|| Sum::of(bucket));
         for (counted, count) in read.counts {
-            // A count is never below zero once its batch is in; a passing dip must not hide others.
+            // A count is never negative once its batch is complete. A temporary negative count must not hide others.
             let count = count.max(0);
             sum.counted += count as f64;
             sum.counts += 1.0;
@@ -292,7 +293,7 @@ fn sums(query: &EventQuery, reads: Vec<CellRead>) -> Vec<Sum> {
     sums.into_values().collect()
 }
 
-/// The items that hold a count.
+/// The items that contain a count.
 fn kind_of(counted: &CounterLabel) -> CounterKind {
     match counted {
         CounterLabel::Message(..) => CounterKind::Messages,
@@ -307,7 +308,7 @@ fn order(sums: &mut [Sum], order: Order) {
     }
 }
 
-/// Cuts the buckets to those that promise what is wanted; whether they do.
+/// Truncates the buckets to those that promise the wanted matches. Returns whether they do.
 fn enough(sums: &mut Vec<Sum>, wanted: i64) -> bool {
     let mut promised = 0;
     let needed = sums.iter().position(|sum| {
@@ -320,7 +321,7 @@ fn enough(sums: &mut Vec<Sum>, wanted: i64) -> bool {
     needed.is_some()
 }
 
-/// Joins key ranges that follow one another, so that they are read at once.
+/// Joins adjacent key ranges, so that they are read at once.
 fn join(key_ranges: impl Iterator<Item = KeyRange>, order: Order) -> Vec<KeyRange> {
     let mut joined: Vec<KeyRange> = Vec::new();
     for next in key_ranges {

@@ -1,4 +1,4 @@
-//! What a read is asked for.
+//! The parameters of a read.
 
 use tally_core::event::filter::EventFilter;
 use tally_core::event::id::EventId;
@@ -8,18 +8,18 @@ use tally_store::Order;
 /// Which events to read.
 #[derive(Clone, Debug)]
 pub struct EventQuery {
-    /// From when to when, by the app's clock.
+    /// The time range, by the app's clock.
     pub range: Range,
-    /// Which of them.
+    /// The filter.
     pub filter: EventFilter,
-    /// In which order.
+    /// The order.
     pub order: Order,
-    /// Go on after this identity.
+    /// Continue after this identity.
     pub after: Option<EventId>,
-    /// Leave out so many first.
+    /// The number of events to skip first.
     pub skip: usize,
-    /// Give so many.
+    /// The number of events to return.
     pub limit: usize,
-    /// Whether to see what was stored a moment ago.
+    /// Whether to include events that were stored a moment ago.
     pub consistent: bool,
 }

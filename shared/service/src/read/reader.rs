@@ -1,5 +1,5 @@
-//! Reading events in order: planned by the counters where they can tell, shards merged, filters applied, within a
-//! budget, with a place to go on from.
+//! Reads events in order. The counters plan the read where they can, shards are merged, filters are applied, and the
+//! read stays within a budget and returns a cursor.
 
 use std::collections::VecDeque;
 
@@ -15,13 +15,13 @@ use tally_store::{EventPage, Order, Store, StoreError};
 use super::planner::{KeyRange, Plan, can_plan};
 use super::query::EventQuery;
 
-/// How long one request may read, in microseconds.
+/// The time limit for reading in one request, in microseconds.
 const TIME_BUDGET: TimeDelta = TimeDelta::seconds(10);
-/// Most events asked for at once.
+/// The maximum number of events requested at once.
 const MOST: usize = 1_000;
-/// Fewest events asked of a shard at once.
+/// The minimum number of events requested from a shard at once.
 const FEWEST: usize = 8;
-/// Most key ranges of a shard that are read at once.
+/// The maximum number of key ranges of a shard that are read at once.
 const PARALLEL: usize = 32;
 
 /// A page of events.
@@ -29,20 +29,21 @@ const PARALLEL: usize = 32;
 pub struct Page {
     /// The events, in order.
     pub events: Vec<Event>,
-    /// Where to go on, where there may be more.
+    /// Where to continue, if there may be more.
     pub next: Option<Next>,
 }
 
-/// Where to go on.
+/// Where to continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Next {
     /// After this identity.
     pub after: EventId,
-    /// With so many left to leave out.
+    /// The number of events still to skip.
     pub skip: usize,
 }
 
-/// Reads a page, with at most about `budget` read units. It is short of its limit where the events end, or the budget does: then it says where to go on.
+/// Reads a page, using about `budget` read units at most. The page is shorter than its limit if the events or the
+/// budget run out. If the budget runs out, the page says where to continue.
 pub async fn read_page(
     store: &Store,
     clock: &Clock,
@@ -65,25 +66,26 @@ pub async fn read_page(
     .await?;
     page.next = match end {
         End::Stopped => page.events.last().map(|event| Next { after: event.id, skip: 0 }),
-        // Either all is read, or the budget was used up before it was.
+        // Either everything was read, or the budget ran out first.
         End::Read { frontier } => frontier.map(|after| Next { after, skip }),
     };
     Ok(page)
 }
 
-/// Where a walk ended.
+/// How a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Where it was told to.
+    /// The callback stopped it.
     Stopped,
-    /// Where the events end, or with a frontier where the budget does: up to there all was shown.
+    /// The events or the budget ran out. If the budget ran out, there is a frontier: all events up to it were shown.
     Read {
-        /// Go on after it; none where there is nothing more.
+        /// Continue after this identity. `None` if there is nothing more.
         frontier: Option<EventId>,
     },
 }
 
-/// Shows every event that matches, in order, until told to stop or the budget of read units is used up.
+/// Passes every matching event to the callback, in order, until the callback stops or the budget of read units is used
+/// up.
 pub async fn walk(
     store: &Store,
     clock: &Clock,
@@ -131,20 +133,20 @@ struct Merge<'a> {
     app: &'a App,
     now: Timestamp,
     sources: Vec<Source>,
-    /// How many events to ask of a key range at once.
+    /// The number of events to request from a key range at once.
     chunk: usize,
-    /// How many matches are wanted in all.
+    /// The total number of matches wanted.
     wanted: usize,
-    /// Read units used so far.
+    /// The read units used so far.
     units: f64,
 }
 
 /// One shard, or the one partition of a session.
 struct Source {
     partition: Option<Partition>,
-    /// What is read and what is to be read, in order.
+    /// The pieces being read and the pieces to read, in order.
     pieces: VecDeque<Piece>,
-    /// Where more pieces come from, if the counters are asked for them.
+    /// The plan that provides more pieces, if the counters are used.
     plan: Option<Plan>,
 }
 
@@ -164,11 +166,11 @@ impl<'a> Merge<'a> {
         let wanted = query.skip.saturating_add(query.limit).saturating_add(1);
         let whole = KeyRange { ids, expected: wanted };
         let sources = match &query.filter.session_id {
-            // The index holds a session's events of all shards; it cannot be read consistently, shards can.
+            // The index contains a session's events of all shards. Unlike shards, it does not support consistent reads.
             Some(_) if !query.consistent => vec![Source::unplanned(None, whole)],
             _ => {
                 let partitions = partitions(app, query.range);
-                // Counters that lack events would leave them out.
+                // Counters that lack events would hide those events.
                 if can_plan(query) && !store.lacks_counts(&app.id, query.range).await? {
                     let planned =
                         partitions.into_iter().map(|partition| Source::planned(store, now, partition, query, ids));
@@ -182,16 +184,16 @@ impl<'a> Merge<'a> {
         Ok(Self { store, query, app, now, sources, chunk, wanted, units: 0.0 })
     }
 
-    /// The identity up to which every event was given out, where more may follow.
+    /// The identity up to which every event was returned, if more may follow.
     fn frontier(&self) -> Option<EventId> {
         let ascending = self.query.order == Order::Ascending;
         let next = self.sources.iter().filter_map(|source| source.next_id(self.query.order));
         if ascending { next.min()?.before() } else { next.max()?.after() }
     }
 
-    /// The next event in order; none where all is read, or more would have to be read and `over` says not to.
+    /// The next event in order. `None` if everything was read, or if more must be read and `over` forbids it.
     async fn next(&mut self, over: bool) -> Result<Option<Event>, StoreError> {
-        // Every source that has more must show its next event before the first of them is known.
+        // Every source that has more must load its next event before the first one overall is known.
         while self.sources.iter_mut().any(Source::is_hungry) {
             if over && self.units > 0.0 {
                 return Ok(None);
@@ -210,14 +212,14 @@ impl<'a> Merge<'a> {
         Ok(first.and_then(VecDeque::pop_front))
     }
 
-    /// Plans and reads on in all sources that have nothing to show, at once.
+    /// Plans and reads in parallel in all sources that have no event loaded.
     async fn fill(&mut self) -> Result<(), StoreError> {
         let wanted = self.wanted.max(1).div_ceil(self.sources.len());
         let (store, app, query, chunk, now) = (self.store, self.app, self.query, self.chunk, self.now);
         let hungry = self.sources.iter_mut().filter_map(|source| source.is_hungry().then_some(source));
         let filled = hungry.map(|source| source.fill(store, app, query, wanted, chunk, now)).collect::<Vec<_>>();
         self.units += try_join_all(filled).await?.into_iter().sum::<f64>();
-        // Filters may match little of what is read: ask for more the longer it takes.
+        // Filters may match only a small part of what is read, so request more as the read goes on.
         self.chunk = (self.chunk * 2).min(MOST);
         Ok(())
     }
@@ -240,7 +242,7 @@ impl Source {
         Ok(Self { partition: Some(partition), pieces, plan: Some(plan) })
     }
 
-    /// Whether it may have more, but nothing to show.
+    /// Returns whether the source may have more, but has no event loaded.
     fn is_hungry(&mut self) -> bool {
         while matches!(self.pieces.front(), Some(Piece::Read(events)) if events.is_empty()) {
             self.pieces.pop_front();
@@ -252,7 +254,7 @@ impl Source {
         }
     }
 
-    /// The next identity that it may show.
+    /// The next identity that the source may return.
     fn next_id(&self, order: Order) -> Option<EventId> {
         let of_piece = self.pieces.iter().find_map(|piece| match piece {
             Piece::Read(events) => events.front().map(|event| event.id),
@@ -263,8 +265,8 @@ impl Source {
         of_piece.or_else(|| self.plan.as_ref()?.next_id(order))
     }
 
-    /// Plans on where nothing is left to read, then reads the next key ranges, as many at once as promise what is wanted;
-    /// returns the read units that it cost.
+    /// Plans if nothing is left to read, then reads the next key ranges: as many at once as promise the wanted matches.
+    /// Returns the read units used.
     async fn fill(
         &mut self,
         store: &Store,

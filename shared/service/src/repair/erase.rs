@@ -1,11 +1,12 @@
-//! Erasing: the events of a session or a user, and whole apps. What is erased is counted down through the stream.
+//! Erasing: deletes the events of a session or a user, and whole apps. The stream decrements the counters.
 //!
-//! An app is erased in rounds. What is erased last are its counters, and nothing may write any afterwards: neither counts,
-//! nor the dead letters and quota counts that lie beside them and that `aggregate` writes for an app in any state. So a
-//! round erases the events, puts a barrier into every shard, and waits until all barriers are met: every record of the app's
-//! events, also of their deletion, is handled by then. If an event was stored meanwhile, its records come after the
-//! barriers, and another round begins with barriers of another owner, since those of the round before prove nothing of it.
-//! The owner is kept in the app's item, so that a round may take several calls; it is forgotten before any event is erased.
+//! An app is erased in rounds. Its counters are erased last, and nothing may write to them afterwards. This includes
+//! the dead letters and quota counts that are stored next to them and that `aggregate` writes for an app in any state.
+//! A round erases the events, puts a barrier into every shard, and waits until all barriers are met. By then, every
+//! record of the app's events is handled, including the records of their deletion. If an event was stored in the
+//! meantime, its records follow the barriers. Another round then begins, with barriers of a new owner, because the
+//! previous barriers prove nothing about that event. The owner is stored in the app's item, so a round may span several
+//! calls. It is cleared before any event is erased.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,31 +22,32 @@ use tokio::time::Instant;
 
 use crate::apps::cache::AppCache;
 
-/// How long one call works: less than the 29 seconds after which API Gateway gives up.
+/// How long one call works: less than the 29 seconds after which API Gateway times out.
 const CALL: Duration = Duration::from_secs(20);
-/// How often it is asked whether barriers were met.
+/// How often barriers are polled.
 const POLL: Duration = Duration::from_millis(100);
-/// After so long, in microseconds, no function works any more with an app as it was before it was being erased: a warm one
-/// may remember it for 60 s, and `aggregate` then work on one batch for 300 s; the rest is for clocks.
+/// The time, in microseconds, after which no function still uses the state an app had before erasing began. A warm
+/// function may cache that state for 60 s, and `aggregate` may then work on one batch for 300 s. The rest allows for
+/// clock skew.
 const KNOWN: TimeDelta = TimeDelta::minutes(7);
 
 /// Whose events to erase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EraseTarget {
-    /// Of a session.
+    /// The events of a session.
     Session(String),
-    /// Of a user.
+    /// The events of a user.
     User(String),
 }
 
-/// Where erasing goes on: in a shard, after an identity.
+/// Where erasing continues: in a shard, after an identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EraseCursor {
     shard: u16,
     after: Option<EventId>,
 }
 
-/// Not a place that a call gave.
+/// The cursor was not returned by an earlier call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("send the `next` of the call before as it is, or leave it out to start again")]
 pub struct EraseCursorError;
@@ -67,7 +69,7 @@ impl FromStr for EraseCursor {
     }
 }
 
-/// Erases the events of a session or a user, for at most 20 seconds; returns how many, and where to go on.
+/// Erases the events of a session or a user, for at most 20 seconds. Returns how many, and where to continue.
 pub async fn erase_events(
     store: &Store,
     app: &App,
@@ -76,7 +78,7 @@ pub async fn erase_events(
 ) -> Result<(usize, Option<EraseCursor>), StoreError> {
     let end = Instant::now() + CALL;
     let shards = match whose {
-        // The index holds those of all shards.
+        // The index contains the events of all shards.
         EraseTarget::Session(_) => 1,
         EraseTarget::User(_) => app.layout.shards_in(Range::ALL),
     };
@@ -100,16 +102,16 @@ pub async fn erase_events(
     Ok((deleted, None))
 }
 
-/// Erases an app with everything of it, for at most 20 seconds; returns how many events, and whether all is done. It is
-/// not before every warm function knows, 7 minutes after the first call.
+/// Erases an app and all its data, for at most 20 seconds. Returns how many events were erased, and whether everything
+/// is done. It is never done before every warm function knows of it, 7 minutes after the first call.
 ///
-/// The app's item stays, so that a next app under its name is told apart.
+/// The app's item stays, so that a later app with the same name can be told apart.
 pub async fn erase_app(store: &Store, apps: &AppCache, now: Timestamp, app: &App) -> Result<(usize, bool), StoreError> {
     let end = Instant::now() + CALL;
     let since = if let (AppState::Deleting, Some(since)) = (app.state, app.deleting_since) {
         since
     } else {
-        // Another call may have marked it in between; then that one's moment counts, and the next call reads it.
+        // Another call may have marked the app in the meantime. Its time then counts, and the next call reads it.
         store.mark_deleting(app, now).await?;
         apps.forget(&app.slug);
         now
@@ -120,7 +122,7 @@ pub async fn erase_app(store: &Store, apps: &AppCache, now: Timestamp, app: &App
         return Ok((deleted, false));
     }
     let Some(round) = eraser.round().await? else { return Ok((deleted, eraser.is_buried().await?)) };
-    // What was stored since has records after the barriers: the next call begins another round.
+    // Events stored since then have records after the barriers: the next call begins another round.
     let done = eraser.is_met(&round).await?
         && !eraser.has_events().await?
         && eraser.counters().await?
@@ -138,13 +140,13 @@ struct Eraser<'a> {
 }
 
 impl Eraser<'_> {
-    /// Whether an event is left.
+    /// Returns whether any event is left.
     async fn has_events(&self) -> Result<bool, StoreError> {
         let found = self.partitions.iter().map(|partition| self.store.has_events(partition));
         Ok(try_join_all(found).await?.contains(&true))
     }
 
-    /// Erases all events, and forgets the round before if there are any; how many, and whether none is left.
+    /// Erases all events, and clears the previous round if there are any. Returns how many, and whether none is left.
     async fn events_and_round(&self) -> Result<(usize, bool), StoreError> {
         if !self.has_events().await? {
             return Ok((0, true));
@@ -153,7 +155,7 @@ impl Eraser<'_> {
         self.events().await
     }
 
-    /// Erases all events; how many, and whether none is left.
+    /// Erases all events. Returns how many, and whether none is left.
     async fn events(&self) -> Result<(usize, bool), StoreError> {
         let mut deleted = 0;
         for partition in &self.partitions {
@@ -177,12 +179,13 @@ impl Eraser<'_> {
         self.partitions.iter().map(|partition| Barrier::after(partition, None, round)).collect()
     }
 
-    /// The round that is under way, or a new one, with its barriers put; none where the app is no longer being erased.
+    /// Returns the current round, or a new one, with its barriers written. Returns `None` if the app is no longer being
+    /// erased.
     async fn round(&self) -> Result<Option<String>, StoreError> {
         let known = self.store.erase_round(self.app).await?;
         let is_new = known.is_none();
         let round = known.unwrap_or_else(|| format!("erase-{}-{}", self.app.id, EventId::random(self.now)));
-        // Those of a round that is under way may have expired. Put again they prove no less.
+        // The barriers of a current round may have expired. Writing them again proves no less.
         self.store.put_barriers(&self.barriers(&round), self.now + DAY).await?;
         if is_new && !self.store.set_erase_round(self.app, Some(&round)).await? {
             return Ok(None);
@@ -190,7 +193,7 @@ impl Eraser<'_> {
         Ok(Some(round))
     }
 
-    /// Waits for the barriers of a round; whether they are met in time.
+    /// Waits for the barriers of a round. Returns whether they are met in time.
     async fn is_met(&self, round: &str) -> Result<bool, StoreError> {
         let barriers = self.barriers(round);
         while self.store.unmet_barriers(&barriers, round).await? > 0 {
@@ -202,7 +205,7 @@ impl Eraser<'_> {
         Ok(true)
     }
 
-    /// Erases all counters; whether none is left.
+    /// Erases all counters. Returns whether none is left.
     async fn counters(&self) -> Result<bool, StoreError> {
         for partition in &self.partitions {
             while !self.store.erase_counters(partition).await? {
@@ -219,13 +222,13 @@ impl Eraser<'_> {
         Ok(true)
     }
 
-    /// Takes the barriers away and makes the app a tombstone; false where another round has begun.
+    /// Removes the barriers and turns the app into a tombstone. Returns false if another round has begun.
     async fn bury(&self, round: &str) -> Result<bool, StoreError> {
         self.store.remove_barriers(&self.barriers(round)).await?;
         Ok(self.store.tombstone_app(self.app, round).await? || self.is_buried().await?)
     }
 
-    /// Whether another call has come to the end.
+    /// Returns whether another call has finished erasing the app.
     async fn is_buried(&self) -> Result<bool, StoreError> {
         let app = self.store.get_app(&self.app.slug).await?;
         Ok(app.is_none_or(|app| app.id != self.app.id || app.state == AppState::Deleted))

@@ -1,11 +1,12 @@
-//! Recounting: compares the counters of whole UTC days with the events that are stored, and corrects what differs, while
-//! events keep arriving.
+//! Recounting: compares the counters of whole UTC days with the stored events and corrects differences, while events
+//! keep arriving.
 //!
-//! The counter items of a day are read first, each with its version (how many updates it has had), then its events, then
-//! barriers are put among them and waited for: all that was read is counted by then, if it ever will be. An item whose
-//! version is still the same has seen no update meanwhile, so what it lacks, or has too much, was lost or damaged; it is
-//! corrected on condition of that version. An item that has changed is looked at again, and after some rounds left to
-//! another time. There is no lock, no clock, and no bound on how far the counters are behind.
+//! A recount first reads a day's counter items, each with its version (the number of updates it has had). Then it reads
+//! the day's events. Then it writes barriers to the shards and waits for them. Once they are met, every event that was
+//! read is counted, if it ever will be. If an item still has the same version, it has had no update in the meantime, so
+//! any difference is due to loss or damage. The correction is conditional on that version. An item that has changed is
+//! checked again, and after several rounds is left for a later recount. This needs no lock and no clock, and the
+//! counters may lag by any amount.
 
 mod concurrent;
 mod difference;
@@ -33,52 +34,53 @@ use self::state::{Reading, State, Waiting, Work};
 pub use self::difference::Difference;
 pub use self::state::Purpose;
 
-/// How long one call works: less than the 29 seconds after which API Gateway gives up.
+/// How long one call works: less than the 29 seconds after which API Gateway times out.
 const CALL: Duration = Duration::from_secs(20);
-/// How long a call reads events before it puts barriers and waits for them.
+/// How long a call reads events before it writes barriers and waits for them.
 const READ: Duration = Duration::from_secs(5);
-/// What a call must have left to read on.
+/// The time a call must have left to continue reading.
 const LEAST: Duration = Duration::from_secs(8);
-/// How often it is asked whether the barriers were met.
+/// How often barriers are polled.
 const POLL: Duration = Duration::from_millis(100);
-/// How long barriers, and what is under way between calls, are kept, in microseconds.
+/// How long barriers and the state between calls are kept, in microseconds.
 const KEEP: TimeDelta = DAY;
 /// What a call does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
-    /// Begin with the days that lie in a range, or all.
+    /// Start a recount of the days in a range, or of all days.
     Begin {
-        /// From the day that holds this; none is from the first day of which no event may have expired.
+        /// The first day is the one that contains this time. `None` means the first day whose events cannot have
+        /// expired.
         since: Option<Timestamp>,
-        /// To the day before the one that begins here or later; none is to the last day that an event may have.
+        /// The last day ends at this time or later. `None` means the last day that can have events.
         until: Option<Timestamp>,
     },
-    /// Go on with what an earlier call had no time for.
+    /// Continue a recount that an earlier call did not finish.
     Continue(EventId),
 }
 
-/// What a call did.
+/// The result of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// What differed, in order of day and count; in a recount it is corrected.
+    /// The differences, ordered by day and count. A recount also corrects them.
     pub differences: Vec<Difference>,
-    /// How many days of a shard it came to the end of.
+    /// The number of days, summed over shards, that were read to the end.
     pub days: usize,
-    /// Whether all is done, and nothing was left because it kept changing.
+    /// Whether everything is done, and no item was skipped because it kept changing.
     pub complete: bool,
-    /// What to go on with.
+    /// The state to continue from.
     pub next: Option<EventId>,
 }
 
-/// Why a recount does not go on.
+/// Why a recount cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum RecountError {
-    /// Events of a day may have expired, and counters outlive them.
+    /// Events of a day may have expired, but counters outlive events.
     #[error(
         "events of {0} have expired or will within the hour, so that only their counts are left: choose a later `since`"
     )]
     Expiring(String),
-    /// There is nothing under way by this name.
+    /// There is no recount in progress with this name.
     #[error("nothing is under way by this name: leave it out to start again")]
     Unknown,
     /// The store failed.
@@ -86,7 +88,7 @@ pub enum RecountError {
     Store(#[from] StoreError),
 }
 
-/// Works on for at most 20 seconds.
+/// Continues the recount for at most 20 seconds.
 pub async fn work(
     store: &Store,
     clock: &Clock,
@@ -98,7 +100,7 @@ pub async fn work(
         Job::Begin { since, until } => {
             let now = clock.now();
             let days = days(now, app, *since, *until)?;
-            // Read before the events: what is marked later may not be among them.
+            // The marks are read before the events: a later mark may be for events that were not read.
             let uncounted = match purpose {
                 Purpose::Recount => store.uncounted_days(&app.id, true).await?,
                 Purpose::Audit => vec![],
@@ -122,7 +124,7 @@ pub async fn work(
     })
 }
 
-/// The whole days of a range, of which none may expire if it was named.
+/// Returns the whole days of a range. If a day was given explicitly, its events must not have expired.
 fn days(now: Timestamp, app: &App, since: Option<Timestamp>, until: Option<Timestamp>) -> Result<Range, RecountError> {
     let last = (now + MAX_AHEAD).floor(DAY) + DAY;
     let until = until.map_or(last, |until| until.ceil(DAY).min(last));
@@ -147,8 +149,8 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Goes from state to state until all is done, or the time is up; returns whether it is done, and how many items could
-    /// not be settled.
+    /// Runs from state to state until everything is done or the time is up. Returns whether it is done, and how many
+    /// items could not be settled.
     async fn run(&mut self, mut state: State) -> Result<(bool, usize), StoreError> {
         let store = self.store;
         loop {
@@ -188,16 +190,16 @@ impl Worker<'_> {
         Ok((false, unsettled))
     }
 
-    /// Clears the marks of days that lacked counts and are recounted.
+    /// Clears the marks of days that lacked counts and are now recounted.
     async fn clear_uncounted(&self, work: &Work) -> Result<(), StoreError> {
         let now = self.clock.now();
-        // Events of a day may have expired: its counters still lack what they lacked.
+        // Events of this day may have expired, so its counters may still lack counts.
         let recounted = work.uncounted_days().filter(|uncounted| !may_expire(self.app, uncounted.day, now));
         let cleared: Vec<_> = recounted.map(|uncounted| self.store.clear_uncounted(&self.app.id, uncounted)).collect();
         futures::future::try_join_all(cleared).await.map(drop)
     }
 
-    /// Waits for barriers; whether they are met in time.
+    /// Waits for barriers. Returns whether they are met in time.
     async fn is_met(&self, waiting: &Waiting) -> Result<bool, StoreError> {
         loop {
             if self.store.unmet_barriers(&waiting.barriers, &waiting.owner).await? == 0 {

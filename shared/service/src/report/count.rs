@@ -1,4 +1,4 @@
-//! Counting from cells: how often, in which slots of time, of which cells.
+//! Counts occurrences by time slot and cell, from cells.
 
 use std::collections::HashMap;
 
@@ -16,17 +16,18 @@ use tally_core::time::covering::{Cover, Run};
 use tally_core::time::{MILLISECOND, MINUTE, Range, Timestamp};
 use tally_store::{Order, Store, StoreError};
 
-/// Requests under way at once for one question.
+/// The number of concurrent requests per query.
 const CONCURRENCY: usize = 32;
-/// Events read in one request.
+/// The number of events read per request.
 const EVENTS_PAGE: i32 = 1_000;
 
-/// How often cells occurred in slots of time.
+/// Occurrences of cells in time slots.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// Occurrences by slot and cell; none of them zero.
+    /// Occurrences by slot and cell. None of them is zero.
     pub sums: HashMap<(usize, CellKey), i64>,
-    /// Whether nothing that matches may be hidden in the rest of a full item, or on a day whose counters lack events.
+    /// Whether the counts are complete: no match may be hidden in the rest of a full item, or on a day whose counters
+    /// lack events.
     pub complete: bool,
 }
 
@@ -35,7 +36,7 @@ pub struct Counts {
 pub enum CellKey {
     /// A cell.
     Cell(Cell),
-    /// What a full item had no room for, at a level.
+    /// The occurrences at a level for which a full item had no room.
     Other(Option<Level>),
 }
 
@@ -91,7 +92,7 @@ impl Counts {
         *self.sums.entry((slot, cell)).or_default() += count;
     }
 
-    /// All occurrences.
+    /// The total number of occurrences.
     pub fn total(&self) -> i64 {
         self.sums.values().sum()
     }
@@ -118,9 +119,9 @@ impl Counts {
     }
 }
 
-/// Counts what a filter asks for in the slots between `boundaries`, which are in order.
+/// Counts the occurrences that match a filter in the slots between `boundaries`, which are in order.
 ///
-/// Whole minutes come from cells, parts of a minute from events; all requests run at once.
+/// Whole minutes are counted from cells, and parts of a minute from events. All requests run in parallel.
 pub async fn count(
     store: &Store,
     now: Timestamp,
@@ -179,7 +180,7 @@ async fn read_run(
     Ok(read.into_iter().flatten().map(|read| (read.bucket, read.counts)).collect())
 }
 
-/// Where events are read.
+/// Where to read events.
 #[derive(Clone, Copy)]
 enum Source<'a> {
     /// One shard.
@@ -218,12 +219,12 @@ async fn read_raw(
     }
 }
 
-/// Occurrences of what a filter asks for.
+/// The occurrences that match a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Total {
-    /// How many.
+    /// The number of occurrences.
     pub count: i64,
-    /// Whether there are no more.
+    /// Whether the number is complete.
     pub complete: bool,
 }
 
@@ -231,7 +232,7 @@ impl Total {
     const NOTHING: Self = Self { count: 0, complete: true };
 }
 
-/// All occurrences in a range that have not expired, from cells; events are read for parts of a minute alone.
+/// All occurrences in a range that have not expired, from cells. Events are read only for parts of a minute.
 pub async fn total(
     store: &Store,
     now: Timestamp,
@@ -239,7 +240,7 @@ pub async fn total(
     range: Range,
     filter: &CellFilter,
 ) -> Result<Total, StoreError> {
-    // No event lies in the last day that can be named, and up to a midnight the days alone tell.
+    // No event lies in the last representable day. Up to a midnight, the day counters alone are enough.
     let range = range.intersect(Range::new(Timestamp::EPOCH, all_days().last.end()).unwrap_or(Range::ALL));
     let mut total = Total::NOTHING;
     for kept in app.layout.kept(range, now) {
@@ -250,20 +251,20 @@ pub async fn total(
     Ok(total)
 }
 
-/// What to count of one session.
+/// What to count of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionQuery<'a> {
     /// The session.
     pub session_id: &'a str,
-    /// From when to when, by the app's clock.
+    /// The time range, by the app's clock.
     pub range: Range,
-    /// Which of its events.
+    /// The filter for its events.
     pub filter: &'a CellFilter,
-    /// About how many read units to use; what is left then is not counted.
+    /// The approximate number of read units to use. Events beyond that are not counted.
     pub budget: f64,
 }
 
-/// The occurrences of one session, from its index.
+/// The occurrences of a session, from its index.
 pub async fn session_total(
     store: &Store,
     now: Timestamp,
@@ -275,7 +276,7 @@ pub async fn session_total(
     let mut units = 0.0;
     for kept in app.layout.kept(range, now) {
         let (since, until) = (kept.since(), kept.until());
-        // What the index tells of an event's time ends with the millisecond.
+        // The index stores an event's time only to the millisecond.
         let (from, to) = (since.ceil(MILLISECOND), until.floor(MILLISECOND));
         let parts = if from > to { [(since, until), (until, until)] } else { [(since, from), (to, until)] };
         for range in parts.into_iter().filter_map(|(since, until)| Range::new(since, until).ok()) {
@@ -304,7 +305,7 @@ pub async fn session_total(
     Ok(total)
 }
 
-/// Where a range ends inside a minute whose events may have expired, it is widened to the minute.
+/// Widens a range to the whole minute where it ends inside a minute whose events may have expired.
 pub fn widen(app: &App, range: Range, now: Timestamp) -> Range {
     let expired = |at: Timestamp| app.layout.expires_at(at.floor(MINUTE)).is_some_and(|expiry| expiry <= now);
     let since = if expired(range.since()) { range.since().floor(MINUTE) } else { range.since() };
@@ -312,16 +313,17 @@ pub fn widen(app: &App, range: Range, now: Timestamp) -> Range {
     Range::new(since, until).unwrap_or(range)
 }
 
-/// Until when everything that was accepted is counted, in all shards.
+/// The time up to which all accepted events are counted, in all shards.
 pub async fn counted_to(store: &Store, now: Timestamp, app: &App) -> Result<Timestamp, StoreError> {
     let partitions = partitions(app, Range::ALL);
     let shards: Vec<_> = partitions.iter().map(|partition| shard_counted_to(store, app, partition, now)).collect();
     let times: Vec<_> = stream::iter(shards).buffer_unordered(CONCURRENCY).try_collect().await?;
-    // A clock that was ahead may have left a time that is still to come.
+    // A clock that was ahead may have left a time in the future.
     Ok(times.into_iter().min().unwrap_or(now).min(now))
 }
 
-/// Until when one shard is counted; a shard without events is up to date, one without counters is not counted at all.
+/// The time up to which one shard is counted. A shard without events is up to date. One without counters is not counted
+/// at all.
 async fn shard_counted_to(
     store: &Store,
     app: &App,
@@ -336,8 +338,8 @@ async fn shard_counted_to(
     Ok(if empty { now } else { app.created_at })
 }
 
-/// Occurrences by day and cell, of all days in a run, and whether nothing that matches may be hidden in the rest of a
-/// full item, or on a day whose counters lack events.
+/// Occurrences by day and cell, for all days in a range, and whether they are complete: no match may be hidden in the
+/// rest of a full item, or on a day whose counters lack events.
 pub async fn days(
     store: &Store,
     app: &App,
@@ -364,7 +366,7 @@ pub async fn days(
     Ok((days, complete))
 }
 
-/// The day buckets that all events of an app lie in.
+/// The day buckets that contain all events of an app.
 pub fn all_days() -> Run {
     Run {
         first: Bucket::of(Granularity::Day, Timestamp::EPOCH),

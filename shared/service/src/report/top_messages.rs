@@ -1,5 +1,5 @@
-//! The messages that occur most: counted from message items; text and last sight from the newest event of each, which
-//! the counters lead to. Nothing of a message outlives its events.
+//! The most frequent messages. They are counted from message items. The text and last occurrence come from the newest
+//! event of each message, which the counters locate. Nothing of a message outlives its events.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,29 +17,29 @@ use tally_core::time::covering::Cover;
 use tally_core::time::{Range, Timestamp};
 use tally_store::{Order, Store, StoreError};
 
-/// Requests under way at once for one question.
+/// The number of concurrent requests per query.
 const CONCURRENCY: usize = 32;
-/// Events read in one request.
+/// The number of events read per request.
 const EVENTS_PAGE: i32 = 200;
-/// Messages of one count and one minute among which the newest are looked for, at the most.
+/// The maximum number of messages with the same count and minute among which the newest are searched.
 const MOST_TIED: usize = 1_000;
 
 /// The text of a message whose events have expired.
 pub const EXPIRED: &str = "(expired)";
 
-/// A message, how often it occurred, and when last.
+/// A message, its number of occurrences, and its last occurrence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopMessage {
     /// Its text.
     pub message: String,
-    /// Its occurrences in the range.
+    /// The number of occurrences in the range.
     pub count: i64,
-    /// When it occurred last in the range.
+    /// The last occurrence in the range.
     pub last_seen: Timestamp,
 }
 
-/// The most frequent messages of a range, and whether none may be hidden in the rest of a full item, or on a day whose
-/// counters lack events.
+/// The most frequent messages of a range, and whether the result is complete: no message may be hidden in the rest of a
+/// full item, or on a day whose counters lack events.
 pub async fn top(
     store: &Store,
     now: Timestamp,
@@ -68,7 +68,7 @@ pub async fn top(
     Ok((top.collect(), complete && !store.lacks_counts(&app.id, range).await?))
 }
 
-/// A message that may be among the top.
+/// A message that may be among the most frequent.
 #[derive(Clone, Debug)]
 struct Candidate {
     hash: MessageHash,
@@ -76,17 +76,17 @@ struct Candidate {
     newest: Newest,
 }
 
-/// What is known of the newest event of a message.
+/// What is known about the newest event of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Newest {
-    /// It lies in this bucket.
+    /// It is in this bucket.
     In(Bucket),
-    /// It was seen.
+    /// It was read.
     Seen(Timestamp, String),
 }
 
 impl Newest {
-    /// Buckets of a cover do not overlap, so their starts, and the times of events, tell which is newer.
+    /// Buckets of a cover do not overlap, so comparing their starts and event times shows which is newer.
     fn at(&self) -> Timestamp {
         match self {
             Self::In(bucket) => bucket.start(),
@@ -95,8 +95,8 @@ impl Newest {
     }
 }
 
-/// Sorts candidates, the most frequent and among equals the newest first, and drops those that cannot be among the
-/// first `limit` any more; those that tie with the last stay.
+/// Sorts candidates by frequency, then newest first, and drops those that can no longer be among the first `limit`.
+/// Candidates that tie with the last one stay.
 fn cut(candidates: &mut Vec<Candidate>, limit: usize) {
     let rank = |c: &Candidate| (Reverse(c.count), Reverse(c.newest.at()));
     candidates.sort_by_key(|c| (rank(c), c.hash));
@@ -161,7 +161,7 @@ impl Search<'_> {
         Ok((candidates, complete))
     }
 
-    /// The messages of a part of a minute, from its events.
+    /// Counts the messages of a part of a minute from its events.
     async fn messages_in(
         &self,
         partition: &Partition,
@@ -180,7 +180,7 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// Finds, for candidates in buckets coarser than `granularity`, the newest bucket of that granularity.
+    /// Finds the newest bucket of `granularity` for candidates that are in coarser buckets.
     async fn refine(&self, candidates: &mut [Candidate], granularity: Granularity) -> Result<(), StoreError> {
         let coarse: HashSet<Bucket> = candidates
             .iter()
@@ -227,7 +227,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Reads the newest event of every candidate that is still only known by its bucket.
+    /// Reads the newest event of every candidate for which only the bucket is known.
     async fn find(&self, candidates: &mut [Candidate]) -> Result<(), StoreError> {
         let mut wanted: BTreeMap<Bucket, HashSet<MessageHash>> = BTreeMap::new();
         for candidate in candidates.iter() {
@@ -268,7 +268,8 @@ impl Search<'_> {
         let mut found: HashMap<MessageHash, (Timestamp, String)> = HashMap::new();
         self.each_newest_first(&partition, range, |event| {
             let at = event.at(self.app.clock);
-            // Events are in order to the millisecond: the newest of a message may come after another one of its own.
+            // Events are ordered only to the millisecond: another event of the same message may come before its newest
+            // one.
             if missing.is_empty() && found.values().all(|(found, _)| found.millis() > at.millis()) {
                 return false;
             }
@@ -285,7 +286,7 @@ impl Search<'_> {
         Ok(found.into_iter().map(|(hash, (at, message))| (hash, at, message)).collect())
     }
 
-    /// Shows the events of a shard and range that are of the wanted level, the newest first, until told to stop.
+    /// Passes the events of a shard and range with the wanted level to the callback, newest first, until it stops.
     async fn each_newest_first(
         &self,
         partition: &Partition,

@@ -3,10 +3,10 @@
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_store::StoreError;
 
-/// Requests under way at once.
+/// The number of concurrent requests.
 const CONCURRENCY: usize = 16;
 
-/// Runs futures, several at once, in no particular order.
+/// Runs futures concurrently, in no particular order.
 pub(super) async fn all<T>(futures: Vec<impl Future<Output = Result<T, StoreError>>>) -> Result<Vec<T>, StoreError> {
     stream::iter(futures).buffer_unordered(CONCURRENCY).try_collect().await
 }

@@ -1,4 +1,4 @@
-//! Differences that a recount finds between counters and events.
+//! The differences that a recount finds.
 
 use std::collections::BTreeMap;
 
@@ -12,31 +12,31 @@ use tally_core::time::bucket::Granularity;
 pub struct Difference {
     /// The start of the day, in UTC.
     pub day: Timestamp,
-    /// The kind of counters that it is in.
+    /// The kind of counters that contains the count.
     pub kind: CounterKind,
     /// What is counted.
     pub what: CounterLabel,
-    /// The counters in which it differs, the coarsest first.
+    /// The granularities at which it differs, coarsest first.
     pub granularities: Vec<Granularity>,
-    /// The occurrences that the coarsest of them count, of those buckets of the day that differ.
+    /// The occurrences counted from events at the coarsest of them, over the buckets of the day that differ.
     pub counted: i64,
-    /// The occurrences that are stored.
+    /// The occurrences stored there.
     pub stored: i64,
 }
 
-/// What a call has found so far.
+/// The differences that a call has found so far.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// How many days of a shard it came to the end of.
+    /// The number of days, summed over shards, that were read to the end.
     pub(super) days: usize,
     sums: BTreeMap<(Timestamp, CounterKind, CounterLabel), ByGranularity>,
 }
 
-/// Counted and stored.
+/// The counted and stored occurrences.
 type ByGranularity = BTreeMap<Granularity, (i64, i64)>;
 
 impl Found {
-    /// Adds what one counter item counts, and what of that is stored.
+    /// Adds the counts of one counter item, and the stored values.
     pub(super) fn add(
         &mut self,
         what: (Timestamp, CounterKind, CounterLabel),

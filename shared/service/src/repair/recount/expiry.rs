@@ -1,12 +1,13 @@
-//! Which days can be recounted: counters outlive events, so a day whose events may have expired cannot.
+//! Decides which days can be recounted. Counters outlive events, so a day whose events may have expired cannot be
+//! recounted.
 
 use tally_core::app::App;
 use tally_core::time::{DAY, HOUR, TimeDelta, Timestamp};
 
-/// How long before they may expire events are no longer recounted, in microseconds.
+/// How long before their possible expiry events are no longer recounted, in microseconds.
 pub(super) const BEFORE_EXPIRY: TimeDelta = HOUR;
 
-/// Whether events of a day may have expired, or may before a recount of it ends.
+/// Returns whether events of a day may have expired, or may expire before a recount of it ends.
 pub(super) fn may_expire(app: &App, day: Timestamp, now: Timestamp) -> bool {
     // A shorter retention may begin within the day.
     let begin = app.layout.entries().iter().map(|entry| entry.from);

@@ -14,20 +14,20 @@ use super::concurrent::all;
 use super::expiry::may_expire;
 use super::state::{KINDS, Noted, Reading, Unit, Waiting, Walk, Work};
 
-/// Most counts that are kept in memory before those that can be are settled.
+/// The maximum number of counts kept in memory before the settling step.
 const MOST_COUNTS: usize = 20_000;
 
-/// What a reading led to.
+/// The result of a reading step.
 #[derive(Debug)]
 pub(super) enum Read {
-    /// Barriers must be put behind what was read.
+    /// Barriers must be written behind everything that was read.
     Waiting(Waiting),
     /// Nothing was left to read.
     Done(Work),
 }
 
 impl Reading {
-    /// Reads on until a time, or until enough is read to be settled.
+    /// Continues reading until a time, or until enough is read to be settled.
     pub(super) async fn read(
         self,
         store: &Store,
@@ -55,7 +55,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads one unit after another, and plans a barrier behind each part.
+    /// Reads unit after unit, and schedules a barrier behind each part.
     async fn run(&mut self) -> Result<(), StoreError> {
         while let Some(unit) = self.next_unit().await? {
             let rest = self.read_unit(unit).await?;
@@ -68,7 +68,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads a unit; returns it where enough is read before its end.
+    /// Reads a unit. Returns it if the memory limit is reached before its end.
     async fn read_unit(&mut self, mut unit: Unit) -> Result<Option<Unit>, StoreError> {
         let partition = unit.partition(self.app);
         let (first, last) = id_range(unit.range());
@@ -97,7 +97,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Plans a barrier. The end of a day is the place before the next one.
+    /// Schedules a barrier. The end of a day is the place before the next day.
     fn barrier(&mut self, partition: &Partition, after: Option<EventId>) {
         let barrier = Barrier::after(partition, after, &self.owner);
         if !self.barriers.contains(&barrier) {
@@ -121,7 +121,7 @@ impl Reader<'_> {
                 work.walk = None;
                 break;
             }
-            // Days of which no more than counters is left may be many.
+            // There may be many days of which only counters are left.
             while walk.from < range.until() && may_expire(app, walk.from, *now) {
                 walk.from += DAY;
             }
@@ -140,7 +140,7 @@ impl Reader<'_> {
         Ok(None)
     }
 
-    /// Notes the versions of a unit's items before its events are read.
+    /// Notes the versions of a unit's items, before its events are read.
     async fn note(&mut self, partition: &Partition, unit: &Unit) -> Result<(), StoreError> {
         let (start, last) = (unit.range().since(), unit.range().until() - MICROSECOND);
         let reads = unit.granularities().flat_map(|granularity| KINDS.map(|kind| (granularity, kind))).map(
@@ -168,7 +168,7 @@ impl Reader<'_> {
     }
 }
 
-/// The next day from a moment on that has events or counters.
+/// Returns the next day, from a given time on, that has events or counters.
 async fn next_day(store: &Store, partition: &Partition, from: Timestamp) -> Result<Option<Timestamp>, StoreError> {
     let kinds = Granularity::ALL.into_iter().flat_map(|granularity| KINDS.map(|kind| (granularity, kind)));
     let counted = kinds.map(|(granularity, kind)| store.first_counted(partition, kind, granularity, from));

@@ -15,11 +15,12 @@ use super::difference::Found;
 use super::expiry::{BEFORE_EXPIRY, may_expire};
 use super::state::{Noted, Purpose, Reading, Waiting, Work};
 
-/// Most counts in one correction: DynamoDB takes 4 KB of expression.
+/// The maximum number of counts in one correction. DynamoDB accepts expressions of up to 4 KB.
 const CORRECTED_AT_ONCE: usize = 200;
 
 impl Waiting {
-    /// Settles what was read to its end, and takes the barriers away, which must be met. `id` is the recount's.
+    /// Settles everything that was read to its end, and removes the barriers, which must be met. `id` identifies the
+    /// recount.
     pub(super) async fn settle(
         self,
         store: &Store,
@@ -45,7 +46,7 @@ struct Settler<'a> {
 }
 
 impl Settler<'_> {
-    /// Compares the items whose events are read whole with the counters as they are now.
+    /// Compares the items whose events were read completely with the current counters.
     async fn run(&mut self, found: &mut Found) -> Result<(), StoreError> {
         let mut closed: BTreeMap<_, _> = self.work.items.extract_if(.., |_, noted| noted.closed).collect();
         let mut ranges: BTreeMap<_, (Bucket, Bucket)> = BTreeMap::new();
@@ -54,7 +55,7 @@ impl Settler<'_> {
             let range = ranges.entry(of).or_insert((*bucket, *bucket));
             *range = (range.0.min(*bucket), range.1.max(*bucket));
         }
-        // One range after another: a day may have many large items.
+        // Ranges are processed one after another: a day may have many large items.
         for ((partition, kind, granularity, day), (first, last)) in ranges {
             let read = self.store.versioned_items(&partition, kind, first, last).await?;
             let mut current: HashMap<_, _> =
@@ -84,7 +85,7 @@ impl Settler<'_> {
         Ok(())
     }
 
-    /// Notes what differs, and corrects it where that is the purpose.
+    /// Records the differences, and corrects them if that was requested.
     async fn report(
         &mut self,
         differing: Vec<(CounterKey, Noted, Vec<Differing>)>,
@@ -95,7 +96,7 @@ impl Settler<'_> {
             let (store, id) = (self.store, self.id);
             let corrections = differing.iter().enumerate().map(|(n, (key, noted, differences))| async move {
                 match correct(store, key, noted, id, differences).await {
-                    // An item that the store refuses for good is no reason to leave the others.
+                    // An item that the store rejects permanently is no reason to skip the others.
                     Err(StoreError::Refused(error)) => Ok((n, Err(error))),
                     outcome => Ok((n, Ok(outcome?))),
                 }
@@ -127,15 +128,15 @@ impl Settler<'_> {
     }
 }
 
-/// What is counted otherwise than it should be: what, as it is counted, as it is stored.
+/// A difference: the attribute, the counted value and the stored value.
 type Differing = (CounterLabel, i64, i64);
 
-/// What an item counts otherwise than it should.
+/// The differences of an item.
 fn compare(item: &CounterItem, stored: &HashMap<String, i64>) -> Vec<Differing> {
     let mut wanted: BTreeMap<CounterLabel, i64> = BTreeMap::new();
     for (attribute, count) in stored {
         let Some(counted) = CounterLabel::parse(attribute) else { continue };
-        // A full item counts what it has no attribute for in the rest of its level.
+        // A full item counts cells without an attribute in the rest of their level.
         let place = if item.full && !item.counts.contains_key(attribute) {
             CounterLabel::Other(counted.level())
         } else {
@@ -153,7 +154,7 @@ fn compare(item: &CounterItem, stored: &HashMap<String, i64>) -> Vec<Differing> 
     differences.filter(|(_, counted, stored)| counted != stored).collect()
 }
 
-/// Adds to an item what it lacks, in as many updates as that takes.
+/// Adds the missing counts to an item, in as many updates as needed.
 async fn correct(
     store: &Store,
     key: &CounterKey,
@@ -161,7 +162,7 @@ async fn correct(
     id: &str,
     differences: &[Differing],
 ) -> Result<Corrected, StoreError> {
-    // Each part leaves one version more.
+    // Each part increments the version.
     for ((part, differences), version) in differences.chunks(CORRECTED_AT_ONCE).enumerate().zip(noted.version..) {
         let amounts: Vec<_> =
             differences.iter().map(|(what, counted, stored)| (what.attribute(), stored - counted)).collect();

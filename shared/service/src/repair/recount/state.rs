@@ -1,7 +1,7 @@
-//! What a recount has under way.
+//! The state of a recount.
 //!
-//! A recount is in one of two states, and ends from the first. Each arrow is one function, and the states are types, so that
-//! barriers are never without an owner, and nothing is settled that was not waited for.
+//! A recount is in one of two states, and ends from the first. Each arrow is one function. The states are types, so
+//! barriers always have an owner, and nothing is settled before its barriers are met.
 //!
 //! ```text
 //!   Work::new
@@ -16,12 +16,12 @@
 //!     done
 //! ```
 //!
-//! - *Reading*: versions of counter items are noted, then the events of their buckets are read and folded. It ends when
-//!   time or memory is used up, or when all is read.
-//! - *Waiting*: barriers stand behind all that was read. When they are met, all of it is counted, if it ever will be, and
-//!   the items whose buckets were read whole are compared and corrected.
+//! - *Reading*: notes the versions of counter items, then reads the events of their buckets and folds them. It ends
+//!   when time or memory runs out, or when everything is read.
+//! - *Waiting*: barriers stand behind everything that was read. When they are met, all of it is counted, if it ever
+//!   will be. Items whose buckets were read completely are then compared and corrected.
 //!
-//! Between calls either state is kept in the store; [`super::stored`] has its form there.
+//! Between calls, either state is kept in the store. [`super::stored`] defines the stored form.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -34,7 +34,7 @@ use tally_core::time::bucket::Granularity;
 use tally_core::time::{Range, Timestamp, micros};
 use tally_store::{Barrier, UncountedDay};
 
-/// How often an item that keeps changing is looked at.
+/// How often an item that keeps changing is checked.
 const ROUNDS: u32 = 4;
 
 /// All kinds of counters.
@@ -56,44 +56,44 @@ pub(super) enum State {
     Waiting(Waiting),
 }
 
-/// Nothing is waited for: there may be more to read.
+/// No barriers are pending. There may be more to read.
 #[derive(Debug, PartialEq)]
 pub(super) struct Reading(pub(super) Work);
 
-/// Barriers stand behind all that was read.
+/// Barriers stand behind everything that was read.
 #[derive(Debug, PartialEq)]
 pub(super) struct Waiting {
     pub(super) work: Work,
     /// At least one.
     pub(super) barriers: Vec<Barrier>,
-    /// Whose they are: another owner with each reading. Else barriers that an earlier reading put at the same places, and
-    /// that were met long ago, would be taken for these.
+    /// The owner of the barriers. Each reading uses a new owner. Otherwise, barriers that an earlier reading put at the
+    /// same places, and that were met long ago, would be mistaken for these.
     pub(super) owner: String,
 }
 
-/// What is read, and what is left to read.
+/// What has been read, and what is left to read.
 #[derive(Debug, PartialEq)]
 pub(super) struct Work {
     pub(super) purpose: Purpose,
     /// Whole days.
     pub(super) range: Range,
-    /// Where the search for days goes on; none once all were found.
+    /// Where the search for days continues. `None` once all days were found.
     pub(super) walk: Option<Walk>,
-    /// What is half read.
+    /// The buckets that are partly read.
     pub(super) unit: Option<Unit>,
-    /// What must be looked at again.
+    /// The items to check again.
     pub(super) again: VecDeque<Unit>,
-    /// The items whose events are read, whole or in part.
+    /// The items whose events have been read, completely or in part.
     pub(super) items: BTreeMap<CounterKey, Noted>,
-    /// How many days of a shard were read to their end.
+    /// The number of days, summed over shards, that were read to the end.
     pub(super) days_read: usize,
-    /// How many items could not be settled: they kept changing, or the store refuses them.
+    /// The number of items that could not be settled: they kept changing, or the store rejected them.
     pub(super) unsettled: usize,
-    /// The days in the range that were marked as lacking counts when this began: day and mark, in microseconds.
+    /// The days in the range that were marked as lacking counts at the start: day and mark, in microseconds.
     pub(super) uncounted: Vec<(i64, i64)>,
 }
 
-/// Where the search for days with events or counters goes on.
+/// Where the search for days with events or counters continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Walk {
     pub(super) shard: u16,
@@ -101,11 +101,11 @@ pub(super) struct Walk {
     pub(super) from: Timestamp,
 }
 
-/// Buckets of a shard that are read from one end to the other.
+/// A range of buckets in a shard, read from start to end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Unit {
     pub(super) shard: u16,
-    /// The items that are looked at, by granularity, kind and page; none is all.
+    /// The items to check, by granularity, kind and page. `None` means all items.
     pub(super) only: Option<(Granularity, Vec<(CounterKind, u16)>)>,
     #[serde(with = "micros")]
     pub(super) start: Timestamp,
@@ -116,12 +116,12 @@ pub(super) struct Unit {
     pub(super) round: u32,
 }
 
-/// A counter item, and what it should hold.
+/// A counter item, and the counts it should have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Noted {
     /// Its version before its events were read.
     pub(super) version: i64,
-    /// What is stored, by attribute.
+    /// The stored counts, by attribute.
     pub(super) stored: HashMap<String, i64>,
     pub(super) round: u32,
     /// Whether all its events were read.
@@ -142,7 +142,7 @@ impl Unit {
         Granularity::ALL.into_iter().filter(move |of| granularity.is_none_or(|granularity| granularity == *of))
     }
 
-    /// Whether an item is looked at.
+    /// Returns whether an item is checked.
     pub(super) fn looks_at(&self, key: &CounterKey) -> bool {
         self.only.as_ref().is_none_or(|(granularity, items)| {
             *granularity == key.bucket.granularity() && items.contains(&(key.kind, key.page))
@@ -159,7 +159,7 @@ impl State {
 }
 
 impl Work {
-    /// A recount of whole days, of which nothing is read yet.
+    /// Creates a recount of whole days, with nothing read yet.
     pub(super) fn new(purpose: Purpose, days: Range, uncounted: Vec<UncountedDay>) -> Self {
         let uncounted = uncounted.into_iter().filter(|uncounted| days.contains(uncounted.day));
         Self {
@@ -175,20 +175,20 @@ impl Work {
         }
     }
 
-    /// The days in the range that were marked as lacking counts when this began.
+    /// The days in the range that were marked as lacking counts at the start.
     pub(super) fn uncounted_days(&self) -> impl Iterator<Item = UncountedDay> {
         let time = Timestamp::from_micros;
         self.uncounted.iter().map(move |(day, at)| UncountedDay { day: time(*day), marked_at: time(*at) })
     }
 
-    /// Closes the items of a shard whose buckets end at a time or before.
+    /// Closes the items of a shard whose buckets end at or before the given time.
     pub(super) fn close(&mut self, partition: &Partition, at: Timestamp) {
         for (key, noted) in &mut self.items {
             noted.closed |= key.partition == *partition && key.bucket.end() <= at;
         }
     }
 
-    /// Plans another look at an item that has changed, unless it did too often.
+    /// Schedules another check of an item that has changed, unless it changed too often.
     pub(super) fn look_again(&mut self, key: &CounterKey, round: u32) {
         if round + 1 >= ROUNDS {
             self.unsettled += 1;
@@ -196,7 +196,7 @@ impl Work {
         }
         let CounterKey { partition: Partition { shard, .. }, kind, bucket, page } = *key;
         let (start, end) = (bucket.start(), bucket.end());
-        // A bucket may have several items: its events are read once for all of them.
+        // A bucket may have several items. Its events are read once for all of them.
         let same = self.again.iter_mut().find(|unit| {
             (unit.shard, unit.start, unit.end, unit.round) == (shard, start, end, round + 1) && unit.after.is_none()
         });

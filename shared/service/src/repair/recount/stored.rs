@@ -1,5 +1,5 @@
-//! The form in which a recount is kept between calls: JSON. Its names stay as they are, since a recount may go on under
-//! another release than the one that it began under.
+//! The stored form of a recount between calls: JSON. The names must not change, because a recount may continue under a
+//! different release than the one that started it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,10 +22,10 @@ struct Stored {
     again: VecDeque<Unit>,
     #[serde(with = "items")]
     items: BTreeMap<CounterKey, Noted>,
-    /// None while there is nothing to wait for.
+    /// `None` if there are no pending barriers.
     #[serde(rename = "fences")]
     barriers: Vec<Barrier>,
-    /// Means nothing without barriers.
+    /// Has no meaning without barriers.
     owner: String,
     days_read: usize,
     unsettled: usize,
@@ -33,7 +33,7 @@ struct Stored {
     uncounted: Vec<(i64, i64)>,
 }
 
-/// Keys as fields, since a JSON object has texts for keys.
+/// Keys as fields, because the keys of a JSON object are strings.
 mod items {
     use serde::{Deserializer, Serializer};
 
@@ -59,7 +59,7 @@ mod items {
     }
 }
 
-/// Reads what [`to_text`] writes; none where it cannot be read.
+/// Parses the output of [`to_text`]. Returns `None` if it is invalid.
 pub(super) fn read_text(text: &str) -> Option<State> {
     let Stored { purpose, range, walk, unit, again, items, barriers, owner, days_read, unsettled, uncounted } =
         serde_json::from_str(text).ok()?;
@@ -71,7 +71,7 @@ pub(super) fn read_text(text: &str) -> Option<State> {
     })
 }
 
-/// A recount as text.
+/// Serializes a recount to text.
 pub(super) fn to_text(state: State) -> String {
     let (work, barriers, owner) = match state {
         State::Reading(Reading(work)) => (work, vec![], String::new()),
@@ -79,7 +79,7 @@ pub(super) fn to_text(state: State) -> String {
     };
     let Work { purpose, range, walk, unit, again, items, days_read, unsettled, uncounted } = work;
     let stored = Stored { purpose, range, walk, unit, again, items, barriers, owner, days_read, unsettled, uncounted };
-    // Texts, numbers and lists alone always serialize.
+    // Strings, numbers and lists always serialize.
     serde_json::to_string(&stored).unwrap_or_default()
 }
 
@@ -87,7 +87,7 @@ pub(super) fn to_text(state: State) -> String {
 mod tests {
     use super::*;
 
-    /// Written by the first release that kept recounts.
+    /// Written by the first release that stored recounts.
     const KEPT: &str = r#"{"purpose":"Recount","range":[1763683200000000,1763769600000000],"walk":{"shard":1,"from":1763683200000000},"unit":{"shard":0,"only":null,"start":1763683200000000,"end":1763769600000000,"after":"01KAJT4V0M8Y3S9Q6W2N5B7D1F","round":0},"again":[{"shard":0,"only":["hour",[["Cells",0],["Messages",3]]],"start":1763719200000000,"end":1763722800000000,"after":null,"round":1}],"items":[[{"app":"shop","shard":0},"Errors","day",1763683200000000,2,{"version":7,"stored":{"c:E|a||":3},"round":0,"closed":true}]],"fences":[{"partition":"shop#0","sort":"01KAJT4V0M8Y3S9Q6W2N5B7D1F~01KAJT4V0M8Y3S9Q6W2N5B7D1G"}],"owner":"01KAJT4V0M8Y3S9Q6W2N5B7D1G","days_read":4,"unsettled":1}"#;
 
     #[test]
