@@ -253,25 +253,12 @@ pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tally_core::app::EventClock;
     use tally_core::app::layout::Layout;
-    use tally_core::app::{AppId, AppSlug, AppState, EventClock};
     use tally_core::event::id::EventId;
 
     fn read(query: &str) -> Result<EventQuery, Invalid> {
-        let slug = AppSlug::of_name("shop").expect("a name");
-        let app = App {
-            id: AppId::new(&slug, 1),
-            slug,
-            generation: 1,
-            name: "shop".into(),
-            clock: EventClock::Event,
-            layout: Layout::new(1, None),
-            created_at: Timestamp::EPOCH,
-            events_per_minute: None,
-            keys: vec![],
-            state: AppState::Active,
-            deleting_since: None,
-        };
+        let app = App::new("shop", EventClock::Event, Layout::new(1, None), Timestamp::EPOCH).expect("a name");
         AskedList::read(Some(query), &app, "2026-11-21T10:00:00Z".parse().expect("a time")).map(|asked| asked.query)
     }
 

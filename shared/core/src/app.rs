@@ -159,6 +159,35 @@ pub struct App {
     pub deleting_since: Option<Timestamp>,
 }
 
+impl App {
+    /// Builds an app that is in use, in the first generation of its name, without keys or a quota.
+    ///
+    /// # Errors
+    /// Returns an error if the name is invalid.
+    pub fn new(
+        name: impl Into<String>,
+        clock: EventClock,
+        layout: Layout,
+        created_at: Timestamp,
+    ) -> Result<Self, AppNameError> {
+        let name = name.into();
+        let slug = AppSlug::of_name(&name)?;
+        Ok(Self {
+            id: AppId::new(&slug, 1),
+            slug,
+            generation: 1,
+            name,
+            clock,
+            layout,
+            created_at,
+            events_per_minute: None,
+            keys: vec![],
+            state: AppState::Active,
+            deleting_since: None,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -174,26 +174,12 @@ fn uuid_v7_time(text: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
     use crate::app::layout::Layout;
-    use crate::app::{AppId, AppSlug, AppState};
     use crate::time::{DAY, MICROSECOND, MILLISECOND, TimeDelta};
 
     const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_123_456);
 
     fn app(clock: EventClock) -> App {
-        let slug = AppSlug::of_name("shop").expect("a name");
-        App {
-            id: AppId::new(&slug, 1),
-            slug,
-            generation: 1,
-            name: "Shop".into(),
-            clock,
-            layout: Layout::new(1, Some(30)),
-            created_at: NOW,
-            events_per_minute: None,
-            keys: vec![],
-            state: AppState::Active,
-            deleting_since: None,
-        }
+        App::new("Shop", clock, Layout::new(1, Some(30)), NOW).expect("a name")
     }
 
     fn named(name: &str) -> Draft {

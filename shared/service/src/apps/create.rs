@@ -31,20 +31,10 @@ impl NewApp {
     /// # Errors
     /// Returns an error if the name is invalid.
     pub fn app(self, generation: u32, now: Timestamp, keys: Vec<Key>) -> Result<App, AppNameError> {
-        let slug = AppSlug::of_name(&self.name)?;
-        Ok(App {
-            id: AppId::new(&slug, generation),
-            slug,
-            generation,
-            name: self.name,
-            clock: self.clock,
-            layout: Layout::new(self.shards.unwrap_or(1), self.retention_days),
-            created_at: now,
-            events_per_minute: self.events_per_minute,
-            keys,
-            state: AppState::Active,
-            deleting_since: None,
-        })
+        let layout = Layout::new(self.shards.unwrap_or(1), self.retention_days);
+        let app = App::new(self.name, self.clock, layout, now)?;
+        let id = AppId::new(&app.slug, generation);
+        Ok(App { id, generation, keys, events_per_minute: self.events_per_minute, ..app })
     }
 }
 
