@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tally_core::app::AppId;
+use tally_core::app::App;
 use tally_core::app::partition::Partition;
 use tally_core::counter::cell::{Cell, CounterLabel, MessageHash};
 use tally_core::counter::key::CounterKind;
@@ -18,6 +18,11 @@ pub(crate) type Sums = BTreeMap<(CounterKind, Bucket, CounterLabel), i64>;
 /// Sums of which none is zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts(pub(crate) Sums);
+
+/// Every shard of an app.
+pub(crate) fn all_partitions(app: &App) -> Vec<Partition> {
+    (0..app.layout.last().shards).map(|shard| Partition { app: app.id.clone(), shard }).collect()
+}
 
 impl Counts {
     /// Adds occurrences of a cell, and of its message, at a time.
@@ -61,19 +66,25 @@ impl Counts {
     pub(crate) async fn stored(tally: &Tally, app: &TestApp) -> Self {
         let app = tally.stored_app(app).await;
         let mut counts = Self::default();
-        for shard in 0..app.layout.last().shards {
-            counts.add_shard(tally, &app.id, shard).await;
+        for partition in all_partitions(&app) {
+            counts.add_partition(tally, &partition).await;
         }
         counts
     }
 
-    async fn add_shard(&mut self, tally: &Tally, app: &AppId, shard: u16) {
-        let partition = Partition { app: app.clone(), shard };
+    /// The stored counters of one shard of an app.
+    pub(crate) async fn stored_in(tally: &Tally, partition: &Partition) -> Self {
+        let mut counts = Self::default();
+        counts.add_partition(tally, partition).await;
+        counts
+    }
+
+    async fn add_partition(&mut self, tally: &Tally, partition: &Partition) {
         for kind in [CounterKind::Cells, CounterKind::Errors, CounterKind::Messages] {
             for granularity in Granularity::ALL {
                 let (first, last) =
                     (Bucket::of(granularity, Timestamp::EPOCH), Bucket::of(granularity, at("2100-01-01T00:00:00Z")));
-                let reads = tally.context.store.read_counters(&partition, kind, first, last).await.expect("counters");
+                let reads = tally.context.store.read_counters(partition, kind, first, last).await.expect("counters");
                 for read in reads {
                     for (counted, count) in read.counts {
                         self.add_to((kind, read.bucket, counted), count);

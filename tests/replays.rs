@@ -25,7 +25,7 @@ use tally_core::event::level::Level;
 use tally_core::time::bucket::Granularity;
 use tally_core::time::{DAY, HOUR, MINUTE, Timestamp};
 
-use crate::counts::{Counts, Sums};
+use crate::counts::{Counts, Sums, all_partitions};
 use crate::database::{Database, cases};
 use crate::faulty::Fault;
 use crate::harness::{NOW, Tally, TestApp, at};
@@ -178,7 +178,8 @@ struct World {
     open: [usize; 2],
     stored: BTreeMap<usize, Stored>,
     sequence: u128,
-    expected: Counts,
+    /// By shard of the app: one cell of one hour may lie in the items of several.
+    expected: BTreeMap<Partition, Counts>,
     /// Counter items that a record changed.
     touched: BTreeSet<CounterKey>,
     poisons: usize,
@@ -203,7 +204,7 @@ impl World {
             stored: BTreeMap::new(),
             // So that numbers of more digits follow.
             sequence: 80,
-            expected: Counts::default(),
+            expected: BTreeMap::new(),
             touched: BTreeSet::new(),
             poisons: 0,
             full: false,
@@ -261,7 +262,8 @@ impl World {
         let mut changes: BTreeMap<(CounterKey, CounterLabel), i64> = BTreeMap::new();
         for (event, sign) in old.map(|old| (old, -1)).into_iter().chain(new.map(|new| (new, 1))) {
             let count = sign * i64::try_from(event.count).unwrap();
-            self.expected.add(event.id.at(), &event.cell, event.message.as_deref(), count);
+            let expected = self.expected.entry(event.partition.clone()).or_default();
+            expected.add(event.id.at(), &event.cell, event.message.as_deref(), count);
             for contribution in contributions(event, &layout) {
                 *changes.entry(contribution).or_default() += count;
             }
@@ -390,21 +392,26 @@ impl World {
     async fn check(&self, refused: Option<(CounterKind, Granularity)>) {
         let is_refused =
             |kind: CounterKind, granularity: Granularity| refused.is_some_and(|refused| refused == (kind, granularity));
-        let mut stored = Counts::stored(&self.tally, &self.app).await.0;
-        assert!(stored.keys().all(|(kind, bucket, _)| !is_refused(*kind, bucket.granularity())));
-        let mut expected = self.expected.0.clone();
-        expected.retain(|(kind, bucket, _), _| !is_refused(*kind, bucket.granularity()));
-        if self.full {
-            // What a full item has no room for is counted at its level, and what it has is counted whole.
-            for (key, count) in &stored {
-                assert!(matches!(key.2, CounterLabel::Other(_)) || expected.get(key) == Some(count), "{key:?} {count}");
+        let app = self.tally.stored_app(&self.app).await;
+        for partition in all_partitions(&app) {
+            let mut stored = Counts::stored_in(&self.tally, &partition).await.0;
+            assert!(stored.keys().all(|(kind, bucket, _)| !is_refused(*kind, bucket.granularity())));
+            let mut expected = self.expected.get(&partition).cloned().unwrap_or_default().0;
+            expected.retain(|(kind, bucket, _), _| !is_refused(*kind, bucket.granularity()));
+            if self.full {
+                // What a full item has no room for is counted at its level, and what it has is counted whole.
+                for (key, count) in &stored {
+                    assert!(
+                        matches!(key.2, CounterLabel::Other(_)) || expected.get(key) == Some(count),
+                        "{partition} {key:?} {count}"
+                    );
+                }
+                (stored, expected) = (by_level(stored), by_level(expected));
             }
-            (stored, expected) = (by_level(stored), by_level(expected));
+            assert_eq!(stored, expected, "{partition}");
         }
-        assert_eq!(stored, expected);
 
-        let id = self.tally.stored_app(&self.app).await.id;
-        let aside = self.tally.context.store.list_dead_letters(Some(&id), None).await.unwrap().0;
+        let aside = self.tally.context.store.list_dead_letters(Some(&app.id), None).await.unwrap().0;
         let (refusals, poisons): (Vec<_>, Vec<_>) =
             aside.iter().partition(|record| record.error.contains("ValidationException"));
         assert_eq!(poisons.len(), self.poisons, "each once: {poisons:?}");
