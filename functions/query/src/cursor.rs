@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use tally_core::app::AppId;
+use tally_core::digest::sha256;
 use tally_core::event::id::EventId;
 use tally_core::time::{Range, micros};
 
@@ -79,9 +79,8 @@ fn seal(mut content: Vec<u8>) -> String {
 }
 
 fn checksum(content: &[u8]) -> [u8; CHECK] {
-    let hash = digest(&SHA256, &[DOMAIN, content].concat());
     let mut check = [0; CHECK];
-    check.copy_from_slice(&hash.as_ref()[..CHECK]);
+    check.copy_from_slice(&sha256(&[DOMAIN, content].concat())[..CHECK]);
     check
 }
 

@@ -4,11 +4,11 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use ring::digest::{SHA256, digest};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use tally_core::app::App;
 use tally_core::app::key::hex;
+use tally_core::digest::sha256;
 use tally_core::event::filter::CellFilter;
 use tally_core::time::calendar::Interval;
 use tally_core::time::zone::Zone;
@@ -199,7 +199,7 @@ impl CountedDay<'_> {
 
 /// A reply that clients may cache: for a while if the day is over and counted, else to revalidate.
 fn cached(format: Format, body: Vec<u8>, closed: bool, counted_to: Timestamp, headers: &HeaderMap) -> Response {
-    let tag = format!("\"{}\"", hex(&digest(&SHA256, &body).as_ref()[..16]));
+    let tag = format!("\"{}\"", hex(&sha256(&body)[..16]));
     let known = headers.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
     let unchanged = known.is_some_and(|tags| tags.split(',').any(|t| t.trim().trim_start_matches("W/") == tag));
     let cache = if closed { format!("private, max-age={CACHE_SECONDS}") } else { "private, no-cache".to_owned() };

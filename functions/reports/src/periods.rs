@@ -158,11 +158,11 @@ impl Period {
             Self::Day => days(zone, read_day(params, "date", zone, now)?, 1),
             Self::Week => {
                 let week_start: WeekStart = params.parsed("week_start").unwrap_or_default();
-                let date = read_day_of(params, "week", zone, now)?;
+                let date = read_day(params, "week", zone, now)?;
                 days(zone, week_start.first_day(date), 7)
             }
             Self::Month => {
-                let first = read_day_of(params, "month", zone, now)?.first_of_month();
+                let first = read_day(params, "month", zone, now)?.first_of_month();
                 days(zone, first, i64::from(first.days_in_month()))
             }
             Self::Between => {
@@ -214,25 +214,13 @@ fn days(zone: &Zone, first: jiff::civil::Date, count: i64) -> Result<(Timestamp,
     Ok((zone.start_of_day(first)?, zone.start_of_day(end)?))
 }
 
-fn read_day(params: &mut Params, name: &str, zone: &Zone, now: Timestamp) -> Option<jiff::civil::Date> {
-    let Some(text) = params.text(name) else {
-        params.add(name, "missing: send a day, e.g. 2026-11-21, or `today`");
-        return None;
-    };
-    let date = zone.read_date(&text, now).ok().filter(|date| date.year() >= 1970);
-    if date.is_none() {
-        params.add(name, "must be a day from 1970 on, e.g. 2026-11-21, or `today`");
-    }
-    date
-}
-
-/// A day in `date` or in the parameter named like the report; a month also as `2026-11`.
-fn read_day_of(params: &mut Params, name: &str, zone: &Zone, now: Timestamp) -> Option<jiff::civil::Date> {
-    let Some(text) = params.text_of("date", name) else {
+/// A day in `date`, or in the parameter `alias`, which is `date` where there is none. With `alias` `month` it may be a month, e.g. `2026-11`.
+fn read_day(params: &mut Params, alias: &str, zone: &Zone, now: Timestamp) -> Option<jiff::civil::Date> {
+    let Some(text) = params.text_of("date", alias) else {
         params.add("date", "missing: send a day, e.g. 2026-11-21, or `today`");
         return None;
     };
-    let whole_month = (name == "month" && text.len() == 7).then(|| format!("{text}-01"));
+    let whole_month = (alias == "month" && text.len() == 7).then(|| format!("{text}-01"));
     let date = zone.read_date(whole_month.as_deref().unwrap_or(&text), now).ok();
     let date = date.filter(|date| date.year() >= 1970);
     if date.is_none() {

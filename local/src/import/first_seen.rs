@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tally_core::app::key::hex;
+use tally_core::digest::sha256;
 use tally_core::time::{HOUR, MINUTE, SECOND, Timestamp};
 
 /// How many moments of a file are stored by the second, and how many by the minute. Later ones are stored by the hour.
@@ -35,8 +36,8 @@ pub(super) struct FirstSeen {
 impl FirstSeen {
     /// Loads the record in `folder` of a source's file that begins with this line.
     pub(super) fn load(folder: Option<&Path>, source: &str, first_line: &[u8; 16]) -> Self {
-        let name = ring::digest::digest(&ring::digest::SHA256, &[source.as_bytes(), &first_line[..]].concat());
-        let file = folder.map(|folder| folder.join(format!("{}.json", hex(&name.as_ref()[..16]))));
+        let name = sha256(&[source.as_bytes(), &first_line[..]].concat());
+        let file = folder.map(|folder| folder.join(format!("{}.json", hex(&name[..16]))));
         let read = file.as_ref().and_then(|file| std::fs::read(file).ok());
         let kept = read.and_then(|kept| serde_json::from_slice(&kept).ok());
         let kept = kept.unwrap_or_else(|| Kept { source: source.to_owned(), ..Kept::default() });

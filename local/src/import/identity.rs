@@ -15,6 +15,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use ring::digest::{Context, SHA256};
+use tally_core::digest::sha256;
 use tally_core::event::id::EventId;
 use tally_core::time::Timestamp;
 use ulid::Ulid;
@@ -29,7 +30,7 @@ const REMEMBERED: usize = 1 << 16;
 /// The hash of the first line of a file.
 pub(super) fn first_line_hash(line: &[u8]) -> [u8; 16] {
     let mut hash = [0; 16];
-    hash.copy_from_slice(&ring::digest::digest(&SHA256, line).as_ref()[..16]);
+    hash.copy_from_slice(&sha256(line)[..16]);
     hash
 }
 
