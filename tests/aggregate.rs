@@ -91,6 +91,48 @@ async fn two_stream_shards_keep_checkpoints_of_their_own() {
     assert_eq!(by_name(&tally, &app).await, json!({"a": 3, "b": 1}));
 }
 
+/// A record that was created so many hours after the tests' day begins.
+fn created_after(hours: u32, mut record: Value) -> Value {
+    record["dynamodb"]["ApproximateCreationDateTime"] = (at(NOW) + i64::from(hours) * HOUR).seconds().into();
+    record
+}
+
+#[tokio::test]
+async fn an_item_that_is_counted_for_months_keeps_the_checkpoints_of_its_last_days() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    // A stream shard lives for about four hours.
+    let records: Vec<_> = (0..200).map(|n| created_after(n * 4, insert("shop", n.into(), "a"))).collect();
+    for (n, record) in records.iter().enumerate() {
+        handle(&tally.context, shard_batch(&format!("shardId-{n}"), std::slice::from_ref(record))).await.unwrap();
+    }
+    // What may still be delivered again counts nothing.
+    for (n, record) in records.iter().enumerate().skip(200 - 12) {
+        handle(&tally.context, shard_batch(&format!("shardId-{n}"), std::slice::from_ref(record))).await.unwrap();
+    }
+    assert_eq!(by_name(&tally, &app).await, json!({"a": 200}));
+    for item in tally.items(&app).await {
+        // 72 hours, the newest, and the one that its update removes next.
+        let checkpoints = item.item.checkpoints.len();
+        assert!((13..=20).contains(&checkpoints), "{}: {checkpoints}", tally_store::counter_keys(&item.key));
+        assert!(!item.item.full);
+    }
+    assert_eq!(tally.stored_app(&app).await.layout.last().pages, 1, "checkpoints are no reason for pages");
+}
+
+#[tokio::test]
+async fn checkpoints_alone_make_no_item_costly() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    for n in 0..150 {
+        let shard = format!("shardId-{n:0>40}");
+        handle(&tally.context, shard_batch(&shard, &[insert("shop", n, "a")])).await.unwrap();
+    }
+    let items = tally.items(&app).await;
+    assert!(items.iter().all(|item| item.item.checkpoints.len() == 150 && !item.item.full));
+    assert_eq!(tally.stored_app(&app).await.layout.last().pages, 1);
+}
+
 #[tokio::test]
 async fn an_event_that_changed_moves_between_cells() {
     let tally = Tally::start().await;

@@ -43,7 +43,7 @@ impl Tally {
     }
 
     /// All counter items of an app.
-    async fn items(&self, app: &TestApp) -> Vec<VersionedItem> {
+    pub(crate) async fn items(&self, app: &TestApp) -> Vec<VersionedItem> {
         let layout = self.stored_app(app).await;
         let mut items = vec![];
         for shard in 0..layout.layout.last().shards {

@@ -33,6 +33,8 @@ use crate::harness::{NOW, Tally, TestApp, at};
 /// The times of the events of a history, in minutes from the beginning. Each of two stream shards has every other
 /// event.
 const TIMES: [i64; 12] = [-1800, -90, -90, -1, 0, 0, 600, 1400, 2400, 3600, 3601, 6000];
+/// How long DynamoDB keeps a record of a stream. Nothing older is delivered.
+const RECORD_LIFE: i64 = 24;
 /// The longest time that a write stays in progress after its caller sees the connection drop.
 const LATEST: Duration = Duration::from_millis(400);
 
@@ -160,6 +162,11 @@ impl Interference {
             Fault::None
         }
     }
+}
+
+/// When a record was created, in Unix seconds.
+fn created(record: &Value) -> i64 {
+    record["dynamodb"]["ApproximateCreationDateTime"].as_i64().expect("a time")
 }
 
 /// What is stored under a key.
@@ -309,7 +316,7 @@ impl World {
             let may_be_read: Vec<usize> = of_partition.map(|(i, _)| i).collect();
             let index = if delivery.back > 20 { may_be_read[0] } else { may_be_read[may_be_read.len() - 1] };
             let stream = &self.streams[index];
-            let start = stream.done.saturating_sub(delivery.back);
+            let start = stream.done.saturating_sub(delivery.back).max(self.first_living(index));
             let end = (start + delivery.count).min(stream.records.len());
             if start < end {
                 ranges.push((index, start, end));
@@ -367,24 +374,46 @@ impl World {
                 let reply = self.tally.call(Method::PATCH, "/apps/any", header, body).await;
                 assert!([200, 400].contains(&reply.status.as_u16()), "{}", reply.json);
             }
-            Step::Wait(hours) => self.tally.clock.set(now + *hours * HOUR),
+            Step::Wait(hours) => {
+                let then = now + *hours * HOUR;
+                if self.oldest_undelivered().is_some_and(|oldest| oldest + RECORD_LIFE * HOUR < then) {
+                    self.deliver_rest().await;
+                }
+                self.tally.clock.set(then);
+            }
         }
     }
 
-    /// Delivers the rest, and then everything again in other batches.
+    /// The first record of a stream shard that has not expired.
+    fn first_living(&self, stream: usize) -> usize {
+        let from = self.tally.clock.now() - RECORD_LIFE * HOUR;
+        self.streams[stream].records.iter().take_while(|record| created(record) < from.seconds()).count()
+    }
+
+    fn oldest_undelivered(&self) -> Option<Timestamp> {
+        let next = self.streams.iter().filter_map(|stream| stream.records.get(stream.done));
+        next.map(created).min().map(Timestamp::from_seconds)
+    }
+
+    async fn deliver_rest(&mut self) {
+        for i in 0..self.streams.len() {
+            self.deliver_from(i, self.streams[i].done, 9).await;
+            self.streams[i].done = self.streams[i].records.len();
+        }
+    }
+
+    async fn deliver_from(&self, stream: usize, first: usize, size: usize) {
+        let stream = &self.streams[stream];
+        for part in stream.records[first..].chunks(size) {
+            handle(&self.tally.context, batch(&stream.id, part)).await.expect("counted");
+        }
+    }
+
+    /// Delivers the rest, and then everything that is left of the stream again in other batches.
     async fn finish(&mut self) {
-        for again in [false, true] {
-            for i in 0..self.streams.len() {
-                let records = if again {
-                    0..self.streams[i].records.len()
-                } else {
-                    self.streams[i].done..self.streams[i].records.len()
-                };
-                let size = if again { 5 } else { 9 };
-                for part in self.streams[i].records[records].chunks(size) {
-                    handle(&self.tally.context, batch(&self.streams[i].id, part)).await.expect("counted");
-                }
-            }
+        self.deliver_rest().await;
+        for i in 0..self.streams.len() {
+            self.deliver_from(i, self.first_living(i), 5).await;
         }
         tokio::time::sleep(LATEST).await;
     }

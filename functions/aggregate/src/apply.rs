@@ -1,18 +1,18 @@
 //! Applies a folded batch to one counter item, exactly once.
 
-use tally_core::counter::checkpoint::{Checkpoint, SequenceNumber};
+use tally_core::counter::checkpoint::{CHECKPOINT_LIFE, Checkpoint, SequenceNumber};
 use tally_core::counter::folding::Folded;
 use tally_core::counter::item::CounterItem;
 use tally_core::counter::key::{CounterKey, CounterKind};
-use tally_core::time::Timestamp;
+use tally_core::time::{DAY, Timestamp};
 use tally_store::{Applied, Increment, Precondition, Store, StoreError, counter_keys};
 
 use crate::error::AggregateError;
 
-/// The write units at which an item accepts no new cells: it is larger than 64 KB.
-const FULL: f64 = 64.0;
-/// The write units at which an app's cells are spread over more pages.
-pub(crate) const COSTLY: f64 = 8.0;
+/// The size of its counts, in KB, at which an item accepts no new cells. Updates of smaller items cost fewer write units.
+const FULL_KB: u16 = 64;
+/// The size of an item's counts, in KB, at which an app's cells are spread over more pages.
+const COSTLY_KB: u16 = 8;
 /// The number of attempts for one item before the batch is returned. Every failed condition, except those of `full`,
 /// means that another aggregator moved the checkpoint.
 const TRIES: u32 = 50;
@@ -51,6 +51,24 @@ impl Outcome {
     pub(crate) fn is_cells(&self) -> bool {
         self.key.kind != CounterKind::Messages
     }
+
+    /// Whether an update of the item costs so much that its app's cells need more pages.
+    ///
+    /// The write units are an upper bound, since the item has checkpoints besides its counts. So only an item that
+    /// reaches it is read.
+    pub(crate) async fn is_costly(&self, store: &Store) -> Result<bool, StoreError> {
+        counts_exceed(store, &self.key, self.units, COSTLY_KB).await
+    }
+}
+
+async fn counts_exceed(store: &Store, key: &CounterKey, units: f64, kilobytes: u16) -> Result<bool, StoreError> {
+    Ok(units > f64::from(kilobytes) && store.bytes_of_counts(key).await? > usize::from(kilobytes) * 1024)
+}
+
+/// Whether an item can have stale checkpoints. A bucket is first counted up to a day before it begins, since events may
+/// lie that far ahead. So the checkpoints of younger buckets are younger than [`CHECKPOINT_LIFE`].
+fn may_be_stale(key: &CounterKey, now: Timestamp) -> bool {
+    key.bucket.start() - DAY + CHECKPOINT_LIFE < now
 }
 
 impl Applier<'_> {
@@ -60,6 +78,7 @@ impl Applier<'_> {
         let mut after: Option<SequenceNumber> = None;
         let mut unless = Precondition::CheckpointReached(self.first.clone());
         let mut seen: Option<CounterItem> = None;
+        let mut stale = vec![];
         for _ in 0..TRIES {
             let Some(prefix) = self.folded.prefix(&outcome.key, after.as_ref(), seen.as_ref()) else {
                 return Ok(outcome);
@@ -71,16 +90,22 @@ impl Applier<'_> {
                 full: seen.as_ref().is_some_and(|item| item.full),
                 checkpoint: Checkpoint { sequence: prefix.last.clone(), created_at: self.created_at },
                 counts: prefix.counts,
+                stale: std::mem::take(&mut stale),
+                return_old: may_be_stale(&outcome.key, self.created_at),
             };
             match self.store.increment(&increment).await {
-                Ok(Applied::Done { units }) => {
+                Ok(Applied::Done { units, old }) => {
                     outcome.units = units;
                     outcome.full |= increment.full;
-                    if units > FULL && !increment.full {
+                    if !increment.full && counts_exceed(self.store, &outcome.key, units, FULL_KB).await? {
                         self.store.set_full(&outcome.key).await?;
                         outcome.full = true;
                     }
+                    if increment.stale.is_empty() {
+                        stale = old.map_or_else(Vec::new, |old| self.stale(&old));
+                    }
                     if prefix.complete {
+                        self.remove(&outcome.key, &stale).await;
                         return Ok(outcome);
                     }
                     unless = Precondition::CheckpointIsNot(Some(increment.checkpoint));
@@ -90,6 +115,7 @@ impl Applier<'_> {
                     let checkpoint = item.checkpoints.get(self.stream_shard).cloned();
                     after = checkpoint.as_ref().map(|checkpoint| checkpoint.sequence.clone());
                     unless = Precondition::CheckpointIsNot(checkpoint);
+                    stale = self.stale(&item);
                     seen = Some(item);
                 }
                 Err(StoreError::Refused(error)) => {
@@ -101,5 +127,19 @@ impl Applier<'_> {
             }
         }
         Err(AggregateError::Contention)
+    }
+
+    fn stale(&self, item: &CounterItem) -> Vec<(String, Checkpoint)> {
+        item.stale_checkpoints(self.stream_shard, self.created_at)
+    }
+
+    /// Removes stale checkpoints. A failure is harmless: the next update of the item finds them again.
+    async fn remove(&self, key: &CounterKey, stale: &[(String, Checkpoint)]) {
+        if stale.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.remove_checkpoints(key, stale).await {
+            tracing::warn!(%error, counter = counter_keys(key), "stale checkpoints stay for now");
+        }
     }
 }

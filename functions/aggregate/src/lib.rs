@@ -189,16 +189,20 @@ async fn add_pages(
 ) -> Result<(), AggregateError> {
     let now = context.clock.now();
     for (id, app) in apps {
-        let costly = outcomes.iter().any(|outcome| {
+        let Some(layout) = app.layout.with_more_pages(now) else { continue };
+        let of_app = outcomes.iter().filter(|outcome| {
             outcome.key.partition.app == *id
                 && outcome.is_cells()
-                && outcome.units > apply::COSTLY
                 && app.layout.last().from <= outcome.key.bucket.start()
         });
-        if !costly {
-            continue;
+        let mut costly = false;
+        for outcome in of_app {
+            costly = outcome.is_costly(&context.store).await?;
+            if costly {
+                break;
+            }
         }
-        if let Some(layout) = app.layout.with_more_pages(now) {
+        if costly {
             // If another process was faster, its entry is equivalent.
             let appended = context.store.append_layout(app, &layout).await?;
             context.apps.forget(&app.slug);

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures::future::try_join_all;
 use tally_core::app::partition::Partition;
 use tally_core::counter::cell::CounterLabel;
@@ -51,6 +51,10 @@ pub struct Increment<'a> {
     pub checkpoint: Checkpoint,
     /// The numbers to add, by attribute.
     pub counts: Vec<(String, i64)>,
+    /// The checkpoints to remove, by stream shard. The update is refused if one of them has changed.
+    pub stale: Vec<(String, Checkpoint)>,
+    /// Whether to return the item as it was before the update.
+    pub return_old: bool,
 }
 
 /// The result of an [`Increment`].
@@ -60,6 +64,8 @@ pub enum Applied {
     Done {
         /// The consumed write units: one per started KB of the item.
         units: f64,
+        /// The item before the update, if the increment asks for it. It is empty if there was none.
+        old: Option<CounterItem>,
     },
     /// The condition failed. Contains the current item.
     Refused(CounterItem),
@@ -123,6 +129,7 @@ impl Store {
             names.insert(format!("#{i}"), attribute.clone());
             values.insert(format!(":{i}"), AttributeValue::N(count.to_string()));
         }
+        let unchanged = remove_checkpoints(&increment.stale, &mut expression, &mut names, &mut values);
         let checkpoint = match &increment.unless {
             Precondition::CheckpointReached(first) => {
                 values.insert(":m".to_owned(), AttributeValue::S(first.to_string()));
@@ -141,13 +148,47 @@ impl Store {
             .table_name(&self.tables.counters)
             .set_key(Some(key(&keys::partition(&increment.key.partition), &keys::counter(increment.key))))
             .update_expression(expression)
-            .condition_expression(format!("{checkpoint} AND {full}"))
+            .condition_expression(format!("{checkpoint} AND {full}{unchanged}"))
+            .set_return_values(increment.return_old.then_some(ReturnValue::AllOld))
             .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values(Some(values));
         Ok(match self.send_conditional(request).await? {
-            Outcome::Applied { units } => Applied::Done { units },
+            Outcome::Applied { output, units } => Applied::Done {
+                units,
+                old: increment.return_old.then(|| read_item(output.attributes.unwrap_or_default())),
+            },
             Outcome::Refused(item) => Applied::Refused(read_item(item)),
         })
+    }
+
+    /// Removes checkpoints from a counter item, unless one of them has changed. At most 40.
+    pub async fn remove_checkpoints(
+        &self,
+        counter: &CounterKey,
+        stale: &[(String, Checkpoint)],
+    ) -> Result<(), StoreError> {
+        let (mut names, mut values, mut expression) = (HashMap::new(), HashMap::new(), String::new());
+        let unchanged = remove_checkpoints(stale, &mut expression, &mut names, &mut values);
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.tables.counters)
+            .set_key(Some(key(&keys::partition(&counter.partition), &keys::counter(counter))))
+            .update_expression(expression.trim_start())
+            .condition_expression(unchanged.trim_start_matches(" AND "))
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values));
+        self.send_conditional(request).await.map(drop)
+    }
+
+    /// The size of the counts of a counter item in bytes, without its key, its checkpoints and its other attributes.
+    pub async fn bytes_of_counts(&self, counter: &CounterKey) -> Result<usize, StoreError> {
+        let request = self
+            .client
+            .get_item()
+            .table_name(&self.tables.counters)
+            .set_key(Some(key(&keys::partition(&counter.partition), &keys::counter(counter))));
+        Ok(read_item(self.send(request).await?.0.item.unwrap_or_default()).bytes_of_counts())
     }
 
     /// Marks a counter item as full, so it accepts no new cells.
@@ -268,6 +309,25 @@ impl Store {
             }
         }
     }
+}
+
+/// Adds to an update that it removes checkpoints. Returns the condition that none of them has changed, each after an
+/// `AND`.
+fn remove_checkpoints(
+    stale: &[(String, Checkpoint)],
+    expression: &mut String,
+    names: &mut HashMap<String, String>,
+    values: &mut HashMap<String, AttributeValue>,
+) -> String {
+    let mut unchanged = String::new();
+    for (i, (stream_shard, checkpoint)) in stale.iter().enumerate() {
+        // Writing to a `String` cannot fail.
+        let _ = write!(expression, "{}#r{i}", if i == 0 { " REMOVE " } else { "," });
+        let _ = write!(unchanged, " AND #r{i} = :r{i}");
+        names.insert(format!("#r{i}"), format!("{CHECKPOINT}{stream_shard}"));
+        values.insert(format!(":r{i}"), AttributeValue::S(checkpoint.to_string()));
+    }
+    unchanged
 }
 
 /// Reads a counter item.

@@ -3,7 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::time::Timestamp;
+use crate::time::{TimeDelta, Timestamp};
+
+/// How long a checkpoint is kept, in the time of the stream.
+///
+/// A checkpoint may go when none of the records that it covers can be delivered again. A record lives for 24 hours. A
+/// batch may reach from a record that is about to expire to one just written, and the time of a checkpoint is that of
+/// the first. So the last record of the batch can be delivered until 48 hours after the checkpoint's time, and an
+/// aggregator works on it for at most 5 minutes. One day more is for clocks that differ.
+pub const CHECKPOINT_LIFE: TimeDelta = TimeDelta::hours(72);
 
 /// The position of a record in its stream shard: up to 40 digits. A DynamoDB number holds only 38, so it is a string
 /// padded with zeros, which sorts like the numbers.
@@ -46,6 +54,13 @@ pub struct Checkpoint {
     pub sequence: SequenceNumber,
     /// The time at which the first record of that batch was created. The item contains every event stored before it.
     pub created_at: Timestamp,
+}
+
+impl Checkpoint {
+    /// Whether no record that it covers can be delivered again, once records created at `now` are delivered.
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.created_at + CHECKPOINT_LIFE < now
+    }
 }
 
 impl fmt::Display for Checkpoint {

@@ -120,15 +120,15 @@ impl Conditional for TransactWriteItemsFluentBuilder {
 
 /// The result of a conditional write.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum Outcome<O> {
     /// The write succeeded and consumed this many write units.
-    Applied { units: f64 },
+    Applied { output: O, units: f64 },
     /// The condition failed. Contains the current item, which is empty if it does not exist or the request was a
     /// transaction.
     Refused(Item),
 }
 
-impl Outcome {
+impl<O> Outcome<O> {
     pub(crate) fn is_applied(&self) -> bool {
         matches!(self, Self::Applied { .. })
     }
@@ -141,9 +141,9 @@ impl Store {
     }
 
     /// Sends a conditional write.
-    pub(crate) async fn send_conditional<R: Conditional>(&self, request: R) -> Result<Outcome, StoreError> {
+    pub(crate) async fn send_conditional<R: Conditional>(&self, request: R) -> Result<Outcome<R::Output>, StoreError> {
         match self.dispatch(request.returning_refused_item()).await {
-            Ok((_, units)) => Ok(Outcome::Applied { units }),
+            Ok((output, units)) => Ok(Outcome::Applied { output, units }),
             Err(error) => match error.as_service_error().and_then(R::refusal) {
                 Some(item) => {
                     // A failed condition also consumes units, but the response does not report them.
