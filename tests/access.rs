@@ -135,7 +135,7 @@ async fn ask(tally: &Tally, route: &Route, text: Option<&str>) -> StatusCode {
 }
 
 #[tokio::test]
-async fn every_route_lets_in_whom_it_should_and_nobody_else() {
+async fn every_route_admits_exactly_the_right_credentials() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let all = credentials(&tally, &app).await;
@@ -160,7 +160,7 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn keys_are_made_listed_and_revoked() {
+async fn keys_are_created_listed_and_revoked() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     tally.accept(&app, &json!({"name": "warm"})).await;
@@ -208,7 +208,7 @@ async fn keys_are_made_listed_and_revoked() {
 }
 
 #[tokio::test]
-async fn keys_that_were_read_ahead_keep_no_new_one_out() {
+async fn cached_keys_do_not_hide_a_new_key() {
     let tally = Tally::start().await;
     tally.context.tokens.read(&tally.context.store, tally.context.clock.now()).await.expect("no keys yet");
     // Its signing key is made now, within the minute in which a key that was not found is not looked for again.
@@ -218,7 +218,7 @@ async fn keys_that_were_read_ahead_keep_no_new_one_out() {
 }
 
 #[tokio::test]
-async fn a_rotated_key_signs_and_the_one_before_is_good_until_its_tokens_end() {
+async fn after_a_rotation_the_old_key_verifies_until_its_tokens_expire() {
     let tally = Tally::with(users()).await;
     let before = sign_in(&tally, "ann", "correct horse").await.json["token"].as_str().unwrap().to_owned();
     let apps =
@@ -242,7 +242,7 @@ async fn a_rotated_key_signs_and_the_one_before_is_good_until_its_tokens_end() {
 }
 
 #[tokio::test]
-async fn ten_failures_close_the_door_for_a_quarter_of_an_hour() {
+async fn ten_failures_lock_sign_in_for_fifteen_minutes() {
     let tally = Tally::with(users()).await;
     for _ in 0..30 {
         assert_eq!(sign_in(&tally, "ann", "correct horse").await.status, 200, "successes do not count");
@@ -305,7 +305,7 @@ pub(crate) async fn github() -> (String, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn github_tells_whose_a_token_is_and_the_list_who_may_sign_in() {
+async fn github_identifies_a_token_and_the_settings_decide_who_may_sign_in() {
     let (base, asked) = github().await;
     let users = Users::parse(r#"[{"github": "ann-octocat", "role": "admin"}]"#).unwrap();
     let tally = Tally::with(Config { users, github_api: base, ..Config::default() }).await;
@@ -341,7 +341,7 @@ async fn github_tells_whose_a_token_is_and_the_list_who_may_sign_in() {
 }
 
 #[tokio::test]
-async fn a_cookie_changes_something_only_for_pages_of_ours() {
+async fn a_cookie_authorizes_changes_only_from_our_own_origin() {
     let read_origins = tally_service::config::Origins::Only(vec!["https://board.example".into()]);
     let tally = Tally::with(Config { read_origins, ..Config::default() }).await;
     let cookie = format!("token={}", tally.token(Role::Admin).await);
@@ -377,7 +377,7 @@ async fn a_cookie_changes_something_only_for_pages_of_ours() {
 }
 
 #[tokio::test]
-async fn a_credential_of_a_wrong_form_is_called_what_it_is() {
+async fn a_malformed_credential_is_named_for_what_it_is() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let cut = app.ingest_key[..30].to_owned();

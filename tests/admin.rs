@@ -22,7 +22,7 @@ async fn bare(tally: &Tally, method: Method, path: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn an_app_is_made_and_its_key_shown_once() {
+async fn an_app_is_created_and_its_key_shown_once() {
     let tally = Tally::start().await;
     let made = authorized(&tally, Method::POST, "/apps/My%20App", "").await;
     assert_eq!(made.status, 201, "{}", made.json);
@@ -42,7 +42,7 @@ async fn an_app_is_made_and_its_key_shown_once() {
 }
 
 #[tokio::test]
-async fn an_app_is_made_with_settings() {
+async fn an_app_is_created_with_settings() {
     let tally = Tally::start().await;
     let body = r#"{"name":"logs","clock":"received","retention_days":30,"shards":4,"events_per_minute":600}"#;
     let made = authorized(&tally, Method::POST, "/apps", body).await.json;
@@ -142,7 +142,7 @@ async fn a_reader_reads_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_key_is_sent_in_any_of_its_ways() {
+async fn a_key_can_be_sent_in_every_documented_way() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let basic = "Basic ".to_owned() + &STANDARD.encode(format!("{}:", app.ingest_key));
@@ -160,7 +160,7 @@ async fn a_key_is_sent_in_any_of_its_ways() {
 }
 
 #[tokio::test]
-async fn an_app_is_remembered_for_sixty_seconds() {
+async fn an_app_is_cached_for_sixty_seconds() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     tally.accept(&app, &json!({"name": "a"})).await;
@@ -175,7 +175,7 @@ async fn an_app_is_remembered_for_sixty_seconds() {
 }
 
 #[tokio::test]
-async fn stray_paths_are_answered_as_the_default_route_would() {
+async fn unknown_paths_get_the_reply_of_the_default_route() {
     let tally = Tally::start().await;
     assert_eq!(bare(&tally, Method::GET, "/").await.json["name"], "tally");
     assert_problem(&bare(&tally, Method::GET, "/nothing/here").await, 404, &[]);
@@ -193,7 +193,7 @@ async fn stray_paths_are_answered_as_the_default_route_would() {
 }
 
 #[tokio::test]
-async fn browsers_may_send_from_anywhere_and_read_from_where_they_were_let() {
+async fn browsers_may_send_from_any_origin_and_read_from_allowed_ones() {
     let config = Config { read_origins: Origins::Only(vec!["https://board.example".into()]), ..Config::default() };
     let tally = Tally::with(config).await;
     let app = tally.app("shop").await;
@@ -264,7 +264,7 @@ async fn a_name_whose_slug_is_too_long_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_is_good_for_requests_that_come_at_once() {
+async fn a_new_token_works_at_once() {
     let tally = Tally::start().await;
     let token = tally.token(Role::Admin).await;
     let calls = (0..8).map(|_| tally.call(Method::GET, "/apps", ("x-access-token", &token), ""));

@@ -98,7 +98,7 @@ fn created_after(hours: u32, mut record: Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_item_that_is_counted_for_months_keeps_the_checkpoints_of_its_last_days() {
+async fn an_item_that_is_counted_for_months_keeps_recent_checkpoints_only() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     // A stream shard lives for about four hours.
@@ -167,7 +167,7 @@ async fn changes_that_cancel_out_still_leave_their_checkpoint() {
 }
 
 #[tokio::test]
-async fn what_expired_stays_counted() {
+async fn expired_events_stay_counted() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let mut expired = record("shop", 2, "REMOVE", Some(image("shop", "a", "INFO", 1)), None);
@@ -239,7 +239,7 @@ async fn past_64_kb_an_item_is_full_and_the_rest_is_counted_as_other() {
 }
 
 #[tokio::test]
-async fn a_costly_item_gets_more_pages_from_a_midnight_to_come() {
+async fn a_costly_item_gets_more_pages_from_a_future_midnight() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let records: Vec<_> = (1..=100).map(|n| insert("shop", n, &format!("{n:04}{}", "y".repeat(100)))).collect();
@@ -261,7 +261,7 @@ async fn a_costly_item_gets_more_pages_from_a_midnight_to_come() {
 }
 
 #[tokio::test]
-async fn messages_are_counted_beside_the_cells() {
+async fn messages_are_counted_as_well_as_cells() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let with_message = |n: u64, text: &str| {
@@ -279,7 +279,7 @@ async fn messages_are_counted_beside_the_cells() {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_becomes_a_dead_letter_and_holds_nothing_up() {
+async fn an_unreadable_record_becomes_a_dead_letter_and_blocks_nothing() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let mut nameless = insert("shop", 2, "a");
@@ -321,7 +321,7 @@ async fn an_event_without_a_stream_shard_is_an_error() {
 }
 
 #[tokio::test]
-async fn the_stream_of_real_writes_is_counted_as_it_comes() {
+async fn the_stream_of_real_writes_is_counted() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     tally.accept(&app, &json!({"name": "a", "id": "x", "timestamp": "2026-11-21T08:00:00Z", "message": "m"})).await;
@@ -375,7 +375,7 @@ async fn a_dead_batch_makes_replies_incomplete_until_its_days_are_recounted() {
 }
 
 #[tokio::test]
-async fn a_recount_does_not_clear_what_was_marked_since_it_began() {
+async fn a_recount_keeps_marks_made_since_it_began() {
     let tally = Tally::start().await;
     tally.app("shop").await;
     let (store, app) = (&tally.context.store, AppId::new(&AppSlug::of_name("shop").unwrap(), 1));

@@ -54,7 +54,7 @@ fn ring(folder: &str) -> usize {
 }
 
 #[test]
-fn a_crate_needs_crates_further_in_alone() {
+fn a_crate_depends_on_inner_crates_only() {
     let name = |folder: &str| manifest(folder)["package"]["name"].as_str().expect("a name").to_owned();
     let rings: BTreeMap<_, _> = members().iter().map(|folder| (name(folder), ring(folder))).collect();
     for folder in members() {
@@ -67,7 +67,7 @@ fn a_crate_needs_crates_further_in_alone() {
 }
 
 #[test]
-fn a_crate_names_no_library_of_a_layer_further_out() {
+fn a_crate_does_not_depend_on_libraries_of_outer_layers() {
     const RUNTIME: [&str; 1] = ["tokio"];
     const AWS: [&str; 2] = ["aws", "serde_dynamo"];
     const HTTP: [&str; 5] = ["http", "axum", "hyper", "tower", "lambda"];
@@ -92,7 +92,7 @@ fn a_crate_names_no_library_of_a_layer_further_out() {
 }
 
 #[test]
-fn the_files_of_a_crate_need_each_other_in_no_circle() {
+fn files_of_a_crate_have_no_circular_dependencies() {
     let circles: Vec<_> = members()
         .into_iter()
         .filter_map(|folder| {

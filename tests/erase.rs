@@ -112,7 +112,7 @@ async fn an_app_is_erased_whole_and_lives_again_as_another() {
 }
 
 #[tokio::test]
-async fn what_a_function_stores_that_does_not_know_yet_is_erased_too() {
+async fn events_stored_by_functions_with_a_stale_cache_are_erased_too() {
     let mut tally = Tally::start().await;
     let app = sharded(&tally).await;
     tally.accept(&app, &events(9)).await;
@@ -136,7 +136,7 @@ async fn store_late(tally: &Tally, known: &App, name: &str) {
 
 /// With a clock that goes on by itself while a call waits for barriers that nobody meets.
 #[tokio::test(start_paused = true)]
-async fn barriers_of_an_earlier_call_prove_nothing_of_what_came_later() {
+async fn barriers_of_an_earlier_call_do_not_cover_later_events() {
     if !Database::is_embedded() {
         return;
     }

@@ -68,7 +68,7 @@ fn assert_refused(reply: &Reply, status: u16, response: &Value, internal: &str) 
 }
 
 #[tokio::test]
-async fn the_examples_of_the_document_work() {
+async fn the_documented_examples_work() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let base = Client::of(&tally, &app).await.base;
@@ -142,7 +142,7 @@ async fn the_examples_of_the_document_work() {
 }
 
 #[tokio::test]
-async fn a_name_may_hold_anything_but_a_number_at_its_end() {
+async fn a_name_may_contain_anything_but_end_in_a_number() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let base = Client::of(&tally, &app).await.base;
@@ -189,7 +189,7 @@ async fn a_name_may_hold_anything_but_a_number_at_its_end() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_counted_is_refused_in_its_envelope() {
+async fn uncountable_requests_get_an_error_in_the_envelope() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let client = Client::of(&tally, &app).await;
@@ -217,7 +217,7 @@ async fn what_cannot_be_counted_is_refused_in_its_envelope() {
 }
 
 #[tokio::test]
-async fn a_list_takes_days_and_hours_at_both_ends() {
+async fn a_list_accepts_days_and_hours_at_both_ends() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let base = Client::of(&tally, &app).await.base;
@@ -260,7 +260,7 @@ async fn a_list_takes_days_and_hours_at_both_ends() {
 }
 
 #[tokio::test]
-async fn a_histogram_is_what_accept_prefers() {
+async fn a_histogram_has_the_format_that_accept_prefers() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let base = Client::of(&tally, &app).await.base;

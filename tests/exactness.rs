@@ -213,7 +213,7 @@ proptest! {
     #![proptest_config(cases(12))]
 
     #[test]
-    fn counts_equal_a_count_by_hand(
+    fn counts_equal_an_independent_count(
         events in prop::collection::vec(sent(), 1..150),
         questions in prop::collection::vec(question(), 6),
         shards in select(vec![1u16, 1, 3]),

@@ -17,7 +17,7 @@ pub(crate) fn events(count: usize) -> Value {
 }
 
 #[tokio::test]
-async fn what_a_batch_left_unprocessed_is_sent_again() {
+async fn unprocessed_events_of_a_batch_are_sent_again() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
     let tally = Tally::failing(move |operation, body| {
@@ -34,7 +34,7 @@ async fn what_a_batch_left_unprocessed_is_sent_again() {
 }
 
 #[tokio::test]
-async fn what_the_store_does_not_take_is_told_event_by_event_and_may_be_sent_again() {
+async fn events_that_the_store_rejects_are_named_and_can_be_sent_again() {
     let open = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let opened = Arc::clone(&open);
     let mut tally = Tally::failing(move |operation, body| {
@@ -57,7 +57,7 @@ async fn what_the_store_does_not_take_is_told_event_by_event_and_may_be_sent_aga
 }
 
 #[tokio::test]
-async fn where_nothing_is_stored_the_reply_is_503_and_asks_to_come_back() {
+async fn if_nothing_is_stored_the_reply_is_503_with_retry_after() {
     let tally = Tally::failing(|operation, _| match operation {
         "PutItem" => Fault::throttled(),
         "BatchWriteItem" => Fault::server_error(),
@@ -73,7 +73,7 @@ async fn where_nothing_is_stored_the_reply_is_503_and_asks_to_come_back() {
 }
 
 #[tokio::test]
-async fn health_is_told_to_everybody_and_is_the_stores() {
+async fn health_needs_no_credentials_and_reflects_the_store() {
     let open = Arc::new(AtomicBool::new(true));
     let works = Arc::clone(&open);
     let tally = Tally::failing(move |operation, _| {

@@ -67,7 +67,7 @@ async fn numbers_keep_their_value() {
 }
 
 #[tokio::test]
-async fn the_words_of_other_systems_are_understood() {
+async fn names_used_by_other_systems_are_understood() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let name_and_slug = |event: &Value| (event["name"].clone(), event["slug"].clone());
@@ -96,7 +96,7 @@ async fn an_event_sent_again_under_its_id_is_one_event() {
 }
 
 #[tokio::test]
-async fn a_batch_is_judged_event_by_event() {
+async fn a_batch_gets_a_verdict_for_each_event() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let reply = tally.ingest(&app, &json!([{"name": "a"}, {"name": 5}, {"name": "b", "nmae": 1}, {"name": "c"}])).await;
@@ -111,7 +111,7 @@ async fn a_batch_is_judged_event_by_event() {
 }
 
 #[tokio::test]
-async fn many_events_are_taken_in_every_encoding() {
+async fn a_batch_is_accepted_in_every_encoding() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let list = json!((0..1_000).map(|n| json!({"name": format!("n{n}")})).collect::<Vec<_>>()).to_string();
@@ -202,7 +202,7 @@ async fn bad_input_is_named_and_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused_before_it_is_read() {
+async fn oversized_bodies_are_refused_unread() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let many = json!(vec![json!({"name": "a"}); 1_001]).to_string();
@@ -295,7 +295,7 @@ async fn occurrences_are_counted_without_a_body() {
 }
 
 #[tokio::test]
-async fn by_the_servers_clock_events_sit_where_they_were_received() {
+async fn with_the_server_clock_events_are_stored_at_their_time_of_receipt() {
     let mut tally = Tally::start().await;
     let app = tally.received_app("logs").await;
     let event = json!({"message": "m", "id": "x", "occurred_at": "2020-01-01T00:00:00Z"});
@@ -309,7 +309,7 @@ async fn by_the_servers_clock_events_sit_where_they_were_received() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_told_as_503() {
+async fn an_unreachable_store_is_a_503() {
     let nowhere = Connection::Local("http://127.0.0.1:9".to_owned());
     let store = connect(nowhere, Config::default().tables);
     let context = Context::new(store, Clock::at(at(NOW)), Config::default());
@@ -322,7 +322,7 @@ async fn a_store_that_is_away_is_told_as_503() {
 }
 
 #[tokio::test]
-async fn dense_events_are_sent_in_batches_that_fit_on_the_wire() {
+async fn dense_events_are_sent_in_batches_within_the_request_limit() {
     // DynamoDB Local takes longer for one batch of 12 MB than a request may; what is sent does not depend on it.
     if !Database::is_embedded() {
         return;
@@ -342,7 +342,7 @@ async fn dense_events_are_sent_in_batches_that_fit_on_the_wire() {
 }
 
 #[tokio::test]
-async fn a_name_of_white_space_or_control_characters_is_refused() {
+async fn a_name_of_whitespace_or_control_characters_is_refused() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     for name in [" ", "\u{0}", "\t\n", "\u{a0}\u{7f}", "\u{3000}"] {

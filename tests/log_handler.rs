@@ -27,7 +27,7 @@ fn assert_shows(reply: &Value, shown: &Value) {
 }
 
 #[tokio::test]
-async fn its_document_from_top_to_bottom() {
+async fn every_example_of_its_documentation_works() {
     let mut tally = Tally::start().await;
     let token = tally.token(Role::Admin).await;
     let ask = async |tally: &Tally, method: Method, path: &str, body: &str| -> Reply {

@@ -57,7 +57,7 @@ fn operations() -> Vec<Operation> {
 }
 
 #[tokio::test]
-async fn everybody_may_read_the_description_that_the_code_gives() {
+async fn anyone_may_read_the_openapi_description() {
     let tally = Tally::start().await;
     let reply = tally.call(Method::GET, "/openapi.json", ("accept", "*/*"), "").await;
     assert_eq!((reply.status.as_u16(), &reply.headers["content-type"]), (200, &"application/json".parse().unwrap()));
@@ -141,7 +141,7 @@ fn request(operation: &Operation, app: &TestApp, credential: Option<(&Value, &st
 }
 
 #[tokio::test]
-async fn an_operation_is_opened_by_the_credentials_that_it_names_and_by_no_other() {
+async fn an_operation_accepts_exactly_the_credentials_it_names() {
     let tally = Tally::start().await;
     let token = tally.token(Role::Admin).await;
     let document = openapi::document();
@@ -170,7 +170,7 @@ async fn an_operation_is_opened_by_the_credentials_that_it_names_and_by_no_other
 }
 
 #[test]
-fn every_refusal_that_may_come_is_described_as_a_problem() {
+fn every_error_response_is_described_as_a_problem() {
     let document = openapi::document();
     let problems = &document["components"]["responses"];
     for operation in operations() {
@@ -218,7 +218,7 @@ fn every_refusal_that_may_come_is_described_as_a_problem() {
 }
 
 #[test]
-fn every_parameter_is_named_once_and_told_of() {
+fn every_parameter_is_named_once_and_described() {
     for operation in operations() {
         let about = operation.about();
         let none = Vec::new();
@@ -240,7 +240,7 @@ fn every_parameter_is_named_once_and_told_of() {
 }
 
 #[test]
-fn every_name_is_of_one_thing_and_every_reference_leads_somewhere() {
+fn every_name_is_unique_and_every_reference_resolves() {
     let ids: Vec<_> = operations().iter().map(|o| o.value["operationId"].as_str().expect("an id").to_owned()).collect();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
     let document = openapi::document();

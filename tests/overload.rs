@@ -98,7 +98,7 @@ fn number(name: &str) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_throttles_everything_is_told_within_two_seconds() {
+async fn a_store_that_throttles_everything_is_reported_within_two_seconds() {
     if !Database::is_embedded() {
         return;
     }
@@ -119,7 +119,7 @@ async fn a_store_that_throttles_everything_is_told_within_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_never_answers_is_told_within_two_seconds() {
+async fn a_store_that_never_answers_is_reported_within_two_seconds() {
     if !Database::is_embedded() {
         return;
     }
@@ -143,7 +143,7 @@ async fn a_store_that_never_answers_is_told_within_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_that_stay_unprocessed_are_given_up() {
+async fn reads_that_stay_unprocessed_fail() {
     if !Database::is_embedded() {
         return;
     }
@@ -160,7 +160,7 @@ async fn reads_that_stay_unprocessed_are_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_way_in_leaves_the_less_time_for_the_puts() {
+async fn slow_lookups_leave_less_time_for_writes() {
     if !Database::is_embedded() {
         return;
     }
@@ -173,7 +173,7 @@ async fn a_slow_way_in_leaves_the_less_time_for_the_puts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_batch_leaves_for_ever_is_rejected_and_the_rest_is_kept() {
+async fn permanently_unprocessed_events_are_rejected_and_the_rest_is_kept() {
     if !Database::is_embedded() {
         return;
     }
@@ -188,7 +188,7 @@ async fn what_a_batch_leaves_for_ever_is_rejected_and_the_rest_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_thousand_events_a_slow_store_keeps_what_the_reply_says() {
+async fn a_slow_store_keeps_exactly_what_the_reply_says() {
     if !Database::is_embedded() {
         return;
     }
@@ -207,7 +207,7 @@ async fn of_a_thousand_events_a_slow_store_keeps_what_the_reply_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_at_a_store_that_never_answers_is_over_in_two_seconds() {
+async fn a_burst_fails_within_two_seconds_if_the_store_never_answers() {
     if !Database::is_embedded() {
         return;
     }
@@ -230,7 +230,7 @@ async fn a_burst_at_a_store_that_never_answers_is_over_in_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retries_are_few_while_the_store_throttles() {
+async fn retries_are_limited_while_the_store_throttles() {
     if !Database::is_embedded() {
         return;
     }

@@ -36,7 +36,7 @@ async fn events_come_newest_first_or_oldest_first_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_range_is_half_open_to_the_microsecond() {
+async fn a_range_excludes_its_end_to_the_microsecond() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     ten_events(&tally, &app).await;
@@ -152,7 +152,7 @@ async fn bad_parameters_are_named() {
 }
 
 #[tokio::test]
-async fn a_budget_that_ends_leaves_a_cursor_and_loses_nothing() {
+async fn a_used_up_budget_leaves_a_cursor_and_loses_nothing() {
     let config = tally_service::config::Config { read_budget: 0.5, ..tally_service::config::Config::default() };
     let tally = Tally::with(config).await;
     let app = tally.app("shop").await;
@@ -210,7 +210,7 @@ async fn replies_stay_below_four_megabytes() {
 }
 
 #[tokio::test]
-async fn rare_matches_are_found_by_the_counters() {
+async fn rare_matches_are_found_through_the_counters() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     // Ten days of 600 events an hour apart by day, with one rare event a day.
@@ -252,7 +252,7 @@ async fn rare_matches_are_found_by_the_counters() {
 }
 
 #[tokio::test]
-async fn the_freshest_minutes_are_read_however_far_the_counters_are() {
+async fn the_newest_minutes_are_read_however_far_the_counters_are() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     tally.accept(&app, &json!({"name": "old", "timestamp": "2026-11-20T08:00:00Z", "data": {"n": 0}})).await;
@@ -268,7 +268,7 @@ async fn the_freshest_minutes_are_read_however_far_the_counters_are() {
 }
 
 #[tokio::test]
-async fn a_session_that_no_event_can_have_is_not_looked_for() {
+async fn an_impossible_session_id_reads_nothing() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let base = format!("/the-eye/{}/api/event/", app.read_key);
@@ -308,7 +308,7 @@ async fn an_empty_filter_is_refused() {
 
 /// The clock was two days ahead while events were counted: what came since is not counted yet, and listed all the same.
 #[tokio::test]
-async fn a_filtered_list_does_not_trust_counters_up_to_a_time_to_come() {
+async fn a_filtered_list_does_not_trust_counters_for_the_future() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let now = tally.clock.now();

@@ -60,7 +60,7 @@ async fn more_than_the_quota_waits_for_the_next_minute() {
 }
 
 #[tokio::test]
-async fn many_functions_keep_it_together_within_a_fifth() {
+async fn many_functions_together_keep_the_quota_within_a_fifth() {
     // A second of the test takes milliseconds, and the stream of a server is behind by many of them.
     if !Database::is_embedded() {
         return;

@@ -86,7 +86,7 @@ fn occurrences(events: &Value) -> u64 {
 }
 
 #[tokio::test]
-async fn counters_that_are_right_show_no_difference() {
+async fn correct_counters_show_no_difference() {
     let mut tally = Tally::start().await;
     let app = tally.app_with(admin::NewApp { name: "shop".into(), shards: Some(3), ..Default::default() }).await;
     tally.accept(&app, &events(0, 150)).await;
@@ -103,7 +103,7 @@ async fn counters_that_are_right_show_no_difference() {
 }
 
 #[tokio::test]
-async fn damaged_counters_are_told_and_mended() {
+async fn damaged_counters_are_reported_and_repaired() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let events = events(0, 100);
@@ -200,7 +200,7 @@ async fn dead_letters_are_listed_and_a_recount_repairs_their_days() {
 }
 
 #[tokio::test]
-async fn recounts_run_beside_writes_and_beside_each_other() {
+async fn recounts_run_concurrently_with_writes_and_other_recounts() {
     let mut tally = Tally::start().await;
     let app = tally.app_with(admin::NewApp { name: "shop".into(), shards: Some(2), ..Default::default() }).await;
     tally.accept(&app, &events(0, 60)).await;
@@ -234,7 +234,7 @@ async fn recounts_run_beside_writes_and_beside_each_other() {
 }
 
 #[tokio::test]
-async fn a_recount_of_what_is_not_counted_yet_waits_for_it() {
+async fn a_recount_waits_for_events_that_are_not_counted_yet() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     tally.accept(&app, &events(0, 20)).await;
@@ -286,7 +286,7 @@ async fn a_shorter_retention_that_begins_within_a_day_spares_its_counts() {
 }
 
 #[tokio::test]
-async fn a_full_item_is_held_to_the_rest_of_its_levels() {
+async fn a_full_item_is_checked_against_the_rest_of_its_levels() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     tally.accept(&app, &events(0, 20)).await;
@@ -301,7 +301,7 @@ async fn a_full_item_is_held_to_the_rest_of_its_levels() {
 }
 
 #[tokio::test]
-async fn a_recount_that_its_stream_keeps_waiting_is_gone_on_with() {
+async fn a_recount_that_waits_for_the_stream_can_be_continued() {
     // A server's responses take time, and a clock that jumps does not measure it.
     if !Database::is_embedded() {
         return;
@@ -344,7 +344,7 @@ async fn days_whose_events_expire_are_refused() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_told() {
+async fn invalid_options_are_reported() {
     let tally = Tally::start().await;
     tally.app("shop").await;
     for (body, fields) in [

@@ -496,7 +496,7 @@ proptest! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn aggregators_at_once_count_each_record_once() {
+async fn concurrent_aggregators_count_each_record_once() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let id = |n: i64| EventId::of_client_id(at(NOW) - n * MINUTE, "x");

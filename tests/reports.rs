@@ -163,7 +163,7 @@ async fn the_parts_of_a_minute_are_counted_from_events() {
 }
 
 #[tokio::test]
-async fn top_messages_are_ranked_by_count_then_by_last_sight() {
+async fn top_messages_are_ranked_by_count_then_by_last_occurrence() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let mut events = Vec::new();
@@ -238,7 +238,7 @@ async fn an_empty_app_is_up_to_date() {
 
 /// The clock was a day ahead while events were counted.
 #[tokio::test]
-async fn nothing_is_said_to_be_counted_up_to_a_time_to_come() {
+async fn counted_to_never_lies_in_the_future() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let now = tally.clock.now();
@@ -325,7 +325,7 @@ async fn groups_count_the_values_of_an_attribute() {
 }
 
 #[tokio::test]
-async fn groups_say_how_far_their_budget_went() {
+async fn groups_say_how_far_they_read() {
     let config = tally_service::config::Config { read_budget: 1.0, ..tally_service::config::Config::default() };
     let tally = Tally::with(config).await;
     let app = tally.app("shop").await;

@@ -84,7 +84,7 @@ fn timeless_all(events: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_user_signs_in_and_sends_the_token_in_any_of_three_ways() {
+async fn a_user_signs_in_and_can_send_the_token_in_three_ways() {
     let tally = Tally::with(users()).await;
     let sign_in =
         async |body: Value| tally.call(Method::POST, "/seismo/auth", ("accept", "*/*"), body.to_string()).await;
@@ -117,7 +117,7 @@ async fn a_user_signs_in_and_sends_the_token_in_any_of_three_ways() {
 }
 
 #[tokio::test]
-async fn a_github_token_signs_in_whom_the_settings_list() {
+async fn a_github_token_signs_in_users_that_the_settings_list() {
     let (base, _) = github().await;
     let users = Users::parse(r#"[{"github": "ann-octocat", "role": "admin"}]"#).unwrap();
     let tally = Tally::with(Config { users, github_api: base, ..Config::default() }).await;
@@ -133,7 +133,7 @@ async fn a_github_token_signs_in_whom_the_settings_list() {
 }
 
 #[tokio::test]
-async fn events_are_posted_and_queried_as_the_document_shows() {
+async fn events_are_posted_and_queried_as_documented() {
     let tally = Tally::start().await;
     let client = Client::of(&tally, Role::Admin).await;
     let mut posted = Vec::new();
@@ -197,7 +197,7 @@ async fn events_are_posted_and_queried_as_the_document_shows() {
 }
 
 #[tokio::test]
-async fn an_app_of_the_servers_clock_is_listed_by_it() {
+async fn an_app_with_the_server_clock_is_listed_by_it() {
     let tally = Tally::start().await;
     let app = tally.received_app("web").await;
     let client = Client::of(&tally, Role::Admin).await;
@@ -222,7 +222,7 @@ async fn autumn(tally: &mut Tally) -> TestApp {
 }
 
 #[tokio::test]
-async fn reports_are_as_the_document_and_seismos_tests_have_them() {
+async fn reports_match_seismos_documentation_and_tests() {
     let mut tally = Tally::start().await;
     autumn(&mut tally).await;
     let client = Client::of(&tally, Role::Reader).await;
@@ -279,7 +279,7 @@ async fn a_report_names_only_what_all_of_it_has() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_said_in_a_message() {
+async fn errors_have_a_message() {
     let tally = Tally::start().await;
     let client = Client::of(&tally, Role::Admin).await;
     client.post("web", &json!({"event": "a"})).await;
@@ -375,7 +375,7 @@ async fn apps(tally: &Tally, client: &Client<'_>) -> Value {
 }
 
 #[tokio::test]
-async fn an_app_that_is_being_erased_is_not_made_again_and_one_that_was_is() {
+async fn an_app_can_be_created_again_only_after_it_is_erased() {
     let mut tally = Tally::start().await;
     let token = tally.token(Role::Admin).await;
     tally.app("web").await;
@@ -396,7 +396,7 @@ async fn an_app_that_is_being_erased_is_not_made_again_and_one_that_was_is() {
 }
 
 #[tokio::test]
-async fn tallys_own_questions_see_what_seismos_clients_send() {
+async fn events_from_seismos_clients_appear_in_native_queries() {
     let mut tally = Tally::start().await;
     let app = tally.app("web").await;
     let client = Client::of(&tally, Role::Admin).await;
@@ -413,7 +413,7 @@ async fn tallys_own_questions_see_what_seismos_clients_send() {
 }
 
 #[tokio::test]
-async fn past_ten_thousand_events_a_link_leads_on() {
+async fn past_ten_thousand_events_a_link_continues() {
     let tally = Tally::start().await;
     let app = tally.app("web").await;
     for batch in 0..11 {
@@ -453,7 +453,7 @@ async fn past_ten_thousand_events_a_link_leads_on() {
 }
 
 #[tokio::test]
-async fn a_reply_ends_with_the_megabytes_or_the_budget_and_nothing_is_left_out() {
+async fn a_page_ends_at_its_byte_limit_or_the_budget_without_gaps() {
     let tally = Tally::start().await;
     let app = tally.app("web").await;
     for n in 0..50 {

@@ -172,7 +172,7 @@ async fn with_every_kind() -> Tally {
 }
 
 #[tokio::test]
-async fn records_are_handed_over_as_amazon_documents_them() {
+async fn records_have_the_form_that_amazon_documents() {
     let mut tally = with_every_kind().await;
     let kinds = ["INSERT null", "MODIFY null", "REMOVE null", "REMOVE \"dynamodb.amazonaws.com\""];
     let [all] = &tally.peek().await[..] else { panic!("one stream shard") };
@@ -190,7 +190,7 @@ fn the_sample_of_the_stream_is_as_amazon_documents_it() {
 }
 
 #[tokio::test]
-async fn the_poller_has_the_filters_of_the_template_which_are_none() {
+async fn the_event_source_mapping_has_no_filters() {
     let template = std::fs::read_to_string(repository().join("template.yaml")).unwrap();
     let template: serde_yaml_ng::Value = serde_yaml_ng::from_str(&template).unwrap();
     let mapping = &template["Resources"]["AggregateFunction"]["Properties"]["Events"]["EventsStream"]["Properties"];
@@ -223,7 +223,7 @@ async fn reports(tally: &Tally, app: &TestApp, day: Timestamp) -> Vec<(String, S
 }
 
 #[tokio::test]
-async fn what_expires_stays_counted_in_every_report_and_what_a_person_deletes_does_not() {
+async fn expired_events_stay_counted_and_erased_events_do_not() {
     // What Amazon's server deletes at once.
     const EVENTS: i64 = 18;
     let (mut tally, app) = forgetful().await;
@@ -253,7 +253,7 @@ async fn what_expires_stays_counted_in_every_report_and_what_a_person_deletes_do
 }
 
 #[tokio::test]
-async fn no_batch_is_larger_than_lambda_hands_over() {
+async fn no_batch_is_larger_than_the_lambda_limit() {
     const LIMIT: usize = 6 * 1024 * 1024;
     const EVENTS: usize = 60;
     let mut tally = Tally::start().await;

@@ -71,7 +71,7 @@ fn expected(hash: &str, range: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn tables_are_as_the_store_creates_them() {
+fn tables_match_those_that_the_store_creates() {
     let template = template();
     assert_eq!(resources(&template, "AWS::DynamoDB::Table").len(), TABLES.len());
     for table in TABLES {
@@ -101,7 +101,7 @@ fn tables_are_as_the_store_creates_them() {
 }
 
 #[test]
-fn restored_tables_can_be_taken_over_by_the_template() {
+fn restored_tables_can_be_imported_by_the_template() {
     let (template, restored) = (read("template.yaml"), read("restore.yaml"));
     let tables = resources(&template, "AWS::DynamoDB::Table");
     assert_eq!(
@@ -190,7 +190,7 @@ fn every_route_reaches_the_function_that_serves_it() {
 }
 
 #[test]
-fn there_is_a_sample_event_for_every_route_one_of_the_stream_and_one_of_a_dead_batch() {
+fn every_route_the_stream_and_dead_batches_have_a_sample_event() {
     let mut samples: Vec<(String, String)> = Vec::new();
     let (mut streams, mut dead_batches) = (0, 0);
     for file in std::fs::read_dir(repository().join("events")).expect("events/") {
@@ -304,7 +304,7 @@ fn no_role_has_a_wildcard_that_is_not_justified() {
 }
 
 #[test]
-fn a_wildcard_is_found_wherever_it_stands() {
+fn wildcards_are_found_at_any_depth() {
     let with = |policy: &str| {
         let text = format!(
             "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Role: r\n      Policies: [{policy}]\n"
@@ -323,7 +323,7 @@ fn a_wildcard_is_found_wherever_it_stands() {
 }
 
 #[test]
-fn every_function_has_a_log_group_of_its_own_that_forgets() {
+fn every_function_has_its_own_log_group_with_a_retention() {
     let template = template();
     let groups = resources(&template, "AWS::Logs::LogGroup");
     assert!(groups.values().all(|group| written(&group["Properties"]["RetentionInDays"]) == "!Ref LogRetentionDays"));
@@ -337,7 +337,7 @@ fn every_function_has_a_log_group_of_its_own_that_forgets() {
 }
 
 #[test]
-fn the_cost_is_reckoned_with_the_window_that_is_deployed() {
+fn the_cost_model_uses_the_deployed_batch_window() {
     assert_eq!(template()["Parameters"]["AggregateBatchWindow"]["Default"], u64::from(tally::cost::WINDOW));
 }
 
@@ -364,7 +364,7 @@ fn every_setting_can_be_given() {
 }
 
 #[test]
-fn every_alarm_tells_and_is_explained() {
+fn every_alarm_notifies_and_is_documented() {
     let template = template();
     let operations = operations();
     let alarms = resources(&template, "AWS::CloudWatch::Alarm");
@@ -396,7 +396,7 @@ fn alarm_metrics(alarm: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn alarms_and_dashboard_look_at_metrics_that_are_written() {
+fn alarms_and_dashboard_use_metrics_that_exist() {
     let template = template();
     let written_by_us: BTreeSet<_> = Metric::ALL.iter().map(|metric| metric.name().to_owned()).collect();
     let mut ours = 0;
@@ -485,7 +485,7 @@ fn alarms_on_counting_fire_at_any_batch_window() {
 }
 
 #[test]
-fn counting_that_goes_on_is_not_taken_for_stopped_at_any_batch_window() {
+fn running_counting_raises_no_alarm_at_any_batch_window() {
     let template = template();
     let (period, evaluated, needed) = periods(&template["Resources"]["CountingStoppedAlarm"]);
     for every in 1..=600 {
@@ -527,7 +527,7 @@ fn metric_math_has_a_value_where_metrics_have_none() {
 }
 
 #[test]
-fn a_deployment_asks_nothing() {
+fn a_deployment_asks_no_questions() {
     let config = std::fs::read_to_string(repository().join("samconfig.toml")).expect("samconfig.toml");
     let section = |name: &str| {
         let (_, rest) = config.split_once(&format!("[default.{name}.parameters]\n")).expect(name);
@@ -556,7 +556,7 @@ fn every_parameter_is_explained() {
 }
 
 #[test]
-fn the_stream_is_counted_whole_and_what_is_given_up_is_kept() {
+fn the_whole_stream_is_counted_and_dead_batches_are_kept() {
     let template = template();
     let mapping = &template["Resources"]["AggregateFunction"]["Properties"]["Events"]["EventsStream"]["Properties"];
     // A filter that dropped a deletion by a person would keep its count forever. The function ignores expiries itself.
@@ -655,7 +655,7 @@ fn the_environment_of_every_function_stays_under_4_kb() {
 }
 
 #[test]
-fn users_may_come_from_a_secret_that_is_read_again_when_its_version_changes() {
+fn users_may_come_from_a_secret_and_follow_its_version() {
     let template = template();
     let variables = &template["Resources"]["AdminFunction"]["Properties"]["Environment"]["Variables"];
     let Value::Tagged(users) = &variables["TALLY_USERS"] else { panic!("a choice") };
@@ -666,7 +666,7 @@ fn users_may_come_from_a_secret_that_is_read_again_when_its_version_changes() {
 }
 
 #[test]
-fn what_is_optional_is_left_out_by_default_and_monitoring_by_a_parameter() {
+fn optional_resources_are_off_by_default_and_monitoring_can_be_left_out() {
     let template = template();
     let conditions = &template["Conditions"];
     let default = |name: &str| template["Parameters"][name]["Default"].clone();
@@ -704,7 +704,7 @@ fn what_is_optional_is_left_out_by_default_and_monitoring_by_a_parameter() {
 }
 
 #[test]
-fn the_default_processor_is_the_one_that_was_built_and_run_and_the_workflow_has_the_other() {
+fn the_default_architecture_is_tested_and_the_workflow_builds_the_other() {
     assert_eq!(template()["Parameters"]["Architecture"]["Default"], "x86_64");
     let workflow = read(".github/workflows/ci.yml");
     let matrix = &workflow["jobs"]["gate"]["strategy"]["matrix"]["include"];
@@ -713,7 +713,7 @@ fn the_default_processor_is_the_one_that_was_built_and_run_and_the_workflow_has_
 }
 
 #[test]
-fn logs_have_the_lines_that_operations_tells_to_read() {
+fn logs_contain_the_lines_that_operations_md_refers_to() {
     let level = &template()["Globals"]["Function"]["LoggingConfig"]["SystemLogLevel"];
     assert_eq!(level, "WARN");
     // platform.report and platform.initReport of calls that succeed are INFO.

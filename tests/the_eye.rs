@@ -88,7 +88,7 @@ fn event(fields: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_examples_of_the_document_work() {
+async fn the_documented_examples_work() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let base = Client::of(&tally, &app).await.base;
@@ -153,7 +153,7 @@ async fn the_examples_of_the_document_work() {
 }
 
 #[tokio::test]
-async fn all_five_fields_must_be_there() {
+async fn all_five_fields_are_required() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let client = Client::of(&tally, &app).await;
@@ -199,7 +199,7 @@ async fn all_five_fields_must_be_there() {
 }
 
 #[tokio::test]
-async fn both_bounds_are_taken_in_to_the_microsecond() {
+async fn both_bounds_are_inclusive_to_the_microsecond() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let base = Client::of(&tally, &app).await.base;
@@ -257,7 +257,7 @@ async fn both_bounds_are_taken_in_to_the_microsecond() {
 }
 
 #[tokio::test]
-async fn links_lead_to_the_end_and_back() {
+async fn links_page_to_the_end_and_back() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let base = Client::of(&tally, &app).await.base;
@@ -311,7 +311,7 @@ async fn links_lead_to_the_end_and_back() {
 }
 
 #[tokio::test]
-async fn past_ten_thousand_a_cursor_leads_on_and_back() {
+async fn past_ten_thousand_a_cursor_pages_on_and_back() {
     if !Database::is_embedded() {
         // Amazon's server takes minutes to read past so many. Cursors that lead both ways have a test with fewer.
         return;
@@ -362,7 +362,7 @@ async fn past_ten_thousand_a_cursor_leads_on_and_back() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_cut_short_leads_on_and_back() {
+async fn a_short_page_links_to_the_next_and_previous() {
     // Read units for some 60 events: a page of a rare category is short, or even empty.
     let mut tally = Tally::with(Config { read_budget: 30.0, ..Config::default() }).await;
     let app = tally.app("shop").await;
@@ -422,7 +422,7 @@ async fn occurrences_are_counted_and_pages_end_with_the_events() {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_in_no_page_and_in_no_count() {
+async fn expired_events_are_in_no_page_and_no_count() {
     let mut tally = Tally::start().await;
     let app = tally
         .app_with(admin::NewApp { name: "shop".into(), retention_days: Some(1), ..admin::NewApp::default() })
@@ -480,7 +480,7 @@ async fn a_count_reads_counters_or_the_index_of_one_session() {
 }
 
 #[tokio::test]
-async fn refusals_are_in_the_eyes_words() {
+async fn errors_have_the_format_of_the_eye() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let client = Client::of(&tally, &app).await;

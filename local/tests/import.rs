@@ -142,7 +142,7 @@ fn lines(count: usize, day: Option<&str>) -> String {
 }
 
 #[test]
-fn a_line_counts_once_whatever_becomes_of_its_file() {
+fn a_line_counts_once_whatever_happens_to_its_file() {
     let place = Place::new();
     for (name, day) in [("plain", None), ("timed", Some("2025-11-03"))] {
         let file = |ending: &str| place.folder.path().join(format!("{name}.log{ending}"));
@@ -210,7 +210,7 @@ fn equal_lines_at_one_time_are_as_many_as_they_are() {
 }
 
 #[test]
-fn a_line_without_a_time_keeps_the_one_it_got() {
+fn a_line_without_a_time_keeps_its_assigned_time() {
     let place = Place::new();
     let content = "banner\n2025-11-03 09:00:00 up\nplain\n{\"message\":\"json\"}\n";
     let file = place.write("app.log", content);
@@ -235,7 +235,7 @@ fn a_line_without_a_time_keeps_the_one_it_got() {
 }
 
 #[test]
-fn ids_and_counts_of_a_log_are_its_own() {
+fn ids_and_counts_of_a_log_are_not_those_of_its_events() {
     let place = Place::new();
     let line = |n: usize, name: &str| {
         json!({"id": 42, "count": 350, "name": name, "timestamp": "2025-11-03T09:00:00Z", "n": n}).to_string()
@@ -443,7 +443,7 @@ fn stack_traces_belong_to_their_line() {
 }
 
 #[test]
-fn a_format_can_be_forced_tried_and_added_to() {
+fn a_format_can_be_forced_previewed_and_extended() {
     let place = Place::new();
     let file = place.write("app.log", "{\"level\":3,\"msg\":\"failed\"}\n{\"level\":6,\"msg\":\"up\"}\n");
     let said = place.import(&[path(&file), "--dry-run", "--format", "syslog-json"]);
@@ -520,7 +520,7 @@ fn no_line_is_dropped_for_one_field() {
 }
 
 #[test]
-fn severities_have_the_names_of_the_world_over_http_too() {
+fn common_severity_names_are_understood_over_http_too() {
     let place = Place::new();
     for (level, names) in [
         ("INFO", "notice information informational"),
@@ -575,7 +575,7 @@ fn encodings_indentation_and_order_are_kept() {
 }
 
 #[test]
-fn of_a_file_that_ends_early_what_was_read_is_stored() {
+fn a_truncated_file_is_stored_as_far_as_it_was_read() {
     let place = Place::new();
     let content = lines(5_000, Some("2025-11-03"));
     for (name, packed) in [
@@ -606,7 +606,7 @@ fn of_a_file_that_ends_early_what_was_read_is_stored() {
 }
 
 #[test]
-fn a_pipe_is_shown_within_a_second() {
+fn lines_from_a_pipe_appear_within_a_second() {
     let place = Place::new();
     let mut child = place.spawn(&["-", "--source", "tail"]);
     let mut stdin = child.stdin.take().unwrap();
@@ -671,7 +671,7 @@ fn several_files_and_patterns_are_read() {
 }
 
 #[test]
-fn events_go_to_a_tally_elsewhere() {
+fn events_are_sent_to_a_remote_tally() {
     let place = Place::new();
     let file = place.write("app.log", format!("banner\n{}", lines(1_200, Some("2025-11-03"))));
     let state = place.folder.path().join("state");
@@ -739,7 +739,7 @@ fn tls_in_front_of(port: String, certified: &rcgen::CertifiedKey<rcgen::KeyPair>
 }
 
 #[test]
-fn events_go_over_tls_to_whom_this_system_trusts() {
+fn events_are_sent_over_tls_to_servers_with_trusted_certificates() {
     let place = Place::new();
     let file = place.write("app.log", lines(10, Some("2025-11-03")));
     let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -755,7 +755,7 @@ fn events_go_over_tls_to_whom_this_system_trusts() {
 }
 
 #[test]
-fn no_database_is_made_in_silence() {
+fn no_database_is_created_silently() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("app.log"), "2025-11-03 09:00:00 up\n").unwrap();
     let command = |args: &[&str]| {
@@ -781,7 +781,7 @@ fn no_database_is_made_in_silence() {
 }
 
 #[test]
-fn refusals_are_grouped_and_kept() {
+fn rejected_lines_are_grouped_and_kept() {
     let place = Place::new();
     let mut content = "{\"message\":\"up\"}\n{\"message\":\"an object without its!\n".to_owned();
     for n in 0..200 {
@@ -814,7 +814,7 @@ fn refusals_are_grouped_and_kept() {
 }
 
 #[test]
-fn an_import_ends_counted_or_says_what_is_left() {
+fn an_import_waits_until_counted_or_says_what_is_left() {
     let place = Place::new();
     let content: String = (0..20_000).fold(String::new(), |mut all, n| {
         writeln!(all, "2025-11-03 {:02}:{:02}:{:02} line", n / 3_600, n / 60 % 60, n % 60).unwrap();
@@ -845,7 +845,7 @@ fn an_import_ends_counted_or_says_what_is_left() {
 }
 
 #[test]
-fn what_is_not_counted_is_told() {
+fn an_import_reports_events_that_are_not_counted() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     // The poller cannot move on where it cannot keep its position.

@@ -75,7 +75,7 @@ fn killed_at_any_moment_it_loses_nothing_and_counts_nothing_twice() {
 }
 
 #[test]
-fn the_lines_that_it_prints_work_and_go_on_working_after_a_restart() {
+fn the_printed_commands_work_also_after_a_restart() {
     let data = TempDir::new().unwrap();
     std::fs::write(data.path().join("notes.txt"), "of somebody else").unwrap();
     let first = Server::start(data.path());
@@ -111,7 +111,7 @@ fn the_lines_that_it_prints_work_and_go_on_working_after_a_restart() {
 }
 
 #[test]
-fn what_stands_in_its_way_is_said_in_one_line() {
+fn startup_problems_are_reported_in_one_line() {
     let data = TempDir::new().unwrap();
     let server = Server::start(data.path());
     let port = server.url.rsplit(':').next().unwrap();
@@ -153,7 +153,7 @@ fn used_folder() -> TempDir {
 }
 
 #[test]
-fn a_damaged_database_is_told_and_never_replaced_by_an_empty_one() {
+fn a_damaged_database_is_reported_and_never_replaced_by_an_empty_one() {
     let refused = |data: &Path| fails(binary().args(["serve", "--port", "0", "--data"]).arg(data));
     let damaged = TempDir::new().unwrap();
     std::fs::write(damaged.path().join("tally.db"), "not a database, but long enough to be taken for one").unwrap();
@@ -180,7 +180,7 @@ fn a_damaged_database_is_told_and_never_replaced_by_an_empty_one() {
 }
 
 #[test]
-fn damage_that_shows_only_at_first_use_is_not_asked_to_be_tried_again() {
+fn damage_found_at_first_use_is_not_reported_as_retryable() {
     let data = used_folder();
     let file = data.path().join("tally.db");
     let mut bytes = std::fs::read(&file).unwrap();
@@ -205,7 +205,7 @@ fn damage_that_shows_only_at_first_use_is_not_asked_to_be_tried_again() {
 }
 
 #[test]
-fn without_a_folder_nothing_is_left_however_it_ends() {
+fn in_memory_mode_leaves_nothing_behind() {
     let place = TempDir::new().unwrap();
     let entries = || std::fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
     for signal in ["KILL", "TERM"] {
@@ -227,7 +227,7 @@ fn without_a_folder_nothing_is_left_however_it_ends() {
 }
 
 #[test]
-fn it_ends_although_clients_hold_connections_open() {
+fn it_stops_while_clients_hold_connections_open() {
     let data = TempDir::new().unwrap();
     let mut server = Server::start(data.path());
     let open = |begun: &str| {
@@ -261,7 +261,7 @@ fn it_ends_although_clients_hold_connections_open() {
 }
 
 #[test]
-fn every_option_is_a_variable_too_and_plain_tally_serves() {
+fn every_option_has_an_environment_variable_and_serve_is_the_default() {
     let data = TempDir::new().unwrap();
     let folder = data.path().join("here");
     let mut child = binary()
@@ -300,7 +300,7 @@ fn every_option_is_a_variable_too_and_plain_tally_serves() {
 }
 
 #[test]
-fn the_dynamodb_port_is_opened_only_when_it_is_asked_for() {
+fn the_dynamodb_port_is_off_by_default() {
     let data = TempDir::new().unwrap();
     let server = Server::start(data.path());
     assert!(!server.banner.contains("DynamoDB"), "{}", server.banner);
@@ -310,7 +310,7 @@ fn the_dynamodb_port_is_opened_only_when_it_is_asked_for() {
 }
 
 #[test]
-fn health_is_told_without_credentials() {
+fn health_needs_no_credentials() {
     let data = TempDir::new().unwrap();
     let server = Server::start(data.path());
     let (status, reply) = server.request("GET", "/health", ("accept", "*/*"), "").expect("a reply");
@@ -354,7 +354,7 @@ fn behind_a_proxy_one_clients_wrong_passwords_lock_out_nobody_else() {
 }
 
 #[test]
-fn links_and_redirections_lead_back_through_the_proxy() {
+fn links_and_redirects_go_through_the_proxy() {
     let data = TempDir::new().unwrap();
     let server = Server::start_with(binary().env("TALLY_BASE_PATH", "/tally/"), data.path());
     assert_eq!(server.send(&batch(0)).expect("a reply").0, 201);
@@ -387,7 +387,7 @@ fn audit(data: &Path, what: &str) -> (bool, String) {
 }
 
 #[test]
-fn counters_are_held_to_events_beside_a_server_and_without_one() {
+fn audit_works_with_and_without_a_running_server() {
     let data = TempDir::new().unwrap();
     let server = Server::start(data.path());
     let (status, _) = server.send(&batch(0)).expect("a reply");
@@ -403,7 +403,7 @@ fn counters_are_held_to_events_beside_a_server_and_without_one() {
 }
 
 #[test]
-fn the_log_tells_of_every_request_and_holds_no_secret() {
+fn the_log_has_a_line_for_each_request_and_no_secret() {
     let data = TempDir::new().unwrap();
     let log = data.path().join("log");
     let mut command = binary();
@@ -488,7 +488,7 @@ fn store_uncounted(data: &Path, bodies: impl Iterator<Item = Value>) {
 }
 
 #[test]
-fn days_of_dead_batches_are_named_and_recounted_and_until_then_replies_are_incomplete() {
+fn days_of_dead_batches_make_replies_incomplete_until_they_are_recounted() {
     let data = TempDir::new().unwrap();
     let day: tally_core::time::Timestamp = "2026-10-01T00:00:00Z".parse().unwrap();
     // What `aggregate` does when it is told of a batch that Lambda gave up.
