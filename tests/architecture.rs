@@ -148,7 +148,7 @@ impl Crate {
                 } else if path.extension().is_some_and(|extension| extension == "rs") {
                     let text = fs::read_to_string(&path).expect("text");
                     let module = match (module.is_empty(), &*name) {
-                        // A crate of its own, beside a library.
+                        // A separate crate, next to a library.
                         (true, "main") if has_lib => continue,
                         (true, "lib" | "main") => vec![],
                         _ => [&*module, &[name]].concat(),

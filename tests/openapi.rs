@@ -154,7 +154,7 @@ async fn an_operation_accepts_exactly_the_credentials_it_names() {
         let bare = tally.send(request(operation, &app, None)).await.status.as_u16();
         let refused_without = bare == 401 && operation.route().access != Access::Public;
         assert_eq!(refused_without, !named.is_empty(), "{about}: no credentials: {bare}");
-        // What the path already holds opens it, and nothing beside it.
+        // The key in the path is the only credential.
         assert!(!operation.path.contains("{key}") || ![403, 404].contains(&bare), "{about}: a key in the path: {bare}");
         for (name, scheme) in schemes.iter().filter(|_| !named.is_empty()) {
             let secret = match name.as_str() {

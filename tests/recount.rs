@@ -98,7 +98,7 @@ async fn correct_counters_show_no_difference() {
     let some = json!({"since": "2026-11-20", "until": "2026-11-21"});
     let reply = tally.counting(tally.admin(Method::POST, path, &some)).await.json;
     assert!(reply["days"].as_u64().unwrap() <= 3, "a day in three shards: {reply}");
-    assert_eq!(tally.list(&app, "limit=200").await.len(), 150, "fences are no events");
+    assert_eq!(tally.list(&app, "limit=200").await.len(), 150, "barriers are no events");
     assert_eq!(tally.list(&app, "limit=7&order=asc").await.len(), 150);
 }
 
@@ -129,16 +129,16 @@ async fn damaged_counters_are_reported_and_repaired() {
     assert!(complete && !differences.is_empty());
     assert_eq!(tally.recounted(&app, "audit").await, (vec![], true));
     assert_eq!(tally.total(&app).await, occurrences(&events));
-    for (mended, before) in tally.items(&app).await.iter().zip(before) {
-        for (attribute, count) in &mended.item.counts {
+    for (repaired, before) in tally.items(&app).await.iter().zip(before) {
+        for (attribute, count) in &repaired.item.counts {
             assert_eq!(
                 *count,
                 before.item.counts.get(attribute).copied().unwrap_or(0),
                 "{} {attribute}",
-                tally_store::counter_keys(&mended.key)
+                tally_store::counter_keys(&repaired.key)
             );
         }
-        assert_eq!(mended.item.checkpoints, before.item.checkpoints, "checkpoints stay");
+        assert_eq!(repaired.item.checkpoints, before.item.checkpoints, "checkpoints stay");
     }
 }
 
@@ -208,7 +208,7 @@ async fn recounts_run_concurrently_with_writes_and_other_recounts() {
     for item in tally.items(&app).await {
         tally.damage(&item, item.item.counts.keys().min().unwrap(), 7).await;
     }
-    let beside = async |body: Value| {
+    let concurrent = async |body: Value| {
         let mut body = body;
         for _ in 0..3 {
             let reply = tally.admin(Method::POST, "/apps/shop/recount", &body).await;
@@ -224,7 +224,7 @@ async fn recounts_run_concurrently_with_writes_and_other_recounts() {
         }
     };
     let all = async {
-        futures::join!(join_all((0..3).map(|_| beside(json!({})))), writes);
+        futures::join!(join_all((0..3).map(|_| concurrent(json!({})))), writes);
     };
     tally.counting(all).await;
     tally.drain().await;

@@ -246,7 +246,7 @@ async fn expired_events_stay_counted_and_erased_events_do_not() {
     tally.clock.set(later);
     let before = reports(&tally, &app, day).await;
     tally.expire().await;
-    assert!(tally.drain().await >= usize::try_from(EVENTS).unwrap(), "the stream tells of each that expired");
+    assert!(tally.drain().await >= usize::try_from(EVENTS).unwrap(), "the stream has a record of each expiry");
     assert_eq!(tally.list(&app, &format!("since={}", day - DAY)).await, Vec::<Value>::new());
     assert_eq!(reports(&tally, &app, day).await, before);
     assert_eq!(tally.ask(&app, &day_total).await["total"], EVENTS);

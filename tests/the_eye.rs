@@ -249,7 +249,7 @@ async fn both_bounds_are_inclusive_to_the_microsecond() {
             let pages = client.walk(page, "next").await;
             let got = pages.iter().flat_map(|page| column(&page["results"], "timestamp"));
             let mut got: Vec<_> = got.map(|at| at.as_str().unwrap()).collect();
-            // The newest first to the millisecond; which is told by its own test.
+            // Newest first to the millisecond; another test covers the order.
             got.sort_unstable_by_key(|time| at(time));
             assert_eq!(got, expected, "{query} {filter}");
         }

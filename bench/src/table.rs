@@ -18,7 +18,7 @@ pub(crate) struct Table {
     /// Write the figures to a file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Show the figures of a file that `--json` wrote beside the new ones.
+    /// Show the figures of a file that `--json` wrote next to the new ones.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
 }

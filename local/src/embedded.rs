@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn the_index_serves_the_statements_of_dynoxide() {
         let embedded = Embedded::temporary().expect("a database");
-        // As they stand in dynoxide 3.2.0, src/storage.rs.
+        // As in dynoxide 3.2.0, src/storage.rs.
         let next = embedded.plan(
             "SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1 FROM _stream_records WHERE table_name = 't'",
         );

@@ -1,4 +1,4 @@
-//! The importer as a process: beside a server, without one, and over HTTP.
+//! The importer as a process: with a running server, without one, and over HTTP.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test that panics has failed
 
@@ -644,7 +644,7 @@ fn a_file_is_followed_across_rotation() {
     place.until(4, "date=2025-11-03");
     append("2025-11-03 09:00:03 three\n");
     place.until(5, "date=2025-11-03");
-    // Cut and begun anew.
+    // Truncated and started again.
     File::options().write(true).truncate(true).open(&file).unwrap();
     std::thread::sleep(Duration::from_millis(600));
     append("2025-11-03 09:00:04 four\n");

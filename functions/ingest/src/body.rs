@@ -92,7 +92,7 @@ pub(crate) fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Raw<'a>, 
     let media_type = headers.get(CONTENT_TYPE).map_or(Ok(""), |t| t.to_str()).unwrap_or("?");
     let media_type = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let sent = match media_type.as_str() {
-        // curl's `-d` sends this content type unless it is told another.
+        // curl's `-d` sends this content type by default.
         "" | "application/json" | "text/plain" | "application/x-www-form-urlencoded" => of_json(body)?,
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => of_lines(body)?,
         _ => {

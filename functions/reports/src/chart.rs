@@ -10,7 +10,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
-/// `DejaVu` Sans (licence beside it), cut to Latin, Greek and Cyrillic: Lambda has no fonts.
+/// `DejaVu` Sans (its licence is in the same folder), cut to Latin, Greek and Cyrillic: Lambda has no fonts.
 const FONT: &[u8] = include_bytes!("../assets/DejaVuSans-subset.ttf");
 /// The name that charts know it by.
 const FAMILY: &str = "sans-serif";

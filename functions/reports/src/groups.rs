@@ -25,7 +25,7 @@ use crate::statistic::{Asked, Statistic};
 const DEFAULT_LIMIT: u64 = 10;
 /// Most bytes of a reply. The API promises at most 4 MB; Lambda allows 6.
 const MAX_REPLY: usize = 3_500_000;
-/// About how many bytes of a reply an item takes beside its value.
+/// The approximate bytes of an item in a reply, without its value.
 const PER_ITEM: usize = 40;
 /// Most values.
 const MAX_LIMIT: u64 = 1_000;

@@ -1,6 +1,6 @@
 //! How long functions run: waiting time, which is assumed, and computing time, which `bench` counts in instructions.
 
-/// Milliseconds until DynamoDB has answered one write or read, as seen by a function beside it (assumed; AWS: "single-digit
+/// Milliseconds until DynamoDB has answered one write or read, as seen by a function in the same region (assumed; AWS: "single-digit
 /// milliseconds").
 const TRIP: f64 = 5.0;
 /// Milliseconds until DynamoDB has answered a `BatchWriteItem` of 25 (assumed).

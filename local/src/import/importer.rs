@@ -218,7 +218,7 @@ impl Importer {
                             add_to_data(&mut event, "undecoded", Json::String(undecoded));
                         }
                         if is_cut {
-                            // What is told of the message is told of the line.
+                            // Warnings about the message are warnings about the line.
                             oddities = Oddities::default();
                             oddities.add(Oddity::LongLine(line.length));
                             event.remove("data");

@@ -45,7 +45,7 @@ pub(super) enum Piece {
     },
 }
 
-/// A line as it stands in a file.
+/// A raw line of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RawLine {
     /// Which argument.
@@ -234,7 +234,7 @@ fn fill(reader: &mut dyn BufRead) -> io::Result<&[u8]> {
         match reader.fill_buf() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
-            // Borrowed anew: the borrow checker would hold the one of the match for the whole loop.
+            // Borrowed again: the borrow checker would hold the one of the match for the whole loop.
             Ok(_) => return reader.fill_buf(),
         }
     }

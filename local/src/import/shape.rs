@@ -236,11 +236,11 @@ impl Line<'_> {
         true
     }
 
-    fn time(&mut self, keys: &[&str], beside: Option<Timestamp>) {
+    fn time(&mut self, keys: &[&str], found: Option<Timestamp>) {
         if self.time.is_some() {
             return;
         }
-        self.time = beside;
+        self.time = found;
         if self.time.is_some() {
             return;
         }
@@ -263,11 +263,11 @@ impl Line<'_> {
         }
     }
 
-    fn level(&mut self, format: &super::format::Format, beside: Option<tally_core::event::level::Level>) {
+    fn level(&mut self, format: &super::format::Format, given: Option<tally_core::event::level::Level>) {
         if self.has("level") {
             return;
         }
-        let mut found = beside;
+        let mut found = given;
         if format.request {
             let status = find(self.object, "status").and_then(text_of);
             found = found.or_else(|| level::of_status(&status?));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Endings of compressed files.
 const COMPRESSED: [&str; 5] = [".gz", ".zst", ".zstd", ".xz", ".z"];
-/// Suffixes of files that are stored beside the current one.
+/// Suffixes of rotated files.
 const KEPT: [&str; 3] = [".old", ".bak", ".save"];
 
 /// The files that arguments select: paths, or pattern matches in order of name.

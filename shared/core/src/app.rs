@@ -86,7 +86,7 @@ impl AppId {
         if generation <= 1 { Self(slug.0.clone()) } else { Self(format!("{slug}~{generation}")) }
     }
 
-    /// Reads an identity as it stands in keys.
+    /// Parses an identity as stored in keys.
     pub fn parse(text: &str) -> Option<(Self, AppSlug, u32)> {
         let (slug, generation) = match text.split_once('~') {
             Some((slug, generation)) => (slug, generation.parse().ok().filter(|generation| *generation > 1)?),

@@ -25,7 +25,7 @@ pub struct Operation {
     pub summary: String,
     /// Details.
     pub about: String,
-    /// What it takes beside its body.
+    /// Its parameters, without the body.
     pub parameters: Vec<Parameter>,
     /// The bodies that it takes, by media type; none where it takes no body.
     pub body: Vec<(&'static str, Schema)>,
@@ -71,7 +71,7 @@ pub struct ReplyDescription {
     pub about: &'static str,
     /// Its body, by media type; none where it has no body.
     pub content: Vec<(&'static str, Schema)>,
-    /// Its headers beside those that every reply has, and what they mean.
+    /// Headers that not every reply has, and their meaning.
     pub headers: Vec<(&'static str, &'static str)>,
 }
 

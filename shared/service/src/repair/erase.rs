@@ -126,7 +126,7 @@ pub async fn erase_app(store: &Store, apps: &AppCache, now: Timestamp, app: &App
     let done = eraser.is_met(&round).await?
         && !eraser.has_events().await?
         && eraser.counters().await?
-        && eraser.bury(&round).await?;
+        && eraser.leave_tombstone(&round).await?;
     apps.forget(&app.slug);
     Ok((deleted, done))
 }
@@ -223,7 +223,7 @@ impl Eraser<'_> {
     }
 
     /// Removes the barriers and turns the app into a tombstone. Returns false if another round has begun.
-    async fn bury(&self, round: &str) -> Result<bool, StoreError> {
+    async fn leave_tombstone(&self, round: &str) -> Result<bool, StoreError> {
         self.store.remove_barriers(&self.barriers(round)).await?;
         Ok(self.store.tombstone_app(self.app, round).await? || self.is_buried().await?)
     }
