@@ -10,6 +10,7 @@ use tally_http::guard::Target;
 use tally_http::openapi::{Operation, Parameter};
 use tally_http::parameters::{FromQuery, Params, Query};
 use tally_http::problem::{Problem, json};
+use tally_http::reply::Room;
 use tally_http::routes::LIST_DEAD_LETTERS;
 use tally_http::service::Shared;
 use tally_store::DeadLetter;
@@ -64,8 +65,21 @@ pub(crate) async fn list(
     Target(app): Target,
     Query(After(after)): Query<After>,
 ) -> Result<Response, Problem> {
-    let (items, next) = context.store.list_dead_letters(Some(&app.id), after.as_deref()).await?;
-    json(StatusCode::OK, &DeadLetterPage { items: items.into_iter().map(Into::into).collect(), next })
+    let (letters, mut next) = context.store.list_dead_letters(Some(&app.id), after.as_deref()).await?;
+    let mut room = Room::default();
+    let mut items: Vec<DeadLetterBody> = Vec::new();
+    let mut last = None;
+    for letter in letters {
+        let position = letter.position();
+        let body = letter.into();
+        if !room.take(&body)? {
+            next = last;
+            break;
+        }
+        items.push(body);
+        last = Some(position);
+    }
+    json(StatusCode::OK, &DeadLetterPage { items, next })
 }
 
 pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {

@@ -16,6 +16,7 @@ use tally_http::guard::Target;
 use tally_http::openapi::{JSON, Operation, TimeInput};
 use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
+use tally_http::reply::{LeftOut, Room};
 use tally_http::routes::{self, Route};
 use tally_http::service::Shared;
 use tally_service::context::Context;
@@ -28,6 +29,10 @@ use crate::apps::current;
 struct Recounted {
     /// The counts that differ from the events that are stored.
     differences: Vec<DifferenceBody>,
+    /// The differences for which the reply has no room, and how many occurrences they are; absent if there are none. A recount
+    /// corrects them too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<LeftOut>,
     /// The number of days that this call finished; days of each shard count separately.
     days: usize,
     /// Whether everything is compared, and no counter was skipped because it kept changing.
@@ -102,8 +107,12 @@ async fn run(context: &Context, app: &App, purpose: Purpose, AskedJob(job): Aske
         RecountError::Unknown => Problem::field("next", error.to_string()),
         RecountError::Store(error) => error.into(),
     })?;
+    let mut differences: Vec<DifferenceBody> = progress.differences.into_iter().map(Into::into).collect();
+    let cut = Room::default().fill(&mut differences)?;
+    let left_out = LeftOut::of(cut.iter().map(|difference| (difference.counted - difference.stored).abs()));
     let reply = Recounted {
-        differences: progress.differences.into_iter().map(Into::into).collect(),
+        differences,
+        left_out,
         days: progress.days,
         complete: progress.complete,
         next: progress.next.map(|id| id.to_string()),

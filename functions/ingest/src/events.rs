@@ -19,6 +19,7 @@ use tally_http::guard::{Target, TimeLeft};
 use tally_http::openapi::{JSON, Operation, Parameter, one_of};
 use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, RETRY_SECONDS, json};
+use tally_http::reply::{MAX_BODY, shortened};
 use tally_http::routes::SEND_EVENTS;
 use tally_http::service::Shared;
 
@@ -28,6 +29,8 @@ use crate::draft::EventInput;
 
 /// Most errors that one reply lists.
 const MAX_LISTED: usize = 100;
+/// Bytes of a reply for the details of all events that were not stored, which share them. Their ids take less than the rest.
+const DETAILS: usize = MAX_BODY / 2;
 
 /// The result of a batch.
 #[derive(Serialize, JsonSchema)]
@@ -122,12 +125,13 @@ fn batch(verdicts: Vec<Result<Event, Rejection>>) -> Result<Response, Problem> {
     if accepted == 0 {
         return Err(all_rejected(verdicts));
     }
+    let share = DETAILS / (verdicts.len() - accepted).max(1);
     let rejected: Vec<_> = verdicts
         .into_iter()
         .enumerate()
         .filter_map(|(index, verdict)| {
             let rejection = verdict.err()?;
-            Some(Rejected { index, detail: rejection.to_string(), retry: rejection.retry() })
+            Some(Rejected { index, detail: shortened(rejection.to_string(), share), retry: rejection.retry() })
         })
         .collect();
     let status = if rejected.is_empty() { StatusCode::CREATED } else { StatusCode::MULTI_STATUS };

@@ -12,6 +12,7 @@ use tally_core::event::id::EventId;
 use tally_core::invalid::Invalid;
 use tally_core::time::Range;
 use tally_http::compat::the_eye::{TheEyeEvent, TheEyePage, filter, range, trimmed};
+use tally_http::cursor::CursorError;
 use tally_http::guard::Target;
 use tally_http::openapi::{Operation, Parameter, TimeInput, number, number_or, text};
 use tally_http::parameters::Params;
@@ -24,7 +25,7 @@ use tally_service::read::reader::{Next, Page, read_page};
 use tally_service::report::count::{SessionQuery, Total, session_total, total};
 use tally_store::{Order, StoreError};
 
-use crate::cursor::{Cursor, CursorError};
+use crate::cursor::Cursor;
 use crate::events::{MAX_LIMIT, MAX_OFFSET, cut};
 
 /// Events in a page by default.
@@ -38,7 +39,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let asked = AskedPage::read(uri.query(), &app)?;
     let mut page = read_page(&context.store, &context.clock, context.config.read_budget, &app, &asked.query).await?;
-    cut(&mut page, |event| serde_json::to_vec(&TheEyeEvent::new(event)))?;
+    cut(&mut page, |room, event| room.take(&TheEyeEvent::new(event)))?;
     let (next, previous) = asked.neighbours(&page);
     let Total { count, complete } = asked.count(&context, &app, &page).await?;
     let path = format!("{}{}/", origin(&headers, &context.config), uri.path());

@@ -1,21 +1,12 @@
-//! Cursors: where a list continues, and its query, as one opaque text.
-//!
-//! A cursor gives no rights, so it carries a checksum against alteration, not a signature.
+//! Cursors of events: where a list continues, and its query.
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use tally_core::app::AppId;
-use tally_core::digest::sha256;
 use tally_core::event::id::EventId;
 use tally_core::time::{Range, micros};
-
-/// Bytes of checksum.
-const CHECK: usize = 8;
-/// Separates this checksum from other uses of the same hash.
-const DOMAIN: &[u8] = b"tally cursor 1";
+use tally_http::cursor::{CursorError, open, seal};
 
 /// Where a list continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,11 +36,6 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-/// Not a cursor of this app, or an altered one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a cursor of this list: send the `next` of a reply as it is, or leave it out to start over")]
-pub struct CursorError;
-
 impl Cursor {
     /// The text to send back.
     pub fn encode(&self) -> String {
@@ -59,12 +45,7 @@ impl Cursor {
 
     /// Reads a text that [`Cursor::encode`] gave for the same app.
     pub fn decode(text: &str, app: &AppId) -> Result<Self, CursorError> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
-        let (content, check) = bytes.split_at_checked(bytes.len().wrapping_sub(CHECK)).ok_or(CursorError)?;
-        if check != checksum(content) {
-            return Err(CursorError);
-        }
-        let cursor: Self = serde_json::from_slice(content).map_err(|_| CursorError)?;
+        let cursor: Self = serde_json::from_slice(&open(text)?).map_err(|_| CursorError)?;
         if cursor.app != app.as_str() {
             return Err(CursorError);
         }
@@ -72,24 +53,15 @@ impl Cursor {
     }
 }
 
-fn seal(mut content: Vec<u8>) -> String {
-    let check = checksum(&content);
-    content.extend_from_slice(&check);
-    URL_SAFE_NO_PAD.encode(content)
-}
-
-fn checksum(content: &[u8]) -> [u8; CHECK] {
-    let mut check = [0; CHECK];
-    check.copy_from_slice(&sha256(&[DOMAIN, content].concat())[..CHECK]);
-    check
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use proptest::prelude::*;
     use tally_core::app::AppSlug;
     use tally_core::time::{MICROSECOND, Timestamp};
+    use tally_http::cursor::CHECK;
 
     fn app(name: &str) -> AppId {
         AppId::new(&AppSlug::of_name(name).expect("a name"), 1)

@@ -13,18 +13,20 @@ use tally_core::event::filter::{AttributeFilter, CellFilter, EventFilter};
 use tally_core::invalid::Invalid;
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
+use tally_http::cursor::CursorError;
 use tally_http::event::EventBody;
 use tally_http::guard::Target;
 use tally_http::openapi::{DayInput, Operation, Parameter, TimeInput, number, number_or, one_of, text};
 use tally_http::parameters::{FromQuery, Params, filters};
 use tally_http::problem::{Problem, json};
+use tally_http::reply::Room;
 use tally_http::routes::LIST_EVENTS;
 use tally_http::service::Shared;
 use tally_service::read::query::EventQuery;
 use tally_service::read::reader::{Next, Page, read_page};
 use tally_store::Order;
 
-use crate::cursor::{Cursor, CursorError};
+use crate::cursor::Cursor;
 
 /// Events in a page by default.
 const DEFAULT_LIMIT: usize = 50;
@@ -32,8 +34,6 @@ const DEFAULT_LIMIT: usize = 50;
 pub(crate) const MAX_LIMIT: usize = 1_000;
 /// Most events to skip; past that a cursor is needed.
 pub(crate) const MAX_OFFSET: usize = 10_000;
-/// Most bytes of events in a reply. Lambda's own limit is 6 MB.
-const MAX_REPLY: usize = 4 * 1024 * 1024 - 16 * 1024;
 /// Most attributes in one filter.
 const MAX_ATTRIBUTES: usize = 10;
 
@@ -52,7 +52,7 @@ pub(crate) async fn list(State(context): Shared, Target(app): Target, params: Pa
     let now = context.clock.now();
     let asked = AskedList::of(params, &app, now)?;
     let mut page = read_page(&context.store, &context.clock, context.config.read_budget, &app, &asked.query).await?;
-    cut(&mut page, |event| serde_json::to_vec(&EventBody::new(&app.slug, event)))?;
+    cut(&mut page, |room, event| room.take(&EventBody::new(&app.slug, event)))?;
     let next = page.next.map(|next| asked.cursor(&app, next).encode());
     let reached = asked.offset.map(|offset| offset + page.events.len());
     let reply = EventPage {
@@ -64,16 +64,14 @@ pub(crate) async fn list(State(context): Shared, Target(app): Target, params: Pa
     json(StatusCode::OK, &reply)
 }
 
-/// Cuts a page to the size limit of a reply. The next page then begins after the last event that fits.
-pub(crate) fn cut(page: &mut Page, body: impl Fn(&Event) -> serde_json::Result<Vec<u8>>) -> Result<(), Problem> {
-    let mut size = 0;
-    for (i, event) in page.events.iter().enumerate() {
-        size += body(event).map_err(|e| Problem::Internal(e.to_string()))?.len() + 1;
-        if size > MAX_REPLY && i > 0 {
-            let after = page.events[i - 1].id;
+/// Cuts a page to the room of a reply. The next page then begins after the last event that fits. One event always fits.
+pub(crate) fn cut(page: &mut Page, take: impl Fn(&mut Room, &Event) -> Result<bool, Problem>) -> Result<(), Problem> {
+    let mut room = Room::default();
+    for i in 0..page.events.len() {
+        if !take(&mut room, &page.events[i])? && i > 0 {
+            page.next = Some(Next { after: page.events[i - 1].id, skip: 0 });
             page.events.truncate(i);
-            page.next = Some(Next { after, skip: 0 });
-            return Ok(());
+            break;
         }
     }
     Ok(())
@@ -110,13 +108,7 @@ impl AskedList {
             return Ok(Self { query, params: sent, offset: Some(offset) });
         };
         let cursor = Cursor::decode(&cursor, &app.id).map_err(|e| Invalid::field("cursor", e.to_string()))?;
-        for (name, value) in params.remaining() {
-            if cursor.params.get(&name) != Some(&value) {
-                params.add(&name, "differs from the query of the cursor: send the cursor alone");
-            }
-            params.text(&name);
-        }
-        params.finish()?;
+        params.finish_as(&cursor.params)?;
         let range = Some(cursor.range)
             .filter(|range| range.since() >= Timestamp::EPOCH && range.until() <= Timestamp::MAX)
             .ok_or_else(|| Invalid::field("cursor", CursorError.to_string()))?;

@@ -6,7 +6,7 @@ mod cursor;
 mod event;
 mod events;
 
-pub use cursor::{Cursor, CursorError};
+pub use cursor::Cursor;
 pub use events::AskedList;
 
 use std::sync::Arc;

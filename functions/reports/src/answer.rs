@@ -10,6 +10,7 @@ use tally_core::event::filter::CellFilter;
 use tally_core::time::{DAY, MINUTE, Range, Timestamp};
 use tally_http::openapi::{Parameter, TimeInput};
 use tally_http::parameters::{FromQuery, Params};
+use tally_http::reply::LeftOut;
 use tally_service::context::Context;
 use tally_service::report::count as counters;
 use tally_service::report::count::Counts;
@@ -61,7 +62,8 @@ pub(crate) async fn count(
 pub(crate) struct Freshness {
     /// Everything that was accepted before this time is counted.
     pub(crate) counted_to: Timestamp,
-    /// False where `(other)` may hide counts, or where a day of the range lacks counts until it is recounted; otherwise absent.
+    /// False where `(other)` is listed or may hide counts, where a day of the range lacks counts until it is recounted, or
+    /// where `left_out` tells what the reply has no room for; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) complete: Option<bool>,
     /// True where the range was widened to whole minutes, since events at its ends have expired; otherwise absent.
@@ -70,8 +72,26 @@ pub(crate) struct Freshness {
 }
 
 impl Freshness {
-    pub(crate) fn new(counts: &Counts, counted_to: Timestamp) -> Self {
-        Self { counted_to, complete: (!counts.complete).then_some(false), widened: None }
+    /// Of a reply with sums over all names: a total, a series, levels.
+    pub(crate) fn of_sums(counts: &Counts, counted_to: Timestamp) -> Self {
+        Self::of(counts.complete, counted_to)
+    }
+
+    /// Of a reply with names, slugs or categories: `(other)` may be among them.
+    pub(crate) fn of_names(counts: &Counts, counted_to: Timestamp) -> Self {
+        Self::of(counts.names_complete(), counted_to)
+    }
+
+    pub(crate) fn of(complete: bool, counted_to: Timestamp) -> Self {
+        Self { counted_to, complete: (!complete).then_some(false), widened: None }
+    }
+
+    /// The same, of a reply that leaves something out.
+    pub(crate) fn without(mut self, left_out: Option<LeftOut>) -> Self {
+        if left_out.is_some() {
+            self.complete = Some(false);
+        }
+        self
     }
 
     pub(crate) fn widened(mut self, widened: bool) -> Self {

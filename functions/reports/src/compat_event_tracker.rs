@@ -9,14 +9,15 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use schemars::{SchemaGenerator, json_schema};
 use tally_core::app::App;
 use tally_core::event::filter::CellFilter;
-use tally_core::time::calendar::MAX_BUCKETS;
+use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::zone::Zone;
-use tally_core::time::{DAY, Range};
+use tally_core::time::{DAY, HOUR, Range, Timestamp};
 use tally_http::compat::event_tracker::{Envelope, EventTrackerHour, EventTrackerName, EventTrackerRows, range};
 use tally_http::guard::Target;
 use tally_http::openapi::{DayInput, JSON, Operation, Parameter, text};
 use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
+use tally_http::reply::{LeftOut, Room};
 use tally_http::routes::{EVENT_TRACKER_LIST, EVENT_TRACKER_PATH};
 use tally_http::service::Shared;
 use tally_service::context::Context;
@@ -24,7 +25,7 @@ use tally_service::context::Context;
 use crate::answer::largest_first;
 use crate::chart::Picture;
 use crate::histogram::{DEFAULT_SIZE, Day, Format, Histogram, answers_cached, body_of};
-use crate::statistics::{MAX_HOURS, by_day, hours_of, rows};
+use crate::statistics::{HourCount, Hours, MAX_HOURS, by_day, hours_of};
 
 pub(crate) async fn hours(
     State(context): Shared,
@@ -40,10 +41,35 @@ pub(crate) async fn hours(
         let range = with_events(&context, &app, range).await?;
         (range, hours_of(range).map_err(|e| Problem::field("start_date", e.to_string()))?)
     };
-    let (mut rows, _) = rows(&context, &app, &starts, range, &CellFilter::default(), "start_date").await?;
-    rows.sort_by(|a, b| (&a.name, &a.date).cmp(&(&b.name, &b.date)));
-    let rows = rows.into_iter().map(|row| [EventTrackerHour { date: row.date, event: row.name, count: row.count }]);
-    json(StatusCode::OK, &EventTrackerRows::of(rows.collect()))
+    let hours = Hours::count(&context, &app, starts, range, &CellFilter::default()).await?;
+    let mut room = Room::default();
+    let mut rows = Vec::new();
+    for HourCount { date, hour_start, name, count } in hours.rows() {
+        let row = [EventTrackerHour { date, event: name, count }];
+        if !room.take(&row)? {
+            return Err(too_large(range, hour_start));
+        }
+        rows.push(row);
+    }
+    rows.sort_by(|[a], [b]| (&a.event, &a.date).cmp(&(&b.event, &b.date)));
+    json(StatusCode::OK, &EventTrackerRows::of(rows).lacking(hours.freshness().complete, None))
+}
+
+/// The rows of a range up to `from` fill a reply, so that those of the hour `from` do not fit. A list that ends early would
+/// look like one without events.
+fn too_large(range: Range, from: Timestamp) -> Problem {
+    let last = from - HOUR;
+    if last < range.since().floor(HOUR) {
+        return Problem::field(
+            "start_date",
+            "this hour alone has more names than a reply holds: GET /apps/{app}/stats/hours has pages of them",
+        );
+    }
+    let last = Bucket::of(Granularity::Hour, last);
+    Problem::field(
+        "end_date",
+        format!("the range has more rows than a reply holds: send `end_date={last}` or an earlier one, then the rest"),
+    )
 }
 
 /// The part of a range between the first and the last day with events.
@@ -73,15 +99,16 @@ pub(crate) async fn of_path(
 }
 
 async fn unique(context: &Context, app: &App) -> Result<Response, Problem> {
-    let (days, _) = by_day(context, app, &CellFilter::default()).await?;
+    let (days, freshness) = by_day(context, app, &CellFilter::default()).await?;
     let mut sums: HashMap<&str, i64> = HashMap::new();
     for ((_, cell), count) in &days {
         *sums.entry(cell.name()).or_default() += count;
     }
     sums.retain(|_, count| *count != 0);
-    let rows =
-        largest_first(sums).into_iter().map(|(name, count)| [EventTrackerName { event: name.to_owned(), count }]);
-    json(StatusCode::OK, &EventTrackerRows::of(rows.collect()))
+    let rows = largest_first(sums).into_iter().map(|(event, count)| [EventTrackerName { event, count }]);
+    let mut rows: Vec<_> = rows.collect();
+    let left_out = LeftOut::of(Room::default().fill(&mut rows)?.iter().map(|[name]| name.count));
+    json(StatusCode::OK, &EventTrackerRows::of(rows).lacking(freshness.complete, left_out))
 }
 
 async fn histogram(
@@ -144,20 +171,23 @@ pub(crate) fn hours_operation(schemas: &mut SchemaGenerator) -> Operation {
     let date = json_schema!({"type": "string", "pattern": DAY_OR_HOUR, "examples": ["2026112106", "20261121"]});
     let summary = "Event Tracker: every name in every hour (UTC), by name, then time";
     Operation::of(&EVENT_TRACKER_LIST, "listEventTracker", summary)
-        .about(format!("At most {MAX_BUCKETS} rows, and {MAX_HOURS} hours between the first and the last event."))
+        .about(format!(
+            "At most {MAX_HOURS} hours between the first and the last event. A range with more rows than a reply holds is \
+             refused, with the `end_date` up to which they fit."
+        ))
         .takes([
             Parameter::query("start_date", "The first hour (`YYYYMMDDHH`) or day (`YYYYMMDD`).", date.clone())
                 .required(),
             Parameter::query("end_date", "The last day or hour, included.", date).required(),
         ])
-        .answers_with::<EventTrackerRows<EventTrackerHour>>(schemas, StatusCode::OK, "The counts.")
+        .answers_with::<EventTrackerRows<EventTrackerHour<'_>>>(schemas, StatusCode::OK, "The counts.")
 }
 
 pub(crate) fn of_path_operations(schemas: &mut SchemaGenerator) -> [Operation; 2] {
     let operation =
         |path: &str, id: &str, summary: &str| Operation::of(&EVENT_TRACKER_PATH, id, summary).with("{*path}", path);
     let unique = operation("unique", "listEventTrackerNames", "Event Tracker: all names of all time, largest first")
-        .answers_with::<EventTrackerRows<EventTrackerName>>(schemas, StatusCode::OK, "The counts.");
+        .answers_with::<EventTrackerRows<EventTrackerName<'_>>>(schemas, StatusCode::OK, "The counts.");
     let histogram = operation(
         "histogram/{name}/{date}",
         "eventTrackerHistogram",

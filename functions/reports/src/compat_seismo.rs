@@ -38,21 +38,24 @@ pub(crate) async fn report(
             let range = widen(&app, asked.range, now);
             count(&context, &app, vec![range.since(), range.until()], &filter).await?.0
         }
-        None => Counts::default(),
+        None => Counts { complete: true, ..Counts::default() },
     };
     json(StatusCode::OK, &summary(&filter, &counts))
 }
 
 fn summary<'a>(filter: &'a CellFilter, counts: &'a Counts) -> SeismoReport<'a> {
     let all = by_name_and_slug(counts);
+    // What `(other)` counts has names that nobody knows.
+    let known = !counts.sums.keys().any(|(_, cell)| cell.is_other());
     let same = |of: fn(&NameCount<'a>) -> &'a str| {
         let first = all.first().map(of)?;
-        all.iter().all(|one| of(one) == first).then_some(first)
+        (known && all.iter().all(|one| of(one) == first)).then_some(first)
     };
     SeismoReport {
         id: filter.slug.as_deref().or_else(|| same(|one| one.slug)),
         event: filter.name.as_deref().or_else(|| same(|one| one.name)),
         total: counts.total(),
+        complete: (!counts.complete).then_some(false),
     }
 }
 

@@ -13,6 +13,7 @@ use tally_core::time::Timestamp;
 use tally_http::openapi::{Operation, Parameter, number_or};
 use tally_http::parameters::{FromQuery, Params};
 use tally_http::problem::{Problem, json};
+use tally_http::reply::{LeftOut, Room};
 use tally_service::read::query::EventQuery;
 use tally_service::read::reader::{End, walk};
 use tally_service::report::count::counted_to;
@@ -23,10 +24,6 @@ use crate::statistic::{Asked, Statistic};
 
 /// Values by default.
 const DEFAULT_LIMIT: u64 = 10;
-/// Most bytes of a reply. The API promises at most 4 MB; Lambda allows 6.
-const MAX_REPLY: usize = 3_500_000;
-/// The approximate bytes of an item in a reply, without its value.
-const PER_ITEM: usize = 40;
 /// Most values.
 const MAX_LIMIT: u64 = 1_000;
 /// Longest path of an attribute, in bytes.
@@ -40,9 +37,12 @@ pub(crate) struct Groups {
     since: Timestamp,
     until: Timestamp,
     items: Vec<Group>,
-    /// Whether every event of the range is counted and no group is missing. If the read budget ended first, the events from
-    /// `covered_since` on are counted.
+    /// Whether every event of the range is counted, and the reply has room for all the values that were asked for. If the
+    /// read budget ended first, the events from `covered_since` on are counted.
     complete: bool,
+    /// The values past `limit`, or for which the reply has no room; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<LeftOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     covered_since: Option<Timestamp>,
     counted_to: Timestamp,
@@ -95,25 +95,19 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
         End::Stopped => None,
     };
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let items = largest_first(sums)
-        .into_iter()
-        .take(most)
-        .map(|(key, count)| Group { value: values.remove(&key).unwrap_or(Json::Null), count });
-    let mut bytes = 0;
-    let mut cut = false;
-    let items = items.take_while(|item| {
-        // Its JSON text, about; a value may be a large map.
-        bytes += serde_json::to_string(&item.value).map_or(0, |text| text.len()) + PER_ITEM;
-        cut = bytes > MAX_REPLY;
-        !cut
-    });
-    let items = items.collect();
+    let mut sums = largest_first(sums);
+    let past_limit = sums.split_off(most.min(sums.len()));
+    let group = |(key, count): (String, i64)| Group { value: values.remove(&key).unwrap_or(Json::Null), count };
+    let mut items: Vec<_> = sums.into_iter().map(group).collect();
+    let cut = Room::default().fill(&mut items)?;
+    let left_out = cut.iter().map(|group| group.count).chain(past_limit.into_iter().map(|(_, count)| count));
     let reply = Groups {
         attr,
         since: range.since(),
         until: range.until(),
         items,
-        complete: frontier.is_none() && !cut,
+        complete: frontier.is_none() && cut.is_empty(),
+        left_out: LeftOut::of(left_out),
         covered_since: frontier.map(EventId::at),
         counted_to,
     };

@@ -176,7 +176,7 @@ impl CountedDay<'_> {
             tz: self.day.zone.name(),
             total: self.counts.total(),
             series: self.hours.iter().map(|(at, count)| Point { bucket_start: *at, count: *count }).collect(),
-            freshness: Freshness::new(&self.counts, self.counted_to),
+            freshness: Freshness::of_sums(&self.counts, self.counted_to),
         }
     }
 
@@ -193,7 +193,12 @@ impl CountedDay<'_> {
 
     /// The reply with a body that was made of it.
     pub(crate) fn answer(&self, format: Format, body: Vec<u8>, headers: &HeaderMap) -> Response {
-        cached(format, body, self.day.range.until() <= self.counted_to, self.counted_to, headers)
+        let closed = self.day.range.until() <= self.counted_to;
+        let mut reply = cached(format, body, closed, self.counted_to, headers);
+        if !self.counts.complete {
+            reply.headers_mut().insert("tally-complete", HeaderValue::from_static("false"));
+        }
+        reply
     }
 }
 
@@ -257,10 +262,11 @@ pub(crate) fn histogram_operations(schemas: &mut SchemaGenerator) -> [Operation;
 
 /// Answers with a chart that clients may cache.
 pub(crate) fn answers_cached(operation: Operation, content: Vec<(&'static str, Schema)>) -> Operation {
-    const HEADERS: [(&str, &str); 3] = [
+    const HEADERS: [(&str, &str); 4] = [
         ("ETag", "Identifies this reply."),
         ("Cache-Control", "How long the reply may be cached."),
         ("Tally-Counted-To", "Everything that was accepted before this time is counted."),
+        ("Tally-Complete", "`false` where counts may be missing; otherwise absent."),
     ];
     let etag = json_schema!({"type": "string"});
     operation

@@ -7,6 +7,7 @@ mod compat_seismo;
 mod groups;
 mod histogram;
 mod messages;
+mod page;
 mod periods;
 mod statistic;
 mod statistics;

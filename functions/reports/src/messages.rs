@@ -9,6 +9,7 @@ use tally_core::time::Timestamp;
 use tally_http::openapi::{Operation, Parameter, number_or};
 use tally_http::parameters::{FromQuery, Params, level};
 use tally_http::problem::{Problem, json};
+use tally_http::reply::{LeftOut, Room};
 use tally_service::report::count::{counted_to, widen};
 use tally_service::report::top_messages as messages;
 
@@ -27,8 +28,11 @@ pub(crate) struct TopMessages {
     limit: u64,
     /// Largest first, then newest.
     items: Vec<MessageCount>,
-    /// Whether every message was counted.
+    /// Whether every message was counted, and the reply has room for all that were asked for.
     complete: bool,
+    /// The messages for which the reply has no room; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<LeftOut>,
     /// Everything that was accepted before this time is counted.
     counted_to: Timestamp,
     /// True where the range was widened to whole minutes, since events at its ends have expired; otherwise absent.
@@ -56,10 +60,13 @@ pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Respons
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
     let counted_to = counted_to(&asked.context.store, asked.now, &asked.app).await?;
     let (top, complete) = messages::top(&asked.context.store, asked.now, &asked.app, wide, level, most).await?;
-    let items =
-        top.into_iter().map(|top| MessageCount { message: top.message, count: top.count, last_seen: top.last_seen });
-    let reply =
-        TopMessages { limit, items: items.collect(), complete, counted_to, widened: (wide != range).then_some(true) };
+    let items = top.into_iter();
+    let items = items.map(|top| MessageCount { message: top.message, count: top.count, last_seen: top.last_seen });
+    let mut items: Vec<_> = items.collect();
+    let left_out = LeftOut::of(Room::default().fill(&mut items)?.iter().map(|message| message.count));
+    let complete = complete && left_out.is_none();
+    let widened = (wide != range).then_some(true);
+    let reply = TopMessages { limit, items, complete, left_out, counted_to, widened };
     json(StatusCode::OK, &reply)
 }
 

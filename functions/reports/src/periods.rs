@@ -14,6 +14,7 @@ use tally_http::guard::Target;
 use tally_http::openapi::{DayInput, Operation, Parameter, TimeInput, number};
 use tally_http::parameters::{FromQuery, Params, filters, zone};
 use tally_http::problem::{Problem, json};
+use tally_http::reply::{LeftOut, Room};
 use tally_http::routes::REPORT;
 use tally_http::service::Shared;
 use tally_service::report::count::{self as counters, Counts, widen};
@@ -31,8 +32,11 @@ struct Report<'a> {
     to: Timestamp,
     tz: &'a str,
     total: i64,
-    /// Largest first.
+    /// Largest first. `stats/by-name` has pages of them.
     by_name: Vec<NameCount<'a>>,
+    /// The names that the reply has no room for; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<LeftOut>,
     /// Every bucket, even without occurrences: minutes of an hour, hours of a day, days of longer periods.
     series: Vec<Point>,
     /// False where clocks skip the hour of the report; otherwise absent.
@@ -86,6 +90,10 @@ pub(crate) async fn report(
         Some(counted_to) => counted_to,
         None => counters::counted_to(&context.store, now, &app).await?,
     };
+    let mut room = Room::default();
+    room.take(&series)?;
+    let mut by_name = by_name_and_slug(&counts);
+    let left_out = LeftOut::of(room.fill(&mut by_name)?.iter().map(|name| name.count));
     let reply = Report {
         app: &app.slug,
         report: period.name(),
@@ -93,10 +101,11 @@ pub(crate) async fn report(
         to: range.until(),
         tz: zone.name(),
         total: counts.total(),
-        by_name: by_name_and_slug(&counts),
+        by_name,
+        left_out,
         series,
         exists: asked.parts.is_empty().then_some(false),
-        freshness: Freshness::new(&counts, counted_to).widened(widened),
+        freshness: Freshness::of_names(&counts, counted_to).without(left_out).widened(widened),
     };
     json(StatusCode::OK, &reply)
 }

@@ -26,6 +26,7 @@ use tally_service::report::count::{CellKey, Counts, all_days, widen};
 use crate::answer::{Freshness, Point, TimeRange, boundaries, count, largest_first};
 use crate::groups::{groups, groups_operation};
 use crate::messages::{top_messages, top_messages_operation};
+use crate::page::{AskedRows, Row, paging};
 use crate::statistic::{Asked, Dimension, Statistic};
 
 pub(crate) async fn statistic(
@@ -37,6 +38,7 @@ pub(crate) async fn statistic(
     let asked = Asked { now: context.clock.now(), context, app };
     match Statistic::of_name(&stat) {
         Some(Statistic::Timeseries) => timeseries(asked, params).await,
+        Some(Statistic::By(Dimension::Level)) => by_level(asked, params).await,
         Some(Statistic::By(dimension)) => breakdown(asked, params, dimension).await,
         Some(Statistic::TopMessages) => top_messages(asked, params).await,
         Some(Statistic::Hours) => hours(asked, params).await,
@@ -87,17 +89,9 @@ async fn timeseries(asked: Asked, params: Params) -> Result<Response, Problem> {
             .filter(|(_, count)| fill || *count != 0)
             .map(|(start, count)| Point { bucket_start: *start, count })
             .collect(),
-        freshness: Freshness::new(&counts, counted_to).widened(range != asked_range),
+        freshness: Freshness::of_sums(&counts, counted_to).widened(range != asked_range),
     };
     json(StatusCode::OK, &reply)
-}
-
-/// A range counted as a whole.
-async fn whole(asked: &Asked, range: Range, filter: &CellFilter) -> Result<(Counts, Freshness), Problem> {
-    let slot = vec![range.since(), range.until()];
-    let (counts, counted_to) = count(&asked.context, &asked.app, slot, filter).await?;
-    let freshness = Freshness::new(&counts, counted_to);
-    Ok((counts, freshness))
 }
 
 /// Counts of a range.
@@ -108,6 +102,8 @@ pub(crate) struct Items<T> {
     since: Timestamp,
     until: Timestamp,
     items: Vec<T>,
+    /// The cursor of the next page; null on the last.
+    next: Option<String>,
     #[serde(flatten)]
     freshness: Freshness,
 }
@@ -127,6 +123,12 @@ pub(crate) struct NameSum<'a> {
     count: i64,
 }
 
+impl Row for NameSum<'_> {
+    fn place(&self) -> (i64, &str, &str) {
+        (-self.count, self.name, "")
+    }
+}
+
 /// The occurrences of a category; null counts the events without one.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct CategoryCount<'a> {
@@ -134,53 +136,75 @@ pub(crate) struct CategoryCount<'a> {
     count: i64,
 }
 
-async fn breakdown(asked: Asked, params: Params, dimension: Dimension) -> Result<Response, Problem> {
-    let (filter, TimeRange(range)) = params.read(|params| FromQuery::read(params, asked.now))?;
-    let wide = widen(&asked.app, range, asked.now);
-    let (counts, freshness) = whole(&asked, wide, &filter).await?;
-    let (since, until, freshness) = (wide.since(), wide.until(), freshness.widened(wide != range));
-    match dimension {
-        Dimension::Level => {
-            let items = largest_first(counts.by(CellKey::level)).into_iter();
-            let items = items.map(|(level, count)| LevelCount { level, count }).collect();
-            json(StatusCode::OK, &Items { since, until, items, freshness })
-        }
-        Dimension::Name => {
-            let items = largest_first(counts.by(CellKey::name)).into_iter();
-            let items = items.map(|(name, count)| NameSum { name, count }).collect();
-            json(StatusCode::OK, &Items { since, until, items, freshness })
-        }
-        Dimension::Category => {
-            let items = largest_first(counts.by(CellKey::category)).into_iter();
-            let items = items.map(|(category, count)| CategoryCount { category, count }).collect();
-            json(StatusCode::OK, &Items { since, until, items, freshness })
-        }
+impl Row for CategoryCount<'_> {
+    fn place(&self) -> (i64, &str, &str) {
+        // No category is empty.
+        (-self.count, self.category.unwrap_or_default(), "")
     }
 }
 
-/// Most hours in a range of rows, more than ten years. The number of rows has a limit of its own.
+async fn by_level(asked: Asked, params: Params) -> Result<Response, Problem> {
+    let (filter, TimeRange(range)) = params.read(|params| FromQuery::read(params, asked.now))?;
+    let wide = widen(&asked.app, range, asked.now);
+    let (counts, counted_to) = whole(&asked, wide, &filter).await?;
+    let items = largest_first(counts.by(CellKey::level)).into_iter();
+    let items = items.map(|(level, count)| LevelCount { level, count }).collect();
+    let freshness = Freshness::of_sums(&counts, counted_to).widened(wide != range);
+    json(StatusCode::OK, &Items { since: wide.since(), until: wide.until(), items, next: None, freshness })
+}
+
+/// A range counted as a whole.
+async fn whole(asked: &Asked, range: Range, filter: &CellFilter) -> Result<(Counts, Timestamp), Problem> {
+    Ok(count(&asked.context, &asked.app, vec![range.since(), range.until()], filter).await?)
+}
+
+async fn breakdown(asked: Asked, params: Params, dimension: Dimension) -> Result<Response, Problem> {
+    let list = AskedRows::read(params, Statistic::By(dimension), &asked)?;
+    let wide = widen(&asked.app, list.range, asked.now);
+    let (counts, counted_to) = whole(&asked, wide, &list.filter).await?;
+    let freshness = Freshness::of_names(&counts, counted_to).widened(wide != list.range);
+    let (since, until, app) = (wide.since(), wide.until(), &asked.app.id);
+    if let Dimension::Category = dimension {
+        let items = largest_first(counts.by(CellKey::category)).into_iter();
+        let (items, next) = list.page(app, items.map(|(category, count)| CategoryCount { category, count }))?;
+        json(StatusCode::OK, &Items { since, until, items, next, freshness })
+    } else {
+        let items = largest_first(counts.by(CellKey::name)).into_iter();
+        let (items, next) = list.page(app, items.map(|(name, count)| NameSum { name, count }))?;
+        json(StatusCode::OK, &Items { since, until, items, next, freshness })
+    }
+}
+
+/// Most hours in a range of rows, more than ten years.
 pub(crate) const MAX_HOURS: usize = 100_000;
 
 /// The occurrences of a name in an hour.
 #[derive(Serialize, JsonSchema)]
-pub(crate) struct HourCount {
+pub(crate) struct HourCount<'a> {
     /// `YYYYMMDDHH`, in UTC.
     pub(crate) date: String,
-    hour_start: Timestamp,
-    pub(crate) name: String,
+    pub(crate) hour_start: Timestamp,
+    pub(crate) name: &'a str,
     pub(crate) count: i64,
 }
 
+impl Row for HourCount<'_> {
+    fn place(&self) -> (i64, &str, &str) {
+        (self.hour_start.micros(), self.name, "")
+    }
+}
+
 async fn hours(asked: Asked, params: Params) -> Result<Response, Problem> {
-    let (filter, range, wide, starts) = params.read(|params| {
-        let (filter, TimeRange(range)) = FromQuery::read(params, asked.now)?;
-        let wide = widen(&asked.app, range, asked.now);
-        let starts = params.keep("since", hours_of(wide))?;
-        Some((filter, range, wide, starts))
-    })?;
-    let (items, freshness) = rows(&asked.context, &asked.app, &starts, wide, &filter, "since").await?;
-    let freshness = freshness.widened(wide != range);
-    json(StatusCode::OK, &Items { since: wide.since(), until: wide.until(), items, freshness })
+    let list = AskedRows::read(params, Statistic::Hours, &asked)?;
+    let wide = widen(&asked.app, list.range, asked.now);
+    let mut starts = hours_of(wide).map_err(|e| Problem::field("since", e.to_string()))?;
+    // What earlier pages had is not read again.
+    starts.retain(|start| list.after.as_ref().is_none_or(|last| last.0 <= start.micros()));
+    let rest = starts.first().and_then(|first| Range::new((*first).max(wide.since()), wide.until()).ok());
+    let hours = Hours::count(&asked.context, &asked.app, starts, rest.unwrap_or(Range::EMPTY), &list.filter).await?;
+    let (items, next) = list.page(&asked.app.id, hours.rows())?;
+    let freshness = hours.freshness().widened(wide != list.range);
+    json(StatusCode::OK, &Items { since: wide.since(), until: wide.until(), items, next, freshness })
 }
 
 /// The hours (UTC) of a range of rows.
@@ -188,45 +212,53 @@ pub(crate) fn hours_of(range: Range) -> Result<Vec<Timestamp>, TooManyBuckets> {
     Interval::Hour.starts_at_most(range, &Zone::utc(), MAX_HOURS)
 }
 
-/// Every name in every hour of a range, in order of time, then name. Too many rows are an error of `field`.
-pub(crate) async fn rows(
-    context: &Context,
-    app: &App,
-    starts: &[Timestamp],
-    range: Range,
-    filter: &CellFilter,
-    field: &str,
-) -> Result<(Vec<HourCount>, Freshness), Problem> {
-    let (counts, counted_to) = count(context, app, boundaries(starts, range), filter).await?;
-    let mut sums: HashMap<(usize, &str), i64> = HashMap::new();
-    for ((slot, cell), count) in &counts.sums {
-        *sums.entry((*slot, cell.name())).or_default() += count;
+/// Every name in every hour of a range.
+pub(crate) struct Hours {
+    starts: Vec<Timestamp>,
+    counts: Counts,
+    counted_to: Timestamp,
+}
+
+impl Hours {
+    /// Counts a range whose hours start at `starts`.
+    pub(crate) async fn count(
+        context: &Context,
+        app: &App,
+        starts: Vec<Timestamp>,
+        range: Range,
+        filter: &CellFilter,
+    ) -> Result<Self, Problem> {
+        let (counts, counted_to) = count(context, app, boundaries(&starts, range), filter).await?;
+        Ok(Self { starts, counts, counted_to })
     }
-    sums.retain(|_, count| *count != 0);
-    if sums.len() > MAX_BUCKETS {
-        return Err(Problem::field(
-            field,
-            format!(
-                "the range has {} rows of a name in an hour, more than {MAX_BUCKETS}: send a shorter range",
-                sums.len()
-            ),
-        ));
+
+    pub(crate) fn freshness(&self) -> Freshness {
+        Freshness::of_names(&self.counts, self.counted_to)
     }
-    let mut rows: Vec<_> = sums.into_iter().collect();
-    rows.sort_unstable();
-    let items = rows.into_iter().map(|((slot, name), count)| HourCount {
-        date: Bucket::of(Granularity::Hour, starts[slot]).to_string(),
-        hour_start: starts[slot],
-        name: name.to_owned(),
-        count,
-    });
-    Ok((items.collect(), Freshness::new(&counts, counted_to)))
+
+    /// The counts in order of time, then name.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = HourCount<'_>> {
+        let mut sums: HashMap<(usize, &str), i64> = HashMap::new();
+        for ((slot, cell), count) in &self.counts.sums {
+            *sums.entry((*slot, cell.name())).or_default() += count;
+        }
+        let mut rows: Vec<_> = sums.into_iter().filter(|(_, count)| *count != 0).collect();
+        rows.sort_unstable();
+        rows.into_iter().map(|((slot, name), count)| HourCount {
+            date: Bucket::of(Granularity::Hour, self.starts[slot]).to_string(),
+            hour_start: self.starts[slot],
+            name,
+            count,
+        })
+    }
 }
 
 /// All names of all time, largest first.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Totals<'a> {
     items: Vec<NameTotal<'a>>,
+    /// The cursor of the next page; null on the last.
+    next: Option<String>,
     #[serde(flatten)]
     freshness: Freshness,
 }
@@ -241,9 +273,15 @@ struct NameTotal<'a> {
     last_day: String,
 }
 
+impl Row for NameTotal<'_> {
+    fn place(&self) -> (i64, &str, &str) {
+        (-self.count, self.name, self.slug)
+    }
+}
+
 async fn totals(asked: Asked, params: Params) -> Result<Response, Problem> {
-    let filter = params.read(|params| CellFilter::read(params, asked.now))?;
-    let (days, freshness) = by_day(&asked.context, &asked.app, &filter).await?;
+    let list = AskedRows::read(params, Statistic::Totals, &asked)?;
+    let (days, freshness) = by_day(&asked.context, &asked.app, &list.filter).await?;
     let mut sums: HashMap<(&str, &str), (i64, Timestamp, Timestamp)> = HashMap::new();
     for ((day, cell), count) in &days {
         let sum = sums.entry((cell.name(), cell.slug())).or_insert((0, *day, *day));
@@ -256,7 +294,8 @@ async fn totals(asked: Asked, params: Params) -> Result<Response, Problem> {
         let (_, first, last) = spans[&(name, slug)];
         NameTotal { name, slug, count, first_day: date(first), last_day: date(last) }
     });
-    json(StatusCode::OK, &Totals { items: items.collect(), freshness })
+    let (items, next) = list.page(&asked.app.id, items)?;
+    json(StatusCode::OK, &Totals { items, next, freshness })
 }
 
 /// Occurrences by day (UTC) and cell, of all time.
@@ -268,27 +307,39 @@ pub(crate) async fn by_day(
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
     let counted_to = counters::counted_to(&context.store, context.clock.now(), app).await?;
     let (days, complete) = counters::days(&context.store, app, all_days(), filter).await?;
-    Ok((days, Freshness { counted_to, complete: (!complete).then_some(false), widened: None }))
+    let names_complete = complete && !days.keys().any(|(_, cell)| cell.is_other());
+    Ok((days, Freshness::of(names_complete, counted_to)))
 }
 
 pub(crate) fn statistic_operations(schemas: &mut SchemaGenerator) -> [Operation; 8] {
     let by = |dimension| Statistic::By(dimension);
+    let pages = "A page has as many rows as were asked for, or as a reply has room for. Only `next` tells whether there is more. A \
+                 cursor contains its query: send it alone or with a `limit`. Counts may change between two pages.";
     [
         timeseries_operation(schemas),
         by(Dimension::Level).counts::<Items<LevelCount>>(schemas, "countByLevel", "Counts by level, largest first"),
-        by(Dimension::Name).counts::<Items<NameSum<'_>>>(schemas, "countByName", "Counts by name, largest first"),
-        by(Dimension::Category).counts::<Items<CategoryCount<'_>>>(
-            schemas,
-            "countByCategory",
-            "Counts by category, largest first",
-        ),
+        by(Dimension::Name)
+            .counts::<Items<NameSum<'_>>>(schemas, "countByName", "Counts by name, largest first")
+            .about(pages)
+            .takes(paging()),
+        by(Dimension::Category)
+            .counts::<Items<CategoryCount<'_>>>(schemas, "countByCategory", "Counts by category, largest first")
+            .about(pages)
+            .takes(paging()),
         top_messages_operation(schemas),
         Statistic::Hours
-            .counts::<Items<HourCount>>(schemas, "countByHour", "Every name in every hour (UTC), by time, then name")
-            .about(format!("At most {MAX_BUCKETS} rows.")),
+            .counts::<Items<HourCount<'_>>>(
+                schemas,
+                "countByHour",
+                "Every name in every hour (UTC), by time, then name",
+            )
+            .about(format!("At most {MAX_HOURS} hours. {pages}"))
+            .takes(paging()),
         Statistic::Totals
             .operation("totals", "All names of all time, largest first, with days in UTC")
+            .about(pages)
             .takes(filters(schemas))
+            .takes(paging())
             .answers_with::<Totals<'_>>(schemas, StatusCode::OK, "The totals."),
         groups_operation(schemas),
     ]

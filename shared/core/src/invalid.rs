@@ -14,6 +14,24 @@ pub struct FieldError {
     pub detail: String,
 }
 
+/// Maximum bytes of each text of a field error.
+const MOST_BYTES: usize = 1_024;
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MOST_BYTES {
+        text.truncate(text.floor_char_boundary(MOST_BYTES));
+        text.push('…');
+    }
+    text
+}
+
+impl FieldError {
+    /// An error with the first 1,024 bytes of each text: both may repeat what was sent.
+    fn new(field: String, detail: String) -> Self {
+        Self { field: shortened(field), detail: shortened(detail) }
+    }
+}
+
 /// Invalid input, with at least one field error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Invalid(pub Vec<FieldError>);
@@ -21,7 +39,7 @@ pub struct Invalid(pub Vec<FieldError>);
 impl Invalid {
     /// One wrong field.
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self(vec![FieldError { field: field.into(), detail: detail.into() }])
+        Self(vec![FieldError::new(field.into(), detail.into())])
     }
 }
 
@@ -42,7 +60,6 @@ impl fmt::Display for Invalid {
 
 /// Maximum number of field errors reported for one input.
 const MOST: usize = 100;
-
 /// Collects what is wrong with the fields of one input, so that the caller learns of all at once.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<FieldError>);
@@ -53,7 +70,7 @@ impl Problems {
         if self.0.len() >= MOST {
             return;
         }
-        self.0.push(FieldError { field: field.into(), detail: detail.to_string() });
+        self.0.push(FieldError::new(field.into(), detail.to_string()));
     }
 
     /// The value, or none with its error noted under `field`.
@@ -64,5 +81,23 @@ impl Problems {
     /// Fails with all that was noted, if anything was.
     pub fn check(self) -> Result<(), Invalid> {
         if self.0.is_empty() { Ok(()) } else { Err(Invalid(self.0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_short_however_long_the_names_they_repeat() {
+        let mut problems = Problems::default();
+        for _ in 0..1_000 {
+            problems.add("é".repeat(100_000), "ü".repeat(100_000));
+        }
+        let Invalid(errors) = problems.check().expect_err("errors");
+        assert_eq!(errors.len(), MOST);
+        for text in errors.iter().flat_map(|error| [&error.field, &error.detail]) {
+            assert!(text.len() <= MOST_BYTES + 3 && text.ends_with('…'), "{text}");
+        }
     }
 }

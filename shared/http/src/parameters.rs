@@ -113,6 +113,19 @@ impl Params {
         self.check()
     }
 
+    /// Ends the reading of a query with a cursor: the rest may only repeat the query that the cursor holds.
+    ///
+    /// # Errors
+    /// All errors that were recorded, and every parameter that differs.
+    pub fn finish_as(mut self, held: &BTreeMap<String, String>) -> Result<(), Invalid> {
+        for (name, value) in self.remaining() {
+            if held.get(&name) != Some(&value) {
+                self.add(&name, "differs from the query of the cursor: send the cursor alone");
+            }
+        }
+        self.check()
+    }
+
     /// Reads with a closure and ends the reading.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What happens to every request: limits before it is handled, headers of its reply, and its line in the log.
+//! What happens to every request: limits before it is handled, the size and headers of its reply, and its line in the log.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,8 +17,9 @@ use tally_service::metrics::{self, Metric};
 use crate::compat::Compat;
 use crate::guard::CallerName;
 use crate::problem::Problem;
+use crate::reply::within_size;
 
-/// Puts a problem into the words of a compat, sets the headers of every reply, and writes the log line.
+/// Refuses a reply that is too large, puts a problem into the words of a compat, sets the headers of every reply, and writes the log line.
 pub(crate) async fn finish_and_log(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
@@ -32,6 +33,7 @@ pub(crate) async fn finish_and_log(request: Request, next: Next) -> Response {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
+    response = within_size(response).await;
     if let Some((compat, path)) = compat
         && let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>()
     {

@@ -27,15 +27,22 @@ pub struct DeadLetter {
     pub at: Timestamp,
 }
 
+impl DeadLetter {
+    /// Its position among the dead letters of its app, to continue after.
+    pub fn position(&self) -> String {
+        // A sort key is limited to 1,024 bytes. The keys of unreadable events may be longer, but they differ at the
+        // start.
+        let all = format!("{}#{}#{}", self.stream_shard, self.sequence_number, self.keys);
+        all.chars().take(256).collect()
+    }
+}
+
 impl Store {
     /// Stores a record that could not be counted.
     pub async fn put_dead_letter(&self, app: Option<&AppId>, record: &DeadLetter) -> Result<(), StoreError> {
         let mut item: Item = serde_dynamo::to_item(record)?;
         item.insert(PK.to_owned(), AttributeValue::S(keys::dead_letters(app)));
-        // A sort key is limited to 1,024 bytes. The keys of unreadable events may be longer, but they differ at the
-        // start.
-        let sort = format!("{}#{}#{}", record.stream_shard, record.sequence_number, record.keys);
-        item.insert(SK.to_owned(), AttributeValue::S(sort.chars().take(256).collect()));
+        item.insert(SK.to_owned(), AttributeValue::S(record.position()));
         self.put(&self.tables.counters, item).await
     }
 

@@ -24,8 +24,11 @@
 //! - A name may contain slashes, sent as they are or percent-encoded, since HTTP API decodes paths. So if the last segment is
 //!   all digits it is NUM and the rest is the name: `resource/209/1` counts `resource/209` once. A trailing slash is ignored.
 //! - A name that was sent with several slugs is one name here. If an app has more names than its counters hold, the rest is
-//!   one name, `(other)`.
-//! - A list has at most 10,000 rows, of at most 100,000 hours.
+//!   one name, `(other)`, and `complete: false` stands beside `response`.
+//! - A list of hours that is larger than a reply of 4 MiB may be (more than 50,000 rows of short names) is refused, with the
+//!   `end_date` up to which it fits. It is of at most 100,000 hours.
+//! - The list of names that is larger has the most frequent ones, `complete: false`, and in `left_out` the number and sum of
+//!   the others.
 //! - The histogram is a picture as in the document, not the HTML page of the service, and counts occurrences, not requests.
 
 use http::{Method, StatusCode};
@@ -37,6 +40,7 @@ use tally_core::time::{DAY, HOUR, Range, TimeError, Timestamp, parse_date};
 use crate::name_in_path::name_and_number;
 use crate::parameters::Params;
 use crate::problem::Problem;
+use crate::reply::LeftOut;
 
 /// A reply without an error, as Event Tracker gives it.
 #[derive(Serialize, JsonSchema)]
@@ -46,12 +50,24 @@ pub struct Envelope<T> {
     status: bool,
     /// What was asked for.
     response: T,
+    /// False where names are missing, or counted as `(other)`; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
+    /// The names for which the reply has no room; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<LeftOut>,
 }
 
 impl<T> Envelope<T> {
     /// An answer in its envelope.
     pub fn of(response: T) -> Self {
-        Self { status: true, response }
+        Self { status: true, response, complete: None, left_out: None }
+    }
+
+    /// The same, saying what is missing.
+    #[must_use]
+    pub fn lacking(self, complete: Option<bool>, left_out: Option<LeftOut>) -> Self {
+        Self { complete: complete.or(left_out.is_some().then_some(false)), left_out, ..self }
     }
 }
 
@@ -100,20 +116,20 @@ const fn in_short(status: StatusCode) -> &'static str {
 
 /// The occurrences of a name in an hour, as Event Tracker gives them.
 #[derive(Serialize, JsonSchema)]
-pub struct EventTrackerHour {
+pub struct EventTrackerHour<'a> {
     /// `YYYYMMDDHH`, in UTC.
     pub date: String,
     /// The name.
-    pub event: String,
+    pub event: &'a str,
     /// The number of occurrences.
     pub count: i64,
 }
 
 /// The occurrences of a name of all time, as Event Tracker gives them.
 #[derive(Serialize, JsonSchema)]
-pub struct EventTrackerName {
+pub struct EventTrackerName<'a> {
     /// The name.
-    pub event: String,
+    pub event: &'a str,
     /// The number of occurrences.
     pub count: i64,
 }

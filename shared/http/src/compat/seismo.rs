@@ -12,6 +12,7 @@
 //! | trailing slashes, and unknown parameters and fields, are ignored (Express) | the same |
 //!
 //! Differences, and why:
+//! - A report of a name in an app that has more names than its counters hold says `complete: false`.
 //! - A list has all events up to 10,000 events, 4 MB, or the read budget of a request, and then a `Link` to the rest, since
 //!   every reply here has a limit. Seismo reads any number into memory.
 //! - Days are in UTC everywhere. Seismo's list, unlike its reports, uses the zone of the server.
@@ -110,6 +111,9 @@ pub struct SeismoReport<'a> {
     pub event: Option<&'a str>,
     /// The number of occurrences.
     pub total: i64,
+    /// False where there may be more than `total`; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub complete: Option<bool>,
 }
 
 /// An event as Seismo's clients send it.

@@ -26,8 +26,8 @@ const EVENTS_PAGE: i32 = 1_000;
 pub struct Counts {
     /// Occurrences by slot and cell. None of them is zero.
     pub sums: HashMap<(usize, CellKey), i64>,
-    /// Whether the counts are complete: no match may be hidden in the rest of a full item, or on a day whose counters
-    /// lack events.
+    /// Whether the sums over all cells of a slot are complete: no match may be hidden in the rest of a full item, or on a
+    /// day whose counters lack events. What lists names asks [`names_complete`](Self::names_complete).
     pub complete: bool,
 }
 
@@ -41,6 +41,11 @@ pub enum CellKey {
 }
 
 impl CellKey {
+    /// Whether it is the rest of a full item, shown as `(other)`.
+    pub fn is_other(&self) -> bool {
+        matches!(self, Self::Other(_))
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         match self {
@@ -82,6 +87,10 @@ impl Counts {
                 self.complete &= count == 0;
                 return;
             }
+            // Asked for by its own name, it is some of what has no other.
+            Match::Yes if filter.name.is_some() && matches!(counted, CounterLabel::Other(_)) => {
+                self.complete &= count == 0;
+            }
             Match::Yes => {}
         }
         let cell = match counted {
@@ -90,6 +99,11 @@ impl Counts {
             CounterLabel::Message(..) => return,
         };
         *self.sums.entry((slot, cell)).or_default() += count;
+    }
+
+    /// Whether sums by name, slug or category are complete: also nothing is counted as `(other)`.
+    pub fn names_complete(&self) -> bool {
+        self.complete && !self.sums.keys().any(|(_, cell)| cell.is_other())
     }
 
     /// The total number of occurrences.
