@@ -14,6 +14,16 @@ pub struct FieldError {
     pub detail: String,
 }
 
+impl FieldError {
+    fn new(mut field: String, detail: String) -> Self {
+        if field.len() > LONGEST {
+            field.truncate(field.floor_char_boundary(LONGEST));
+            field.push('…');
+        }
+        Self { field, detail }
+    }
+}
+
 /// Invalid input, with at least one field error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Invalid(pub Vec<FieldError>);
@@ -21,7 +31,18 @@ pub struct Invalid(pub Vec<FieldError>);
 impl Invalid {
     /// One wrong field.
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self(vec![FieldError { field: field.into(), detail: detail.into() }])
+        Self(vec![FieldError::new(field.into(), detail.into())])
+    }
+
+    /// The first errors, `most` at the most, and how many more there are.
+    #[must_use]
+    pub fn first(mut self, most: usize) -> Self {
+        let more = self.0.len().saturating_sub(most);
+        if more > 0 {
+            self.0.truncate(most);
+            self.0.push(FieldError { field: String::new(), detail: format!("{more} more errors are not listed") });
+        }
+        self
     }
 }
 
@@ -42,6 +63,8 @@ impl fmt::Display for Invalid {
 
 /// Maximum number of field errors reported for one input.
 const MOST: usize = 100;
+/// Maximum bytes of a field's name that are repeated. The limit of every name that means something is lower.
+const LONGEST: usize = 300;
 
 /// Collects what is wrong with the fields of one input, so that the caller learns of all at once.
 #[derive(Debug, Default)]
@@ -53,7 +76,7 @@ impl Problems {
         if self.0.len() >= MOST {
             return;
         }
-        self.0.push(FieldError { field: field.into(), detail: detail.to_string() });
+        self.0.push(FieldError::new(field.into(), detail.to_string()));
     }
 
     /// The value, or none with its error noted under `field`.
@@ -64,5 +87,25 @@ impl Problems {
     /// Fails with all that was noted, if anything was.
     pub fn check(self) -> Result<(), Invalid> {
         if self.0.is_empty() { Ok(()) } else { Err(Invalid(self.0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_many_errors_nor_long_names_are_repeated_in_full() {
+        let mut problems = Problems::default();
+        for n in 0..1_000 {
+            problems.add(format!("{n}{}", "é".repeat(1_000)), "wrong");
+        }
+        let Invalid(errors) = problems.check().expect_err("errors");
+        assert_eq!(errors.len(), MOST);
+        assert!(errors.iter().all(|error| error.field.len() <= LONGEST + 3 && error.field.ends_with('…')));
+        let Invalid(first) = Invalid(errors.clone()).first(10);
+        assert_eq!((first.len(), first[10].detail.as_str()), (11, "90 more errors are not listed"));
+        assert_eq!(Invalid(errors.clone()).first(MOST), Invalid(errors));
+        assert!(Invalid::field("x".repeat(1_000), "wrong").to_string().len() < 320);
     }
 }

@@ -37,7 +37,7 @@ pub use counters::{Applied, CellRead, CounterPage, CounterQuery, Increment, Prec
 pub use dead_letters::DeadLetter;
 pub use erase::{Erased, ErasedEvents};
 pub use event_item::StreamImage;
-pub use events::{CountedPage, EventPage, Order};
+pub use events::{CountedPage, EventPage, EventSource, Order};
 pub use keys::counter_keys;
 pub use signing_keys::PublicKey;
 pub use store::Store;
