@@ -26,6 +26,7 @@ mod uncounted;
 mod uncounted_cache;
 
 pub use apps::CreateAppError;
+pub use attempts::{Attempts, Ended};
 pub use barriers::Barrier;
 pub use client::connection::{Connection, connect, connect_with};
 pub use client::deadline::Deadline;
