@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::value::RawValue;
@@ -98,12 +98,14 @@ pub fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
     let encoding = headers.get(CONTENT_ENCODING).map_or(Ok(""), |e| e.to_str());
     match encoding.map(|e| e.trim().to_ascii_lowercase()).as_deref() {
         Ok("" | "identity") => Ok(sent),
-        Ok("gzip" | "x-gzip") => read_all("gzip", sent.len(), MultiGzDecoder::new(&*sent)),
+        Ok("gzip" | "x-gzip") => gunzip(&sent),
         Ok("zstd") => {
             let unreadable = |_| damaged("zstd");
             let mut decoder = zstd::Decoder::with_buffer(&*sent).map_err(unreadable)?;
             decoder.window_log_max(ZSTD_WINDOW).map_err(unreadable)?;
-            read_all("zstd", sent.len(), decoder)
+            let mut decoded = Vec::with_capacity((4 * sent.len()).min(MAX_DECODED + 1));
+            read_all("zstd", decoder, &mut decoded)?;
+            Ok(decoded.into())
         }
         _ => Err(Problem::UnsupportedMediaType(
             "the content encoding is not supported: send gzip, zstd or none".to_owned(),
@@ -111,25 +113,41 @@ pub fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
     }
 }
 
-fn read_all(encoding: &str, sent: usize, decoder: impl Read) -> Result<Bytes, Problem> {
+/// Undoes gzip, which may consist of several members. Each is a new state of 40 KB for the decoder, so their number has a
+/// limit: an empty one has 20 bytes.
+fn gunzip(sent: &[u8]) -> Result<Bytes, Problem> {
+    let (mut left, mut decoded) = (sent, Vec::with_capacity((4 * sent.len()).min(MAX_DECODED + 1)));
+    for member in 0.. {
+        if member == MAX_EVENTS {
+            return Err(Problem::TooLarge(format!("more than {MAX_EVENTS} members of gzip: compress all events at once")));
+        }
+        let mut decoder = GzDecoder::new(left);
+        read_all("gzip", &mut decoder, &mut decoded)?;
+        left = decoder.into_inner();
+        if left.is_empty() {
+            break;
+        }
+    }
+    Ok(decoded.into())
+}
+
+fn read_all(encoding: &str, decoder: impl Read, decoded: &mut Vec<u8>) -> Result<(), Problem> {
     let most = MAX_DECODED + 1;
-    let mut decoder = decoder.take(most as u64);
-    let mut decoded = Vec::with_capacity((4 * sent).min(most));
+    let mut decoder = decoder.take((most - decoded.len()) as u64);
     loop {
         // Doubled, but never past the limit, which `read_to_end` alone would do.
         let room = (decoded.capacity() - decoded.len()).max(decoded.len().max(8 * 1024).min(most - decoded.len()));
         decoded.reserve_exact(room);
-        let read = decoder.by_ref().take(room as u64).read_to_end(&mut decoded).map_err(|_| damaged(encoding))?;
-        if read < room || decoded.len() == most {
-            break;
+        let read = decoder.by_ref().take(room as u64).read_to_end(decoded).map_err(|_| damaged(encoding))?;
+        if decoded.len() >= most {
+            return Err(Problem::TooLarge(format!(
+                "the body is larger than {MAX_DECODED} bytes once decompressed: send fewer events at once"
+            )));
+        }
+        if read < room {
+            return Ok(());
         }
     }
-    if decoded.len() > MAX_DECODED {
-        return Err(Problem::TooLarge(format!(
-            "the body is larger than {MAX_DECODED} bytes once decompressed: send fewer events at once"
-        )));
-    }
-    Ok(decoded.into())
 }
 
 fn damaged(encoding: &str) -> Problem {

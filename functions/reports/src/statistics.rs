@@ -172,13 +172,15 @@ pub(crate) struct HourCount {
 }
 
 async fn hours(asked: Asked, params: Params) -> Result<Response, Problem> {
+    // The bound that was sent makes the range too long.
+    let far = if params.was_sent("until") && !params.was_sent("since") { "until" } else { "since" };
     let (filter, range, wide, starts) = params.read(|params| {
         let (filter, TimeRange(range)) = FromQuery::read(params, asked.now)?;
         let wide = widen(&asked.app, range, asked.now);
-        let starts = params.keep("since", hours_of(wide))?;
+        let starts = params.keep(far, hours_of(wide))?;
         Some((filter, range, wide, starts))
     })?;
-    let (items, freshness) = rows(&asked.context, &asked.app, &starts, wide, &filter, "since").await?;
+    let (items, freshness) = rows(&asked.context, &asked.app, &starts, wide, &filter, far).await?;
     let freshness = freshness.widened(wide != range);
     json(StatusCode::OK, &Items { since: wide.since(), until: wide.until(), items, freshness })
 }

@@ -71,7 +71,7 @@ pub async fn accept(
         Ok(()) => Ok(event),
         Err(error) => {
             quotas.give_back(app, 1);
-            tracing::warn!(%error, "an event was not stored");
+            log(&error, 1);
             Err(error.into())
         }
     })
@@ -120,13 +120,22 @@ pub async fn accept_each(
         events.iter().zip(stored).filter_map(|(event, stored)| Some((event.id, stored.err()?))).collect();
     quotas.give_back(app, failed.len());
     if let Some(error) = failed.values().next() {
-        tracing::warn!(%error, failed = failed.len(), "events were not stored");
+        log(error, failed.len());
     }
     let told = verdicts.into_iter().map(|verdict: Result<EventId, Rejection>| {
         let id = verdict?;
         failed.get(&id).map_or(Ok(id), |error| Err(error.clone().into()))
     });
     Ok(told.collect())
+}
+
+/// Logs why events were not stored: loudly, where it will not pass by itself.
+fn log(error: &StoreError, failed: usize) {
+    if error.is_transient() {
+        tracing::warn!(%error, failed, "events were not stored");
+    } else {
+        tracing::error!(%error, failed, "events were not stored");
+    }
 }
 
 /// An event that is to be stored.
