@@ -13,11 +13,13 @@ use serde_json::{Value, json};
 use tally_core::app::role::Role;
 use tally_core::time::{HOUR, MINUTE, SECOND};
 use tally_http::routes::{Access, ROUTES, Route};
+use tally_service::auth::attempts::Attempt;
 use tally_service::auth::token::SigningKey;
 use tally_service::auth::user::Users;
 use tally_service::config::Config;
 
 use crate::admin::{sign_in, users};
+use crate::faulty::Fault;
 use crate::harness::{Reply, Tally, TestApp, assert_problem, column};
 
 async fn admin(tally: &Tally, method: Method, path: &str, body: &Value) -> Reply {
@@ -277,6 +279,62 @@ async fn guesses_at_once_are_no_way_around_the_limit() {
     let guesses = futures::future::join_all((0..25).map(|_| sign_in(&tally, "ann", "wrong"))).await;
     let tried = guesses.iter().filter(|reply| reply.status == StatusCode::UNAUTHORIZED).count();
     assert!(tried <= 10, "{tried} of them were looked at");
+}
+
+#[tokio::test]
+async fn correct_passwords_at_once_all_sign_in() {
+    let tally = Tally::with(users()).await;
+    let replies = futures::future::join_all((0..30).map(|_| sign_in(&tally, "ann", "correct horse"))).await;
+    let statuses: Vec<_> = replies.iter().map(|reply| reply.status.as_u16()).collect();
+    assert_eq!(statuses, [200; 30]);
+    assert_eq!(sign_in(&tally, "ann", "correct horse").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_has_not_failed() {
+    let tally = Tally::with(users()).await;
+    for _ in 0..12 {
+        let before = tally.usage().write_requests;
+        let begun = async {
+            // One for the user, and one for the source.
+            while tally.usage().write_requests < before + 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = begun => {}
+            reply = sign_in(&tally, "ann", "correct horse") => assert_eq!(reply.status, 200),
+        }
+    }
+    assert_eq!(sign_in(&tally, "ann", "correct horse").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_cut_off_is_forgotten() {
+    let tally = Tally::with(users()).await;
+    let store = &tally.context.store;
+    for _ in 0..10 {
+        // Its process ends here.
+        assert!(Attempt::begin(store, tally.clock.now(), Some("ann"), "elsewhere").await.is_ok());
+    }
+    tally.clock.set(tally.clock.now() + 3 * MINUTE);
+    assert_eq!(sign_in(&tally, "ann", "correct horse").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_good_sign_in_does_not_depend_on_forgiving_the_attempt() {
+    let ends = |body: &Value| {
+        body["Key"]["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with("sign-in#"))
+            && body["ExpressionAttributeValues"].to_string().contains(r#""-1""#)
+    };
+    let tally = Tally::failing_as(users(), move |operation, body| {
+        if operation == "UpdateItem" && ends(body) { Fault::error(400, "ValidationException") } else { Fault::None }
+    })
+    .await;
+    assert_eq!(sign_in(&tally, "ann", "correct horse").await.status, 200);
+    // A guess that cannot be counted is not answered.
+    assert_problem(&sign_in(&tally, "ann", "wrong").await, 500, &[]);
 }
 
 /// A stand-in for the GitHub API; how often it was asked.

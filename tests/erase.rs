@@ -131,7 +131,7 @@ async fn store_late(tally: &Tally, known: &App, name: &str) {
     let event = Draft { name: Some(name.to_owned()), ..Draft::default() };
     let event = event.accept(known, tally.clock.now()).unwrap();
     let soon = Deadline::after(Duration::from_secs(10));
-    tally.context.store.put_events(known, &[&event], soon).await.remove(0).unwrap();
+    tally.context.store.put_event(known, &event, soon).await.unwrap();
 }
 
 /// With a clock that goes on by itself while a call waits for barriers that nobody meets.

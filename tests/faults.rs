@@ -73,6 +73,34 @@ async fn if_nothing_is_stored_the_reply_is_503_with_retry_after() {
 }
 
 #[tokio::test]
+async fn permanent_store_errors_are_500_without_retry_after() {
+    for code in
+        ["AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException", "ValidationException"]
+    {
+        let tally = Tally::failing(move |operation, body| {
+            let of_one = body.to_string().contains("\"n3\"");
+            if operation == "PutItem" && body.to_string().contains("events") || operation == "BatchWriteItem" && of_one
+            {
+                Fault::error(400, code)
+            } else {
+                Fault::None
+            }
+        })
+        .await;
+        let app = tally.app("shop").await;
+        for body in [json!({"name": "a"}), events(5)] {
+            let reply = tally.ingest(&app, &body).await;
+            assert_problem(&reply, 500, &[]);
+            assert!(!reply.headers.contains_key("retry-after"), "{code}");
+        }
+        let reply = tally.ingest(&app, &events(30)).await;
+        assert_eq!((reply.status.as_u16(), &reply.json["accepted"]), (207, &json!(5)), "{}", reply.json);
+        assert!(column(&reply.json["rejected"], "retry").into_iter().all(|retry| *retry == false));
+        assert!(!reply.headers.contains_key("retry-after"), "{code}");
+    }
+}
+
+#[tokio::test]
 async fn health_needs_no_credentials_and_reflects_the_store() {
     let open = Arc::new(AtomicBool::new(true));
     let works = Arc::clone(&open);

@@ -13,6 +13,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use serde_json::{Value, json};
+use tally_service::config::Config;
 use tally_store::Timeouts;
 
 use crate::harness::Tally;
@@ -181,6 +182,15 @@ impl Tally {
     /// Starts a Tally whose store fails as `decide` says.
     pub(crate) async fn failing(decide: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static) -> Self {
         Self::failing_with(Timeouts::LAPTOP, decide).await
+    }
+
+    /// … with other settings.
+    pub(crate) async fn failing_as(
+        config: Config,
+        decide: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static,
+    ) -> Self {
+        let decide: Decide = Arc::new(decide);
+        Self::over(config, Timeouts::LAPTOP, |inner| SharedHttpClient::new(Faulty { inner, decide })).await
     }
 
     /// … and is waited for with some timeouts.

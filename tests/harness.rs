@@ -80,7 +80,8 @@ impl Tally {
         Self::over(Config::default(), timeouts, client).await
     }
 
-    async fn over(
+    /// … with other settings.
+    pub(crate) async fn over(
         mut config: Config,
         timeouts: Timeouts,
         client: impl FnOnce(SharedHttpClient) -> SharedHttpClient,

@@ -110,6 +110,8 @@ async fn count(tally: &Tally, app: &TestApp, bucket: Bucket, cells: &[Cell]) {
             full: false,
             checkpoint: Checkpoint { sequence: "1".parse().expect("a number"), created_at: at(NOW) },
             counts: cells.iter().map(|cell| (CounterLabel::Cell(cell.clone()).attribute(), 1)).collect(),
+            stale: vec![],
+            return_old: false,
         };
         tally.context.store.increment(&increment).await.expect("a store");
     }

@@ -441,3 +441,24 @@ async fn an_hour_that_clocks_skip_has_no_events_and_says_so() {
         assert_eq!((&reply["from"], &reply["to"]), (&json!(at), &json!(at)));
     }
 }
+
+#[tokio::test]
+async fn a_range_error_names_the_bound_that_was_sent() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    for (path, field) in [
+        ("/stats/by-name?until=2026-11-01", "until"),
+        ("/stats/by-name?since=2026-12-01", "since"),
+        ("/stats/by-name?since=2026-11-02&until=2026-11-01", "since"),
+        ("/stats/timeseries?interval=HOUR&until=2026-11-01", "until"),
+        ("/stats/top-messages?until=2026-11-01", "until"),
+        ("/stats/hours?until=2026-11-01", "until"),
+        ("/stats/hours?until=2600-11-01", "until"),
+        ("/stats/hours?since=1970-01-01", "since"),
+        ("/events?until=1969-11-01", "until"),
+        ("/events?since=2026-11-02&until=2026-11-01", "since"),
+    ] {
+        let reply = tally.get(&app, path).await;
+        assert_problem(&reply, 400, &[field]);
+    }
+}

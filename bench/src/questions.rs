@@ -136,7 +136,7 @@ impl Bench {
     ) -> Result<(), Box<dyn Error>> {
         let events = range.map(|n| self.event(app, n, of, bytes)).collect::<Result<Vec<_>, _>>()?;
         let store = &self.context.store;
-        let verdicts = store.put_events(app, &events.iter().collect::<Vec<_>>(), store.deadline()).await;
+        let verdicts = store.put_events(app, events.iter().collect::<Vec<_>>().as_slice(), store.deadline()).await;
         verdicts.into_iter().collect::<Result<Vec<_>, _>>()?;
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! `POST /auth`, which also serves Seismo's `POST auth`
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
 use cookie::time::Duration;
@@ -21,6 +23,7 @@ use tally_http::source::Source;
 use tally_service::auth::attempts::{Attempt, AttemptError};
 use tally_service::auth::user::User;
 use tally_service::context::Context;
+use tally_store::Ended;
 
 use crate::github::login_of;
 
@@ -55,6 +58,15 @@ pub(crate) async fn sign_in(
     _: NoQuery,
     JsonBody(proof): JsonBody<Proof>,
 ) -> Result<Response, Problem> {
+    let for_proof = Arc::clone(&context);
+    // On its own, so that an attempt ends although its client has hung up.
+    let user = tokio::spawn(async move { prove(&for_proof, source, proof).await });
+    let user = user.await.map_err(|e| Problem::Internal(e.to_string()))??;
+    welcome(&context, &user).await
+}
+
+/// Checks a proof, as an attempt that counts if it fails.
+async fn prove(context: &Context, source: Source, proof: Proof) -> Result<User, Problem> {
     let user = match &proof {
         Proof::Password(user, _) => Some(user.as_str()),
         // Only GitHub knows whose token it is.
@@ -62,28 +74,29 @@ pub(crate) async fn sign_in(
     };
     let attempt = Attempt::begin(&context.store, context.clock.now(), user, &source.subject()).await;
     let attempt = attempt.map_err(|error| match error {
-        AttemptError::TooMany { seconds } => Problem::TooManyRequests(error.to_string(), seconds),
+        AttemptError::TooMany { seconds } | AttemptError::Busy { seconds } => {
+            Problem::TooManyRequests(error.to_string(), seconds)
+        }
         AttemptError::Store(error) => error.into(),
     })?;
     let user = match proof {
-        Proof::Password(user, password) => by_password(&context, user, password)
-            .await?
-            .ok_or_else(|| Problem::Unauthorized("the user name or the password is wrong".to_owned())),
-        Proof::GitHub(token) => match by_github(&context, &token).await {
-            Ok(user) => user.ok_or_else(|| {
+        Proof::Password(user, password) => by_password(context, user, password).await.and_then(|user| {
+            user.ok_or_else(|| Problem::Unauthorized("the user name or the password is wrong".to_owned()))
+        }),
+        Proof::GitHub(token) => by_github(context, &token).await.and_then(|user| {
+            user.ok_or_else(|| {
                 Problem::Unauthorized("GitHub does not know the token, or its account may not sign in here".to_owned())
-            }),
-            // The attempt revealed nothing.
-            Err(problem) => Err(problem),
-        },
+            })
+        }),
     };
-    if !matches!(user, Err(Problem::Unauthorized(_))) {
-        // The proof was good, or nothing was learned: that a failure too many is counted must not undo it.
-        if let Err(error) = attempt.forgive().await {
-            tracing::warn!(%error, "an attempt to sign in that did not fail counts as a failure");
-        }
+    if matches!(user, Err(Problem::Unauthorized(_))) {
+        // A guess that is not counted would be one too many, so its outcome is not told.
+        attempt.end(Ended::Failed).await?;
+    } else if let Err(error) = attempt.end(Ended::Forgiven).await {
+        // The proof was good, or nothing was learned. It is in progress for others until it is forgotten.
+        tracing::warn!(%error, "an attempt to sign in could not be ended");
     }
-    welcome(&context, &user?).await
+    user
 }
 
 impl FromFields for Proof {

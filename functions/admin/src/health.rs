@@ -24,7 +24,11 @@ pub(crate) async fn health(State(context): Shared, _: NoQuery) -> Result<Respons
     match context.store.public_keys(context.clock.now()).await {
         Ok(_) => json(StatusCode::OK, &Health { status: "ok" }),
         Err(error) => {
-            tracing::warn!(%error, "the store does not answer");
+            if error.is_transient() {
+                tracing::warn!(%error, "the store does not answer");
+            } else {
+                tracing::error!(%error, "the store answers with an error that does not pass");
+            }
             Err(Problem::Upstream("the store does not answer".to_owned()))
         }
     }

@@ -1,17 +1,18 @@
-//! The body of a batch: decompressed, within its limits, split into events, and each of them read.
+//! The body of a batch: decompressed, within its limits, split into events, and each of them read when it is needed.
 
 use std::io::Read;
 
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::value::RawValue;
 use tally_core::event::draft::Draft;
-use tally_core::event::json::{self, Kind};
+use tally_core::event::json;
 use tally_core::invalid::Invalid;
 use tally_http::body::invalid;
 use tally_http::problem::Problem;
+use tally_service::ingest::accept::Drafts;
 
 use crate::draft;
 
@@ -21,50 +22,90 @@ pub(crate) const MAX_SENT: usize = 4 * 1024 * 1024;
 pub(crate) const MAX_DECODED: usize = 16 * 1024 * 1024;
 /// Most events in one request.
 pub(crate) const MAX_EVENTS: usize = 1_000;
+/// Most JSON values of all events in one request: 200 for each of the most events.
+pub(crate) const MAX_VALUES: usize = 200_000;
+/// Most errors that are kept of one event in a batch.
+const MAX_ERRORS: usize = 10;
 /// The largest window of zstd that is accepted, as a power of two: 8 MB, what every decoder must hold (RFC 8878), so
 /// that a frame cannot ask for more memory than that.
 const ZSTD_WINDOW: u32 = 23;
 
-/// The events of a body, each read, or why it cannot be.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sent {
-    /// One event to 1,000.
-    pub drafts: Vec<Result<Draft, Invalid>>,
-    /// Whether it is one event by itself, and no list.
-    pub alone: bool,
+/// The events of a body, none of them read yet.
+#[derive(Debug)]
+pub struct Sent<'a> {
+    /// One event to 1,000, each raw, or why it cannot be read.
+    events: Vec<Result<Raw<'a>, Invalid>>,
+    alone: bool,
 }
 
-/// Reads a body by its headers: one event, a list of them, or NDJSON; compressed or not.
-///
-/// # Errors
-/// Where it is none of these, too large once decompressed, or a list of none or too many.
-pub fn read(headers: &HeaderMap, sent: Bytes) -> Result<Sent, Problem> {
-    let body = decompress(headers, sent)?;
-    Ok(match split(headers, &body)? {
-        Raw::One(event) => Sent { drafts: vec![draft::read(event)], alone: true },
-        Raw::Many(events) => {
-            Sent { drafts: events.into_iter().map(|event| draft::read(event?)).collect(), alone: false }
+/// An event as it was sent, and its number of JSON values.
+#[derive(Clone, Copy, Debug)]
+struct Raw<'a> {
+    json: &'a RawValue,
+    values: usize,
+}
+
+impl<'a> Raw<'a> {
+    fn new(json: &'a RawValue) -> Self {
+        Self { json, values: json::count(json) }
+    }
+}
+
+impl<'a> Sent<'a> {
+    /// Splits a decompressed body by its headers: one event, a list of them, or NDJSON.
+    ///
+    /// # Errors
+    /// Where it is none of these, a list of none or too many, or has too many JSON values.
+    pub fn split(headers: &HeaderMap, body: &'a [u8]) -> Result<Self, Problem> {
+        split(headers, body)
+    }
+
+    /// The event, if it is one by itself and no list.
+    pub fn alone(&self) -> Option<&'a RawValue> {
+        match self.events.as_slice() {
+            [Ok(event)] if self.alone => Some(event.json),
+            _ => None,
         }
-    })
+    }
 }
 
-/// The events of a body, each raw, or why it cannot be read.
-pub(crate) enum Raw<'a> {
-    One(&'a RawValue),
-    Many(Vec<Result<&'a RawValue, Invalid>>),
+impl Drafts for Sent<'_> {
+    fn count(&self) -> usize {
+        self.events.len()
+    }
+
+    fn read(&self, index: usize) -> Result<Draft, Invalid> {
+        let Some(event) = self.events.get(index) else {
+            return Err(Invalid::field("", "no such event"));
+        };
+        event.clone().and_then(|event| draft::read(event.json)).map_err(|invalid| invalid.first(MAX_ERRORS))
+    }
+
+    fn size(&self, index: usize) -> usize {
+        self.events.get(index).and_then(|event| event.as_ref().ok()).map_or(0, |event| event.json.get().len())
+    }
+
+    fn values(&self, index: usize) -> usize {
+        self.events.get(index).and_then(|event| event.as_ref().ok()).map_or(0, |event| event.values)
+    }
 }
 
 /// Undoes the `Content-Encoding` of a body.
-pub(crate) fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
+///
+/// # Errors
+/// Where the encoding is not supported, the body does not have it, or is too large once decompressed.
+pub fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
     let encoding = headers.get(CONTENT_ENCODING).map_or(Ok(""), |e| e.to_str());
     match encoding.map(|e| e.trim().to_ascii_lowercase()).as_deref() {
         Ok("" | "identity") => Ok(sent),
-        Ok("gzip" | "x-gzip") => read_all("gzip", MultiGzDecoder::new(&*sent)),
+        Ok("gzip" | "x-gzip") => gunzip(&sent),
         Ok("zstd") => {
             let unreadable = |_| damaged("zstd");
             let mut decoder = zstd::Decoder::with_buffer(&*sent).map_err(unreadable)?;
             decoder.window_log_max(ZSTD_WINDOW).map_err(unreadable)?;
-            read_all("zstd", decoder)
+            let mut decoded = Vec::with_capacity((4 * sent.len()).min(MAX_DECODED + 1));
+            read_all("zstd", decoder, &mut decoded)?;
+            Ok(decoded.into())
         }
         _ => Err(Problem::UnsupportedMediaType(
             "the content encoding is not supported: send gzip, zstd or none".to_owned(),
@@ -72,23 +113,50 @@ pub(crate) fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Prob
     }
 }
 
-fn read_all(encoding: &str, decoder: impl Read) -> Result<Bytes, Problem> {
-    let mut decoded = Vec::new();
-    decoder.take(MAX_DECODED as u64 + 1).read_to_end(&mut decoded).map_err(|_| damaged(encoding))?;
-    if decoded.len() > MAX_DECODED {
-        return Err(Problem::TooLarge(format!(
-            "the body is larger than {MAX_DECODED} bytes once decompressed: send fewer events at once"
-        )));
+/// Undoes gzip, which may consist of several members. Each is a new state of 40 KB for the decoder, so their number has a
+/// limit: an empty one has 20 bytes.
+fn gunzip(sent: &[u8]) -> Result<Bytes, Problem> {
+    let (mut left, mut decoded) = (sent, Vec::with_capacity((4 * sent.len()).min(MAX_DECODED + 1)));
+    for member in 0.. {
+        if member == MAX_EVENTS {
+            return Err(Problem::TooLarge(format!(
+                "more than {MAX_EVENTS} members of gzip: compress all events at once"
+            )));
+        }
+        let mut decoder = GzDecoder::new(left);
+        read_all("gzip", &mut decoder, &mut decoded)?;
+        left = decoder.into_inner();
+        if left.is_empty() {
+            break;
+        }
     }
     Ok(decoded.into())
+}
+
+fn read_all(encoding: &str, decoder: impl Read, decoded: &mut Vec<u8>) -> Result<(), Problem> {
+    let most = MAX_DECODED + 1;
+    let mut decoder = decoder.take((most - decoded.len()) as u64);
+    loop {
+        // Doubled, but never past the limit, which `read_to_end` alone would do.
+        let room = (decoded.capacity() - decoded.len()).max(decoded.len().max(8 * 1024).min(most - decoded.len()));
+        decoded.reserve_exact(room);
+        let read = decoder.by_ref().take(room as u64).read_to_end(decoded).map_err(|_| damaged(encoding))?;
+        if decoded.len() >= most {
+            return Err(Problem::TooLarge(format!(
+                "the body is larger than {MAX_DECODED} bytes once decompressed: send fewer events at once"
+            )));
+        }
+        if read < room {
+            return Ok(());
+        }
+    }
 }
 
 fn damaged(encoding: &str) -> Problem {
     Problem::field("", format!("the body is not valid {encoding}, as Content-Encoding says it is"))
 }
 
-/// Splits a decompressed body into its events.
-pub(crate) fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Raw<'a>, Problem> {
+fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Sent<'a>, Problem> {
     let media_type = headers.get(CONTENT_TYPE).map_or(Ok(""), |t| t.to_str()).unwrap_or("?");
     let media_type = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let sent = match media_type.as_str() {
@@ -101,32 +169,42 @@ pub(crate) fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Raw<'a>, 
             ));
         }
     };
-    match &sent {
-        Raw::Many(events) if events.is_empty() => {
-            Err(Problem::field("", "the batch is empty: send at least one event"))
-        }
-        _ => Ok(sent),
+    if sent.events.is_empty() {
+        return Err(Problem::field("", "the batch is empty: send at least one event"));
     }
+    let values: usize = (0..sent.count()).map(|index| sent.values(index)).sum();
+    if !sent.alone && values > MAX_VALUES {
+        return Err(Problem::TooLarge(format!(
+            "the events have {values} JSON values: send at most {MAX_VALUES} at once"
+        )));
+    }
+    Ok(sent)
 }
 
-fn of_json(body: &[u8]) -> Result<Raw<'_>, Problem> {
-    let document = json::document(body).map_err(invalid)?;
-    match json::kind(document) {
-        Kind::Object => Ok(Raw::One(document)),
-        Kind::Array => {
-            let (events, count) = json::array_of_at_most(document, MAX_EVENTS).map_err(invalid)?;
+fn of_json(body: &[u8]) -> Result<Sent<'_>, Problem> {
+    match body.trim_ascii_start().first() {
+        Some(b'[') => {
+            let (events, count) = json::list_of_at_most(body, MAX_EVENTS).map_err(invalid)?;
             at_most(count)?;
-            Ok(Raw::Many(events.into_iter().map(Ok).collect()))
+            Ok(Sent { events: events.into_iter().map(|event| Ok(Raw::new(event))).collect(), alone: false })
         }
-        _ => Err(Problem::field("", "send one event as a JSON object, or a list of them")),
+        Some(b'{') => {
+            let event = Raw::new(json::document(body).map_err(invalid)?);
+            Ok(Sent { events: vec![Ok(event)], alone: true })
+        }
+        _ => {
+            json::document(body).map_err(invalid)?;
+            Err(Problem::field("", "send one event as a JSON object, or a list of them"))
+        }
     }
 }
 
-fn of_lines(body: &[u8]) -> Result<Raw<'_>, Problem> {
+fn of_lines(body: &[u8]) -> Result<Sent<'_>, Problem> {
     let lines = || body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     // Counted first: a body of nothing but short lines would take far more memory than it has bytes.
     at_most(lines().count())?;
-    Ok(Raw::Many(lines().map(|line| json::document(line).map_err(invalid)).collect()))
+    let events = lines().map(|line| json::document(line).map(Raw::new).map_err(invalid));
+    Ok(Sent { events: events.collect(), alone: false })
 }
 
 fn at_most(count: usize) -> Result<(), Problem> {

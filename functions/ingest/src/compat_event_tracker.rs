@@ -27,8 +27,8 @@ pub(crate) async fn count(
     // A number that is too large to parse is refused as one out of range.
     let count = number.map(|number| number.parse().unwrap_or(0));
     let draft = Draft { name: Some(name.to_owned()), count, ..Draft::default() };
-    let verdicts = accept(&context, &app, vec![Ok(draft)], left.deadline()).await?;
-    Ok(answered(verdicts, |_| json(StatusCode::CREATED, &Envelope::of(StatusCode::CREATED.as_u16()))))
+    let verdict = accept(&context, &app, draft, left.deadline()).await?;
+    Ok(answered(verdict, |_| json(StatusCode::CREATED, &Envelope::of(StatusCode::CREATED.as_u16()))))
 }
 
 pub(crate) fn count_operations(schemas: &mut SchemaGenerator) -> [Operation; 2] {

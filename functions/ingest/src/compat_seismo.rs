@@ -30,14 +30,14 @@ pub(crate) async fn send(
     request: Request,
 ) -> Result<Response, Problem> {
     let body = read(request.into_body(), MAX_EVENT).await?;
-    let deadline = left.deadline();
     let draft = SeismoEventInput::read(&body)?;
+    let deadline = left.deadline();
     let app = match app {
         Some(Target(app)) => app,
         None => deadline.hold(first_use(&context, name.clone(), &draft)).await?,
     };
-    let verdicts = accept(&context, &app, vec![Ok(draft)], deadline).await?;
-    Ok(answered(verdicts, |event| json(StatusCode::CREATED, &SeismoEvent::new(&name, app.clock, event))))
+    let verdict = accept(&context, &app, draft, deadline).await?;
+    Ok(answered(verdict, |event| json(StatusCode::CREATED, &SeismoEvent::new(&name, app.clock, event))))
 }
 
 /// Makes an app for its first event, if the app would accept that event.

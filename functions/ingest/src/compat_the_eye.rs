@@ -13,7 +13,7 @@ use tally_http::routes::THE_EYE_SEND;
 use tally_http::service::Shared;
 
 use crate::accept::accept;
-use crate::body::{MAX_SENT, Raw, decompress, split};
+use crate::body::{MAX_SENT, Sent, decompress};
 use crate::events::answered;
 
 pub(crate) async fn send(
@@ -24,14 +24,13 @@ pub(crate) async fn send(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let sent = read(body, MAX_SENT).await?;
-    let deadline = left.deadline();
     let body = decompress(&parts.headers, sent)?;
-    let draft = match split(&parts.headers, &body)? {
-        Raw::One(event) => TheEyeEventInput::read(event)?,
-        Raw::Many(_) => return Err(Problem::field("", "send one event as a JSON object")),
+    let draft = match Sent::split(&parts.headers, &body)?.alone() {
+        Some(event) => TheEyeEventInput::read(event)?,
+        None => return Err(Problem::field("", "send one event as a JSON object")),
     };
-    let verdicts = accept(&context, &app, vec![Ok(draft)], deadline).await?;
-    Ok(answered(verdicts, |_| json(StatusCode::CREATED, &TheEyeSuccess { success: true })))
+    let verdict = accept(&context, &app, draft, left.deadline()).await?;
+    Ok(answered(verdict, |_| json(StatusCode::CREATED, &TheEyeSuccess { success: true })))
 }
 
 pub(crate) fn send_operation(schemas: &mut SchemaGenerator) -> Operation {

@@ -47,7 +47,7 @@ pub(crate) async fn count(
         let (id, timestamp) = (params.text("id"), params.parsed("timestamp"));
         Some(Draft { name, count, id, timestamp, ..Draft::default() })
     })?;
-    Ok(created(&app, accept(&context, &app, vec![Ok(draft)], left.deadline()).await?))
+    Ok(created(&app, accept(&context, &app, draft, left.deadline()).await?))
 }
 
 pub(crate) fn count_operations(schemas: &mut SchemaGenerator) -> [Operation; 3] {

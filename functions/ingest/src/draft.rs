@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::value::RawValue;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::{self, Kind};
-use tally_core::event::{MAX_COUNT, MAX_EVENT, MAX_MESSAGE, MAX_TEXT};
+use tally_core::event::{MAX_COUNT, MAX_EVENT, MAX_MESSAGE, MAX_TEXT, MAX_VALUES};
 use tally_core::invalid::Invalid;
 use tally_http::body::Fields;
 use tally_http::openapi::{LevelInput, TimeInput, any_json};
@@ -89,7 +89,7 @@ impl JsonSchema for EventInput {
         json_schema!({
             "description": format!(
                 "An event to send. An empty text counts as absent. Limits of length are in bytes of UTF-8; the whole event has \
-                 at most {MAX_EVENT} bytes."
+                 at most {MAX_EVENT} bytes and {MAX_VALUES} JSON values."
             ),
             "type": "object",
             "properties": {

@@ -23,9 +23,9 @@ use tally_http::reply::{MAX_BODY, shortened};
 use tally_http::routes::SEND_EVENTS;
 use tally_http::service::Shared;
 
-use crate::accept::{Rejection, accept};
-use crate::body::{self, MAX_DECODED, MAX_EVENTS, MAX_SENT, Sent};
-use crate::draft::EventInput;
+use crate::accept::{Rejection, accept, accept_each};
+use crate::body::{MAX_DECODED, MAX_EVENTS, MAX_SENT, MAX_VALUES, Sent, decompress};
+use crate::draft::{self, EventInput};
 
 /// Most errors that one reply lists.
 const MAX_LISTED: usize = 100;
@@ -65,18 +65,24 @@ pub(crate) async fn send(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let body = read_all(body, MAX_SENT).await?;
-    let deadline = left.deadline();
-    let Sent { drafts, alone } = body::read(&parts.headers, body)?;
-    let verdicts = accept(&context, &app, drafts, deadline).await?;
-    let figures = figures(&verdicts);
-    let reply = if alone { one(verdicts, |event| whole(&app, event)) } else { batch(verdicts) };
-    Ok(with_figures(figures, reply))
+    let body = decompress(&parts.headers, body)?;
+    let sent = Sent::split(&parts.headers, &body)?;
+    if let Some(event) = sent.alone() {
+        let draft = draft::read(event).map_err(Rejection::from);
+        let verdict = match draft {
+            Ok(draft) => accept(&context, &app, draft, left.deadline()).await?,
+            Err(rejection) => Err(rejection),
+        };
+        return Ok(created(&app, verdict));
+    }
+    let verdicts = accept_each(&context, &app, &sent, left).await?;
+    Ok(with_figures(figures(&verdicts), batch(verdicts)))
 }
 
-fn figures(verdicts: &[Result<Event, Rejection>]) -> Figures {
+fn figures(verdicts: &[Result<EventId, Rejection>]) -> Figures {
     let accepted = || verdicts.iter().flatten();
     let count = accepted().count();
-    let stored = accepted().map(|event| event.id).collect::<HashSet<_>>().len();
+    let stored = accepted().collect::<HashSet<_>>().len();
     Figures { accepted: count, rejected: verdicts.len() - count, stored }
 }
 
@@ -88,39 +94,28 @@ fn with_figures(figures: Figures, reply: Result<Response, Problem>) -> Response 
 }
 
 /// The reply to one event, with figures for the log.
-pub(crate) fn created(app: &App, verdicts: Vec<Result<Event, Rejection>>) -> Response {
-    answered(verdicts, |event| whole(app, event))
+pub(crate) fn created(app: &App, verdict: Result<Event, Rejection>) -> Response {
+    answered(verdict, |event| json(StatusCode::CREATED, &EventBody::new(&app.slug, event)))
 }
 
 /// The same with another reply for a stored event.
 pub(crate) fn answered(
-    verdicts: Vec<Result<Event, Rejection>>,
+    verdict: Result<Event, Rejection>,
     stored: impl FnOnce(&Event) -> Result<Response, Problem>,
 ) -> Response {
-    with_figures(figures(&verdicts), one(verdicts, stored))
-}
-
-/// An event that was stored.
-fn whole(app: &App, event: &Event) -> Result<Response, Problem> {
-    json(StatusCode::CREATED, &EventBody::new(&app.slug, event))
-}
-
-/// The reply to one event.
-fn one(
-    verdicts: Vec<Result<Event, Rejection>>,
-    stored: impl FnOnce(&Event) -> Result<Response, Problem>,
-) -> Result<Response, Problem> {
-    match verdicts.into_iter().next() {
-        Some(Ok(event)) => stored(&event),
-        Some(Err(Rejection::Invalid(invalid))) => Err(invalid.into()),
-        Some(Err(Rejection::Store(error))) => Err(error.into()),
-        None => Err(Problem::Internal("an event has no verdict".to_owned())),
-    }
+    let accepted = usize::from(verdict.is_ok());
+    let figures = Figures { accepted, rejected: 1 - accepted, stored: accepted };
+    let reply = match verdict {
+        Ok(event) => stored(&event),
+        Err(Rejection::Invalid(invalid)) => Err(invalid.into()),
+        Err(Rejection::Store(error)) => Err(error.into()),
+    };
+    with_figures(figures, reply)
 }
 
 /// The reply to a batch: 201 if all were accepted, 207 if some were, 400 or 503 if none.
-fn batch(verdicts: Vec<Result<Event, Rejection>>) -> Result<Response, Problem> {
-    let ids: Vec<_> = verdicts.iter().map(|verdict| verdict.as_ref().ok().map(|event| event.id)).collect();
+fn batch(verdicts: Vec<Result<EventId, Rejection>>) -> Result<Response, Problem> {
+    let ids: Vec<_> = verdicts.iter().map(|verdict| verdict.as_ref().ok().copied()).collect();
     let accepted = ids.iter().flatten().count();
     if accepted == 0 {
         return Err(all_rejected(verdicts));
@@ -143,7 +138,7 @@ fn batch(verdicts: Vec<Result<Event, Rejection>>) -> Result<Response, Problem> {
     Ok(reply)
 }
 
-fn all_rejected(verdicts: Vec<Result<Event, Rejection>>) -> Problem {
+fn all_rejected(verdicts: Vec<Result<EventId, Rejection>>) -> Problem {
     let mut errors = Vec::new();
     for (index, verdict) in verdicts.into_iter().enumerate() {
         match verdict {
@@ -175,7 +170,8 @@ pub(crate) fn send_operation(schemas: &mut SchemaGenerator) -> Operation {
     Operation::of(&SEND_EVENTS, "sendEvents", "Accepts one event or a batch")
         .about(format!(
             "One event as an object, or up to {MAX_EVENTS} as a list or as NDJSON; each has its own result. At most \
-             {MAX_SENT} bytes as sent and {MAX_DECODED} bytes decompressed. A body without a content type is read as JSON. \
+             {MAX_SENT} bytes as sent, {MAX_DECODED} bytes decompressed and {MAX_VALUES} JSON values (lists, maps, texts, \
+             numbers, booleans and nulls). A body without a content type is read as JSON. \
              Two events with the same `id` and the same millisecond are the same event: the later one replaces the earlier \
              and is counted once, so a retry with both is safe. A batch without any valid event is refused with 400, and \
              one of which nothing could be stored with 503."

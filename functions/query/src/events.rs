@@ -190,12 +190,9 @@ fn read_range(params: &mut Params, now: Timestamp) -> Range {
     } else if zone.is_some() {
         params.add("tz", "only applies to `date`: send both");
     }
-    match Range::new(since.unwrap_or(Timestamp::EPOCH), until.unwrap_or(Timestamp::MAX)) {
-        Ok(asked) => range.intersect(asked).intersect(Range::ALL),
-        Err(e) => {
-            params.add("since", e);
-            range
-        }
+    match params.range(since, until, Range::ALL) {
+        Some(asked) => range.intersect(asked).intersect(Range::ALL),
+        None => range,
     }
 }
 

@@ -22,12 +22,12 @@ pub struct TimeRange(pub Range);
 impl FromQuery for TimeRange {
     fn read(params: &mut Params, now: Timestamp) -> Option<Self> {
         let minute = now.floor(MINUTE);
-        let since = params.parsed("since").unwrap_or(minute - DAY);
-        let until = params.parsed("until").unwrap_or(minute + MINUTE);
-        if since < Timestamp::EPOCH {
+        let (since, until) = (params.parsed("since"), params.parsed("until"));
+        if since.is_some_and(|since| since < Timestamp::EPOCH) {
             params.add("since", "is before 1970: send a later time");
         }
-        params.keep("since", Range::new(since, until)).map(Self)
+        let default = Range::new(minute - DAY, minute + MINUTE).unwrap_or(Range::EMPTY);
+        params.range(since, until, default).map(Self)
     }
 }
 

@@ -195,9 +195,11 @@ impl Row for HourCount<'_> {
 }
 
 async fn hours(asked: Asked, params: Params) -> Result<Response, Problem> {
+    // The bound that was sent makes the range too long.
+    let far = if params.was_sent("until") && !params.was_sent("since") { "until" } else { "since" };
     let list = AskedRows::read(params, Statistic::Hours, &asked)?;
     let wide = widen(&asked.app, list.range, asked.now);
-    let mut starts = hours_of(wide).map_err(|e| Problem::field("since", e.to_string()))?;
+    let mut starts = hours_of(wide).map_err(|e| Problem::field(far, e.to_string()))?;
     // What earlier pages had is not read again.
     starts.retain(|start| list.after.as_ref().is_none_or(|last| last.0 <= start.micros()));
     let rest = starts.first().and_then(|first| Range::new((*first).max(wide.since()), wide.until()).ok());

@@ -23,6 +23,8 @@ pub const MAX_COUNT: u64 = 1_000_000_000;
 pub const MAX_DEPTH: usize = 16;
 /// Largest event as sent, in bytes of JSON.
 pub const MAX_EVENT: usize = 256 * 1024;
+/// Most JSON values of an event: lists, maps, texts, numbers, booleans and nulls, at any depth.
+pub const MAX_VALUES: usize = 10_000;
 
 /// The name of an event that has a message alone.
 pub const LOG: &str = "log";

@@ -14,21 +14,18 @@ pub struct FieldError {
     pub detail: String,
 }
 
-/// Maximum bytes of each text of a field error.
-const MOST_BYTES: usize = 1_024;
-
-fn shortened(mut text: String) -> String {
-    if text.len() > MOST_BYTES {
-        text.truncate(text.floor_char_boundary(MOST_BYTES));
+/// Cuts a text that repeats what was sent.
+fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
         text.push('…');
     }
     text
 }
 
 impl FieldError {
-    /// An error with the first 1,024 bytes of each text: both may repeat what was sent.
     fn new(field: String, detail: String) -> Self {
-        Self { field: shortened(field), detail: shortened(detail) }
+        Self { field: shortened(field, LONGEST), detail: shortened(detail, LONGEST_DETAIL) }
     }
 }
 
@@ -40,6 +37,17 @@ impl Invalid {
     /// One wrong field.
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self(vec![FieldError::new(field.into(), detail.into())])
+    }
+
+    /// The first errors, `most` at the most, and how many more there are.
+    #[must_use]
+    pub fn first(mut self, most: usize) -> Self {
+        let more = self.0.len().saturating_sub(most);
+        if more > 0 {
+            self.0.truncate(most);
+            self.0.push(FieldError { field: String::new(), detail: format!("{more} more errors are not listed") });
+        }
+        self
     }
 }
 
@@ -60,6 +68,11 @@ impl fmt::Display for Invalid {
 
 /// Maximum number of field errors reported for one input.
 const MOST: usize = 100;
+/// Maximum bytes of a field's name that are repeated. The limit of every name that means something is lower.
+const LONGEST: usize = 300;
+/// Maximum bytes of the text of an error.
+const LONGEST_DETAIL: usize = 1_024;
+
 /// Collects what is wrong with the fields of one input, so that the caller learns of all at once.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<FieldError>);
@@ -89,15 +102,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_short_however_long_the_names_they_repeat() {
+    fn neither_many_errors_nor_long_names_are_repeated_in_full() {
         let mut problems = Problems::default();
-        for _ in 0..1_000 {
-            problems.add("é".repeat(100_000), "ü".repeat(100_000));
+        for n in 0..1_000 {
+            problems.add(format!("{n}{}", "é".repeat(1_000)), "wrong");
         }
         let Invalid(errors) = problems.check().expect_err("errors");
         assert_eq!(errors.len(), MOST);
-        for text in errors.iter().flat_map(|error| [&error.field, &error.detail]) {
-            assert!(text.len() <= MOST_BYTES + 3 && text.ends_with('…'), "{text}");
-        }
+        assert!(errors.iter().all(|error| error.field.len() <= LONGEST + 3 && error.field.ends_with('…')));
+        let Invalid(first) = Invalid(errors.clone()).first(10);
+        assert_eq!((first.len(), first[10].detail.as_str()), (11, "90 more errors are not listed"));
+        assert_eq!(Invalid(errors.clone()).first(MOST), Invalid(errors));
+        assert!(Invalid::field("x".repeat(1_000), "wrong").to_string().len() < 320);
     }
 }

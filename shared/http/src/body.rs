@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::value::RawValue;
 use tally_core::event::json::{self, Json, JsonError, Kind};
-use tally_core::event::{MAX_DEPTH, MAX_EVENT};
+use tally_core::event::{MAX_DEPTH, MAX_EVENT, MAX_VALUES};
 use tally_core::invalid::{Invalid, Problems};
 use tally_core::time::{TimeError, Timestamp};
 
@@ -62,10 +62,19 @@ impl<'a> Fields<'a> {
         Self::new(left, Problems::default())
     }
 
-    /// The fields of an event, which has a limit of its own.
+    /// The fields of an event, which has limits of its own. They are checked before anything is built.
     pub fn of_event(raw: &'a RawValue) -> Result<Self, Invalid> {
-        if raw.get().len() > MAX_EVENT {
+        let (bytes, values) = (raw.get().len(), json::count(raw));
+        if bytes > MAX_EVENT {
             return Err(Invalid::field("", format!("the event is larger than {MAX_EVENT} bytes: send less of it")));
+        }
+        if values > MAX_VALUES {
+            return Err(Invalid::field(
+                "",
+                format!(
+                    "the event has {values} JSON values: at most {MAX_VALUES}; send less of it, or a list as one text"
+                ),
+            ));
         }
         Ok(Self::of(json::object(raw).map_err(invalid)?))
     }

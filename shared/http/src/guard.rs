@@ -75,6 +75,9 @@ impl<S: Sync> OptionalFromRequestParts<S> for Target {
     }
 }
 
+/// What the deadline grows by for each KB of events: half a second for a MB.
+const PER_KILOBYTE: Duration = Duration::from_micros(500);
+
 /// The time for an answer that is left after the credentials were checked, in a handler's signature. A body may take
 /// longer to arrive, so the clock runs again only once a handler has read it.
 #[derive(Clone, Copy)]
@@ -84,6 +87,12 @@ impl TimeLeft {
     /// The deadline of the answer; the clock runs from now.
     pub fn deadline(self) -> Deadline {
         Deadline::after(self.0)
+    }
+
+    /// The deadline of an answer that sends so many bytes to the store. Each takes its time on the small share of a
+    /// processor that a function has, however quickly the store answers.
+    pub fn deadline_for(self, bytes: usize) -> Deadline {
+        Deadline::after(self.0 + PER_KILOBYTE * u32::try_from(bytes / 1024).unwrap_or(u32::MAX))
     }
 }
 

@@ -12,8 +12,8 @@ use schemars::SchemaGenerator;
 use tally_core::event::filter::CellFilter;
 use tally_core::event::json::JsonError;
 use tally_core::invalid::{Invalid, Problems};
-use tally_core::time::Timestamp;
 use tally_core::time::zone::Zone;
+use tally_core::time::{Range, Timestamp};
 use tally_service::context::Context;
 
 use crate::credentials;
@@ -38,11 +38,19 @@ impl Value for String {
     }
 }
 
+/// Most parameters of a request.
+const MOST: usize = 100;
+
 impl Params {
     /// Reads a query string, without the parameters that carry credentials. A parameter that is sent twice is an error.
     pub fn parse(query: Option<&str>) -> Self {
         let mut problems = Problems::default();
         let mut left: Vec<(String, String)> = Vec::new();
+        let sent = query.unwrap_or("").split('&').count();
+        if sent > MOST {
+            problems.add("", format!("{sent} parameters: send at most {MOST}"));
+            return Self::new(left, problems);
+        }
         for pair in query.unwrap_or("").split('&') {
             if percent_decode_str(pair).decode_utf8().is_err() {
                 let name = pair.split('=').next().unwrap_or(pair);
@@ -82,6 +90,26 @@ impl Params {
             self.add(name, "empty: send a value, or leave the parameter out");
         }
         self.text(name)
+    }
+
+    /// The range of `since` and `until`, which were read already; a bound that was not sent is that of `all`. A wrong one is
+    /// the error of the bound that was sent.
+    pub fn range(&mut self, since: Option<Timestamp>, until: Option<Timestamp>, all: Range) -> Option<Range> {
+        match (since, until) {
+            (None, Some(until)) if until < all.since() => {
+                let first = all.since();
+                self.add("until", format!("is before {first}, where the range begins by default: send `since` too"));
+                None
+            }
+            (Some(since), None) if since > all.until() => {
+                let last = all.until();
+                self.add("since", format!("is after {last}, where the range ends by default: send `until` too"));
+                None
+            }
+            (since, until) => {
+                self.keep("since", Range::new(since.unwrap_or(all.since()), until.unwrap_or(all.until())))
+            }
+        }
     }
 
     /// `true` or `false`; `false` by default.
@@ -238,6 +266,33 @@ mod tests {
         let Invalid(errors) = params.finish().expect_err("four errors");
         let fields: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();
         assert_eq!(fields, ["a", "limit", "level", "nmae"]);
+    }
+
+    #[test]
+    fn very_many_parameters_are_not_read() {
+        let query = |n: usize| (0..n).map(|n| format!("p{n}=1")).collect::<Vec<_>>().join("&");
+        let Invalid(errors) = Params::parse(Some(&query(101))).check().expect_err("too many");
+        assert_eq!(errors.len(), 1);
+        assert!(Params::parse(Some(&query(100))).check().is_ok());
+    }
+
+    #[test]
+    fn the_bound_that_was_sent_is_to_blame() {
+        let at = |n: i64| Timestamp::from_millis(n * 1000);
+        let all = Range::new(at(10), at(20)).expect("in order");
+        let blamed = |since: Option<i64>, until: Option<i64>| {
+            let mut params = Params::parse(None);
+            let range = params.range(since.map(at), until.map(at), all);
+            let error = params.check().err().map(|Invalid(errors)| errors[0].field.clone());
+            assert_ne!(range.is_some(), error.is_some());
+            error
+        };
+        assert_eq!(blamed(None, Some(5)).as_deref(), Some("until"));
+        assert_eq!(blamed(Some(25), None).as_deref(), Some("since"));
+        assert_eq!(blamed(Some(5), Some(4)).as_deref(), Some("since"));
+        for (since, until) in [(None, None), (Some(5), None), (None, Some(30)), (Some(3), Some(5)), (Some(20), None)] {
+            assert_eq!(blamed(since, until), None, "{since:?} {until:?}");
+        }
     }
 
     #[test]

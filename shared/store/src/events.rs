@@ -1,13 +1,17 @@
 //! Events.
 
+use std::borrow::Cow;
+
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures::stream::{self, StreamExt};
 use tally_core::app::partition::Partition;
 use tally_core::app::{App, AppId};
 use tally_core::counter::item::CountedEvent;
 use tally_core::event::Event;
 use tally_core::event::id::EventId;
 use tally_core::time::Timestamp;
+use tokio::sync::Semaphore;
 
 use crate::barriers::{BARRIER, SEPARATOR};
 use crate::client::batch;
@@ -17,6 +21,67 @@ use crate::item::{Item, sort_key};
 use crate::store::Store;
 use crate::tables::{BY_SESSION, PK, SESSION, SK};
 use crate::{event_item, keys};
+
+/// The memory of the batches that are sent at once, in units of 1 KB.
+const IN_FLIGHT: usize = 6 * 1024;
+/// The memory of one batch, in bytes, unless a single event takes more.
+const BATCH_WEIGHT: usize = 1024 * 1024;
+
+/// Events that are made when they are stored, so that not all of them are in memory at once.
+pub trait EventSource: Sync {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// Makes one.
+    fn event(&self, index: usize) -> Result<Cow<'_, Event>, StoreError>;
+    /// About how much memory it takes, in bytes.
+    fn weight(&self, index: usize) -> usize;
+}
+
+impl EventSource for [&Event] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn event(&self, index: usize) -> Result<Cow<'_, Event>, StoreError> {
+        let event = self.get(index).ok_or_else(|| StoreError::Refused(format!("there is no event {index}")))?;
+        Ok(Cow::Borrowed(event))
+    }
+
+    /// They are in memory already.
+    fn weight(&self, _: usize) -> usize {
+        0
+    }
+}
+
+/// The events of one request.
+#[derive(Debug, Default)]
+struct Batch {
+    events: Vec<usize>,
+    weight: usize,
+}
+
+impl Batch {
+    /// Its memory in the units of [`IN_FLIGHT`]; an event that takes more is sent alone.
+    fn units(&self) -> u32 {
+        u32::try_from((self.weight / 1024).clamp(1, IN_FLIGHT)).unwrap_or(u32::MAX)
+    }
+}
+
+/// Splits events into batches, by their number and their memory.
+fn batches(events: &(impl EventSource + ?Sized)) -> Vec<Batch> {
+    let mut batches: Vec<Batch> = vec![];
+    for index in 0..events.count() {
+        let weight = events.weight(index);
+        match batches.last_mut() {
+            Some(batch) if batch.events.len() < batch::MOST && batch.weight + weight <= BATCH_WEIGHT => {
+                batch.events.push(index);
+                batch.weight += weight;
+            }
+            _ => batches.push(Batch { events: vec![index], weight }),
+        }
+    }
+    batches
+}
 
 /// The order in which events are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -52,27 +117,68 @@ pub struct CountedPage {
 
 impl Store {
     /// Stores one event with an unconditional put, so an event that is sent again overwrites itself.
-    async fn put_event(&self, app: &App, event: &Event) -> Result<(), StoreError> {
-        self.put(&self.tables.events, event_item(app, event)?).await
+    pub async fn put_event(&self, app: &App, event: &Event, deadline: Deadline) -> Result<(), StoreError> {
+        let item = event_item(app, event)?;
+        deadline.hold(self.put(&self.tables.events, item)).await
     }
 
-    /// Stores events with distinct identities. Returns one result per event, in order, by the deadline.
-    pub async fn put_events(&self, app: &App, events: &[&Event], deadline: Deadline) -> Vec<Result<(), StoreError>> {
-        if let [event] = events {
-            return vec![deadline.hold(self.put_event(app, event)).await];
-        }
-        let mut verdicts: Vec<Result<(), StoreError>> = events.iter().map(|_| Ok(())).collect();
-        let mut puts = Vec::with_capacity(events.len());
-        for (i, event) in events.iter().enumerate() {
-            match event_item(app, event).and_then(batch::put) {
-                Ok(put) => puts.push((i, put)),
-                Err(error) => verdicts[i] = Err(error),
+    /// Stores events with distinct identities, in batches whose items are built when they are sent. Returns one result per
+    /// event, in order, by the deadline.
+    pub async fn put_events(
+        &self,
+        app: &App,
+        events: &(impl EventSource + ?Sized),
+        deadline: Deadline,
+    ) -> Vec<Result<(), StoreError>> {
+        let mut verdicts = vec![Ok(()); events.count()];
+        let room = Semaphore::new(IN_FLIGHT);
+        let put = async |batch: Batch| {
+            // In units of memory, so that few heavy batches are sent at once, and many light ones. Whoever holds a part
+            // of it gives it back by the deadline.
+            let Ok(_room) = room.acquire_many(batch.units()).await else {
+                return vec![];
+            };
+            self.put_batch(app, events, batch, deadline).await
+        };
+        let failed: Vec<_> =
+            stream::iter(batches(events)).map(put).buffer_unordered(batch::CONCURRENCY).collect().await;
+        for (i, error) in failed.into_iter().flatten() {
+            if let Some(verdict) = verdicts.get_mut(i) {
+                *verdict = Err(error);
             }
         }
-        for (i, error) in self.write_each(&self.tables.events, puts, deadline).await {
-            verdicts[i] = Err(error);
-        }
         verdicts
+    }
+
+    async fn put_batch(
+        &self,
+        app: &App,
+        events: &(impl EventSource + ?Sized),
+        batch: Batch,
+        deadline: Deadline,
+    ) -> Vec<(usize, StoreError)> {
+        if let &[alone] = batch.events.as_slice()
+            && events.count() == 1
+        {
+            let put = async { self.put_event(app, &*events.event(alone)?, deadline).await };
+            return put.await.err().map(|error| (alone, error)).into_iter().collect();
+        }
+        let (mut puts, mut failed) = (Vec::with_capacity(batch.events.len()), Vec::new());
+        for i in batch.events {
+            // Nothing is built that cannot be sent any more.
+            if deadline.left().is_zero() {
+                failed.push((i, StoreError::Unavailable("no time was left to store it".to_owned())));
+                continue;
+            }
+            match events.event(i).and_then(|event| event_item(app, &event)).and_then(batch::put) {
+                Ok(put) => puts.push((i, put)),
+                Err(error) => failed.push((i, error)),
+            }
+        }
+        if !puts.is_empty() {
+            failed.extend(self.write_batch(&self.tables.events, puts, Some(deadline)).await);
+        }
+        failed
     }
 
     /// Reads one event, strongly consistent.

@@ -26,6 +26,7 @@ mod uncounted;
 mod uncounted_cache;
 
 pub use apps::CreateAppError;
+pub use attempts::{Attempts, Ended};
 pub use barriers::Barrier;
 pub use client::connection::{Connection, connect, connect_with};
 pub use client::deadline::Deadline;
@@ -37,7 +38,7 @@ pub use counters::{Applied, CellRead, CounterPage, CounterQuery, Increment, Prec
 pub use dead_letters::DeadLetter;
 pub use erase::{Erased, ErasedEvents};
 pub use event_item::StreamImage;
-pub use events::{CountedPage, EventPage, Order};
+pub use events::{CountedPage, EventPage, EventSource, Order};
 pub use keys::counter_keys;
 pub use signing_keys::PublicKey;
 pub use store::Store;

@@ -1,8 +1,8 @@
 //! The JSON values of an event's `data`, `tags` and `stack`. Numbers keep their exact value; keys are neither empty nor
 //! repeated.
 //!
-//! `serde_json::Value` would round numbers to 64 bits and keep the last of two equal keys. This module walks raw
-//! slices of the text instead, one level at a time, so that it sees each number and each key as it was sent.
+//! `serde_json::Value` would round numbers to 64 bits and keep the last of two equal keys. This module walks the text
+//! itself, once `serde_json` has checked it, so that it sees each number and each key as it was sent.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -203,15 +203,21 @@ pub fn object(raw: &RawValue) -> Result<Vec<(String, &RawValue)>, JsonError> {
     let mut fields = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_str(raw.get());
     deserializer.deserialize_map(Fields(&mut fields)).map_err(|e| JsonError::here(format!("not valid JSON: {e}")))?;
-    let mut keys: Vec<&str> = fields.iter().map(|(key, _): &(String, _)| key.as_str()).collect();
+    check_keys(fields.iter().map(|(key, _): &(String, _)| key.as_str()))?;
+    Ok(fields)
+}
+
+/// Checks that no key of an object is empty or repeated.
+fn check_keys<'a>(keys: impl Iterator<Item = &'a str>) -> Result<(), JsonError> {
+    let mut keys: Vec<_> = keys.collect();
     keys.sort_unstable();
     if keys.first() == Some(&"") {
         return Err(JsonError::here("a key is empty: give every key a name"));
     }
-    if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(JsonError::here("the key is repeated: send it once").under(pair[0]));
+    match keys.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(JsonError::here("the key is repeated: send it once").under(pair[0])),
+        None => Ok(()),
     }
-    Ok(fields)
 }
 
 /// The elements of a JSON list, each still raw.
@@ -222,11 +228,12 @@ pub fn array(raw: &RawValue) -> Result<Vec<&RawValue>, JsonError> {
     serde_json::from_str(raw.get()).map_err(|_| JsonError::here("must be a JSON list"))
 }
 
-/// The first elements of a JSON list, `most` at the most, and how many it has: the rest is read over in no memory.
+/// Parses a whole document that is a JSON list. Returns its first elements, `most` at the most, each still raw, and how
+/// many it has: the rest is read over in no memory.
 ///
 /// # Errors
-/// Where `raw` is of another type.
-pub fn array_of_at_most(raw: &RawValue, most: usize) -> Result<(Vec<&RawValue>, usize), JsonError> {
+/// Where the text is not one JSON list in UTF-8; the detail names line and column.
+pub fn list_of_at_most(bytes: &[u8], most: usize) -> Result<(Vec<&RawValue>, usize), JsonError> {
     struct First(usize);
 
     impl<'de> Visitor<'de> for First {
@@ -253,8 +260,42 @@ pub fn array_of_at_most(raw: &RawValue, most: usize) -> Result<(Vec<&RawValue>, 
         }
     }
 
-    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-    deserializer.deserialize_seq(First(most)).map_err(|_| JsonError::here("must be a JSON list"))
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let list = deserializer.deserialize_seq(First(most)).and_then(|list| deserializer.end().map(|()| list));
+    list.map_err(|e| JsonError::here(format!("not valid JSON: {e}")))
+}
+
+/// Returns the number of values in a raw value, itself included: every list, map, text, number, boolean and null, but not
+/// the keys of maps. It reads the text once and builds nothing.
+pub fn count(raw: &RawValue) -> usize {
+    let mut bytes = raw.get().bytes();
+    let mut values = 1;
+    // Whether the byte before, white space aside, opened a list or map. Its first value is counted ahead.
+    let mut opened = false;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\r' => continue,
+            b'"' => {
+                while let Some(byte) = bytes.next() {
+                    match byte {
+                        b'\\' => _ = bytes.next(),
+                        b'"' => break,
+                        _ => {}
+                    }
+                }
+            }
+            b',' => values += 1,
+            b'[' | b'{' => {
+                values += 1;
+                opened = true;
+                continue;
+            }
+            b']' | b'}' if opened => values -= 1,
+            _ => {}
+        }
+        opened = false;
+    }
+    values
 }
 
 /// A JSON text.
@@ -265,38 +306,116 @@ pub fn string(raw: &RawValue) -> Result<String, JsonError> {
     if kind(raw) != Kind::String {
         return Err(JsonError::here("must be a string"));
     }
-    serde_json::from_str(raw.get()).map_err(|_| JsonError::here("not a readable text: check its escapes"))
+    text(raw.get())
+}
+
+/// The text in its quotes.
+fn text(quoted: &str) -> Result<String, JsonError> {
+    serde_json::from_str(quoted).map_err(|_| JsonError::here("not a readable text: check its escapes"))
 }
 
 /// A whole JSON value of at most `depth` levels of lists and maps.
+///
+/// # Errors
+/// Where the value is deeper, or has what an event may not hold: a key that is empty or repeated, half of a surrogate pair,
+/// a number beyond the limits.
 pub fn value(raw: &RawValue, depth: usize) -> Result<Json, JsonError> {
-    let deeper = || depth.checked_sub(1).ok_or_else(|| JsonError::here("nested too deep: at most 16 levels"));
-    Ok(match kind(raw) {
-        Kind::Null => Json::Null,
-        Kind::Bool => Json::Bool(raw.get() == "true"),
-        Kind::Number => Json::Number(Number::parse(raw.get())?),
-        Kind::String => Json::String(string(raw)?),
-        Kind::Array => {
-            let depth = deeper()?;
-            array(raw)?
-                .into_iter()
-                .enumerate()
-                .map(|(i, item)| value(item, depth).map_err(|e| e.under(&i.to_string())))
-                .collect::<Result<_, _>>()
-                .map(Json::Array)?
+    Walk { left: raw.get() }.value(depth)
+}
+
+/// The text of a value that is valid JSON, as far as it has not been read. Each byte is read once, however deep it lies.
+struct Walk<'a> {
+    left: &'a str,
+}
+
+impl<'a> Walk<'a> {
+    fn value(&mut self, depth: usize) -> Result<Json, JsonError> {
+        let deeper = || depth.checked_sub(1).ok_or_else(|| JsonError::here("nested too deep: at most 16 levels"));
+        match self.next() {
+            Some(b'[') => {
+                let depth = deeper()?;
+                let mut items = Vec::new();
+                self.each(b']', |walk| {
+                    let item = walk.value(depth).map_err(|e| e.under(&items.len().to_string()))?;
+                    items.push(item);
+                    Ok(())
+                })?;
+                Ok(Json::Array(items))
+            }
+            Some(b'{') => {
+                let depth = deeper()?;
+                let mut fields = Vec::new();
+                self.each(b'}', |walk| {
+                    let key = text(walk.quoted())?;
+                    // The colon.
+                    walk.next();
+                    walk.skip(1);
+                    let value = walk.value(depth).map_err(|e| e.under(&key))?;
+                    fields.push((key, value));
+                    Ok(())
+                })?;
+                check_keys(fields.iter().map(|(key, _)| key.as_str()))?;
+                Ok(Json::Object(fields.into_iter().collect()))
+            }
+            Some(b'"') => text(self.quoted()).map(Json::String),
+            _ => match self.word() {
+                "null" => Ok(Json::Null),
+                "true" => Ok(Json::Bool(true)),
+                "false" => Ok(Json::Bool(false)),
+                number => Number::parse(number).map(Json::Number),
+            },
         }
-        Kind::Object => {
-            let depth = deeper()?;
-            object(raw)?
-                .into_iter()
-                .map(|(key, item)| match value(item, depth) {
-                    Ok(item) => Ok((key, item)),
-                    Err(e) => Err(e.under(&key)),
-                })
-                .collect::<Result<_, _>>()
-                .map(Json::Object)?
+    }
+
+    /// Reads what lies between the bracket that comes next and its end, element by element.
+    fn each(&mut self, end: u8, mut element: impl FnMut(&mut Self) -> Result<(), JsonError>) -> Result<(), JsonError> {
+        self.skip(1);
+        loop {
+            match self.next() {
+                Some(byte) if byte == end => {
+                    self.skip(1);
+                    return Ok(());
+                }
+                Some(b',') => self.skip(1),
+                Some(_) => element(self)?,
+                None => return Err(JsonError::here("not valid JSON")),
+            }
         }
-    })
+    }
+
+    /// The next byte that is not white space; the text then begins with it.
+    fn next(&mut self) -> Option<u8> {
+        self.left = self.left.trim_ascii_start();
+        self.left.bytes().next()
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.left = self.left.get(bytes..).unwrap_or_default();
+    }
+
+    fn take(&mut self, bytes: usize) -> &'a str {
+        let (taken, left) = self.left.split_at_checked(bytes).unwrap_or((self.left, ""));
+        self.left = left;
+        taken
+    }
+
+    /// The text that comes next, with its quotes.
+    fn quoted(&mut self) -> &'a str {
+        self.next();
+        let mut escaped = false;
+        let end = self.left.bytes().skip(1).position(|byte| {
+            let ends = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        });
+        self.take(end.map_or(self.left.len(), |end| end + 2))
+    }
+
+    /// The number, boolean or null that comes next.
+    fn word(&mut self) -> &'a str {
+        let end = self.left.bytes().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r'));
+        self.take(end.unwrap_or(self.left.len()))
+    }
 }
 
 /// The type of a raw JSON value.
@@ -427,7 +546,75 @@ mod tests {
         assert_eq!(read(r#"{"b":[null,true],"a":{"x":"é"}}"#).as_deref(), Ok(r#"{"a":{"x":"é"},"b":[null,true]}"#));
     }
 
+    /// The number of values in JSON that was built.
+    fn built(json: &Json) -> usize {
+        match json {
+            Json::Array(items) => 1 + items.iter().map(built).sum::<usize>(),
+            Json::Object(fields) => 1 + fields.values().map(built).sum::<usize>(),
+            _ => 1,
+        }
+    }
+
+    #[test]
+    fn values_are_counted_without_building_them() {
+        for (text, values) in [
+            ("1", 1),
+            ("\"[,]\\\"{,\"", 1),
+            ("[]", 1),
+            ("[ \n]", 1),
+            ("[{}]", 2),
+            (r#"{"a,[":[1,2],"b\\":{"c" : { }}}"#, 6),
+            ("[[[[1]]],\"\",null]", 7),
+        ] {
+            let raw = document(text.as_bytes()).expect(text);
+            assert_eq!(count(raw), values, "{text}");
+            assert_eq!(built(&value(raw, 16).expect(text)), values, "{text}");
+        }
+    }
+
+    /// Any JSON of a few levels, with white space and escapes between.
+    fn any_json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            Just(" true\n".to_owned()),
+            "-?[1-9][0-9]{0,5}(\\.[0-9]{1,3})?(e[0-9])?",
+            ".{0,5}".prop_map(|text| serde_json::to_string(&text).expect("a text")),
+            Just(r#""\u00e9\\\"""#.to_owned()),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(" ,\t"))),
+                prop::collection::btree_map("[a-z\\\\\"]{1,3}", inner, 0..4).prop_map(|fields| {
+                    let fields = fields
+                        .iter()
+                        .map(|(key, value)| format!("{} : {value}", serde_json::to_string(key).expect("a text")));
+                    format!("{{{}}}", fields.collect::<Vec<_>>().join(" , "))
+                }),
+            ]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn what_is_walked_is_what_serde_json_reads(text in any_json()) {
+            let raw = document(text.as_bytes()).expect("JSON");
+            let walked = value(raw, 16).expect("within the limits");
+            prop_assert_eq!(count(raw), built(&walked));
+            // Numbers may be spelled in another way.
+            fn plain(json: serde_json::Value) -> serde_json::Value {
+                match json {
+                    serde_json::Value::Number(number) => number.as_f64().into(),
+                    serde_json::Value::Array(items) => items.into_iter().map(plain).collect(),
+                    serde_json::Value::Object(fields) => {
+                        fields.into_iter().map(|(key, value)| (key, plain(value))).collect()
+                    }
+                    other => other,
+                }
+            }
+            let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            prop_assert_eq!(plain(serde_json::to_value(&walked).expect("JSON")), plain(read));
+        }
+
         #[test]
         fn a_spelling_is_canonical(whole in "[1-9][0-9]{0,20}", fraction in "[0-9]{0,16}", exponent in -120i32..80) {
             let number = Number::parse(&format!("{whole}.{fraction}e{exponent}").replace(".e", "e"))

@@ -41,7 +41,7 @@ use tally_core::event::{Event, MAX_TEXT};
 use tally_core::invalid::{FieldError, Invalid};
 use tally_core::time::Timestamp;
 
-use crate::body::Fields;
+use crate::body::{Fields, invalid};
 use crate::openapi::any_json;
 use crate::parameters::Params;
 use crate::problem::Problem;
@@ -125,7 +125,7 @@ impl SeismoEventInput {
     /// # Errors
     /// Names each wrong field.
     pub fn read(body: &[u8]) -> Result<Draft, Invalid> {
-        let mut fields = Fields::parse(body)?;
+        let mut fields = Fields::of_event(json::document(body).map_err(invalid)?)?;
         let mut draft = Draft { data: fields.json("data"), ..Draft::default() };
         match fields.raw("event") {
             Some(event) => (draft.slug, draft.name) = id_and_name(&mut fields, event),

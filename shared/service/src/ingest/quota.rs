@@ -17,6 +17,9 @@ const GOOD_FOR: TimeDelta = TimeDelta::seconds(5);
 /// The number of minutes over which an excess is made up for.
 const MEMORY: i64 = 5;
 
+/// The maximum number of apps whose state is kept.
+const MOST_APPS: usize = 10_000;
+
 /// The quota state of the apps that a warm function serves.
 #[derive(Debug, Default)]
 pub struct Quotas(Mutex<HashMap<AppId, Known>>);
@@ -96,6 +99,7 @@ impl Quotas {
         let minute = now.floor(MINUTE);
         let stale = {
             let mut known = self.known();
+            prune(&mut known, &app.id, minute);
             let known = known.entry(app.id.clone()).or_insert_with(|| Known::new(minute));
             if known.minute != minute {
                 *known = Known { ratio: known.ratio, ..Known::new(minute) };
@@ -140,9 +144,37 @@ impl Quotas {
     }
 }
 
+/// Makes room for an app. What goes first is the state of apps that send nothing now; without its state, an app is read
+/// again.
+fn prune(known: &mut HashMap<AppId, Known>, app: &AppId, minute: Timestamp) {
+    if known.len() >= MOST_APPS && !known.contains_key(app) {
+        known.retain(|_, known| known.minute == minute);
+        if known.len() >= MOST_APPS {
+            known.clear();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tally_core::app::AppSlug;
+
+    #[test]
+    fn apps_that_send_nothing_make_room() {
+        let app = |n: usize| AppId::new(&AppSlug::of_name(&format!("app {n}")).expect("a name"), 1);
+        let (then, now) = (Timestamp::EPOCH, Timestamp::EPOCH + MINUTE);
+        let mut known: HashMap<_, _> = (0..MOST_APPS - 1).map(|n| (app(n), Known::new(then))).collect();
+        for n in MOST_APPS - 1..3 * MOST_APPS {
+            prune(&mut known, &app(n), now);
+            known.insert(app(n), Known::new(now));
+            assert!(known.len() <= MOST_APPS);
+        }
+        // One that is known stays.
+        let before = known.len();
+        prune(&mut known, &app(3 * MOST_APPS - 1), now);
+        assert_eq!(known.len(), before);
+    }
 
     #[test]
     fn what_was_too_much_is_made_up_for() {

@@ -14,11 +14,11 @@ use crate::store::Store;
 use crate::tables::{PK, SK};
 
 /// The number of writes in one `BatchWriteItem` (DynamoDB's limit).
-const BATCH: usize = 25;
+pub(crate) const MOST: usize = 25;
 /// The maximum size of a batch on the wire, in bytes. DynamoDB accepts 16 MB, and an item is at most a tenth of that.
 const BATCH_BYTES: usize = 12 * 1024 * 1024;
 /// The number of concurrent batches. A request with 1,000 events needs 40.
-const CONCURRENCY: usize = 16;
+pub(crate) const CONCURRENCY: usize = 16;
 
 /// Creates a put.
 pub(crate) fn put(item: Item) -> Result<WriteRequest, StoreError> {
@@ -33,7 +33,7 @@ pub(crate) fn delete(key: Item) -> Result<WriteRequest, StoreError> {
 }
 
 /// A write and its index in the caller's list.
-type Placed = (usize, WriteRequest);
+pub(crate) type Placed = (usize, WriteRequest);
 
 impl Store {
     /// Writes all items, in no particular order. Keys must be distinct. If this fails, some items may be written.
@@ -41,19 +41,6 @@ impl Store {
         let batches = batches(writes.into_iter().enumerate());
         let batches: Vec<_> = batches.into_iter().map(|batch| self.write_whole_batch(table, batch)).collect();
         stream::iter(batches).buffer_unordered(CONCURRENCY).try_collect().await
-    }
-
-    /// Writes as many items as possible by the deadline. Keys must be distinct. Returns the failed writes by index.
-    pub(crate) async fn write_each(
-        &self,
-        table: &str,
-        writes: impl IntoIterator<Item = Placed>,
-        deadline: Deadline,
-    ) -> Vec<(usize, StoreError)> {
-        let batches = batches(writes);
-        let batches: Vec<_> = batches.into_iter().map(|batch| self.write_batch(table, batch, Some(deadline))).collect();
-        let failed: Vec<_> = stream::iter(batches).buffer_unordered(CONCURRENCY).collect().await;
-        failed.into_iter().flatten().collect()
     }
 
     /// Deletes items of a table. The keys are taken from the items.
@@ -97,8 +84,9 @@ impl Store {
         }
     }
 
-    /// Writes a batch in multiple rounds, within the limits of the back-off. Returns the failed writes.
-    async fn write_batch(
+    /// Writes a batch of at most [`MOST`] items with distinct keys in multiple rounds, within the limits of the back-off and
+    /// of the deadline. Returns the failed writes by the caller's index.
+    pub(crate) async fn write_batch(
         &self,
         table: &str,
         batch: Vec<Placed>,
@@ -153,7 +141,7 @@ fn batches(writes: impl IntoIterator<Item = Placed>) -> Vec<Vec<Placed>> {
         let bytes = content(&write).map_or(0, wire_size);
         batch_bytes += bytes;
         match batches.last_mut() {
-            Some(batch) if batch.len() < BATCH && batch_bytes <= BATCH_BYTES => batch.push((place, write)),
+            Some(batch) if batch.len() < MOST && batch_bytes <= BATCH_BYTES => batch.push((place, write)),
             _ => {
                 batch_bytes = bytes;
                 batches.push(vec![(place, write)]);
