@@ -18,6 +18,7 @@ use tally_core::app::role::Role;
 use tally_core::app::{AppSlug, EventClock};
 use tally_core::time::clock::Clock;
 use tally_core::time::{HOUR, Timestamp};
+use tally_http::gateway::answer;
 use tally_service::config::Config;
 use tally_service::context::Context;
 use tally_store::{Connection, Timeouts, Usage, connect_with};
@@ -131,6 +132,12 @@ impl Tally {
         let Ok(reply) = self.router.clone().oneshot(request).await;
         let (parts, body) = reply.into_parts();
         (parts, body.collect().await.expect("a body").to_bytes().to_vec())
+    }
+
+    /// Gives an event of the HTTP API to the code that answers it on Lambda. Returns the reply as HTTP API takes it.
+    pub(crate) async fn on_lambda(&self, event: Value) -> Value {
+        let event = serde_json::from_value(event).expect("an event of the HTTP API");
+        serde_json::to_value(answer(self.router.clone(), event, "request".to_owned()).await).expect("JSON")
     }
 
     /// Sends a request.

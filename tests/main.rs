@@ -14,6 +14,7 @@ mod exactness;
 mod faults;
 mod faults_by_seed;
 mod faulty;
+mod gateway;
 mod harness;
 mod ingest;
 mod layouts;

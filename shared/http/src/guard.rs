@@ -18,6 +18,7 @@ use tally_store::Deadline;
 
 use crate::cors;
 use crate::credentials::{Credential, Sender, credential};
+use crate::gateway::CutPath;
 use crate::path::NotUtf8;
 use crate::problem::Problem;
 use crate::routes::{self, Access, Route};
@@ -129,6 +130,12 @@ pub(crate) async fn guard(
         }
         if request.extensions().get::<NotUtf8>().is_some() {
             return Err(Problem::field("path", "not UTF-8: percent-encode its bytes in UTF-8"));
+        }
+        if request.extensions().get::<CutPath>().is_some() {
+            return Err(Problem::field(
+                "path",
+                "it was cut at a `?` on its way: send the name in the query, as `name=`",
+            ));
         }
         let param = |wanted| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let app = param("app").map(str::to_owned);

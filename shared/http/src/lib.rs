@@ -7,6 +7,7 @@ mod cors;
 pub mod credentials;
 pub mod cursor;
 pub mod event;
+pub mod gateway;
 pub mod guard;
 pub mod input;
 pub mod name_in_path;

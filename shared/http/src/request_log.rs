@@ -10,11 +10,11 @@ use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Method};
-use lambda_http::RequestExt;
 use tally_core::app::AppSlug;
 use tally_service::metrics::{self, Metric};
 
 use crate::compat::Compat;
+use crate::gateway::RequestId;
 use crate::guard::CallerName;
 use crate::problem::Problem;
 use crate::reply::within_size;
@@ -27,7 +27,7 @@ pub(crate) async fn finish_and_log(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let path = request.uri().path();
     let compat = Compat::of_path(path).map(|compat| (compat, path.to_owned()));
-    let request_id = request.lambda_context_ref().map(|context| context.request_id.clone());
+    let request_id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
     let request_id = request_id.unwrap_or_else(|| ulid::Ulid::generate().to_string());
     let mut response = match within_limits(&request) {
         Ok(()) => next.run(request).await,

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use axum::Router;
+use lambda_runtime::{LambdaEvent, service_fn};
 use tally_service::context::Context;
 use tally_service::log;
 
+use crate::gateway::{GatewayRequest, answer};
 use crate::service::serve;
 
 /// Runs an HTTP function on Lambda.
-pub async fn run(router: impl FnOnce(Arc<Context>) -> Router) -> Result<(), lambda_http::Error> {
+pub async fn run(router: impl FnOnce(Arc<Context>) -> Router) -> Result<(), lambda_runtime::Error> {
     log::start();
     let context = Context::from_environment()?;
     // Lambda gives a function a whole processor while it starts, and a share by its memory afterwards. So this opens the
@@ -18,5 +20,10 @@ pub async fn run(router: impl FnOnce(Arc<Context>) -> Router) -> Result<(), lamb
         tracing::warn!(%error, "could not read the public keys at the start");
     }
     let router = router(Arc::clone(&context));
-    lambda_http::run(serve(context, [router])).await
+    let service = serve(context, [router]);
+    lambda_runtime::run(service_fn(|event: LambdaEvent<GatewayRequest>| {
+        let service = service.clone();
+        async move { Ok::<_, lambda_runtime::Error>(answer(service, event.payload, event.context.request_id).await) }
+    }))
+    .await
 }

@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv6Addr};
 use axum::extract::FromRequestParts;
 use http::Extensions;
 use http::request::Parts;
-use lambda_http::request::RequestContext;
 
 /// The address that a request comes from: by API Gateway in the cloud, by the connection on a laptop. `X-Forwarded-For`
 /// is ignored, since a client can send any.
@@ -16,9 +15,6 @@ pub struct Source(pub Option<IpAddr>);
 impl Source {
     /// The source of a request.
     pub fn of(extensions: &Extensions) -> Self {
-        if let Some(RequestContext::ApiGatewayV2(context)) = extensions.get::<RequestContext>() {
-            return Self(context.http.source_ip.as_ref().and_then(|ip| ip.parse().ok()));
-        }
         extensions.get::<Self>().copied().unwrap_or_default()
     }
 

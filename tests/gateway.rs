@@ -1,0 +1,156 @@
+//! Requests as HTTP API gives them to a function, and what it gets back. Clients decide what is in them.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Tally, TestApp};
+
+/// A request as HTTP API hands it over, without credentials.
+fn event(method: &str, path: &str, query: &str) -> Value {
+    json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": query,
+        "headers": {"host": "tally.example", "x-forwarded-proto": "https"},
+        "requestContext": {
+            "stage": "$default",
+            "domainName": "tally.example",
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"},
+        },
+        "isBase64Encoded": false,
+    })
+}
+
+fn with_key(mut event: Value, app: &TestApp) -> Value {
+    let (header, key) = match event["requestContext"]["http"]["method"].as_str() {
+        Some("POST") => ("x-ingest-key", &app.ingest_key),
+        _ => ("x-read-key", &app.read_key),
+    };
+    event["headers"][header] = json!(key);
+    event
+}
+
+fn body(reply: &Value) -> Value {
+    serde_json::from_str(reply["body"].as_str().unwrap()).unwrap_or(Value::Null)
+}
+
+#[track_caller]
+fn assert_problem(reply: &Value, status: u16) {
+    assert_eq!(reply["statusCode"], status, "{reply}");
+    assert_eq!(reply["headers"]["content-type"], "application/problem+json");
+    assert_eq!(body(reply)["status"], status);
+}
+
+#[tokio::test]
+async fn whatever_stands_in_a_url_or_a_header_is_answered() {
+    let tally = Tally::start().await;
+    for odd in
+        ["<", ">", "\"", " ", "\\", "^", "`", "{", "}", "|", "\u{0}", "\r\n", "\u{7f}", "é", "%", "%zz", "#", "[", "//"]
+    {
+        let reply = tally.on_lambda(event("GET", &format!("/nothing/{odd}x"), "")).await;
+        assert_problem(&reply, 404);
+        let reply = tally.on_lambda(event("GET", "/", &format!("a{odd}=b{odd}"))).await;
+        assert_problem(&reply, 400);
+        for header in ["host", "x-forwarded-proto", "cookie", "user-agent", "x-forwarded-prefix"] {
+            let mut event = event("GET", "/", "");
+            event["headers"][header] = json!(format!("a{odd}b"));
+            let reply = tally.on_lambda(event).await;
+            assert_eq!(reply["statusCode"], 200, "{header}: {odd:?}: {reply}");
+        }
+        let mut event = event("GET", "/", "");
+        event["headers"][format!("x-{odd}")] = json!("value");
+        event["requestContext"]["domainName"] = json!(odd);
+        event["requestContext"]["stage"] = json!(odd);
+        assert_eq!(tally.on_lambda(event).await["statusCode"], 200, "{odd:?}");
+    }
+    for host in ["", ":", "a:b:c", "[::1", "a b", "http://x", "tally.example:99999", "@", "é.example"] {
+        let mut event = event("GET", "/apps/shop/events/", "");
+        event["headers"]["host"] = json!(host);
+        assert_eq!(tally.on_lambda(event).await["statusCode"], 308, "{host}");
+    }
+    // What may be absent.
+    let bare = json!({"requestContext": {"http": {"method": "GET"}}});
+    assert_eq!(body(&tally.on_lambda(bare).await)["name"], "tally");
+    let nulls = json!({"requestContext": {"http": {"method": "GET", "path": null, "sourceIp": null}}, "rawPath": null,
+        "rawQueryString": null, "headers": null, "cookies": null, "pathParameters": null, "body": null});
+    assert_eq!(body(&tally.on_lambda(nulls).await)["name"], "tally");
+    let mut wrong = event("POST", "/auth", "");
+    wrong["body"] = json!("!");
+    wrong["isBase64Encoded"] = json!(true);
+    assert_problem(&tally.on_lambda(wrong).await, 400);
+    assert_problem(&tally.on_lambda(event("B LAH", "/", "")).await, 400);
+}
+
+#[tokio::test]
+async fn what_was_sent_arrives() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let mut send = with_key(event("POST", "/apps/shop/events", ""), &app);
+    send["body"] = json!(r#"{"name": "a/b <é>", "user_id": "zoë & co"}"#);
+    assert_eq!(tally.on_lambda(send.clone()).await["statusCode"], 201);
+    send["body"] = json!("eyJuYW1lIjogImJpbmFyeSJ9");
+    send["isBase64Encoded"] = json!(true);
+    assert_eq!(body(&tally.on_lambda(send).await)["name"], "binary");
+    for query in [
+        "user_id=zo%C3%AB%20%26%20co",
+        "user_id=zo%C3%AB+%26+co",
+        "user_id=zoë%20%26%20co",
+        "name=a/b%20<é>",
+        "name=a/b <é>",
+    ] {
+        let list = with_key(event("GET", "/apps/shop/events", &format!("{query}&consistent=true")), &app);
+        assert_eq!(body(&tally.on_lambda(list).await)["items"][0]["name"], "a/b <é>", "{query}");
+    }
+    for name in ["what?", "a#b", "<b> \"c\"", "100%", "zoë", "%41", "a+b"] {
+        let mut count = with_key(event("POST", &format!("/apps/shop/count/{name}"), ""), &app);
+        assert_eq!(body(&tally.on_lambda(count.clone()).await)["name"], name);
+        count["pathParameters"] = json!({"app": "shop", "name": name});
+        assert_eq!(body(&tally.on_lambda(count).await)["name"], name);
+    }
+    // The source of a request is the address that API Gateway saw.
+    let mut count = with_key(event("POST", "/apps/shop/count/login", ""), &app);
+    count["headers"]["x-forwarded-for"] = json!("203.0.113.9");
+    let reply = tally.on_lambda(count).await;
+    assert_eq!(reply["statusCode"], 201);
+    assert_eq!(reply["headers"]["x-request-id"], "request");
+}
+
+#[tokio::test]
+async fn a_path_that_was_cut_at_a_question_mark_is_refused() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let mut cut = with_key(event("POST", "/apps/shop/count/what", ""), &app);
+    cut["pathParameters"] = json!({"app": "shop", "name": "what?/3"});
+    let reply = tally.on_lambda(cut).await;
+    assert_problem(&reply, 400);
+    assert!(reply["body"].as_str().unwrap().contains("name="), "{reply}");
+    let mut cut = with_key(event("POST", "/apps/shop/count/what", ""), &app);
+    cut["requestContext"]["http"]["path"] = json!("/apps/shop/count/what%3Fx");
+    assert_problem(&tally.on_lambda(cut).await, 400);
+}
+
+#[tokio::test]
+async fn cookies_that_are_not_ascii_do_not_hide_ours() {
+    let tally = Tally::start().await;
+    let token = tally.token(tally_core::app::role::Role::Admin).await;
+    let mut list = event("GET", "/apps", "");
+    list["cookies"] = json!(["name=zoë", format!("token={token}")]);
+    assert_eq!(tally.on_lambda(list).await["statusCode"], 200);
+}
+
+#[tokio::test]
+async fn replies_are_text_or_base64_and_cookies_stand_apart() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let chart = |format: &str| with_key(event("GET", &format!("/apps/shop/histogram/a/today.{format}"), ""), &app);
+    let png = tally.on_lambda(chart("png")).await;
+    assert_eq!((&png["isBase64Encoded"], &png["headers"]["content-type"]), (&json!(true), &json!("image/png")));
+    assert!(png["body"].as_str().unwrap().starts_with("iVBOR"));
+    let svg = tally.on_lambda(chart("svg")).await;
+    assert_eq!(svg["isBase64Encoded"], false);
+    assert!(svg["body"].as_str().unwrap().starts_with("<svg"));
+    let vary = svg["headers"]["vary"].as_str().unwrap();
+    assert!(vary.contains("origin"), "{vary}");
+    let none = tally.on_lambda(event("GET", "/apps", "")).await;
+    assert_eq!(none["cookies"], json!([]));
+}
