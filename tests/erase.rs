@@ -10,7 +10,6 @@ use tally_core::event::draft::Draft;
 use tally_core::time::{MINUTE, SECOND};
 use tally_store::Deadline;
 
-use crate::database::Database;
 use crate::harness::{Reply, Tally, TestApp, assert_problem};
 
 async fn delete(tally: &Tally, path: &str) -> Reply {
@@ -136,10 +135,8 @@ async fn store_late(tally: &Tally, known: &App, name: &str) {
 
 /// With a clock that goes on by itself while a call waits for barriers that nobody meets.
 #[tokio::test(start_paused = true)]
+#[cfg_attr(feature = "server", ignore = "a clock that jumps does not wait for a server")]
 async fn barriers_of_an_earlier_call_do_not_cover_later_events() {
-    if !Database::is_embedded() {
-        return;
-    }
     let mut tally = Tally::start().await;
     let app = sharded(&tally).await;
     let known = tally.stored_app(&app).await;

@@ -259,6 +259,53 @@ fn every_name_is_unique_and_every_reference_resolves() {
     assert!(unused.is_empty(), "{unused:?}");
 }
 
+#[test]
+fn a_cursor_goes_with_every_parameter_that_has_a_default() {
+    // Generated clients send every default.
+    for operation in operations() {
+        let parameters = operation.value["parameters"].as_array().cloned().unwrap_or_default();
+        if parameters.iter().any(|parameter| parameter["name"] == "cursor") {
+            let with_default: Vec<_> = parameters.iter().filter(|p| !p["schema"]["default"].is_null()).collect();
+            assert!(with_default.iter().all(|p| p["name"] == "limit"), "{}: {with_default:?}", operation.about());
+        }
+    }
+}
+
+/// Generators of clients turn a schema into a type of their language.
+#[test]
+fn every_schema_can_become_a_type() {
+    fn check(value: &Value, place: &str) {
+        if let Value::Object(fields) = value {
+            let is = |kind: &str| match &fields.get("type") {
+                Some(Value::Array(kinds)) => kinds.iter().any(|one| one == kind),
+                one => one.is_some_and(|one| one == kind),
+            };
+            assert!(!is("array") || fields.contains_key("items"), "{place}: a list of what?");
+            let told = ["properties", "patternProperties", "additionalProperties"];
+            assert!(!is("object") || told.iter().any(|told| fields.contains_key(*told)), "{place}: an object of what?");
+            for choice in ["oneOf", "anyOf"] {
+                let Some(alternatives) = fields.get(choice).and_then(Value::as_array) else { continue };
+                let words = alternatives.iter().filter(|one| one["const"].is_string()).count();
+                assert!(words < 2, "{place}: words are an enum");
+                for one in alternatives {
+                    assert!(!one["$ref"].is_null() || !one["type"].is_null(), "{place}: {one} has no type");
+                }
+            }
+        }
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| check(value, &format!("{place}/{name}"))),
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(i, value)| check(value, &format!("{place}/{i}")))
+            }
+            _ => {}
+        }
+    }
+    let document = openapi::document();
+    check(&document, "");
+    let levels = &document["components"]["schemas"]["Level"]["enum"];
+    assert_eq!(*levels, serde_json::json!(["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]));
+}
+
 fn collect(value: &Value, into: &mut BTreeMap<String, usize>) {
     match value {
         Value::Object(fields) => {

@@ -15,7 +15,6 @@ use tally_core::time::TimeDelta;
 use tally_store::Timeouts;
 use tokio::time::Instant;
 
-use crate::database::Database;
 use crate::faults::events;
 use crate::faulty::Fault;
 use crate::harness::{NOW, Reply, Tally, TestApp, assert_problem, at, column};
@@ -98,10 +97,8 @@ fn number(name: &str) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
+#[cfg_attr(feature = "server", ignore = "a clock that jumps does not wait for a server")]
 async fn a_store_that_throttles_everything_is_reported_within_two_seconds() {
-    if !Database::is_embedded() {
-        return;
-    }
     for throttled in [&["GetItem", "PutItem", "BatchWriteItem"][..], &PUTS] {
         let overloaded =
             Overloaded::start(
@@ -119,10 +116,8 @@ async fn a_store_that_throttles_everything_is_reported_within_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+#[cfg_attr(feature = "server", ignore = "a clock that jumps does not wait for a server")]
 async fn a_store_that_never_answers_is_reported_within_two_seconds() {
-    if !Database::is_embedded() {
-        return;
-    }
     for silent in [&["GetItem", "PutItem", "BatchWriteItem"][..], &PUTS] {
         let overloaded = Overloaded::start(
             |operation, _| {
@@ -143,10 +138,8 @@ async fn a_store_that_never_answers_is_reported_within_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+#[cfg_attr(feature = "server", ignore = "a clock that jumps does not wait for a server")]
 async fn reads_that_stay_unprocessed_fail() {
-    if !Database::is_embedded() {
-        return;
-    }
     let overloaded = Overloaded::start(|operation, body| match operation {
         "BatchGetItem" => Fault::Instead(200, json!({"Responses": {}, "UnprocessedKeys": body["RequestItems"]})),
         _ => Fault::None,
@@ -160,10 +153,8 @@ async fn reads_that_stay_unprocessed_fail() {
 }
 
 #[tokio::test(start_paused = true)]
+#[cfg_attr(feature = "server", ignore = "a clock that jumps does not wait for a server")]
 async fn slow_lookups_leave_less_time_for_writes() {
-    if !Database::is_embedded() {
-        return;
-    }
     let overloaded = Overloaded::start(|operation, _| match operation {
         "GetItem" => Fault::Slow(Duration::from_millis(800)),
         _ => Fault::Slow(NEVER),
@@ -173,10 +164,8 @@ async fn slow_lookups_leave_less_time_for_writes() {
 }
 
 #[tokio::test(start_paused = true)]
+#[cfg_attr(feature = "server", ignore = "a clock that jumps does not wait for a server")]
 async fn permanently_unprocessed_events_are_rejected_and_the_rest_is_kept() {
-    if !Database::is_embedded() {
-        return;
-    }
     let overloaded = Overloaded::start(|operation, body| match operation {
         "BatchWriteItem" => leaving(body, |name| number(name).is_multiple_of(3)),
         _ => Fault::None,
@@ -188,10 +177,8 @@ async fn permanently_unprocessed_events_are_rejected_and_the_rest_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+#[cfg_attr(feature = "server", ignore = "a clock that jumps does not wait for a server")]
 async fn a_slow_store_keeps_exactly_what_the_reply_says() {
-    if !Database::is_embedded() {
-        return;
-    }
     // 40 batches, 16 at once, each in 700 ms: there is time for two rounds of three.
     let overloaded = Overloaded::start(|operation, _| match operation {
         "BatchWriteItem" => Fault::Slow(Duration::from_millis(700)),
@@ -207,10 +194,8 @@ async fn a_slow_store_keeps_exactly_what_the_reply_says() {
 }
 
 #[tokio::test(start_paused = true)]
+#[cfg_attr(feature = "server", ignore = "a clock that jumps does not wait for a server")]
 async fn a_burst_fails_within_two_seconds_if_the_store_never_answers() {
-    if !Database::is_embedded() {
-        return;
-    }
     let overloaded =
         Overloaded::start(|operation, _| if PUTS.contains(&operation) { Fault::Slow(NEVER) } else { Fault::None })
             .await;
@@ -230,10 +215,8 @@ async fn a_burst_fails_within_two_seconds_if_the_store_never_answers() {
 }
 
 #[tokio::test(start_paused = true)]
+#[cfg_attr(feature = "server", ignore = "a clock that jumps does not wait for a server")]
 async fn retries_are_limited_while_the_store_throttles() {
-    if !Database::is_embedded() {
-        return;
-    }
     let overloaded =
         Overloaded::start(|operation, _| if PUTS.contains(&operation) { Fault::throttled() } else { Fault::None })
             .await;

@@ -15,7 +15,6 @@ use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{DAY, HOUR, MINUTE};
 use tally_store::VersionedItem;
 
-use crate::database::Database;
 use crate::faulty::Fault;
 use crate::harness::{NOW, Reply, Tally, TestApp, assert_problem, at, column};
 
@@ -188,7 +187,8 @@ async fn dead_letters_are_listed_and_a_recount_repairs_their_days() {
     };
     assert_eq!(tally.total(&app).await, errors(&events(0, 50)), "of the days only the errors' items took their counts");
     let aside = tally.admin(Method::GET, "/apps/shop/dead-letters", &json!(null)).await.json;
-    assert!(column(&aside["items"], "keys").iter().all(|keys| keys.as_str().unwrap().contains("d#")), "{aside}");
+    let keys = column(&aside["items"], "keys");
+    assert!(!keys.is_empty() && keys.iter().all(|keys| keys.as_str().unwrap().contains("d#")), "{aside}");
     // While the store rejects writes, a recount reports that it is not done, and leaves the rest correct.
     let (_, complete) = tally.recounted(&app, "recount").await;
     assert!(!complete);
@@ -301,11 +301,8 @@ async fn a_full_item_is_checked_against_the_rest_of_its_levels() {
 }
 
 #[tokio::test]
+#[cfg_attr(feature = "server", ignore = "a clock that jumps does not measure the time of a server")]
 async fn a_recount_that_waits_for_the_stream_can_be_continued() {
-    // A server's responses take time, and a clock that jumps does not measure it.
-    if !Database::is_embedded() {
-        return;
-    }
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     tally.accept(&app, &events(0, 30)).await;

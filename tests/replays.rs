@@ -358,8 +358,9 @@ impl World {
                 self.full = true;
                 let layout = self.tally.stored_app(&self.app).await.layout;
                 for (key, _) in contributions(&stored.event, &layout) {
-                    // If the store rejects the item, it rejects this as well.
-                    let _ = self.tally.context.store.set_full(&key).await;
+                    // An item that the store rejects cannot be full.
+                    let set = self.tally.context.store.set_full(&key).await;
+                    assert!(set.is_ok() || self.interference.lock().unwrap().refused.is_some(), "{set:?}");
                 }
             }
             Step::Pages => {

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use tally_core::time::{DAY, HOUR, MINUTE, SECOND};
 use tally_service::config::Config;
 
-use crate::database::Database;
 use crate::harness::{NOW, Reply, Tally, TestApp, at, column};
 
 /// A client of The Eye: it knows its base URL.
@@ -311,11 +310,8 @@ async fn links_page_to_the_end_and_back() {
 }
 
 #[tokio::test]
+#[cfg_attr(feature = "server", ignore = "a server takes minutes to read past so many; a test with fewer stays")]
 async fn past_ten_thousand_a_cursor_pages_on_and_back() {
-    if !Database::is_embedded() {
-        // Amazon's server takes minutes to read past so many. Cursors that lead both ways have a test with fewer.
-        return;
-    }
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     let base = Client::of(&tally, &app).await.base;

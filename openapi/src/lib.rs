@@ -45,7 +45,7 @@ pub fn document() -> Value {
     for (_, schema) in schemas.iter_mut().filter(|(name, _)| !name.ends_with(INPUT)) {
         never_null_where_absent(schema);
     }
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Tally",
@@ -66,7 +66,39 @@ pub fn document() -> Value {
             "responses": refusals,
             "securitySchemes": credentials(),
         },
-    })
+    });
+    plain_enums(&mut document);
+    document
+}
+
+/// Turns every choice of described words into an `enum`, with their descriptions in its own. Of a choice, generators make
+/// a type for each word, and their clients refuse a list with two of them.
+fn plain_enums(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some((words, about)) = fields.get("oneOf").and_then(described_words) {
+                let own = fields.get("description").and_then(Value::as_str).unwrap_or_default();
+                let description = format!("{own}\n{about}");
+                fields.remove("oneOf");
+                fields.extend([
+                    ("type".to_owned(), "string".into()),
+                    ("enum".to_owned(), words),
+                    ("description".to_owned(), description.into()),
+                ]);
+            }
+            fields.values_mut().for_each(plain_enums);
+        }
+        Value::Array(items) => items.iter_mut().for_each(plain_enums),
+        _ => {}
+    }
+}
+
+/// The words of a choice between words, and what they mean, one a line.
+fn described_words(choice: &Value) -> Option<(Value, String)> {
+    let words = choice.as_array()?.iter().map(|one| Some((one.get("const")?.as_str()?, &one["description"])));
+    let words: Vec<_> = words.collect::<Option<_>>()?;
+    let about = words.iter().map(|(word, about)| format!("\n- `{word}`: {}", about.as_str().unwrap_or_default()));
+    Some((words.iter().map(|(word, _)| *word).collect(), about.collect()))
 }
 
 /// All operations, in the order of the description.

@@ -1,6 +1,6 @@
 //! The Lambda function `admin`.
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
+async fn main() -> Result<(), lambda_http::Error> {
     tally_http::runtime::run(admin::router).await
 }

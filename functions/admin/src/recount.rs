@@ -144,7 +144,7 @@ impl FromFields for AskedJob {
 
 pub(crate) fn operations(schemas: &mut SchemaGenerator) -> [Operation; 2] {
     let time = schemas.subschema_for::<TimeInput>();
-    let day = |about: &str| json_schema!({"description": about, "anyOf": [time, {"const": ""}, {"type": "null"}]});
+    let day = |about: &str| json_schema!({"description": about, "anyOf": [time, {"type": "string", "const": ""}, {"type": "null"}]});
     let body = json_schema!({
         "type": "object",
         "properties": {

@@ -35,7 +35,7 @@ pub(crate) async fn description(_: NoQuery) -> Response {
 }
 
 pub(crate) fn description_operation() -> Operation {
-    let document = json_schema!({"type": "object"});
+    let document = json_schema!({"type": "object", "additionalProperties": true});
     Operation::of(&DESCRIPTION, "description", "This description").answers(
         StatusCode::OK,
         "An OpenAPI document.",

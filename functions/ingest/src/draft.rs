@@ -78,7 +78,7 @@ impl JsonSchema for EventInput {
             let forms = schemas.subschema_for::<TimeInput>();
             json_schema!({
                 "description": about,
-                "anyOf": [forms, {"type": "number", "minimum": 0}, {"const": ""}, {"type": "null"}],
+                "anyOf": [forms, {"type": "number", "minimum": 0}, {"type": "string", "const": ""}, {"type": "null"}],
             })
         };
         let (timestamp, occurred_at) = (
@@ -117,7 +117,7 @@ impl JsonSchema for EventInput {
                 },
                 "slug": text("The machine-readable form of the name; by default the name in lower case with dashes.", MAX_TEXT),
                 "category": text("Category.", MAX_TEXT),
-                "level": {"description": "Severity.", "anyOf": [level, {"const": ""}, {"type": "null"}]},
+                "level": {"description": "Severity.", "anyOf": [level, {"type": "string", "const": ""}, {"type": "null"}]},
                 "message": text("Message for people. An event with a message and no name has the name `log`.", MAX_MESSAGE),
                 "session_id": text("The session it happened in.", MAX_TEXT),
                 "user_id": text("The user it happened to.", MAX_TEXT),
@@ -134,7 +134,9 @@ impl JsonSchema for EventInput {
                 "stack": any_json("Stack trace."),
             },
             "additionalProperties": false,
-            "anyOf": [{"required": ["name"]}, {"required": ["event"]}, {"required": ["message"]}],
+            // At least one of them. Generators take `anyOf` for a choice of types, and then lose the fields.
+            "if": {"required": ["name"]},
+            "else": {"if": {"required": ["event"]}, "else": {"required": ["message"]}},
             "examples": [{"name": "application started", "level": "INFO", "data": {"plan": "pro"}}],
         })
     }

@@ -186,8 +186,8 @@ pub(crate) fn send_operation(schemas: &mut SchemaGenerator) -> Operation {
         .body("text/plain", unnamed)
         .answers(
             StatusCode::CREATED,
-            "Stored: the event as it was stored, or the ids of a batch.",
-            json_schema!({"anyOf": [event, batch]}),
+            "Stored: of one event the event as it was stored, of a batch (also of one) the ids.",
+            json_schema!({"oneOf": [event, batch]}),
         )
         .answers(StatusCode::MULTI_STATUS, "Some events of the batch were stored; `rejected` lists the others.", batch)
         .refuses([StatusCode::UNSUPPORTED_MEDIA_TYPE])

@@ -16,7 +16,7 @@ use tally_core::time::{Range, Timestamp};
 use tally_http::cursor::CursorError;
 use tally_http::event::EventBody;
 use tally_http::guard::Target;
-use tally_http::openapi::{DayInput, Operation, Parameter, TimeInput, number, number_or, one_of, text};
+use tally_http::openapi::{DayInput, Operation, Parameter, TimeInput, number, number_or, text};
 use tally_http::parameters::{FromQuery, Params, filters};
 use tally_http::problem::{Problem, json};
 use tally_http::reply::Room;
@@ -226,14 +226,19 @@ pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
                 "Only events whose `data` has this value at this path: `attr.PATH=value`, e.g. `attr.plan=pro`.",
                 attributes,
             ),
-            Parameter::query("order", "Newest or oldest first.", one_of(&["desc", "asc"])),
+            // Without defaults in their schemas: generated clients send these, and a cursor goes without them.
+            Parameter::query(
+                "order",
+                "Newest first (`desc`, the default) or oldest first (`asc`).",
+                json_schema!({"type": "string", "enum": ["desc", "asc"]}),
+            ),
             Parameter::query("limit", "Most events in a page.", number_or(DEFAULT_LIMIT as u64, 1, MAX_LIMIT as u64)),
             Parameter::query("cursor", "Continues after the page that gave this cursor.", text()),
             Parameter::query("offset", "Skips this many events.", number(0, MAX_OFFSET as u64)),
             Parameter::query(
                 "consistent",
-                "Whether to read strongly, without counters.",
-                json_schema!({"type": "boolean", "default": false}),
+                "Whether to read strongly, without counters; by default not.",
+                json_schema!({"type": "boolean"}),
             ),
         ])
         .answers_with::<EventPage<'_>>(schemas, StatusCode::OK, "A page of events.")

@@ -1,20 +1,24 @@
-//! Requests as HTTP API gives them to Lambda, and replies as it takes them (payload format 2.0).
+//! Requests as HTTP API gives them to Lambda (payload format 2.0), and replies as it takes them.
 //!
-//! The crate `lambda_http` does this too, but it panics where path, query or `Host` do not make a URL, fails on a header
-//! that is not text, and drops cookies that are not ASCII. All of these are up to the client.
+//! `lambda_http` makes the replies. It would read the requests as well, but it panics where path, query or `Host` do not
+//! make a URL, fails on a header that is not text, and drops cookies that are not ASCII. All of these are up to the
+//! client, so this module reads requests itself.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::IpAddr;
 
 use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use axum::{Router, extract::Request};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{COOKIE, SET_COOKIE};
+use http::header::COOKIE;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use http_body_util::BodyExt;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, Context, LambdaEvent, Service as _, service_fn};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt;
@@ -61,29 +65,23 @@ struct HttpContext {
     source_ip: Option<String>,
 }
 
-/// A reply, as HTTP API takes it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GatewayReply {
-    status_code: u16,
-    headers: HashMap<String, String>,
-    cookies: Vec<String>,
-    body: String,
-    is_base64_encoded: bool,
-}
-
 /// Answers a request by a service. Whatever the client sent, there is a reply.
-pub async fn answer(service: Router, event: GatewayRequest, request_id: String) -> GatewayReply {
+pub async fn answer(service: Router, event: GatewayRequest, context: Context) -> Result<impl Serialize, Infallible> {
     let is_head = event.request_context.http.method == "HEAD";
     let reply = match event.into_request() {
         Ok(mut request) => {
-            request.extensions_mut().insert(RequestId(request_id));
-            let Ok(reply) = service.oneshot(request).await;
-            reply
+            request.extensions_mut().insert(RequestId(context.request_id.clone()));
+            service.oneshot(request).await?
         }
         Err(problem) => problem.into_response(),
     };
-    GatewayReply::of(reply, is_head).await
+    let mut reply = Some(if is_head { reply.map(|_| Body::empty()) } else { reply });
+    let mut replies = Adapter::from(service_fn(move |_: lambda_http::Request| {
+        let reply = reply.take().unwrap_or_default();
+        async { Ok::<_, Infallible>(reply) }
+    }));
+    let empty = LambdaRequest::ApiGatewayV2(ApiGatewayV2httpRequest::default());
+    replies.call(LambdaEvent::new(empty, context)).await
 }
 
 impl GatewayRequest {
@@ -150,28 +148,4 @@ fn uri(path: &str, query: &str) -> Result<Uri, Problem> {
     }
     let target: PathAndQuery = target.parse().map_err(|_| Problem::field("", "the path and query make no URL"))?;
     Ok(Uri::from(target))
-}
-
-impl GatewayReply {
-    async fn of(reply: Response, is_head: bool) -> Self {
-        let (parts, body) = reply.into_parts();
-        // A body is made in memory, so it cannot fail.
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        let body = if is_head { String::new().into_bytes() } else { body.into() };
-        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let mut headers: HashMap<String, String> = HashMap::new();
-        for (name, value) in parts.headers.iter().filter(|(name, _)| *name != SET_COOKIE) {
-            headers
-                .entry(name.as_str().to_owned())
-                .and_modify(|before| *before = format!("{before}, {}", text(value)))
-                .or_insert_with(|| text(value));
-        }
-        let cookies = parts.headers.get_all(SET_COOKIE).iter().map(text).collect();
-        // What is no text, such as a picture, travels as base64.
-        let (body, is_base64_encoded) = match String::from_utf8(body) {
-            Ok(text) => (text, false),
-            Err(binary) => (STANDARD.encode(binary.as_bytes()), true),
-        };
-        Self { status_code: parts.status.as_u16(), headers, cookies, body, is_base64_encoded }
-    }
 }

@@ -252,12 +252,14 @@ impl JsonSchema for TimeInput {
         json_schema!({
             "description": "A time: RFC 3339, the same with a space for the `T` or without a zone (UTC), a date (its first \
                 moment in UTC), or a Unix time in seconds (below 1e11) or milliseconds.",
-            "type": "string",
             "anyOf": [
-                {"format": "date-time"},
-                {"pattern": r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?$"},
-                {"pattern": r"^\d{4}-\d{2}-\d{2}$"},
-                {"pattern": r"^\d{1,14}(\.\d{1,9})?$"},
+                {"type": "string", "format": "date-time"},
+                {
+                    "type": "string",
+                    "pattern": r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?$",
+                },
+                {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"},
+                {"type": "string", "pattern": r"^\d{1,14}(\.\d{1,9})?$"},
             ],
             "examples": ["2026-11-21T10:00:00Z", "2026-11-21 10:00:00.123456", "2026-11-21", "1795255200"],
         })
@@ -275,8 +277,11 @@ impl JsonSchema for DayInput {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "description": "A day from 1970 on, as `YYYY-MM-DD` or `YYYYMMDD`, or `today`.",
-            "type": "string",
-            "anyOf": [{"const": "today"}, {"format": "date"}, {"pattern": r"^\d{4}-?\d{2}-?\d{2}$"}],
+            "anyOf": [
+                {"type": "string", "format": "date"},
+                {"type": "string", "const": "today"},
+                {"type": "string", "pattern": r"^\d{4}-?\d{2}-?\d{2}$"},
+            ],
             "examples": ["today", "2026-11-21", "20261121"],
         })
     }

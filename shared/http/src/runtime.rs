@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use tally_service::context::Context;
 use tally_service::log;
 
@@ -11,7 +11,7 @@ use crate::gateway::{GatewayRequest, answer};
 use crate::service::serve;
 
 /// Runs an HTTP function on Lambda.
-pub async fn run(router: impl FnOnce(Arc<Context>) -> Router) -> Result<(), lambda_runtime::Error> {
+pub async fn run(router: impl FnOnce(Arc<Context>) -> Router) -> Result<(), Error> {
     log::start();
     let context = Context::from_environment()?;
     // Lambda gives a function a whole processor while it starts, and a share by its memory afterwards. So this opens the
@@ -23,7 +23,7 @@ pub async fn run(router: impl FnOnce(Arc<Context>) -> Router) -> Result<(), lamb
     let service = serve(context, [router]);
     lambda_runtime::run(service_fn(|event: LambdaEvent<GatewayRequest>| {
         let service = service.clone();
-        async move { Ok::<_, lambda_runtime::Error>(answer(service, event.payload, event.context.request_id).await) }
+        answer(service, event.payload, event.context)
     }))
     .await
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{DAY, HOUR, MINUTE, TimeDelta, Timestamp};
 
-/// The length of a [`Bucket`].
+/// The length of a bucket of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {

@@ -81,3 +81,73 @@ impl FromStr for Zone {
         Ok(Self { name: name.to_owned(), zone })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::time::{HOUR, MINUTE};
+
+    fn zone(name: &str) -> Zone {
+        name.parse().unwrap()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_zone_has_the_name_that_was_given() {
+        assert_eq!(zone("Europe/Berlin").name(), "Europe/Berlin");
+        assert_eq!((Zone::utc().name(), Zone::utc()), ("UTC", zone("UTC")));
+        assert_eq!("Europe/Nowhere".parse::<Zone>(), Err(ZoneError));
+    }
+
+    #[test]
+    fn a_moment_is_in_a_day_and_an_hour_of_the_zone() {
+        let kathmandu = zone("Asia/Kathmandu");
+        let late = at("2026-11-21T18:14:59Z");
+        assert_eq!((kathmandu.date(late), kathmandu.hour(late)), (date(2026, 11, 21), 23));
+        let midnight = at("2026-11-21T18:15:00Z");
+        assert_eq!((kathmandu.date(midnight), kathmandu.hour(midnight)), (date(2026, 11, 22), 0));
+        assert_eq!(kathmandu.start_of_day(date(2026, 11, 22)), Ok(midnight));
+        assert_eq!(kathmandu.start_of_hour(date(2026, 11, 22), 7), Ok(midnight + 7 * HOUR));
+        assert_eq!(kathmandu.read_date("today", midnight), Ok(date(2026, 11, 22)));
+        assert_eq!(kathmandu.read_date("2026-11-03", midnight), Ok(date(2026, 11, 3)));
+        assert!(kathmandu.read_date("tomorrow", midnight).is_err());
+    }
+
+    #[test]
+    fn how_far_into_an_hour_a_moment_is_depends_on_the_zone() {
+        let kathmandu = zone("Asia/Kathmandu");
+        assert_eq!(kathmandu.since(at("2026-11-21T18:20:07Z"), HOUR), 5 * MINUTE + TimeDelta::seconds(7));
+        assert_eq!(kathmandu.since(at("2026-11-21T18:20:07Z"), MINUTE), TimeDelta::seconds(7));
+        assert_eq!(
+            zone("America/St_Johns").since(at("1969-12-31T23:40:01Z"), HOUR),
+            10 * MINUTE + TimeDelta::seconds(1)
+        );
+        // 44:30 behind, until 1972.
+        assert_eq!(zone("Africa/Monrovia").since(at("1971-06-01T12:00:00Z"), MINUTE), TimeDelta::seconds(30));
+        assert_eq!(Zone::utc().since(at("1969-12-31T23:59:59Z"), MINUTE), TimeDelta::seconds(59));
+    }
+
+    #[test]
+    fn a_day_lasts_until_the_next_one() {
+        let hours = |zone: &Zone, date| {
+            let day = zone.day(date).unwrap();
+            (day.until() - day.since()).as_seconds() / 3_600
+        };
+        assert_eq!(hours(&zone("Europe/Berlin"), date(2026, 10, 25)), 25);
+        assert_eq!(hours(&zone("Europe/Berlin"), date(2026, 3, 29)), 23);
+        assert_eq!(hours(&zone("Europe/Berlin"), date(2026, 11, 21)), 24);
+        assert!(Zone::utc().day(date(9999, 12, 31)).is_err());
+    }
+
+    /// Edition 2026f of the data: Cuba stays on summer time.
+    #[test]
+    fn the_data_is_not_older_than_2026f() {
+        let day = zone("America/Havana").day(date(2026, 11, 1)).unwrap();
+        assert_eq!(day.until() - day.since(), 24 * HOUR);
+    }
+}

@@ -198,6 +198,8 @@ impl JsonSchema for TheEyeEventInput {
                 "data": {
                     "description": format!("Attributes of the event. Any JSON but null, up to {MAX_DEPTH} levels deep."),
                     "type": ["object", "array", "string", "number", "boolean"],
+                    "items": {},
+                    "additionalProperties": true,
                 },
             },
             "required": ["session_id", "category", "name", "timestamp", "data"],
