@@ -36,7 +36,13 @@ pub(crate) async fn report(
         Some(Target(app)) => {
             // No hour of UTC is skipped or occurs twice.
             let range = widen(&app, asked.range, now);
-            count(&context, &app, vec![range.since(), range.until()], &filter).await?.0
+            let boundaries = vec![range.since(), range.until()];
+            let (counts, _) = count(&context.reads(), &app, boundaries, &filter, period.field()).await?;
+            if counts.range != range {
+                // Its format cannot say so.
+                return Err(Problem::field(period.field(), "a minute has too many events to count a part of it: send whole minutes"));
+            }
+            counts
         }
         None => Counts::default(),
     };

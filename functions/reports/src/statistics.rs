@@ -19,9 +19,9 @@ use tally_http::openapi::{Operation, Parameter, one_of};
 use tally_http::parameters::{FromQuery, Params, filters, zone};
 use tally_http::problem::{Problem, json};
 use tally_http::service::Shared;
-use tally_service::context::Context;
+use tally_service::reads::Reads;
 use tally_service::report::count as counters;
-use tally_service::report::count::{CellKey, Counts, all_days, widen};
+use tally_service::report::count::{AllDays, CellKey, Counts, widen};
 
 use crate::answer::{Freshness, Point, TimeRange, boundaries, count, largest_first};
 use crate::groups::{groups, groups_operation};
@@ -34,7 +34,7 @@ pub(crate) async fn statistic(
     Path((_, stat)): Path<(String, String)>,
     params: Params,
 ) -> Result<Response, Problem> {
-    let asked = Asked { now: context.clock.now(), context, app };
+    let asked = Asked { now: context.clock.now(), reads: context.reads(), app };
     match Statistic::of_name(&stat) {
         Some(Statistic::Timeseries) => timeseries(asked, params).await,
         Some(Statistic::By(dimension)) => breakdown(asked, params, dimension).await,
@@ -76,7 +76,8 @@ async fn timeseries(asked: Asked, params: Params) -> Result<Response, Problem> {
         let starts = params.keep("interval", interval.starts(wide, &zone))?;
         Some((filter, zone, interval, fill, (range, wide, starts)))
     })?;
-    let (counts, counted_to) = count(&asked.context, &asked.app, boundaries(&starts, range), &filter).await?;
+    let (counts, counted_to) = count(&asked.reads, &asked.app, boundaries(&starts, range), &filter, "since").await?;
+    let range = counts.range;
     let points = starts.iter().zip(counts.by_slot(starts.len()));
     let reply = Timeseries {
         interval: interval.name(),
@@ -95,7 +96,7 @@ async fn timeseries(asked: Asked, params: Params) -> Result<Response, Problem> {
 /// A range counted as a whole.
 async fn whole(asked: &Asked, range: Range, filter: &CellFilter) -> Result<(Counts, Freshness), Problem> {
     let slot = vec![range.since(), range.until()];
-    let (counts, counted_to) = count(&asked.context, &asked.app, slot, filter).await?;
+    let (counts, counted_to) = count(&asked.reads, &asked.app, slot, filter, "since").await?;
     let freshness = Freshness::new(&counts, counted_to);
     Ok((counts, freshness))
 }
@@ -138,6 +139,7 @@ async fn breakdown(asked: Asked, params: Params, dimension: Dimension) -> Result
     let (filter, TimeRange(range)) = params.read(|params| FromQuery::read(params, asked.now))?;
     let wide = widen(&asked.app, range, asked.now);
     let (counts, freshness) = whole(&asked, wide, &filter).await?;
+    let wide = counts.range;
     let (since, until, freshness) = (wide.since(), wide.until(), freshness.widened(wide != range));
     match dimension {
         Dimension::Level => {
@@ -178,7 +180,7 @@ async fn hours(asked: Asked, params: Params) -> Result<Response, Problem> {
         let starts = params.keep("since", hours_of(wide))?;
         Some((filter, range, wide, starts))
     })?;
-    let (items, freshness) = rows(&asked.context, &asked.app, &starts, wide, &filter, "since").await?;
+    let (items, wide, freshness) = rows(&asked.reads, &asked.app, &starts, wide, &filter, "since").await?;
     let freshness = freshness.widened(wide != range);
     json(StatusCode::OK, &Items { since: wide.since(), until: wide.until(), items, freshness })
 }
@@ -188,19 +190,20 @@ pub(crate) fn hours_of(range: Range) -> Result<Vec<Timestamp>, TooManyBuckets> {
     Interval::Hour.starts_at_most(range, &Zone::utc(), MAX_HOURS)
 }
 
-/// Every name in every hour of a range, in order of time, then name. Too many rows are an error of `field`.
+/// Every name in every hour of a range, in order of time, then name, and the range that was counted. Too many rows are an
+/// error of `field`.
 pub(crate) async fn rows(
-    context: &Context,
+    reads: &Reads,
     app: &App,
     starts: &[Timestamp],
     range: Range,
     filter: &CellFilter,
     field: &str,
-) -> Result<(Vec<HourCount>, Freshness), Problem> {
-    let (counts, counted_to) = count(context, app, boundaries(starts, range), filter).await?;
+) -> Result<(Vec<HourCount>, Range, Freshness), Problem> {
+    let (counts, counted_to) = count(reads, app, boundaries(starts, range), filter, field).await?;
     let mut sums: HashMap<(usize, &str), i64> = HashMap::new();
-    for ((slot, cell), count) in &counts.sums {
-        *sums.entry((*slot, cell.name())).or_default() += count;
+    for (slot, cell, count) in counts.each() {
+        *sums.entry((slot, cell.name())).or_default() += count;
     }
     sums.retain(|_, count| *count != 0);
     if sums.len() > MAX_BUCKETS {
@@ -220,13 +223,17 @@ pub(crate) async fn rows(
         name: name.to_owned(),
         count,
     });
-    Ok((items.collect(), Freshness::new(&counts, counted_to)))
+    Ok((items.collect(), counts.range, Freshness::new(&counts, counted_to)))
 }
 
 /// All names of all time, largest first.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Totals<'a> {
     items: Vec<NameTotal<'a>>,
+    /// Where the read budget ended before all days were read, `complete` is false and days before this time are not counted;
+    /// otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    covered_since: Option<Timestamp>,
     #[serde(flatten)]
     freshness: Freshness,
 }
@@ -243,11 +250,11 @@ struct NameTotal<'a> {
 
 async fn totals(asked: Asked, params: Params) -> Result<Response, Problem> {
     let filter = params.read(|params| CellFilter::read(params, asked.now))?;
-    let (days, freshness) = by_day(&asked.context, &asked.app, &filter).await?;
+    let (days, freshness) = by_day(&asked.reads, &asked.app, &filter, "level").await?;
     let mut sums: HashMap<(&str, &str), (i64, Timestamp, Timestamp)> = HashMap::new();
-    for ((day, cell), count) in &days {
-        let sum = sums.entry((cell.name(), cell.slug())).or_insert((0, *day, *day));
-        *sum = (sum.0 + count, sum.1.min(*day), sum.2.max(*day));
+    for (cell, days) in &days.cells {
+        let sum = sums.entry((cell.name(), cell.slug())).or_insert((0, days.first, days.last));
+        *sum = (sum.0 + days.count, sum.1.min(days.first), sum.2.max(days.last));
     }
     let spans = sums.clone();
     let date = |at: Timestamp| Zone::utc().date(at).to_string();
@@ -256,19 +263,22 @@ async fn totals(asked: Asked, params: Params) -> Result<Response, Problem> {
         let (_, first, last) = spans[&(name, slug)];
         NameTotal { name, slug, count, first_day: date(first), last_day: date(last) }
     });
-    json(StatusCode::OK, &Totals { items: items.collect(), freshness })
+    json(StatusCode::OK, &Totals { items: items.collect(), covered_since: days.covered_since, freshness })
 }
 
-/// Occurrences by day (UTC) and cell, of all time.
+/// Occurrences by cell on the days (UTC) of all time, or on the newest of them within the read budget. If it does not
+/// suffice for any, that is an error of `field`.
 pub(crate) async fn by_day(
-    context: &Context,
+    reads: &Reads,
     app: &App,
     filter: &CellFilter,
-) -> Result<(HashMap<(Timestamp, CellKey), i64>, Freshness), Problem> {
+    field: &str,
+) -> Result<(AllDays, Freshness), Problem> {
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
-    let counted_to = counters::counted_to(&context.store, context.clock.now(), app).await?;
-    let (days, complete) = counters::days(&context.store, app, all_days(), filter).await?;
-    Ok((days, Freshness { counted_to, complete: (!complete).then_some(false), widened: None }))
+    let counted_to = counters::counted_to(reads, app).await.map_err(|e| Problem::of_read(e, field))?;
+    let days = counters::count_days(reads, app, filter).await.map_err(|e| Problem::of_read(e, field))?;
+    let complete = (!days.complete).then_some(false);
+    Ok((days, Freshness { counted_to, complete, widened: None }))
 }
 
 pub(crate) fn statistic_operations(schemas: &mut SchemaGenerator) -> [Operation; 8] {
