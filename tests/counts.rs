@@ -9,6 +9,7 @@ use tally_core::counter::cell::{Cell, CounterLabel, MessageHash};
 use tally_core::counter::key::CounterKind;
 use tally_core::time::Timestamp;
 use tally_core::time::bucket::{Bucket, Granularity};
+use tally_store::{CounterQuery, Order};
 
 use crate::harness::{Tally, TestApp, at};
 
@@ -84,10 +85,19 @@ impl Counts {
             for granularity in Granularity::ALL {
                 let (first, last) =
                     (Bucket::of(granularity, Timestamp::EPOCH), Bucket::of(granularity, at("2100-01-01T00:00:00Z")));
-                let reads = tally.context.store.read_counters(partition, kind, first, last).await.expect("counters");
-                for read in reads {
-                    for (counted, count) in read.counts {
-                        self.add_to((kind, read.bucket, counted), count);
+                let (order, limit, only) = (Order::Ascending, usize::MAX, None);
+                let query = CounterQuery { partition, kind, first, last, order, limit, only };
+                let mut from = None;
+                loop {
+                    let page = tally.context.store.page_counters(&query, from).await.expect("counters");
+                    for read in page.reads {
+                        for (counted, count) in read.counts {
+                            self.add_to((kind, read.bucket, counted), count);
+                        }
+                    }
+                    from = page.next;
+                    if from.is_none() {
+                        break;
                     }
                 }
             }

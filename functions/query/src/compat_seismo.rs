@@ -34,7 +34,7 @@ pub(crate) async fn list(
     };
     let mut asked = AskedList::of(params, &app, context.clock.now())?;
     asked.query.limit = MAX_EVENTS;
-    let mut page = read_page(&context.store, &context.clock, context.config.read_budget, &app, &asked.query).await?;
+    let mut page = read_page(&context.reads(), &app, &asked.query).await?;
     cut(&mut page, |room, event| room.take(&SeismoEvent::new(&name, app.clock, event)))?;
     let events: Vec<_> = page.events.iter().map(|event| SeismoEvent::new(&name, app.clock, event)).collect();
     let mut reply = json(StatusCode::OK, &events)?;

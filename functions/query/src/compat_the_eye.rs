@@ -19,11 +19,11 @@ use tally_http::parameters::Params;
 use tally_http::problem::{Problem, json};
 use tally_http::routes::THE_EYE_LIST;
 use tally_http::service::{Shared, origin};
-use tally_service::context::Context;
 use tally_service::read::query::EventQuery;
 use tally_service::read::reader::{Next, Page, read_page};
-use tally_service::report::count::{SessionQuery, Total, session_total, total};
-use tally_store::{Order, StoreError};
+use tally_service::reads::Reads;
+use tally_service::report::count::{Total, session_total, total};
+use tally_store::Order;
 
 use crate::cursor::Cursor;
 use crate::events::{MAX_LIMIT, MAX_OFFSET, cut};
@@ -38,10 +38,11 @@ pub(crate) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let asked = AskedPage::read(uri.query(), &app)?;
-    let mut page = read_page(&context.store, &context.clock, context.config.read_budget, &app, &asked.query).await?;
+    let reads = context.reads();
+    let mut page = read_page(&reads, &app, &asked.query).await?;
     cut(&mut page, |room, event| room.take(&TheEyeEvent::new(event)))?;
     let (next, previous) = asked.neighbours(&page);
-    let Total { count, complete } = asked.count(&context, &app, &page).await?;
+    let Total { count, complete } = asked.count(&reads, &app, &page).await?;
     let path = format!("{}{}/", origin(&headers, &context.config), uri.path());
     let link = |place: Place| asked.link(&app, &path, &place);
     if asked.query.order == Order::Ascending {
@@ -135,21 +136,18 @@ impl AskedPage {
     }
 
     /// The number of occurrences of all that is asked for; never fewer than the page shows.
-    async fn count(&self, context: &Context, app: &App, page: &Page) -> Result<Total, StoreError> {
+    async fn count(&self, reads: &Reads, app: &App, page: &Page) -> Result<Total, Problem> {
         // `count` is at most 1e9.
         let shown: i64 = page.events.iter().map(|event| i64::try_from(event.count).unwrap_or(0)).sum();
         if self.place == Place::Offset(0) && page.next.is_none() {
             return Ok(Total { count: shown, complete: true });
         }
         let EventQuery { range, filter, .. } = &self.query;
-        let (store, now, range, cells) = (&context.store, context.clock.now(), *range, &filter.cell);
         let total = match &filter.session_id {
-            Some(session_id) => {
-                let query = SessionQuery { session_id, range, filter: cells, budget: context.config.read_budget };
-                session_total(store, now, app, &query).await?
-            }
-            None => total(store, now, app, range, cells).await?,
+            Some(session_id) => session_total(reads, app, session_id, *range, &filter.cell).await,
+            None => total(reads, app, *range, &filter.cell).await,
         };
+        let total = total.map_err(|e| Problem::of_read(e, "timestamp_after"))?;
         Ok(Total { count: total.count.max(shown), ..total })
     }
 

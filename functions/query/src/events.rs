@@ -51,7 +51,7 @@ pub(crate) struct EventPage<'a> {
 pub(crate) async fn list(State(context): Shared, Target(app): Target, params: Params) -> Result<Response, Problem> {
     let now = context.clock.now();
     let asked = AskedList::of(params, &app, now)?;
-    let mut page = read_page(&context.store, &context.clock, context.config.read_budget, &app, &asked.query).await?;
+    let mut page = read_page(&context.reads(), &app, &asked.query).await?;
     cut(&mut page, |room, event| room.take(&EventBody::new(&app.slug, event)))?;
     let next = page.next.map(|next| asked.cursor(&app, next).encode());
     let reached = asked.offset.map(|offset| offset + page.events.len());

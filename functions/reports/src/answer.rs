@@ -10,11 +10,11 @@ use tally_core::event::filter::CellFilter;
 use tally_core::time::{DAY, MINUTE, Range, Timestamp};
 use tally_http::openapi::{Parameter, TimeInput};
 use tally_http::parameters::{FromQuery, Params};
+use tally_http::problem::Problem;
 use tally_http::reply::LeftOut;
-use tally_service::context::Context;
+use tally_service::reads::Reads;
 use tally_service::report::count as counters;
 use tally_service::report::count::Counts;
-use tally_store::StoreError;
 
 /// The range of a statistic, `since` to `until`: by default the 24 hours before this minute, and this minute.
 pub struct TimeRange(pub Range);
@@ -44,17 +44,18 @@ pub(crate) fn time_range(schemas: &mut SchemaGenerator) -> [Parameter; 2] {
     ]
 }
 
-/// Counts, and the time up to which they are complete.
+/// Counts, and the time up to which they are complete. More than the read budget allows is an error of `field`.
 pub(crate) async fn count(
-    context: &Context,
+    reads: &Reads,
     app: &App,
     boundaries: Vec<Timestamp>,
     filter: &CellFilter,
-) -> Result<(Counts, Timestamp), StoreError> {
+    field: &str,
+) -> Result<(Counts, Timestamp), Problem> {
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
-    let (store, now) = (&context.store, context.clock.now());
-    let counted_to = counters::counted_to(store, now, app).await?;
-    Ok((counters::count(store, now, app, boundaries, filter).await?, counted_to))
+    let counted_to = counters::counted_to(reads, app).await.map_err(|e| Problem::of_read(e, field))?;
+    let counts = counters::count(reads, app, boundaries, filter).await.map_err(|e| Problem::of_read(e, field))?;
+    Ok((counts, counted_to))
 }
 
 /// How fresh and complete the counts of a reply are.
@@ -66,7 +67,8 @@ pub(crate) struct Freshness {
     /// where `left_out` tells what the reply has no room for; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) complete: Option<bool>,
-    /// True where the range was widened to whole minutes, since events at its ends have expired; otherwise absent.
+    /// True where the range was widened to whole minutes, since the events at its ends have expired or are too many to read;
+    /// otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) widened: Option<bool>,
 }

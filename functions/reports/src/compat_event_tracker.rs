@@ -20,9 +20,12 @@ use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
 use tally_http::routes::{EVENT_TRACKER_LIST, EVENT_TRACKER_PATH};
 use tally_http::service::Shared;
+use tally_service::budget::Spent;
 use tally_service::context::Context;
+use tally_service::reads::Reads;
+use tally_service::report::count::AllDays;
 
-use crate::answer::largest_first;
+use crate::answer::{Freshness, largest_first};
 use crate::chart::Picture;
 use crate::histogram::{DEFAULT_SIZE, Day, Format, Histogram, answers_cached, body_of};
 use crate::statistics::{HourCount, Hours, MAX_HOURS, by_day, hours_of};
@@ -35,13 +38,14 @@ pub(crate) async fn hours(
     let mut params = Params::lenient(query.as_deref());
     let range = range(&mut params);
     let range = params.give(range)?;
+    let reads = context.reads();
     let (range, starts) = if let Ok(starts) = hours_of(range) {
         (range, starts)
     } else {
-        let range = with_events(&context, &app, range).await?;
+        let range = with_events(&reads, &app, range).await?;
         (range, hours_of(range).map_err(|e| Problem::field("start_date", e.to_string()))?)
     };
-    let hours = Hours::count(&context, &app, starts, range, &CellFilter::default()).await?;
+    let hours = Hours::count(&reads, &app, starts, range, &CellFilter::default(), "start_date").await?;
     let mut room = Room::default();
     let mut rows = Vec::new();
     for HourCount { date, hour_start, name, count } in hours.rows() {
@@ -73,11 +77,18 @@ fn too_large(range: Range, from: Timestamp) -> Problem {
 }
 
 /// The part of a range between the first and the last day with events.
-async fn with_events(context: &Context, app: &App, range: Range) -> Result<Range, Problem> {
-    let (days, _) = by_day(context, app, &CellFilter::default()).await?;
-    let days = || days.keys().map(|(day, _)| *day);
-    let of_events = days().min().zip(days().max()).and_then(|(first, last)| Range::new(first, last + DAY).ok());
+async fn with_events(reads: &Reads, app: &App, range: Range) -> Result<Range, Problem> {
+    let (days, _) = of_all_time(reads, app, "start_date").await?;
+    let first = days.cells.values().map(|days| days.first).min();
+    let last = days.cells.values().map(|days| days.last).max();
+    let of_events = first.zip(last).and_then(|(first, last)| Range::new(first, last + DAY).ok());
     Ok(range.intersect(of_events.unwrap_or(Range::EMPTY)))
+}
+
+/// The counts of all days. Its formats cannot say that some are missing.
+async fn of_all_time(reads: &Reads, app: &App, field: &str) -> Result<(AllDays, Freshness), Problem> {
+    let (days, freshness) = by_day(reads, app, &CellFilter::default(), field).await?;
+    if days.covered_since.is_some() { Err(Problem::too_much(Spent::Units, field)) } else { Ok((days, freshness)) }
 }
 
 /// The rest of the path after `events/`: `unique`, or `histogram/{EVENT}/{YYYYMMDD}`.
@@ -99,10 +110,10 @@ pub(crate) async fn of_path(
 }
 
 async fn unique(context: &Context, app: &App) -> Result<Response, Problem> {
-    let (days, freshness) = by_day(context, app, &CellFilter::default()).await?;
+    let (days, freshness) = of_all_time(&context.reads(), app, "unique").await?;
     let mut sums: HashMap<&str, i64> = HashMap::new();
-    for ((_, cell), count) in &days {
-        *sums.entry(cell.name()).or_default() += count;
+    for (cell, days) in &days.cells {
+        *sums.entry(cell.name()).or_default() += days.count;
     }
     sums.retain(|_, count| *count != 0);
     let rows = largest_first(sums).into_iter().map(|(event, count)| [EventTrackerName { event, count }]);

@@ -36,9 +36,18 @@ pub(crate) async fn report(
         Some(Target(app)) => {
             // No hour of UTC is skipped or occurs twice.
             let range = widen(&app, asked.range, now);
-            count(&context, &app, vec![range.since(), range.until()], &filter).await?.0
+            let boundaries = vec![range.since(), range.until()];
+            let (counts, _) = count(&context.reads(), &app, boundaries, &filter, period.field()).await?;
+            if counts.range != range {
+                // Its format cannot say so.
+                return Err(Problem::field(
+                    period.field(),
+                    "a minute has too many events to count a part of it: send whole minutes",
+                ));
+            }
+            counts
         }
-        None => Counts { complete: true, ..Counts::default() },
+        None => Counts::default(),
     };
     json(StatusCode::OK, &summary(&filter, &counts))
 }
@@ -46,7 +55,7 @@ pub(crate) async fn report(
 fn summary<'a>(filter: &'a CellFilter, counts: &'a Counts) -> SeismoReport<'a> {
     let all = by_name_and_slug(counts);
     // What `(other)` counts has names that nobody knows.
-    let known = !counts.sums.keys().any(|(_, cell)| cell.is_other());
+    let known = !counts.each().any(|(_, cell, _)| cell.is_other());
     let same = |of: fn(&NameCount<'a>) -> &'a str| {
         let first = all.first().map(of)?;
         (known && all.iter().all(|one| of(one) == first)).then_some(first)

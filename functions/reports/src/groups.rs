@@ -16,6 +16,7 @@ use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
 use tally_service::read::query::EventQuery;
 use tally_service::read::reader::{End, walk};
+use tally_service::reads::json_weight;
 use tally_service::report::count::counted_to;
 use tally_store::Order;
 
@@ -24,6 +25,8 @@ use crate::statistic::{Asked, Statistic};
 
 /// Values by default.
 const DEFAULT_LIMIT: u64 = 10;
+/// The bytes that a value takes in memory while it is counted, beside its content.
+const GROUP_BYTES: usize = 400;
 /// Most values.
 const MAX_LIMIT: u64 = 1_000;
 /// Longest path of an attribute, in bytes.
@@ -76,23 +79,34 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
         limit: usize::MAX / 2,
         consistent: false,
     };
-    let counted_to = counted_to(&asked.context.store, asked.now, &asked.app).await?;
+    let reads = &asked.reads;
+    let counted_to = counted_to(reads, &asked.app).await.map_err(|e| Problem::of_read(e, "since"))?;
     // By their JSON text, which tells 1 from "1" and sorts.
     let mut sums: HashMap<String, i64> = HashMap::new();
     let mut values: HashMap<String, Json> = HashMap::new();
-    let context = &asked.context;
-    let end = walk(&context.store, &context.clock, context.config.read_budget, &asked.app, &query, |event| {
+    // The next event, where the values did not fit into memory.
+    let mut full = None;
+    let end = walk(reads, &asked.app, &query, |event| {
         let value = event.data.as_ref().and_then(|data| at_path(data, &path)).cloned().unwrap_or(Json::Null);
         // Texts, numbers, lists and maps of them always serialize.
         let key = serde_json::to_string(&value).unwrap_or_default();
         // `count` is at most 1e9.
-        *sums.entry(key.clone()).or_default() += i64::try_from(event.count).unwrap_or(0);
-        values.entry(key).or_insert(value);
+        let count = i64::try_from(event.count).unwrap_or(0);
+        if let Some(sum) = sums.get_mut(&key) {
+            *sum += count;
+            return true;
+        }
+        if reads.budget.hold(2 * key.len() + json_weight(&value) + GROUP_BYTES).is_err() {
+            full = Some(event.id);
+            return false;
+        }
+        sums.insert(key.clone(), count);
+        values.insert(key, value);
         true
     });
     let frontier = match end.await? {
         End::Read { frontier } => frontier,
-        End::Stopped => None,
+        End::Stopped => full.and_then(EventId::after),
     };
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut sums = largest_first(sums);

@@ -152,7 +152,8 @@ impl Day {
     /// Counts its hours.
     pub(crate) async fn count(&self, context: &Context, app: &App) -> Result<CountedDay<'_>, Problem> {
         let starts = Interval::Hour.starts(self.range, &self.zone).map_err(|e| Problem::Internal(e.to_string()))?;
-        let (counts, counted_to) = count(context, app, boundaries(&starts, self.range), &self.filter).await?;
+        let boundaries = boundaries(&starts, self.range);
+        let (counts, counted_to) = count(&context.reads(), app, boundaries, &self.filter, "date").await?;
         let by_hour = counts.by_slot(starts.len());
         let hours = starts.into_iter().zip(by_hour).collect();
         Ok(CountedDay { day: self, hours, counts, counted_to })
@@ -176,7 +177,7 @@ impl CountedDay<'_> {
             tz: self.day.zone.name(),
             total: self.counts.total(),
             series: self.hours.iter().map(|(at, count)| Point { bucket_start: *at, count: *count }).collect(),
-            freshness: Freshness::of_sums(&self.counts, self.counted_to),
+            freshness: Freshness::of_sums(&self.counts, self.counted_to).widened(self.counts.range != self.day.range),
         }
     }
 

@@ -28,14 +28,15 @@ pub(crate) struct TopMessages {
     limit: u64,
     /// Largest first, then newest.
     items: Vec<MessageCount>,
-    /// Whether every message was counted, and the reply has room for all that were asked for.
+    /// Whether every message was counted, the text of each was read, and the reply has room for all that were asked for.
     complete: bool,
     /// The messages for which the reply has no room; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<LeftOut>,
     /// Everything that was accepted before this time is counted.
     counted_to: Timestamp,
-    /// True where the range was widened to whole minutes, since events at its ends have expired; otherwise absent.
+    /// True where the range was widened to whole minutes, since the events at its ends have expired or are too many to read;
+    /// otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     widened: Option<bool>,
 }
@@ -58,14 +59,15 @@ pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Respons
     let wide = widen(&asked.app, range, asked.now);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
-    let counted_to = counted_to(&asked.context.store, asked.now, &asked.app).await?;
-    let (top, complete) = messages::top(&asked.context.store, asked.now, &asked.app, wide, level, most).await?;
-    let items = top.into_iter();
+    let counted_to = counted_to(&asked.reads, &asked.app).await.map_err(|e| Problem::of_read(e, "since"))?;
+    let top = messages::top(&asked.reads, &asked.app, wide, level, most).await;
+    let top = top.map_err(|e| Problem::of_read(e, "since"))?;
+    let items = top.messages.into_iter();
     let items = items.map(|top| MessageCount { message: top.message, count: top.count, last_seen: top.last_seen });
     let mut items: Vec<_> = items.collect();
     let left_out = LeftOut::of(Room::default().fill(&mut items)?.iter().map(|message| message.count));
-    let complete = complete && left_out.is_none();
-    let widened = (wide != range).then_some(true);
+    let complete = top.complete && left_out.is_none();
+    let widened = (top.range != range).then_some(true);
     let reply = TopMessages { limit, items, complete, left_out, counted_to, widened };
     json(StatusCode::OK, &reply)
 }

@@ -69,26 +69,25 @@ pub(crate) async fn report(
     let mut range = asked.range;
     let mut widened = false;
     let mut series = Vec::new();
-    let mut counts = Counts { complete: true, ..Counts::default() };
+    let mut counts = Counts::default();
+    let reads = context.reads();
     let mut counted_to = None;
     for (asked, starts) in parts {
         let part = widen(&app, asked, now);
+        let (more, to) = count(&reads, &app, boundaries(&starts, part), &filter, period.field()).await?;
+        let part = more.range;
         widened |= part != asked;
         range = Range::new(range.since().min(part.since()), range.until().max(part.until())).unwrap_or(range);
-        let (more, to) = count(&context, &app, boundaries(&starts, part), &filter).await?;
         series.extend(
             starts.iter().zip(more.by_slot(starts.len())).map(|(start, n)| Point { bucket_start: *start, count: n }),
         );
-        counts.complete &= more.complete;
-        for ((_, cell), n) in more.sums {
-            // Nothing reads the slots any more.
-            *counts.sums.entry((0, cell)).or_default() += n;
-        }
+        // Nothing reads the slots any more.
+        counts.add_all(&reads, more).map_err(|spent| Problem::too_much(spent, period.field()))?;
         counted_to = Some(counted_to.map_or(to, |before: Timestamp| before.min(to)));
     }
     let counted_to = match counted_to {
         Some(counted_to) => counted_to,
-        None => counters::counted_to(&context.store, now, &app).await?,
+        None => counters::counted_to(&reads, &app).await.map_err(|e| Problem::of_read(e, period.field()))?,
     };
     let mut room = Room::default();
     room.take(&series)?;
@@ -135,6 +134,14 @@ impl Period {
             Self::Week => "week",
             Self::Month => "month",
             Self::Between => "period",
+        }
+    }
+
+    /// The parameter that says how long it is.
+    pub(crate) const fn field(self) -> &'static str {
+        match self {
+            Self::Hour | Self::Day | Self::Week | Self::Month => "date",
+            Self::Between => "from",
         }
     }
 

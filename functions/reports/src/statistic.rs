@@ -9,7 +9,7 @@ use tally_core::time::Timestamp;
 use tally_http::openapi::Operation;
 use tally_http::parameters::filters;
 use tally_http::routes::STATISTIC;
-use tally_service::context::Context;
+use tally_service::reads::Reads;
 
 use crate::answer::time_range;
 
@@ -71,7 +71,7 @@ impl Statistic {
 /// What every statistic is asked with.
 pub(crate) struct Asked {
     pub(crate) now: Timestamp,
-    pub(crate) context: Arc<Context>,
+    pub(crate) reads: Reads,
     pub(crate) app: Arc<App>,
 }
 

@@ -19,9 +19,9 @@ use tally_http::openapi::{Operation, Parameter, one_of};
 use tally_http::parameters::{FromQuery, Params, filters, zone};
 use tally_http::problem::{Problem, json};
 use tally_http::service::Shared;
-use tally_service::context::Context;
+use tally_service::reads::Reads;
 use tally_service::report::count as counters;
-use tally_service::report::count::{CellKey, Counts, all_days, widen};
+use tally_service::report::count::{AllDays, CellKey, Counts, widen};
 
 use crate::answer::{Freshness, Point, TimeRange, boundaries, count, largest_first};
 use crate::groups::{groups, groups_operation};
@@ -35,7 +35,7 @@ pub(crate) async fn statistic(
     Path((_, stat)): Path<(String, String)>,
     params: Params,
 ) -> Result<Response, Problem> {
-    let asked = Asked { now: context.clock.now(), context, app };
+    let asked = Asked { now: context.clock.now(), reads: context.reads(), app };
     match Statistic::of_name(&stat) {
         Some(Statistic::Timeseries) => timeseries(asked, params).await,
         Some(Statistic::By(Dimension::Level)) => by_level(asked, params).await,
@@ -78,7 +78,8 @@ async fn timeseries(asked: Asked, params: Params) -> Result<Response, Problem> {
         let starts = params.keep("interval", interval.starts(wide, &zone))?;
         Some((filter, zone, interval, fill, (range, wide, starts)))
     })?;
-    let (counts, counted_to) = count(&asked.context, &asked.app, boundaries(&starts, range), &filter).await?;
+    let (counts, counted_to) = count(&asked.reads, &asked.app, boundaries(&starts, range), &filter, "since").await?;
+    let range = counts.range;
     let points = starts.iter().zip(counts.by_slot(starts.len()));
     let reply = Timeseries {
         interval: interval.name(),
@@ -147,6 +148,7 @@ async fn by_level(asked: Asked, params: Params) -> Result<Response, Problem> {
     let (filter, TimeRange(range)) = params.read(|params| FromQuery::read(params, asked.now))?;
     let wide = widen(&asked.app, range, asked.now);
     let (counts, counted_to) = whole(&asked, wide, &filter).await?;
+    let wide = counts.range;
     let items = largest_first(counts.by(CellKey::level)).into_iter();
     let items = items.map(|(level, count)| LevelCount { level, count }).collect();
     let freshness = Freshness::of_sums(&counts, counted_to).widened(wide != range);
@@ -155,13 +157,14 @@ async fn by_level(asked: Asked, params: Params) -> Result<Response, Problem> {
 
 /// A range counted as a whole.
 async fn whole(asked: &Asked, range: Range, filter: &CellFilter) -> Result<(Counts, Timestamp), Problem> {
-    Ok(count(&asked.context, &asked.app, vec![range.since(), range.until()], filter).await?)
+    count(&asked.reads, &asked.app, vec![range.since(), range.until()], filter, "since").await
 }
 
 async fn breakdown(asked: Asked, params: Params, dimension: Dimension) -> Result<Response, Problem> {
     let list = AskedRows::read(params, Statistic::By(dimension), &asked)?;
     let wide = widen(&asked.app, list.range, asked.now);
     let (counts, counted_to) = whole(&asked, wide, &list.filter).await?;
+    let wide = counts.range;
     let freshness = Freshness::of_names(&counts, counted_to).widened(wide != list.range);
     let (since, until, app) = (wide.since(), wide.until(), &asked.app.id);
     if let Dimension::Category = dimension {
@@ -203,10 +206,15 @@ async fn hours(asked: Asked, params: Params) -> Result<Response, Problem> {
     // What earlier pages had is not read again.
     starts.retain(|start| list.after.as_ref().is_none_or(|last| last.0 <= start.micros()));
     let rest = starts.first().and_then(|first| Range::new((*first).max(wide.since()), wide.until()).ok());
-    let hours = Hours::count(&asked.context, &asked.app, starts, rest.unwrap_or(Range::EMPTY), &list.filter).await?;
+    let rest = rest.unwrap_or(Range::EMPTY);
+    let hours = Hours::count(&asked.reads, &asked.app, starts, rest, &list.filter, far).await?;
+    // The first page may be widened at its start, the others only at the end.
+    let counted = hours.range();
+    let since = if rest.since() == wide.since() { counted.since() } else { wide.since() };
+    let until = counted.until().max(wide.until());
     let (items, next) = list.page(&asked.app.id, hours.rows())?;
-    let freshness = hours.freshness().widened(wide != list.range);
-    json(StatusCode::OK, &Items { since: wide.since(), until: wide.until(), items, next, freshness })
+    let freshness = hours.freshness().widened((since, until) != (list.range.since(), list.range.until()));
+    json(StatusCode::OK, &Items { since, until, items, next, freshness })
 }
 
 /// The hours (UTC) of a range of rows.
@@ -222,16 +230,22 @@ pub(crate) struct Hours {
 }
 
 impl Hours {
-    /// Counts a range whose hours start at `starts`.
+    /// Counts a range whose hours start at `starts`. More than the read budget allows is an error of `field`.
     pub(crate) async fn count(
-        context: &Context,
+        reads: &Reads,
         app: &App,
         starts: Vec<Timestamp>,
         range: Range,
         filter: &CellFilter,
+        field: &str,
     ) -> Result<Self, Problem> {
-        let (counts, counted_to) = count(context, app, boundaries(&starts, range), filter).await?;
+        let (counts, counted_to) = count(reads, app, boundaries(&starts, range), filter, field).await?;
         Ok(Self { starts, counts, counted_to })
+    }
+
+    /// The range that was counted: as asked for, or wider.
+    pub(crate) fn range(&self) -> Range {
+        self.counts.range
     }
 
     pub(crate) fn freshness(&self) -> Freshness {
@@ -241,8 +255,8 @@ impl Hours {
     /// The counts in order of time, then name.
     pub(crate) fn rows(&self) -> impl Iterator<Item = HourCount<'_>> {
         let mut sums: HashMap<(usize, &str), i64> = HashMap::new();
-        for ((slot, cell), count) in &self.counts.sums {
-            *sums.entry((*slot, cell.name())).or_default() += count;
+        for (slot, cell, count) in self.counts.each() {
+            *sums.entry((slot, cell.name())).or_default() += count;
         }
         let mut rows: Vec<_> = sums.into_iter().filter(|(_, count)| *count != 0).collect();
         rows.sort_unstable();
@@ -261,6 +275,10 @@ pub(crate) struct Totals<'a> {
     items: Vec<NameTotal<'a>>,
     /// The cursor of the next page; null on the last.
     next: Option<String>,
+    /// Where the read budget ended before all days were read, `complete` is false and days before this time are not counted;
+    /// otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    covered_since: Option<Timestamp>,
     #[serde(flatten)]
     freshness: Freshness,
 }
@@ -283,11 +301,11 @@ impl Row for NameTotal<'_> {
 
 async fn totals(asked: Asked, params: Params) -> Result<Response, Problem> {
     let list = AskedRows::read(params, Statistic::Totals, &asked)?;
-    let (days, freshness) = by_day(&asked.context, &asked.app, &list.filter).await?;
+    let (days, freshness) = by_day(&asked.reads, &asked.app, &list.filter, "level").await?;
     let mut sums: HashMap<(&str, &str), (i64, Timestamp, Timestamp)> = HashMap::new();
-    for ((day, cell), count) in &days {
-        let sum = sums.entry((cell.name(), cell.slug())).or_insert((0, *day, *day));
-        *sum = (sum.0 + count, sum.1.min(*day), sum.2.max(*day));
+    for (cell, days) in &days.cells {
+        let sum = sums.entry((cell.name(), cell.slug())).or_insert((0, days.first, days.last));
+        *sum = (sum.0 + days.count, sum.1.min(days.first), sum.2.max(days.last));
     }
     let spans = sums.clone();
     let date = |at: Timestamp| Zone::utc().date(at).to_string();
@@ -297,19 +315,21 @@ async fn totals(asked: Asked, params: Params) -> Result<Response, Problem> {
         NameTotal { name, slug, count, first_day: date(first), last_day: date(last) }
     });
     let (items, next) = list.page(&asked.app.id, items)?;
-    json(StatusCode::OK, &Totals { items, next, freshness })
+    json(StatusCode::OK, &Totals { items, next, covered_since: days.covered_since, freshness })
 }
 
-/// Occurrences by day (UTC) and cell, of all time.
+/// Occurrences by cell on the days (UTC) of all time, or on the newest of them within the read budget. If it does not
+/// suffice for any, that is an error of `field`.
 pub(crate) async fn by_day(
-    context: &Context,
+    reads: &Reads,
     app: &App,
     filter: &CellFilter,
-) -> Result<(HashMap<(Timestamp, CellKey), i64>, Freshness), Problem> {
+    field: &str,
+) -> Result<(AllDays, Freshness), Problem> {
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
-    let counted_to = counters::counted_to(&context.store, context.clock.now(), app).await?;
-    let (days, complete) = counters::days(&context.store, app, all_days(), filter).await?;
-    let names_complete = complete && !days.keys().any(|(_, cell)| cell.is_other());
+    let counted_to = counters::counted_to(reads, app).await.map_err(|e| Problem::of_read(e, field))?;
+    let days = counters::count_days(reads, app, filter).await.map_err(|e| Problem::of_read(e, field))?;
+    let names_complete = days.complete && !days.cells.keys().any(CellKey::is_other);
     Ok((days, Freshness::of(names_complete, counted_to)))
 }
 

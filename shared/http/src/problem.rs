@@ -10,6 +10,7 @@ use serde::Serialize;
 use tally_core::invalid::{FieldError, Invalid};
 use tally_service::apps::create::NewAppError;
 use tally_service::auth::token::{SigningKeyError, TokenError};
+use tally_service::budget::{ReadError, Spent};
 use tally_service::ingest::quota::QuotaError;
 use tally_store::StoreError;
 
@@ -81,6 +82,22 @@ impl Problem {
     /// Invalid input in one field.
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Invalid(Invalid::field(field, detail))
+    }
+
+    /// A question that reads more than one request may, and the field that makes it large.
+    pub fn too_much(spent: Spent, field: &str) -> Self {
+        Self::field(
+            field,
+            format!("{spent}: ask for a shorter time or for one `level`. The setting TALLY_READ_BUDGET is the limit"),
+        )
+    }
+
+    /// An error of a read. `field` is what makes the question large.
+    pub fn of_read(error: ReadError, field: &str) -> Self {
+        match error {
+            ReadError::Store(error) => error.into(),
+            ReadError::Spent(spent) => Self::too_much(spent, field),
+        }
     }
 
     /// The status code.

@@ -8,8 +8,10 @@ use tally_store::{Connection, Store, connect};
 use crate::apps::cache::AppCache;
 use crate::apps::key_cache::KeyCache;
 use crate::auth::token::TokenVerifier;
+use crate::budget::Limits;
 use crate::config::{Config, ConfigError};
 use crate::ingest::quota::Quotas;
+use crate::reads::Reads;
 
 /// The store, the clock, the settings, and the caches of a warm process. Each use case takes what it needs.
 pub struct Context {
@@ -51,5 +53,10 @@ impl Context {
             clock,
             config,
         })
+    }
+
+    /// Creates the reads of a request, which keep to the read budget.
+    pub fn reads(&self) -> Reads {
+        Reads::new(self.store.clone(), Limits::of_units(self.config.read_budget), self.clock.now())
     }
 }

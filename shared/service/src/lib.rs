@@ -3,11 +3,13 @@
 
 pub mod apps;
 pub mod auth;
+pub mod budget;
 pub mod config;
 pub mod context;
 pub mod ingest;
 pub mod log;
 pub mod metrics;
 pub mod read;
+pub mod reads;
 pub mod repair;
 pub mod report;

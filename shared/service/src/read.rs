@@ -1,5 +1,6 @@
 //! Reading events, with the counters as their index.
 
+pub(crate) mod checkpoints;
 mod cost;
 mod planner;
 pub mod query;

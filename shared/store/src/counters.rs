@@ -1,10 +1,9 @@
 //! Counter items: increments, checkpoints and reads.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use futures::future::try_join_all;
 use tally_core::app::partition::Partition;
 use tally_core::counter::cell::CounterLabel;
 use tally_core::counter::checkpoint::{Checkpoint, SequenceNumber};
@@ -71,7 +70,7 @@ pub enum Applied {
     Refused(CounterItem),
 }
 
-/// The selection of counters to read.
+/// The selection of counters to read. A page of DynamoDB may hold fewer.
 #[derive(Clone, Copy, Debug)]
 pub struct CounterQuery<'a> {
     /// The shard.
@@ -84,7 +83,7 @@ pub struct CounterQuery<'a> {
     pub last: Bucket,
     /// The read order.
     pub order: Order,
-    /// The approximate number of items. Buckets are read with all their pages, and at least one bucket is read.
+    /// The maximum number of items.
     pub limit: usize,
     /// The attributes to return, at most 100. `None` selects all attributes.
     pub only: Option<&'a [String]>,
@@ -99,15 +98,39 @@ pub struct CellRead {
     pub counts: Vec<(CounterLabel, i64)>,
 }
 
-/// The counters of consecutive buckets.
+/// The counters of one request.
 #[derive(Clone, Debug, Default)]
 pub struct CounterPage {
-    /// The counter items by bucket. Every bucket is complete.
+    /// The counter items, in read order. The last bucket may have more items.
     pub reads: Vec<CellRead>,
-    /// The last bucket that was read, in read order.
-    pub last: Option<Bucket>,
-    /// Whether more buckets follow.
-    pub more: bool,
+    /// Where to continue, if more items may follow.
+    pub next: Option<CounterPlace>,
+    /// The read units consumed.
+    pub units: f64,
+}
+
+/// Where to continue to read counters.
+#[derive(Clone, Debug)]
+pub struct CounterPlace(Item);
+
+/// What a day item tells about how far its shard is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckpointRead {
+    /// The day.
+    pub day: Bucket,
+    /// The page of the day. In a backward read, page 0 is the last of a day.
+    pub page: u16,
+    /// The largest time stored with a checkpoint.
+    pub newest: Option<Timestamp>,
+}
+
+/// The checkpoints of one request.
+#[derive(Clone, Debug, Default)]
+pub struct CheckpointPage {
+    /// What was read, the newest day first.
+    pub reads: Vec<CheckpointRead>,
+    /// Where to continue, if more items may follow.
+    pub next: Option<CounterPlace>,
     /// The read units consumed.
     pub units: f64,
 }
@@ -206,108 +229,59 @@ impl Store {
         self.send(request).await.map(drop)
     }
 
-    /// Reads the counters of all pages of the buckets from `first` to `last`, inclusive, in order. All buckets have
-    /// one granularity.
-    pub async fn read_counters(
+    /// Reads counters in one request, from the first or from where an earlier request ended.
+    pub async fn page_counters(
         &self,
-        partition: &Partition,
-        kind: CounterKind,
-        first: Bucket,
-        last: Bucket,
-    ) -> Result<Vec<CellRead>, StoreError> {
-        let all = CounterQuery { partition, kind, first, last, order: Order::Ascending, limit: usize::MAX, only: None };
-        Ok(self.page_counters(&all).await?.reads)
-    }
-
-    /// Reads the counters of a query up to its approximate item limit, and at least one bucket.
-    pub async fn page_counters(&self, query: &CounterQuery<'_>) -> Result<CounterPage, StoreError> {
+        query: &CounterQuery<'_>,
+        from: Option<CounterPlace>,
+    ) -> Result<CounterPage, StoreError> {
         let range = keys::counter_range(query.kind, query.first, query.last);
-        let mut page = CounterPage::default();
-        let mut start = None;
-        loop {
-            // One extra item shows whether the last bucket is complete.
-            let left = query.limit.saturating_sub(page.reads.len()).saturating_add(1);
-            let mut request = self
-                .query_between(&self.tables.counters, keys::partition(query.partition), range.clone())
-                .scan_index_forward(query.order == Order::Ascending)
-                .set_limit(i32::try_from(left).ok())
-                .set_exclusive_start_key(start);
-            if let Some(only) = query.only {
-                let mut projection = String::from("#sk");
-                for (i, attribute) in only.iter().enumerate() {
-                    // Writing to a `String` cannot fail.
-                    let _ = write!(projection, ",#{i}");
-                    request = request.expression_attribute_names(format!("#{i}"), attribute);
-                }
-                request = request.projection_expression(projection);
+        let mut request = self
+            .query_between(&self.tables.counters, keys::partition(query.partition), range)
+            .scan_index_forward(query.order == Order::Ascending)
+            .set_limit(i32::try_from(query.limit).ok())
+            .set_exclusive_start_key(from.map(|place| place.0));
+        if let Some(only) = query.only {
+            let mut projection = String::from("#sk");
+            for (i, attribute) in only.iter().enumerate() {
+                // Writing to a `String` cannot fail.
+                let _ = write!(projection, ",#{i}");
+                request = request.expression_attribute_names(format!("#{i}"), attribute);
             }
-            let read = self.send_query(request).await?;
-            page.units += read.units;
-            for item in read.items {
-                let sort = sort_key(&item);
-                let (bucket, _) = keys::read_counter(query.kind, query.first.granularity(), sort)
-                    .ok_or_else(|| StoreError::Unreadable(format!("the key {sort:?} of a counter")))?;
-                let counts =
-                    item.into_iter().filter_map(|(name, value)| Some((CounterLabel::parse(&name)?, number(&value)?)));
-                page.reads.push(CellRead { bucket, counts: counts.collect() });
-            }
-            let Some(key) = read.next else { break };
-            let cut = page.reads.last().map(|read| read.bucket);
-            let whole = page.reads.iter().any(|read| Some(read.bucket) != cut);
-            if page.reads.len() > query.limit && whole {
-                // The last bucket may have more pages, so it is left for the next read.
-                page.reads.retain(|read| Some(read.bucket) != cut);
-                page.more = true;
-                break;
-            }
-            start = Some(key);
+            request = request.projection_expression(projection);
         }
-        page.last = page.reads.last().map(|read| read.bucket);
-        Ok(page)
+        let read = self.send_query(request).await?;
+        let mut reads = Vec::with_capacity(read.items.len());
+        for item in read.items {
+            let sort = sort_key(&item);
+            let (bucket, _) = keys::read_counter(query.kind, query.first.granularity(), sort)
+                .ok_or_else(|| StoreError::Unreadable(format!("the key {sort:?} of a counter")))?;
+            let counts =
+                item.into_iter().filter_map(|(name, value)| Some((CounterLabel::parse(&name)?, number(&value)?)));
+            reads.push(CellRead { bucket, counts: counts.collect() });
+        }
+        Ok(CounterPage { reads, next: read.next.map(CounterPlace), units: read.units })
     }
 
-    /// Returns the largest time stored with a checkpoint in the cells of the partition's two newest days. Everything
-    /// accepted before that time is counted. Returns `None` if nothing has been counted yet.
-    pub async fn counted_to(&self, partition: &Partition) -> Result<Option<Timestamp>, StoreError> {
-        let kinds = CounterKind::that_count(None).iter();
-        Ok(try_join_all(kinds.map(|kind| self.newest_checkpoint(partition, *kind))).await?.into_iter().max().flatten())
-    }
-
-    /// Returns the largest time stored with a checkpoint in the items of one kind of the partition's two newest days.
-    async fn newest_checkpoint(
+    /// Reads the checkpoints of the newest days of one kind, at most `limit` items in one request.
+    pub async fn page_checkpoints(
         &self,
         partition: &Partition,
         kind: CounterKind,
-    ) -> Result<Option<Timestamp>, StoreError> {
+        limit: i32,
+        from: Option<CounterPlace>,
+    ) -> Result<CheckpointPage, StoreError> {
         let day = |at| Bucket::of(Granularity::Day, at);
         let range = keys::counter_range(kind, day(Timestamp::EPOCH), day(Timestamp::MAX));
-        let mut days = HashSet::new();
-        let mut newest: Option<Timestamp> = None;
-        let mut start = None;
-        loop {
-            // Two items suffice if each day has one page. Otherwise more items are read.
-            let request = self.query_between(&self.tables.counters, keys::partition(partition), range.clone());
-            let request = request.scan_index_forward(false).limit(2).set_exclusive_start_key(start);
-            let read = self.send_query(request).await?;
-            for item in read.items {
-                let Some((bucket, page)) = keys::read_counter(kind, Granularity::Day, sort_key(&item)) else {
-                    continue;
-                };
-                days.insert(bucket);
-                if days.len() > 2 {
-                    return Ok(newest);
-                }
-                newest = newest.max(read_item(item).checkpoints.values().map(|checkpoint| checkpoint.created_at).max());
-                // In a backward read, page 0 is the last page of a day.
-                if days.len() == 2 && page == 0 {
-                    return Ok(newest);
-                }
-            }
-            match read.next {
-                Some(key) if days.len() <= 2 => start = Some(key),
-                _ => return Ok(newest),
-            }
-        }
+        let request = self.query_between(&self.tables.counters, keys::partition(partition), range);
+        let request = request.scan_index_forward(false).limit(limit);
+        let read = self.send_query(request.set_exclusive_start_key(from.map(|place| place.0))).await?;
+        let reads = read.items.into_iter().filter_map(|item| {
+            let (day, page) = keys::read_counter(kind, Granularity::Day, sort_key(&item))?;
+            let newest = checkpoints(&item).map(|(_, checkpoint)| checkpoint.created_at).max();
+            Some(CheckpointRead { day, page, newest })
+        });
+        Ok(CheckpointPage { reads: reads.collect(), next: read.next.map(CounterPlace), units: read.units })
     }
 }
 
@@ -330,17 +304,20 @@ fn remove_checkpoints(
     unchanged
 }
 
+/// The checkpoints of a counter item, by stream shard.
+fn checkpoints(item: &Item) -> impl Iterator<Item = (&str, Checkpoint)> {
+    item.iter().filter_map(|(name, value)| {
+        let shard = name.strip_prefix(CHECKPOINT)?;
+        Some((shard, value.as_s().ok()?.parse().ok()?))
+    })
+}
+
 /// Reads a counter item.
 pub(crate) fn read_item(item: Item) -> CounterItem {
-    let mut read = CounterItem::default();
+    let checkpoints = checkpoints(&item).map(|(shard, checkpoint)| (shard.to_owned(), checkpoint)).collect();
+    let mut read = CounterItem { checkpoints, full: item.contains_key(FULL), ..CounterItem::default() };
     for (name, value) in item {
-        if name == FULL {
-            read.full = true;
-        } else if let Some(shard) = name.strip_prefix(CHECKPOINT) {
-            if let Some(checkpoint) = value.as_s().ok().and_then(|text| text.parse().ok()) {
-                read.checkpoints.insert(shard.to_owned(), checkpoint);
-            }
-        } else if let (Some(_), Some(count)) = (CounterLabel::parse(&name), number(&value)) {
+        if let (Some(_), Some(count)) = (CounterLabel::parse(&name), number(&value)) {
             read.counts.insert(name, count);
         }
     }

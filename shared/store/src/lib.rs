@@ -34,7 +34,9 @@ pub use client::error::StoreError;
 pub use client::meter::{Meter, Usage};
 pub use client::timeouts::Timeouts;
 pub use counter_repair::{Corrected, VersionedItem};
-pub use counters::{Applied, CellRead, CounterPage, CounterQuery, Increment, Precondition};
+pub use counters::{
+    Applied, CellRead, CheckpointPage, CheckpointRead, CounterPage, CounterPlace, CounterQuery, Increment, Precondition,
+};
 pub use dead_letters::DeadLetter;
 pub use erase::{Erased, ErasedEvents};
 pub use event_item::StreamImage;

@@ -51,6 +51,14 @@ impl Sum {
         Self { bucket, matches: 0, kinds: BTreeSet::new(), all: None, counted: 0.0, counts: 0.0 }
     }
 
+    /// Adds what other items of the same bucket tell.
+    pub(super) fn join(&mut self, more: Self) {
+        self.matches += more.matches;
+        self.kinds.extend(more.kinds);
+        self.counted += more.counted;
+        self.counts += more.counts;
+    }
+
     /// Returns whether finding the wanted matches through finer counters costs less than reading events until they are
     /// found.
     fn is_worth_refining(&self, wanted: i64) -> bool {
@@ -74,6 +82,11 @@ impl Run {
         let buckets = || self.sums.iter().map(|sum| sum.bucket);
         let start = buckets().map(Bucket::start).min().unwrap_or(Timestamp::EPOCH);
         (start, buckets().map(Bucket::end).max().unwrap_or(start))
+    }
+
+    /// The buckets themselves.
+    pub(super) fn coarse(&self) -> impl Iterator<Item = Sum> {
+        self.sums.iter().cloned()
     }
 
     /// Creates a finer bucket with estimates from its coarse one. Only matching counts were requested, so the rest is

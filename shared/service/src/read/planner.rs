@@ -14,10 +14,13 @@ use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{MICROSECOND, MINUTE, Range, TimeDelta, Timestamp};
-use tally_store::{CellRead, CounterPage, CounterQuery, Order, Store, StoreError};
+use tally_store::{CellRead, CounterQuery, Order};
 
+use super::checkpoints::newest_checkpoint;
 use super::cost::{Sum, runs};
 use super::query::EventQuery;
+use crate::budget::ReadError;
+use crate::reads::Reads;
 
 /// The number of minutes before the counters' own time that are always read. An event is usually counted within
 /// seconds, and usually sent within a minute of its time.
@@ -60,14 +63,13 @@ pub(super) fn can_plan(query: &EventQuery) -> bool {
 impl Plan {
     /// Creates a plan for a shard. Returns it with the part that must be read first.
     pub(super) async fn new(
-        store: &Store,
-        now: Timestamp,
+        reads: &Reads,
         partition: Partition,
         query: &EventQuery,
         (first, last): (EventId, EventId),
-    ) -> Result<(Self, Option<KeyRange>), StoreError> {
+    ) -> Result<(Self, Option<KeyRange>), ReadError> {
         // A clock that was ahead may have left a checkpoint in the future, which proves nothing about later events.
-        let counted_to = store.counted_to(&partition).await?.map(|at| at.min(now));
+        let counted_to = newest_checkpoint(reads, &partition).await?.map(|at| at.min(reads.now));
         // Without counters, the whole shard is read.
         let fresh = counted_to.map_or(Timestamp::EPOCH, |to| to - FRESH).floor(MINUTE);
         let fresh = EventId::first_at(fresh.max(Timestamp::EPOCH));
@@ -97,39 +99,44 @@ impl Plan {
         }
     }
 
-    /// Plans the next key ranges that contain about `wanted` matches, in order. Returns them with the read units used.
-    /// The result may be empty although planning is not complete.
+    /// Everything that is not planned yet, to be read as a whole.
+    pub(super) fn rest(&mut self) -> Vec<KeyRange> {
+        let left = self.left.take().map(|ids| KeyRange { ids, expected: 1 });
+        left.into_iter().chain(self.last.take()).collect()
+    }
+
+    /// Plans the next key ranges that contain about `wanted` matches, in order. The result may be empty although planning
+    /// is not complete.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails, or if the budget ends before any days are read. The plan is then as before.
     pub(super) async fn more(
         &mut self,
-        store: &Store,
+        reads: &Reads,
         query: &EventQuery,
         wanted: usize,
-    ) -> Result<(Vec<KeyRange>, f64), StoreError> {
+    ) -> Result<Vec<KeyRange>, ReadError> {
         let Some((first, last)) = self.left else {
-            return Ok((self.last.take().into_iter().collect(), 0.0));
+            return Ok(self.last.take().into_iter().collect());
         };
         let day = |id: EventId| Bucket::of(Granularity::Day, id.at());
         let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
         let asked = Asked { first: day(first), last: day(last), limit: self.days, only: None };
-        let page = page(store, &self.partition, kinds(query), query.order, &asked).await?;
-        let mut units = page.units;
+        let page = page(reads, &self.partition, kinds(query), query, &asked).await?;
         self.days = (self.days * 4).min(MOST_DAYS);
         // Finer buckets count nothing that their day does not, so only the attributes that match in the day are
         // requested.
-        let only = matching_attributes(query, &page.reads);
-        let mut chosen = sums(query, page.reads);
+        let only = page.attributes.names();
+        let mut chosen = page.sums;
         order(&mut chosen, query.order);
         let mut reached = page.last;
-        let mut more = page.more;
+        let mut more = page.last.is_some();
         // Everything after the last chosen bucket is planned later.
         if enough(&mut chosen, wanted) {
             (reached, more) = (chosen.last().map(|sum| sum.bucket), true);
         }
         for granularity in [Granularity::Hour, Granularity::Minute] {
-            let refined =
-                self.refine(store, query, &chosen, (first, last), granularity, wanted, only.as_deref()).await?;
-            chosen = refined.0;
-            units += refined.1;
+            chosen = self.refine(reads, query, &chosen, (first, last), granularity, wanted, only.as_deref()).await?;
             if granularity == Granularity::Hour && enough(&mut chosen, wanted) {
                 (reached, more) = (chosen.last().map(|sum| sum.bucket), true);
             }
@@ -151,25 +158,24 @@ impl Plan {
         };
         chosen.retain(|sum| sum.matches > 0);
         let key_ranges = chosen.into_iter().map(clip).filter(|key_range| key_range.ids.0 <= key_range.ids.1);
-        Ok((join(key_ranges, query.order), units))
+        Ok(join(key_ranges, query.order))
     }
 
-    /// Replaces buckets with finer ones where that pays off, within the given identities.
+    /// Replaces buckets with finer ones where that pays off, within the given identities, and as far as the budget goes.
     #[allow(clippy::too_many_arguments)] // one step of a plan
     async fn refine(
         &self,
-        store: &Store,
+        reads: &Reads,
         query: &EventQuery,
         chosen: &[Sum],
         (first, last): (EventId, EventId),
         granularity: Granularity,
         wanted: i64,
         only: Option<&[String]>,
-    ) -> Result<(Vec<Sum>, f64), StoreError> {
+    ) -> Result<Vec<Sum>, ReadError> {
         let (mut refined, runs) = runs(chosen, granularity, wanted);
-        let mut units = 0.0;
         for group in runs.chunks(CONCURRENCY) {
-            let reads = group.iter().map(|run| async move {
+            let pages = group.iter().map(|run| async move {
                 let (start, end) = run.span();
                 let asked = Asked {
                     first: Bucket::of(granularity, start.max(first.at())),
@@ -177,15 +183,21 @@ impl Plan {
                     limit: usize::MAX,
                     only,
                 };
-                page(store, &self.partition, &run.kinds, query.order, &asked).await
+                match page(reads, &self.partition, &run.kinds, query, &asked).await {
+                    // The coarse buckets stay.
+                    Err(ReadError::Spent(_)) => Ok(None),
+                    page => page.map(Some),
+                }
             });
-            for (run, page) in group.iter().zip(try_join_all(reads).await?) {
-                units += page.units;
-                refined.extend(sums(query, page.reads).into_iter().map(|finer| run.known_of(finer)));
+            for (run, page) in group.iter().zip(try_join_all(pages).await?) {
+                match page {
+                    Some(page) => refined.extend(page.sums.into_iter().map(|finer| run.known_of(finer))),
+                    None => refined.extend(run.coarse()),
+                }
             }
         }
         order(&mut refined, query.order);
-        Ok((refined, units))
+        Ok(refined)
     }
 }
 
@@ -193,31 +205,92 @@ impl Plan {
 struct Asked<'a> {
     first: Bucket,
     last: Bucket,
+    /// The approximate number of items. Buckets are read with all their items, and at least one bucket is read.
     limit: usize,
     only: Option<&'a [String]>,
 }
 
-/// The counters of several kinds, up to the point where all of them were read.
+/// What is known from the counters of several kinds, up to the point where all of them were read.
+struct Page {
+    sums: Vec<Sum>,
+    attributes: Attributes,
+    /// The last bucket that was read, if more follow.
+    last: Option<Bucket>,
+}
+
 async fn page(
-    store: &Store,
+    reads: &Reads,
     partition: &Partition,
     kinds: &[CounterKind],
-    order: Order,
+    query: &EventQuery,
     asked: &Asked<'_>,
-) -> Result<CounterPage, StoreError> {
+) -> Result<Page, ReadError> {
     let Asked { first, last, limit, only } = *asked;
-    let queries: Vec<_> =
-        kinds.iter().map(|&kind| CounterQuery { partition, kind, first, last, order, limit, only }).collect();
-    let pages = try_join_all(queries.iter().map(|query| store.page_counters(query))).await?;
+    let order = query.order;
+    let queries: Vec<_> = kinds
+        .iter()
+        .map(|&kind| CounterQuery { partition, kind, first, last, order, limit: limit.saturating_add(1), only })
+        .collect();
+    let parts = try_join_all(queries.iter().map(|one| whole_buckets(reads, one, limit, query))).await?;
     let beyond = |a: Bucket, b: Bucket| if order == Order::Ascending { a > b } else { a < b };
-    let reached = pages.iter().filter(|page| page.more).filter_map(|page| page.last);
-    let reached = reached.reduce(|a, b| if beyond(a, b) { b } else { a });
-    let mut all = CounterPage { last: reached, more: reached.is_some(), ..CounterPage::default() };
-    for page in pages {
-        all.units += page.units;
-        all.reads.extend(page.reads.into_iter().filter(|read| reached.is_none_or(|to| !beyond(read.bucket, to))));
+    let reached = parts.iter().filter_map(|part| part.last).reduce(|a, b| if beyond(a, b) { b } else { a });
+    let mut sums: BTreeMap<Bucket, Sum> = BTreeMap::new();
+    let mut attributes = Attributes::default();
+    for part in parts {
+        for (bucket, (sum, found)) in part.buckets {
+            if reached.is_some_and(|to| beyond(bucket, to)) {
+                continue;
+            }
+            attributes.join(found);
+            sums.entry(bucket).or_insert_with(|| Sum::of(bucket)).join(sum);
+        }
     }
-    Ok(all)
+    // Only the items of all cells tell how many events there are.
+    let knows_all = super::planner::kinds(query).contains(&CounterKind::Cells);
+    let sums = sums.into_values().map(|sum| Sum { all: knows_all.then_some(sum.counted), ..sum });
+    Ok(Page { sums: sums.collect(), attributes, last: reached })
+}
+
+/// What is known from the counters of one kind.
+struct Part {
+    buckets: BTreeMap<Bucket, (Sum, Attributes)>,
+    /// The last bucket that was read, if more follow.
+    last: Option<Bucket>,
+}
+
+/// Reads at least one bucket, and then up to about `limit` items, of whole buckets. Each page of them is folded as it
+/// arrives.
+async fn whole_buckets(
+    reads: &Reads,
+    asked: &CounterQuery<'_>,
+    limit: usize,
+    query: &EventQuery,
+) -> Result<Part, ReadError> {
+    let matcher = Matcher::new(query);
+    let mut part = Part { buckets: BTreeMap::new(), last: None };
+    let (mut items, mut last, mut from) = (0, None, None);
+    loop {
+        // One extra item shows whether the last bucket is complete.
+        let limit_left = asked.limit.saturating_sub(items).max(1);
+        let page = reads.counters(&CounterQuery { limit: limit_left, ..*asked }, from).await?;
+        items += page.reads.len();
+        for read in page.reads {
+            let bucket = read.bucket;
+            last = Some(bucket);
+            let (sum, attributes) =
+                part.buckets.entry(bucket).or_insert_with(|| (Sum::of(bucket), Attributes::default()));
+            matcher.add(sum, attributes, read);
+        }
+        let Some(next) = page.next else { return Ok(part) };
+        if items > limit && part.buckets.len() > 1 {
+            // The last bucket may have more pages, so it is left for the next read.
+            part.buckets.retain(|bucket, _| Some(*bucket) != last);
+            let buckets = part.buckets.keys();
+            part.last = if asked.order == Order::Ascending { buckets.max() } else { buckets.min() }.copied();
+            return Ok(part);
+        }
+        from = Some(next);
+    }
 }
 
 /// The counters that describe a query's matches most precisely.
@@ -229,22 +302,38 @@ fn kinds(query: &EventQuery) -> &'static [CounterKind] {
     }
 }
 
-/// The attributes that match in some of the counters. `None` if all must be read, because the rest of a full item may
-/// hide others, or because there are too many to name.
-fn matching_attributes(query: &EventQuery, reads: &[CellRead]) -> Option<Vec<String>> {
-    let matcher = Matcher::new(query);
-    let mut attributes = BTreeSet::new();
-    for (counted, _) in reads.iter().flat_map(|read| &read.counts) {
-        if matches!(counted, CounterLabel::Other(_)) {
-            return None;
+/// The attributes that match in some of the counters.
+#[derive(Debug, Default)]
+struct Attributes {
+    found: BTreeSet<String>,
+    /// Whether all must be read, because the rest of a full item may hide others, or because there are too many to name.
+    all: bool,
+}
+
+impl Attributes {
+    fn add(&mut self, attribute: String) {
+        if !self.all {
+            self.found.insert(attribute);
+            self.all = self.found.len() > MOST_NAMED;
         }
-        if matcher.matches(counted) && attributes.insert(counted.attribute()) && attributes.len() > MOST_NAMED {
-            return None;
+        if self.all {
+            self.found.clear();
         }
     }
-    // A finer item may be full before its day has had to use its rest.
-    let rest = Level::ALL.into_iter().map(Some).chain([None]).map(|level| CounterLabel::Other(level).attribute());
-    Some(attributes.into_iter().chain(rest).collect())
+
+    fn join(&mut self, more: Self) {
+        self.all |= more.all;
+        for attribute in more.found {
+            self.add(attribute);
+        }
+    }
+
+    /// The attributes to request. `None` if all must be read.
+    fn names(self) -> Option<Vec<String>> {
+        // A finer item may be full before its day has had to use its rest.
+        let rest = Level::ALL.into_iter().map(Some).chain([None]).map(|level| CounterLabel::Other(level).attribute());
+        (!self.all).then(|| self.found.into_iter().chain(rest).collect())
+    }
 }
 
 /// Decides which counts are of events that a query may match.
@@ -268,29 +357,24 @@ impl<'a> Matcher<'a> {
             (counted, None) => self.query.filter.cell.counts(counted) != Match::No,
         }
     }
-}
 
-/// What is known about each bucket, over all its items.
-fn sums(query: &EventQuery, reads: Vec<CellRead>) -> Vec<Sum> {
-    let matcher = Matcher::new(query);
-    let knows_all = kinds(query).contains(&CounterKind::Cells);
-    let mut sums: BTreeMap<Bucket, Sum> = BTreeMap::new();
-    for read in reads {
-        let bucket = read.bucket;
-        let sum = sums.entry(bucket).or_insert_with(|| Sum::of(bucket));
+    /// Adds what an item tells about its bucket.
+    fn add(&self, sum: &mut Sum, attributes: &mut Attributes, read: CellRead) {
         for (counted, count) in read.counts {
+            attributes.all |= matches!(counted, CounterLabel::Other(_));
             // A count is never negative once its batch is complete. A temporary negative count must not hide others.
             let count = count.max(0);
             sum.counted += count as f64;
             sum.counts += 1.0;
-            if matcher.matches(&counted) && count > 0 {
-                sum.matches += count;
-                sum.kinds.insert(kind_of(&counted));
+            if self.matches(&counted) {
+                attributes.add(counted.attribute());
+                if count > 0 {
+                    sum.matches += count;
+                    sum.kinds.insert(kind_of(&counted));
+                }
             }
         }
-        sum.all = knows_all.then_some(sum.counted);
     }
-    sums.into_values().collect()
 }
 
 /// The items that contain a count.

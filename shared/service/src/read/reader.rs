@@ -8,15 +8,13 @@ use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
 use tally_core::event::Event;
 use tally_core::event::id::{EventId, id_range};
-use tally_core::time::clock::Clock;
-use tally_core::time::{TimeDelta, Timestamp};
-use tally_store::{EventPage, Order, Store, StoreError};
+use tally_store::{EventPage, Order, StoreError};
 
 use super::planner::{KeyRange, Plan, can_plan};
 use super::query::EventQuery;
+use crate::budget::ReadError;
+use crate::reads::{self, EventRead, Reads, weight};
 
-/// The time limit for reading in one request, in microseconds.
-const TIME_BUDGET: TimeDelta = TimeDelta::seconds(10);
 /// The maximum number of events requested at once.
 const MOST: usize = 1_000;
 /// The minimum number of events requested from a shard at once.
@@ -42,21 +40,17 @@ pub struct Next {
     pub skip: usize,
 }
 
-/// Reads a page, using about `budget` read units at most. The page is shorter than its limit if the events or the
-/// budget run out. If the budget runs out, the page says where to continue.
-pub async fn read_page(
-    store: &Store,
-    clock: &Clock,
-    budget: f64,
-    app: &App,
-    query: &EventQuery,
-) -> Result<Page, StoreError> {
+/// Reads a page. The page is shorter than its limit if the events or the budget run out. If the budget runs out, the page
+/// says where to continue.
+pub async fn read_page(reads: &Reads, app: &App, query: &EventQuery) -> Result<Page, StoreError> {
     let mut page = Page::default();
     let mut skip = query.skip;
-    let end = walk(store, clock, budget, app, query, |event| {
+    let end = walk(reads, app, query, |event| {
         if skip > 0 {
             skip -= 1;
         } else if page.events.len() < query.limit {
+            // An event that does not fit into memory ends the walk before the next read.
+            let _ = reads.budget.hold(weight(&event));
             page.events.push(event);
         } else {
             return false;
@@ -84,12 +78,10 @@ pub enum End {
     },
 }
 
-/// Passes every matching event to the callback, in order, until the callback stops or the budget of read units is used
-/// up.
+/// Passes every matching event to the callback, in order, until the callback stops or the budget ends. The first events
+/// of each shard are read in any case, so that a cursor always leads further.
 pub async fn walk(
-    store: &Store,
-    clock: &Clock,
-    budget: f64,
+    reads: &Reads,
     app: &App,
     query: &EventQuery,
     mut show: impl FnMut(Event) -> bool,
@@ -110,11 +102,9 @@ pub async fn walk(
     if query.range.is_empty() || first > last {
         return Ok(NOTHING);
     }
-    let started = clock.now();
-    let mut merge = Merge::new(store, started, app, query, (first, last)).await?;
+    let mut merge = Merge::new(reads, app, query, (first, last)).await?;
     loop {
-        let over = merge.units >= budget || clock.now() - started >= TIME_BUDGET;
-        let Some(event) = merge.next(over).await? else {
+        let Some(event) = merge.next().await? else {
             return Ok(End::Read { frontier: merge.frontier() });
         };
         if query.range.contains(event.at(app.clock)) && query.filter.matches(&event) {
@@ -128,17 +118,16 @@ pub async fn walk(
 
 /// The events of all shards, or of one session, as one ordered stream.
 struct Merge<'a> {
-    store: &'a Store,
+    reads: &'a Reads,
     query: &'a EventQuery,
     app: &'a App,
-    now: Timestamp,
     sources: Vec<Source>,
     /// The number of events to request from a key range at once.
     chunk: usize,
     /// The total number of matches wanted.
     wanted: usize,
-    /// The read units used so far.
-    units: f64,
+    /// Whether every source was read once.
+    is_begun: bool,
 }
 
 /// One shard, or the one partition of a session.
@@ -157,8 +146,7 @@ enum Piece {
 
 impl<'a> Merge<'a> {
     async fn new(
-        store: &'a Store,
-        now: Timestamp,
+        reads: &'a Reads,
         app: &'a App,
         query: &'a EventQuery,
         ids: (EventId, EventId),
@@ -171,9 +159,9 @@ impl<'a> Merge<'a> {
             _ => {
                 let partitions = partitions(app, query.range);
                 // Counters that lack events would hide those events.
-                if can_plan(query) && !store.lacks_counts(&app.id, query.range).await? {
+                if can_plan(query) && unless_spent(reads.lacks_counts(&app.id, query.range).await)? == Some(false) {
                     let planned =
-                        partitions.into_iter().map(|partition| Source::planned(store, now, partition, query, ids));
+                        partitions.into_iter().map(|partition| Source::planned(reads, partition, query, whole));
                     try_join_all(planned).await?
                 } else {
                     partitions.into_iter().map(|partition| Source::unplanned(Some(partition), whole)).collect()
@@ -181,7 +169,7 @@ impl<'a> Merge<'a> {
             }
         };
         let chunk = wanted.div_ceil(sources.len().max(1)).clamp(FEWEST, MOST);
-        Ok(Self { store, query, app, now, sources, chunk, wanted, units: 0.0 })
+        Ok(Self { reads, query, app, sources, chunk, wanted, is_begun: false })
     }
 
     /// The identity up to which every event was returned, if more may follow.
@@ -191,11 +179,11 @@ impl<'a> Merge<'a> {
         if ascending { next.min()?.before() } else { next.max()?.after() }
     }
 
-    /// The next event in order. `None` if everything was read, or if more must be read and `over` forbids it.
-    async fn next(&mut self, over: bool) -> Result<Option<Event>, StoreError> {
+    /// The next event in order. `None` if everything was read, or if more must be read than the budget allows.
+    async fn next(&mut self) -> Result<Option<Event>, StoreError> {
         // Every source that has more must load its next event before the first one overall is known.
         while self.sources.iter_mut().any(Source::is_hungry) {
-            if over && self.units > 0.0 {
+            if self.is_begun && self.reads.budget.spent().is_some() {
                 return Ok(None);
             }
             self.fill().await?;
@@ -209,19 +197,45 @@ impl<'a> Merge<'a> {
             let ids = a.front().map(|e| e.id).cmp(&b.front().map(|e| e.id));
             if order == Order::Ascending { ids } else { ids.reverse() }
         });
-        Ok(first.and_then(VecDeque::pop_front))
+        let first = first.and_then(VecDeque::pop_front);
+        if let Some(event) = &first {
+            self.reads.budget.release(weight(event));
+        }
+        Ok(first)
     }
 
     /// Plans and reads in parallel in all sources that have no event loaded.
     async fn fill(&mut self) -> Result<(), StoreError> {
         let wanted = self.wanted.max(1).div_ceil(self.sources.len());
-        let (store, app, query, chunk, now) = (self.store, self.app, self.query, self.chunk, self.now);
+        let (reads, app, query) = (self.reads, self.app, self.query);
+        let asked = Asked { wanted, chunk: self.chunk, forced: !self.is_begun };
         let hungry = self.sources.iter_mut().filter_map(|source| source.is_hungry().then_some(source));
-        let filled = hungry.map(|source| source.fill(store, app, query, wanted, chunk, now)).collect::<Vec<_>>();
-        self.units += try_join_all(filled).await?.into_iter().sum::<f64>();
+        let filled = hungry.map(|source| source.fill(reads, app, query, asked)).collect::<Vec<_>>();
+        try_join_all(filled).await?;
         // Filters may match only a small part of what is read, so request more as the read goes on.
         self.chunk = (self.chunk * 2).min(MOST);
+        self.is_begun = true;
         Ok(())
+    }
+}
+
+/// What a source is asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// The number of matches.
+    wanted: usize,
+    /// The number of events to request from a key range at once.
+    chunk: usize,
+    /// Whether to read something even if the budget has ended.
+    forced: bool,
+}
+
+/// What was read; nothing if the budget has ended.
+fn unless_spent<T>(read: Result<T, ReadError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(ReadError::Spent(_)) => Ok(None),
+        Err(ReadError::Store(error)) => Err(error),
     }
 }
 
@@ -230,14 +244,16 @@ impl Source {
         Self { partition, pieces: VecDeque::from([Piece::Unread(whole)]), plan: None }
     }
 
+    /// If the budget does not suffice for a plan, everything is to be read.
     async fn planned(
-        store: &Store,
-        now: Timestamp,
+        reads: &Reads,
         partition: Partition,
         query: &EventQuery,
-        ids: (EventId, EventId),
+        whole: KeyRange,
     ) -> Result<Self, StoreError> {
-        let (plan, first) = Plan::new(store, now, partition.clone(), query, ids).await?;
+        let Some((plan, first)) = unless_spent(Plan::new(reads, partition.clone(), query, whole.ids).await)? else {
+            return Ok(Self::unplanned(Some(partition), whole));
+        };
         let pieces = first.into_iter().map(Piece::Unread).collect();
         Ok(Self { partition: Some(partition), pieces, plan: Some(plan) })
     }
@@ -266,21 +282,16 @@ impl Source {
     }
 
     /// Plans if nothing is left to read, then reads the next key ranges: as many at once as promise the wanted matches.
-    /// Returns the read units used.
-    async fn fill(
-        &mut self,
-        store: &Store,
-        app: &App,
-        query: &EventQuery,
-        wanted: usize,
-        chunk: usize,
-        now: Timestamp,
-    ) -> Result<f64, StoreError> {
-        let mut units = 0.0;
+    /// Those that the budget does not allow stay unread.
+    async fn fill(&mut self, reads: &Reads, app: &App, query: &EventQuery, asked: Asked) -> Result<(), StoreError> {
         if let (true, Some(plan)) = (self.pieces.is_empty(), &mut self.plan) {
-            let (key_ranges, cost) = plan.more(store, query, wanted).await?;
+            let key_ranges = match unless_spent(plan.more(reads, query, asked.wanted).await)? {
+                Some(key_ranges) => key_ranges,
+                // Reading events without counters leads further at least.
+                None if asked.forced => plan.rest(),
+                None => return Ok(()),
+            };
             self.pieces.extend(key_ranges.into_iter().map(Piece::Unread));
-            units += cost;
         }
         let mut taken = Vec::new();
         let mut expected = 0;
@@ -288,15 +299,21 @@ impl Source {
             expected += key_range.expected;
             taken.push(*key_range);
             self.pieces.pop_front();
-            if expected >= wanted || taken.len() == PARALLEL {
+            if expected >= asked.wanted || taken.len() == PARALLEL {
                 break;
             }
         }
         let partition = self.partition.as_ref();
-        let reads = taken.iter().map(|key_range| read(store, app, query, partition, key_range.ids, chunk, now));
-        let pages = try_join_all(reads).await?;
+        let all = taken.iter().enumerate().map(|(i, key_range)| {
+            // The first leads further. The others only save time.
+            read(reads, app, query, partition, key_range.ids, Asked { forced: asked.forced && i == 0, ..asked })
+        });
+        let pages = try_join_all(all).await?;
         for (key_range, page) in taken.into_iter().zip(pages).rev() {
-            units += page.units;
+            let Some(page) = page else {
+                self.pieces.push_front(Piece::Unread(key_range));
+                continue;
+            };
             let (first, last) = key_range.ids;
             let left = page.more_after.and_then(|read| match query.order {
                 Order::Ascending => read.after().map(|first| (first, last)),
@@ -307,23 +324,37 @@ impl Source {
             }
             self.pieces.push_front(Piece::Read(page.events.into()));
         }
-        Ok(units)
+        Ok(())
     }
 }
 
+/// Reads a page of events, which are held until they are shown. Returns none if the budget has ended.
 async fn read(
-    store: &Store,
+    reads: &Reads,
     app: &App,
     query: &EventQuery,
     partition: Option<&Partition>,
     ids: (EventId, EventId),
-    chunk: usize,
-    now: Timestamp,
-) -> Result<EventPage, StoreError> {
-    let limit = i32::try_from(chunk).unwrap_or(1_000);
-    match (partition, &query.filter.session_id) {
-        (Some(partition), _) => store.query_events(partition, ids, query.order, limit, query.consistent, now).await,
-        (None, Some(session)) => store.query_session(&app.id, session, ids, query.order, limit, now).await,
-        (None, None) => Ok(EventPage::default()),
+    asked: Asked,
+) -> Result<Option<EventPage>, StoreError> {
+    let source = match (partition, &query.filter.session_id) {
+        (Some(partition), _) => reads::Source::Shard(partition),
+        (None, Some(session)) => reads::Source::Session(app, session),
+        (None, None) => return Ok(Some(EventPage::default())),
+    };
+    let read = EventRead {
+        source,
+        ids,
+        order: query.order,
+        limit: if reads.budget.is_tight() { 1 } else { asked.chunk },
+        consistent: query.consistent,
+        part: false,
+        forced: asked.forced,
+    };
+    let page = unless_spent(reads.events(&read).await)?;
+    for event in page.iter().flat_map(|page| &page.events) {
+        // What does not fit into memory ends the walk before the next read.
+        let _ = reads.budget.hold(weight(event));
     }
+    Ok(page)
 }

@@ -1,34 +1,47 @@
 //! Counts occurrences by time slot and cell, from cells.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join3};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
 use tally_core::counter::cell::{Cell, CounterLabel, OTHER};
 use tally_core::counter::key::CounterKind;
+use tally_core::event::Event;
 use tally_core::event::filter::{CellFilter, Match};
 use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::covering::{Cover, Run};
 use tally_core::time::{MILLISECOND, MINUTE, Range, Timestamp};
-use tally_store::{Order, Store, StoreError};
+use tally_store::{CellRead, CounterQuery, Order};
 
-/// The number of concurrent requests per query.
+use crate::budget::{Budget, ReadError, Spent};
+use crate::read::checkpoints::newest_checkpoint;
+use crate::reads::{EventRead, Reads, Source};
+
+/// The number of shards and ranges that are read at once. The budget decides how many of them may send a request.
 const CONCURRENCY: usize = 32;
 /// The number of events read per request.
-const EVENTS_PAGE: i32 = 1_000;
+const EVENTS_PAGE: usize = 1_000;
+/// The bytes that a cell takes, beside its texts, and the bytes of a sum. A map that grows holds its entries twice.
+const CELL_BYTES: usize = 400;
+const SUM_BYTES: usize = 64;
 
 /// Occurrences of cells in time slots.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Counts {
-    /// Occurrences by slot and cell. None of them is zero.
-    pub sums: HashMap<(usize, CellKey), i64>,
+    /// The range that was counted: as asked for, or wider.
+    pub range: Range,
     /// Whether the sums over all cells of a slot are complete: no match may be hidden in the rest of a full item, or on a
     /// day whose counters lack events. What lists names asks [`names_complete`](Self::names_complete).
     pub complete: bool,
+    /// A number for each cell.
+    cells: HashMap<CellKey, u32>,
+    /// Occurrences by slot and cell.
+    sums: HashMap<(u32, u32), i64>,
 }
 
 /// A cell, or the rest of a full item.
@@ -77,33 +90,104 @@ impl CellKey {
             Self::Other(level) => *level,
         }
     }
+
+    fn of(counted: CounterLabel) -> Option<Self> {
+        match counted {
+            CounterLabel::Cell(cell) => Some(Self::Cell(cell)),
+            CounterLabel::Other(level) => Some(Self::Other(level)),
+            CounterLabel::Message(..) => None,
+        }
+    }
+
+    /// The bytes that it takes in memory, about.
+    fn weight(&self) -> usize {
+        CELL_BYTES + self.name().len() + self.slug().len() + self.category().map_or(0, str::len)
+    }
+}
+
+impl Default for Counts {
+    /// Nothing, which is complete.
+    fn default() -> Self {
+        Self { range: Range::EMPTY, complete: true, cells: HashMap::new(), sums: HashMap::new() }
+    }
 }
 
 impl Counts {
-    fn add(&mut self, filter: &CellFilter, slot: usize, counted: CounterLabel, count: i64) {
+    fn add(
+        &mut self,
+        budget: &Budget,
+        filter: &CellFilter,
+        slot: usize,
+        counted: CounterLabel,
+        count: i64,
+    ) -> Result<(), Spent> {
         match filter.counts(&counted) {
-            Match::No => return,
+            Match::No => Ok(()),
             Match::Perhaps => {
                 self.complete &= count == 0;
-                return;
+                Ok(())
             }
-            // Asked for by its own name, it is some of what has no other.
-            Match::Yes if filter.name.is_some() && matches!(counted, CounterLabel::Other(_)) => {
-                self.complete &= count == 0;
+            Match::Yes => {
+                // Asked for by its own name, it is some of what has no other.
+                if filter.name.is_some() && matches!(counted, CounterLabel::Other(_)) {
+                    self.complete &= count == 0;
+                }
+                match CellKey::of(counted) {
+                    // Slots are far fewer than 2^32.
+                    Some(cell) => self.add_cell(budget, u32::try_from(slot).unwrap_or(u32::MAX), cell, count),
+                    None => Ok(()),
+                }
             }
-            Match::Yes => {}
         }
-        let cell = match counted {
-            CounterLabel::Cell(cell) => CellKey::Cell(cell),
-            CounterLabel::Other(level) => CellKey::Other(level),
-            CounterLabel::Message(..) => return,
+    }
+
+    fn add_cell(&mut self, budget: &Budget, slot: u32, cell: CellKey, count: i64) -> Result<(), Spent> {
+        let number = match self.cells.get(&cell) {
+            Some(number) => *number,
+            None => {
+                budget.hold(cell.weight())?;
+                let number = u32::try_from(self.cells.len()).unwrap_or(u32::MAX);
+                self.cells.insert(cell, number);
+                number
+            }
         };
-        *self.sums.entry((slot, cell)).or_default() += count;
+        let sums = self.sums.len();
+        *self.sums.entry((slot, number)).or_default() += count;
+        if self.sums.len() > sums { budget.hold(SUM_BYTES) } else { Ok(()) }
+    }
+
+    /// Adds counts of other slots, as occurrences of its first slot.
+    pub fn add_all(&mut self, reads: &Reads, more: Self) -> Result<(), Spent> {
+        self.complete &= more.complete;
+        let first = u32::default();
+        for (cell, count) in more.by_cell() {
+            self.add_cell(&reads.budget, first, cell.clone(), count)?;
+        }
+        Ok(())
+    }
+
+    /// Occurrences by slot and cell. None of them is zero.
+    pub fn each(&self) -> impl Iterator<Item = (usize, &CellKey, i64)> {
+        let mut cells: Vec<_> = self.cells.iter().collect();
+        cells.sort_unstable_by_key(|(_, number)| **number);
+        let sums = self.sums.iter().filter(|(_, count)| **count != 0);
+        sums.filter_map(move |((slot, number), count)| Some((*slot as usize, cells.get(*number as usize)?.0, *count)))
+    }
+
+    /// Occurrences by cell, of all slots.
+    fn by_cell(&self) -> impl Iterator<Item = (&CellKey, i64)> {
+        let mut sums = vec![0; self.cells.len()];
+        for ((_, number), count) in &self.sums {
+            if let Some(sum) = sums.get_mut(*number as usize) {
+                *sum += count;
+            }
+        }
+        self.cells.iter().filter_map(move |(cell, number)| Some((cell, *sums.get(*number as usize)?)))
     }
 
     /// Whether sums by name, slug or category are complete: also nothing is counted as `(other)`.
     pub fn names_complete(&self) -> bool {
-        self.complete && !self.sums.keys().any(|(_, cell)| cell.is_other())
+        self.complete && !self.each().any(|(_, cell, _)| cell.is_other())
     }
 
     /// The total number of occurrences.
@@ -114,7 +198,7 @@ impl Counts {
     /// Occurrences by a property of the cell.
     pub fn by<'a, K: std::hash::Hash + Eq>(&'a self, key: impl Fn(&'a CellKey) -> K) -> HashMap<K, i64> {
         let mut sums = HashMap::new();
-        for ((_, cell), count) in &self.sums {
+        for (cell, count) in self.by_cell() {
             *sums.entry(key(cell)).or_default() += count;
         }
         sums.retain(|_, count| *count != 0);
@@ -125,7 +209,7 @@ impl Counts {
     pub fn by_slot(&self, slots: usize) -> Vec<i64> {
         let mut sums = vec![0; slots];
         for ((slot, _), count) in &self.sums {
-            if let Some(sum) = sums.get_mut(*slot) {
+            if let Some(sum) = sums.get_mut(*slot as usize) {
                 *sum += count;
             }
         }
@@ -135,100 +219,201 @@ impl Counts {
 
 /// Counts the occurrences that match a filter in the slots between `boundaries`, which are in order.
 ///
-/// Whole minutes are counted from cells, and parts of a minute from events. All requests run in parallel.
+/// Whole minutes are counted from cells, and parts of a minute from events. If a part at an end of the range has more
+/// events than a part of the budget can read, the range is widened to its whole minute. All requests run in parallel.
+///
+/// # Errors
+/// Returns an error if the store fails or the budget ends: a part of the counts would be a wrong answer.
 pub async fn count(
-    store: &Store,
-    now: Timestamp,
+    reads: &Reads,
     app: &App,
     boundaries: Vec<Timestamp>,
     filter: &CellFilter,
-) -> Result<Counts, StoreError> {
-    let mut counts = Counts { complete: true, ..Counts::default() };
-    let (Some(first), Some(last)) = (boundaries.first().copied(), boundaries.last().copied()) else {
-        return Ok(counts);
-    };
-    let Ok(range) = Range::new(first, last) else { return Ok(counts) };
-    let cover = Cover::new(boundaries);
-    let partitions = partitions(app, range);
-    let mut runs = Vec::new();
-    let mut raws = Vec::new();
-    for partition in &partitions {
-        runs.extend(cover.reads().into_iter().map(|run| read_run(store, partition, filter.level, run)));
-        raws.extend(cover.raw.iter().map(|range| read_raw(store, now, app, Source::Shard(partition), *range)));
-    }
-    let cells = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
-    let events = stream::iter(raws).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
-    let lacks = store.lacks_counts(&app.id, range);
-    let (cells, events, lacks) = futures::future::try_join3(cells, events, lacks).await?;
-    counts.complete = !lacks;
-    for (bucket, counted) in cells.into_iter().flatten() {
-        if !cover.holds(bucket) {
-            continue;
-        }
-        if let Some(slot) = cover.slot_of(bucket.start()) {
-            for (counted, count) in counted {
-                counts.add(filter, slot, counted, count);
-            }
-        }
-    }
-    for (at, cell, count) in events.into_iter().flatten() {
-        if let Some(slot) = cover.slot_of(at) {
-            counts.add(filter, slot, CounterLabel::Cell(cell), count);
-        }
-    }
-    counts.sums.retain(|_, count| *count != 0);
+) -> Result<Counts, ReadError> {
+    let mut counts = Counts::default();
+    count_into(reads, app, boundaries, filter, &mut counts).await?;
     Ok(counts)
 }
 
-type RunCounts = Vec<(Bucket, Vec<(CounterLabel, i64)>)>;
+/// Counts. If the budget ends, `counts` has what was read up to then.
+async fn count_into(
+    reads: &Reads,
+    app: &App,
+    boundaries: Vec<Timestamp>,
+    filter: &CellFilter,
+    counts: &mut Counts,
+) -> Result<(), ReadError> {
+    let (Some(first), Some(last)) = (boundaries.first().copied(), boundaries.last().copied()) else {
+        return Ok(());
+    };
+    let Ok(range) = Range::new(first, last) else { return Ok(()) };
+    counts.range = range;
+    let cover = Cover::new(boundaries);
+    let partitions = partitions(app, range);
+    let folded = Mutex::new(counts);
+    let fold = |read: CellRead| {
+        let slot = cover.slot_of(read.bucket.start()).filter(|_| cover.holds(read.bucket));
+        slot.map_or(Ok(()), |slot| add_read(&mut lock(&folded), &reads.budget, filter, slot, read))
+    };
+    let parts: Vec<_> = cover.raw.iter().map(|range| Part::new(*range)).collect();
+    let mut runs = Vec::new();
+    let mut events = Vec::new();
+    for partition in &partitions {
+        for run in cover.reads() {
+            let kinds = CounterKind::that_count(filter.level).iter();
+            runs.extend(kinds.map(|kind| each_read(reads, partition, *kind, run, Order::Ascending, fold)));
+        }
+        events.extend(parts.iter().map(|part| part.read(reads, app, partition, filter)));
+    }
+    let runs = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>();
+    let events = stream::iter(events).buffer_unordered(CONCURRENCY).try_collect::<()>();
+    let (lacks, ..) = try_join3(reads.lacks_counts(&app.id, range), runs, events).await?;
+    let mut minutes = Vec::new();
+    for part in parts {
+        let counted = part.counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let slot = cover.slot_of(part.range.since()).unwrap_or_default();
+        if let Some(counted) = counted {
+            let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+            for (cell, count) in counted.by_cell() {
+                lock(&folded).add_cell(&reads.budget, slot, cell.clone(), count)?;
+            }
+        } else {
+            let minute = widened(part.range, range).ok_or(Spent::Units)?;
+            minutes.push((slot, minute));
+        }
+    }
+    // Such a minute is at most the first and the last.
+    for (slot, minute) in minutes {
+        {
+            let range = &mut lock(&folded).range;
+            let (since, until) = (minute.start().min(range.since()), minute.end().max(range.until()));
+            *range = Range::new(since, until).unwrap_or(*range);
+        }
+        let fold = |read: CellRead| add_read(&mut lock(&folded), &reads.budget, filter, slot, read);
+        let run = Run { first: minute, last: minute };
+        let kinds = CounterKind::that_count(filter.level);
+        let runs: Vec<_> = partitions
+            .iter()
+            .flat_map(|partition| {
+                kinds.iter().map(|kind| each_read(reads, partition, *kind, run, Order::Ascending, fold))
+            })
+            .collect();
+        stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+    }
+    lock(&folded).complete &= !lacks;
+    Ok(())
+}
 
-async fn read_run(
-    store: &Store,
+fn lock<'a, T>(mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn add_read(
+    counts: &mut Counts,
+    budget: &Budget,
+    filter: &CellFilter,
+    slot: usize,
+    read: CellRead,
+) -> Result<(), Spent> {
+    read.counts.into_iter().try_for_each(|(counted, count)| counts.add(budget, filter, slot, counted, count))
+}
+
+/// The minute that contains a part of it, if only the ends of the whole range cut it.
+pub(super) fn widened(part: Range, whole: Range) -> Option<Bucket> {
+    let minute = Bucket::of(Granularity::Minute, part.since());
+    let starts = part.since() == whole.since() || part.since() == minute.start();
+    let ends = part.until() == whole.until() || part.until() == minute.end();
+    (starts && ends).then_some(minute)
+}
+
+/// Passes the counters of a shard and kind in a run to the callback as they arrive.
+pub(super) async fn each_read(
+    reads: &Reads,
     partition: &Partition,
-    level: Option<Level>,
+    kind: CounterKind,
     run: Run,
-) -> Result<RunCounts, StoreError> {
-    let kinds = CounterKind::that_count(level).iter();
-    let reads = kinds.map(|kind| store.read_counters(partition, *kind, run.first, run.last));
-    let read = try_join_all(reads).await?;
-    Ok(read.into_iter().flatten().map(|read| (read.bucket, read.counts)).collect())
+    order: Order,
+    mut show: impl FnMut(CellRead) -> Result<(), Spent>,
+) -> Result<(), ReadError> {
+    let query =
+        CounterQuery { partition, kind, first: run.first, last: run.last, order, limit: usize::MAX, only: None };
+    let mut from = None;
+    loop {
+        let page = reads.counters(&query, from).await?;
+        page.reads.into_iter().try_for_each(&mut show)?;
+        match page.next {
+            Some(next) => from = Some(next),
+            None => return Ok(()),
+        }
+    }
 }
 
-/// Where to read events.
-#[derive(Clone, Copy)]
-enum Source<'a> {
-    /// One shard.
-    Shard(&'a Partition),
-    /// The index of one session.
-    Session(&'a str),
+/// A part of a minute, whose events are counted one by one.
+struct Part {
+    range: Range,
+    /// None once it is known that they are too many.
+    counts: Mutex<Option<Counts>>,
 }
 
-async fn read_raw(
-    store: &Store,
-    now: Timestamp,
+impl Part {
+    fn new(range: Range) -> Self {
+        Self { range, counts: Mutex::new(Some(Counts::default())) }
+    }
+
+    /// Counts the events of a shard.
+    async fn read(
+        &self,
+        reads: &Reads,
+        app: &App,
+        partition: &Partition,
+        filter: &CellFilter,
+    ) -> Result<(), ReadError> {
+        let read = each_event(reads, app, Source::Shard(partition), self.range, true, |event| {
+            match lock(&self.counts).as_mut() {
+                // `count` is at most 1e9.
+                Some(counts) => {
+                    let count = i64::try_from(event.count).unwrap_or(0);
+                    counts.add(&reads.budget, filter, 0, CounterLabel::Cell(event.cell()), count)
+                }
+                // Another shard has too many.
+                None => Err(Spent::Units),
+            }
+        });
+        match read.await {
+            Err(ReadError::Spent(_)) => {
+                *lock(&self.counts) = None;
+                Ok(())
+            }
+            read => read,
+        }
+    }
+}
+
+/// Passes the events of a range to the callback as they arrive.
+async fn each_event(
+    reads: &Reads,
     app: &App,
     source: Source<'_>,
     range: Range,
-) -> Result<Vec<(Timestamp, Cell, i64)>, StoreError> {
-    const ORDER: Order = Order::Ascending;
+    part: bool,
+    mut show: impl FnMut(Event) -> Result<(), Spent>,
+) -> Result<(), ReadError> {
     let (mut first, last) = id_range(range);
-    let mut found = Vec::new();
     loop {
-        let ids = (first, last);
-        let page = match source {
-            Source::Shard(partition) => store.query_events(partition, ids, ORDER, EVENTS_PAGE, false, now).await?,
-            Source::Session(session) => store.query_session(&app.id, session, ids, ORDER, EVENTS_PAGE, now).await?,
+        let read = EventRead {
+            source,
+            ids: (first, last),
+            order: Order::Ascending,
+            limit: EVENTS_PAGE,
+            consistent: false,
+            part,
+            forced: false,
         };
-        for event in page.events {
-            let at = event.at(app.clock);
-            if range.contains(at) {
-                // `count` is at most 1e9.
-                found.push((at, event.cell(), i64::try_from(event.count).unwrap_or(0)));
-            }
-        }
+        let page = reads.events(&read).await?;
+        page.events.into_iter().filter(|event| range.contains(event.at(app.clock))).try_for_each(&mut show)?;
         match page.more_after.and_then(EventId::after) {
             Some(next) if next <= last => first = next,
-            _ => return Ok(found),
+            _ => return Ok(()),
         }
     }
 }
@@ -238,7 +423,7 @@ async fn read_raw(
 pub struct Total {
     /// The number of occurrences.
     pub count: i64,
-    /// Whether the number is complete.
+    /// Whether the number is complete. If not, there are perhaps more.
     pub complete: bool,
 }
 
@@ -246,77 +431,79 @@ impl Total {
     const NOTHING: Self = Self { count: 0, complete: true };
 }
 
-/// All occurrences in a range that have not expired, from cells. Events are read only for parts of a minute.
-pub async fn total(
-    store: &Store,
-    now: Timestamp,
-    app: &App,
-    range: Range,
-    filter: &CellFilter,
-) -> Result<Total, StoreError> {
+/// All occurrences in a range that have not expired, from cells. Events are read only for parts of a minute. If the
+/// budget ends, the total is what was counted up to then.
+pub async fn total(reads: &Reads, app: &App, range: Range, filter: &CellFilter) -> Result<Total, ReadError> {
     // No event lies in the last representable day. Up to a midnight, the day counters alone are enough.
     let range = range.intersect(Range::new(Timestamp::EPOCH, all_days().last.end()).unwrap_or(Range::ALL));
     let mut total = Total::NOTHING;
-    for kept in app.layout.kept(range, now) {
-        let counts = count(store, now, app, vec![kept.since(), kept.until()], filter).await?;
+    for kept in app.layout.kept(range, reads.now) {
+        let mut counts = Counts::default();
+        match count_into(reads, app, vec![kept.since(), kept.until()], filter, &mut counts).await {
+            Err(ReadError::Spent(_)) => counts.complete = false,
+            counted => counted?,
+        }
         total.count += counts.total();
-        total.complete &= counts.complete;
+        // A wider range may count more than was asked for.
+        total.complete &= counts.complete && counts.range == kept;
     }
     Ok(total)
 }
 
-/// What to count of a session.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionQuery<'a> {
-    /// The session.
-    pub session_id: &'a str,
-    /// The time range, by the app's clock.
-    pub range: Range,
-    /// The filter for its events.
-    pub filter: &'a CellFilter,
-    /// The approximate number of read units to use. Events beyond that are not counted.
-    pub budget: f64,
+/// The occurrences of a session, from its index. If the budget ends, the total is what was counted up to then.
+pub async fn session_total(
+    reads: &Reads,
+    app: &App,
+    session_id: &str,
+    range: Range,
+    filter: &CellFilter,
+) -> Result<Total, ReadError> {
+    let mut total = Total::NOTHING;
+    match add_session(reads, app, session_id, range, filter, &mut total.count).await {
+        Err(ReadError::Spent(_)) => total.complete = false,
+        counted => counted?,
+    }
+    Ok(total)
 }
 
-/// The occurrences of a session, from its index.
-pub async fn session_total(
-    store: &Store,
-    now: Timestamp,
+async fn add_session(
+    reads: &Reads,
     app: &App,
-    query: &SessionQuery<'_>,
-) -> Result<Total, StoreError> {
-    let SessionQuery { session_id, range, filter, budget } = *query;
-    let mut total = Total::NOTHING;
-    let mut units = 0.0;
-    for kept in app.layout.kept(range, now) {
+    session_id: &str,
+    range: Range,
+    filter: &CellFilter,
+    total: &mut i64,
+) -> Result<(), ReadError> {
+    for kept in app.layout.kept(range, reads.now) {
         let (since, until) = (kept.since(), kept.until());
         // The index stores an event's time only to the millisecond.
         let (from, to) = (since.ceil(MILLISECOND), until.floor(MILLISECOND));
         let parts = if from > to { [(since, until), (until, until)] } else { [(since, from), (to, until)] };
         for range in parts.into_iter().filter_map(|(since, until)| Range::new(since, until).ok()) {
             if !range.is_empty() {
-                let events = read_raw(store, now, app, Source::Session(session_id), range).await?;
-                total.count += events.iter().filter(|(_, cell, _)| filter.matches(cell)).map(|(.., n)| n).sum::<i64>();
+                each_event(reads, app, Source::Session(app, session_id), range, false, |event| {
+                    if filter.matches(&event.cell()) {
+                        // `count` is at most 1e9.
+                        *total += i64::try_from(event.count).unwrap_or(0);
+                    }
+                    Ok(())
+                })
+                .await?;
             }
         }
         let Some(mut ids) = Range::new(from, to).ok().filter(|range| !range.is_empty()).map(id_range) else { continue };
         loop {
-            if units >= budget {
-                total.complete = false;
-                return Ok(total);
-            }
-            let page = store.counted_session(&app.id, session_id, ids).await?;
+            let page = reads.counted_session(app, session_id, ids).await?;
             let matching = page.events.iter().filter(|event| filter.matches(&event.cell));
             // `count` is at most 1e9.
-            total.count += matching.map(|event| i64::try_from(event.count).unwrap_or(0)).sum::<i64>();
-            units += page.units;
+            *total += matching.map(|event| i64::try_from(event.count).unwrap_or(0)).sum::<i64>();
             match page.more_after.and_then(EventId::after) {
                 Some(next) if next <= ids.1 => ids.0 = next,
                 _ => break,
             }
         }
     }
-    Ok(total)
+    Ok(())
 }
 
 /// Widens a range to the whole minute where it ends inside a minute whose events may have expired.
@@ -328,56 +515,109 @@ pub fn widen(app: &App, range: Range, now: Timestamp) -> Range {
 }
 
 /// The time up to which all accepted events are counted, in all shards.
-pub async fn counted_to(store: &Store, now: Timestamp, app: &App) -> Result<Timestamp, StoreError> {
+pub async fn counted_to(reads: &Reads, app: &App) -> Result<Timestamp, ReadError> {
     let partitions = partitions(app, Range::ALL);
-    let shards: Vec<_> = partitions.iter().map(|partition| shard_counted_to(store, app, partition, now)).collect();
+    let shards: Vec<_> = partitions.iter().map(|partition| shard_counted_to(reads, app, partition)).collect();
     let times: Vec<_> = stream::iter(shards).buffer_unordered(CONCURRENCY).try_collect().await?;
     // A clock that was ahead may have left a time in the future.
-    Ok(times.into_iter().min().unwrap_or(now).min(now))
+    Ok(times.into_iter().min().unwrap_or(reads.now).min(reads.now))
 }
 
 /// The time up to which one shard is counted. A shard without events is up to date. One without counters is not counted
 /// at all.
-async fn shard_counted_to(
-    store: &Store,
-    app: &App,
-    partition: &Partition,
-    now: Timestamp,
-) -> Result<Timestamp, StoreError> {
-    if let Some(at) = store.counted_to(partition).await? {
+async fn shard_counted_to(reads: &Reads, app: &App, partition: &Partition) -> Result<Timestamp, ReadError> {
+    if let Some(at) = newest_checkpoint(reads, partition).await? {
         return Ok(at);
     }
-    let any = store.query_events(partition, id_range(Range::ALL), Order::Ascending, 1, true, now).await?;
+    let any = EventRead {
+        source: Source::Shard(partition),
+        ids: id_range(Range::ALL),
+        order: Order::Ascending,
+        limit: 1,
+        consistent: true,
+        part: false,
+        forced: false,
+    };
+    let any = reads.events(&any).await?;
     let empty = any.events.is_empty() && any.more_after.is_none();
-    Ok(if empty { now } else { app.created_at })
+    Ok(if empty { reads.now } else { app.created_at })
 }
 
-/// Occurrences by day and cell, for all days in a range, and whether they are complete: no match may be hidden in the
-/// rest of a full item, or on a day whose counters lack events.
-pub async fn days(
-    store: &Store,
-    app: &App,
-    run: Run,
-    filter: &CellFilter,
-) -> Result<(HashMap<(Timestamp, CellKey), i64>, bool), StoreError> {
+/// The occurrences of cells on all days.
+#[derive(Debug)]
+pub struct AllDays {
+    /// Occurrences by cell, from the first day to the last one with any. None of them is zero.
+    pub cells: HashMap<CellKey, CellDays>,
+    /// Whether every day is counted, and no match may be hidden in the rest of a full item, or on a day whose counters
+    /// lack events.
+    pub complete: bool,
+    /// Days before this one are not counted, since the budget ended.
+    pub covered_since: Option<Timestamp>,
+}
+
+/// The occurrences of a cell on some days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CellDays {
+    /// The number of occurrences.
+    pub count: i64,
+    /// The start of the first day with any.
+    pub first: Timestamp,
+    /// The start of the last day with any.
+    pub last: Timestamp,
+}
+
+/// Counts all days (UTC) of an app, the newest first. If the budget ends, the newest days are counted: those of which all
+/// shards were read.
+pub async fn count_days(reads: &Reads, app: &App, filter: &CellFilter) -> Result<AllDays, ReadError> {
+    let run = all_days();
     let partitions = partitions(app, Range::ALL);
-    let reads: Vec<_> = partitions.iter().map(|partition| read_run(store, partition, filter.level, run)).collect();
-    let reads: Vec<_> = stream::iter(reads).buffer_unordered(CONCURRENCY).try_collect().await?;
+    let slot_of = |day: Bucket| usize::try_from((day.start() - run.first.start()) / run.first.granularity().length());
+    let folded = Mutex::new(Counts::default());
+    // Days up to here were read of all shards and kinds.
+    let covered = Mutex::new(0);
+    let shard = async |partition: &Partition, kind: CounterKind| {
+        let mut reached = None;
+        let read = each_read(reads, partition, kind, run, Order::Descending, |read| {
+            let slot = slot_of(read.bucket).unwrap_or_default();
+            // A day may have further items.
+            reached = Some(slot);
+            add_read(&mut lock(&folded), &reads.budget, filter, slot, read)
+        });
+        match read.await {
+            Err(ReadError::Spent(spent)) => {
+                let reached = reached.map_or(usize::MAX, |slot| slot.saturating_add(1));
+                let mut covered = lock(&covered);
+                *covered = reached.max(*covered);
+                Ok(Some(spent))
+            }
+            read => read.map(|()| None),
+        }
+    };
+    let kinds = CounterKind::that_count(filter.level);
+    let all = partitions.iter().flat_map(|partition| kinds.iter().map(|kind| shard(partition, *kind)));
+    // All at once, so that none is far behind when the budget ends.
+    let shards = futures::future::try_join_all(all.collect::<Vec<_>>());
     let range = Range::new(run.first.start(), run.last.end()).unwrap_or(Range::ALL);
-    let mut complete = !store.lacks_counts(&app.id, range).await?;
-    let mut days: HashMap<(Timestamp, CellKey), i64> = HashMap::new();
-    for (bucket, counted) in reads.into_iter().flatten() {
-        let mut day = Counts { complete: true, ..Counts::default() };
-        for (counted, count) in counted {
-            day.add(filter, 0, counted, count);
-        }
-        complete &= day.complete;
-        for ((_, cell), count) in day.sums {
-            *days.entry((bucket.start(), cell)).or_default() += count;
-        }
+    let (lacks, spent) = try_join(reads.lacks_counts(&app.id, range), shards).await?;
+    let covered = *lock(&covered);
+    let spent = spent.into_iter().flatten().next();
+    if let (Some(spent), usize::MAX) = (spent, covered) {
+        return Err(spent.into());
     }
-    days.retain(|_, count| *count != 0);
-    Ok((days, complete))
+    let counts = folded.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut cells: HashMap<CellKey, CellDays> = HashMap::new();
+    let start = |slot: usize| run.first.start() + i64::try_from(slot).unwrap_or(0) * run.first.granularity().length();
+    for (slot, cell, count) in counts.each().filter(|(slot, ..)| *slot >= covered) {
+        let day = start(slot);
+        let known = match cells.get_mut(cell) {
+            Some(known) => known,
+            None => cells.entry(cell.clone()).or_insert(CellDays { count: 0, first: day, last: day }),
+        };
+        *known = CellDays { count: known.count + count, first: known.first.min(day), last: known.last.max(day) };
+    }
+    cells.retain(|_, days| days.count != 0);
+    let covered_since = spent.map(|_| start(covered));
+    Ok(AllDays { cells, complete: counts.complete && !lacks && spent.is_none(), covered_since })
 }
 
 /// The day buckets that contain all events of an app.

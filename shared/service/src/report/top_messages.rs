@@ -3,7 +3,9 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use futures::future::try_join3;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
@@ -13,19 +15,27 @@ use tally_core::event::Event;
 use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
-use tally_core::time::covering::Cover;
+use tally_core::time::covering::{Cover, Run};
 use tally_core::time::{Range, Timestamp};
-use tally_store::{Order, Store, StoreError};
+use tally_store::{CellRead, Order};
 
-/// The number of concurrent requests per query.
+use super::count::{each_read, widened};
+use crate::budget::{ReadError, Spent};
+use crate::reads::{EventRead, Reads, Source};
+
+/// The number of shards and ranges that are read at once. The budget decides how many of them may send a request.
 const CONCURRENCY: usize = 32;
 /// The number of events read per request.
-const EVENTS_PAGE: i32 = 200;
+const EVENTS_PAGE: usize = 200;
 /// The maximum number of messages with the same count and minute among which the newest are searched.
 const MOST_TIED: usize = 1_000;
+/// The bytes that a message takes, beside its text. A map that grows holds its entries twice.
+const MESSAGE_BYTES: usize = 400;
 
 /// The text of a message whose events have expired.
 pub const EXPIRED: &str = "(expired)";
+/// The text of a message whose events are more than the budget can read.
+pub const UNREAD: &str = "(not read)";
 
 /// A message, its number of occurrences, and its last occurrence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,34 +48,50 @@ pub struct TopMessage {
     pub last_seen: Timestamp,
 }
 
-/// The most frequent messages of a range, and whether the result is complete: no message may be hidden in the rest of a
-/// full item, or on a day whose counters lack events.
+/// The most frequent messages of a range.
+#[derive(Clone, Debug)]
+pub struct TopMessages {
+    /// The messages, the most frequent first.
+    pub messages: Vec<TopMessage>,
+    /// The range that was counted: as asked for, or wider.
+    pub range: Range,
+    /// Whether the result is complete: no message may be hidden in the rest of a full item, or on a day whose counters
+    /// lack events, and all texts were read.
+    pub complete: bool,
+}
+
+/// Finds the most frequent messages of a range.
+///
+/// # Errors
+/// Returns an error if the store fails, or if the budget ends before the messages are counted.
 pub async fn top(
-    store: &Store,
-    now: Timestamp,
+    reads: &Reads,
     app: &App,
     range: Range,
     level: Option<Level>,
     limit: usize,
-) -> Result<(Vec<TopMessage>, bool), StoreError> {
-    let search = Search { store, now, app, range, level };
-    let (mut candidates, complete) = search.count().await?;
+) -> Result<TopMessages, ReadError> {
+    let search = Search { reads, app, range, level };
+    let Counted { mut candidates, range, mut complete } = search.count().await?;
+    let search = Search { range, ..search };
     cut(&mut candidates, limit);
-    for granularity in [Granularity::Hour, Granularity::Minute] {
-        search.refine(&mut candidates, granularity).await?;
-        cut(&mut candidates, limit);
+    // What is not found within the budget has no text.
+    let found = search.locate(&mut candidates, limit).await;
+    if let Err(ReadError::Store(error)) = found {
+        return Err(error.into());
     }
-    search.find(&mut candidates).await?;
+    let unread = if found.is_ok() { EXPIRED } else { UNREAD };
+    complete &= found.is_ok();
     cut(&mut candidates, limit);
     candidates.truncate(limit);
     let top = candidates.into_iter().map(|candidate| {
         let (message, last_seen) = match candidate.newest {
             Newest::Seen(at, message) => (message, at),
-            Newest::In(bucket) => (EXPIRED.to_owned(), bucket.start().max(range.since())),
+            Newest::In(bucket) => (unread.to_owned(), bucket.start().max(range.since())),
         };
         TopMessage { message, count: candidate.count, last_seen }
     });
-    Ok((top.collect(), complete && !store.lacks_counts(&app.id, range).await?))
+    Ok(TopMessages { messages: top.collect(), range, complete })
 }
 
 /// A message that may be among the most frequent.
@@ -106,9 +132,49 @@ fn cut(candidates: &mut Vec<Candidate>, limit: usize) {
     }
 }
 
+/// All messages of a range.
+struct Counted {
+    candidates: Vec<Candidate>,
+    range: Range,
+    complete: bool,
+}
+
+/// Messages while they are counted.
+#[derive(Default)]
+struct Messages {
+    found: HashMap<MessageHash, Candidate>,
+    /// Whether a full item hides messages.
+    hidden: bool,
+}
+
+impl Messages {
+    fn add(&mut self, reads: &Reads, hash: MessageHash, count: i64, newest: Newest) -> Result<(), Spent> {
+        let candidate = match self.found.get_mut(&hash) {
+            Some(candidate) => candidate,
+            None => {
+                reads.budget.hold(MESSAGE_BYTES)?;
+                self.found.entry(hash).or_insert(Candidate { hash, count: 0, newest: newest.clone() })
+            }
+        };
+        candidate.count += count;
+        if newest.at() > candidate.newest.at() {
+            candidate.newest = newest;
+        }
+        Ok(())
+    }
+}
+
+/// The messages of a part of a minute: how often, and when and with which text last. None once it is known that the
+/// events are too many.
+type Part = Mutex<Option<HashMap<MessageHash, (i64, Timestamp, String)>>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Clone, Copy)]
 struct Search<'a> {
-    store: &'a Store,
-    now: Timestamp,
+    reads: &'a Reads,
     app: &'a App,
     range: Range,
     level: Option<Level>,
@@ -119,104 +185,149 @@ impl Search<'_> {
         self.level.is_none() || self.level == level
     }
 
-    /// Counts every message of the range.
-    async fn count(&self) -> Result<(Vec<Candidate>, bool), StoreError> {
+    /// Counts every message of the range. A part of a minute with too many events is widened to its minute.
+    async fn count(&self) -> Result<Counted, ReadError> {
         let cover = Cover::new(vec![self.range.since(), self.range.until()]);
         let partitions = partitions(self.app, self.range);
+        let messages = Mutex::new(Messages::default());
+        let fold = |read: CellRead| self.add_read(&mut lock(&messages), read);
+        let kept = |read: CellRead| if cover.holds(read.bucket) { fold(read) } else { Ok(()) };
+        let parts: Vec<(Range, Part)> =
+            cover.raw.iter().map(|range| (*range, Mutex::new(Some(HashMap::new())))).collect();
         let mut runs = Vec::new();
         let mut raws = Vec::new();
         for partition in &partitions {
-            let kind = CounterKind::Messages;
-            let run = cover.reads().into_iter();
-            runs.extend(run.map(|run| self.store.read_counters(partition, kind, run.first, run.last)));
-            raws.extend(cover.raw.iter().map(|range| self.messages_in(partition, *range)));
+            runs.extend(cover.reads().into_iter().map(|run| self.each_read(partition, run, kept)));
+            raws.extend(parts.iter().map(|(range, part)| self.add_part(partition, *range, part)));
         }
-        let runs = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
-        let raws = stream::iter(raws).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>();
-        let (runs, raws) = futures::future::try_join(runs, raws).await?;
-        let mut complete = true;
-        let mut found: HashMap<MessageHash, Candidate> = HashMap::new();
-        let mut add = |hash, count, newest: Newest| {
-            let candidate = found.entry(hash).or_insert_with(|| Candidate { hash, count: 0, newest: newest.clone() });
-            candidate.count += count;
-            if newest.at() > candidate.newest.at() {
-                candidate.newest = newest;
-            }
-        };
-        for read in runs.into_iter().flatten().filter(|read| cover.holds(read.bucket)) {
-            for (counted, count) in read.counts.into_iter().filter(|(_, count)| *count != 0) {
-                match counted {
-                    CounterLabel::Message(level, hash) if self.wants(level) => {
-                        add(hash, count, Newest::In(read.bucket));
-                    }
-                    CounterLabel::Other(level) if self.wants(level) => complete = false,
-                    _ => {}
+        let runs = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>();
+        let raws = stream::iter(raws).buffer_unordered(CONCURRENCY).try_collect::<()>();
+        let (lacks, ..) = try_join3(self.reads.lacks_counts(&self.app.id, self.range), runs, raws).await?;
+        let mut range = self.range;
+        let mut minutes = Vec::new();
+        for (part, counted) in parts {
+            if let Some(counted) = counted.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                for (hash, (count, at, message)) in counted {
+                    lock(&messages).add(self.reads, hash, count, Newest::Seen(at, message))?;
                 }
+            } else {
+                let minute = widened(part, self.range).ok_or(Spent::Units)?;
+                range = Range::new(range.since().min(minute.start()), range.until().max(minute.end())).unwrap_or(range);
+                minutes.push(Run { first: minute, last: minute });
             }
         }
-        for (at, message, count) in raws.into_iter().flatten() {
-            add(MessageHash::of(&message), count, Newest::Seen(at, message));
-        }
+        let runs = minutes.iter();
+        let runs = runs.flat_map(|run| partitions.iter().map(|partition| self.each_read(partition, *run, fold)));
+        let runs: Vec<_> = runs.collect();
+        stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+        let Messages { found, hidden } = messages.into_inner().unwrap_or_else(PoisonError::into_inner);
         let candidates = found.into_values().filter(|candidate| candidate.count > 0).collect();
-        Ok((candidates, complete))
+        Ok(Counted { candidates, range, complete: !hidden && !lacks })
     }
 
-    /// Counts the messages of a part of a minute from its events.
-    async fn messages_in(
+    async fn each_read(
         &self,
         partition: &Partition,
-        range: Range,
-    ) -> Result<Vec<(Timestamp, String, i64)>, StoreError> {
-        let mut found = Vec::new();
-        self.each_newest_first(partition, range, |event| {
-            let at = event.at(self.app.clock);
-            if let Some(message) = event.message {
-                // `count` is at most 1e9.
-                found.push((at, message, i64::try_from(event.count).unwrap_or(0)));
+        run: Run,
+        show: impl FnMut(CellRead) -> Result<(), Spent>,
+    ) -> Result<(), ReadError> {
+        each_read(self.reads, partition, CounterKind::Messages, run, Order::Ascending, show).await
+    }
+
+    fn add_read(&self, messages: &mut Messages, read: CellRead) -> Result<(), Spent> {
+        for (counted, count) in read.counts.into_iter().filter(|(_, count)| *count != 0) {
+            match counted {
+                CounterLabel::Message(level, hash) if self.wants(level) => {
+                    messages.add(self.reads, hash, count, Newest::In(read.bucket))?;
+                }
+                CounterLabel::Other(level) if self.wants(level) => messages.hidden = true,
+                _ => {}
             }
-            true
-        })
-        .await?;
-        Ok(found)
+        }
+        Ok(())
+    }
+
+    /// Counts the messages of a part of a minute from the events of a shard.
+    async fn add_part(&self, partition: &Partition, range: Range, part: &Part) -> Result<(), ReadError> {
+        let read = self.each_newest_first(partition, range, true, |event| {
+            let at = event.at(self.app.clock);
+            let Some(message) = event.message else { return Ok(true) };
+            let mut part = lock(part);
+            // None if another shard has too many.
+            let messages = part.as_mut().ok_or(Spent::Units)?;
+            let hash = MessageHash::of(&message);
+            // `count` is at most 1e9.
+            let count = i64::try_from(event.count).unwrap_or(0);
+            match messages.get_mut(&hash) {
+                Some(known) => {
+                    known.0 += count;
+                    known.1 = known.1.max(at);
+                }
+                None => {
+                    self.reads.budget.hold(MESSAGE_BYTES + message.len())?;
+                    messages.insert(hash, (count, at, message));
+                }
+            }
+            Ok(true)
+        });
+        match read.await {
+            Err(ReadError::Spent(_)) => {
+                *lock(part) = None;
+                Ok(())
+            }
+            read => read,
+        }
+    }
+
+    /// Finds the newest event of each candidate, as far as the budget goes.
+    async fn locate(&self, candidates: &mut Vec<Candidate>, limit: usize) -> Result<(), ReadError> {
+        for granularity in [Granularity::Hour, Granularity::Minute] {
+            self.refine(candidates, granularity).await?;
+            cut(candidates, limit);
+        }
+        self.find(candidates).await
     }
 
     /// Finds the newest bucket of `granularity` for candidates that are in coarser buckets.
-    async fn refine(&self, candidates: &mut [Candidate], granularity: Granularity) -> Result<(), StoreError> {
-        let coarse: HashSet<Bucket> = candidates
-            .iter()
-            .filter_map(|candidate| match candidate.newest {
-                Newest::In(bucket) if bucket.granularity() > granularity => Some(bucket),
-                _ => None,
-            })
-            .collect();
-        let mut reads = Vec::new();
-        for bucket in coarse {
+    async fn refine(&self, candidates: &mut [Candidate], granularity: Granularity) -> Result<(), ReadError> {
+        let mut wanted: BTreeMap<Bucket, HashSet<MessageHash>> = BTreeMap::new();
+        for candidate in candidates.iter() {
+            if let Newest::In(bucket) = candidate.newest
+                && bucket.granularity() > granularity
+            {
+                wanted.entry(bucket).or_default().insert(candidate.hash);
+            }
+        }
+        let newest: Mutex<HashMap<(Bucket, MessageHash), Bucket>> = Mutex::default();
+        let mut all = Vec::new();
+        for (bucket, hashes) in &wanted {
+            let Ok(range) = Range::new(bucket.start(), bucket.end()) else { continue };
             let first = Bucket::of(granularity, bucket.start());
             let last = Bucket::of(granularity, bucket.end() - granularity.length());
-            let Ok(range) = Range::new(bucket.start(), bucket.end()) else { continue };
-            for partition in partitions(self.app, range) {
-                let store = self.store;
-                reads.push(async move {
-                    let read = store.read_counters(&partition, CounterKind::Messages, first, last).await?;
-                    Ok::<_, StoreError>((bucket, read))
-                });
-            }
-        }
-        let reads: Vec<_> = stream::iter(reads).buffer_unordered(CONCURRENCY).try_collect().await?;
-        let mut newest: HashMap<(Bucket, MessageHash), Bucket> = HashMap::new();
-        for (coarse, read) in reads {
-            for read in read {
-                for (counted, count) in read.counts {
-                    if let CounterLabel::Message(level, hash) = counted
-                        && self.wants(level)
-                        && count != 0
-                    {
-                        let fine = newest.entry((coarse, hash)).or_insert(read.bucket);
-                        *fine = read.bucket.max(*fine);
-                    }
+            all.extend(partitions(self.app, range).into_iter().map(|partition| {
+                let newest = &newest;
+                async move {
+                    let run = Run { first, last };
+                    self.each_read(&partition, run, |read| {
+                        for (counted, count) in read.counts {
+                            if let CounterLabel::Message(level, hash) = counted
+                                && self.wants(level)
+                                && count != 0
+                                && hashes.contains(&hash)
+                            {
+                                let mut newest = lock(newest);
+                                let fine = newest.entry((*bucket, hash)).or_insert(read.bucket);
+                                *fine = read.bucket.max(*fine);
+                            }
+                        }
+                        Ok(())
+                    })
+                    .await
                 }
-            }
+            }));
         }
+        stream::iter(all).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+        let newest = newest.into_inner().unwrap_or_else(PoisonError::into_inner);
         for candidate in candidates {
             if let Newest::In(bucket) = candidate.newest
                 && let Some(fine) = newest.get(&(bucket, candidate.hash))
@@ -227,8 +338,9 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Reads the newest event of every candidate for which only the bucket is known.
-    async fn find(&self, candidates: &mut [Candidate]) -> Result<(), StoreError> {
+    /// Reads the newest event of every candidate for which only the bucket is known. If the budget ends, those that were
+    /// found are kept.
+    async fn find(&self, candidates: &mut [Candidate]) -> Result<(), ReadError> {
         let mut wanted: BTreeMap<Bucket, HashSet<MessageHash>> = BTreeMap::new();
         for candidate in candidates.iter() {
             if let Newest::In(bucket) = candidate.newest {
@@ -242,48 +354,61 @@ impl Search<'_> {
                 reads.push(self.newest_of(partition, range.intersect(self.range), hashes));
             }
         }
-        let found: Vec<_> = stream::iter(reads).buffer_unordered(CONCURRENCY).try_collect().await?;
+        let mut spent = None;
+        let mut unsure = HashSet::new();
         let mut seen: HashMap<MessageHash, (Timestamp, String)> = HashMap::new();
-        for (hash, at, message) in found.into_iter().flatten() {
-            let known = seen.entry(hash).or_insert_with(|| (at, message.clone()));
-            if at > known.0 {
-                *known = (at, message);
+        let mut reads = stream::iter(reads).buffer_unordered(CONCURRENCY);
+        while let Some((found, missing, ended)) = reads.try_next().await? {
+            spent = spent.or(ended);
+            unsure.extend(missing);
+            for (hash, (at, message)) in found {
+                if seen.get(&hash).is_none_or(|known| known.0 < at) {
+                    seen.insert(hash, (at, message));
+                }
             }
         }
         for candidate in candidates {
-            if let (Newest::In(_), Some((at, message))) = (&candidate.newest, seen.remove(&candidate.hash)) {
+            // A shard that was not read to the end may have a newer event.
+            if let (Newest::In(_), false, Some((at, message))) =
+                (&candidate.newest, unsure.contains(&candidate.hash), seen.remove(&candidate.hash))
+            {
                 candidate.newest = Newest::Seen(at, message);
             }
         }
-        Ok(())
+        spent.map_or(Ok(()), |spent| Err(spent.into()))
     }
 
+    /// Finds the newest events of messages in a shard. If the budget ends, says of which messages a newer one may exist.
     async fn newest_of(
         &self,
         partition: Partition,
         range: Range,
         hashes: &HashSet<MessageHash>,
-    ) -> Result<Vec<(MessageHash, Timestamp, String)>, StoreError> {
+    ) -> Result<(Newests, HashSet<MessageHash>, Option<Spent>), ReadError> {
         let mut missing = hashes.clone();
-        let mut found: HashMap<MessageHash, (Timestamp, String)> = HashMap::new();
-        self.each_newest_first(&partition, range, |event| {
+        let mut found = Newests::new();
+        let read = self.each_newest_first(&partition, range, false, |event| {
             let at = event.at(self.app.clock);
             // Events are ordered only to the millisecond: another event of the same message may come before its newest
             // one.
             if missing.is_empty() && found.values().all(|(found, _)| found.millis() > at.millis()) {
-                return false;
+                return Ok(false);
             }
             if let Some(message) = event.message {
                 let hash = MessageHash::of(&message);
                 missing.remove(&hash);
                 if hashes.contains(&hash) && found.get(&hash).is_none_or(|(found, _)| *found < at) {
+                    self.reads.budget.hold(MESSAGE_BYTES + message.len())?;
                     found.insert(hash, (at, message));
                 }
             }
-            true
-        })
-        .await?;
-        Ok(found.into_iter().map(|(hash, (at, message))| (hash, at, message)).collect())
+            Ok(true)
+        });
+        match read.await {
+            Ok(()) => Ok((found, HashSet::new(), None)),
+            Err(ReadError::Spent(spent)) => Ok((found, missing, Some(spent))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Passes the events of a shard and range with the wanted level to the callback, newest first, until it stops.
@@ -291,17 +416,24 @@ impl Search<'_> {
         &self,
         partition: &Partition,
         range: Range,
-        mut show: impl FnMut(Event) -> bool,
-    ) -> Result<(), StoreError> {
+        part: bool,
+        mut show: impl FnMut(Event) -> Result<bool, Spent>,
+    ) -> Result<(), ReadError> {
         let (first, mut last) = id_range(range);
         loop {
-            let page = self
-                .store
-                .query_events(partition, (first, last), Order::Descending, EVENTS_PAGE, false, self.now)
-                .await?;
+            let read = EventRead {
+                source: Source::Shard(partition),
+                ids: (first, last),
+                order: Order::Descending,
+                limit: EVENTS_PAGE,
+                consistent: false,
+                part,
+                forced: false,
+            };
+            let page = self.reads.events(&read).await?;
             for event in page.events {
                 let wanted = self.wants(event.level) && range.contains(event.at(self.app.clock));
-                if wanted && !show(event) {
+                if wanted && !show(event)? {
                     return Ok(());
                 }
             }
@@ -312,3 +444,6 @@ impl Search<'_> {
         }
     }
 }
+
+/// The newest events of messages: when, and with which text.
+type Newests = HashMap<MessageHash, (Timestamp, String)>;

@@ -1,0 +1,163 @@
+//! The reads of a request. All of them keep to one budget.
+
+use tally_core::app::partition::Partition;
+use tally_core::app::{App, AppId};
+use tally_core::counter::key::CounterKind;
+use tally_core::event::Event;
+use tally_core::event::id::EventId;
+use tally_core::event::json::Json;
+use tally_core::time::{Range, Timestamp};
+use tally_store::{CheckpointPage, CountedPage, CounterPage, CounterPlace, CounterQuery, EventPage, Order, Store};
+
+use crate::budget::{Budget, Kind, Limits, Planned, ReadError};
+
+/// The items of a request for checkpoints. Two suffice if each day has one page.
+const CHECKPOINTS: i32 = 2;
+/// The bytes that a page of counters takes while it is read, for each read unit: its JSON, and its items one by one.
+const COUNTER_BYTES: f64 = 3.0 * 8192.0;
+
+/// What a request reads with.
+#[derive(Debug)]
+pub struct Reads {
+    store: Store,
+    /// The budget of all reads.
+    pub budget: Budget,
+    /// The time of the request.
+    pub now: Timestamp,
+}
+
+/// Events to read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventRead<'a> {
+    pub(crate) source: Source<'a>,
+    /// The first and last identity, both included.
+    pub(crate) ids: (EventId, EventId),
+    pub(crate) order: Order,
+    /// The maximum number of events.
+    pub(crate) limit: usize,
+    pub(crate) consistent: bool,
+    /// Whether they are for a part of a minute.
+    pub(crate) part: bool,
+    /// Whether they are read even if the budget has ended.
+    pub(crate) forced: bool,
+}
+
+/// Where to read events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    /// One shard.
+    Shard(&'a Partition),
+    /// The index of one session, which does not support consistent reads.
+    Session(&'a App, &'a str),
+}
+
+impl Reads {
+    /// Creates the reads of a request that starts now.
+    pub fn new(store: Store, limits: Limits, now: Timestamp) -> Self {
+        Self { store, budget: Budget::new(limits), now }
+    }
+
+    /// Reads counters in one request. Of the buckets, `items` are expected.
+    pub(crate) async fn counters(
+        &self,
+        query: &CounterQuery<'_>,
+        from: Option<CounterPlace>,
+    ) -> Result<CounterPage, ReadError> {
+        let buckets = (query.last.end() - query.first.start()) / query.first.granularity().length();
+        let items = usize::try_from(buckets).unwrap_or(usize::MAX).min(query.limit);
+        let reservation = self.budget.reserve(counters(items)).await?;
+        let page = self.store.page_counters(query, from).await?;
+        reservation.settle(page.units, page.reads.len(), bytes(page.units, COUNTER_BYTES));
+        Ok(page)
+    }
+
+    /// Reads checkpoints in one request.
+    pub(crate) async fn checkpoints(
+        &self,
+        partition: &Partition,
+        kind: CounterKind,
+        from: Option<CounterPlace>,
+    ) -> Result<CheckpointPage, ReadError> {
+        let reservation = self.budget.reserve(counters(usize::try_from(CHECKPOINTS).unwrap_or(1))).await?;
+        let page = self.store.page_checkpoints(partition, kind, CHECKPOINTS, from).await?;
+        reservation.settle(page.units, page.reads.len(), bytes(page.units, COUNTER_BYTES));
+        Ok(page)
+    }
+
+    /// Returns whether the counters lack events on any day that overlaps a range.
+    pub(crate) async fn lacks_counts(&self, app: &AppId, range: Range) -> Result<bool, ReadError> {
+        // Small, and remembered for a minute.
+        let _reservation = self.budget.reserve(counters(1)).await?;
+        Ok(self.store.lacks_counts(app, range).await?)
+    }
+
+    /// Reads events in one request.
+    pub(crate) async fn events(&self, read: &EventRead<'_>) -> Result<EventPage, ReadError> {
+        let EventRead { source, ids, order, limit, consistent, part, forced } = *read;
+        let kind = if part { Kind::Parts } else { Kind::Events };
+        let reservation = self.budget.reserve(Planned { kind, items: limit, consistent, forced }).await?;
+        let (store, now, limit) = (&self.store, self.now, i32::try_from(limit).unwrap_or(i32::MAX));
+        let page = match source {
+            Source::Shard(partition) => store.query_events(partition, ids, order, limit, consistent, now).await?,
+            Source::Session(app, session) => store.query_session(&app.id, session, ids, order, limit, now).await?,
+        };
+        let held = page.events.iter().map(weight).sum::<usize>().max(bytes(page.units, COUNTER_BYTES));
+        reservation.settle(page.units, page.events.len(), held);
+        Ok(page)
+    }
+
+    /// Reads what is counted of the events of a session, in one request.
+    pub(crate) async fn counted_session(
+        &self,
+        app: &App,
+        session: &str,
+        ids: (EventId, EventId),
+    ) -> Result<CountedPage, ReadError> {
+        let read = Planned { kind: Kind::Events, items: usize::MAX, consistent: false, forced: false };
+        let reservation = self.budget.reserve(read).await?;
+        let page = self.store.counted_session(&app.id, session, ids).await?;
+        reservation.settle(page.units, page.events.len(), bytes(page.units, COUNTER_BYTES));
+        Ok(page)
+    }
+}
+
+const fn counters(items: usize) -> Planned {
+    Planned { kind: Kind::Counters, items, consistent: false, forced: false }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small and positive
+fn bytes(units: f64, of_unit: f64) -> usize {
+    (units * of_unit) as usize
+}
+
+/// The bytes that an event takes in memory, about.
+pub fn weight(event: &Event) -> usize {
+    let texts = [&event.client_id, &event.category, &event.message, &event.session_id, &event.user_id];
+    let texts = texts.into_iter().flatten().chain([&event.name, &event.slug]).map(|text| heap(text)).sum::<usize>();
+    let values = [&event.data, &event.tags, &event.stack].into_iter().flatten().map(json_weight).sum::<usize>();
+    size_of::<Event>() + texts + values
+}
+
+/// The bytes that a JSON value takes in memory, about.
+pub fn json_weight(value: &Json) -> usize {
+    size_of::<Json>()
+        + match value {
+            Json::Null | Json::Bool(_) => 0,
+            Json::Number(number) => heap(number.as_str()),
+            Json::String(text) => heap(text),
+            Json::Array(values) => ALLOCATION + values.iter().map(json_weight).sum::<usize>(),
+            Json::Object(values) => {
+                // A map has nodes of eleven entries, at least half full.
+                let of_key = |key: &String| heap(key) + 2 * size_of::<String>() + size_of::<Json>();
+                let empty = 11 * (size_of::<String>() + size_of::<Json>());
+                empty + values.iter().map(|(key, value)| of_key(key) + json_weight(value)).sum::<usize>()
+            }
+        }
+}
+
+/// What an allocation takes beside its content.
+const ALLOCATION: usize = 24;
+
+fn heap(text: &str) -> usize {
+    text.len() + ALLOCATION
+}
