@@ -74,10 +74,13 @@ async fn where_nothing_is_stored_the_reply_is_503_and_asks_to_come_back() {
 
 #[tokio::test]
 async fn what_does_not_pass_by_itself_is_500_without_retry_after() {
-    for code in ["AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException", "ValidationException"] {
+    for code in
+        ["AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException", "ValidationException"]
+    {
         let tally = Tally::failing(move |operation, body| {
             let of_one = body.to_string().contains("\"n3\"");
-            if operation == "PutItem" && body.to_string().contains("events") || operation == "BatchWriteItem" && of_one {
+            if operation == "PutItem" && body.to_string().contains("events") || operation == "BatchWriteItem" && of_one
+            {
                 Fault::error(400, code)
             } else {
                 Fault::None

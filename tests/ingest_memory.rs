@@ -87,8 +87,18 @@ fn worst() -> Vec<(&'static str, &'static str, String, u16)> {
         ("the most empty maps", json, list(&event("{}", 9_990), 20), 201),
         ("the most small numbers", json, list(&event("0", 9_990), 20), 201),
         ("the most small objects in many events", json, list(&event(r#"{"a":0}"#, 98), 1_000), 201),
-        ("nested objects", json, list(&event(&format!("{}0{}", r#"{"a":"#.repeat(14), "}".repeat(14)), 13), 1_000), 201),
-        ("small objects in large texts", json, list(&event(&format!(r#"{{"a":"{}"}}"#, "x".repeat(2_500)), 98), 62), 201),
+        (
+            "nested objects",
+            json,
+            list(&event(&format!("{}0{}", r#"{"a":"#.repeat(14), "}".repeat(14)), 13), 1_000),
+            201,
+        ),
+        (
+            "small objects in large texts",
+            json,
+            list(&event(&format!(r#"{{"a":"{}"}}"#, "x".repeat(2_500)), 98), 62),
+            201,
+        ),
         ("as many bytes as may be", json, list(&event(&format!("\"{}\"", &text[..16_600]), 1), 1_000), 201),
         ("the largest events", json, list(&event(&format!("\"{text}\""), 1), 63), 201),
         ("the largest event alone", json, event(&format!("\"{text}\""), 1), 201),
@@ -104,9 +114,19 @@ fn worst() -> Vec<(&'static str, &'static str, String, u16)> {
         ("an object of very many fields", json, format!("{{{}}}", fields(1_200_000)), 400),
         ("events of unknown fields", json, list(&format!("{{{}}}", fields(190)), 1_000), 400),
         ("events of long unknown fields", json, list(&format!(r#"{{"{text}":0}}"#), 63), 400),
-        ("events of repeated long keys", json, list(&format!(r#"{{"{0}":0,"{0}":0}}"#, &text[..EVENT / 2 - 32]), 63), 400),
+        (
+            "events of repeated long keys",
+            json,
+            list(&format!(r#"{{"{0}":0,"{0}":0}}"#, &text[..EVENT / 2 - 32]), 63),
+            400,
+        ),
         ("numbers of very many digits", json, list(&event(&"7".repeat(EVENT - 64), 1), 63), 400),
-        ("one good event among bad ones", json, format!("[{},{}]", list(&format!("{{{}}}", fields(190)), 999).trim_matches(['[', ']']), r#"{"name":"a"}"#), 207),
+        (
+            "one good event among bad ones",
+            json,
+            format!("[{},{}]", list(&format!("{{{}}}", fields(190)), 999).trim_matches(['[', ']']), r#"{"name":"a"}"#),
+            207,
+        ),
         ("more bytes than may be", json, " ".repeat(200 * MB), 413),
     ]
 }
@@ -141,7 +161,11 @@ async fn a_request_takes_a_small_multiple_of_its_decoded_size() {
             reply.len() / 1024,
         );
         if parts.status.as_u16() != status {
-            failures.push(format!("{what}: {} {}", parts.status, String::from_utf8_lossy(&reply[..reply.len().min(300)])));
+            failures.push(format!(
+                "{what}: {} {}",
+                parts.status,
+                String::from_utf8_lossy(&reply[..reply.len().min(300)])
+            ));
         }
         if peak > 2 * decoded + 8 * MB {
             failures.push(format!("{what}: {} KB for {} KB decoded", peak / 1024, decoded / 1024));

@@ -119,7 +119,9 @@ fn gunzip(sent: &[u8]) -> Result<Bytes, Problem> {
     let (mut left, mut decoded) = (sent, Vec::with_capacity((4 * sent.len()).min(MAX_DECODED + 1)));
     for member in 0.. {
         if member == MAX_EVENTS {
-            return Err(Problem::TooLarge(format!("more than {MAX_EVENTS} members of gzip: compress all events at once")));
+            return Err(Problem::TooLarge(format!(
+                "more than {MAX_EVENTS} members of gzip: compress all events at once"
+            )));
         }
         let mut decoder = GzDecoder::new(left);
         read_all("gzip", &mut decoder, &mut decoded)?;

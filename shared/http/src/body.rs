@@ -71,7 +71,9 @@ impl<'a> Fields<'a> {
         if values > MAX_VALUES {
             return Err(Invalid::field(
                 "",
-                format!("the event has {values} JSON values: at most {MAX_VALUES}; send less of it, or a list as one text"),
+                format!(
+                    "the event has {values} JSON values: at most {MAX_VALUES}; send less of it, or a list as one text"
+                ),
             ));
         }
         Ok(Self::of(json::object(raw).map_err(invalid)?))

@@ -12,8 +12,8 @@ use schemars::SchemaGenerator;
 use tally_core::event::filter::CellFilter;
 use tally_core::event::json::JsonError;
 use tally_core::invalid::{Invalid, Problems};
-use tally_core::time::{Range, Timestamp};
 use tally_core::time::zone::Zone;
+use tally_core::time::{Range, Timestamp};
 use tally_service::context::Context;
 
 use crate::credentials;

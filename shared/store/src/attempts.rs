@@ -44,16 +44,14 @@ impl Store {
     /// attempts that begin at once, each sees those that began before it in the same minute, and at least one of them sees
     /// all: the item of the minute is returned as the update left it, and the other minutes are read afterwards, strongly
     /// consistent.
-    pub async fn begin_attempt(
-        &self,
-        subject: &str,
-        at: Timestamp,
-        after: Timestamp,
-    ) -> Result<Attempts, StoreError> {
+    pub async fn begin_attempt(&self, subject: &str, at: Timestamp, after: Timestamp) -> Result<Attempts, StoreError> {
         let partition = keys::attempts(subject);
         let minute = self.change_attempts(&partition, at, 1, 0).await?;
-        let request =
-            self.query_between(&self.tables.apps, &partition, (keys::minute(after + MINUTE), keys::minute(Timestamp::MAX)));
+        let request = self.query_between(
+            &self.tables.apps,
+            &partition,
+            (keys::minute(after + MINUTE), keys::minute(Timestamp::MAX)),
+        );
         let page = self.send_query(request.consistent_read(true)).await?;
         let own = keys::minute(at);
         let others = page.items.iter().filter(|item| sort_key(item) != own);

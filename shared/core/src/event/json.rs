@@ -368,11 +368,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads what lies between the bracket that comes next and its end, element by element.
-    fn each(
-        &mut self,
-        end: u8,
-        mut element: impl FnMut(&mut Self) -> Result<(), JsonError>,
-    ) -> Result<(), JsonError> {
+    fn each(&mut self, end: u8, mut element: impl FnMut(&mut Self) -> Result<(), JsonError>) -> Result<(), JsonError> {
         self.skip(1);
         loop {
             match self.next() {
@@ -589,9 +585,9 @@ mod tests {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(" ,\t"))),
                 prop::collection::btree_map("[a-z\\\\\"]{1,3}", inner, 0..4).prop_map(|fields| {
-                    let fields = fields.iter().map(|(key, value)| {
-                        format!("{} : {value}", serde_json::to_string(key).expect("a text"))
-                    });
+                    let fields = fields
+                        .iter()
+                        .map(|(key, value)| format!("{} : {value}", serde_json::to_string(key).expect("a text")));
                     format!("{{{}}}", fields.collect::<Vec<_>>().join(" , "))
                 }),
             ]

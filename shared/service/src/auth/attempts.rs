@@ -50,12 +50,7 @@ pub struct Attempt {
 impl Attempt {
     /// Begins an attempt by a user (if a name was sent) from a source, at the given time. Waits while too many others are
     /// in progress.
-    pub async fn begin(
-        store: &Store,
-        at: Timestamp,
-        user: Option<&str>,
-        source: &str,
-    ) -> Result<Self, AttemptError> {
+    pub async fn begin(store: &Store, at: Timestamp, user: Option<&str>, source: &str) -> Result<Self, AttemptError> {
         // Names and addresses are hashed: they are private, and may contain any characters.
         let subject = |kind: &str, value: &str| hex(&sha256(format!("{kind}:{value}").as_bytes())[..16]);
         let subjects = user.map(|user| subject("user", user)).into_iter().chain([subject("source", source)]);
