@@ -572,6 +572,16 @@ mod tests {
         }
     }
 
+    /// The same with numbers as they compare: they may be spelled in another way.
+    fn plain(json: serde_json::Value) -> serde_json::Value {
+        match json {
+            serde_json::Value::Number(number) => number.as_f64().into(),
+            serde_json::Value::Array(items) => items.into_iter().map(plain).collect(),
+            serde_json::Value::Object(fields) => fields.into_iter().map(|(key, value)| (key, plain(value))).collect(),
+            other => other,
+        }
+    }
+
     /// Any JSON of a few levels, with white space and escapes between.
     fn any_json() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
@@ -600,17 +610,6 @@ mod tests {
             let raw = document(text.as_bytes()).expect("JSON");
             let walked = value(raw, 16).expect("within the limits");
             prop_assert_eq!(count(raw), built(&walked));
-            // Numbers may be spelled in another way.
-            fn plain(json: serde_json::Value) -> serde_json::Value {
-                match json {
-                    serde_json::Value::Number(number) => number.as_f64().into(),
-                    serde_json::Value::Array(items) => items.into_iter().map(plain).collect(),
-                    serde_json::Value::Object(fields) => {
-                        fields.into_iter().map(|(key, value)| (key, plain(value))).collect()
-                    }
-                    other => other,
-                }
-            }
             let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             prop_assert_eq!(plain(serde_json::to_value(&walked).expect("JSON")), plain(read));
         }
