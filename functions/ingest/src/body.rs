@@ -54,11 +54,22 @@ pub(crate) enum Raw<'a> {
     Many(Vec<Result<&'a RawValue, Invalid>>),
 }
 
-/// Undoes the `Content-Encoding` of a body.
+/// Undoes the compression of a body. `Content-Encoding` tells it, or the content type: HTTP API hands a body of
+/// `application/json` to Lambda as text, which breaks one that is compressed.
 pub(crate) fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
     let encoding = headers.get(CONTENT_ENCODING).map_or(Ok(""), |e| e.to_str());
-    match encoding.map(|e| e.trim().to_ascii_lowercase()).as_deref() {
+    let encoding = encoding.map(|e| e.trim().to_ascii_lowercase());
+    let encoding = match (encoding.as_deref(), media_type(headers).as_str()) {
+        (Ok("" | "identity"), "application/gzip" | "application/x-gzip") => Ok("gzip"),
+        (Ok("" | "identity"), "application/zstd") => Ok("zstd"),
+        (Ok("" | "identity"), "application/octet-stream") if sent.starts_with(GZIP) => Ok("gzip"),
+        (Ok("" | "identity"), "application/octet-stream") if sent.starts_with(ZSTD) => Ok("zstd"),
+        (encoding, _) => encoding,
+    };
+    match encoding {
         Ok("" | "identity") => Ok(sent),
+        Ok("gzip" | "x-gzip") if !sent.starts_with(GZIP) => Err(damaged("gzip")),
+        Ok("zstd") if !sent.starts_with(ZSTD) => Err(damaged("zstd")),
         Ok("gzip" | "x-gzip") => read_all("gzip", MultiGzDecoder::new(&*sent)),
         Ok("zstd") => {
             let unreadable = |_| damaged("zstd");
@@ -84,20 +95,42 @@ fn read_all(encoding: &str, decoder: impl Read) -> Result<Bytes, Problem> {
 }
 
 fn damaged(encoding: &str) -> Problem {
-    Problem::field("", format!("the body is not valid {encoding}, as Content-Encoding says it is"))
+    let detail = format!(
+        "the body is not valid {encoding}, as its headers say it is. Where a gateway treats JSON as text, send it with the \
+         content type application/{encoding}"
+    );
+    Problem::field("", detail)
+}
+
+/// How a body begins that is compressed with gzip.
+const GZIP: &[u8] = b"\x1f\x8b";
+/// How a body begins that is compressed with zstd.
+const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+
+/// The content type of a body without its parameters, in lower case.
+fn media_type(headers: &HeaderMap) -> String {
+    let media_type = headers.get(CONTENT_TYPE).map_or(Ok(""), |t| t.to_str()).unwrap_or("?");
+    media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
 /// Splits a decompressed body into its events.
 pub(crate) fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Raw<'a>, Problem> {
-    let media_type = headers.get(CONTENT_TYPE).map_or(Ok(""), |t| t.to_str()).unwrap_or("?");
-    let media_type = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    let sent = match media_type.as_str() {
-        // curl's `-d` sends this content type unless it is told another.
-        "" | "application/json" | "text/plain" | "application/x-www-form-urlencoded" => of_json(body)?,
+    let sent = match media_type(headers).as_str() {
+        // curl sends the type of forms unless it is told another.
+        ""
+        | "application/json"
+        | "text/plain"
+        | "application/x-www-form-urlencoded"
+        | "application/octet-stream"
+        | "application/gzip"
+        | "application/x-gzip"
+        | "application/zstd" => of_json(body)?,
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => of_lines(body)?,
         _ => {
             return Err(Problem::UnsupportedMediaType(
-                "the content type is not supported: send application/json or application/x-ndjson".to_owned(),
+                "the content type is not supported: send application/json or application/x-ndjson, or compressed \
+                 application/gzip or application/zstd"
+                    .to_owned(),
             ));
         }
     };
@@ -110,7 +143,11 @@ pub(crate) fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Raw<'a>, 
 }
 
 fn of_json(body: &[u8]) -> Result<Raw<'_>, Problem> {
-    let document = json::document(body).map_err(invalid)?;
+    let document = match json::document(body) {
+        Ok(document) => document,
+        Err(_) if is_lines(body) => return of_lines(body),
+        Err(error) => return Err(invalid(error).into()),
+    };
     match json::kind(document) {
         Kind::Object => Ok(Raw::One(document)),
         Kind::Array => {
@@ -122,8 +159,20 @@ fn of_json(body: &[u8]) -> Result<Raw<'_>, Problem> {
     }
 }
 
+/// The lines of a body that are not empty.
+fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
+}
+
+/// Whether a body is NDJSON that does not say so: several lines, the first of them a whole event. JSON is never that.
+fn is_lines(body: &[u8]) -> bool {
+    let mut lines = lines(body);
+    let first = lines.next().is_some_and(|line| json::document(line).is_ok_and(|raw| json::kind(raw) == Kind::Object));
+    first && lines.next().is_some()
+}
+
 fn of_lines(body: &[u8]) -> Result<Raw<'_>, Problem> {
-    let lines = || body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let lines = || lines(body);
     // Counted first: a body of nothing but short lines would take far more memory than it has bytes.
     at_most(lines().count())?;
     Ok(Raw::Many(lines().map(|line| json::document(line).map_err(invalid)).collect()))

@@ -62,12 +62,18 @@ impl<'a> Fields<'a> {
         Self::new(left, Problems::default())
     }
 
-    /// The fields of an event, which has a limit of its own.
+    /// The fields of an event, which has a limit of its own, and of its parts.
     pub fn of_event(raw: &'a RawValue) -> Result<Self, Invalid> {
         if raw.get().len() > MAX_EVENT {
             return Err(Invalid::field("", format!("the event is larger than {MAX_EVENT} bytes: send less of it")));
         }
-        Ok(Self::of(json::object(raw).map_err(invalid)?))
+        Ok(Self::of(json::object(raw).map_err(invalid)?).knowing(OF_EVENTS))
+    }
+
+    /// The text of a field of an event. A number, `true` or `false` is taken as its text: ids are often numbers.
+    pub fn text_of_event(&mut self, name: &str) -> Option<String> {
+        let raw = self.raw(name)?;
+        self.keep_json(name, scalar(raw)).filter(|text| !text.is_empty())
     }
 
     /// The time of a field: a text, or a number of Unix time.
@@ -110,7 +116,7 @@ impl<'a> Fields<'a> {
     }
 
     fn refuse_unknown(&mut self, hint: &str) {
-        self.refuse_rest(&format!("unknown field: {hint}"));
+        self.refuse_rest("field", hint);
     }
 }
 
@@ -163,6 +169,36 @@ impl FromFields for () {
 
     fn read(_: &mut Fields<'_>) -> Option<Self> {
         Some(())
+    }
+}
+
+/// The fields of an event.
+const OF_EVENTS: &[&str] = &[
+    "id",
+    "name",
+    "event",
+    "slug",
+    "category",
+    "level",
+    "message",
+    "session_id",
+    "user_id",
+    "timestamp",
+    "occurred_at",
+    "count",
+    "data",
+    "tags",
+    "stack",
+];
+
+/// A JSON text; a number, `true` or `false` as its text.
+///
+/// # Errors
+/// Where `raw` is a list, a map or null.
+pub fn scalar(raw: &RawValue) -> Result<String, JsonError> {
+    match json::kind(raw) {
+        Kind::Number | Kind::Bool => Ok(raw.get().to_owned()),
+        _ => json::string(raw),
     }
 }
 
