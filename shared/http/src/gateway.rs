@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{COOKIE, SET_COOKIE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt;
@@ -156,8 +156,8 @@ impl GatewayReply {
     async fn of(reply: Response, is_head: bool) -> Self {
         let (parts, body) = reply.into_parts();
         // A body is made in memory, so it cannot fail.
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        let body = if is_head { String::new().into_bytes() } else { body.into() };
+        let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+        let body: Vec<u8> = if is_head { vec![] } else { body.into() };
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let mut headers: HashMap<String, String> = HashMap::new();
         for (name, value) in parts.headers.iter().filter(|(name, _)| *name != SET_COOKIE) {

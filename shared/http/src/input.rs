@@ -150,8 +150,8 @@ impl<V: Value> Input<V> {
     pub(crate) fn refuse_rest(&mut self, kind: &str, hint: &str) {
         for (name, _) in std::mem::take(&mut self.left) {
             let meant = match &self.known {
-                Known::Asked(names) => meant(&name, names.iter().map(String::as_str)),
-                Known::Fixed(names) => meant(&name, names.iter().copied()),
+                Known::Asked(names) => meant(&name, &names.iter().map(String::as_str).collect::<Vec<_>>()),
+                Known::Fixed(names) => meant(&name, names),
             };
             let detail = match meant {
                 Some(meant) => format!("unknown {kind}: did you mean `{meant}`? If not, {hint}"),

@@ -48,16 +48,16 @@ fn plain(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// The known name that another may stand for.
-pub(crate) fn meant<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+/// The one of the known names that another may stand for.
+pub(crate) fn meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let plainly = plain(name);
     if plainly.is_empty() {
         return None;
     }
-    let same = |other: &&str| plain(other) == plainly;
-    known.clone().find(same).or_else(|| {
-        let groups = GROUPS.iter().filter(|group| group.iter().any(|member| same(member)));
-        groups.flat_map(|group| group.iter()).find_map(|member| known.clone().find(|name| name == member))
+    let same = |other: &&&str| plain(other) == plainly;
+    known.iter().find(same).copied().or_else(|| {
+        let groups = GROUPS.iter().filter(|group| group.iter().any(|member| same(&member)));
+        groups.copied().flatten().find_map(|member| known.iter().find(|name| *name == member).copied())
     })
 }
 
@@ -67,7 +67,6 @@ mod tests {
 
     #[test]
     fn a_name_stands_for_a_known_one_that_means_the_same() {
-        let meant = |name, known: &[&'static str]| meant(name, known.iter().copied());
         for (name, known) in [
             ("userId", "user_id"),
             ("USER-ID", "user_id"),
