@@ -185,4 +185,4 @@ def body_of(reply):
     if reply["isBase64Encoded"]:
         return base64.b64decode(body)
     kind = next((value for name, value in reply["headers"].items() if name.lower() == "content-type"), "")
-    return json.loads(body) if kind.split(";")[0].endswith("json") else body
+    return json.loads(body) if body and kind.split(";")[0].endswith("json") else body

@@ -181,15 +181,14 @@ async fn unknown_paths_get_the_reply_of_the_default_route() {
     assert_problem(&bare(&tally, Method::GET, "/nothing/here").await, 404, &[]);
     let not_allowed = bare(&tally, Method::PUT, "/apps/shop/events").await;
     assert_problem(&not_allowed, 405, &[]);
-    assert_eq!(not_allowed.headers["allow"], "DELETE, GET, POST");
-    let head = bare(&tally, Method::HEAD, "/apps").await;
-    assert_eq!((head.status.as_u16(), &head.headers["allow"]), (405, &"GET, POST".parse().unwrap()));
+    assert_eq!(not_allowed.headers["allow"], "DELETE, GET, HEAD, POST");
     assert_eq!(authorized(&tally, Method::GET, "/apps/", "").await.status, 200, "its own paths with a slash too");
     let moved = bare(&tally, Method::GET, "/apps/shop/events/?limit=3").await;
     assert_eq!(
         (moved.status.as_u16(), &moved.headers["location"]),
         (308, &"/apps/shop/events?limit=3".parse().unwrap())
     );
+    assert_problem(&bare(&tally, Method::PUT, "/apps/shop/events/").await, 405, &[]);
 }
 
 #[tokio::test]
@@ -205,7 +204,33 @@ async fn browsers_may_send_from_any_origin_and_read_from_allowed_ones() {
         reply.headers.get("access-control-allow-origin").map(|origin| origin.to_str().unwrap().to_owned())
     };
     assert_eq!(preflight("/apps/shop/events", "https://any.example", "POST").await.as_deref(), Some("*"));
+    assert_eq!(preflight("/apps/shop/events/", "https://any.example", "POST").await.as_deref(), Some("*"));
+    assert_eq!(preflight("/apps/shop/count/a/", "https://any.example", "POST").await.as_deref(), Some("*"));
     assert_eq!(preflight("/apps/shop/events", "https://any.example", "GET").await, None);
+    assert_eq!(preflight("/apps/shop/events/", "https://any.example", "GET").await, None);
+    for (path, method) in
+        [("/apps/shop/events/", "GET"), ("/apps/shop/stats/hours/", "HEAD"), ("/apps/shop/events", "HEAD")]
+    {
+        assert_eq!(
+            preflight(path, "https://board.example", method).await.as_deref(),
+            Some("https://board.example"),
+            "{path}"
+        );
+    }
+    // What comes from no handler can be read too.
+    for (method, path, status, allowed) in [
+        (Method::GET, "/apps/shop/events/?limit=3", 308, true),
+        (Method::PUT, "/apps/shop/events", 405, true),
+        (Method::GET, "/nothing", 404, true),
+    ] {
+        for origin in ["https://board.example", "https://any.example"] {
+            let request = Request::builder().method(method.clone()).uri(path).header("origin", origin);
+            let reply = tally.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(reply.status, status, "{path}");
+            let permitted = reply.headers.get("access-control-allow-origin").is_some();
+            assert_eq!(permitted, allowed && origin == "https://board.example", "{method} {path} from {origin}");
+        }
+    }
     assert_eq!(
         preflight("/apps/shop/events", "https://board.example", "GET").await.as_deref(),
         Some("https://board.example")

@@ -1,6 +1,10 @@
 //! Requests as HTTP API gives them to a function, and what it gets back. Clients decide what is in them.
 
+use axum::body::Body;
+use http::{Method, Request};
 use serde_json::{Value, json};
+use tally_core::app::role::Role;
+use tally_http::routes::{ROUTES, Route};
 
 use crate::harness::{Tally, TestApp};
 
@@ -153,4 +157,69 @@ async fn replies_are_text_or_base64_and_cookies_stand_apart() {
     assert!(vary.contains("origin"), "{vary}");
     let none = tally.on_lambda(event("GET", "/apps", "")).await;
     assert_eq!(none["cookies"], json!([]));
+}
+
+#[tokio::test]
+async fn events_are_taken_with_a_slash_at_the_end_of_the_path() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    for (path, query, sent, name) in [
+        ("/apps/shop/events/", "", r#"{"name": "a"}"#, "a"),
+        ("/apps/shop/count/", "name=b", "", "b"),
+        ("/apps/shop/count/c/", "", "", "c"),
+        ("/apps/shop/count/d/3/", "", "", "d"),
+    ] {
+        let mut request = with_key(event("POST", path, query), &app);
+        request["body"] = json!(sent);
+        let reply = tally.on_lambda(request).await;
+        assert_eq!((&reply["statusCode"], &body(&reply)["name"]), (&json!(201), &json!(name)), "{path}");
+        let uri = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        let reply = tally.call(Method::POST, &uri, ("x-ingest-key", &app.ingest_key), sent).await;
+        assert_eq!((reply.status.as_u16(), &reply.json["name"]), (201, &json!(name)), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn head_answers_as_get_does_without_a_body() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    tally.accept(&app, &json!({"name": "a"})).await;
+    let admin = tally.token(Role::Admin).await;
+    let both = tally.key_for_both(&app).await;
+    let fill = |route: &Route| {
+        let path = match route.path {
+            "/apps/{app}/histogram/{*path}" => "/apps/shop/histogram/a/today.json?".to_owned(),
+            "/apps/{app}/histogram" => "/apps/shop/histogram?name=a&date=today&format=json".to_owned(),
+            "/event-tracker/{key}/api/events" => {
+                format!("/event-tracker/{both}/api/events?start_date=20261120&end_date=20261121")
+            }
+            "/event-tracker/{key}/api/events/{*path}" => format!("/event-tracker/{both}/api/events/unique"),
+            "/seismo/api/reports/{report}/{app}" => "/seismo/api/reports/day/shop?date=today".to_owned(),
+            other => other.replace("{key}", &both).replace("{app}", "shop"),
+        };
+        path.replace("{report}", "day?date=today").replace("{stat}", "hours").replace("{id}", "none")
+    };
+    let mut checked = 0;
+    for route in ROUTES.iter().filter(|route| route.method == Method::GET) {
+        let path = fill(route);
+        let ask = async |method| {
+            let request = Request::builder().method(method).uri(&path).header("x-access-token", &admin);
+            tally.raw(request.body(Body::empty()).unwrap()).await
+        };
+        let ((get, text), (head, nothing)) = (ask(Method::GET).await, ask(Method::HEAD).await);
+        assert_eq!(get.status, if path.ends_with("/none") { 404 } else { 200 }, "{path}");
+        assert_eq!((head.status, &head.headers["content-type"]), (get.status, &get.headers["content-type"]), "{path}");
+        assert!(!text.is_empty() && nothing.is_empty(), "{path}");
+        let mut on_lambda =
+            event("HEAD", path.split('?').next().unwrap(), path.split_once('?').map_or("", |(_, query)| query));
+        on_lambda["headers"]["x-access-token"] = json!(admin);
+        let reply = tally.on_lambda(on_lambda).await;
+        assert_eq!((&reply["statusCode"], &reply["body"]), (&json!(get.status.as_u16()), &json!("")), "{path}");
+        checked += 1;
+    }
+    assert!(checked > 10);
+    let refused = tally.call(Method::HEAD, "/apps/shop/events", ("accept", "*/*"), "").await;
+    assert_eq!(refused.status, 401);
+    let refused = tally.call(Method::HEAD, "/auth", ("accept", "*/*"), "").await;
+    assert_eq!((refused.status.as_u16(), &refused.headers["allow"]), (405, &"POST".parse().unwrap()));
 }

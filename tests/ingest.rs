@@ -102,7 +102,8 @@ async fn an_event_sent_again_under_its_id_is_one_event() {
 async fn a_batch_gets_a_verdict_for_each_event() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
-    let reply = tally.ingest(&app, &json!([{"name": "a"}, {"name": 5}, {"name": "b", "nmae": 1}, {"name": "c"}])).await;
+    let reply =
+        tally.ingest(&app, &json!([{"name": "a"}, {"name": [5]}, {"name": "b", "nmae": 1}, {"name": "c"}])).await;
     assert_eq!(reply.status, 207, "{}", reply.json);
     assert_eq!(reply.json["accepted"], 2);
     let stored: Vec<_> = reply.json["ids"].as_array().unwrap().iter().map(Value::is_string).collect();
@@ -161,7 +162,7 @@ async fn bad_input_is_named_and_nothing_is_stored() {
         ("[5]", 400, &["[0]"]),
         ("{}", 400, &["name"]),
         (
-            r#"{"name":5,"count":"1","timestamp":true,"session_id":{},"data":1}"#,
+            r#"{"name":[],"count":"1","timestamp":true,"session_id":{},"data":1}"#,
             400,
             &["count", "name", "session_id", "timestamp"],
         ),
@@ -393,4 +394,145 @@ async fn a_name_of_whitespace_or_control_characters_is_refused() {
             assert_problem(&reply, 400, &["name"]);
         }
     }
+}
+
+#[tokio::test]
+async fn a_number_or_a_boolean_for_a_text_is_taken_as_its_text() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let event = tally
+        .accept(
+            &app,
+            &json!({"name": 404, "user_id": 42, "session_id": 1.50, "category": true, "slug": 7, "message": false,
+                "id": 12, "timestamp": "2026-11-21T08:00:00Z"}),
+        )
+        .await;
+    for (field, text) in [
+        ("name", "404"),
+        ("user_id", "42"),
+        ("session_id", "1.5"),
+        ("category", "true"),
+        ("slug", "7"),
+        ("message", "false"),
+        ("client_id", "12"),
+    ] {
+        assert_eq!(event[field], text, "{field}");
+    }
+    assert_eq!(tally.list(&app, "user_id=42").await.len(), 1);
+    let event = tally.accept(&app, &json!({"event": {"id": 1, "name": 2}})).await;
+    assert_eq!((&event["slug"], &event["name"]), (&json!("1"), &json!("2")));
+    assert_problem(&tally.ingest(&app, &json!({"name": "a", "user_id": [1]})).await, 400, &["user_id"]);
+    assert_problem(&tally.ingest(&app, &json!({"name": "a", "level": 999})).await, 400, &["level"]);
+}
+
+#[tokio::test]
+async fn ndjson_is_understood_with_a_byte_order_mark_and_without_its_content_type() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let send = async |content_type: &str, body: &str| {
+        let headers = [("content-type", content_type)];
+        tally.send(post("/apps/shop/events", &app.ingest_key, &headers, body.to_owned())).await
+    };
+    let lines = "{\"name\":\"a\"}\r\n\n  {\"name\":\"b\"}\n";
+    for content_type in
+        ["application/x-ndjson", "application/x-www-form-urlencoded", "text/plain", "", "application/json"]
+    {
+        for body in [lines.to_owned(), format!("\u{feff}{lines}")] {
+            let reply = send(content_type, &body).await;
+            assert_eq!(
+                (reply.status.as_u16(), &reply.json["accepted"]),
+                (201, &json!(2)),
+                "{content_type}: {}",
+                reply.json
+            );
+        }
+    }
+    let reply = send("application/json", "\u{feff}{\"name\":\"marked\"}").await;
+    assert_eq!((reply.status.as_u16(), &reply.json["name"]), (201, &json!("marked")));
+    // A bad line spoils no other; what is no event at all in its first line is JSON that is broken.
+    assert_eq!(send("text/plain", "{\"name\":\"a\"}\n{\"name\":\n").await.status, 207);
+    for broken in ["{\"name\":\"a\",\n\"b\"", "[1]\n[2]", "{\"name\":\"a\"} {\"name\":\"b\"}"] {
+        assert_problem(&send("text/plain", broken).await, 400, &[""]);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_name_is_told_what_it_may_mean() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    for (sent, meant) in [
+        ("userId", "user_id"),
+        ("sessionId", "session_id"),
+        ("event_name", "name"),
+        ("ts", "timestamp"),
+        ("time", "timestamp"),
+        ("msg", "message"),
+        ("severity", "level"),
+        ("properties", "data"),
+    ] {
+        let reply = tally.ingest(&app, &json!({"name": "a", (sent): "x"})).await;
+        assert_problem(&reply, 400, &[sent]);
+        let detail = reply.json["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains(&format!("did you mean `{meant}`?")) && detail.contains("`data`"), "{sent}: {detail}");
+    }
+    for (path, sent, meant) in [
+        ("/events?from=2026-11-21", "from", "since"),
+        ("/events?to=2026-11-21", "to", "until"),
+        ("/events?userId=1", "userId", "user_id"),
+        ("/events?page_size=1", "page_size", "limit"),
+        ("/stats/by-name?from=2026-11-21", "from", "since"),
+        ("/stats/timeseries?timezone=UTC", "timezone", "tz"),
+        ("/reports/period?from=2026-11-21&to=2026-11-21&timezone=UTC", "timezone", "tz"),
+        ("/histogram?event_name=a&name=a&date=today", "event_name", "name"),
+    ] {
+        let reply = tally.get(&app, path).await;
+        assert_problem(&reply, 400, &[sent]);
+        let detail = reply.json["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains(&format!("did you mean `{meant}`?")), "{path}: {detail}");
+    }
+    let reply = tally.get(&app, "/reports/period?since=2026-11-21&until=2026-11-21").await;
+    assert!(reply.json["detail"].as_str().unwrap().contains("did you mean `from`?"), "{}", reply.json);
+}
+
+#[tokio::test]
+async fn a_compressed_body_may_say_so_in_its_content_type() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let list = r#"[{"name":"a"},{"name":"b"}]"#;
+    let lines = "{\"name\":\"a\"}\n{\"name\":\"b\"}\n";
+    let zstd = |text: &str| zstd::encode_all(text.as_bytes(), 3).unwrap();
+    let (kind, coding) = ("content-type", "content-encoding");
+    for text in [list, lines] {
+        let (gzip, zstd) = (gzip(text.as_bytes()), zstd(text));
+        for (headers, body) in [
+            (vec![(kind, "application/gzip")], &gzip),
+            (vec![(kind, "application/x-gzip")], &gzip),
+            (vec![(kind, "application/gzip"), (coding, "gzip")], &gzip),
+            (vec![(kind, "application/octet-stream"), (coding, "gzip")], &gzip),
+            (vec![(kind, "application/octet-stream")], &gzip),
+            (vec![(kind, "application/octet-stream")], &text.as_bytes().to_vec()),
+            (vec![(kind, "application/zstd")], &zstd),
+            (vec![(kind, "application/zstd"), (coding, "zstd")], &zstd),
+            (vec![(kind, "application/octet-stream")], &zstd),
+        ] {
+            let reply = tally.send(post("/apps/shop/events", &app.ingest_key, &headers, body.clone())).await;
+            assert_eq!(
+                (reply.status.as_u16(), &reply.json["accepted"]),
+                (201, &json!(2)),
+                "{headers:?}: {}",
+                reply.json
+            );
+        }
+        // As a gateway breaks it that takes it for text.
+        let broken = String::from_utf8_lossy(&gzip).into_owned();
+        let headers = [(coding, "gzip"), (kind, "application/json")];
+        let reply = tally.send(post("/apps/shop/events", &app.ingest_key, &headers, broken)).await;
+        assert_problem(&reply, 400, &[""]);
+        assert!(reply.json["detail"].as_str().unwrap().contains("application/gzip"), "{}", reply.json);
+    }
+    let reply = tally.send(post("/apps/shop/events", &app.ingest_key, &[(kind, "application/gzip")], list)).await;
+    assert_problem(&reply, 400, &[""]);
+    let bomb = gzip(&vec![b' '; 17 * 1024 * 1024]);
+    let reply = tally.send(post("/apps/shop/events", &app.ingest_key, &[(kind, "application/gzip")], bomb)).await;
+    assert_problem(&reply, 413, &[]);
 }

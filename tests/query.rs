@@ -319,3 +319,113 @@ async fn a_filtered_list_does_not_trust_counters_for_the_future() {
     tally.accept(&app, &json!({"name": "b"})).await;
     assert_eq!(tally.list(&app, "name=b").await.len(), 1);
 }
+
+#[tokio::test]
+async fn days_are_days_of_the_zone() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    // One event in every hour of three days; midnight in Kyiv is 22:00 in UTC.
+    let events: Vec<_> = (0..72)
+        .map(|hour| {
+            let at = crate::harness::at("2026-11-18T00:30:00Z") + tally_core::time::TimeDelta::hours(hour);
+            json!({"name": "a", "message": "m", "timestamp": at.to_string(), "data": {"n": hour}})
+        })
+        .collect();
+    tally.accept(&app, &json!(events)).await;
+    tally.drain().await;
+    let day = "since=2026-11-19&until=2026-11-20&tz=Europe/Kyiv";
+    for day in [day, "since=20261119&until=20261120&tz=Europe/Kyiv"] {
+        assert_eq!(numbers(&tally.list(&app, &format!("{day}&limit=5&order=asc")).await), (22..46).collect::<Vec<_>>());
+    }
+    // The pages of a cursor have the same range, with its parameters beside it or without.
+    let page = tally.ask(&app, &format!("/events?{day}&limit=5&order=asc")).await;
+    let cursor = page["next"].as_str().unwrap();
+    for query in [format!("cursor={cursor}"), format!("cursor={cursor}&{day}&order=asc"), format!("next={cursor}")] {
+        assert_eq!(
+            numbers(tally.ask(&app, &format!("/events?{query}")).await["items"].as_array().unwrap()),
+            (27..32).collect::<Vec<_>>()
+        );
+    }
+    assert_eq!(
+        numbers(&tally.list(&app, "since=2026-11-19&until=2026-11-20&order=asc&limit=1000").await),
+        (24..48).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        numbers(
+            &tally.list(&app, "since=2026-11-19T00:00:00&until=2026-11-20T00:00:00&order=asc&tz=Europe/Kyiv").await
+        ),
+        (24..48).collect::<Vec<_>>(),
+        "a clock time without an offset is UTC"
+    );
+    let series = tally.ask(&app, &format!("/stats/timeseries?{day}&interval=day")).await;
+    assert_eq!(
+        (&series["since"], &series["until"], &series["series"]),
+        (
+            &json!("2026-11-18T22:00:00Z"),
+            &json!("2026-11-19T22:00:00Z"),
+            &json!([{"bucket_start": "2026-11-18T22:00:00Z", "count": 24}])
+        )
+    );
+    for (stat, count) in
+        [("by-level", 24), ("by-name", 24), ("by-category", 24), ("top-messages", 24), ("groups?attr=none", 24)]
+    {
+        let joint = if stat.contains('?') { '&' } else { '?' };
+        let reply = tally.ask(&app, &format!("/stats/{stat}{joint}{day}")).await;
+        assert_eq!(column(&reply["items"], "count"), [count], "{stat}");
+    }
+    let hours = tally.ask(&app, &format!("/stats/hours?{day}")).await;
+    assert_eq!((hours["items"].as_array().unwrap().len(), &hours["since"]), (24, &json!("2026-11-18T22:00:00Z")));
+    let report = tally.ask(&app, "/reports/period?from=2026-11-19&to=2026-11-19&tz=Europe/Kyiv").await;
+    assert_eq!((&report["total"], &report["from"]), (&json!(24), &json!("2026-11-18T22:00:00Z")));
+    let key = tally.key_for_both(&app).await;
+    let eye = async |query: &str| {
+        let path = format!("/the-eye/{key}/api/event/?{query}");
+        tally.call(Method::GET, &path, ("accept", "*/*"), "").await.json["count"].clone()
+    };
+    assert_eq!(eye("timestamp_after=2026-11-20&tz=Europe/Kyiv").await, 26);
+    assert_eq!(eye("timestamp_after=2026-11-20").await, 24);
+    assert_problem(&tally.get(&app, "/stats/by-name?tz=Mars").await, 400, &["tz"]);
+}
+
+#[tokio::test]
+async fn keys_with_dots_and_fields_are_asked_for_like_attributes() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let events = json!([
+        {"name": "a", "user_id": "ann", "data": {"n": 0, "http.status_code": 500, "deep": {"a.b": {"c.d": "x"}}}},
+        {"name": "b", "user_id": "bob", "data": {"n": 1, "http": {"status_code": 500}, "deep": {"a": {"b": {"c": {"d": "x"}}}}}},
+        {"name": "c", "session_id": "s", "data": {"n": 2, "http.status_code": 404, "user_id": "of data"}},
+    ]);
+    tally.accept(&app, &events).await;
+    tally.drain().await;
+    for (query, mut expected) in [
+        ("attr.http.status_code=500", vec![0, 1]),
+        ("attr.http.status_code=404", vec![2]),
+        ("attr.deep.a.b.c.d=x", vec![0, 1]),
+        ("attr.user_id=ann", vec![0]),
+        ("attr.user_id=of%20data", vec![2]),
+        ("attr.name=b", vec![1]),
+        ("attributes[attr.http.status_code]=500", vec![0, 1]),
+        ("attributes%5Battr.http.status_code%5D=500&attributes%5Bn%5D=1", vec![1]),
+    ] {
+        let mut found = numbers(&tally.list(&app, &format!("{query}&limit=1")).await);
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{query}");
+    }
+    for query in ["attributes[]=1", "attributes[attr.]=1", "attributes[plan=1", "attributes[plan]="] {
+        assert_eq!(tally.get(&app, &format!("/events?{query}")).await.status, 400, "{query}");
+    }
+    for (attr, items) in [
+        ("http.status_code", json!([{"value": 500, "count": 2}, {"value": 404, "count": 1}])),
+        ("deep.a.b.c.d", json!([{"value": "x", "count": 2}, {"value": null, "count": 1}])),
+        (
+            "user_id",
+            json!([{"value": "ann", "count": 1}, {"value": "bob", "count": 1}, {"value": "of data", "count": 1}]),
+        ),
+        ("session_id", json!([{"value": null, "count": 2}, {"value": "s", "count": 1}])),
+        ("name", json!([{"value": "a", "count": 1}, {"value": "b", "count": 1}, {"value": "c", "count": 1}])),
+    ] {
+        assert_eq!(tally.ask(&app, &format!("/stats/groups?attr={attr}")).await["items"], items, "{attr}");
+    }
+}

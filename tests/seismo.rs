@@ -329,8 +329,8 @@ async fn errors_have_a_message() {
     }
     assert_eq!(client.get("/api/events/web").await.as_array().unwrap().len(), 1);
     let put = client.call(Method::PUT, "/api/events/web", "").await;
-    assert_refused(&put, 405, "GET, POST");
-    assert_eq!(put.headers["allow"], "GET, POST");
+    assert_refused(&put, 405, "GET, HEAD, POST");
+    assert_eq!(put.headers["allow"], "GET, HEAD, POST");
 }
 
 #[tokio::test]

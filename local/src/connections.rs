@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,8 +13,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
-use http::Request;
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
@@ -26,6 +28,8 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
+use crate::refusals::Refusals;
+
 /// Time and count limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -35,6 +39,8 @@ pub struct Limits {
     pub head: Duration,
     /// The time limit for the whole body of a request: 16 MB at 150 KB a second.
     pub body: Duration,
+    /// Bytes that are read of a body that a handler left unread; past that the connection ends with the reply.
+    pub unread: u64,
     /// The time limit for a client to read more of a reply.
     pub write: Duration,
     /// The time limit for requests in progress when the server shuts down.
@@ -47,6 +53,8 @@ impl Default for Limits {
             connections: 512,
             head: Duration::from_secs(30),
             body: Duration::from_mins(2),
+            // As much as the largest body may have once it is decompressed: sent as it is, it is read and refused.
+            unread: 16 * 1024 * 1024,
             write: Duration::from_secs(30),
             drain: Duration::from_secs(5),
         }
@@ -94,7 +102,7 @@ pub async fn serve_connections(listener: TcpListener, app: Router, limits: Limit
 }
 
 /// The stream of a connection.
-type Stream = TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>;
+type Stream = TokioIo<Refusals<Pin<Box<TimeoutStream<TcpStream>>>>>;
 
 fn connection(
     stream: TcpStream,
@@ -107,20 +115,78 @@ fn connection(
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.write));
     let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(|body| Body::new(Timed { body, until: Box::pin(sleep(limits.body)) }));
+        let rest = Rest::default();
+        let waits = request.headers().contains_key(EXPECT);
+        let mut request = request.map(|body| {
+            let until = Box::pin(sleep(limits.body));
+            Body::new(Timed { body: Some(Unread { body, until, waits }), rest: Arc::clone(&rest) })
+        });
         request.extensions_mut().insert(ConnectInfo(from));
-        app.clone().oneshot(request)
+        let app = app.clone();
+        async move {
+            let mut reply = app.oneshot(request).await?;
+            let unread = rest.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(unread) = unread
+                && !unread.drain(limits.unread).await
+            {
+                reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(reply)
+        }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service)
+        .serve_connection(TokioIo::new(Refusals::of(Box::pin(stream))), service)
 }
 
-/// A body with a deadline.
-struct Timed {
+/// A body with a deadline, of which some may be unread.
+struct Unread {
     body: Incoming,
     until: Pin<Box<Sleep>>,
+    /// Whether the client sends it only once it is asked for.
+    waits: bool,
+}
+
+/// What a handler left of a body.
+type Rest = Arc<Mutex<Option<Unread>>>;
+
+impl Unread {
+    /// Reads and forgets the rest, so that the client gets the reply and may use the connection again. False where it is
+    /// too much, too slow, or not worth asking for.
+    async fn drain(mut self, most: u64) -> bool {
+        if self.waits || self.body.size_hint().lower() > most {
+            return false;
+        }
+        let mut read = 0;
+        loop {
+            let frame = tokio::select! {
+                frame = self.body.frame() => frame,
+                () = self.until.as_mut() => return false,
+            };
+            match frame {
+                None => return true,
+                Some(Err(_)) => return false,
+                Some(Ok(frame)) => read += frame.data_ref().map_or(0, |data| data.len() as u64),
+            }
+            if read > most {
+                return false;
+            }
+        }
+    }
+}
+
+/// A body as a handler sees it. What it leaves is put into `rest`.
+struct Timed {
+    body: Option<Unread>,
+    rest: Rest,
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        let unread = self.body.take().filter(|unread| !unread.body.is_end_stream());
+        *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = unread;
+    }
 }
 
 /// Why a body cannot be read.
@@ -140,19 +206,22 @@ impl HttpBody for Timed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+        let Some(unread) = &mut self.body else { return Poll::Ready(None) };
+        // Asking for it is what the client waits for.
+        unread.waits = false;
+        if let Poll::Ready(frame) = Pin::new(&mut unread.body).poll_frame(context) {
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
         }
-        ready!(self.until.as_mut().poll(context));
+        ready!(unread.until.as_mut().poll(context));
         Poll::Ready(Some(Err(BodyError::TooSlow)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(|unread| unread.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), |unread| unread.body.size_hint())
     }
 }
 
@@ -161,6 +230,7 @@ mod tests {
     use std::time::Instant;
 
     use axum::routing::{get, post};
+    use http::StatusCode;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
     use tokio::task::JoinHandle;
@@ -182,6 +252,7 @@ mod tests {
         let app = Router::new()
             .route("/", get(async |ConnectInfo(from): ConnectInfo<SocketAddr>| from.ip().to_string()))
             .route("/length", post(async |body: Bytes| body.len().to_string()))
+            .route("/refused", post(async || StatusCode::UNAUTHORIZED))
             .route("/large", get(async || vec![b'x'; 64 << 20]));
         let (end, ending) = oneshot::channel();
         let ended = tokio::spawn(serve_connections(listener, app, limits, async {
@@ -217,6 +288,72 @@ mod tests {
         let mut stream = sent(server.address, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
         let reply = until_closed(&mut stream).await;
         assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 400"), "{reply:?}");
+    }
+
+    /// A whole request whose body is `sent` of `length` bytes.
+    fn refused(length: usize, sent: usize, more: &str) -> String {
+        let body = "x".repeat(sent);
+        format!("POST /refused HTTP/1.1\r\nhost: a\r\n{more}content-length: {length}\r\n\r\n{body}")
+    }
+
+    #[tokio::test]
+    async fn after_a_refused_body_the_connection_goes_on() {
+        let server = server(Limits::default()).await;
+        let mut stream = sent(server.address, &refused(3_000_000, 3_000_000, "")).await;
+        let next = format!("{}GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", refused(1_000, 1_000, ""));
+        stream.write_all(next.as_bytes()).await.expect("room");
+        let replies = until_closed(&mut stream).await;
+        assert_eq!(replies.matches("401 Unauthorized").count(), 2, "{replies}");
+        assert!(replies.ends_with("\r\n\r\n127.0.0.1"), "{replies}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_read_of_a_refused_body_ends_the_connection_with_a_word() {
+        let server = server(Limits { unread: 1_000, ..Limits::default() }).await;
+        let chunked = "POST /refused HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        let chunk = format!("7d0\r\n{}\r\n", "x".repeat(2_000));
+        for request in [
+            refused(1_001, 0, ""),
+            // A client that waits need not send what nobody reads.
+            refused(10, 0, "expect: 100-continue\r\n"),
+            format!("{chunked}{chunk}"),
+        ] {
+            let reply = until_closed(&mut sent(server.address, &request).await).await.to_ascii_lowercase();
+            assert!(reply.starts_with("http/1.1 401"), "{reply}");
+            assert!(reply.contains("\r\nconnection: close\r\n"), "{reply}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_request_is_refused_with_a_problem_document() {
+        let server = server(Limits::default()).await;
+        let many = "a: b\r\n".repeat(200);
+        for (request, status) in [
+            ("GET /a<b>c HTTP/1.1\r\nhost: a\r\n\r\n", 400),
+            ("GET /a b HTTP/1.1\r\nhost: a\r\n\r\n", 400),
+            ("GET /?q=a b HTTP/1.1\r\nhost: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nhost a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nho st: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nhost: a\0b\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n", 400),
+            ("nonsense\r\n\r\n", 400),
+            (&format!("GET / HTTP/1.1\r\n{many}\r\n"), 431),
+        ] {
+            let reply = until_closed(&mut sent(server.address, request).await).await;
+            let (head, body) = reply.split_once("\r\n\r\n").expect("a reply");
+            assert!(head.contains("\r\ncontent-type: application/problem+json\r\n"), "{request}: {reply}");
+            let problem: serde_json::Value = serde_json::from_str(body).expect("JSON");
+            assert_eq!(problem["status"], status, "{request}: {reply}");
+            assert!(problem["detail"].as_str().is_some_and(|detail| detail.len() > 10));
+            assert!(head.contains(&format!("content-length: {}", body.len())), "{reply}");
+        }
+        // Also after a request that could be read.
+        let mut stream = sent(server.address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.expect("a reply");
+        stream.write_all(b"GET /<> HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("room");
+        let reply = until_closed(&mut stream).await;
+        assert!(reply.contains("127.0.0.1") && reply.contains("application/problem+json"), "{reply}");
     }
 
     #[tokio::test]

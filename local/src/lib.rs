@@ -16,6 +16,7 @@ pub mod housekeeping;
 pub mod import;
 mod pages;
 pub mod proxy;
+mod refusals;
 pub mod serve;
 pub mod server;
 pub mod stream_poller;

@@ -147,7 +147,7 @@ pub(crate) struct AppsAfter(Option<AppSlug>);
 
 impl FromQuery for AppsAfter {
     fn read(params: &mut Params, _: Timestamp) -> Option<Self> {
-        let after = params.text("next").and_then(|text| {
+        let after = params.text_of("next", "cursor").and_then(|text| {
             let slug = AppSlug::of_name(&text);
             params.keep("next", slug.map_err(|_| "send the `next` of the previous page as it is"))
         });

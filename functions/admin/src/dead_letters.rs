@@ -52,7 +52,7 @@ pub(crate) struct After(Option<String>);
 
 impl FromQuery for After {
     fn read(params: &mut Params, _: Timestamp) -> Option<Self> {
-        let after = params.text("next");
+        let after = params.text_of("next", "cursor");
         if after.as_ref().is_some_and(|after| after.len() > MAX_NEXT) {
             params.add("next", "send the `next` of the previous page as it is");
         }

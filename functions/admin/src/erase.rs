@@ -58,7 +58,8 @@ impl FromQuery for EraseQuery {
                 None
             }
         };
-        let from = params.parsed("next").unwrap_or_default();
+        let from = params.text_of("next", "cursor");
+        let from = from.and_then(|from| params.keep("next", from.parse())).unwrap_or_default();
         Some(Self { whose: whose?, from })
     }
 }

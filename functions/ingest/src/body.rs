@@ -90,14 +90,25 @@ impl Drafts for Sent<'_> {
     }
 }
 
-/// Undoes the `Content-Encoding` of a body.
+/// Undoes the compression of a body. `Content-Encoding` tells it, or the content type: HTTP API hands a body of
+/// `application/json` to Lambda as text, which breaks one that is compressed.
 ///
 /// # Errors
 /// Where the encoding is not supported, the body does not have it, or is too large once decompressed.
 pub fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
     let encoding = headers.get(CONTENT_ENCODING).map_or(Ok(""), |e| e.to_str());
-    match encoding.map(|e| e.trim().to_ascii_lowercase()).as_deref() {
+    let encoding = encoding.map(|e| e.trim().to_ascii_lowercase());
+    let encoding = match (encoding.as_deref(), media_type(headers).as_str()) {
+        (Ok("" | "identity"), "application/gzip" | "application/x-gzip") => Ok("gzip"),
+        (Ok("" | "identity"), "application/zstd") => Ok("zstd"),
+        (Ok("" | "identity"), "application/octet-stream") if sent.starts_with(GZIP) => Ok("gzip"),
+        (Ok("" | "identity"), "application/octet-stream") if sent.starts_with(ZSTD) => Ok("zstd"),
+        (encoding, _) => encoding,
+    };
+    match encoding {
         Ok("" | "identity") => Ok(sent),
+        Ok("gzip" | "x-gzip") if !sent.starts_with(GZIP) => Err(damaged("gzip")),
+        Ok("zstd") if !sent.starts_with(ZSTD) => Err(damaged("zstd")),
         Ok("gzip" | "x-gzip") => gunzip(&sent),
         Ok("zstd") => {
             let unreadable = |_| damaged("zstd");
@@ -153,19 +164,44 @@ fn read_all(encoding: &str, decoder: impl Read, decoded: &mut Vec<u8>) -> Result
 }
 
 fn damaged(encoding: &str) -> Problem {
-    Problem::field("", format!("the body is not valid {encoding}, as Content-Encoding says it is"))
+    let detail = format!(
+        "the body is not valid {encoding}, as its headers say it is. Where a gateway treats JSON as text, send it with the \
+         content type application/{encoding}"
+    );
+    Problem::field("", detail)
+}
+
+/// How a text begins that some editors on Windows write.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// How a body begins that is compressed with gzip.
+const GZIP: &[u8] = b"\x1f\x8b";
+/// How a body begins that is compressed with zstd.
+const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+
+/// The content type of a body without its parameters, in lower case.
+fn media_type(headers: &HeaderMap) -> String {
+    let media_type = headers.get(CONTENT_TYPE).map_or(Ok(""), |t| t.to_str()).unwrap_or("?");
+    media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
 fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Sent<'a>, Problem> {
-    let media_type = headers.get(CONTENT_TYPE).map_or(Ok(""), |t| t.to_str()).unwrap_or("?");
-    let media_type = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    let sent = match media_type.as_str() {
-        // curl's `-d` sends this content type by default.
-        "" | "application/json" | "text/plain" | "application/x-www-form-urlencoded" => of_json(body)?,
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let sent = match media_type(headers).as_str() {
+        // curl sends the type of forms unless it is told another.
+        ""
+        | "application/json"
+        | "text/plain"
+        | "application/x-www-form-urlencoded"
+        | "application/octet-stream"
+        | "application/gzip"
+        | "application/x-gzip"
+        | "application/zstd" => of_json(body)?,
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => of_lines(body)?,
         _ => {
             return Err(Problem::UnsupportedMediaType(
-                "the content type is not supported: send application/json or application/x-ndjson".to_owned(),
+                "the content type is not supported: send application/json or application/x-ndjson, or compressed \
+                 application/gzip or application/zstd"
+                    .to_owned(),
             ));
         }
     };
@@ -182,6 +218,9 @@ fn split<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Sent<'a>, Problem> {
 }
 
 fn of_json(body: &[u8]) -> Result<Sent<'_>, Problem> {
+    if is_lines(body) {
+        return of_lines(body);
+    }
     match body.trim_ascii_start().first() {
         Some(b'[') => {
             let (events, count) = json::list_of_at_most(body, MAX_EVENTS).map_err(invalid)?;
@@ -199,8 +238,20 @@ fn of_json(body: &[u8]) -> Result<Sent<'_>, Problem> {
     }
 }
 
+/// The lines of a body that are not empty.
+fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
+}
+
+/// Whether a body is NDJSON that does not say so: several lines, the first of them a whole event. JSON is never that.
+fn is_lines(body: &[u8]) -> bool {
+    let mut lines = lines(body);
+    let (first, second) = (lines.next(), lines.next());
+    second.is_some() && first.is_some_and(|line| line.starts_with(b"{") && json::document(line).is_ok())
+}
+
 fn of_lines(body: &[u8]) -> Result<Sent<'_>, Problem> {
-    let lines = || body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let lines = || lines(body);
     // Counted first: a body of nothing but short lines would take far more memory than it has bytes.
     at_most(lines().count())?;
     let events = lines().map(|line| json::document(line).map(Raw::new).map_err(invalid));

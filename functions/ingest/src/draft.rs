@@ -8,7 +8,7 @@ use tally_core::event::draft::Draft;
 use tally_core::event::json::{self, Kind};
 use tally_core::event::{MAX_COUNT, MAX_EVENT, MAX_MESSAGE, MAX_TEXT, MAX_VALUES};
 use tally_core::invalid::Invalid;
-use tally_http::body::Fields;
+use tally_http::body::{Fields, scalar};
 use tally_http::openapi::{LevelInput, TimeInput, any_json};
 
 /// Reads an event.
@@ -18,14 +18,14 @@ use tally_http::openapi::{LevelInput, TimeInput, any_json};
 pub(crate) fn read(raw: &RawValue) -> Result<Draft, Invalid> {
     let mut fields = Fields::of_event(raw)?;
     let mut draft = Draft {
-        id: fields.text("id"),
-        name: fields.text("name"),
-        slug: fields.text("slug"),
-        category: fields.text("category"),
-        level: fields.text("level"),
-        message: fields.text("message"),
-        session_id: fields.text("session_id"),
-        user_id: fields.text("user_id"),
+        id: fields.text_of_event("id"),
+        name: fields.text_of_event("name"),
+        slug: fields.text_of_event("slug"),
+        category: fields.text_of_event("category"),
+        level: fields.text_of_event("level"),
+        message: fields.text_of_event("message"),
+        session_id: fields.text_of_event("session_id"),
+        user_id: fields.text_of_event("user_id"),
         timestamp: fields.time("timestamp"),
         count: fields.number("count", 1, MAX_COUNT),
         data: fields.json("data"),
@@ -49,11 +49,18 @@ fn name_by_event(fields: &mut Fields<'_>, draft: &mut Draft, event: &RawValue) {
     let (slug, name) = if json::kind(event) == Kind::Object {
         let Some(parts) = fields.keep_json("event", json::object(event)) else { return };
         let mut parts = Fields::of(parts);
-        let read = (parts.text_of("id", "slug"), parts.text_of("event", "name"));
+        let either = |parts: &mut Fields<'_>, name: &str, alias: &str| {
+            let (one, other) = (parts.text_of_event(name), parts.text_of_event(alias));
+            if one.is_some() && other.is_some() {
+                parts.add(alias, format!("means the same as `{name}`: send one of them"));
+            }
+            one.or(other)
+        };
+        let read = (either(&mut parts, "id", "slug"), either(&mut parts, "event", "name"));
         fields.add_nested("event", parts.finish("`event` has `id` or `slug`, and `event` or `name`"));
         read
     } else {
-        let name = fields.keep_json("event", json::string(event));
+        let name = fields.keep_json("event", scalar(event));
         (None, name.filter(|name| !name.is_empty()))
     };
     for (field, kept, said) in [("slug", &mut draft.slug, slug), ("name", &mut draft.name, name)] {
@@ -73,7 +80,7 @@ impl JsonSchema for EventInput {
     }
 
     fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
-        let text = |about: &str, most: usize| json_schema!({"description": about, "type": ["string", "null"], "maxLength": most});
+        let text = |about: &str, most: usize| json_schema!({"description": about, "type": ["string", "number", "boolean", "null"], "maxLength": most});
         let mut time = |about: &str| {
             let forms = schemas.subschema_for::<TimeInput>();
             json_schema!({
@@ -88,8 +95,9 @@ impl JsonSchema for EventInput {
         let level = schemas.subschema_for::<LevelInput>();
         json_schema!({
             "description": format!(
-                "An event to send. An empty text counts as absent. Limits of length are in bytes of UTF-8; the whole event has \
-                 at most {MAX_EVENT} bytes and {MAX_VALUES} JSON values."
+                "An event to send. An empty text counts as absent; a number, true or false for a text is taken as its text. \
+                 Limits of length are in bytes of UTF-8; the whole event has at most {MAX_EVENT} bytes and {MAX_VALUES} JSON \
+                 values."
             ),
             "type": "object",
             "properties": {

@@ -171,7 +171,8 @@ pub(crate) fn send_operation(schemas: &mut SchemaGenerator) -> Operation {
         .about(format!(
             "One event as an object, or up to {MAX_EVENTS} as a list or as NDJSON; each has its own result. At most \
              {MAX_SENT} bytes as sent, {MAX_DECODED} bytes decompressed and {MAX_VALUES} JSON values (lists, maps, texts, \
-             numbers, booleans and nulls). A body without a content type is read as JSON. \
+             numbers, booleans and nulls). A body without a content type is read as JSON, or as NDJSON if its first line is an \
+             event. A compressed body may also be sent as `application/gzip` or `application/zstd`. \
              Two events with the same `id` and the same millisecond are the same event: the later one replaces the earlier \
              and is counted once, so a retry with both is safe. A batch without any valid event is refused with 400, and \
              one of which nothing could be stored with 503."

@@ -10,7 +10,7 @@ use tally_core::app::App;
 use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::event::id::EventId;
 use tally_core::invalid::Invalid;
-use tally_core::time::Range;
+use tally_core::time::{Range, Timestamp};
 use tally_http::compat::the_eye::{TheEyeEvent, TheEyePage, filter, range, trimmed};
 use tally_http::cursor::CursorError;
 use tally_http::guard::Target;
@@ -37,7 +37,7 @@ pub(crate) async fn list(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let asked = AskedPage::read(uri.query(), &app)?;
+    let asked = AskedPage::read(uri.query(), &app, context.clock.now())?;
     let reads = context.reads();
     let mut page = read_page(&reads, &app, &asked.query).await?;
     cut(&mut page, |room, event| room.take(&TheEyeEvent::new(event)))?;
@@ -79,7 +79,7 @@ struct AskedPage {
 const PLACE: [&str; 3] = ["limit", "offset", "cursor"];
 
 impl AskedPage {
-    fn read(query: Option<&str>, app: &App) -> Result<Self, Invalid> {
+    fn read(query: Option<&str>, app: &App, now: Timestamp) -> Result<Self, Invalid> {
         let mut params = Params::lenient(query);
         let sent = params.remaining().into_iter().filter(|(name, _)| !PLACE.contains(&name.as_str())).collect();
         let filter = filter(&mut params);
@@ -88,7 +88,7 @@ impl AskedPage {
         let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
         let offset = number(trimmed(&mut params, "offset")).unwrap_or(0);
         let cursor = trimmed(&mut params, "cursor");
-        let range = range(&mut params);
+        let range = range(&mut params, now);
         if offset > MAX_OFFSET && cursor.is_none() {
             params.add(
                 "offset",
@@ -218,6 +218,7 @@ pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
             bound("timestamp_before", "Only events up to and including this time."),
             bound("timestamp_start", "An alias of `timestamp_after`."),
             bound("timestamp_end", "An alias of `timestamp_before`."),
+            Parameter::query("tz", "The time zone of days, an IANA name; UTC by default.", text()),
             Parameter::query("limit", "Most events in a page.", limit),
             Parameter::query("offset", "Skips this many events.", number(0, MAX_OFFSET as u64)),
             Parameter::query("cursor", "Continues after the page whose links have this cursor.", text()),

@@ -99,7 +99,7 @@ impl AskedList {
     /// Reads parameters.
     pub(crate) fn of(mut params: Params, app: &App, now: Timestamp) -> Result<Self, Invalid> {
         let limit = params.number("limit", 1, MAX_LIMIT as u64);
-        let Some(cursor) = params.text("cursor") else {
+        let Some(cursor) = params.text_of("cursor", "next") else {
             let offset = params.number("offset", 0, MAX_OFFSET as u64).unwrap_or(0);
             let sent = params.remaining().into_iter().collect();
             let mut query = read_query(params, now, None)?;
@@ -158,7 +158,12 @@ fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Resul
 }
 
 fn attributes(params: &mut Params) -> Vec<AttributeFilter> {
-    let sent = params.with_prefix("attr.");
+    let mut sent = params.with_prefix("attr.");
+    // Clients that are generated may write the properties of an object in brackets.
+    sent.extend(params.with_prefix("attributes[").into_iter().map(|(name, value)| {
+        let name = name.strip_suffix(']').unwrap_or_default();
+        (name.strip_prefix("attr.").unwrap_or(name).to_owned(), value)
+    }));
     for (path, value) in &sent {
         if path.is_empty() || value.is_empty() {
             params.add(&format!("attr.{path}"), "send a path and a value, e.g. attr.plan=pro");
@@ -167,18 +172,17 @@ fn attributes(params: &mut Params) -> Vec<AttributeFilter> {
     if sent.len() > MAX_ATTRIBUTES {
         params.add("attr", format!("send at most {MAX_ATTRIBUTES} attributes"));
     }
-    let attribute =
-        |(path, value): (String, String)| AttributeFilter { path: path.split('.').map(str::to_owned).collect(), value };
-    sent.into_iter().map(attribute).collect()
+    sent.into_iter().map(|(path, value)| AttributeFilter { path, value }).collect()
 }
 
 fn read_range(params: &mut Params, now: Timestamp) -> Range {
-    let since: Option<Timestamp> = params.parsed("since");
-    let until: Option<Timestamp> = params.parsed("until");
     let zone: Option<Zone> = params.parsed("tz");
+    let has_zone = zone.is_some();
+    let zone = zone.unwrap_or_else(Zone::utc);
+    let since = params.time_in("since", &zone, now);
+    let until = params.time_in("until", &zone, now);
     let mut range = Range::ALL;
     if let Some(date) = params.text("date") {
-        let zone = zone.unwrap_or_else(Zone::utc);
         let day = zone.read_date(&date, now).and_then(|date| {
             let next = date.tomorrow().map_err(|_| tally_core::time::TimeError)?;
             Ok((zone.start_of_day(date)?, zone.start_of_day(next)?))
@@ -187,8 +191,8 @@ fn read_range(params: &mut Params, now: Timestamp) -> Range {
             Ok(Ok(day)) => range = day,
             _ => params.add("date", "must be `today` or a day, e.g. 2026-02-10"),
         }
-    } else if zone.is_some() {
-        params.add("tz", "only applies to `date`: send both");
+    } else if has_zone && since.is_none() && until.is_none() {
+        params.add("tz", "only applies to `date`, `since` and `until`: send one of them");
     }
     match params.range(since, until, Range::ALL) {
         Some(asked) => range.intersect(asked).intersect(Range::ALL),
@@ -217,13 +221,14 @@ pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
             Parameter::query("message", "Only events with exactly this message.", text()),
             Parameter::query("session_id", "Only events of this session.", text()),
             Parameter::query("user_id", "Only events of this user.", text()),
-            Parameter::query("since", "Only events from this time on.", time.clone()),
-            Parameter::query("until", "Only events before this time.", time),
+            Parameter::query("since", "Only events from this time on, or from the start of this day of `tz`.", time.clone()),
+            Parameter::query("until", "Only events before this time, or before the start of this day of `tz`.", time),
             Parameter::query("date", "Only events of this day.", day),
-            Parameter::query("tz", "The time zone of `date`, an IANA name; UTC by default.", text()),
+            Parameter::query("tz", "The time zone of days, an IANA name; UTC by default.", text()),
             Parameter::query(
                 "attributes",
-                "Only events whose `data` has this value at this path: `attr.PATH=value`, e.g. `attr.plan=pro`.",
+                "Only events whose `data` has this value at this path: `attr.PATH=value`, e.g. `attr.plan=pro`. Keys may hold \
+                 dots. `attributes[attr.PATH]=value` means the same.",
                 attributes,
             ),
             // Without defaults in their schemas: generated clients send these, and a cursor goes without them.
@@ -233,7 +238,7 @@ pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
                 json_schema!({"type": "string", "enum": ["desc", "asc"]}),
             ),
             Parameter::query("limit", "Most events in a page.", number_or(DEFAULT_LIMIT as u64, 1, MAX_LIMIT as u64)),
-            Parameter::query("cursor", "Continues after the page that gave this cursor.", text()),
+            Parameter::query("cursor", "Continues after the page that gave this as `next`. `next` is an alias.", text()),
             Parameter::query("offset", "Skips this many events.", number(0, MAX_OFFSET as u64)),
             Parameter::query(
                 "consistent",

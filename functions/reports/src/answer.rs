@@ -7,9 +7,10 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use tally_core::app::App;
 use tally_core::event::filter::CellFilter;
+use tally_core::time::zone::Zone;
 use tally_core::time::{DAY, MINUTE, Range, Timestamp};
 use tally_http::openapi::{Parameter, TimeInput};
-use tally_http::parameters::{FromQuery, Params};
+use tally_http::parameters::{FromQuery, Params, zone};
 use tally_http::problem::Problem;
 use tally_http::reply::LeftOut;
 use tally_service::reads::Reads;
@@ -21,8 +22,16 @@ pub struct TimeRange(pub Range);
 
 impl FromQuery for TimeRange {
     fn read(params: &mut Params, now: Timestamp) -> Option<Self> {
+        let zone = Zone::read(params, now)?;
+        Self::in_zone(params, &zone, now)
+    }
+}
+
+impl TimeRange {
+    /// Reads a range whose bounds may be days of a zone.
+    pub(crate) fn in_zone(params: &mut Params, zone: &Zone, now: Timestamp) -> Option<Self> {
         let minute = now.floor(MINUTE);
-        let (since, until) = (params.parsed("since"), params.parsed("until"));
+        let (since, until) = (params.time_in("since", zone, now), params.time_in("until", zone, now));
         if since.is_some_and(|since| since < Timestamp::EPOCH) {
             params.add("since", "is before 1970: send a later time");
         }
@@ -32,15 +41,20 @@ impl FromQuery for TimeRange {
 }
 
 /// The parameters of a [`TimeRange`].
-pub(crate) fn time_range(schemas: &mut SchemaGenerator) -> [Parameter; 2] {
+pub(crate) fn time_range(schemas: &mut SchemaGenerator) -> [Parameter; 3] {
     let time = schemas.subschema_for::<TimeInput>();
     [
         Parameter::query(
             "since",
-            "From this time on; by default 24 hours before the start of this minute.",
+            "From this time on, or from the start of this day of `tz`; by default 24 hours before the start of this minute.",
             time.clone(),
         ),
-        Parameter::query("until", "Before this time; by default the end of this minute.", time),
+        Parameter::query(
+            "until",
+            "Before this time, or before the start of this day of `tz`; by default the end of this minute.",
+            time,
+        ),
+        zone(),
     ]
 }
 

@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
-use tally_core::event::filter::{CellFilter, EventFilter, at_path};
+use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
 use tally_core::time::Timestamp;
@@ -69,7 +69,6 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
         Some((filter?, range?.0, attr?, limit))
     })?;
     let filter = EventFilter { cell, ..EventFilter::default() };
-    let path: Vec<String> = attr.split('.').map(str::to_owned).collect();
     let query = EventQuery {
         range,
         filter,
@@ -87,7 +86,7 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
     // The next event, where the values did not fit into memory.
     let mut full = None;
     let end = walk(reads, &asked.app, &query, |event| {
-        let value = event.data.as_ref().and_then(|data| at_path(data, &path)).cloned().unwrap_or(Json::Null);
+        let value = event.attribute(&attr).unwrap_or(Json::Null);
         // Texts, numbers, lists and maps of them always serialize.
         let key = serde_json::to_string(&value).unwrap_or_default();
         // `count` is at most 1e9.
@@ -139,7 +138,8 @@ pub(crate) fn groups_operation(schemas: &mut SchemaGenerator) -> Operation {
         .counts::<Groups>(schemas, "countByAttribute", "Counts by the value of an attribute in `data`, largest first")
         .about(
             "Reads the events of the range within a read budget. If the budget ends first, the newest events are counted \
-             and `complete` is false.",
+             and `complete` is false. A key in `data` may hold dots itself. Where `data` has nothing at the path, the field \
+             of the event with this name counts, e.g. `user_id`.",
         )
         .takes([
             Parameter::query("attr", "The path of the attribute in `data`.", attr).required(),

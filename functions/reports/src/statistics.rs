@@ -16,7 +16,7 @@ use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
 use tally_http::guard::Target;
 use tally_http::openapi::{Operation, Parameter, one_of};
-use tally_http::parameters::{FromQuery, Params, filters, zone};
+use tally_http::parameters::{FromQuery, Params, filters};
 use tally_http::problem::{Problem, json};
 use tally_http::service::Shared;
 use tally_service::reads::Reads;
@@ -65,15 +65,15 @@ pub(crate) struct Timeseries<'a> {
 
 async fn timeseries(asked: Asked, params: Params) -> Result<Response, Problem> {
     let (filter, zone, interval, fill, (asked_range, range, starts)) = params.read(|params| {
-        let (filter, zone) = (CellFilter::read(params, asked.now), Zone::read(params, asked.now));
-        let range = TimeRange::read(params, asked.now);
+        let (filter, zone) = (CellFilter::read(params, asked.now), Zone::read(params, asked.now)?);
+        let range = TimeRange::in_zone(params, &zone, asked.now);
         let week_start: WeekStart = params.parsed("week_start").unwrap_or_default();
         let interval = params.text("interval").map_or(Some(Interval::Hour), |text| Interval::read(&text, week_start));
         if interval.is_none() {
             params.add("interval", "must be MINUTE, HOUR, DAY, WEEK or MONTH");
         }
         let fill = params.choice("fill", &[("zero", true)]).unwrap_or(false);
-        let (filter, zone, TimeRange(range), interval) = (filter?, zone?, range?, interval?);
+        let (filter, TimeRange(range), interval) = (filter?, range?, interval?);
         let wide = widen(&asked.app, range, asked.now);
         let starts = params.keep("interval", interval.starts(wide, &zone))?;
         Some((filter, zone, interval, fill, (range, wide, starts)))
@@ -377,7 +377,6 @@ fn timeseries_operation(schemas: &mut SchemaGenerator) -> Operation {
         .about(format!("At most {MAX_BUCKETS} buckets in the range."))
         .takes([
             Parameter::query("interval", "The length of a bucket.", intervals),
-            zone(),
             Parameter::query("fill", "`zero` includes buckets without events.", zero),
             week_start(),
         ])

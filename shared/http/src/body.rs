@@ -62,7 +62,7 @@ impl<'a> Fields<'a> {
         Self::new(left, Problems::default())
     }
 
-    /// The fields of an event, which has limits of its own. They are checked before anything is built.
+    /// The fields of an event, which has limits of its own, and of its parts. They are checked before anything is built.
     pub fn of_event(raw: &'a RawValue) -> Result<Self, Invalid> {
         let (bytes, values) = (raw.get().len(), json::count(raw));
         if bytes > MAX_EVENT {
@@ -76,7 +76,13 @@ impl<'a> Fields<'a> {
                 ),
             ));
         }
-        Ok(Self::of(json::object(raw).map_err(invalid)?))
+        Ok(Self::of(json::object(raw).map_err(invalid)?).knowing(OF_EVENTS))
+    }
+
+    /// The text of a field of an event. A number, `true` or `false` is taken as its text: ids are often numbers.
+    pub fn text_of_event(&mut self, name: &str) -> Option<String> {
+        let raw = self.raw(name)?;
+        self.keep_json(name, scalar(raw)).filter(|text| !text.is_empty())
     }
 
     /// The time of a field: a text, or a number of Unix time.
@@ -119,7 +125,7 @@ impl<'a> Fields<'a> {
     }
 
     fn refuse_unknown(&mut self, hint: &str) {
-        self.refuse_rest(&format!("unknown field: {hint}"));
+        self.refuse_rest("field", hint);
     }
 }
 
@@ -172,6 +178,36 @@ impl FromFields for () {
 
     fn read(_: &mut Fields<'_>) -> Option<Self> {
         Some(())
+    }
+}
+
+/// The fields of an event.
+const OF_EVENTS: &[&str] = &[
+    "id",
+    "name",
+    "event",
+    "slug",
+    "category",
+    "level",
+    "message",
+    "session_id",
+    "user_id",
+    "timestamp",
+    "occurred_at",
+    "count",
+    "data",
+    "tags",
+    "stack",
+];
+
+/// A JSON text; a number, `true` or `false` as its text.
+///
+/// # Errors
+/// Where `raw` is a list, a map or null.
+pub fn scalar(raw: &RawValue) -> Result<String, JsonError> {
+    match json::kind(raw) {
+        Kind::Number | Kind::Bool => Ok(raw.get().to_owned()),
+        _ => json::string(raw),
     }
 }
 

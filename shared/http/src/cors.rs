@@ -8,7 +8,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tally_service::config::{Config, Origins};
 
-use crate::routes::{self, Access};
+use crate::routes::{self, Access, Route};
 
 /// Request headers that a page may send.
 const REQUEST_HEADERS: &str = "authorization, content-type, content-encoding, x-ingest-key, x-read-key, x-access-token";
@@ -23,7 +23,7 @@ pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 /// The answer to a preflight. Without permission it has no headers for the origin, which browsers take as a refusal.
 pub(crate) fn preflight(config: &Config, path: &str, headers: &HeaderMap) -> Response {
     let asked = headers.get(ACCESS_CONTROL_REQUEST_METHOD).and_then(|m| m.to_str().ok());
-    let access = routes::at(path).find(|route| Some(route.method.as_str()) == asked).map(|route| route.access);
+    let access = asked.and_then(|asked| route(path, &asked.parse().ok()?)).map(|route| route.access);
     let mut response = StatusCode::NO_CONTENT.into_response();
     let reply = response.headers_mut();
     reply.insert(VARY, HeaderValue::from_static("origin"));
@@ -35,6 +35,17 @@ pub(crate) fn preflight(config: &Config, path: &str, headers: &HeaderMap) -> Res
         reply.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
     }
     response
+}
+
+/// The route of a method and decoded path, with a slash at its end or without.
+fn route(path: &str, method: &Method) -> Option<&'static Route> {
+    routes::at(routes::without_slash(path)).find(|route| route.answers(method))
+}
+
+/// Lets the page read a reply that comes from no handler: by the route that it asked for, or else any of the path.
+pub(crate) fn permit_stray(config: &Config, path: &str, method: &Method, request: &HeaderMap, reply: &mut HeaderMap) {
+    let route = route(path, method).or_else(|| routes::at(routes::without_slash(path)).next());
+    permit(config, route.map_or(Access::Public, |route| route.access), request, reply);
 }
 
 /// Lets the page that sent the request read the reply, if its origin may.

@@ -9,6 +9,7 @@ use tally_core::event::json::JsonError;
 use tally_core::invalid::{Invalid, Problems};
 
 use crate::problem::Problem;
+use crate::synonyms::meant;
 
 /// The raw value of one name.
 pub trait Value {
@@ -29,11 +30,28 @@ pub trait Value {
 pub struct Input<V> {
     left: Vec<(String, V)>,
     problems: Problems,
+    /// The names that were asked for.
+    known: Known,
+}
+
+/// The names that an input may have.
+enum Known {
+    /// Those that are asked for while it is read.
+    Asked(Vec<String>),
+    /// These. An event has the same names as the thousand before it.
+    Fixed(&'static [&'static str]),
 }
 
 impl<V: Value> Input<V> {
     pub(crate) fn new(left: Vec<(String, V)>, problems: Problems) -> Self {
-        Self { left, problems }
+        Self { left, problems, known: Known::Asked(vec![]) }
+    }
+
+    /// The same, where the names that may be asked for are known in advance.
+    #[must_use]
+    pub(crate) fn knowing(mut self, names: &'static [&'static str]) -> Self {
+        self.known = Known::Fixed(names);
+        self
     }
 
     /// Whether a name was sent and not read yet, with a value or without.
@@ -43,6 +61,9 @@ impl<V: Value> Input<V> {
 
     /// The raw value of a name, if it has one.
     pub fn raw(&mut self, name: &str) -> Option<V> {
+        if let Known::Asked(names) = &mut self.known {
+            names.push(name.to_owned());
+        }
         let at = self.left.iter().position(|(n, _)| n == name)?;
         Some(self.left.swap_remove(at).1).filter(|value| !value.is_absent())
     }
@@ -125,9 +146,17 @@ impl<V: Value> Input<V> {
         self.problems.add(name, detail);
     }
 
-    /// Makes an error of every value that has not been read.
-    pub(crate) fn refuse_rest(&mut self, detail: &str) {
+    /// Makes an error of every value that has not been read: a value of `kind`, and what to do about it.
+    pub(crate) fn refuse_rest(&mut self, kind: &str, hint: &str) {
         for (name, _) in std::mem::take(&mut self.left) {
+            let meant = match &self.known {
+                Known::Asked(names) => meant(&name, &names.iter().map(String::as_str).collect::<Vec<_>>()),
+                Known::Fixed(names) => meant(&name, names),
+            };
+            let detail = match meant {
+                Some(meant) => format!("unknown {kind}: did you mean `{meant}`? If not, {hint}"),
+                None => format!("unknown {kind}: {hint}"),
+            };
             self.problems.add(name, detail);
         }
     }

@@ -21,5 +21,6 @@ pub mod routes;
 pub mod runtime;
 pub mod service;
 pub mod source;
+mod synonyms;
 
 pub use request_log::Figures;

@@ -251,7 +251,8 @@ impl JsonSchema for TimeInput {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "description": "A time: RFC 3339, the same with a space for the `T` or without a zone (UTC), a date (its first \
-                moment in UTC), or a Unix time in seconds (below 1e11) or milliseconds.",
+                moment, in the zone of `tz` where there is one, else in UTC), or a Unix time in seconds (below 1e11) or \
+                milliseconds.",
             "anyOf": [
                 {"type": "string", "format": "date-time"},
                 {

@@ -112,6 +112,12 @@ impl Params {
         }
     }
 
+    /// A time. A day without a clock time is its first moment in a zone.
+    pub fn time_in(&mut self, name: &str, zone: &Zone, now: Timestamp) -> Option<Timestamp> {
+        let text = self.text(name)?;
+        self.keep(name, zone.read_time(&text, now))
+    }
+
     /// `true` or `false`; `false` by default.
     pub fn flag(&mut self, name: &str) -> bool {
         self.choice(name, &[("true", true), ("false", false)]).unwrap_or(false)
@@ -137,7 +143,7 @@ impl Params {
     /// # Errors
     /// All errors that were recorded, and every parameter that has not been read.
     pub fn finish(mut self) -> Result<(), Invalid> {
-        self.refuse_rest(UNKNOWN);
+        self.refuse_rest("parameter", "remove it");
         self.check()
     }
 
@@ -160,12 +166,10 @@ impl Params {
     /// As [`finish`](Self::finish).
     pub fn read<T>(mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Result<T, Problem> {
         let value = read(&mut self);
-        self.refuse_rest(UNKNOWN);
+        self.refuse_rest("parameter", "remove it");
         self.give(value)
     }
 }
-
-const UNKNOWN: &str = "unknown parameter: remove it";
 
 /// [`Params`], in a handler's signature.
 impl<S: Sync> FromRequestParts<S> for Params {
@@ -248,7 +252,7 @@ impl FromQuery for Zone {
 
 /// The parameter of a [`Zone`].
 pub fn zone() -> Parameter {
-    Parameter::query("tz", "The time zone, an IANA name; UTC by default.", text())
+    Parameter::query("tz", "The time zone of days, an IANA name; UTC by default.", text())
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub(crate) fn read_path(mut request: Request) -> Request {
 fn is_admins(method: &Method, path: &str) -> bool {
     let mut routes = routes::at(path).peekable();
     routes.peek().is_some()
-        && (routes::at(path).any(|route| route.function == Function::Admin && route.method == *method)
+        && (routes::at(path).any(|route| route.function == Function::Admin && route.answers(method))
             || routes.all(|route| route.function == Function::Admin))
 }
 

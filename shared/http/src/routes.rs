@@ -113,6 +113,11 @@ routes! {
 }
 
 impl Route {
+    /// Whether it answers a method: its own, or `HEAD` if that is `GET`.
+    pub fn answers(&self, method: &Method) -> bool {
+        self.method == *method || (*method == Method::HEAD && self.method == Method::GET)
+    }
+
     /// Whether a decoded path matches the pattern.
     pub fn matches(&self, path: &str) -> bool {
         let mut pattern = self.path.split('/');
@@ -132,6 +137,24 @@ impl Route {
                 _ => return false,
             }
         }
+    }
+}
+
+/// The methods that a decoded path has, in order: of its routes, and `HEAD` where there is `GET`.
+pub fn methods_at(path: &str) -> Vec<&'static str> {
+    let mut methods: Vec<_> = at(path).map(|route| route.method.as_str()).collect();
+    if methods.contains(&Method::GET.as_str()) {
+        methods.push("HEAD");
+    }
+    methods.sort_unstable();
+    methods
+}
+
+/// A decoded path without the slash at its end, if only that has routes.
+pub fn without_slash(path: &str) -> &str {
+    match path.strip_suffix('/') {
+        Some(plain) if at(path).next().is_none() && at(plain).next().is_some() => plain,
+        _ => path,
     }
 }
 

@@ -58,6 +58,10 @@ impl Routes {
         };
         let guarded = Guard { context: Arc::clone(&self.context), route };
         let handler = on(filter, handler).layer(middleware::from_fn_with_state(guarded, guard));
+        if *function == Function::Ingest && !path.contains("{*") {
+            // Where events come in nothing is redirected: not every client follows, and a beacon may not.
+            self.router = self.router.route(&format!("{path}/"), handler.clone());
+        }
         self.router = self.router.route(path, handler);
         self.served.push(route);
         self
@@ -95,14 +99,20 @@ async fn no_route(axum::Extension(context): axum::Extension<Arc<Context>>, reque
     if cors::is_preflight(request.method(), request.headers()) {
         return cors::preflight(&context.config, &path, request.headers());
     }
-    if routes::at(&path).next().is_some() {
-        return not_allowed(&path).into_response();
+    let mut reply = stray(&path, &request);
+    cors::permit_stray(&context.config, &path, request.method(), request.headers(), reply.headers_mut());
+    reply
+}
+
+fn stray(path: &str, request: &Request) -> Response {
+    let plain = routes::without_slash(path);
+    let mut routes = routes::at(plain).peekable();
+    if routes.peek().is_some() && (plain == path || !routes.any(|route| route.answers(request.method()))) {
+        return not_allowed(plain).into_response();
     }
-    if let Some(stripped) = path.strip_suffix('/')
-        && routes::at(stripped).next().is_some()
-    {
+    if plain != path {
         let query = request.uri().query().map_or(String::new(), |query| format!("?{query}"));
-        let target = format!("{}{query}", encoded(stripped));
+        let target = format!("{}{query}", encoded(plain));
         if let Ok(target) = HeaderValue::from_str(&target) {
             return (StatusCode::PERMANENT_REDIRECT, [(LOCATION, target)]).into_response();
         }

@@ -81,8 +81,8 @@ pub struct EventFilter {
 /// An attribute of `data` that must have a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttributeFilter {
-    /// Keys and list indexes from the top of `data` down.
-    pub path: Vec<String>,
+    /// Keys and list indexes from the top of `data` down, joined with dots; a key may hold dots itself.
+    pub path: String,
     /// The value as text: that of a text, a number, `true`, `false` or `null`.
     pub value: String,
 }
@@ -101,23 +101,74 @@ impl EventFilter {
 
 impl AttributeFilter {
     fn matches(&self, event: &Event) -> bool {
-        match event.data.as_ref().and_then(|data| at_path(data, &self.path)) {
-            Some(Json::String(text)) => *text == self.value,
-            Some(Json::Number(number)) => Number::parse(&self.value).is_ok_and(|wanted| wanted == *number),
-            Some(Json::Bool(value)) => value.to_string() == self.value,
-            Some(Json::Null) => self.value == "null",
-            Some(Json::Array(_) | Json::Object(_)) | None => false,
+        let mut is_there = false;
+        let matches = event.data.as_ref().is_some_and(|data| {
+            any_at(data, &self.path, &mut |json| {
+                is_there = true;
+                self.is(json)
+            })
+        });
+        matches || (!is_there && event.field(&self.path) == Some(self.value.as_str()))
+    }
+
+    fn is(&self, json: &Json) -> bool {
+        match json {
+            Json::String(text) => *text == self.value,
+            Json::Number(number) => Number::parse(&self.value).is_ok_and(|wanted| wanted == *number),
+            Json::Bool(value) => value.to_string() == self.value,
+            Json::Null => self.value == "null",
+            Json::Array(_) | Json::Object(_) => false,
         }
     }
 }
 
-/// What lies in a value at a path of keys and list indexes.
-pub fn at_path<'a>(json: &'a Json, path: &[String]) -> Option<&'a Json> {
-    path.iter().try_fold(json, |json, step| match json {
-        Json::Object(fields) => fields.get(step),
-        Json::Array(items) => items.get(step.parse::<usize>().ok()?),
-        _ => None,
-    })
+impl Event {
+    /// What a path of keys and list indexes means: what lies there in `data`, or else the field of that name.
+    pub fn attribute(&self, path: &str) -> Option<Json> {
+        let mut found = None;
+        if let Some(data) = &self.data {
+            any_at(data, path, &mut |json| {
+                found = Some(json.clone());
+                true
+            });
+        }
+        found.or_else(|| self.field(path).map(|text| Json::String(text.to_owned())))
+    }
+
+    /// A field by its name, if it is a text.
+    fn field(&self, name: &str) -> Option<&str> {
+        match name {
+            "name" => Some(&self.name),
+            "slug" => Some(&self.slug),
+            "category" => self.category.as_deref(),
+            "level" => self.level.map(Level::as_str),
+            "message" => self.message.as_deref(),
+            "session_id" => self.session_id.as_deref(),
+            "user_id" => self.user_id.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// Whether any of what lies in a value at a path is wanted. At each level the path may go on by its first key or by a
+/// longer one that holds dots; the shortest is tried first. No part of the value is looked at twice.
+fn any_at<'a>(json: &'a Json, path: &str, wanted: &mut impl FnMut(&'a Json) -> bool) -> bool {
+    match json {
+        Json::Object(fields) => fields.iter().any(|(key, value)| match path.strip_prefix(key.as_str()) {
+            Some("") => wanted(value),
+            Some(rest) => rest.strip_prefix('.').is_some_and(|rest| any_at(value, rest, wanted)),
+            None => false,
+        }),
+        Json::Array(items) => {
+            let (index, rest) = path.split_once('.').map_or((path, None), |(index, rest)| (index, Some(rest)));
+            let item = index.parse::<usize>().ok().and_then(|index| items.get(index));
+            item.is_some_and(|item| match rest {
+                Some(rest) => any_at(item, rest, wanted),
+                None => wanted(item),
+            })
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -128,7 +179,9 @@ mod tests {
     #[test]
     fn attributes_are_compared_by_value() {
         let data =
-            json::document(br#"{"plan":"pro","n":1.50,"a":{"b":[true,null]}}"#).and_then(|raw| json::value(raw, 16));
+            json::document(br#"{"plan":"pro","n":1.50,"a":{"b":[true,null],"b.0":7,"c.d":{"e.f":"g"}},"a.b":"x","http.status_code":500,
+                "user_id":"of data","l":[{"x.y":1}]}"#)
+            .and_then(|raw| json::value(raw, 16));
         let data = data.expect("JSON");
         let mut event = crate::event::Event {
             id: crate::event::id::EventId::first_at(crate::time::Timestamp::EPOCH),
@@ -138,8 +191,8 @@ mod tests {
             category: None,
             level: None,
             message: None,
-            session_id: None,
-            user_id: None,
+            session_id: Some("s-1".into()),
+            user_id: Some("ann".into()),
             timestamp: crate::time::Timestamp::EPOCH,
             received_at: crate::time::Timestamp::EPOCH,
             count: 1,
@@ -148,8 +201,7 @@ mod tests {
             stack: None,
         };
         let matches = |event: &Event, path: &str, value: &str| {
-            let path = path.split('.').map(str::to_owned).collect();
-            AttributeFilter { path, value: value.into() }.matches(event)
+            AttributeFilter { path: path.into(), value: value.into() }.matches(event)
         };
         for (path, value) in [("plan", "pro"), ("n", "1.5"), ("n", "15e-1"), ("a.b.0", "true"), ("a.b.1", "null")] {
             assert!(matches(&event, path, value), "{path}={value}");
@@ -157,7 +209,24 @@ mod tests {
         for (path, value) in [("plan", "Pro"), ("n", "2"), ("a", "x"), ("a.b.2", "true"), ("nothing", "null")] {
             assert!(!matches(&event, path, value), "{path}={value}");
         }
+        // Keys with dots, at any level; all that a path may mean counts.
+        for (path, value) in
+            [("http.status_code", "500"), ("a.b", "x"), ("a.b.0", "7"), ("a.c.d.e.f", "g"), ("l.0.x.y", "1")]
+        {
+            assert!(matches(&event, path, value), "{path}={value}");
+        }
+        for (path, value) in [("http", "500"), ("http.status_code.", "500"), ("a.c", "g"), ("l.0.x", "1"), ("", "pro")]
+        {
+            assert!(!matches(&event, path, value), "{path}={value}");
+        }
+        // A field of the event, unless `data` has one of that name.
+        assert!(matches(&event, "session_id", "s-1") && matches(&event, "user_id", "of data"));
+        assert!(!matches(&event, "user_id", "ann"));
+        assert_eq!(event.attribute("a.b"), Some(Json::Array(vec![Json::Bool(true), Json::Null])), "the path first");
+        assert_eq!(event.attribute("session_id"), Some(Json::String("s-1".into())));
+        assert_eq!(event.attribute("category"), None);
         event.data = None;
+        assert!(matches(&event, "user_id", "ann"));
         assert!(!matches(&event, "plan", "pro"));
     }
 

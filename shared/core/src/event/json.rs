@@ -464,11 +464,12 @@ impl<'de> Visitor<'de> for Fields<'_, 'de> {
     }
 }
 
-/// Parses a whole document into its raw value.
+/// Parses a whole document into its raw value. A byte order mark before it is ignored.
 ///
 /// # Errors
 /// Where the text is not one JSON value in UTF-8; the detail names line and column.
 pub fn document(bytes: &[u8]) -> Result<&RawValue, JsonError> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let raw = <&RawValue>::deserialize(&mut deserializer)
         .and_then(|raw| deserializer.end().map(|()| raw))

@@ -56,6 +56,14 @@ impl Zone {
         if text == "today" { Ok(self.date(now)) } else { parse_date(text) }
     }
 
+    /// Reads a time; a day, or `today`, is its first moment in this zone.
+    pub fn read_time(&self, text: &str, now: Timestamp) -> Result<Timestamp, TimeError> {
+        match self.read_date(text, now) {
+            Ok(date) => self.start_of_day(date),
+            Err(_) => text.parse(),
+        }
+    }
+
     /// A day, from its first moment to the first of the next one.
     ///
     /// # Errors

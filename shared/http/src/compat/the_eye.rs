@@ -44,6 +44,7 @@ use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::event::json::{self, Json, Kind};
 use tally_core::event::{Event, MAX_DEPTH, MAX_TEXT};
 use tally_core::invalid::Invalid;
+use tally_core::time::zone::Zone;
 use tally_core::time::{MICROSECOND, Range, SECOND, Timestamp};
 
 use crate::body::Fields;
@@ -233,11 +234,13 @@ pub fn trimmed(params: &mut Params, name: &str) -> Option<String> {
 }
 
 /// The range of a list: by either name of either bound, the narrower where both are sent.
-pub fn range(params: &mut Params) -> Range {
+/// A day is its first moment in `tz`, which The Eye does not have.
+pub fn range(params: &mut Params, now: Timestamp) -> Range {
+    let zone = trimmed(params, "tz").and_then(|zone| params.keep("tz", zone.parse())).unwrap_or_else(Zone::utc);
     let mut bound = |name: &str| -> Option<Timestamp> {
         let text = trimmed(params, name)?;
         // The last day means no bound, since not all of its moments can be named.
-        let read = if text.starts_with("9999-12-31") { Ok(Timestamp::MAX) } else { text.parse() };
+        let read = if text.starts_with("9999-12-31") { Ok(Timestamp::MAX) } else { zone.read_time(&text, now) };
         params.keep(name, read)
     };
     let (after, start) = (bound("timestamp_after"), bound("timestamp_start"));
