@@ -468,6 +468,8 @@ mod tests {
             },
             CellRead { bucket: day(0), counts: vec![(cell("b", None), 5)] },
             CellRead { bucket: day(1), counts: vec![(cell("a", Some(Level::Error)), 2), (cell("a", None), 0)] },
+            // A batch that is not complete.
+            CellRead { bucket: day(2), counts: vec![(cell("a", None), -1)] },
         ];
         let summed = |bucket, matches, kinds: &[CounterKind], counted: f64, counts| Sum {
             matches,
@@ -478,11 +480,15 @@ mod tests {
             ..Sum::of(bucket)
         };
         let (cells, errors) = (CounterKind::Cells, CounterKind::Errors);
-        let expected = [summed(day(0), 0, &[], 5.0, 1.0), summed(day(1), 5, &[cells, errors], 9.0, 5.0)];
+        let expected = [
+            summed(day(0), 0, &[], 5.0, 1.0),
+            summed(day(1), 5, &[cells, errors], 9.0, 5.0),
+            summed(day(2), 0, &[], 0.0, 1.0),
+        ];
         assert_eq!(sums(&named("a"), reads.clone()), expected);
         // Items of messages do not tell how many events there are.
         let by_message = sums(&with_message("boom", CellFilter::default()), reads);
-        assert_eq!(by_message.iter().map(|sum| (sum.matches, sum.all)).collect::<Vec<_>>(), [(0, None); 2]);
+        assert_eq!(by_message.iter().map(|sum| (sum.matches, sum.all)).collect::<Vec<_>>(), [(0, None); 3]);
     }
 
     #[test]
