@@ -295,7 +295,9 @@ fn every_schema_can_become_a_type() {
         match value {
             Value::Object(fields) => fields.iter().for_each(|(name, value)| check(value, &format!("{place}/{name}"))),
             Value::Array(items) => {
-                items.iter().enumerate().for_each(|(i, value)| check(value, &format!("{place}/{i}")))
+                for (i, value) in items.iter().enumerate() {
+                    check(value, &format!("{place}/{i}"));
+                }
             }
             _ => {}
         }

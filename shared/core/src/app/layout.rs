@@ -222,6 +222,41 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_is_pending_until_it_begins() {
+        let layout = Layout::new(1, None).with(NOW, Some(8), None).expect("more shards");
+        let from = layout.last().from;
+        let pending = |now| layout.pending(now).copied().collect::<Vec<_>>();
+        assert_eq!(pending(from - MICROSECOND), [layout.last()]);
+        assert_eq!(pending(from), []);
+    }
+
+    /// Never to change: another shard or page would miss what is stored.
+    #[test]
+    fn an_event_stays_in_its_shard_and_a_cell_on_its_page() {
+        let ids = (0..8).map(|n| EventId::of_client_id(NOW, &n.to_string()));
+        let shards = |count: u16| ids.clone().map(|id| Layout::new(count, None).shard(id)).collect::<Vec<_>>();
+        assert_eq!(shards(1), [0; 8]);
+        assert_eq!(shards(2), [1, 0, 0, 1, 0, 0, 1, 0]);
+        assert_eq!(shards(7), [2, 4, 5, 2, 1, 3, 5, 0]);
+        let pages = |pages: u16, hash: u64| {
+            let entry = LayoutEntry { pages, ..Layout::new(1, None).last() };
+            Layout(vec![entry]).page(NOW, || hash)
+        };
+        assert_eq!([pages(1, 9), pages(2, 9), pages(2, 8), pages(64, 64 + 5)], [0, 1, 0, 5]);
+        Layout::new(1, None).page(NOW, || panic!("one page needs no hash"));
+    }
+
+    #[test]
+    fn what_begins_with_a_range_or_ends_it_adds_no_shards() {
+        let layout = Layout::new(1, None).with(NOW, Some(8), None).expect("more shards");
+        let from = layout.last().from;
+        let shards = |since, until| layout.shards_in(Range::new(since, until).expect("a range"));
+        assert_eq!(shards(from - DAY, from), 1);
+        assert_eq!(shards(from - DAY, from + MICROSECOND), 8);
+        assert_eq!(shards(from, from + DAY), 8);
+    }
+
+    #[test]
     fn of_two_entries_with_one_beginning_the_later_holds() {
         let twice = Layout::new(1, None)
             .with(NOW, Some(2), None)

@@ -221,6 +221,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_label_has_a_level_and_is_spread_by_a_hash() {
+        let hash = MessageHash::of("abc");
+        // The first 64 bits of SHA-256.
+        assert_eq!((hash.to_string().as_str(), hash.spread()), ("ba7816bf8f01cfea", 0xba78_16bf_8f01_cfea));
+        assert_eq!(Cell::spread("abc"), hash.spread());
+        let level = Some(Level::Warn);
+        let labels = [CounterLabel::Cell(cell("a", "a", None, level)), CounterLabel::Message(level, hash)];
+        assert!(labels.into_iter().chain([CounterLabel::Other(level)]).all(|label| label.level() == level));
+    }
+
     proptest! {
         #[test]
         fn every_cell_reads_back(

@@ -80,3 +80,34 @@ impl FromStr for Checkpoint {
         Ok(Self { sequence: sequence.parse()?, created_at: Timestamp::from_seconds(seconds) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_any_length_sort_as_numbers() {
+        let number = |text: &str| text.parse::<SequenceNumber>().unwrap();
+        assert!(number("9") < number("10") && SequenceNumber::default() < number("1"));
+        assert_eq!(number("0"), SequenceNumber::default());
+        assert_eq!(number("17").to_string(), format!("{}17", "0".repeat(38)));
+        let longest = "9".repeat(40);
+        assert_eq!(number(&longest).to_string(), longest);
+        for wrong in ["", "1a", "-1", "+1", " 1", &"1".repeat(41)] {
+            assert_eq!(wrong.parse::<SequenceNumber>(), Err(SequenceNumberError), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_stored_for_ever_like_this() {
+        let checkpoint =
+            Checkpoint { sequence: "150".parse().unwrap(), created_at: Timestamp::from_seconds(1_795_702_231) };
+        let stored = format!("{}150@1795702231", "0".repeat(37));
+        assert_eq!(checkpoint.to_string(), stored);
+        assert_eq!(stored.parse(), Ok(checkpoint));
+        assert!(["150", "150@", "@1", "150@x"].iter().all(|wrong| wrong.parse::<Checkpoint>().is_err()));
+        // As text, it is above what it has reached and below the rest.
+        let number = |n: &str| n.parse::<SequenceNumber>().unwrap().to_string();
+        assert!(number("150") < stored && stored < number("151"));
+    }
+}

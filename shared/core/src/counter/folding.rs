@@ -180,3 +180,190 @@ impl Folded {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::partition::Partition;
+    use crate::app::{AppId, AppSlug};
+    use crate::event::id::EventId;
+    use crate::event::level::Level;
+    use crate::time::{DAY, HOUR, MINUTE, Timestamp};
+
+    const AT: Timestamp = Timestamp::from_millis(1_795_701_787_250);
+
+    fn event(name: &str, level: Option<Level>, count: u64) -> CountedEvent {
+        let slug = AppSlug::of_name("shop").unwrap();
+        let cell = Cell { name: name.to_owned(), slug: name.to_owned(), category: None, level };
+        let partition = Partition { app: AppId::new(&slug, 1), shard: 0 };
+        let id = EventId::of_client_id(AT, name);
+        CountedEvent { partition, id, cell, message: None, count, received_at: AT }
+    }
+
+    fn number(n: usize) -> SequenceNumber {
+        n.to_string().parse().unwrap()
+    }
+
+    /// Changes in the order of a stream shard, numbered from 1.
+    fn fold(changes: Vec<Change>) -> Folded {
+        let numbered = changes.into_iter().enumerate();
+        let records: Vec<_> = numbered.map(|(i, change)| Record { sequence: number(i + 1), change }).collect();
+        let layout = Layout::new(1, None);
+        Folded::new(&records, |_| Some(&layout))
+    }
+
+    fn key(kind: CounterKind, granularity: Granularity) -> CounterKey {
+        let partition = event("a", None, 1).partition;
+        CounterKey { partition, kind, bucket: Bucket::of(granularity, AT), page: 0 }
+    }
+
+    fn cells() -> CounterKey {
+        key(CounterKind::Cells, Granularity::Day)
+    }
+
+    fn counts(counts: &[(&str, i64)]) -> Vec<(String, i64)> {
+        counts.iter().map(|(attribute, n)| ((*attribute).to_owned(), *n)).collect()
+    }
+
+    #[test]
+    fn an_event_counts_in_each_granularity_and_its_message_beside() {
+        let failed = CountedEvent { message: Some("boom".to_owned()), ..event("a", Some(Level::Error), 2) };
+        let layout = Layout::new(1, None);
+        let hash = MessageHash::of("boom");
+        let labels = [
+            (CounterKind::Errors, CounterLabel::Cell(failed.cell.clone())),
+            (CounterKind::Messages, CounterLabel::Message(Some(Level::Error), hash)),
+        ];
+        let expected = labels
+            .iter()
+            .flat_map(|(kind, label)| Granularity::ALL.map(|granularity| (key(*kind, granularity), label.clone())));
+        assert_eq!(contributions(&failed, &layout), expected.collect::<Vec<_>>());
+        let folded = fold(vec![Change::Insert(failed)]);
+        assert_eq!(folded.keys().count(), 6);
+        let prefix = folded.prefix(&key(CounterKind::Errors, Granularity::Hour), None, None);
+        assert_eq!(prefix, Some(Prefix { counts: counts(&[("c:E|a||", 2)]), last: number(1), complete: true }));
+    }
+
+    #[test]
+    fn pages_are_chosen_by_what_is_counted_at_the_events_time() {
+        let layout = Layout::new(1, None).with_more_pages(AT - 3 * DAY).unwrap();
+        let page = |name: &str| {
+            let event = event(name, None, 1);
+            let contributed = contributions(&event, &layout);
+            let expected = Cell::spread(&event.cell.attribute()) % 2;
+            assert!(contributed.iter().all(|(key, _)| u64::from(key.page) == expected), "{name}");
+            expected
+        };
+        let pages: std::collections::BTreeSet<_> = ["a", "b", "c", "d", "e"].map(page).into();
+        assert_eq!(pages.len(), 2, "names on both pages");
+    }
+
+    #[test]
+    fn what_is_sent_again_is_counted_as_its_newest_version() {
+        let folded = fold(vec![
+            Change::Insert(event("a", None, 2)),
+            Change::Modify(event("a", None, 2), event("b", None, 3)),
+            Change::Modify(event("b", None, 3), event("b", None, 3)),
+            Change::Remove(event("c", None, 5)),
+        ]);
+        assert_eq!(
+            folded.prefix(&cells(), None, None),
+            Some(Prefix { counts: counts(&[("c:-|b||", 3), ("c:-|c||", -5)]), last: number(4), complete: true })
+        );
+    }
+
+    #[test]
+    fn what_cancels_out_still_moves_the_checkpoint() {
+        let folded = fold(vec![Change::Insert(event("a", None, 1)), Change::Remove(event("a", None, 1))]);
+        let nothing = Prefix { counts: vec![], last: number(2), complete: true };
+        assert_eq!(folded.prefix(&cells(), None, None), Some(nothing));
+        let rest = Prefix { counts: counts(&[("c:-|a||", -1)]), last: number(2), complete: true };
+        assert_eq!(folded.prefix(&cells(), Some(&number(1)), None), Some(rest));
+        assert_eq!(folded.prefix(&cells(), Some(&number(2)), None), None);
+    }
+
+    #[test]
+    fn events_of_an_app_without_a_layout_are_not_counted() {
+        let record = |n, name| Record { sequence: number(n), change: Change::Insert(event(name, None, 1)) };
+        let layout = Layout::new(1, None);
+        let known = |event: &CountedEvent| (event.cell.name == "a").then_some(&layout);
+        let folded = Folded::new(&[record(1, "a"), record(2, "b")], known);
+        let prefix = folded.prefix(&cells(), None, None).unwrap();
+        assert_eq!((prefix.counts, prefix.last), (counts(&[("c:-|a||", 1)]), number(2)));
+        let other_item = key(CounterKind::Errors, Granularity::Day);
+        assert_eq!(folded.prefix(&other_item, None, None), None);
+    }
+
+    #[test]
+    fn an_item_changes_by_its_own_records_alone() {
+        let an_hour_later = |name| CountedEvent { id: EventId::of_client_id(AT + HOUR, name), ..event(name, None, 1) };
+        let folded = fold(vec![Change::Insert(event("a", None, 1)), Change::Insert(an_hour_later("a"))]);
+        let of = |at: Timestamp, granularity| {
+            let key = CounterKey { bucket: Bucket::of(granularity, at), ..cells() };
+            folded.prefix(&key, None, None).map(|prefix| prefix.counts)
+        };
+        assert_eq!(of(AT, Granularity::Day), Some(counts(&[("c:-|a||", 2)])));
+        assert_eq!(of(AT, Granularity::Hour), Some(counts(&[("c:-|a||", 1)])));
+        assert_eq!(of(AT + HOUR, Granularity::Minute), Some(counts(&[("c:-|a||", 1)])));
+        assert_eq!(of(AT + MINUTE, Granularity::Minute), None);
+        // The checkpoint counts records of the batch, not of the item.
+        assert_eq!(folded.prefix(&cells(), Some(&number(1)), None).unwrap().counts, counts(&[("c:-|a||", 1)]));
+    }
+
+    #[test]
+    fn a_full_item_counts_what_it_lacks_as_the_rest_of_a_level() {
+        let folded = fold(vec![
+            Change::Insert(event("known", None, 1)),
+            Change::Insert(event("new", None, 2)),
+            Change::Insert(event("newer", Some(Level::Info), 4)),
+        ]);
+        let known =
+            |full| CounterItem { counts: [("c:-|known||".to_owned(), 7)].into(), full, ..CounterItem::default() };
+        let in_item = |item: &CounterItem| folded.prefix(&cells(), None, Some(item)).unwrap().counts;
+        assert_eq!(in_item(&known(true)), counts(&[("c:-|known||", 1), ("o:-", 2), ("o:I", 4)]));
+        assert_eq!(in_item(&known(false)), counts(&[("c:-|known||", 1), ("c:-|new||", 2), ("c:I|newer||", 4)]));
+    }
+
+    /// All parts of a batch for an item: how many counts each has, and its last record.
+    fn parts(folded: &Folded) -> Vec<(usize, SequenceNumber)> {
+        let mut parts: Vec<(usize, SequenceNumber)> = vec![];
+        loop {
+            let part = folded.prefix(&cells(), parts.last().map(|(_, last)| last), None).unwrap();
+            parts.push((part.counts.len(), part.last));
+            if part.complete {
+                return parts;
+            }
+            assert!(parts.len() < 10, "it does not come to an end");
+        }
+    }
+
+    #[test]
+    fn an_update_has_at_most_250_counts_and_whole_records() {
+        let named = |n: usize| event(&format!("n{n:03}"), None, 1);
+        let of = |changes: usize| (0..changes).map(|n| Change::Insert(named(n))).collect::<Vec<_>>();
+        assert_eq!(parts(&fold(of(249))), [(249, number(249))]);
+        assert_eq!(parts(&fold(of(250))), [(249, number(249)), (1, number(250))]);
+        // A record with two counts is not cut in two.
+        let renamed: Vec<_> = (0..200).map(|n| Change::Modify(named(n), named(500 + n))).collect();
+        assert_eq!(parts(&fold(renamed)), [(250, number(125)), (150, number(200))]);
+        // What is named again takes no more room.
+        let again = of(249).into_iter().chain(of(249)).collect();
+        assert_eq!(parts(&fold(again)), [(249, number(249)), (249, number(498))]);
+    }
+
+    #[test]
+    fn an_update_ends_once_its_names_fill_200_kb() {
+        // 1,024 bytes as an attribute.
+        let long = |n: usize| event(&format!("{n:01018}"), None, 1);
+        let changes = (0..240).map(|n| Change::Insert(long(n))).collect();
+        assert_eq!(parts(&fold(changes)), [(201, number(201)), (39, number(240))]);
+    }
+
+    #[test]
+    fn the_event_of_a_change_is_its_newest_version() {
+        let (a, b) = (event("a", None, 1), event("b", None, 1));
+        assert_eq!(Change::Insert(a.clone()).event(), &a);
+        assert_eq!(Change::Modify(a.clone(), b.clone()).event(), &b);
+        assert_eq!(Change::Remove(a.clone()).event(), &a);
+    }
+}

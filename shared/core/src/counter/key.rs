@@ -49,3 +49,20 @@ pub struct CounterKey {
     /// Which of the bucket's pages, from 0.
     pub page: u16,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_counted_apart() {
+        for level in Level::ALL {
+            let errors = level >= Level::Error;
+            let kind = if errors { CounterKind::Errors } else { CounterKind::Cells };
+            assert_eq!(CounterKind::of_cells(Some(level)), kind, "{level}");
+            assert_eq!(CounterKind::that_count(Some(level)), [kind], "{level}");
+        }
+        assert_eq!(CounterKind::of_cells(None), CounterKind::Cells);
+        assert_eq!(CounterKind::that_count(None), [CounterKind::Cells, CounterKind::Errors]);
+    }
+}

@@ -231,6 +231,84 @@ mod tests {
     }
 
     #[test]
+    fn an_event_matches_where_every_filter_does() {
+        let some = |text: &str| Some(text.to_owned());
+        let id = crate::event::id::EventId::first_at(crate::time::Timestamp::EPOCH);
+        let bare = Event {
+            id,
+            client_id: None,
+            name: "a".into(),
+            slug: "b".into(),
+            category: None,
+            level: None,
+            message: None,
+            session_id: None,
+            user_id: None,
+            timestamp: crate::time::Timestamp::EPOCH,
+            received_at: crate::time::Timestamp::EPOCH,
+            count: 1,
+            data: None,
+            tags: None,
+            stack: None,
+        };
+        let event = Event {
+            category: some("c"),
+            level: Some(Level::Info),
+            message: some("d"),
+            session_id: some("e"),
+            user_id: some("f"),
+            data: Some(Json::Bool(true)),
+            ..bare.clone()
+        };
+        let all = EventFilter::default();
+        let cell = |cell| EventFilter { cell, ..EventFilter::default() };
+        let cells = CellFilter::default();
+        let attribute = |value: &str| AttributeFilter { path: vec![], value: value.to_owned() };
+        let filters = |wanted: fn(&str) -> &str, level| {
+            [
+                cell(CellFilter { name: some(wanted("a")), ..cells.clone() }),
+                cell(CellFilter { slug: some(wanted("b")), ..cells.clone() }),
+                cell(CellFilter { category: some(wanted("c")), ..cells.clone() }),
+                cell(CellFilter { level: Some(level), ..cells.clone() }),
+                EventFilter { message: some(wanted("d")), ..all.clone() },
+                EventFilter { session_id: some(wanted("e")), ..all.clone() },
+                EventFilter { user_id: some(wanted("f")), ..all.clone() },
+                EventFilter { attributes: vec![attribute("true"), attribute(wanted("true"))], ..all.clone() },
+            ]
+        };
+        assert!(all.matches(&event) && all.matches(&bare));
+        assert!(all.cell.is_empty());
+        for (i, filter) in filters(|same| same, Level::Info).into_iter().enumerate() {
+            assert!(filter.matches(&event), "{filter:?}");
+            // It has a name and a slug, and nothing else.
+            assert_eq!(filter.matches(&bare), i < 2, "{filter:?}");
+            assert!(i > 3 || !filter.cell.is_empty());
+        }
+        for filter in filters(|_| "z", Level::Warn) {
+            assert!(!filter.matches(&event) && !filter.matches(&bare), "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_count_matches_by_its_cell() {
+        let counted = |level| {
+            let (name, slug) = ("a".to_owned(), "b".to_owned());
+            CounterLabel::Cell(Cell { name, slug, category: Some("c".to_owned()), level })
+        };
+        let of_c = CellFilter { category: Some("c".to_owned()), level: Some(Level::Info), ..CellFilter::default() };
+        assert_eq!(of_c.counts(&counted(Some(Level::Info))), Match::Yes);
+        assert_eq!(of_c.counts(&counted(None)), Match::No);
+        let rest = |filter: CellFilter| filter.counts(&CounterLabel::Other(None));
+        let some = || Some(OTHER.to_owned());
+        assert_eq!(rest(CellFilter { slug: some(), ..CellFilter::default() }), Match::Perhaps);
+        assert_eq!(rest(CellFilter { category: some(), ..CellFilter::default() }), Match::Perhaps);
+        assert_eq!(rest(CellFilter { name: some(), slug: some(), ..CellFilter::default() }), Match::Perhaps);
+        assert_eq!(rest(CellFilter { name: some(), category: some(), ..CellFilter::default() }), Match::Perhaps);
+        let message = CounterLabel::Message(None, crate::counter::cell::MessageHash::of("a"));
+        assert_eq!(CellFilter::default().counts(&message), Match::No);
+    }
+
+    #[test]
     fn the_rest_of_a_full_item_blurs_all_but_levels() {
         let other = CounterLabel::Other(Some(Level::Error));
         let filter =

@@ -115,4 +115,28 @@ mod tests {
         let spelt = Granularity::ALL.map(|granularity| Bucket::of(granularity, at).to_string());
         assert_eq!(spelt, ["202611211008", "2026112110", "20261121"]);
     }
+
+    #[test]
+    fn only_a_key_of_the_granularity_is_read() {
+        for granularity in Granularity::ALL {
+            let read = |text: &&str| Bucket::parse(granularity, text).is_some();
+            let keys = ["202611211008", "2026112110", "20261121", "2026112", "20261321", "20261121xx", "2026112110xx"];
+            let readable: Vec<_> = keys.into_iter().filter(read).collect();
+            let at = Timestamp::from_millis(1_795_255_705_000);
+            assert_eq!(readable, [Bucket::of(granularity, at).to_string()]);
+        }
+    }
+
+    #[test]
+    fn a_bucket_reaches_from_its_start_to_the_next_one() {
+        let at = Timestamp::from_millis(1_795_255_705_000);
+        for (granularity, length) in [(Granularity::Minute, MINUTE), (Granularity::Hour, HOUR), (Granularity::Day, DAY)]
+        {
+            let bucket = Bucket::of(granularity, at);
+            assert_eq!((bucket.granularity(), granularity.length()), (granularity, length));
+            assert!(bucket.start() <= at && at < bucket.end());
+            assert_eq!(bucket.end() - bucket.start(), length);
+            assert_eq!(Bucket::of(granularity, bucket.end()).start(), bucket.end());
+        }
+    }
 }

@@ -225,7 +225,8 @@ mod tests {
         assert_eq!(autumn, [90_000]);
         // Samoa had no 30 December 2011.
         let samoa = lengths(Interval::Day, "Pacific/Apia", "2011-12-29T12:00:00Z", "2012-01-02T00:00:00Z");
-        assert!(samoa.iter().all(|length| *length == 86_400), "{samoa:?}");
+        // 29 and 31 December, 1 January, until the 2nd.
+        assert_eq!(samoa, [86_400; 3]);
     }
 
     #[test]
@@ -271,6 +272,19 @@ mod tests {
         let floor = |at| Interval::Minute.floor(at, &zone("Africa/Monrovia"));
         assert_eq!((floor(change - SECOND), floor(change + SECOND)), (change - MINUTE, change));
         assert_eq!(floor(change + 31 * SECOND), change + 30 * SECOND);
+    }
+
+    #[test]
+    fn intervals_and_week_starts_are_read_in_any_case() {
+        let week = Interval::Week(WeekStart::Sunday);
+        let names = ["MINUTE", "HOUR", "DAY", "WEEK", "MONTH"];
+        let intervals = [Interval::Minute, Interval::Hour, Interval::Day, week, Interval::Month];
+        assert_eq!(intervals.map(Interval::name), names);
+        let read = |name: &str| Interval::read(name, WeekStart::Sunday);
+        assert_eq!(names.map(read), intervals.map(Some));
+        assert_eq!([read("hour"), read("year")], [Some(Interval::Hour), None]);
+        assert_eq!(["Monday", "SUNDAY"].map(str::parse), [Ok(WeekStart::Monday), Ok(WeekStart::Sunday)]);
+        assert_eq!("friday".parse::<WeekStart>(), Err(WeekStartError));
     }
 
     #[test]

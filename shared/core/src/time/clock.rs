@@ -40,3 +40,21 @@ impl Clock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{DAY, SECOND};
+
+    #[test]
+    fn a_clock_stands_where_it_was_set_and_the_systems_goes_on() {
+        let at = Timestamp::from_micros(1_795_702_231_379_019);
+        let clock = Clock::at(at);
+        assert_eq!(clock.now(), at);
+        clock.clone().set(at + SECOND);
+        assert_eq!(clock.now(), at + SECOND);
+        let system = Clock::default();
+        system.set(at - 20_000 * DAY);
+        assert!(system.now() > at - 365 * DAY, "the time of this machine");
+    }
+}

@@ -170,6 +170,20 @@ mod tests {
         assert!(cover.holds(Bucket::of(Granularity::Hour, first + DAY + HOUR)));
     }
 
+    #[test]
+    fn runs_that_lie_two_buckets_apart_are_read_at_once() {
+        let hours = |boundaries: &[&str]| {
+            let boundaries = boundaries.iter().map(|time| at(&format!("2026-01-01T{time}:00Z"))).collect();
+            let reads = Cover::new(boundaries).reads().into_iter();
+            let hours = reads.filter(|run| run.first.granularity() == Granularity::Hour);
+            hours.map(|run| (run.first.start(), run.last.end())).collect::<Vec<_>>()
+        };
+        let hour =
+            |from: &str, to: &str| (at(&format!("2026-01-01T{from}:00:00Z")), at(&format!("2026-01-01T{to}:00:00Z")));
+        assert_eq!(hours(&["00:00", "01:30", "02:20", "04:00"]), [hour("00", "04")]);
+        assert_eq!(hours(&["00:00", "01:30", "02:20", "03:20", "05:00"]), [hour("00", "01"), hour("04", "05")]);
+    }
+
     proptest! {
         #[test]
         fn every_moment_is_covered_once_and_by_its_own_slot(
@@ -197,6 +211,9 @@ mod tests {
             }
             prop_assert_eq!(cover.slot_of(end), None);
             prop_assert!(cover.raw.len() <= 2 * (boundaries.len() - 1));
+            let in_a_minute = |raw: &Range| raw.until() <= raw.since().floor(MINUTE) + MINUTE;
+            prop_assert!(cover.raw.iter().all(in_a_minute), "{:?}", cover.raw);
+            prop_assert!(cover.runs.iter().flatten().all(|run| run.first <= run.last), "{:?}", cover.runs);
         }
     }
 }

@@ -216,6 +216,11 @@ mod tests {
             prop_assert_eq!(x / y, a / b);
             prop_assert_eq!(x / y * y + x % y, x);
             prop_assert_eq!(x.cmp(&y), a.cmp(&b));
+            let mut sum = x;
+            sum += y;
+            prop_assert_eq!(sum, x + y);
+            sum -= y;
+            prop_assert_eq!(sum, x);
         }
     }
 }

@@ -68,5 +68,18 @@ mod tests {
         assert!(range.contains(at(1)) && !range.contains(at(2)));
         assert!(Range::new(at(2), at(1)).is_err());
         assert!(Range::new(at(1), at(1)).is_ok_and(Range::is_empty));
+        assert!(!range.contains(at(0)) && !range.contains(at(3)) && !range.is_empty());
+        assert_eq!((range.since(), range.until()), (at(1), at(2)));
+    }
+
+    #[test]
+    fn two_ranges_share_what_lies_in_both() {
+        let range = |since, until| Range::new(Timestamp::from_millis(since), Timestamp::from_millis(until)).unwrap();
+        assert_eq!(range(1, 5).intersect(range(3, 9)), range(3, 5));
+        assert_eq!(range(3, 9).intersect(range(1, 5)), range(3, 5));
+        assert_eq!(range(1, 9).intersect(range(3, 5)), range(3, 5));
+        assert!(range(1, 2).intersect(range(5, 6)).is_empty() && range(5, 6).intersect(range(1, 2)).is_empty());
+        assert_eq!(Range::ALL.intersect(range(1, 2)), range(1, 2));
+        assert!(Range::EMPTY.is_empty());
     }
 }

@@ -292,6 +292,31 @@ mod tests {
     }
 
     #[test]
+    fn numbers_from_1e11_on_are_milliseconds() {
+        assert_eq!(parsed("99999999999"), "5138-11-16T09:46:39Z");
+        assert_eq!(parsed("100000000000"), "1973-03-03T09:46:40Z");
+        assert_eq!(Timestamp::from_unix(0.0), Ok(Timestamp::EPOCH));
+    }
+
+    #[test]
+    fn parts_of_a_moment_are_rounded_down() {
+        let at = Timestamp::from_micros(-1_000_001);
+        assert_eq!((at.micros(), at.millis(), at.seconds()), (-1_000_001, -1_001, -2));
+        let nanosecond = jiff::Timestamp::from_nanosecond(-1).expect("a time");
+        assert_eq!(Timestamp::from_jiff(nanosecond), Timestamp::from_micros(-1));
+        assert_eq!(at.jiff().as_microsecond(), -1_000_001);
+        assert_eq!(serde_json::to_string(&Timestamp::EPOCH).expect("a text"), r#""1970-01-01T00:00:00Z""#);
+    }
+
+    #[test]
+    fn a_date_has_its_shape() {
+        let dates =
+            ["2026-02-10", "20260210", "2026102-10", "2026-02110", "2026/02/10", "2026021x", "x0260210", "202602101"];
+        let read = dates.map(|text| parse_date(text).is_ok());
+        assert_eq!(read, [true, true, false, false, false, false, false, false]);
+    }
+
+    #[test]
     fn the_first_and_the_last_moment_read_back() {
         for at in [Timestamp(FIRST), Timestamp::MAX] {
             assert_eq!(at.to_string().parse(), Ok(at));
@@ -317,6 +342,11 @@ mod tests {
             prop_assert_eq!(b + (a - b), a);
             prop_assert_eq!(b - (b - a), a);
             prop_assert_eq!(a - b, -(b - a));
+            let mut moved = b;
+            moved += a - b;
+            prop_assert_eq!(moved, a);
+            moved -= a - b;
+            prop_assert_eq!(moved, b);
         }
 
         #[test]
@@ -331,6 +361,9 @@ mod tests {
             let at = Timestamp::from_micros(micros);
             prop_assert!(at.floor(unit) <= at && at <= at.ceil(unit));
             prop_assert!(at.ceil(unit) - at.floor(unit) <= unit);
+            let multiple = |at: Timestamp| (at - Timestamp::EPOCH) % unit == TimeDelta::ZERO;
+            prop_assert!(multiple(at.floor(unit)) && multiple(at.ceil(unit)));
+            prop_assert_eq!(at.floor(unit).ceil(unit), at.floor(unit));
         }
 
         #[test]

@@ -423,3 +423,192 @@ fn join(key_ranges: impl Iterator<Item = KeyRange>, order: Order) -> Vec<KeyRang
     }
     joined
 }
+
+#[cfg(test)]
+mod tests {
+    use tally_core::app::{AppId, AppSlug};
+    use tally_core::counter::cell::Cell;
+    use tally_core::event::filter::{CellFilter, EventFilter};
+    use tally_core::time::DAY;
+
+    use super::*;
+
+    const AT: Timestamp = Timestamp::from_millis(1_795_651_200_000);
+
+    fn query(filter: EventFilter) -> EventQuery {
+        let (order, skip, limit) = (Order::Descending, 0, 50);
+        EventQuery { range: Range::ALL, filter, order, after: None, skip, limit, consistent: false }
+    }
+
+    fn named(name: &str) -> EventQuery {
+        let cell = CellFilter { name: Some(name.to_owned()), ..CellFilter::default() };
+        query(EventFilter { cell, ..EventFilter::default() })
+    }
+
+    fn at_level(level: Level) -> CellFilter {
+        CellFilter { level: Some(level), ..CellFilter::default() }
+    }
+
+    fn with_message(message: &str, cell: CellFilter) -> EventQuery {
+        query(EventFilter { cell, message: Some(message.to_owned()), ..EventFilter::default() })
+    }
+
+    fn cell(name: &str, level: Option<Level>) -> CounterLabel {
+        CounterLabel::Cell(Cell { name: name.to_owned(), slug: name.to_owned(), category: None, level })
+    }
+
+    fn message(message: &str, level: Option<Level>) -> CounterLabel {
+        CounterLabel::Message(level, MessageHash::of(message))
+    }
+
+    fn day(n: i64) -> Bucket {
+        Bucket::of(Granularity::Day, AT + n * DAY)
+    }
+
+    fn sum(n: i64, matches: i64) -> Sum {
+        Sum { matches, ..Sum::of(day(n)) }
+    }
+
+    #[test]
+    fn counters_locate_what_they_count_and_no_session() {
+        assert!(can_plan(&named("a")));
+        assert!(can_plan(&with_message("boom", CellFilter::default())));
+        assert!(!can_plan(&query(EventFilter::default())), "everything matches");
+        let mut of_a_user = query(EventFilter { user_id: Some("u".to_owned()), ..EventFilter::default() });
+        assert!(!can_plan(&of_a_user), "counters know no users");
+        of_a_user.filter.cell = at_level(Level::Error);
+        assert!(can_plan(&of_a_user));
+        let mut of_a_session = named("a");
+        of_a_session.filter.session_id = Some("s".to_owned());
+        assert!(!can_plan(&of_a_session), "the index is better");
+        assert!(!can_plan(&EventQuery { consistent: true, ..named("a") }));
+    }
+
+    #[test]
+    fn a_plan_goes_on_where_it_has_not_been() {
+        let id = |n: i64| EventId::first_at(AT + n * MINUTE);
+        let last = KeyRange { ids: (id(20), id(30)), expected: 1 };
+        let partition = Partition { app: AppId::new(&AppSlug::of_name("shop").unwrap(), 1), shard: 0 };
+        let plan = |left, last| Plan { partition: partition.clone(), left, last, days: FIRST_DAYS };
+        let both = plan(Some((id(0), id(10))), Some(last));
+        assert_eq!(both.next_id(Order::Ascending), Some(id(0)));
+        assert_eq!(both.next_id(Order::Descending), Some(id(10)));
+        assert_eq!(plan(None, Some(last)).next_id(Order::Ascending), Some(id(20)));
+        assert_eq!(plan(None, None).next_id(Order::Ascending), None);
+        let done = [both.is_done(), plan(None, Some(last)).is_done(), plan(Some((id(0), id(10))), None).is_done()];
+        assert_eq!(done, [false; 3]);
+        assert!(plan(None, None).is_done());
+    }
+
+    #[test]
+    fn the_most_precise_counters_are_asked() {
+        assert_eq!(kinds(&named("a")), [CounterKind::Cells, CounterKind::Errors]);
+        let errors = query(EventFilter { cell: at_level(Level::Fatal), ..EventFilter::default() });
+        assert_eq!(kinds(&errors), [CounterKind::Errors]);
+        assert_eq!(kinds(&with_message("boom", at_level(Level::Fatal))), [CounterKind::Messages]);
+        assert_eq!(kind_of(&message("boom", None)), CounterKind::Messages);
+        assert_eq!(kind_of(&cell("a", Some(Level::Error))), CounterKind::Errors);
+        assert_eq!(kind_of(&CounterLabel::Other(None)), CounterKind::Cells);
+    }
+
+    #[test]
+    fn a_count_matches_by_cell_or_by_message() {
+        let by_name = named("a");
+        let matches = |query: &EventQuery, counted: CounterLabel| Matcher::new(query).matches(&counted);
+        assert!(matches(&by_name, cell("a", None)) && !matches(&by_name, cell("b", None)));
+        assert!(matches(&by_name, CounterLabel::Other(None)), "the rest of a full item may hide it");
+        let errors = with_message("boom", at_level(Level::Error));
+        let (error, info) = (Some(Level::Error), Some(Level::Info));
+        assert!(matches(&errors, message("boom", error)));
+        assert!(!matches(&errors, message("boom", info)) && !matches(&errors, message("other", error)));
+        assert!(matches(&errors, CounterLabel::Other(error)) && !matches(&errors, CounterLabel::Other(info)));
+        assert!(!matches(&errors, cell("a", error)), "a cell has any message");
+        let any_level = with_message("boom", CellFilter::default());
+        assert!(matches(&any_level, message("boom", info)) && matches(&any_level, CounterLabel::Other(info)));
+    }
+
+    #[test]
+    fn finer_counters_are_asked_for_what_matches_and_for_rests() {
+        let read = |counts: Vec<(CounterLabel, i64)>| [CellRead { bucket: day(0), counts }];
+        let attributes = |query: &EventQuery, counts| matching_attributes(query, &read(counts));
+        let rests = ["o:T", "o:D", "o:I", "o:W", "o:E", "o:F", "o:-"];
+        let expected: Vec<_> = ["c:-|a||"].into_iter().chain(rests).map(str::to_owned).collect();
+        let counts = vec![(cell("a", None), 1), (cell("b", None), 1), (cell("a", None), 0)];
+        assert_eq!(attributes(&named("a"), counts), Some(expected));
+        let full = vec![(cell("a", None), 1), (CounterLabel::Other(Some(Level::Info)), 1)];
+        assert_eq!(attributes(&named("a"), full), None, "the rest of a full day may be anything");
+        let of_level = query(EventFilter { cell: at_level(Level::Info), ..EventFilter::default() });
+        let many = |n: usize| (0..n).map(|n| (cell(&format!("n{n}"), Some(Level::Info)), 1)).collect();
+        assert_eq!(attributes(&of_level, many(100)).map(|named| named.len()), Some(100 + rests.len()));
+        assert_eq!(attributes(&of_level, many(101)), None, "more than a request may name");
+    }
+
+    #[test]
+    fn a_bucket_is_summed_over_its_items() {
+        let reads = vec![
+            CellRead {
+                bucket: day(1),
+                counts: vec![(cell("a", None), 3), (cell("b", None), 4), (cell("a", None), -2)],
+            },
+            CellRead { bucket: day(0), counts: vec![(cell("b", None), 5)] },
+            CellRead { bucket: day(1), counts: vec![(cell("a", Some(Level::Error)), 2), (cell("a", None), 0)] },
+            // A batch that is not complete.
+            CellRead { bucket: day(2), counts: vec![(cell("a", None), -1)] },
+        ];
+        let summed = |bucket, matches, kinds: &[CounterKind], counted: f64, counts| Sum {
+            matches,
+            kinds: kinds.iter().copied().collect(),
+            all: Some(counted),
+            counted,
+            counts,
+            ..Sum::of(bucket)
+        };
+        let (cells, errors) = (CounterKind::Cells, CounterKind::Errors);
+        let expected = [
+            summed(day(0), 0, &[], 5.0, 1.0),
+            summed(day(1), 5, &[cells, errors], 9.0, 5.0),
+            summed(day(2), 0, &[], 0.0, 1.0),
+        ];
+        assert_eq!(sums(&named("a"), reads.clone()), expected);
+        // Items of messages do not tell how many events there are.
+        let by_message = sums(&with_message("boom", CellFilter::default()), reads);
+        assert_eq!(by_message.iter().map(|sum| (sum.matches, sum.all)).collect::<Vec<_>>(), [(0, None); 3]);
+    }
+
+    #[test]
+    fn buckets_come_in_the_order_of_the_query() {
+        let ordered = |by| {
+            let mut sums = [sum(1, 0), sum(0, 0), sum(2, 0)];
+            order(&mut sums, by);
+            sums.map(|sum| sum.bucket)
+        };
+        assert_eq!(ordered(Order::Ascending), [day(0), day(1), day(2)]);
+        assert_eq!(ordered(Order::Descending), [day(2), day(1), day(0)]);
+    }
+
+    #[test]
+    fn no_more_buckets_are_taken_than_promise_enough() {
+        let taken = |wanted| {
+            let mut sums = vec![sum(0, 2), sum(1, 0), sum(2, 3), sum(3, 1)];
+            (enough(&mut sums, wanted), sums.len())
+        };
+        assert_eq!(
+            [taken(1), taken(2), taken(3), taken(5), taken(6), taken(7)],
+            [(true, 1), (true, 1), (true, 3), (true, 3), (true, 4), (false, 4)]
+        );
+    }
+
+    #[test]
+    fn adjacent_key_ranges_are_read_at_once() {
+        let range = |from: i64, to: i64| {
+            let (first, last) = id_range(Range::new(AT + from * MINUTE, AT + to * MINUTE).unwrap());
+            KeyRange { ids: (first, last), expected: 1 }
+        };
+        let joined = |from, to, expected| KeyRange { expected, ..range(from, to) };
+        let ascending = [range(0, 1), range(1, 2), range(3, 4), range(4, 6)];
+        assert_eq!(join(ascending.into_iter(), Order::Ascending), [joined(0, 2, 2), joined(3, 6, 2)]);
+        let descending = [range(4, 6), range(3, 4), range(1, 2), range(0, 1)];
+        assert_eq!(join(descending.into_iter(), Order::Descending), [joined(3, 6, 2), joined(0, 2, 2)]);
+        assert_eq!(join([].into_iter(), Order::Ascending), []);
+    }
+}
