@@ -125,7 +125,11 @@ impl SeismoEventInput {
     /// # Errors
     /// Names each wrong field.
     pub fn read(body: &[u8]) -> Result<Draft, Invalid> {
-        let mut fields = Fields::of_event(json::document(body).map_err(invalid)?)?;
+        let mut fields = if body.trim_ascii().is_empty() {
+            Fields::of(vec![])
+        } else {
+            Fields::of_event(json::document(body).map_err(invalid)?)?
+        };
         let mut draft = Draft { data: fields.json("data"), ..Draft::default() };
         match fields.raw("event") {
             Some(event) => (draft.slug, draft.name) = id_and_name(&mut fields, event),
