@@ -3,7 +3,6 @@
 use tally_core::app::App;
 use tally_core::event::Event;
 use tally_core::event::draft::Draft;
-use tally_core::invalid::Invalid;
 use tally_service::context::Context;
 use tally_service::ingest::accept;
 use tally_service::ingest::quota::QuotaError;
@@ -15,7 +14,7 @@ pub(crate) use tally_service::ingest::accept::Rejection;
 pub(crate) async fn accept(
     context: &Context,
     app: &App,
-    drafts: Vec<Result<Draft, Invalid>>,
+    drafts: Vec<Result<Draft, Rejection>>,
     deadline: Deadline,
 ) -> Result<Vec<Result<Event, Rejection>>, QuotaError> {
     let Context { store, quotas, clock, .. } = context;

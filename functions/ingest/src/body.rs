@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::value::RawValue;
@@ -60,16 +60,33 @@ pub(crate) fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Prob
     match encoding.map(|e| e.trim().to_ascii_lowercase()).as_deref() {
         Ok("" | "identity") => Ok(sent),
         Ok("gzip" | "x-gzip") => read_all("gzip", MultiGzDecoder::new(&*sent)),
-        Ok("zstd") => {
-            let unreadable = |_| damaged("zstd");
-            let mut decoder = zstd::Decoder::with_buffer(&*sent).map_err(unreadable)?;
-            decoder.window_log_max(ZSTD_WINDOW).map_err(unreadable)?;
-            read_all("zstd", decoder)
-        }
+        Ok("zstd") => zstd(&sent),
         _ => Err(Problem::UnsupportedMediaType(
             "the content encoding is not supported: send gzip, zstd or none".to_owned(),
         )),
     }
+}
+
+/// Undoes the compression of a body of a client library: by its first bytes, since its headers may be wrong.
+pub(crate) fn unpack(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
+    match *sent {
+        [0x1f, 0x8b, ..] => read_all("gzip", MultiGzDecoder::new(&*sent)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd(&sent),
+        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => read_all("deflate", ZlibDecoder::new(&*sent)),
+        _ if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "br") => {
+            Err(Problem::UnsupportedMediaType(
+                "brotli is not supported: send gzip, deflate, zstd or no compression".to_owned(),
+            ))
+        }
+        _ => Ok(sent),
+    }
+}
+
+fn zstd(sent: &[u8]) -> Result<Bytes, Problem> {
+    let unreadable = |_| damaged("zstd");
+    let mut decoder = zstd::Decoder::with_buffer(sent).map_err(unreadable)?;
+    decoder.window_log_max(ZSTD_WINDOW).map_err(unreadable)?;
+    read_all("zstd", decoder)
 }
 
 fn read_all(encoding: &str, decoder: impl Read) -> Result<Bytes, Problem> {

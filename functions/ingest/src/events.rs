@@ -64,6 +64,7 @@ pub(crate) async fn send(
     let body = read_all(body, MAX_SENT).await?;
     let deadline = left.deadline();
     let Sent { drafts, alone } = body::read(&parts.headers, body)?;
+    let drafts = drafts.into_iter().map(|draft| draft.map_err(Rejection::Invalid)).collect();
     let verdicts = accept(&context, &app, drafts, deadline).await?;
     let figures = figures(&verdicts);
     let reply = if alone { one(verdicts, |event| whole(&app, event)) } else { batch(verdicts) };
@@ -110,6 +111,7 @@ fn one(
     match verdicts.into_iter().next() {
         Some(Ok(event)) => stored(&event),
         Some(Err(Rejection::Invalid(invalid))) => Err(invalid.into()),
+        Some(Err(Rejection::Refused(refusal))) => Err(Problem::field("", refusal.detail)),
         Some(Err(Rejection::Store(error))) => Err(error.into()),
         None => Err(Problem::Internal("an event has no verdict".to_owned())),
     }
@@ -148,6 +150,9 @@ fn all_rejected(verdicts: Vec<Result<Event, Rejection>>) -> Problem {
                 field: format!("[{index}].{}", error.field).trim_end_matches('.').to_owned(),
                 ..error
             })),
+            Err(Rejection::Refused(refusal)) => {
+                errors.push(FieldError { field: format!("[{index}]"), detail: refusal.detail });
+            }
             Ok(_) => {}
         }
     }

@@ -2,6 +2,7 @@
 
 mod accept;
 pub mod body;
+pub mod compat;
 mod compat_event_tracker;
 mod compat_seismo;
 mod compat_the_eye;
@@ -12,14 +13,22 @@ mod events;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
 use schemars::SchemaGenerator;
 use tally_http::openapi::Operation;
 use tally_http::routes::{self, Function};
-use tally_http::service::Routes;
+use tally_http::service::{Routes, Shared};
 use tally_service::context::Context;
+
+use crate::compat::{PROTOCOLS, Protocols};
 
 /// The router of this function.
 pub fn router(context: Arc<Context>) -> Router {
+    router_with(context, PROTOCOLS)
+}
+
+/// The router of this function with other families of client libraries, for tests of what all families share.
+pub fn router_with(context: Arc<Context>, protocols: Protocols) -> Router {
     Routes::of(Function::Ingest, context)
         .serve(&routes::SEND_EVENTS, events::send)
         .serve(&routes::COUNT, count::count)
@@ -27,6 +36,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .serve(&routes::SEISMO_SEND, compat_seismo::send)
         .serve(&routes::THE_EYE_SEND, compat_the_eye::send)
         .serve(&routes::EVENT_TRACKER_COUNT, compat_event_tracker::count)
+        .serve_families(move |context: Shared, request: Request| compat::answer(protocols, context, request))
         .finish()
 }
 

@@ -265,6 +265,24 @@ async fn by_key_in_path(context: &Context, access: Access, key: &str) -> Result<
     by_key(context, access, slug, &key).await
 }
 
+/// The app of an ingest key, and the key in it: for requests whose key stands where the guard does not look.
+///
+/// # Errors
+/// 401 for a key that is unknown or revoked, 403 for one that may not send.
+pub async fn sender(context: &Context, key: &PresentedKey) -> Result<(Arc<App>, KeyId), Problem> {
+    let slug = context.keys.app_of(&key.id).await?;
+    match by_key(context, Access::Ingest, slug, key).await? {
+        (Caller::Key(id), Some(app)) => Ok((app, id)),
+        _ => Err(Problem::Internal("a key has neither an app nor an id".to_owned())),
+    }
+}
+
+/// Names the app and the key of a request in its log line, where no guard has done so.
+pub fn name_in_log(reply: &mut Response, app: &App, key: &KeyId) {
+    reply.extensions_mut().insert(app.slug.clone());
+    reply.extensions_mut().insert(CallerName(Caller::Key(key.clone()).to_string()));
+}
+
 fn unknown_key() -> Problem {
     Problem::Unauthorized("this key is unknown or revoked".to_owned())
 }

@@ -6,6 +6,7 @@ pub mod compat;
 mod cors;
 pub mod credentials;
 pub mod event;
+pub mod families;
 pub mod guard;
 pub mod input;
 pub mod name_in_path;

@@ -115,22 +115,27 @@ routes! {
 impl Route {
     /// Whether a decoded path matches the pattern.
     pub fn matches(&self, path: &str) -> bool {
-        let mut pattern = self.path.split('/');
-        let mut segments = path.split('/');
-        loop {
-            match (pattern.next(), segments.next()) {
-                (None, None) => return true,
-                (Some(part), Some(segment)) if part.starts_with("{*") => {
-                    return !segment.is_empty() || segments.next().is_some();
-                }
-                (Some(part), Some(segment)) if part.starts_with('{') => {
-                    if segment.is_empty() {
-                        return false;
-                    }
-                }
-                (Some(part), Some(segment)) if part == segment => {}
-                _ => return false,
+        matches(self.path, path)
+    }
+}
+
+/// Whether a decoded path matches a pattern.
+pub(crate) fn matches(pattern: &str, path: &str) -> bool {
+    let mut pattern = pattern.split('/');
+    let mut segments = path.split('/');
+    loop {
+        match (pattern.next(), segments.next()) {
+            (None, None) => return true,
+            (Some(part), Some(segment)) if part.starts_with("{*") => {
+                return !segment.is_empty() || segments.next().is_some();
             }
+            (Some(part), Some(segment)) if part.starts_with('{') => {
+                if segment.is_empty() {
+                    return false;
+                }
+            }
+            (Some(part), Some(segment)) if part == segment => {}
+            _ => return false,
         }
     }
 }

@@ -6,6 +6,7 @@ use tally_core::app::App;
 use tally_core::event::Event;
 use tally_core::event::draft::Draft;
 use tally_core::invalid::Invalid;
+use tally_core::rejected::Refusal;
 use tally_core::time::Timestamp;
 use tally_store::{Deadline, Store, StoreError};
 
@@ -17,6 +18,9 @@ pub enum Rejection {
     /// The event is invalid and must be changed.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// The event is refused for good, for a reason other than its fields.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The event was not stored. If the failure is temporary, the same event may be sent again.
     #[error("could not be stored: {}", if .0.is_transient() { "send it again" } else { "the server's log says why" })]
     Store(#[from] StoreError),
@@ -39,7 +43,7 @@ pub async fn accept(
     quotas: &Quotas,
     now: Timestamp,
     app: &App,
-    drafts: Vec<Result<Draft, Invalid>>,
+    drafts: Vec<Result<Draft, Rejection>>,
     deadline: Deadline,
 ) -> Result<Vec<Result<Event, Rejection>>, QuotaError> {
     let accepted: Vec<Result<Event, Rejection>> =
