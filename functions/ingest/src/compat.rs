@@ -6,6 +6,7 @@
 //! with [`Call::store`] as native events are.
 
 pub mod call;
+pub mod mend;
 pub mod record_id;
 
 use std::pin::Pin;

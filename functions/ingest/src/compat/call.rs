@@ -141,8 +141,8 @@ impl Call {
     /// # Errors
     /// 401 without a key or for an unknown one, 403 for one that may not send.
     pub async fn sender(&self, own: &[Option<&str>]) -> Result<Sender, Problem> {
-        let texts = self.key.as_deref().into_iter().chain(own.iter().copied().flatten());
-        let first = texts.filter_map(PresentedKey::parse).next();
+        let mut texts = self.key.as_deref().into_iter().chain(own.iter().copied().flatten());
+        let first = texts.find_map(PresentedKey::parse);
         let key = first.or_else(|| ingest_keys(&self.headers, self.raw_query.as_deref()).into_iter().next());
         let Some(key) = key else {
             return Err(Problem::Unauthorized(
@@ -176,8 +176,8 @@ impl Call {
         let verdicts = verdicts.into_iter().enumerate().map(|(index, verdict)| match verdict {
             Ok(event) => Verdict::Stored(event.id),
             Err(Rejection::Store(error)) => Verdict::Failed(error),
-            Err(Rejection::Invalid(invalid)) => self.refused(sender, invalid.into(), sample(index)),
-            Err(Rejection::Refused(refusal)) => self.refused(sender, refusal, sample(index)),
+            Err(Rejection::Invalid(invalid)) => self.refused(sender, invalid.into(), &sample(index)),
+            Err(Rejection::Refused(refusal)) => self.refused(sender, refusal, &sample(index)),
         });
         let stored = Stored(verdicts.collect());
         let accepted = stored.0.iter().filter(|verdict| matches!(verdict, Verdict::Stored(_))).count();
@@ -188,8 +188,8 @@ impl Call {
         Ok(stored)
     }
 
-    fn refused(&self, sender: &Sender, refusal: Refusal, sample: String) -> Verdict {
-        self.reject(sender, refusal.reason, 1, &sample);
+    fn refused(&self, sender: &Sender, refusal: Refusal, sample: &str) -> Verdict {
+        self.reject(sender, refusal.reason, 1, sample);
         Verdict::Rejected(refusal)
     }
 
