@@ -352,9 +352,8 @@ async fn by_key(
             Reason::OriginNotAllowed,
             "pages of this origin may not send with this key: make a key with the origin in `origins`",
         );
-        let now = context.clock.now();
-        context.rejections.add(&app.id, source, &refusal, 1, now, || origin.clone());
-        context.rejections.write(&context.store, now);
+        // Written by `ingest`, the only function whose routes need this scope: no other links the write.
+        context.rejections.add(&app.id, source, &refusal, 1, context.clock.now(), || origin.clone());
         return Err(Problem::Forbidden(refusal.detail));
     }
     Ok((Caller::Key(key.id.clone()), Some(app)))

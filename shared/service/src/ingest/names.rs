@@ -191,8 +191,7 @@ async fn admit(
 fn listed(event: &Event) -> u64 {
     let Event { name, slug, category, .. } = event;
     let text = format!("{}:{name}{}:{slug}{}", name.len(), slug.len(), category.as_deref().unwrap_or_default());
-    let [a, b, c, d, e, f, g, h, ..] = sha256(text.as_bytes());
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    sha256(text.as_bytes()).iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
 fn too_many(most: usize) -> Rejection {
