@@ -429,3 +429,22 @@ async fn keys_with_dots_and_fields_are_asked_for_like_attributes() {
         assert_eq!(tally.ask(&app, &format!("/stats/groups?attr={attr}")).await["items"], items, "{attr}");
     }
 }
+
+#[tokio::test]
+async fn a_fingerprint_is_kept_and_filtered_by() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let error = json!({"name": "error", "fingerprint": "TypeError at render"});
+    let stored = tally.accept(&app, &error).await;
+    assert_eq!(stored["fingerprint"], "TypeError at render");
+    tally.accept(&app, &json!([{"name": "error", "fingerprint": "other"}, {"name": "error", "fingerprint": ""}])).await;
+    let found = tally.list(&app, "fingerprint=TypeError%20at%20render").await;
+    assert_eq!(found, [stored]);
+    assert_eq!(tally.list(&app, "").await.iter().filter(|event| event["fingerprint"].is_null()).count(), 1);
+    assert_problem(
+        &tally.ingest(&app, &json!({"name": "a", "fingerprint": "é".repeat(129)})).await,
+        400,
+        &["fingerprint"],
+    );
+    assert_problem(&tally.get(&app, "/events?fingerprint=").await, 400, &["fingerprint"]);
+}

@@ -1,35 +1,25 @@
 //! Accepting drafts, with what a request's context holds.
 
 use tally_core::app::App;
-use tally_core::event::Event;
-use tally_core::event::draft::Draft;
-use tally_core::event::id::EventId;
-use tally_http::guard::TimeLeft;
+use tally_core::app::key::KeyId;
+use tally_http::guard::Caller;
 use tally_service::context::Context;
-use tally_service::ingest::accept::{self, Drafts};
-use tally_service::ingest::quota::QuotaError;
-use tally_store::Deadline;
+use tally_service::ingest::accept::Intake;
 
-pub(crate) use tally_service::ingest::accept::Rejection;
+/// The source of events that come through Tally's own interface.
+pub(crate) const EVENTS: &str = "events";
 
-/// Accepts one draft and stores it, by the deadline.
-pub(crate) async fn accept(
-    context: &Context,
-    app: &App,
-    draft: Draft,
-    deadline: Deadline,
-) -> Result<Result<Event, Rejection>, QuotaError> {
-    let Context { store, quotas, clock, .. } = context;
-    accept::accept(store, quotas, clock.now(), app, draft, deadline).await
+/// What accepts the events of a request.
+pub(crate) fn intake<'a>(context: &'a Context, app: &'a App, key: Option<&KeyId>, source: &'static str) -> Intake<'a> {
+    let Context { store, quotas, names, rejections, clock, .. } = context;
+    let key = key.and_then(|id| app.keys.iter().find(|key| key.id == *id));
+    Intake { store, quotas, names, rejections, now: clock.now(), app, key, source }
 }
 
-/// Accepts many drafts and stores them, in the time that is left once they are read.
-pub(crate) async fn accept_each(
-    context: &Context,
-    app: &App,
-    drafts: &impl Drafts,
-    left: TimeLeft,
-) -> Result<Vec<Result<EventId, Rejection>>, QuotaError> {
-    let Context { store, quotas, clock, .. } = context;
-    accept::accept_each(store, quotas, clock.now(), app, drafts, |bytes| left.deadline_for(bytes)).await
+/// The key of a caller that is one.
+pub(crate) fn key_of(caller: &Caller) -> Option<&KeyId> {
+    match caller {
+        Caller::Key(id) => Some(id),
+        Caller::Anybody | Caller::User { .. } => None,
+    }
 }

@@ -3,16 +3,18 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use flate2::bufread::GzDecoder;
+use flate2::bufread::{GzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::value::RawValue;
 use tally_core::event::draft::Draft;
 use tally_core::event::json;
 use tally_core::invalid::Invalid;
+use tally_core::rejected::{MAX_SAMPLE, shortened};
 use tally_http::body::invalid;
 use tally_http::problem::Problem;
 use tally_service::ingest::accept::Drafts;
+use tally_service::ingest::rejection::Rejection;
 
 use crate::draft;
 
@@ -33,8 +35,8 @@ const ZSTD_WINDOW: u32 = 23;
 /// The events of a body, none of them read yet.
 #[derive(Debug)]
 pub struct Sent<'a> {
-    /// One event to 1,000, each raw, or why it cannot be read.
-    events: Vec<Result<Raw<'a>, Invalid>>,
+    /// One event to 1,000, each as it was sent, and raw or why it cannot be read.
+    events: Vec<(&'a [u8], Result<Raw<'a>, Invalid>)>,
     alone: bool,
 }
 
@@ -63,7 +65,7 @@ impl<'a> Sent<'a> {
     /// The event, if it is one by itself and no list.
     pub fn alone(&self) -> Option<&'a RawValue> {
         match self.events.as_slice() {
-            [Ok(event)] if self.alone => Some(event.json),
+            [(_, Ok(event))] if self.alone => Some(event.json),
             _ => None,
         }
     }
@@ -74,19 +76,36 @@ impl Drafts for Sent<'_> {
         self.events.len()
     }
 
-    fn read(&self, index: usize) -> Result<Draft, Invalid> {
-        let Some(event) = self.events.get(index) else {
-            return Err(Invalid::field("", "no such event"));
+    fn read(&self, index: usize) -> Result<Draft, Rejection> {
+        let Some((_, event)) = self.events.get(index) else {
+            return Err(Invalid::field("", "no such event").into());
         };
-        event.clone().and_then(|event| draft::read(event.json)).map_err(|invalid| invalid.first(MAX_ERRORS))
+        let draft = event.clone().and_then(|event| draft::read(event.json));
+        draft.map_err(|invalid| invalid.first(MAX_ERRORS).into())
     }
 
     fn size(&self, index: usize) -> usize {
-        self.events.get(index).and_then(|event| event.as_ref().ok()).map_or(0, |event| event.json.get().len())
+        self.raw(index).map_or(0, |event| event.json.get().len())
     }
 
     fn values(&self, index: usize) -> usize {
-        self.events.get(index).and_then(|event| event.as_ref().ok()).map_or(0, |event| event.values)
+        self.raw(index).map_or(0, |event| event.values)
+    }
+
+    fn sample(&self, index: usize) -> String {
+        let text = self.events.get(index).map_or(&[][..], |(text, _)| text);
+        // A character takes four bytes at most.
+        shortened(&String::from_utf8_lossy(&text[..text.len().min(4 * MAX_SAMPLE)])).to_owned()
+    }
+}
+
+impl<'a> Sent<'a> {
+    fn raw(&self, index: usize) -> Option<&Raw<'a>> {
+        self.events.get(index)?.1.as_ref().ok()
+    }
+
+    fn of(event: Raw<'a>) -> (&'a [u8], Result<Raw<'a>, Invalid>) {
+        (event.json.get().as_bytes(), Ok(event))
     }
 }
 
@@ -110,24 +129,49 @@ pub fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
         Ok("gzip" | "x-gzip") if !sent.starts_with(GZIP) => Err(damaged("gzip")),
         Ok("zstd") if !sent.starts_with(ZSTD) => Err(damaged("zstd")),
         Ok("gzip" | "x-gzip") => gunzip(&sent),
-        Ok("zstd") => {
-            let unreadable = |_| damaged("zstd");
-            let mut decoder = zstd::Decoder::with_buffer(&*sent).map_err(unreadable)?;
-            decoder.window_log_max(ZSTD_WINDOW).map_err(unreadable)?;
-            let mut decoded = Vec::with_capacity((4 * sent.len()).min(MAX_DECODED + 1));
-            read_all("zstd", decoder, &mut decoded)?;
-            Ok(decoded.into())
-        }
+        Ok("zstd") => unzstd(&sent),
         _ => Err(Problem::UnsupportedMediaType(
             "the content encoding is not supported: send gzip, zstd or none".to_owned(),
         )),
     }
 }
 
+/// Undoes the compression of a body of a client library: by its first bytes, since its headers may be wrong.
+pub(crate) fn unpack(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
+    match *sent {
+        [0x1f, 0x8b, ..] => gunzip(&sent),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => unzstd(&sent),
+        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => {
+            let mut decoded = room_for(&sent);
+            read_all("deflate", ZlibDecoder::new(&*sent), &mut decoded)?;
+            Ok(decoded.into())
+        }
+        _ if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "br") => {
+            Err(Problem::UnsupportedMediaType(
+                "brotli is not supported: send gzip, deflate, zstd or no compression".to_owned(),
+            ))
+        }
+        _ => Ok(sent),
+    }
+}
+
+fn room_for(sent: &[u8]) -> Vec<u8> {
+    Vec::with_capacity((4 * sent.len()).min(MAX_DECODED + 1))
+}
+
+fn unzstd(sent: &[u8]) -> Result<Bytes, Problem> {
+    let unreadable = |_| damaged("zstd");
+    let mut decoder = zstd::Decoder::with_buffer(sent).map_err(unreadable)?;
+    decoder.window_log_max(ZSTD_WINDOW).map_err(unreadable)?;
+    let mut decoded = room_for(sent);
+    read_all("zstd", decoder, &mut decoded)?;
+    Ok(decoded.into())
+}
+
 /// Undoes gzip, which may consist of several members. Each is a new state of 40 KB for the decoder, so their number has a
 /// limit: an empty one has 20 bytes.
 fn gunzip(sent: &[u8]) -> Result<Bytes, Problem> {
-    let (mut left, mut decoded) = (sent, Vec::with_capacity((4 * sent.len()).min(MAX_DECODED + 1)));
+    let (mut left, mut decoded) = (sent, room_for(sent));
     for member in 0.. {
         if member == MAX_EVENTS {
             return Err(Problem::TooLarge(format!(
@@ -225,11 +269,11 @@ fn of_json(body: &[u8]) -> Result<Sent<'_>, Problem> {
         Some(b'[') => {
             let (events, count) = json::list_of_at_most(body, MAX_EVENTS).map_err(invalid)?;
             at_most(count)?;
-            Ok(Sent { events: events.into_iter().map(|event| Ok(Raw::new(event))).collect(), alone: false })
+            Ok(Sent { events: events.into_iter().map(|event| Sent::of(Raw::new(event))).collect(), alone: false })
         }
         Some(b'{') => {
             let event = Raw::new(json::document(body).map_err(invalid)?);
-            Ok(Sent { events: vec![Ok(event)], alone: true })
+            Ok(Sent { events: vec![Sent::of(event)], alone: true })
         }
         _ => {
             json::document(body).map_err(invalid)?;
@@ -254,7 +298,7 @@ fn of_lines(body: &[u8]) -> Result<Sent<'_>, Problem> {
     let lines = || lines(body);
     // Counted first: a body of nothing but short lines would take far more memory than it has bytes.
     at_most(lines().count())?;
-    let events = lines().map(|line| json::document(line).map(Raw::new).map_err(invalid));
+    let events = lines().map(|line| (line, json::document(line).map(Raw::new).map_err(invalid)));
     Ok(Sent { events: events.collect(), alone: false })
 }
 

@@ -6,19 +6,20 @@ use http::StatusCode;
 use schemars::SchemaGenerator;
 use tally_http::body::read;
 use tally_http::compat::the_eye::{TheEyeEventInput, TheEyeSuccess};
-use tally_http::guard::{Target, TimeLeft};
+use tally_http::guard::{Caller, Target, TimeLeft};
 use tally_http::openapi::{JSON, Operation};
 use tally_http::problem::{Problem, json};
 use tally_http::routes::THE_EYE_SEND;
 use tally_http::service::Shared;
 
-use crate::accept::accept;
+use crate::accept::{intake, key_of};
 use crate::body::{MAX_SENT, Sent, decompress};
 use crate::events::answered;
 
 pub(crate) async fn send(
     State(context): Shared,
     Target(app): Target,
+    caller: Caller,
     left: TimeLeft,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -29,7 +30,7 @@ pub(crate) async fn send(
         Some(event) => TheEyeEventInput::read(event)?,
         None => return Err(Problem::field("", "send one event as a JSON object")),
     };
-    let verdict = accept(&context, &app, draft, left.deadline()).await?;
+    let verdict = intake(&context, &app, key_of(&caller), "the-eye").accept(draft, left.deadline()).await?;
     Ok(answered(verdict, |_| json(StatusCode::CREATED, &TheEyeSuccess { success: true })))
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn read(raw: &RawValue) -> Result<Draft, Invalid> {
         message: fields.text_of_event("message"),
         session_id: fields.text_of_event("session_id"),
         user_id: fields.text_of_event("user_id"),
+        fingerprint: fields.text_of_event("fingerprint"),
         timestamp: fields.time("timestamp"),
         count: fields.number("count", 1, MAX_COUNT),
         data: fields.json("data"),
@@ -129,6 +130,7 @@ impl JsonSchema for EventInput {
                 "message": text("Message for people. An event with a message and no name has the name `log`.", MAX_MESSAGE),
                 "session_id": text("The session it happened in.", MAX_TEXT),
                 "user_id": text("The user it happened to.", MAX_TEXT),
+                "fingerprint": text("What groups it with events of the same cause.", MAX_TEXT),
                 "timestamp": timestamp,
                 "occurred_at": occurred_at,
                 "count": {

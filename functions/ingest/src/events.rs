@@ -12,20 +12,23 @@ use tally_core::app::App;
 use tally_core::event::Event;
 use tally_core::event::id::EventId;
 use tally_core::invalid::{FieldError, Invalid};
+use tally_core::rejected::{Reason, Refusal};
 use tally_http::Figures;
 use tally_http::body::read as read_all;
 use tally_http::event::EventBody;
-use tally_http::guard::{Target, TimeLeft};
+use tally_http::guard::{Caller, Target, TimeLeft};
 use tally_http::openapi::{JSON, Operation, Parameter, one_of};
 use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, RETRY_SECONDS, json};
 use tally_http::reply::{MAX_BODY, shortened};
 use tally_http::routes::SEND_EVENTS;
 use tally_http::service::Shared;
+use tally_service::ingest::accept::Drafts;
+use tally_service::ingest::rejection::Rejection;
 
-use crate::accept::{Rejection, accept, accept_each};
+use crate::accept::{EVENTS, intake, key_of};
 use crate::body::{MAX_DECODED, MAX_EVENTS, MAX_SENT, MAX_VALUES, Sent, decompress};
-use crate::draft::{self, EventInput};
+use crate::draft::EventInput;
 
 /// Most errors that one reply lists.
 const MAX_LISTED: usize = 100;
@@ -59,23 +62,35 @@ struct Rejected {
 pub(crate) async fn send(
     State(context): Shared,
     Target(app): Target,
+    caller: Caller,
     left: TimeLeft,
     _: NoQuery,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let body = read_all(body, MAX_SENT).await?;
-    let body = decompress(&parts.headers, body)?;
-    let sent = Sent::split(&parts.headers, &body)?;
-    if let Some(event) = sent.alone() {
-        let draft = draft::read(event).map_err(Rejection::from);
-        let verdict = match draft {
-            Ok(draft) => accept(&context, &app, draft, left.deadline()).await?,
-            Err(rejection) => Err(rejection),
+    let intake = intake(&context, &app, key_of(&caller), EVENTS);
+    // Its sender may be a beacon, which reads no reply.
+    let unreadable = |problem: &Problem| {
+        if let Problem::Invalid(invalid) = problem {
+            intake.reject(&Refusal::new(Reason::Unreadable, invalid.to_string()), 1, String::new);
+        }
+    };
+    let body = decompress(&parts.headers, body).inspect_err(unreadable)?;
+    let sent = Sent::split(&parts.headers, &body).inspect_err(unreadable)?;
+    if sent.alone().is_some() {
+        let verdict = match sent.read(0) {
+            Ok(draft) => intake.accept(draft, left.deadline()).await?,
+            Err(rejection) => {
+                if let Rejection::Invalid(invalid) = &rejection {
+                    intake.reject(&invalid.clone().into(), 1, || sent.sample(0));
+                }
+                Err(rejection)
+            }
         };
         return Ok(created(&app, verdict));
     }
-    let verdicts = accept_each(&context, &app, &sent, left).await?;
+    let verdicts = intake.accept_each(&sent, |bytes| left.deadline_for(bytes)).await?;
     Ok(with_figures(figures(&verdicts), batch(verdicts)))
 }
 
@@ -108,6 +123,7 @@ pub(crate) fn answered(
     let reply = match verdict {
         Ok(event) => stored(&event),
         Err(Rejection::Invalid(invalid)) => Err(invalid.into()),
+        Err(Rejection::Refused(refusal)) => Err(Problem::field("name", refusal.detail)),
         Err(Rejection::Store(error)) => Err(error.into()),
     };
     with_figures(figures, reply)
@@ -147,6 +163,9 @@ fn all_rejected(verdicts: Vec<Result<EventId, Rejection>>) -> Problem {
                 field: format!("[{index}].{}", error.field).trim_end_matches('.').to_owned(),
                 ..error
             })),
+            Err(Rejection::Refused(refusal)) => {
+                errors.push(FieldError { field: format!("[{index}].name"), detail: refusal.detail });
+            }
             Ok(_) => {}
         }
     }

@@ -5,4 +5,5 @@ pub mod counter;
 pub mod digest;
 pub mod event;
 pub mod invalid;
+pub mod rejected;
 pub mod time;

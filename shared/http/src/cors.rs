@@ -2,8 +2,9 @@
 
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tally_service::config::{Config, Origins};
@@ -55,6 +56,41 @@ pub(crate) fn permit(config: &Config, access: Access, request: &HeaderMap, reply
         reply.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(REPLY_HEADERS));
     }
     reply.append(VARY, HeaderValue::from_static("origin"));
+}
+
+/// Reply headers that a client library in a page may read.
+const LIBRARY_REPLY_HEADERS: &str = "retry-after, x-sentry-rate-limits, x-sentry-error";
+
+/// Lets a page whose client library sent the request read the reply, whatever its status. Some libraries send with
+/// credentials, for which `*` is not enough. That is safe, since no cookie counts on these paths.
+pub(crate) fn permit_library(config: &Config, request: &HeaderMap, reply: &mut HeaderMap) {
+    let origin = request.get(ORIGIN).filter(|origin| {
+        origin.to_str().is_ok_and(|origin| match &config.ingest_origins {
+            Origins::Any => true,
+            only @ Origins::Only(_) => only.allow(origin),
+        })
+    });
+    reply.append(VARY, HeaderValue::from_static("origin"));
+    let Some(origin) = origin else { return };
+    reply.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    reply.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    reply.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(LIBRARY_REPLY_HEADERS));
+}
+
+/// The answer to `OPTIONS` on a path of client libraries: all methods, and the headers that are asked for.
+pub(crate) fn library_options(request: &HeaderMap) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let reply = response.headers_mut();
+    let methods = HeaderValue::from_static("GET, POST, PUT, OPTIONS, HEAD");
+    reply.insert(ALLOW, methods.clone());
+    if request.contains_key(ORIGIN) && request.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+        reply.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        if let Some(asked) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+            reply.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        }
+        reply.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
+    }
+    response
 }
 
 fn permission(config: &Config, access: Access, request: &HeaderMap) -> Option<HeaderValue> {

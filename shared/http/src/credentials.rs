@@ -66,6 +66,29 @@ pub(crate) fn credential(headers: &HeaderMap, uri: &Uri) -> Option<(Credential, 
     Some((credential, sender))
 }
 
+/// The ingest keys that a client library may have sent in the places of Tally's own, in the order in which they count:
+/// header, user name or password of HTTP Basic, query. Never a cookie.
+pub fn ingest_keys(headers: &HeaderMap, query: Option<&str>) -> Vec<PresentedKey> {
+    let header = headers.get("x-ingest-key").map(|value| lenient(value).trim().to_owned());
+    let mut texts: Vec<String> = header.into_iter().collect();
+    if let Some((scheme, rest)) = headers.get(AUTHORIZATION).map(lenient).as_deref().and_then(|v| v.split_once(' ')) {
+        let rest = rest.trim();
+        if !scheme.eq_ignore_ascii_case("basic") {
+            texts.push(rest.to_owned());
+        } else if let Some((user, password)) = basic(rest) {
+            texts.extend([user, password]);
+        }
+    }
+    texts.extend(in_query(query).map(|(_, value)| value));
+    texts.iter().filter_map(|text| PresentedKey::parse(text)).collect()
+}
+
+/// User name and password of HTTP Basic.
+fn basic(encoded: &str) -> Option<(String, String)> {
+    let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    decoded.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
+}
+
 /// The text of a header. Other cookies in it may hold any bytes, and a damaged credential is wrong rather than absent.
 fn lenient(value: &HeaderValue) -> Cow<'_, str> {
     String::from_utf8_lossy(value.as_bytes())
@@ -78,9 +101,8 @@ fn authorization(value: &str) -> Option<String> {
         return Some(rest.trim().to_owned());
     }
     if scheme.eq_ignore_ascii_case("basic") {
-        let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-        let (user, _) = decoded.split_once(':')?;
-        return (!user.is_empty()).then(|| user.to_owned());
+        let (user, _) = basic(rest.trim())?;
+        return (!user.is_empty()).then_some(user);
     }
     None
 }

@@ -7,6 +7,7 @@ mod cors;
 pub mod credentials;
 pub mod cursor;
 pub mod event;
+pub mod families;
 pub mod gateway;
 pub mod guard;
 pub mod input;

@@ -6,6 +6,7 @@ use http::{Method, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::compat::Compat;
+use crate::families;
 use crate::routes::{self, Function};
 
 /// What stays as it is in an encoded path.
@@ -19,7 +20,8 @@ fn is_utf8(encoded: &str) -> bool {
     percent_decode_str(encoded).decode_utf8().is_ok()
 }
 
-pub(crate) fn decoded(path: &str) -> String {
+/// A path without its percent-encoding.
+pub fn decoded(path: &str) -> String {
     percent_decode_str(path).decode_utf8_lossy().into_owned()
 }
 
@@ -36,7 +38,9 @@ pub(crate) fn read_path(mut request: Request) -> Request {
     }
     let mut path = sent.as_str();
     if let Some(stripped) = path.strip_suffix('/')
-        && (is_admins(request.method(), stripped) || Compat::of_path(stripped).is_some())
+        && (is_admins(request.method(), stripped)
+            || Compat::of_path(stripped).is_some()
+            || families::at(stripped).is_some())
     {
         path = stripped;
     }

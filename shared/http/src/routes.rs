@@ -92,6 +92,7 @@ routes! {
     AUDIT               = POST   "/apps/{app}/audit"                            => Admin, AppAdmins;
     RECOUNT             = POST   "/apps/{app}/recount"                          => Admin, AppAdmins;
     LIST_DEAD_LETTERS   = GET    "/apps/{app}/dead-letters"                     => Admin, AppAdmins;
+    LIST_REJECTED       = GET    "/apps/{app}/rejected"                         => Admin, Read;
     SEND_EVENTS         = POST   "/apps/{app}/events"                           => Ingest, Ingest;
     COUNT               = POST   "/apps/{app}/count"                            => Ingest, Ingest;
     COUNT_NAME          = POST   "/apps/{app}/count/{*name}"                    => Ingest, Ingest;
@@ -120,22 +121,27 @@ impl Route {
 
     /// Whether a decoded path matches the pattern.
     pub fn matches(&self, path: &str) -> bool {
-        let mut pattern = self.path.split('/');
-        let mut segments = path.split('/');
-        loop {
-            match (pattern.next(), segments.next()) {
-                (None, None) => return true,
-                (Some(part), Some(segment)) if part.starts_with("{*") => {
-                    return !segment.is_empty() || segments.next().is_some();
-                }
-                (Some(part), Some(segment)) if part.starts_with('{') => {
-                    if segment.is_empty() {
-                        return false;
-                    }
-                }
-                (Some(part), Some(segment)) if part == segment => {}
-                _ => return false,
+        matches(self.path, path)
+    }
+}
+
+/// Whether a decoded path matches a pattern.
+pub(crate) fn matches(pattern: &str, path: &str) -> bool {
+    let mut pattern = pattern.split('/');
+    let mut segments = path.split('/');
+    loop {
+        match (pattern.next(), segments.next()) {
+            (None, None) => return true,
+            (Some(part), Some(segment)) if part.starts_with("{*") => {
+                return !segment.is_empty() || segments.next().is_some();
             }
+            (Some(part), Some(segment)) if part.starts_with('{') => {
+                if segment.is_empty() {
+                    return false;
+                }
+            }
+            (Some(part), Some(segment)) if part == segment => {}
+            _ => return false,
         }
     }
 }

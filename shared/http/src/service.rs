@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::handler::Handler;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, on};
+use axum::routing::{MethodFilter, any, on};
 use axum::{Router, middleware};
 use http::header::LOCATION;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tally_service::config::Config;
 use tally_service::context::Context;
 use tally_service::metrics;
 use tower::ServiceExt;
 
 use crate::cors;
+use crate::families::{FAMILY_PATHS, KEY_PREFIX};
 use crate::guard::{Guard, guard, not_allowed};
 use crate::path::{decoded, encoded, read_path};
 use crate::problem::Problem;
@@ -67,6 +69,27 @@ impl Routes {
         self
     }
 
+    /// Binds one handler to all paths of client libraries, with every method but `OPTIONS`, which is answered here. No
+    /// guard stands before it: a key may be anywhere in the request.
+    ///
+    /// # Panics
+    /// In another function than the one that accepts events.
+    #[must_use]
+    pub fn serve_families<H, T>(mut self, handler: H) -> Self
+    where
+        H: Handler<T, Arc<Context>>,
+        T: 'static,
+    {
+        assert_eq!(self.function, Function::Ingest, "client libraries send events");
+        let context = Arc::clone(&self.context);
+        let handler = any(handler).layer(middleware::from_fn_with_state(context, answer_options));
+        for known in FAMILY_PATHS {
+            self.router = self.router.route(known.path, handler.clone());
+            self.router = self.router.route(&format!("{KEY_PREFIX}{{key}}{}", known.path), handler.clone());
+        }
+        self
+    }
+
     /// The router of the function, without what [`serve`] adds.
     ///
     /// # Panics
@@ -91,6 +114,17 @@ pub fn serve(context: Arc<Context>, routers: impl IntoIterator<Item = Router>) -
         .layer(middleware::from_fn(finish_and_log));
     // Paths must be read before they are routed, so the routes are inside.
     Router::new().fallback_service(inner.map_request(|request: Request| read_path(request)))
+}
+
+/// Answers `OPTIONS` on a path of client libraries, and lets pages read every reply.
+async fn answer_options(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+    let asked = request.headers().clone();
+    let mut reply = match *request.method() {
+        Method::OPTIONS => cors::library_options(&asked),
+        _ => next.run(request).await,
+    };
+    cors::permit_library(&context.config, &asked, reply.headers_mut());
+    reply
 }
 
 /// Answers what no route matches: preflights, 405, 308 to the path without its trailing slash, 404.

@@ -10,7 +10,9 @@ use crate::apps::key_cache::KeyCache;
 use crate::auth::token::TokenVerifier;
 use crate::budget::Limits;
 use crate::config::{Config, ConfigError};
+use crate::ingest::names::Names;
 use crate::ingest::quota::Quotas;
+use crate::ingest::rejected::Rejections;
 use crate::reads::Reads;
 
 /// The store, the clock, the settings, and the caches of a warm process. Each use case takes what it needs.
@@ -25,6 +27,10 @@ pub struct Context {
     pub tokens: TokenVerifier,
     /// The quota state of the apps.
     pub quotas: Quotas,
+    /// The names that this process has met.
+    pub names: Names,
+    /// The rejected events that were not written yet.
+    pub rejections: Rejections,
     /// The cache of apps.
     pub apps: AppCache,
     /// The cache that maps keys to apps.
@@ -47,6 +53,8 @@ impl Context {
         Arc::new(Self {
             tokens: TokenVerifier::default(),
             quotas: Quotas::default(),
+            names: Names::default(),
+            rejections: Rejections::default(),
             apps: AppCache::new(store.clone(), clock.clone()),
             keys: KeyCache::new(store.clone()),
             store,

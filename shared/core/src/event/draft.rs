@@ -26,6 +26,7 @@ pub struct Draft {
     pub message: Option<String>,
     pub session_id: Option<String>,
     pub user_id: Option<String>,
+    pub fingerprint: Option<String>,
     pub timestamp: Option<Timestamp>,
     pub count: Option<u64>,
     pub data: Option<Json>,
@@ -34,6 +35,23 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// About the bytes of its texts and values.
+    pub fn size(&self) -> usize {
+        let Self { id, name, slug, category, level, message, session_id, user_id, fingerprint, .. } = self;
+        let texts = [id, name, slug, category, level, message, session_id, user_id, fingerprint];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        texts + self.free().map(Json::stored_size).sum::<usize>()
+    }
+
+    /// The number of its JSON values.
+    pub fn values(&self) -> usize {
+        self.free().map(Json::values).sum()
+    }
+
+    fn free(&self) -> impl Iterator<Item = &Json> {
+        [&self.data, &self.tags, &self.stack].into_iter().flatten()
+    }
+
     /// Checks every limit and gives the event its identity.
     ///
     /// # Errors
@@ -54,6 +72,7 @@ impl Draft {
         let message = text("message", self.message, MAX_MESSAGE);
         let session_id = text("session_id", self.session_id, MAX_TEXT);
         let user_id = text("user_id", self.user_id, MAX_TEXT);
+        let fingerprint = text("fingerprint", self.fingerprint, MAX_TEXT);
         if name.as_ref().is_some_and(|name| name.chars().all(|c| c.is_whitespace() || c.is_control())) {
             problems.add("name", "only white space or control characters: send a name that can be read");
         }
@@ -63,8 +82,7 @@ impl Draft {
         if !(1..=MAX_COUNT).contains(&count) {
             problems.add("count", format!("must be a whole number from 1 to {MAX_COUNT}"));
         }
-        let free = [&self.data, &self.tags, &self.stack];
-        let stored: usize = free.into_iter().flatten().map(Json::stored_size).sum();
+        let stored: usize = [&self.data, &self.tags, &self.stack].into_iter().flatten().map(Json::stored_size).sum();
         if stored > MAX_FREE {
             problems
                 .add("data", format!("`data`, `tags` and `stack` take {stored} bytes as stored: at most {MAX_FREE}"));
@@ -87,6 +105,7 @@ impl Draft {
             message,
             session_id,
             user_id,
+            fingerprint,
             timestamp: identity.timestamp,
             received_at: now,
             count,
@@ -246,6 +265,7 @@ mod tests {
             category: Some(long.clone()),
             session_id: Some(long.clone()),
             user_id: Some(long.clone()),
+            fingerprint: Some(long.clone()),
             message: Some("x".repeat(MAX_MESSAGE + 1)),
             level: Some("LOUD".into()),
             count: Some(0),
@@ -256,7 +276,19 @@ mod tests {
         let fields: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();
         assert_eq!(
             fields,
-            ["id", "name", "slug", "category", "message", "session_id", "user_id", "level", "count", "timestamp"]
+            [
+                "id",
+                "name",
+                "slug",
+                "category",
+                "message",
+                "session_id",
+                "user_id",
+                "fingerprint",
+                "level",
+                "count",
+                "timestamp"
+            ]
         );
         for at in [Timestamp::EPOCH - MICROSECOND, NOW - 30 * DAY - MICROSECOND] {
             assert!(refused(Draft { timestamp: Some(at), ..named("a") }).starts_with("`timestamp`"));

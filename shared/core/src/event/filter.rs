@@ -74,6 +74,8 @@ pub struct EventFilter {
     pub session_id: Option<String>,
     /// The user.
     pub user_id: Option<String>,
+    /// The fingerprint.
+    pub fingerprint: Option<String>,
     /// Attributes of `data` that must have a value.
     pub attributes: Vec<AttributeFilter>,
 }
@@ -94,6 +96,7 @@ impl EventFilter {
         same(&self.message, &event.message)
             && same(&self.session_id, &event.session_id)
             && same(&self.user_id, &event.user_id)
+            && same(&self.fingerprint, &event.fingerprint)
             && (self.cell.is_empty() || self.cell.matches(&event.cell()))
             && self.attributes.iter().all(|attribute| attribute.matches(event))
     }
@@ -193,6 +196,7 @@ mod tests {
             message: None,
             session_id: Some("s-1".into()),
             user_id: Some("ann".into()),
+            fingerprint: None,
             timestamp: crate::time::Timestamp::EPOCH,
             received_at: crate::time::Timestamp::EPOCH,
             count: 1,
@@ -244,6 +248,7 @@ mod tests {
             message: None,
             session_id: None,
             user_id: None,
+            fingerprint: None,
             timestamp: crate::time::Timestamp::EPOCH,
             received_at: crate::time::Timestamp::EPOCH,
             count: 1,
@@ -257,13 +262,13 @@ mod tests {
             message: some("d"),
             session_id: some("e"),
             user_id: some("f"),
-            data: Some(Json::Bool(true)),
+            data: Some(Json::Object([("g".to_owned(), Json::Bool(true))].into())),
             ..bare.clone()
         };
         let all = EventFilter::default();
         let cell = |cell| EventFilter { cell, ..EventFilter::default() };
         let cells = CellFilter::default();
-        let attribute = |value: &str| AttributeFilter { path: vec![], value: value.to_owned() };
+        let attribute = |value: &str| AttributeFilter { path: "g".to_owned(), value: value.to_owned() };
         let filters = |wanted: fn(&str) -> &str, level| {
             [
                 cell(CellFilter { name: some(wanted("a")), ..cells.clone() }),

@@ -157,6 +157,15 @@ impl Json {
             }
         }
     }
+
+    /// The number of values that it consists of: itself, and those in it.
+    pub fn values(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) => 1,
+            Self::Array(items) => 1 + items.iter().map(Self::values).sum::<usize>(),
+            Self::Object(fields) => 1 + fields.values().map(Self::values).sum::<usize>(),
+        }
+    }
 }
 
 impl Serialize for Number {

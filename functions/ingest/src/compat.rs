@@ -1,0 +1,83 @@
+//! Client libraries of others: takes their requests and gives each to the family that speaks its protocol.
+//!
+//! A family is one folder here (`compat/sentry.rs` with `compat/sentry/…`), with its wire types, its mapping to drafts, its
+//! replies and errors, and one line in [`PROTOCOLS`]. Its paths are in [`tally_http::families`]. It implements
+//! [`Protocol`] and works on a [`Call`]: the body is unpacked, the key is found with [`Call::sender`], and drafts are stored
+//! with [`Call::store`] as native events are.
+
+pub mod call;
+pub mod mend;
+pub mod record_id;
+
+use std::pin::Pin;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use tally_http::families::{self, Family};
+use tally_http::path::decoded;
+use tally_http::problem::Problem;
+use tally_http::service::Shared;
+
+use crate::compat::call::Call;
+
+/// The reply to a request, or why there is none.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send + 'a>>;
+
+/// What a family of client libraries speaks.
+pub trait Protocol: Sync {
+    /// Which family it is.
+    fn family(&self) -> Family;
+
+    /// Whether a request on a path that several families call is for this one. They are asked in the order of the path's
+    /// list; a family that is the only one or the last is not asked.
+    fn takes(&self, _call: &Call) -> bool {
+        true
+    }
+
+    /// Answers a request, with the exact status and body that the libraries take for success. `OPTIONS` never gets here,
+    /// and headers for other origins are added later.
+    ///
+    /// # Errors
+    /// Any problem; [`Protocol::refuse`] puts it into the words of the protocol. Use `?` freely.
+    fn answer<'a>(&'a self, call: &'a Call) -> Answer<'a>;
+
+    /// A problem in the words of the protocol. It is never a 500: what failed here is a 503 already. The body of the call
+    /// is empty if it was too large or could not be unpacked.
+    fn refuse(&self, call: &Call, problem: &Problem) -> Response;
+}
+
+/// The families that a router serves.
+pub type Protocols = &'static [&'static dyn Protocol];
+
+/// All families, one line each.
+pub static PROTOCOLS: Protocols = &[];
+
+/// Answers a request on a path of client libraries.
+pub(crate) async fn answer(protocols: Protocols, State(context): Shared, request: Request) -> Response {
+    let path = decoded(request.uri().path());
+    let served: Vec<_> = families::at(&path).into_iter().flat_map(|known| known.families).collect();
+    let mut served: Vec<_> =
+        served.iter().filter_map(|family| protocols.iter().find(|protocol| protocol.family() == **family)).collect();
+    let Some(last) = served.pop() else {
+        return Problem::NotFound("no client library is served here: see docs/clients.md".to_owned()).into_response();
+    };
+    let (mut call, unpacked) = Call::read(context, last.family(), &path, request).await;
+    let protocol = served.into_iter().find(|protocol| protocol.takes(&call)).unwrap_or(last);
+    call.family = protocol.family();
+    let answered = match unpacked {
+        Ok(()) => protocol.answer(&call).await,
+        Err(problem) => Err(problem),
+    };
+    let mut reply = answered.unwrap_or_else(|problem| {
+        let problem = match problem {
+            Problem::Internal(error) => {
+                tracing::error!(error, family = protocol.family().name(), "answered 503");
+                Problem::Unavailable
+            }
+            other => other,
+        };
+        protocol.refuse(&call, &problem)
+    });
+    call.finish(&mut reply);
+    reply
+}

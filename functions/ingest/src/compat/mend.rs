@@ -1,0 +1,149 @@
+//! What client libraries send is mended where Tally's own events would be refused: nobody can change it at its source.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use tally_core::event::MAX_DEPTH;
+use tally_core::event::json::{self, Json, Kind, Number};
+
+/// A body as a JSON text that every parser takes: bytes that are not UTF-8, NUL, and halves of surrogate pairs are replaced
+/// by U+FFFD.
+pub fn body(sent: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(sent);
+    if !text.contains("\\u") {
+        return text;
+    }
+    let mut mended = String::new();
+    let mut kept = 0;
+    let mut at = 0;
+    while let Some(found) = text[at..].find('\\') {
+        at += found;
+        // An escape has at least two characters; `\\` hides the `u` of `\\u`.
+        let Some(unit) = escape(&text, at) else {
+            at += 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8);
+            continue;
+        };
+        let is_pair = (0xd800..0xdc00).contains(&unit)
+            && escape(&text, at + 6).is_some_and(|second| (0xdc00..0xe000).contains(&second));
+        if is_pair {
+            at += 12;
+            continue;
+        }
+        if unit == 0 || (0xd800..0xe000).contains(&unit) {
+            mended.push_str(&text[kept..at]);
+            mended.push_str("\\ufffd");
+            kept = at + 6;
+        }
+        at += 6;
+    }
+    if kept == 0 {
+        return text;
+    }
+    mended.push_str(&text[kept..]);
+    Cow::Owned(mended)
+}
+
+/// The UTF-16 unit of the escape `\uXXXX` at a place.
+fn escape(text: &str, at: usize) -> Option<u16> {
+    let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+    u16::from_str_radix(digits, 16).ok()
+}
+
+/// A JSON value as an event can keep it: of equal keys the last counts, an empty key is dropped, what is nested deeper than
+/// 16 levels and numbers that DynamoDB cannot hold become text.
+pub fn value(raw: &RawValue) -> Json {
+    within(raw, MAX_DEPTH)
+}
+
+fn within(raw: &RawValue, depth: usize) -> Json {
+    let as_text = || Json::String(raw.get().to_owned());
+    match (json::kind(raw), depth.checked_sub(1)) {
+        (Kind::Null, _) => Json::Null,
+        (Kind::Bool, _) => Json::Bool(raw.get() == "true"),
+        (Kind::Number, _) => Number::parse(raw.get()).map_or_else(|_| as_text(), Json::Number),
+        (Kind::String, _) => json::string(raw).map_or_else(|_| as_text(), Json::String),
+        (Kind::Array, Some(depth)) => match json::array(raw) {
+            Ok(items) => Json::Array(items.into_iter().map(|item| within(item, depth)).collect()),
+            Err(_) => as_text(),
+        },
+        (Kind::Object, Some(depth)) => {
+            let fields = object(raw).into_iter().filter(|(key, _)| !key.is_empty());
+            Json::Object(fields.map(|(key, item)| (key, within(item, depth))).collect::<BTreeMap<_, _>>())
+        }
+        (Kind::Array | Kind::Object, None) => as_text(),
+    }
+}
+
+/// The fields of a JSON object, each still raw, in the order sent; none of anything else. A key may repeat.
+pub fn object(raw: &RawValue) -> Vec<(String, &RawValue)> {
+    struct Fields;
+
+    impl<'de> Visitor<'de> for Fields {
+        type Value = Vec<(String, &'de RawValue)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut fields = Vec::new();
+            while let Some(field) = map.next_entry()? {
+                fields.push(field);
+            }
+            Ok(fields)
+        }
+    }
+
+    serde_json::Deserializer::from_str(raw.get()).deserialize_map(Fields).unwrap_or_default()
+}
+
+/// A text cut to a limit in bytes, between characters.
+pub fn cut(mut text: String, limit: usize) -> String {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mended(sent: &str) -> String {
+        let text = body(sent.as_bytes());
+        let raw = json::document(text.as_bytes()).expect("JSON");
+        serde_json::to_string(&value(raw)).expect("JSON")
+    }
+
+    #[test]
+    fn what_an_event_cannot_keep_is_mended() {
+        for (sent, kept) in [
+            (r#"{"a":1,"":2,"a":3}"#, r#"{"a":3}"#),
+            (r#""\ud800x""#, "\"\u{fffd}x\""),
+            (r#""\udc00\ud83d\ude00""#, "\"\u{fffd}😀\""),
+            (r#"{"\ud800":"\u0000"}"#, "{\"\u{fffd}\":\"\u{fffd}\"}"),
+            (r#""\\ud800""#, r#""\\ud800""#),
+            ("1e999", r#""1e999""#),
+            ("123456789012345678901234567890123456789", r#""123456789012345678901234567890123456789""#),
+            (r#"{"x":0.1,"y":null}"#, r#"{"x":0.1,"y":null}"#),
+        ] {
+            assert_eq!(mended(sent), kept, "{sent}");
+        }
+        assert_eq!(body(b"\"\xff\""), "\"\u{fffd}\"");
+        let deep = "[".repeat(18) + &"]".repeat(18);
+        assert_eq!(mended(&deep), "[".repeat(16) + "\"[[]]\"" + &"]".repeat(16));
+        assert_eq!(body("\\".as_bytes()), "\\");
+        assert_eq!(body("\\é \\u00".as_bytes()), "\\é \\u00");
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("éé".to_owned(), 3), "é");
+        assert_eq!(cut("a".to_owned(), 3), "a");
+    }
+}
