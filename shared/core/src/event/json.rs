@@ -237,6 +237,14 @@ pub fn array(raw: &RawValue) -> Result<Vec<&RawValue>, JsonError> {
     serde_json::from_str(raw.get()).map_err(|_| JsonError::here("must be a JSON list"))
 }
 
+/// The items of a JSON list, at most so many of them, each still raw, and how many it has.
+///
+/// # Errors
+/// Where it is no list.
+pub fn array_of_at_most(raw: &RawValue, most: usize) -> Result<(Vec<&RawValue>, usize), JsonError> {
+    list_of_at_most(raw.get().as_bytes(), most)
+}
+
 /// Parses a whole document that is a JSON list. Returns its first elements, `most` at the most, each still raw, and how
 /// many it has: the rest is read over in no memory.
 ///
