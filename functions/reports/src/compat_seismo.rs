@@ -40,7 +40,10 @@ pub(crate) async fn report(
             let (counts, _) = count(&context.reads(), &app, boundaries, &filter, period.field()).await?;
             if counts.range != range {
                 // Its format cannot say so.
-                return Err(Problem::field(period.field(), "a minute has too many events to count a part of it: send whole minutes"));
+                return Err(Problem::field(
+                    period.field(),
+                    "a minute has too many events to count a part of it: send whole minutes",
+                ));
             }
             counts
         }

@@ -177,8 +177,7 @@ impl CountedDay<'_> {
             tz: self.day.zone.name(),
             total: self.counts.total(),
             series: self.hours.iter().map(|(at, count)| Point { bucket_start: *at, count: *count }).collect(),
-            freshness: Freshness::new(&self.counts, self.counted_to)
-                .widened(self.counts.range != self.day.range),
+            freshness: Freshness::new(&self.counts, self.counted_to).widened(self.counts.range != self.day.range),
         }
     }
 

@@ -17,11 +17,7 @@ pub(crate) async fn newest_checkpoint(reads: &Reads, partition: &Partition) -> R
     Ok(try_join_all(kinds.map(|kind| newest_of(reads, partition, *kind))).await?.into_iter().max().flatten())
 }
 
-async fn newest_of(
-    reads: &Reads,
-    partition: &Partition,
-    kind: CounterKind,
-) -> Result<Option<Timestamp>, ReadError> {
+async fn newest_of(reads: &Reads, partition: &Partition, kind: CounterKind) -> Result<Option<Timestamp>, ReadError> {
     let mut days = HashSet::new();
     let mut newest: Option<Timestamp> = None;
     let mut from = None;

@@ -181,14 +181,22 @@ impl<'a> Merge<'a> {
 
     /// The next event in order. `None` if everything was read, or if more must be read than the budget allows.
     async fn next(&mut self) -> Result<Option<Event>, StoreError> {
-        // Every source that has more must load its next event before the first one overall is known.
-        while self.sources.iter_mut().any(Source::is_hungry) {
+        let order = self.query.order;
+        // Every source that may have an event before the first one that is loaded must load its own.
+        while let Some(bound) = self.first_unread() {
+            if self.first_loaded().is_some_and(|id| is_before(order, id, bound)) {
+                break;
+            }
+            // Where memory is short, the shard whose turn it is comes alone, and events that come later make room.
+            let only = (self.is_begun && self.reads.budget.is_tight()).then_some(bound);
+            if self.is_begun && self.reads.budget.is_full() {
+                self.sources.iter_mut().for_each(|source| source.unload(self.reads));
+            }
             if self.is_begun && self.reads.budget.spent().is_some() {
                 return Ok(None);
             }
-            self.fill().await?;
+            self.fill(only).await?;
         }
-        let order = self.query.order;
         let shown = self.sources.iter_mut().filter_map(|source| match source.pieces.front_mut() {
             Some(Piece::Read(events)) if !events.is_empty() => Some(events),
             _ => None,
@@ -204,12 +212,29 @@ impl<'a> Merge<'a> {
         Ok(first)
     }
 
-    /// Plans and reads in parallel in all sources that have no event loaded.
-    async fn fill(&mut self) -> Result<(), StoreError> {
+    /// The first identity, in order, that a source without a loaded event may return.
+    fn first_unread(&mut self) -> Option<EventId> {
+        let order = self.query.order;
+        let hungry = self.sources.iter_mut().filter_map(|source| source.is_hungry().then_some(&*source));
+        first(order, hungry.filter_map(|source| source.next_id(order)))
+    }
+
+    /// The first event, in order, that is loaded.
+    fn first_loaded(&self) -> Option<EventId> {
+        let loaded = self.sources.iter().filter_map(|source| match source.pieces.front() {
+            Some(Piece::Read(events)) => events.front().map(|event| event.id),
+            _ => None,
+        });
+        first(self.query.order, loaded)
+    }
+
+    /// Plans and reads in parallel in all sources that have no event loaded, or in the one that begins at `only`.
+    async fn fill(&mut self, only: Option<EventId>) -> Result<(), StoreError> {
         let wanted = self.wanted.max(1).div_ceil(self.sources.len());
         let (reads, app, query) = (self.reads, self.app, self.query);
         let asked = Asked { wanted, chunk: self.chunk, forced: !self.is_begun };
         let hungry = self.sources.iter_mut().filter_map(|source| source.is_hungry().then_some(source));
+        let hungry = hungry.filter(|source| only.is_none_or(|only| source.next_id(query.order) == Some(only)));
         let filled = hungry.map(|source| source.fill(reads, app, query, asked)).collect::<Vec<_>>();
         try_join_all(filled).await?;
         // Filters may match only a small part of what is read, so request more as the read goes on.
@@ -217,6 +242,14 @@ impl<'a> Merge<'a> {
         self.is_begun = true;
         Ok(())
     }
+}
+
+fn first(order: Order, ids: impl Iterator<Item = EventId>) -> Option<EventId> {
+    if order == Order::Ascending { ids.min() } else { ids.max() }
+}
+
+fn is_before(order: Order, a: EventId, b: EventId) -> bool {
+    if order == Order::Ascending { a < b } else { a > b }
 }
 
 /// What a source is asked for.
@@ -267,6 +300,18 @@ impl Source {
             Some(Piece::Read(_)) => false,
             Some(Piece::Unread(_)) => true,
             None => self.plan.as_ref().is_some_and(|plan| !plan.is_done()),
+        }
+    }
+
+    /// Drops the events that are loaded. They are read again when their turn comes.
+    fn unload(&mut self, reads: &Reads) {
+        for piece in &mut self.pieces {
+            if let Piece::Read(events) = piece
+                && let Some(ids) = span(events.front(), events.back())
+            {
+                reads.budget.release(events.iter().map(weight).sum());
+                *piece = Piece::Unread(KeyRange { ids, expected: events.len() });
+            }
         }
     }
 
@@ -322,10 +367,23 @@ impl Source {
             if let Some(ids) = left.filter(|(first, last)| first <= last) {
                 self.pieces.push_front(Piece::Unread(KeyRange { ids, expected: key_range.expected }));
             }
-            self.pieces.push_front(Piece::Read(page.events.into()));
+            // It has no room. The first event's identity still tells whose turn it is.
+            let unloaded = if reads.budget.is_full() { span(page.events.first(), page.events.last()) } else { None };
+            self.pieces.push_front(if let Some(ids) = unloaded {
+                reads.budget.release(page.events.iter().map(weight).sum());
+                Piece::Unread(KeyRange { ids, expected: page.events.len() })
+            } else {
+                Piece::Read(page.events.into())
+            });
         }
         Ok(())
     }
+}
+
+/// The identities between two events, in ascending order.
+fn span(first: Option<&Event>, last: Option<&Event>) -> Option<(EventId, EventId)> {
+    let (first, last) = (first?.id, last?.id);
+    Some((first.min(last), first.max(last)))
 }
 
 /// Reads a page of events, which are held until they are shown. Returns none if the budget has ended.
@@ -346,9 +404,9 @@ async fn read(
         source,
         ids,
         order: query.order,
-        limit: if reads.budget.is_tight() { 1 } else { asked.chunk },
+        limit: asked.chunk,
         consistent: query.consistent,
-        part: false,
+        part: None,
         forced: asked.forced,
     };
     let page = unless_spent(reads.events(&read).await)?;
