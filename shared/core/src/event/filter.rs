@@ -257,13 +257,13 @@ mod tests {
             message: some("d"),
             session_id: some("e"),
             user_id: some("f"),
-            data: Some(Json::Bool(true)),
+            data: Some(Json::Object([("g".to_owned(), Json::Bool(true))].into())),
             ..bare.clone()
         };
         let all = EventFilter::default();
         let cell = |cell| EventFilter { cell, ..EventFilter::default() };
         let cells = CellFilter::default();
-        let attribute = |value: &str| AttributeFilter { path: vec![], value: value.to_owned() };
+        let attribute = |value: &str| AttributeFilter { path: "g".to_owned(), value: value.to_owned() };
         let filters = |wanted: fn(&str) -> &str, level| {
             [
                 cell(CellFilter { name: some(wanted("a")), ..cells.clone() }),
