@@ -12,7 +12,7 @@ use tally_core::event::json;
 use tally_core::invalid::Invalid;
 use tally_http::body::invalid;
 use tally_http::problem::Problem;
-use tally_service::ingest::accept::Drafts;
+pub use tally_service::ingest::accept::Drafts;
 
 use crate::draft;
 
