@@ -91,9 +91,19 @@ async fn correct_counters_show_no_difference() {
     tally.accept(&app, &events(0, 150)).await;
     tally.drain().await;
     let path = "/apps/shop/audit";
-    let reply = tally.counting(tally.admin(Method::POST, path, &json!({}))).await.json;
-    assert_eq!((&reply["differences"], &reply["complete"], &reply["next"]), (&json!([]), &json!(true), &json!(null)));
-    assert!(reply["days"].as_u64().unwrap() >= 5, "{reply}");
+    // One call, or several on a busy machine.
+    let (mut days, mut body) = (0, json!({}));
+    loop {
+        let reply = tally.counting(tally.admin(Method::POST, path, &body)).await.json;
+        assert_eq!(reply["differences"], json!([]));
+        days += reply["days"].as_u64().unwrap();
+        if reply["next"].is_null() {
+            assert_eq!(reply["complete"], true);
+            break;
+        }
+        body = json!({"next": reply["next"]});
+    }
+    assert!(days >= 5, "{days} days");
     let some = json!({"since": "2026-11-20", "until": "2026-11-21"});
     let reply = tally.counting(tally.admin(Method::POST, path, &some)).await.json;
     assert!(reply["days"].as_u64().unwrap() <= 3, "a day in three shards: {reply}");

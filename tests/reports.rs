@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tally_core::time::MINUTE;
 
-use crate::harness::{Tally, TestApp, assert_problem, column};
+use crate::harness::{Tally, TestApp, assert_problem, at, column};
 
 /// Events of two weeks, counted.
 async fn two_weeks(tally: &mut Tally, app: &TestApp) {
@@ -462,4 +462,85 @@ async fn a_range_error_names_the_bound_that_was_sent() {
         let reply = tally.get(&app, path).await;
         assert_problem(&reply, 400, &[field]);
     }
+}
+/// Sends events of one name in one millisecond.
+async fn crowd(tally: &Tally, app: &TestApp, time: &str, events: usize) {
+    for from in (0..events).step_by(1_000) {
+        let some = from..events.min(from + 1_000);
+        tally
+            .accept(app, &some.map(|n| json!({"name": "a", "message": n.to_string(), "timestamp": time})).collect())
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_a_minute_is_exact_within_the_budget_and_widened_beyond_it() {
+    // A quarter is for parts of minutes: some 1,000 events.
+    let config = tally_service::config::Config { read_budget: 120.0, ..tally_service::config::Config::default() };
+    let mut tally = Tally::with(config).await;
+    let app = tally.app("shop").await;
+    crowd(&tally, &app, "2026-11-21T09:00:45.5Z", 5_000).await;
+    crowd(&tally, &app, "2026-11-21T09:00:10Z", 1).await;
+    crowd(&tally, &app, "2026-11-21T09:02:45.5Z", 100).await;
+    crowd(&tally, &app, "2026-11-21T09:02:10Z", 1).await;
+    tally.drain().await;
+
+    let exact = tally.ask(&app, "/stats/by-name?since=2026-11-21T09:02:30Z").await;
+    assert_eq!((&exact["items"][0]["count"], &exact["widened"]), (&json!(100), &Value::Null));
+    for (range, count, since, until) in [
+        ("since=2026-11-21T09:00:30Z&until=2026-11-21T09:02:00Z", 5_001, "09:00:00Z", "09:02:00Z"),
+        ("since=2026-11-21T08:00:00Z&until=2026-11-21T09:00:50Z", 5_001, "08:00:00Z", "09:01:00Z"),
+        ("since=2026-11-21T09:00:30Z&until=2026-11-21T09:00:50Z", 5_001, "09:00:00Z", "09:01:00Z"),
+        // The other end is still exact.
+        ("since=2026-11-21T09:00:30Z&until=2026-11-21T09:02:30Z", 5_002, "09:00:00Z", "09:02:30Z"),
+    ] {
+        let before = tally.usage().read_units;
+        let wide = tally.ask(&app, &format!("/stats/by-name?{range}")).await;
+        let units = tally.usage().read_units - before;
+        assert_eq!((&wide["items"][0]["count"], &wide["widened"]), (&json!(count), &json!(true)), "{range}: {wide}");
+        let ends = |name: &str| at(wide[name].as_str().unwrap());
+        assert_eq!(
+            (ends("since"), ends("until")),
+            (at(&format!("2026-11-21T{since}")), at(&format!("2026-11-21T{until}")))
+        );
+        assert!(units < 90.0, "{units} units");
+        let series = tally.ask(&app, &format!("/stats/timeseries?interval=MINUTE&{range}")).await;
+        assert_eq!((&series["series"][0]["count"], &series["widened"]), (&json!(5_001), &json!(true)), "{series}");
+    }
+    let top = tally.ask(&app, "/stats/top-messages?since=2026-11-21T09:00:30Z&until=2026-11-21T09:02:00Z").await;
+    assert_eq!((&top["widened"], &top["items"][0]["count"]), (&json!(true), &json!(2)), "message 0 of both: {top}");
+}
+
+#[tokio::test]
+async fn counters_beyond_the_budget_are_refused_before_they_are_read() {
+    let config = tally_service::config::Config { read_budget: 20.0, ..tally_service::config::Config::default() };
+    let mut tally = Tally::with(config).await;
+    let app = tally.app("shop").await;
+    // Counters of some 40 KB in each of eight hours, in eight minutes of it.
+    for hour in 0..8 {
+        let event = |n: usize| {
+            let name = format!("{n:0>60}");
+            json!({"name": name, "slug": name, "timestamp": format!("2026-11-21T0{hour}:0{}:00Z", n % 8)})
+        };
+        tally.accept(&app, &(0..400).map(event).collect()).await;
+    }
+    tally.drain().await;
+    let range = "since=2026-11-21T00:00:00Z&until=2026-11-21T08:00:00Z";
+    for (path, field) in [
+        (format!("/stats/hours?{range}"), "since"),
+        (format!("/stats/timeseries?{range}"), "since"),
+        (format!("/stats/by-level?{range}"), "since"),
+        ("/reports/period?from=2026-11-20T23:30:00Z&to=2026-11-21T08:30:00Z".to_owned(), "from"),
+        ("/reports/day?date=2026-11-21&tz=Asia/Kolkata".to_owned(), "date"),
+        ("/histogram?date=2026-11-21&format=json".to_owned(), "date"),
+    ] {
+        let before = tally.usage().read_units;
+        let refused = tally.get(&app, &path).await;
+        let units = tally.usage().read_units - before;
+        assert_problem(&refused, 400, &[field]);
+        assert!(refused.json["detail"].as_str().unwrap().contains("shorter time"), "{}", refused.json);
+        assert!(units < 80.0, "{path}: {units} units");
+    }
+    let hour = tally.ask(&app, "/stats/by-level?since=2026-11-21T01:00:00Z&until=2026-11-21T02:00:00Z").await;
+    assert_eq!(hour["items"][0]["count"], 400, "a shorter time is answered");
 }

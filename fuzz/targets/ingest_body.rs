@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use fuzz::{app, now};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use ingest::body::{Sent, read};
+use ingest::body::{Drafts, Sent, decompress};
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 use tally_core::app::EventClock;
@@ -18,6 +18,7 @@ use tally_core::event::{Event, MAX_COUNT, MAX_DEPTH, MAX_MESSAGE, MAX_TEXT};
 use tally_core::event::draft::Draft;
 use tally_core::event::json::Json;
 use tally_core::app::layout::MAX_AHEAD;
+use tally_core::invalid::Invalid;
 use tally_core::time::Timestamp;
 
 const JSON: &str = "application/json";
@@ -45,12 +46,22 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn sent(kind: &'static str, encoding: &'static str, body: &[u8]) -> Result<Sent, String> {
+/// What was read of a body.
+#[derive(Debug, PartialEq)]
+struct Read {
+    drafts: Vec<Result<Draft, Invalid>>,
+    alone: bool,
+}
+
+fn sent(kind: &'static str, encoding: &'static str, body: &[u8]) -> Result<Read, String> {
     let headers = HeaderMap::from_iter([
         (CONTENT_TYPE, HeaderValue::from_static(kind)),
         (CONTENT_ENCODING, HeaderValue::from_static(encoding)),
     ]);
-    read(&headers, Bytes::copy_from_slice(body)).map_err(|problem| problem.to_string())
+    let body = decompress(&headers, Bytes::copy_from_slice(body)).map_err(|problem| problem.to_string())?;
+    let sent = Sent::split(&headers, &body).map_err(|problem| problem.to_string())?;
+    let drafts = (0..sent.count()).map(|index| sent.read(index)).collect();
+    Ok(Read { drafts, alone: sent.alone().is_some() })
 }
 
 /// A list and the same events line by line are read alike.
@@ -63,8 +74,8 @@ fn lists_agree(body: &[u8]) {
     assert_eq!(sent(NDJSON, "", lines.join("\n").as_bytes()), sent(JSON, "", body));
 }
 
-fn check(sent: Result<Sent, String>) {
-    let Ok(Sent { drafts, alone }) = sent else { return };
+fn check(sent: Result<Read, String>) {
+    let Ok(Read { drafts, alone }) = sent else { return };
     assert!((1..=1_000).contains(&drafts.len()) && !(alone && drafts.len() > 1));
     for draft in drafts.into_iter().flatten() {
         for clock in [EventClock::Event, EventClock::Received] {

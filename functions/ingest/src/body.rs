@@ -13,7 +13,7 @@ use tally_core::invalid::Invalid;
 use tally_core::rejected::{MAX_SAMPLE, shortened};
 use tally_http::body::invalid;
 use tally_http::problem::Problem;
-use tally_service::ingest::accept::Drafts;
+pub use tally_service::ingest::accept::Drafts;
 use tally_service::ingest::rejection::Rejection;
 
 use crate::draft;

@@ -67,7 +67,7 @@ pub(crate) async fn count(
     field: &str,
 ) -> Result<(Counts, Timestamp), Problem> {
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
-    let counted_to = counters::counted_to(reads, app).await.map_err(|e| Problem::of_read(e, field))?;
+    let counted_to = counters::counted_to(reads, app).await?;
     let counts = counters::count(reads, app, boundaries, filter).await.map_err(|e| Problem::of_read(e, field))?;
     Ok((counts, counted_to))
 }

@@ -79,7 +79,7 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
         consistent: false,
     };
     let reads = &asked.reads;
-    let counted_to = counted_to(reads, &asked.app).await.map_err(|e| Problem::of_read(e, "since"))?;
+    let counted_to = counted_to(reads, &asked.app).await?;
     // By their JSON text, which tells 1 from "1" and sorts.
     let mut sums: HashMap<String, i64> = HashMap::new();
     let mut values: HashMap<String, Json> = HashMap::new();

@@ -59,7 +59,7 @@ pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Respons
     let wide = widen(&asked.app, range, asked.now);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
-    let counted_to = counted_to(&asked.reads, &asked.app).await.map_err(|e| Problem::of_read(e, "since"))?;
+    let counted_to = counted_to(&asked.reads, &asked.app).await?;
     let top = messages::top(&asked.reads, &asked.app, wide, level, most).await;
     let top = top.map_err(|e| Problem::of_read(e, "since"))?;
     let items = top.messages.into_iter();

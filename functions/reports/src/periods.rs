@@ -82,12 +82,12 @@ pub(crate) async fn report(
             starts.iter().zip(more.by_slot(starts.len())).map(|(start, n)| Point { bucket_start: *start, count: n }),
         );
         // Nothing reads the slots any more.
-        counts.add_all(&reads, more).map_err(|spent| Problem::too_much(spent, period.field()))?;
+        counts.add_all(&reads, &more).map_err(|spent| Problem::too_much(spent, period.field()))?;
         counted_to = Some(counted_to.map_or(to, |before: Timestamp| before.min(to)));
     }
     let counted_to = match counted_to {
         Some(counted_to) => counted_to,
-        None => counters::counted_to(&reads, &app).await.map_err(|e| Problem::of_read(e, period.field()))?,
+        None => counters::counted_to(&reads, &app).await?,
     };
     let mut room = Room::default();
     room.take(&series)?;

@@ -327,7 +327,7 @@ pub(crate) async fn by_day(
     field: &str,
 ) -> Result<(AllDays, Freshness), Problem> {
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
-    let counted_to = counters::counted_to(reads, app).await.map_err(|e| Problem::of_read(e, field))?;
+    let counted_to = counters::counted_to(reads, app).await?;
     let days = counters::count_days(reads, app, filter).await.map_err(|e| Problem::of_read(e, field))?;
     let names_complete = days.complete && !days.cells.keys().any(CellKey::is_other);
     Ok((days, Freshness::of(names_complete, counted_to)))

@@ -10,15 +10,14 @@ use std::time::{Duration, Instant};
 use tally_store::StoreError;
 use tokio::sync::Notify;
 
-/// The time in which a request may start reads.
-const TIME: Duration = Duration::from_secs(10);
 /// The bytes that a request may hold. A function has 256 MB and needs about 50 MB for itself, for a page while it is read,
 /// and for its reply.
 const BYTES: usize = 64 * MIB;
 /// The maximum number of reads of a request at once.
 const CONCURRENCY: usize = 32;
-/// The share of the units and of the time that parts of minutes may take. The rest must do for the counters.
-const PARTS: u32 = 4;
+/// A part of a minute may take an eighth of the units, and a quarter of the time. The rest must do for the counters.
+const UNITS_OF_PART: f64 = 8.0;
+const TIME_OF_PART: u32 = 4;
 
 const MIB: usize = 1024 * 1024;
 /// The largest page of DynamoDB, in read units, if it is not strongly consistent.
@@ -45,9 +44,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits of a function, with a number of read units.
-    pub fn of_units(units: f64) -> Self {
-        Self { units, bytes: BYTES, time: TIME }
+    /// The limits of a function, with a number of read units and a time.
+    pub fn new(units: f64, time: Duration) -> Self {
+        Self { units, bytes: BYTES, time }
     }
 }
 
@@ -81,8 +80,8 @@ pub enum ReadError {
 pub(crate) enum Kind {
     Counters,
     Events,
-    /// Events for a part of a minute. They may take a share of the budget.
-    Parts,
+    /// Events for a part of a minute: of the first in a range (0), or of another (1).
+    Part(usize),
 }
 
 impl Kind {
@@ -90,21 +89,21 @@ impl Kind {
     const fn seen(self) -> usize {
         match self {
             Self::Counters => 0,
-            Self::Events | Self::Parts => 1,
+            Self::Events | Self::Part(_) => 1,
         }
     }
 
     const fn largest(self) -> f64 {
         match self {
             Self::Counters => COUNTER_UNITS,
-            Self::Events | Self::Parts => EVENT_UNITS,
+            Self::Events | Self::Part(_) => EVENT_UNITS,
         }
     }
 
     const fn bytes_of_unit(self) -> f64 {
         match self {
             Self::Counters => COUNTER_BYTES,
-            Self::Events | Self::Parts => EVENT_BYTES,
+            Self::Events | Self::Part(_) => EVENT_BYTES,
         }
     }
 }
@@ -134,8 +133,8 @@ pub struct Budget {
 #[derive(Debug, Default)]
 struct State {
     all: Account,
-    /// The share of parts of minutes.
-    parts: Account,
+    /// The shares of parts of minutes.
+    parts: [Account; 2],
     reads: usize,
     /// Bytes that are held, and bytes that reads may return.
     held: usize,
@@ -168,6 +167,11 @@ impl Budget {
     /// Returns what has ended, if no further read may start.
     pub fn spent(&self) -> Option<Spent> {
         self.ended(&self.lock(), Kind::Events)
+    }
+
+    /// Returns whether no more may be held.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().held >= self.limits.bytes
     }
 
     /// Returns whether so much is held that reads should be small.
@@ -224,20 +228,23 @@ impl Budget {
     /// A read that is alone always fits. Otherwise the last read could never start.
     #[allow(clippy::cast_precision_loss)] // bytes in memory
     fn fits(&self, state: &State, read: Planned, units: f64, bytes: f64) -> bool {
-        let parts = read.kind == Kind::Parts && state.parts.reserved > 0.0;
+        // The first read of a part always fits into its share.
+        let part = state.part(read.kind).filter(|part| part.reserved > 0.0);
         let has_units = read.forced
             || (state.all.with(units) <= self.limits.units
-                && (!parts || state.parts.with(units) <= self.limits.units / f64::from(PARTS)));
+                && part.is_none_or(|part| part.with(units) <= self.limits.units / UNITS_OF_PART));
         let has_memory = state.held as f64 + state.reserved + bytes <= self.limits.bytes as f64;
         state.reads == 0 || (state.reads < CONCURRENCY && has_units && has_memory)
     }
 
     fn ended(&self, state: &State, kind: Kind) -> Option<Spent> {
         let time = self.started.elapsed();
-        let parts = kind == Kind::Parts;
-        if state.all.used >= self.limits.units || (parts && state.parts.used >= self.limits.units / f64::from(PARTS)) {
+        let part = state.part(kind);
+        if state.all.used >= self.limits.units
+            || part.is_some_and(|part| part.used >= self.limits.units / UNITS_OF_PART)
+        {
             Some(Spent::Units)
-        } else if time >= self.limits.time || (parts && time >= self.limits.time / PARTS) {
+        } else if time >= self.limits.time || (part.is_some() && time >= self.limits.time / TIME_OF_PART) {
             Some(Spent::Time)
         } else if state.held >= self.limits.bytes {
             Some(Spent::Memory)
@@ -256,19 +263,23 @@ impl State {
     #[allow(clippy::cast_precision_loss)] // an estimate
     fn estimate(&self, read: Planned) -> (f64, f64) {
         let items = read.items as f64;
-        let (units, bytes) = match self.seen[read.kind.seen()] {
-            Some((units, bytes)) => (items * units * MARGIN, items * bytes * MARGIN),
-            None => {
-                let units = items * read.kind.largest();
-                (units, units * read.kind.bytes_of_unit())
-            }
+        let (units, bytes) = if let Some((units, bytes)) = self.seen[read.kind.seen()] {
+            (items * units * MARGIN, items * bytes * MARGIN)
+        } else {
+            let units = items * read.kind.largest();
+            (units, units * read.kind.bytes_of_unit())
         };
         let most = PAGE_UNITS * read.kind.bytes_of_unit();
         (units.min(PAGE_UNITS) * if read.consistent { 2.0 } else { 1.0 }, bytes.min(most))
     }
 
+    fn part(&self, kind: Kind) -> Option<&Account> {
+        if let Kind::Part(part) = kind { self.parts.get(part) } else { None }
+    }
+
     fn accounts(&mut self, kind: Kind) -> impl Iterator<Item = &mut Account> {
-        [Some(&mut self.all), (kind == Kind::Parts).then_some(&mut self.parts)].into_iter().flatten()
+        let part = if let Kind::Part(part) = kind { self.parts.get_mut(part) } else { None };
+        [Some(&mut self.all), part].into_iter().flatten()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Settings, from environment variables.
 
+use std::time::Duration;
+
 use tally_core::time::TimeDelta;
 use tally_store::tables::TableNames;
 
@@ -20,6 +22,8 @@ pub struct Config {
     pub read_origins: Origins,
     /// `TALLY_READ_BUDGET` (default 1,000): the read units that one request may use.
     pub read_budget: f64,
+    /// The time in which one request may start reads: 10 s. Only tests change it.
+    pub read_time: Duration,
     /// `TALLY_GITHUB_API` (default `https://api.github.com`): the API that identifies the owner of a GitHub token.
     pub github_api: String,
     /// Whether cookies are sent over HTTPS only. Off for plain local HTTP.
@@ -100,6 +104,7 @@ impl Default for Config {
             ingest_origins: Origins::Any,
             read_origins: Origins::Only(vec![]),
             read_budget: 1_000.0,
+            read_time: Duration::from_secs(10),
             github_api: "https://api.github.com".to_owned(),
             secure_cookies: true,
         }
@@ -139,6 +144,7 @@ impl Config {
             ingest_origins: origins("TALLY_INGEST_ORIGINS", default.ingest_origins)?,
             read_origins: origins("TALLY_READ_ORIGINS", default.read_origins)?,
             read_budget: f64::from(number("TALLY_READ_BUDGET", 1_000, 10, 1_000_000)?),
+            read_time: default.read_time,
             github_api: variable("TALLY_GITHUB_API").unwrap_or(default.github_api),
             secure_cookies: default.secure_cookies,
         })

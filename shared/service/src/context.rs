@@ -65,6 +65,7 @@ impl Context {
 
     /// Creates the reads of a request, which keep to the read budget.
     pub fn reads(&self) -> Reads {
-        Reads::new(self.store.clone(), Limits::of_units(self.config.read_budget), self.clock.now())
+        let limits = Limits::new(self.config.read_budget, self.config.read_time);
+        Reads::new(self.store.clone(), limits, self.clock.now())
     }
 }

@@ -36,8 +36,8 @@ pub(crate) struct EventRead<'a> {
     /// The maximum number of events.
     pub(crate) limit: usize,
     pub(crate) consistent: bool,
-    /// Whether they are for a part of a minute.
-    pub(crate) part: bool,
+    /// The part of a minute that they are for, if they are: the first in a range (0), or another (1).
+    pub(crate) part: Option<usize>,
     /// Whether they are read even if the budget has ended.
     pub(crate) forced: bool,
 }
@@ -94,9 +94,12 @@ impl Reads {
     /// Reads events in one request.
     pub(crate) async fn events(&self, read: &EventRead<'_>) -> Result<EventPage, ReadError> {
         let EventRead { source, ids, order, limit, consistent, part, forced } = *read;
-        let kind = if part { Kind::Parts } else { Kind::Events };
+        let kind = part.map_or(Kind::Events, Kind::Part);
         let reservation = self.budget.reserve(Planned { kind, items: limit, consistent, forced }).await?;
-        let (store, now, limit) = (&self.store, self.now, i32::try_from(limit).unwrap_or(i32::MAX));
+        // What has to be read although the budget has ended, or is about to, is as little as possible.
+        let is_small = self.budget.is_tight() || self.budget.spent().is_some();
+        let limit = if is_small { 1 } else { i32::try_from(limit).unwrap_or(i32::MAX) };
+        let (store, now) = (&self.store, self.now);
         let page = match source {
             Source::Shard(partition) => store.query_events(partition, ids, order, limit, consistent, now).await?,
             Source::Session(app, session) => store.query_session(&app.id, session, ids, order, limit, now).await?,

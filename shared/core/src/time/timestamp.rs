@@ -98,7 +98,7 @@ impl Timestamp {
         if micros > LAST { Err(TimeError) } else { Ok(Self(micros)) }
     }
 
-    fn nameable(self) -> Result<Self, TimeError> {
+    pub(super) fn nameable(self) -> Result<Self, TimeError> {
         if (FIRST..=LAST).contains(&self.0) { Ok(self) } else { Err(TimeError) }
     }
 

@@ -59,7 +59,7 @@ impl Zone {
     /// Reads a time; a day, or `today`, is its first moment in this zone.
     pub fn read_time(&self, text: &str, now: Timestamp) -> Result<Timestamp, TimeError> {
         match self.read_date(text, now) {
-            Ok(date) => self.start_of_day(date),
+            Ok(date) => self.start_of_day(date).and_then(Timestamp::nameable),
             Err(_) => text.parse(),
         }
     }
@@ -157,5 +157,26 @@ mod tests {
     fn the_data_is_not_older_than_2026f() {
         let day = zone("America/Havana").day(date(2026, 11, 1)).unwrap();
         assert_eq!(day.until() - day.since(), 24 * HOUR);
+    }
+
+    #[test]
+    fn a_day_is_its_first_moment_in_the_zone_and_a_time_is_itself() {
+        let kyiv: Zone = "Europe/Kyiv".parse().expect("a zone");
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let now = at("2026-11-21T22:30:00Z");
+        for (text, expected) in [
+            ("2026-11-19", "2026-11-18T22:00:00Z"),
+            ("20261119", "2026-11-18T22:00:00Z"),
+            ("2026-07-19", "2026-07-18T21:00:00Z"),
+            ("today", "2026-11-21T22:00:00Z"),
+            ("2026-11-19T00:00:00", "2026-11-19T00:00:00Z"),
+            ("2026-11-19T00:00:00+01:00", "2026-11-18T23:00:00Z"),
+            ("1795255200", "2026-11-21T10:00:00Z"),
+        ] {
+            assert_eq!(kyiv.read_time(text, now), Ok(at(expected)), "{text}");
+        }
+        for text in ["", "soon", "2026-02-30", "0000-01-01", "0001-01-01", "9999-12-31"] {
+            assert_eq!(kyiv.read_time(text, now), Err(TimeError), "{text}");
+        }
     }
 }

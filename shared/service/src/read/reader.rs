@@ -22,6 +22,9 @@ const FEWEST: usize = 8;
 /// The maximum number of key ranges of a shard that are read at once.
 const PARALLEL: usize = 32;
 
+/// The bytes in memory with which a page ends. A reply has at most 4 MB.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+
 /// A page of events.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
@@ -45,13 +48,17 @@ pub struct Next {
 pub async fn read_page(reads: &Reads, app: &App, query: &EventQuery) -> Result<Page, StoreError> {
     let mut page = Page::default();
     let mut skip = query.skip;
+    let mut held = 0;
     let end = walk(reads, app, query, |event| {
         if skip > 0 {
             skip -= 1;
         } else if page.events.len() < query.limit {
-            // An event that does not fit into memory ends the walk before the next read.
-            let _ = reads.budget.hold(weight(&event));
+            let bytes = weight(&event);
+            held += bytes;
+            // What does not fit into memory ends the walk before the next read.
+            let _ = reads.budget.hold(bytes);
             page.events.push(event);
+            return held < MOST_BYTES;
         } else {
             return false;
         }
@@ -128,6 +135,8 @@ struct Merge<'a> {
     wanted: usize,
     /// Whether every source was read once.
     is_begun: bool,
+    /// Whether an event was returned.
+    has_shown: bool,
 }
 
 /// One shard, or the one partition of a session.
@@ -137,6 +146,8 @@ struct Source {
     pieces: VecDeque<Piece>,
     /// The plan that provides more pieces, if the counters are used.
     plan: Option<Plan>,
+    /// Whether events were read and dropped again, since they had no room.
+    is_unloaded: bool,
 }
 
 enum Piece {
@@ -169,7 +180,7 @@ impl<'a> Merge<'a> {
             }
         };
         let chunk = wanted.div_ceil(sources.len().max(1)).clamp(FEWEST, MOST);
-        Ok(Self { reads, query, app, sources, chunk, wanted, is_begun: false })
+        Ok(Self { reads, query, app, sources, chunk, wanted, is_begun: false, has_shown: false })
     }
 
     /// The identity up to which every event was returned, if more may follow.
@@ -181,14 +192,26 @@ impl<'a> Merge<'a> {
 
     /// The next event in order. `None` if everything was read, or if more must be read than the budget allows.
     async fn next(&mut self) -> Result<Option<Event>, StoreError> {
-        // Every source that has more must load its next event before the first one overall is known.
-        while self.sources.iter_mut().any(Source::is_hungry) {
-            if self.is_begun && self.reads.budget.spent().is_some() {
+        let order = self.query.order;
+        // Every source that may have an event before the first one that is loaded must load its own. No two shards have
+        // an event of the same identity.
+        while let Some(bound) = self.first_unread() {
+            if self.first_loaded().is_some_and(|id| first(order, [id, bound].into_iter()) == Some(id)) {
+                break;
+            }
+            // Where memory is short, the shard whose turn it is comes alone, and events that come later make room.
+            let is_short = self.is_begun && self.reads.budget.is_tight();
+            let is_over = self.is_begun && self.reads.budget.spent().is_some();
+            // An event that had no room comes in any case if it is the first, or no cursor would ever lead past it.
+            let is_stuck = is_over && !self.has_shown && self.is_unloaded(bound);
+            if is_short || is_stuck {
+                self.sources.iter_mut().for_each(|source| source.unload(self.reads));
+            }
+            if is_over && !is_stuck && self.reads.budget.spent().is_some() {
                 return Ok(None);
             }
-            self.fill().await?;
+            self.fill((is_short || is_stuck).then_some(bound), !self.is_begun || is_stuck).await?;
         }
-        let order = self.query.order;
         let shown = self.sources.iter_mut().filter_map(|source| match source.pieces.front_mut() {
             Some(Piece::Read(events)) if !events.is_empty() => Some(events),
             _ => None,
@@ -200,16 +223,40 @@ impl<'a> Merge<'a> {
         let first = first.and_then(VecDeque::pop_front);
         if let Some(event) = &first {
             self.reads.budget.release(weight(event));
+            self.has_shown = true;
         }
         Ok(first)
     }
 
-    /// Plans and reads in parallel in all sources that have no event loaded.
-    async fn fill(&mut self) -> Result<(), StoreError> {
+    /// The first identity, in order, that a source without a loaded event may return.
+    fn first_unread(&mut self) -> Option<EventId> {
+        let order = self.query.order;
+        let hungry = self.sources.iter_mut().filter_map(|source| source.is_hungry().then_some(&*source));
+        first(order, hungry.filter_map(|source| source.next_id(order)))
+    }
+
+    /// Returns whether the source that begins at an identity was read, but had no room for its events.
+    fn is_unloaded(&self, bound: EventId) -> bool {
+        self.sources.iter().any(|source| source.is_unloaded && source.next_id(self.query.order) == Some(bound))
+    }
+
+    /// The first event, in order, that is loaded.
+    fn first_loaded(&self) -> Option<EventId> {
+        let loaded = self.sources.iter().filter_map(|source| match source.pieces.front() {
+            Some(Piece::Read(events)) => events.front().map(|event| event.id),
+            _ => None,
+        });
+        first(self.query.order, loaded)
+    }
+
+    /// Plans and reads in parallel in all sources that have no event loaded, or in the one that begins at `only`.
+    async fn fill(&mut self, only: Option<EventId>, forced: bool) -> Result<(), StoreError> {
         let wanted = self.wanted.max(1).div_ceil(self.sources.len());
         let (reads, app, query) = (self.reads, self.app, self.query);
-        let asked = Asked { wanted, chunk: self.chunk, forced: !self.is_begun };
+        let asked = Asked { wanted, chunk: self.chunk, forced };
         let hungry = self.sources.iter_mut().filter_map(|source| source.is_hungry().then_some(source));
+        let hungry = hungry.filter(|source| only.is_none_or(|only| source.next_id(query.order) == Some(only)));
+        let hungry = hungry.take(only.map_or(usize::MAX, |_| 1));
         let filled = hungry.map(|source| source.fill(reads, app, query, asked)).collect::<Vec<_>>();
         try_join_all(filled).await?;
         // Filters may match only a small part of what is read, so request more as the read goes on.
@@ -217,6 +264,10 @@ impl<'a> Merge<'a> {
         self.is_begun = true;
         Ok(())
     }
+}
+
+fn first(order: Order, ids: impl Iterator<Item = EventId>) -> Option<EventId> {
+    if order == Order::Ascending { ids.min() } else { ids.max() }
 }
 
 /// What a source is asked for.
@@ -241,7 +292,7 @@ fn unless_spent<T>(read: Result<T, ReadError>) -> Result<Option<T>, StoreError> 
 
 impl Source {
     fn unplanned(partition: Option<Partition>, whole: KeyRange) -> Self {
-        Self { partition, pieces: VecDeque::from([Piece::Unread(whole)]), plan: None }
+        Self { partition, pieces: VecDeque::from([Piece::Unread(whole)]), plan: None, is_unloaded: false }
     }
 
     /// If the budget does not suffice for a plan, everything is to be read.
@@ -255,7 +306,7 @@ impl Source {
             return Ok(Self::unplanned(Some(partition), whole));
         };
         let pieces = first.into_iter().map(Piece::Unread).collect();
-        Ok(Self { partition: Some(partition), pieces, plan: Some(plan) })
+        Ok(Self { partition: Some(partition), pieces, plan: Some(plan), is_unloaded: false })
     }
 
     /// Returns whether the source may have more, but has no event loaded.
@@ -267,6 +318,19 @@ impl Source {
             Some(Piece::Read(_)) => false,
             Some(Piece::Unread(_)) => true,
             None => self.plan.as_ref().is_some_and(|plan| !plan.is_done()),
+        }
+    }
+
+    /// Drops the events that are loaded. They are read again when their turn comes.
+    fn unload(&mut self, reads: &Reads) {
+        for piece in &mut self.pieces {
+            if let Piece::Read(events) = piece
+                && let Some(ids) = span(events.front(), events.back())
+            {
+                reads.budget.release(events.iter().map(weight).sum());
+                self.is_unloaded = true;
+                *piece = Piece::Unread(KeyRange { ids, expected: events.len() });
+            }
         }
     }
 
@@ -293,6 +357,7 @@ impl Source {
             };
             self.pieces.extend(key_ranges.into_iter().map(Piece::Unread));
         }
+        self.is_unloaded = false;
         let mut taken = Vec::new();
         let mut expected = 0;
         while let Some(Piece::Unread(key_range)) = self.pieces.front() {
@@ -322,10 +387,24 @@ impl Source {
             if let Some(ids) = left.filter(|(first, last)| first <= last) {
                 self.pieces.push_front(Piece::Unread(KeyRange { ids, expected: key_range.expected }));
             }
-            self.pieces.push_front(Piece::Read(page.events.into()));
+            // It has no room. The first event's identity still tells whose turn it is.
+            let unloaded = if reads.budget.is_full() { span(page.events.first(), page.events.last()) } else { None };
+            self.is_unloaded |= unloaded.is_some();
+            self.pieces.push_front(if let Some(ids) = unloaded {
+                reads.budget.release(page.events.iter().map(weight).sum());
+                Piece::Unread(KeyRange { ids, expected: page.events.len() })
+            } else {
+                Piece::Read(page.events.into())
+            });
         }
         Ok(())
     }
+}
+
+/// The identities between two events, in ascending order.
+fn span(first: Option<&Event>, last: Option<&Event>) -> Option<(EventId, EventId)> {
+    let (first, last) = (first?.id, last?.id);
+    Some((first.min(last), first.max(last)))
 }
 
 /// Reads a page of events, which are held until they are shown. Returns none if the budget has ended.
@@ -346,9 +425,9 @@ async fn read(
         source,
         ids,
         order: query.order,
-        limit: if reads.budget.is_tight() { 1 } else { asked.chunk },
+        limit: asked.chunk,
         consistent: query.consistent,
-        part: false,
+        part: None,
         forced: asked.forced,
     };
     let page = unless_spent(reads.events(&read).await)?;

@@ -16,7 +16,7 @@ use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::covering::{Cover, Run};
 use tally_core::time::{MILLISECOND, MINUTE, Range, Timestamp};
-use tally_store::{CellRead, CounterQuery, Order};
+use tally_store::{CellRead, CounterQuery, Order, StoreError};
 
 use crate::budget::{Budget, ReadError, Spent};
 use crate::read::checkpoints::newest_checkpoint;
@@ -142,14 +142,13 @@ impl Counts {
     }
 
     fn add_cell(&mut self, budget: &Budget, slot: u32, cell: CellKey, count: i64) -> Result<(), Spent> {
-        let number = match self.cells.get(&cell) {
-            Some(number) => *number,
-            None => {
-                budget.hold(cell.weight())?;
-                let number = u32::try_from(self.cells.len()).unwrap_or(u32::MAX);
-                self.cells.insert(cell, number);
-                number
-            }
+        let number = if let Some(number) = self.cells.get(&cell) {
+            *number
+        } else {
+            budget.hold(cell.weight())?;
+            let number = u32::try_from(self.cells.len()).unwrap_or(u32::MAX);
+            self.cells.insert(cell, number);
+            number
         };
         let sums = self.sums.len();
         *self.sums.entry((slot, number)).or_default() += count;
@@ -157,7 +156,7 @@ impl Counts {
     }
 
     /// Adds counts of other slots, as occurrences of its first slot.
-    pub fn add_all(&mut self, reads: &Reads, more: Self) -> Result<(), Spent> {
+    pub fn add_all(&mut self, reads: &Reads, more: &Self) -> Result<(), Spent> {
         self.complete &= more.complete;
         let first = u32::default();
         for (cell, count) in more.by_cell() {
@@ -255,7 +254,7 @@ async fn count_into(
         let slot = cover.slot_of(read.bucket.start()).filter(|_| cover.holds(read.bucket));
         slot.map_or(Ok(()), |slot| add_read(&mut lock(&folded), &reads.budget, filter, slot, read))
     };
-    let parts: Vec<_> = cover.raw.iter().map(|range| Part::new(*range)).collect();
+    let parts: Vec<_> = cover.raw.iter().enumerate().map(|(i, range)| Part::new(*range, i.min(1))).collect();
     let mut runs = Vec::new();
     let mut events = Vec::new();
     for partition in &partitions {
@@ -304,7 +303,7 @@ async fn count_into(
     Ok(())
 }
 
-fn lock<'a, T>(mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -351,13 +350,15 @@ pub(super) async fn each_read(
 /// A part of a minute, whose events are counted one by one.
 struct Part {
     range: Range,
+    /// 0 for the first of a range, else 1.
+    place: usize,
     /// None once it is known that they are too many.
     counts: Mutex<Option<Counts>>,
 }
 
 impl Part {
-    fn new(range: Range) -> Self {
-        Self { range, counts: Mutex::new(Some(Counts::default())) }
+    fn new(range: Range, place: usize) -> Self {
+        Self { range, place, counts: Mutex::new(Some(Counts::default())) }
     }
 
     /// Counts the events of a shard.
@@ -368,7 +369,7 @@ impl Part {
         partition: &Partition,
         filter: &CellFilter,
     ) -> Result<(), ReadError> {
-        let read = each_event(reads, app, Source::Shard(partition), self.range, true, |event| {
+        let read = each_event(reads, app, Source::Shard(partition), self.range, Some(self.place), |event| {
             match lock(&self.counts).as_mut() {
                 // `count` is at most 1e9.
                 Some(counts) => {
@@ -395,7 +396,7 @@ async fn each_event(
     app: &App,
     source: Source<'_>,
     range: Range,
-    part: bool,
+    part: Option<usize>,
     mut show: impl FnMut(Event) -> Result<(), Spent>,
 ) -> Result<(), ReadError> {
     let (mut first, last) = id_range(range);
@@ -481,7 +482,7 @@ async fn add_session(
         let parts = if from > to { [(since, until), (until, until)] } else { [(since, from), (to, until)] };
         for range in parts.into_iter().filter_map(|(since, until)| Range::new(since, until).ok()) {
             if !range.is_empty() {
-                each_event(reads, app, Source::Session(app, session_id), range, false, |event| {
+                each_event(reads, app, Source::Session(app, session_id), range, None, |event| {
                     if filter.matches(&event.cell()) {
                         // `count` is at most 1e9.
                         *total += i64::try_from(event.count).unwrap_or(0);
@@ -514,11 +515,16 @@ pub fn widen(app: &App, range: Range, now: Timestamp) -> Range {
     Range::new(since, until).unwrap_or(range)
 }
 
-/// The time up to which all accepted events are counted, in all shards.
-pub async fn counted_to(reads: &Reads, app: &App) -> Result<Timestamp, ReadError> {
+/// The time up to which all accepted events are counted, in all shards. If the budget ends, nothing is claimed: the time is
+/// then that of the app's creation.
+pub async fn counted_to(reads: &Reads, app: &App) -> Result<Timestamp, StoreError> {
     let partitions = partitions(app, Range::ALL);
     let shards: Vec<_> = partitions.iter().map(|partition| shard_counted_to(reads, app, partition)).collect();
-    let times: Vec<_> = stream::iter(shards).buffer_unordered(CONCURRENCY).try_collect().await?;
+    let times = match stream::iter(shards).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>().await {
+        Ok(times) => times,
+        Err(ReadError::Spent(_)) => vec![app.created_at],
+        Err(ReadError::Store(error)) => return Err(error),
+    };
     // A clock that was ahead may have left a time in the future.
     Ok(times.into_iter().min().unwrap_or(reads.now).min(reads.now))
 }
@@ -535,7 +541,7 @@ async fn shard_counted_to(reads: &Reads, app: &App, partition: &Partition) -> Re
         order: Order::Ascending,
         limit: 1,
         consistent: true,
-        part: false,
+        part: None,
         forced: false,
     };
     let any = reads.events(&any).await?;

@@ -149,13 +149,10 @@ struct Messages {
 
 impl Messages {
     fn add(&mut self, reads: &Reads, hash: MessageHash, count: i64, newest: Newest) -> Result<(), Spent> {
-        let candidate = match self.found.get_mut(&hash) {
-            Some(candidate) => candidate,
-            None => {
-                reads.budget.hold(MESSAGE_BYTES)?;
-                self.found.entry(hash).or_insert(Candidate { hash, count: 0, newest: newest.clone() })
-            }
-        };
+        if !self.found.contains_key(&hash) {
+            reads.budget.hold(MESSAGE_BYTES)?;
+        }
+        let candidate = self.found.entry(hash).or_insert_with(|| Candidate { hash, count: 0, newest: newest.clone() });
         candidate.count += count;
         if newest.at() > candidate.newest.at() {
             candidate.newest = newest;
@@ -198,7 +195,8 @@ impl Search<'_> {
         let mut raws = Vec::new();
         for partition in &partitions {
             runs.extend(cover.reads().into_iter().map(|run| self.each_read(partition, run, kept)));
-            raws.extend(parts.iter().map(|(range, part)| self.add_part(partition, *range, part)));
+            let parts = parts.iter().enumerate();
+            raws.extend(parts.map(|(i, (range, part))| self.add_part(partition, *range, i.min(1), part)));
         }
         let runs = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>();
         let raws = stream::iter(raws).buffer_unordered(CONCURRENCY).try_collect::<()>();
@@ -248,8 +246,8 @@ impl Search<'_> {
     }
 
     /// Counts the messages of a part of a minute from the events of a shard.
-    async fn add_part(&self, partition: &Partition, range: Range, part: &Part) -> Result<(), ReadError> {
-        let read = self.each_newest_first(partition, range, true, |event| {
+    async fn add_part(&self, partition: &Partition, range: Range, place: usize, part: &Part) -> Result<(), ReadError> {
+        let read = self.each_newest_first(partition, range, Some(place), |event| {
             let at = event.at(self.app.clock);
             let Some(message) = event.message else { return Ok(true) };
             let mut part = lock(part);
@@ -258,15 +256,12 @@ impl Search<'_> {
             let hash = MessageHash::of(&message);
             // `count` is at most 1e9.
             let count = i64::try_from(event.count).unwrap_or(0);
-            match messages.get_mut(&hash) {
-                Some(known) => {
-                    known.0 += count;
-                    known.1 = known.1.max(at);
-                }
-                None => {
-                    self.reads.budget.hold(MESSAGE_BYTES + message.len())?;
-                    messages.insert(hash, (count, at, message));
-                }
+            if let Some(known) = messages.get_mut(&hash) {
+                known.0 += count;
+                known.1 = known.1.max(at);
+            } else {
+                self.reads.budget.hold(MESSAGE_BYTES + message.len())?;
+                messages.insert(hash, (count, at, message));
             }
             Ok(true)
         });
@@ -387,7 +382,7 @@ impl Search<'_> {
     ) -> Result<(Newests, HashSet<MessageHash>, Option<Spent>), ReadError> {
         let mut missing = hashes.clone();
         let mut found = Newests::new();
-        let read = self.each_newest_first(&partition, range, false, |event| {
+        let read = self.each_newest_first(&partition, range, None, |event| {
             let at = event.at(self.app.clock);
             // Events are ordered only to the millisecond: another event of the same message may come before its newest
             // one.
@@ -416,7 +411,7 @@ impl Search<'_> {
         &self,
         partition: &Partition,
         range: Range,
-        part: bool,
+        part: Option<usize>,
         mut show: impl FnMut(Event) -> Result<bool, Spent>,
     ) -> Result<(), ReadError> {
         let (first, mut last) = id_range(range);
