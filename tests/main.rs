@@ -19,6 +19,7 @@ mod ingest;
 mod layouts;
 mod log_handler;
 mod openapi;
+mod otlp;
 mod overload;
 mod query;
 mod quota;

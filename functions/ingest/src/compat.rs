@@ -7,6 +7,7 @@
 
 pub mod call;
 pub mod mend;
+mod otlp;
 pub mod record_id;
 
 use std::pin::Pin;
@@ -50,7 +51,7 @@ pub trait Protocol: Sync {
 pub type Protocols = &'static [&'static dyn Protocol];
 
 /// All families, one line each.
-pub static PROTOCOLS: Protocols = &[];
+pub static PROTOCOLS: Protocols = &[&otlp::Otlp];
 
 /// Answers a request on a path of client libraries.
 pub(crate) async fn answer(protocols: Protocols, State(context): Shared, request: Request) -> Response {

@@ -141,8 +141,7 @@ impl Call {
     /// # Errors
     /// 401 without a key or for an unknown one, 403 for one that may not send.
     pub async fn sender(&self, own: &[Option<&str>]) -> Result<Sender, Problem> {
-        let mut texts = self.key.as_deref().into_iter().chain(own.iter().copied().flatten());
-        let first = texts.find_map(PresentedKey::parse);
+        let first = self.first_key(own);
         let key = first.or_else(|| ingest_keys(&self.headers, self.raw_query.as_deref()).into_iter().next());
         let Some(key) = key else {
             return Err(Problem::Unauthorized(
@@ -152,6 +151,10 @@ impl Call {
         let sender = self.sender_by(&key).await?;
         self.log().sender = Some(sender.clone());
         Ok(sender)
+    }
+
+    fn first_key(&self, own: &[Option<&str>]) -> Option<PresentedKey> {
+        self.key.as_deref().into_iter().chain(own.iter().copied().flatten()).find_map(PresentedKey::parse)
     }
 
     /// Who a key belongs to, for protocols that carry one with each record: compare the apps.
