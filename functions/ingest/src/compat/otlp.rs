@@ -31,12 +31,12 @@ use serde_json::value::RawValue;
 use tally_core::event::draft::Draft;
 use tally_core::rejected::{Reason, Refusal, shortened};
 use tally_http::families::Family;
-use tally_http::problem::{Problem, RETRY_SECONDS};
+use tally_http::problem::Problem;
 
 use self::wire::{ExportLogsServiceResponse, LogRecord, PartialSuccess, Scope, Status};
 use crate::compat::call::Call;
 use crate::compat::record_id::RecordIds;
-use crate::compat::{Answer, Protocol, mend};
+use crate::compat::{Answer, Protocol, mend, retry_after};
 
 /// The largest record as sent, in bytes. An event holds 256 KB.
 const MAX_RECORD: usize = 512 * 1024;
@@ -237,12 +237,7 @@ impl Protocol for Otlp {
         let message = problem.to_string();
         let json = json!({"code": code, "message": message});
         let mut reply = Form::of(call).reply(problem.status(), &Status { code, message }, &json);
-        let wait = match problem {
-            Problem::TooManyRequests(_, seconds) => Some(HeaderValue::from(*seconds)),
-            Problem::Unavailable | Problem::Upstream(_) => Some(RETRY_SECONDS),
-            _ => None,
-        };
-        if let Some(wait) = wait {
+        if let Some(wait) = retry_after(problem) {
             reply.headers_mut().insert(RETRY_AFTER, wait);
         }
         reply
