@@ -6,16 +6,22 @@
 //! with [`Call::store`] as native events are.
 
 pub mod call;
+pub mod fields;
 pub mod mend;
+mod mixpanel;
+mod otlp;
+pub mod packed;
 pub mod record_id;
+mod segment;
 
 use std::pin::Pin;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
 use tally_http::families::{self, Family};
 use tally_http::path::decoded;
-use tally_http::problem::Problem;
+use tally_http::problem::{Problem, RETRY_SECONDS};
 use tally_http::service::Shared;
 
 use crate::compat::call::Call;
@@ -46,11 +52,20 @@ pub trait Protocol: Sync {
     fn refuse(&self, call: &Call, problem: &Problem) -> Response;
 }
 
+/// How long a library is asked to wait before it sends a refused request again, for the header `Retry-After`.
+pub(crate) fn retry_after(problem: &Problem) -> Option<HeaderValue> {
+    match problem {
+        Problem::TooManyRequests(_, seconds) => Some(HeaderValue::from(*seconds)),
+        Problem::Unavailable | Problem::Upstream(_) => Some(RETRY_SECONDS),
+        _ => None,
+    }
+}
+
 /// The families that a router serves.
 pub type Protocols = &'static [&'static dyn Protocol];
 
 /// All families, one line each.
-pub static PROTOCOLS: Protocols = &[];
+pub static PROTOCOLS: Protocols = &[&otlp::Otlp, &mixpanel::Mixpanel, &segment::Segment];
 
 /// Answers a request on a path of client libraries.
 pub(crate) async fn answer(protocols: Protocols, State(context): Shared, request: Request) -> Response {

@@ -142,6 +142,11 @@ impl Call {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// The address at which the library reached Tally, e.g. `https://tally.example`.
+    pub fn origin(&self) -> String {
+        tally_http::service::origin(&self.headers, &self.context.config)
+    }
+
     /// The server's time.
     pub fn now(&self) -> Timestamp {
         self.context.clock.now()

@@ -1,0 +1,266 @@
+//! The protobuf of OTLP (opentelemetry-proto, `logs/v1/logs.proto` and `common/v1/common.proto`), as far as logs need it.
+//!
+//! `prost` decodes single records. It would decode a whole request before anyone can count its records, and two bytes of
+//! an empty record become hundreds, so the three levels around records are walked here.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Buf, Bytes};
+use prost::Message;
+use tally_core::app::key::hex;
+use tally_core::event::MAX_DEPTH;
+use tally_core::event::json::{Json, Number};
+
+/// What surrounds a record: as sent, for its identity, and read.
+#[derive(Clone, Default)]
+pub(super) struct Scope {
+    pub resource_sent: Bytes,
+    pub resource: Resource,
+    pub scope_sent: Bytes,
+    pub scope: InstrumentationScope,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Resource {
+    #[prost(message, repeated, tag = "1")]
+    pub attributes: Vec<KeyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct InstrumentationScope {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, tag = "2")]
+    pub version: String,
+    #[prost(message, repeated, tag = "3")]
+    pub attributes: Vec<KeyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct LogRecord {
+    #[prost(fixed64, tag = "1")]
+    pub time_unix_nano: u64,
+    #[prost(fixed64, tag = "11")]
+    pub observed_time_unix_nano: u64,
+    #[prost(int32, tag = "2")]
+    pub severity_number: i32,
+    #[prost(string, tag = "3")]
+    pub severity_text: String,
+    #[prost(message, optional, tag = "5")]
+    pub body: Option<AnyValue>,
+    #[prost(message, repeated, tag = "6")]
+    pub attributes: Vec<KeyValue>,
+    #[prost(bytes = "vec", tag = "9")]
+    pub trace_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "10")]
+    pub span_id: Vec<u8>,
+    #[prost(string, tag = "12")]
+    pub event_name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct KeyValue {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(message, optional, tag = "2")]
+    pub value: Option<AnyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct AnyValue {
+    #[prost(oneof = "Value", tags = "1, 2, 3, 4, 5, 6, 7")]
+    pub value: Option<Value>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(super) enum Value {
+    #[prost(string, tag = "1")]
+    String(String),
+    #[prost(bool, tag = "2")]
+    Bool(bool),
+    #[prost(int64, tag = "3")]
+    Int(i64),
+    #[prost(double, tag = "4")]
+    Double(f64),
+    #[prost(message, tag = "5")]
+    Array(ArrayValue),
+    #[prost(message, tag = "6")]
+    Map(KeyValueList),
+    #[prost(bytes = "vec", tag = "7")]
+    Bytes(Vec<u8>),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ArrayValue {
+    #[prost(message, repeated, tag = "1")]
+    pub values: Vec<AnyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct KeyValueList {
+    #[prost(message, repeated, tag = "1")]
+    pub values: Vec<KeyValue>,
+}
+
+/// The success of a request of which some records were refused for good.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ExportLogsServiceResponse {
+    #[prost(message, optional, tag = "1")]
+    pub partial_success: Option<PartialSuccess>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PartialSuccess {
+    #[prost(int64, tag = "1")]
+    pub rejected_log_records: i64,
+    #[prost(string, tag = "2")]
+    pub error_message: String,
+}
+
+/// `google.rpc.Status`, the body of errors.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Status {
+    #[prost(int32, tag = "1")]
+    pub code: i32,
+    #[prost(string, tag = "2")]
+    pub message: String,
+}
+
+/// The message is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the protobuf of an ExportLogsServiceRequest")]
+pub(super) struct Damaged;
+
+/// The parts of a message that are messages themselves, by their tags, as sent.
+struct Parts {
+    left: Bytes,
+}
+
+impl Iterator for Parts {
+    type Item = Result<(usize, Bytes), Damaged>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.left.has_remaining() {
+            match self.field() {
+                Ok(Some(part)) => return Some(Ok(part)),
+                Ok(None) => {}
+                Err(damaged) => {
+                    self.left.clear();
+                    return Some(Err(damaged));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Parts {
+    /// The next field, if it is a message.
+    fn field(&mut self) -> Result<Option<(usize, Bytes)>, Damaged> {
+        // A key is a varint, as a length is.
+        let key = prost::decode_length_delimiter(&mut self.left).map_err(|_| Damaged)?;
+        let length = match key & 7 {
+            0 => {
+                prost::decode_length_delimiter(&mut self.left).map_err(|_| Damaged)?;
+                return Ok(None);
+            }
+            1 => 8,
+            2 => prost::decode_length_delimiter(&mut self.left).map_err(|_| Damaged)?,
+            5 => 4,
+            _ => return Err(Damaged),
+        };
+        if length > self.left.remaining() {
+            return Err(Damaged);
+        }
+        let content = self.left.split_to(length);
+        Ok((key & 7 == 2).then_some((key >> 3, content)))
+    }
+}
+
+/// Hands over each record of an `ExportLogsServiceRequest`, as sent, with what surrounds it.
+///
+/// # Errors
+/// What `record` returns, and [`Damaged`].
+pub(super) fn records<E: From<Damaged>>(
+    body: Bytes,
+    mut record: impl FnMut(&Scope, Bytes) -> Result<(), E>,
+) -> Result<(), E> {
+    for resource_logs in (Parts { left: body }) {
+        let (1, resource_logs) = resource_logs? else { continue };
+        let mut around = Scope::default();
+        // The resource follows its records in no encoder, but it may.
+        for part in (Parts { left: resource_logs.clone() }) {
+            if let (1, resource) = part? {
+                around.resource = Resource::decode(resource.clone()).map_err(|_| Damaged)?;
+                around.resource_sent = resource;
+            }
+        }
+        for scope_logs in (Parts { left: resource_logs }) {
+            let (2, scope_logs) = scope_logs? else { continue };
+            (around.scope_sent, around.scope) = Default::default();
+            for part in (Parts { left: scope_logs.clone() }) {
+                if let (1, scope) = part? {
+                    around.scope = InstrumentationScope::decode(scope.clone()).map_err(|_| Damaged)?;
+                    around.scope_sent = scope;
+                }
+            }
+            for part in (Parts { left: scope_logs }) {
+                if let (2, sent) = part? {
+                    record(&around, sent)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+impl AnyValue {
+    /// The value as an event can keep it: what is nested deeper than 16 levels, and numbers that JSON does not have, are
+    /// texts.
+    pub(super) fn into_json(self) -> Json {
+        self.within(MAX_DEPTH)
+    }
+
+    fn within(self, depth: usize) -> Json {
+        match self.value {
+            None => Json::Null,
+            Some(Value::String(text)) => Json::String(text),
+            Some(Value::Bool(value)) => Json::Bool(value),
+            Some(Value::Int(number)) => number_or_text(number.to_string()),
+            Some(Value::Double(number)) if number.is_finite() => number_or_text(number.to_string()),
+            Some(Value::Double(number)) => Json::String(number.to_string()),
+            Some(Value::Bytes(bytes)) => Json::String(STANDARD.encode(bytes)),
+            Some(nested @ (Value::Array(_) | Value::Map(_))) => match depth.checked_sub(1) {
+                None => {
+                    let nested = Self { value: Some(nested) }.within(usize::MAX);
+                    Json::String(serde_json::to_string(&nested).unwrap_or_default())
+                }
+                Some(depth) => match nested {
+                    Value::Array(list) => Json::Array(list.values.into_iter().map(|item| item.within(depth)).collect()),
+                    Value::Map(map) => Json::Object(fields(map.values, depth).collect()),
+                    _ => Json::Null,
+                },
+            },
+        }
+    }
+}
+
+fn number_or_text(text: String) -> Json {
+    Number::parse(&text).map_or(Json::String(text), Json::Number)
+}
+
+fn fields(list: Vec<KeyValue>, depth: usize) -> impl Iterator<Item = (String, Json)> {
+    list.into_iter()
+        .filter(|field| !field.key.is_empty())
+        .map(move |field| (field.key, field.value.unwrap_or_default().within(depth)))
+}
+
+/// Attributes as the fields of an object. Of equal keys the last counts; an empty key is dropped.
+pub(super) fn attributes(list: Vec<KeyValue>) -> impl Iterator<Item = (String, Json)> {
+    fields(list, MAX_DEPTH - 1)
+}
+
+/// The id of a trace or a span, unless it is absent.
+pub(super) fn id(bytes: &[u8]) -> Option<String> {
+    bytes.iter().any(|byte| *byte != 0).then(|| hex(bytes))
+}
