@@ -28,6 +28,7 @@ mod rejected;
 mod replays;
 mod reports;
 mod seismo;
+mod sentry;
 mod stream;
 mod template;
 mod the_eye;

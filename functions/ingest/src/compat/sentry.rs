@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Serialize;
+use tally_core::event::MAX_TEXT;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::{Json, Number};
 use tally_core::rejected::{MAX_SAMPLE, Reason, Refusal};
@@ -26,6 +27,7 @@ use tally_http::problem::{Problem, json};
 
 use crate::body::{MAX_DECODED, unpack};
 use crate::compat::call::{Call, Sender};
+use crate::compat::mend::cut;
 use crate::compat::protocol::{Answer, Protocol};
 use crate::compat::record_id::RecordIds;
 use crate::compat::sentry::envelope::{Envelope, Item};
@@ -82,10 +84,6 @@ impl Protocol for Sentry {
 
 async fn answered(call: &Call) -> Result<Response, Problem> {
     let endpoint = call.path.rsplit('/').next().unwrap_or_default();
-    // The first SDKs for browsers send an event as a pixel.
-    if call.method != Method::POST && !(call.method == Method::GET && endpoint == "store") {
-        return Err(Problem::MethodNotAllowed("POST".to_owned()));
-    }
     let (dsn, body) = match endpoint {
         "envelope" => (envelope_dsn(&call.body)?, call.body.clone()),
         "store" => (None, packed(call)?),
@@ -122,7 +120,7 @@ async fn sender(call: &Call, dsn: Option<&str>) -> Result<Sender, Problem> {
     call.sender(&[call.parameter("sentry_key"), header, in_dsn]).await
 }
 
-/// The event of the older endpoint: JSON, or base64 of compressed JSON; in the query for those that send a pixel.
+/// The event of the older endpoint: JSON, or base64 of compressed JSON. The first SDKs for browsers sent it as a pixel.
 fn packed(call: &Call) -> Result<Bytes, Problem> {
     let sent = match call.parameter("sentry_data") {
         Some(data) if call.method == Method::GET => Bytes::copy_from_slice(data.as_bytes()),
@@ -228,7 +226,7 @@ impl<'a> Records<'a> {
     }
 
     fn leave_out(&mut self, reason: Reason, what: &str, count: u64) {
-        let what = crate::compat::mend::cut(what.to_owned(), MAX_SAMPLE);
+        let what = cut(what.to_owned(), MAX_TEXT);
         // More kinds than there are in the protocol are of no interest.
         if self.left_out.len() < MAX_DISCARDED || self.left_out.contains_key(&(reason, what.clone())) {
             *self.left_out.entry((reason, what)).or_default() += count;
@@ -264,7 +262,7 @@ impl<'a> Records<'a> {
     /// Counts what the SDK says that it dropped itself, of the kinds that would have become events here.
     fn add_client_report(&mut self, payload: &'a [u8]) {
         let Ok(mut report) = Fields::read(payload, event::MAX_EVENT_PAYLOAD) else {
-            self.leave_out(Reason::Unreadable, "client_report", 1);
+            self.leave_out(Reason::Unreadable, "a client_report that is not a JSON object", 1);
             return;
         };
         for discarded in report.list("discarded_events").into_iter().take(MAX_DISCARDED) {
@@ -293,7 +291,12 @@ impl<'a> Records<'a> {
 
         let Self { drafts, sources, id, left_out, .. } = self;
         for ((reason, what), count) in left_out {
-            call.reject(sender, reason, count, &what);
+            let detail = match reason {
+                Reason::NotOffered => format!("items of the type `{what}` are not kept"),
+                Reason::DroppedByClient => format!("the SDK dropped it before it was sent ({what})"),
+                _ => what.clone(),
+            };
+            call.reject(sender, &Refusal::new(reason, detail), count, || what);
         }
         let first = drafts.iter().flatten().find_map(|draft| draft.id.clone());
         let sample = |index: usize| {

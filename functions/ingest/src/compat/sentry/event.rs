@@ -106,7 +106,7 @@ pub(super) fn read(around: &mut Around, is_feedback: bool, payload: &[u8]) -> Re
     let message = feedback.flatten().or_else(|| exceptions.message()).or_else(|| text.clone());
     draft.message = message.map(|message| cut(message, MAX_MESSAGE));
     let own = event.list("fingerprint");
-    let _grouping = fingerprint(own, exceptions.grouping().or_else(|| template.clone()));
+    draft.fingerprint = fingerprint(own, exceptions.grouping().or_else(|| template.clone()));
 
     let mut user = event.fields("user").unwrap_or_default();
     // An address is personal and tells little.
