@@ -115,17 +115,22 @@ def environment(function, database, objects=""):
     }
 
 
+def routes():
+    """The routes of the HTTP API: each key, such as `GET /apps` or `$default`, with its function."""
+    for path, methods in RESOURCES["Api"]["Properties"]["DefinitionBody"]["paths"].items():
+        for method, operation in methods.items():
+            uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+            (function,) = [name for name in FUNCTIONS if f"/${{{name}.Arn}}/" in uri]
+            method = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
+            yield path if path == "$default" else f"{method} {path}", function
+
+
+ROUTES = dict(routes())
+
+
 def function_of(event):
     """The function that the HTTP API gives an event to, by its route."""
-    for function in FUNCTIONS:
-        for source in RESOURCES[function]["Properties"]["Events"].values():
-            properties = source["Properties"]
-            if source["Type"] == "HttpApi" and event["routeKey"] in [
-                properties["Path"],
-                f"{properties['Method']} {properties['Path']}",
-            ]:
-                return function
-    raise LookupError(f"no function serves {event['routeKey']}")
+    return ROUTES[event["routeKey"]]
 
 
 def free_port():

@@ -10,8 +10,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Method, Request, StatusCode};
 use ring::hmac;
 use serde_json::{Value, json};
+use ingest::compat::PROTOCOLS;
 use tally_core::app::role::Role;
 use tally_core::time::{HOUR, MINUTE, SECOND};
+use tally_http::families::FAMILY_PATHS;
 use tally_http::routes::{Access, ROUTES, Route};
 use tally_service::auth::token::SigningKey;
 use tally_service::auth::user::Users;
@@ -154,6 +156,31 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
                     );
                 }
                 refused => assert_eq!(status, refused, "{about}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_path_of_client_libraries_lets_in_ingest_keys_and_nobody_else() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let all = credentials(&tally, &app).await;
+    for known in FAMILY_PATHS {
+        let served = known.families.iter().any(|family| PROTOCOLS.iter().any(|protocol| protocol.family() == *family));
+        let path = known.path.replace("{project}", "1").replace("{token}", "x").replace("{call}", "track");
+        let path = path.replace("{*file}", "array.js");
+        for credential in &all {
+            let mut request = Request::post(&path);
+            if let Some(text) = &credential.text {
+                request = request.header("authorization", format!("Bearer {text}"));
+            }
+            let status = tally.send(request.body(Body::empty()).unwrap()).await.status.as_u16();
+            let about = format!("{path} with {}: {status}", credential.name);
+            match expected_in_path(credential, known.access) {
+                _ if !served => assert_eq!(status, 404, "{about}"),
+                refused if refused != 0 && known.access != Access::Public => assert_eq!(status, refused, "{about}"),
+                _ => assert!(![401, 403].contains(&status) && status < 500, "{about}"),
             }
         }
     }

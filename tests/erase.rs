@@ -126,6 +126,13 @@ async fn what_a_function_stores_that_does_not_know_yet_is_erased_too() {
     assert_eq!((total(&tally, &app).await, tally.list(&app, "").await.len()), (json!(0), 0));
 }
 
+/// Erases the app `shop` whole.
+pub(crate) async fn erase_app(tally: &mut Tally) {
+    delete(tally, "/apps/shop").await;
+    tally.clock.set(tally.clock.now() + 7 * MINUTE);
+    assert_eq!(tally.counting(delete(tally, "/apps/shop")).await.json["done"], true);
+}
+
 /// Stores an event like a function that does not know yet that its app is being erased.
 async fn store_late(tally: &Tally, known: &App, name: &str) {
     let event = Draft { name: Some(name.to_owned()), ..Draft::default() };

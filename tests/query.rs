@@ -319,3 +319,18 @@ async fn a_filtered_list_does_not_trust_counters_up_to_a_time_to_come() {
     tally.accept(&app, &json!({"name": "b"})).await;
     assert_eq!(tally.list(&app, "name=b").await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_fingerprint_is_kept_and_filtered_by() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let error = json!({"name": "error", "fingerprint": "TypeError at render"});
+    let stored = tally.accept(&app, &error).await;
+    assert_eq!(stored["fingerprint"], "TypeError at render");
+    tally.accept(&app, &json!([{"name": "error", "fingerprint": "other"}, {"name": "error", "fingerprint": ""}])).await;
+    let found = tally.list(&app, "fingerprint=TypeError%20at%20render").await;
+    assert_eq!(found, [stored]);
+    assert_eq!(tally.list(&app, "").await.iter().filter(|event| event["fingerprint"].is_null()).count(), 1);
+    assert_problem(&tally.ingest(&app, &json!({"name": "a", "fingerprint": "é".repeat(129)})).await, 400, &["fingerprint"]);
+    assert_problem(&tally.get(&app, "/events?fingerprint=").await, 400, &["fingerprint"]);
+}

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_yaml_ng::{Mapping, Value};
 use tally_http::compat::Compat;
+use tally_http::families::{FAMILY_PATHS, FamilyPath, KEY_PREFIX};
 use tally_http::routes::{Function, ROUTES};
 use tally_service::config::Config;
 use tally_service::metrics::{DIMENSION, Metric, NAMESPACE};
@@ -130,23 +131,92 @@ fn restored_tables_can_be_taken_over_by_the_template() {
     }
 }
 
+/// The functions that the HTTP API calls, by logical id.
+const BEHIND_THE_API: [(&str, Function); 4] = [
+    ("IngestFunction", Function::Ingest),
+    ("QueryFunction", Function::Query),
+    ("ReportsFunction", Function::Reports),
+    ("AdminFunction", Function::Admin),
+];
+
 /// The routes of the HTTP API: method, path, function.
 fn api_routes(template: &Value) -> Vec<(String, String, Function)> {
-    let functions = [
-        ("IngestFunction", Function::Ingest),
-        ("QueryFunction", Function::Query),
-        ("ReportsFunction", Function::Reports),
-        ("AdminFunction", Function::Admin),
-    ];
     let mut routes = Vec::new();
-    for (id, function) in functions {
-        let events = template["Resources"][id]["Properties"]["Events"].as_mapping().expect("events");
-        for event in events.values().filter(|event| event["Type"] == "HttpApi") {
-            let text = |name: &str| event["Properties"][name].as_str().expect("a text").to_owned();
-            routes.push((text("Method"), text("Path"), function));
+    let paths = template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"].as_mapping().expect("paths");
+    for (path, methods) in paths {
+        for (method, operation) in methods.as_mapping().expect("methods") {
+            let method = match method.as_str().expect("a method") {
+                "x-amazon-apigateway-any-method" => "ANY".to_owned(),
+                method => method.to_ascii_uppercase(),
+            };
+            let integration = &operation["x-amazon-apigateway-integration"];
+            let said = ["type", "httpMethod", "payloadFormatVersion"].map(|name| written(&integration[name]));
+            assert_eq!(said, ["aws_proxy", "POST", "2.0"], "{method} {}", written(path));
+            let uri = written(&integration["uri"]);
+            let function = BEHIND_THE_API.into_iter().find_map(|(id, function)| {
+                let expected = format!(
+                    "!Sub arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{id}.Arn}}/invocations"
+                );
+                (uri == expected).then_some(function)
+            });
+            let default = operation["isDefaultRoute"] == true;
+            // As SAM itself spells it: `sam local` knows it by this name alone.
+            assert_eq!(default, path == "$default", "{}", written(path));
+            routes.push((method, written(path), function.unwrap_or_else(|| panic!("{uri}"))));
         }
     }
     routes
+}
+
+#[test]
+fn routes_and_permissions_stay_within_the_limits_of_amazon() {
+    let template = template();
+    let routes = api_routes(&template);
+    assert!(routes.len() <= 300, "{} routes: an HTTP API has at most 300", routes.len());
+    // A function's policy has at most 20 KB, about 50 statements: so it has one for all routes.
+    let mut permitted: Vec<_> = Vec::new();
+    for (id, permission) in resources(&template, "AWS::Lambda::Permission") {
+        let properties = &permission["Properties"];
+        assert_eq!(written(&properties["Action"]), "lambda:InvokeFunction", "{id}");
+        assert_eq!(written(&properties["Principal"]), "apigateway.amazonaws.com", "{id}");
+        assert_eq!(
+            written(&properties["SourceArn"]),
+            "!Sub arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*/*",
+            "{id}"
+        );
+        permitted.push(written(&properties["FunctionName"]));
+    }
+    permitted.sort();
+    let mut behind = BEHIND_THE_API.map(|(id, _)| format!("!Ref {id}"));
+    behind.sort();
+    assert_eq!(permitted, behind, "one permission for each function");
+}
+
+#[test]
+fn client_libraries_reach_ingest_with_any_method_with_and_without_a_slash_at_the_end() {
+    let routes = api_routes(&template());
+    for known in FAMILY_PATHS {
+        let path = known.path.replace("{*file}", "1.2/array.js");
+        for under in ["", "/k/tly_in_1"] {
+            for slash in ["", "/"] {
+                let path = format!("{under}{path}{slash}");
+                for method in ["GET", "POST", "OPTIONS", "PUT", "HEAD"] {
+                    assert_eq!(reaches(&routes, method, &path), Function::Ingest, "{method} {path}");
+                }
+            }
+        }
+    }
+    // Nothing goes to ingest with any method that no client library calls.
+    for (method, path, function) in &routes {
+        if method == "ANY" && path != "$default" {
+            let called = |known: &FamilyPath| {
+                let base = path.trim_end_matches("{path+}").trim_end_matches('/');
+                known.path == base || known.path.starts_with(&format!("{base}/"))
+            };
+            assert!(path.starts_with(KEY_PREFIX) || FAMILY_PATHS.iter().any(called), "{path}");
+            assert_eq!(*function, Function::Ingest, "{path}");
+        }
+    }
 }
 
 /// Which function the HTTP API routes a request to: a full match before a greedy one before `$default` (AWS: "Create
@@ -236,10 +306,9 @@ const JUSTIFIED: &[(&str, &str)] = &[
 ];
 
 /// Resources that carry a policy but are not checked, so they must not appear.
-const UNREAD: [&str; 5] = [
+const UNREAD: [&str; 4] = [
     "AWS::SQS::QueuePolicy",
     "AWS::SNS::TopicPolicy",
-    "AWS::Lambda::Permission",
     "AWS::DynamoDB::ResourcePolicy",
     "AWS::Serverless::Connector",
 ];
@@ -542,9 +611,13 @@ fn a_deployment_asks_nothing() {
     for (name, parameter) in template["Parameters"].as_mapping().expect("parameters") {
         assert!(!parameter["Default"].is_null(), "{} must be given", written(name));
     }
-    // The questions that `--guided` asks, one for every route.
-    let questions = api_routes(&template).len();
-    assert!(operations().contains(&format!("asks {questions} times whether a route that \"has no authentication\"")));
+    // `--guided` asks whether a route without authentication is meant for each event of a function, and for none of a body.
+    for (id, function) in resources(&template, "AWS::Serverless::Function") {
+        let events = function["Properties"]["Events"].as_mapping().into_iter().flat_map(Mapping::values);
+        assert!(events.into_iter().all(|event| event["Type"] != "HttpApi" && event["Type"] != "Api"), "{id}");
+        assert!(function["Properties"]["FunctionUrlConfig"].is_null(), "{id}");
+    }
+    assert!(!operations().contains("has no authentication"));
 }
 
 #[test]

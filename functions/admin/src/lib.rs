@@ -8,6 +8,7 @@ mod github;
 mod health;
 mod keys;
 mod recount;
+mod rejected;
 mod root;
 mod settings;
 mod signing_keys;
@@ -42,6 +43,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .serve(&routes::AUDIT, recount::audit)
         .serve(&routes::RECOUNT, recount::recount)
         .serve(&routes::LIST_DEAD_LETTERS, dead_letters::list)
+        .serve(&routes::LIST_REJECTED, rejected::list)
         .serve(&routes::LIST_KEYS, keys::list)
         .serve(&routes::CREATE_KEY, keys::create)
         .serve(&routes::REVOKE_KEY, keys::revoke)
@@ -63,6 +65,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     operations.push(erase::event_operation());
     operations.extend(recount::operations(schemas));
     operations.push(dead_letters::list_operation(schemas));
+    operations.push(rejected::list_operation(schemas));
     operations.push(keys::list_operation(schemas));
     operations.push(keys::create_operation(schemas));
     operations.push(keys::revoke_operation());

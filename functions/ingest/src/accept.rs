@@ -4,19 +4,26 @@ use tally_core::app::App;
 use tally_core::event::Event;
 use tally_core::event::draft::Draft;
 use tally_service::context::Context;
-use tally_service::ingest::accept;
+use tally_service::ingest::accept::Intake;
 use tally_service::ingest::quota::QuotaError;
 use tally_store::Deadline;
 
 pub(crate) use tally_service::ingest::accept::Rejection;
 
-/// Accepts drafts and stores them, by the deadline.
-pub(crate) async fn accept(
-    context: &Context,
-    app: &App,
-    drafts: Vec<Result<Draft, Rejection>>,
-    deadline: Deadline,
+/// The source of events that come through Tally's own interface.
+pub(crate) const EVENTS: &str = "events";
+
+/// What accepts the events of a request, by the deadline.
+pub(crate) fn intake<'a>(context: &'a Context, app: &'a App, source: &'static str, deadline: Deadline) -> Intake<'a> {
+    let Context { store, quotas, rejections, clock, .. } = context;
+    Intake { store, quotas, rejections, now: clock.now(), app, source, deadline }
+}
+
+/// Accepts one draft.
+pub(crate) async fn accept_one(
+    intake: Intake<'_>,
+    draft: Draft,
 ) -> Result<Vec<Result<Event, Rejection>>, QuotaError> {
-    let Context { store, quotas, clock, .. } = context;
-    accept::accept(store, quotas, clock.now(), app, drafts, deadline).await
+    let sample = draft.name.clone().or_else(|| draft.message.clone()).unwrap_or_default();
+    intake.accept(vec![Ok(draft)], &|_| sample.clone()).await
 }

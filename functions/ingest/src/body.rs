@@ -30,6 +30,8 @@ const ZSTD_WINDOW: u32 = 23;
 pub struct Sent {
     /// One event to 1,000.
     pub drafts: Vec<Result<Draft, Invalid>>,
+    /// The text of each.
+    pub texts: Vec<Bytes>,
     /// Whether it is one event by itself, and no list.
     pub alone: bool,
 }
@@ -41,17 +43,23 @@ pub struct Sent {
 pub fn read(headers: &HeaderMap, sent: Bytes) -> Result<Sent, Problem> {
     let body = decompress(headers, sent)?;
     Ok(match split(headers, &body)? {
-        Raw::One(event) => Sent { drafts: vec![draft::read(event)], alone: true },
-        Raw::Many(events) => {
-            Sent { drafts: events.into_iter().map(|event| draft::read(event?)).collect(), alone: false }
+        Raw::One(event) => {
+            let texts = vec![body.slice_ref(event.get().as_bytes())];
+            Sent { drafts: vec![draft::read(event)], texts, alone: true }
         }
+        Raw::Many(events) => Sent {
+            texts: events.iter().map(|(text, _)| body.slice_ref(text)).collect(),
+            drafts: events.into_iter().map(|(_, event)| draft::read(event?)).collect(),
+            alone: false,
+        },
     })
 }
 
 /// The events of a body, each raw, or why it cannot be read.
 pub(crate) enum Raw<'a> {
     One(&'a RawValue),
-    Many(Vec<Result<&'a RawValue, Invalid>>),
+    /// Each with its text.
+    Many(Vec<(&'a [u8], Result<&'a RawValue, Invalid>)>),
 }
 
 /// Undoes the `Content-Encoding` of a body.
@@ -133,7 +141,7 @@ fn of_json(body: &[u8]) -> Result<Raw<'_>, Problem> {
         Kind::Array => {
             let (events, count) = json::array_of_at_most(document, MAX_EVENTS).map_err(invalid)?;
             at_most(count)?;
-            Ok(Raw::Many(events.into_iter().map(Ok).collect()))
+            Ok(Raw::Many(events.into_iter().map(|event| (event.get().as_bytes(), Ok(event))).collect()))
         }
         _ => Err(Problem::field("", "send one event as a JSON object, or a list of them")),
     }
@@ -143,7 +151,7 @@ fn of_lines(body: &[u8]) -> Result<Raw<'_>, Problem> {
     let lines = || body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     // Counted first: a body of nothing but short lines would take far more memory than it has bytes.
     at_most(lines().count())?;
-    Ok(Raw::Many(lines().map(|line| json::document(line).map_err(invalid)).collect()))
+    Ok(Raw::Many(lines().map(|line| (line, json::document(line).map_err(invalid))).collect()))
 }
 
 fn at_most(count: usize) -> Result<(), Problem> {

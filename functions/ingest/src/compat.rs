@@ -61,8 +61,9 @@ pub(crate) async fn answer(protocols: Protocols, State(context): Shared, request
     let Some(last) = served.pop() else {
         return Problem::NotFound("no client library is served here: see docs/clients.md".to_owned()).into_response();
     };
-    let (call, unpacked) = Call::read(context, &path, request).await;
+    let (mut call, unpacked) = Call::read(context, last.family(), &path, request).await;
     let protocol = served.into_iter().find(|protocol| protocol.takes(&call)).unwrap_or(last);
+    call.family = protocol.family();
     let answered = match unpacked {
         Ok(()) => protocol.answer(&call).await,
         Err(problem) => Err(problem),

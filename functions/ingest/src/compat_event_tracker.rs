@@ -13,7 +13,7 @@ use tally_http::problem::{Problem, json};
 use tally_http::routes::EVENT_TRACKER_COUNT;
 use tally_http::service::Shared;
 
-use crate::accept::accept;
+use crate::accept::{accept_one, intake};
 use crate::count::{name_in_path, number_in_path};
 use crate::events::answered;
 
@@ -27,7 +27,7 @@ pub(crate) async fn count(
     // A number that is too large to parse is refused as one out of range.
     let count = number.map(|number| number.parse().unwrap_or(0));
     let draft = Draft { name: Some(name.to_owned()), count, ..Draft::default() };
-    let verdicts = accept(&context, &app, vec![Ok(draft)], left.deadline()).await?;
+    let verdicts = accept_one(intake(&context, &app, "event-tracker", left.deadline()), draft).await?;
     Ok(answered(verdicts, |_| json(StatusCode::CREATED, &Envelope::of(StatusCode::CREATED.as_u16()))))
 }
 

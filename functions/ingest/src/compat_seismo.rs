@@ -19,7 +19,7 @@ use tally_http::service::Shared;
 use tally_service::apps::create::{NewApp, create_app_on_first_use};
 use tally_service::context::Context;
 
-use crate::accept::accept;
+use crate::accept::{accept_one, intake};
 use crate::events::answered;
 
 pub(crate) async fn send(
@@ -36,7 +36,7 @@ pub(crate) async fn send(
         Some(Target(app)) => app,
         None => deadline.hold(first_use(&context, name.clone(), &draft)).await?,
     };
-    let verdicts = accept(&context, &app, vec![Ok(draft)], deadline).await?;
+    let verdicts = accept_one(intake(&context, &app, "seismo", deadline), draft).await?;
     Ok(answered(verdicts, |event| json(StatusCode::CREATED, &SeismoEvent::new(&name, app.clock, event))))
 }
 

@@ -12,7 +12,7 @@ use tally_http::problem::{Problem, json};
 use tally_http::routes::THE_EYE_SEND;
 use tally_http::service::Shared;
 
-use crate::accept::accept;
+use crate::accept::{accept_one, intake};
 use crate::body::{MAX_SENT, Raw, decompress, split};
 use crate::events::answered;
 
@@ -30,7 +30,7 @@ pub(crate) async fn send(
         Raw::One(event) => TheEyeEventInput::read(event)?,
         Raw::Many(_) => return Err(Problem::field("", "send one event as a JSON object")),
     };
-    let verdicts = accept(&context, &app, vec![Ok(draft)], deadline).await?;
+    let verdicts = accept_one(intake(&context, &app, "the-eye", deadline), draft).await?;
     Ok(answered(verdicts, |_| json(StatusCode::CREATED, &TheEyeSuccess { success: true })))
 }
 

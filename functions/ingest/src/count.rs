@@ -16,7 +16,7 @@ use tally_http::problem::Problem;
 use tally_http::routes::{COUNT, COUNT_NAME};
 use tally_http::service::Shared;
 
-use crate::accept::accept;
+use crate::accept::{EVENTS, accept_one, intake};
 use crate::events::created;
 
 /// The rest of the path, if there is any.
@@ -47,7 +47,7 @@ pub(crate) async fn count(
         let (id, timestamp) = (params.text("id"), params.parsed("timestamp"));
         Some(Draft { name, count, id, timestamp, ..Draft::default() })
     })?;
-    Ok(created(&app, accept(&context, &app, vec![Ok(draft)], left.deadline()).await?))
+    Ok(created(&app, accept_one(intake(&context, &app, EVENTS, left.deadline()), draft).await?))
 }
 
 pub(crate) fn count_operations(schemas: &mut SchemaGenerator) -> [Operation; 3] {

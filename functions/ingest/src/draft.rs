@@ -26,6 +26,7 @@ pub(crate) fn read(raw: &RawValue) -> Result<Draft, Invalid> {
         message: fields.text("message"),
         session_id: fields.text("session_id"),
         user_id: fields.text("user_id"),
+        fingerprint: fields.text("fingerprint"),
         timestamp: fields.time("timestamp"),
         count: fields.number("count", 1, MAX_COUNT),
         data: fields.json("data"),
@@ -121,6 +122,7 @@ impl JsonSchema for EventInput {
                 "message": text("Message for people. An event with a message and no name has the name `log`.", MAX_MESSAGE),
                 "session_id": text("The session it happened in.", MAX_TEXT),
                 "user_id": text("The user it happened to.", MAX_TEXT),
+                "fingerprint": text("What groups it with events of the same cause.", MAX_TEXT),
                 "timestamp": timestamp,
                 "occurred_at": occurred_at,
                 "count": {

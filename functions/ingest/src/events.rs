@@ -12,6 +12,7 @@ use tally_core::app::App;
 use tally_core::event::Event;
 use tally_core::event::id::EventId;
 use tally_core::invalid::{FieldError, Invalid};
+use tally_core::rejected::{Reason, Refusal};
 use tally_http::Figures;
 use tally_http::body::read as read_all;
 use tally_http::event::EventBody;
@@ -22,7 +23,7 @@ use tally_http::problem::{Problem, RETRY_SECONDS, json};
 use tally_http::routes::SEND_EVENTS;
 use tally_http::service::Shared;
 
-use crate::accept::{Rejection, accept};
+use crate::accept::{EVENTS, Rejection, intake};
 use crate::body::{self, MAX_DECODED, MAX_EVENTS, MAX_SENT, Sent};
 use crate::draft::EventInput;
 
@@ -63,9 +64,16 @@ pub(crate) async fn send(
     let (parts, body) = request.into_parts();
     let body = read_all(body, MAX_SENT).await?;
     let deadline = left.deadline();
-    let Sent { drafts, alone } = body::read(&parts.headers, body)?;
+    let intake = intake(&context, &app, EVENTS, deadline);
+    let Sent { drafts, texts, alone } = body::read(&parts.headers, body).inspect_err(|problem| {
+        // Its sender may be a beacon, which reads no reply.
+        if let Problem::Invalid(invalid) = problem {
+            intake.reject(&Refusal::new(Reason::Unreadable, invalid.to_string()), 1, String::new);
+        }
+    })?;
     let drafts = drafts.into_iter().map(|draft| draft.map_err(Rejection::Invalid)).collect();
-    let verdicts = accept(&context, &app, drafts, deadline).await?;
+    let sample = |index: usize| texts.get(index).map(|text| String::from_utf8_lossy(text).into_owned());
+    let verdicts = intake.accept(drafts, &|index| sample(index).unwrap_or_default()).await?;
     let figures = figures(&verdicts);
     let reply = if alone { one(verdicts, |event| whole(&app, event)) } else { batch(verdicts) };
     Ok(with_figures(figures, reply))

@@ -148,6 +148,7 @@ fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Resul
         message: params.filter("message"),
         session_id: params.filter("session_id"),
         user_id: params.filter("user_id"),
+        fingerprint: params.filter("fingerprint"),
         attributes: attributes(&mut params),
     };
     let range = read_range(&mut params, now);
@@ -228,6 +229,7 @@ pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
             Parameter::query("message", "Only events with exactly this message.", text()),
             Parameter::query("session_id", "Only events of this session.", text()),
             Parameter::query("user_id", "Only events of this user.", text()),
+            Parameter::query("fingerprint", "Only events with this fingerprint.", text()),
             Parameter::query("since", "Only events from this time on.", time.clone()),
             Parameter::query("until", "Only events before this time.", time),
             Parameter::query("date", "Only events of this day.", day),

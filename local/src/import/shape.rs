@@ -12,9 +12,9 @@ use super::oddity::{Oddities, Oddity};
 use super::time::{self, Clock};
 
 /// Text fields of an event, except the level and message.
-const TEXTS: [&str; 6] = ["name", "slug", "category", "session_id", "user_id", "id"];
+const TEXTS: [&str; 7] = ["name", "slug", "category", "session_id", "user_id", "fingerprint", "id"];
 /// Fields of an event that `--map` and `--set` may name.
-pub(super) const FIELDS: [&str; 14] = [
+pub(super) const FIELDS: [&str; 15] = [
     "id",
     "name",
     "slug",
@@ -23,6 +23,7 @@ pub(super) const FIELDS: [&str; 14] = [
     "message",
     "session_id",
     "user_id",
+    "fingerprint",
     "event",
     "timestamp",
     "count",

@@ -13,7 +13,7 @@ use crate::event::json::Json;
 use crate::event::level::Level;
 use crate::time::Timestamp;
 
-/// Longest `id`, `name`, `slug`, `category`, `session_id` and `user_id`, in bytes.
+/// Longest `id`, `name`, `slug`, `category`, `session_id`, `user_id` and `fingerprint`, in bytes.
 pub const MAX_TEXT: usize = 256;
 /// Longest `message`, in bytes.
 pub const MAX_MESSAGE: usize = 8 * 1024;
@@ -48,6 +48,8 @@ pub struct Event {
     pub session_id: Option<String>,
     /// The user it happened to.
     pub user_id: Option<String>,
+    /// What groups it with events of the same cause, by the client.
+    pub fingerprint: Option<String>,
     /// When it happened, as the client said.
     pub timestamp: Timestamp,
     /// When Tally accepted it.

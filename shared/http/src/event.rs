@@ -39,6 +39,9 @@ pub struct EventBody<'a> {
     /// The user it happened to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<&'a str>,
+    /// What groups it with events of the same cause, by the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<&'a str>,
     /// When it happened, by the client.
     pub timestamp: Timestamp,
     /// When Tally accepted it.
@@ -70,6 +73,7 @@ impl<'a> EventBody<'a> {
             message: event.message.as_deref(),
             session_id: event.session_id.as_deref(),
             user_id: event.user_id.as_deref(),
+            fingerprint: event.fingerprint.as_deref(),
             timestamp: event.timestamp,
             received_at: event.received_at,
             count: event.count,

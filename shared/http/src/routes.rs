@@ -92,6 +92,7 @@ routes! {
     AUDIT               = POST   "/apps/{app}/audit"                            => Admin, AppAdmins;
     RECOUNT             = POST   "/apps/{app}/recount"                          => Admin, AppAdmins;
     LIST_DEAD_LETTERS   = GET    "/apps/{app}/dead-letters"                     => Admin, AppAdmins;
+    LIST_REJECTED       = GET    "/apps/{app}/rejected"                         => Admin, Read;
     SEND_EVENTS         = POST   "/apps/{app}/events"                           => Ingest, Ingest;
     COUNT               = POST   "/apps/{app}/count"                            => Ingest, Ingest;
     COUNT_NAME          = POST   "/apps/{app}/count/{*name}"                    => Ingest, Ingest;

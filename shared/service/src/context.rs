@@ -10,6 +10,7 @@ use crate::apps::key_cache::KeyCache;
 use crate::auth::token::TokenVerifier;
 use crate::config::{Config, ConfigError};
 use crate::ingest::quota::Quotas;
+use crate::ingest::rejected::Rejections;
 
 /// The store, the clock, the settings, and the caches of a warm process. Each use case takes what it needs.
 pub struct Context {
@@ -23,6 +24,8 @@ pub struct Context {
     pub tokens: TokenVerifier,
     /// The quota state of the apps.
     pub quotas: Quotas,
+    /// The rejected events that were not written yet.
+    pub rejections: Rejections,
     /// The cache of apps.
     pub apps: AppCache,
     /// The cache that maps keys to apps.
@@ -45,6 +48,7 @@ impl Context {
         Arc::new(Self {
             tokens: TokenVerifier::default(),
             quotas: Quotas::default(),
+            rejections: Rejections::default(),
             apps: AppCache::new(store.clone(), clock.clone()),
             keys: KeyCache::new(store.clone()),
             store,

@@ -117,11 +117,17 @@ impl Store {
         self.erase_counters_page(&keys::partition(partition)).await
     }
 
-    /// Erases an app's other data in Counters: dead letters, marked days, recount state and quota counts. Returns
-    /// whether all of it is erased.
+    /// Erases an app's other data in Counters: dead letters, marked days, recount state, quota counts and rejected
+    /// events. Returns whether all of it is erased.
     pub async fn erase_beside_counters(&self, app: &AppId) -> Result<bool, StoreError> {
         let mut gone = true;
-        for partition in [keys::dead_letters(Some(app)), keys::uncounted(app), keys::recount(app), keys::quota(app)] {
+        for partition in [
+            keys::dead_letters(Some(app)),
+            keys::uncounted(app),
+            keys::recount(app),
+            keys::quota(app),
+            keys::rejected(app),
+        ] {
             gone &= self.erase_counters_page(&partition).await?;
         }
         Ok(gone)

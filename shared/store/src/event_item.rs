@@ -41,6 +41,8 @@ struct EventItem {
     message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
     /// Microseconds.
     timestamp: i64,
     /// Microseconds.
@@ -78,6 +80,7 @@ pub(super) fn of_event(
         level: event.level,
         message: event.message.clone(),
         user_id: event.user_id.clone(),
+        fingerprint: event.fingerprint.clone(),
         timestamp: event.timestamp.micros(),
         received_at: event.received_at.micros(),
         count: event.count,
@@ -113,6 +116,7 @@ pub(super) fn to_event(mut item: Item, now: Timestamp) -> Result<Option<Event>, 
         message: scalars.message,
         session_id: scalars.session.as_deref().and_then(keys::session_id).map(ToOwned::to_owned),
         user_id: scalars.user_id,
+        fingerprint: scalars.fingerprint,
         timestamp: Timestamp::from_micros(scalars.timestamp),
         received_at: Timestamp::from_micros(scalars.received_at),
         count: scalars.count,
@@ -240,6 +244,7 @@ mod tests {
         #[test]
         fn an_item_reads_back_as_its_event(
             session in prop::option::of("[^#]{1,10}#?.{0,5}"), message in prop::option::of(".{1,20}"), count in 1u64..5,
+            fingerprint in prop::option::of(".{1,9}"),
             text in ".{0,10}", number in "-?[1-9][0-9]{0,36}", expiry in prop::option::of(10i64..20),
         ) {
             let data = Json::Object([
@@ -251,7 +256,7 @@ mod tests {
             let at = Timestamp::from_micros(1_700_000_000_123_456);
             let event = Event {
                 id: EventId::of_client_id(at, "x"), client_id: Some("x".into()), name: "A b".into(), slug: "a-b".into(),
-                category: None, level: Some(Level::Warn), message, session_id: session, user_id: None, timestamp: at,
+                category: None, level: Some(Level::Warn), message, session_id: session, user_id: None, fingerprint, timestamp: at,
                 received_at: at, count, data: Some(data), tags: None, stack: Some(Json::Null),
             };
             let slug = AppSlug::of_name("shop").expect("a name");

@@ -4,6 +4,7 @@ use tally_core::app::partition::Partition;
 use tally_core::app::{AppId, AppSlug};
 use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::event::MAX_TEXT;
+use tally_core::rejected::Reason;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{MINUTE, Timestamp};
 
@@ -103,6 +104,16 @@ pub(super) fn recount(app: &AppId) -> String {
     format!("~recount#{app}")
 }
 
+/// Returns the Counters partition with an app's rejected events. IAM lets `ingest` update these alone.
+pub(super) fn rejected(app: &AppId) -> String {
+    format!("~rejected#{app}")
+}
+
+/// Returns the sort key of a kind of rejected events.
+pub(super) fn rejected_kind(source: &str, reason: Reason) -> String {
+    format!("{source}#{reason}")
+}
+
 /// Returns the Counters partition with an app's accepted events per minute.
 pub(super) fn quota(app: &AppId) -> String {
     format!("~quota#{app}")
@@ -159,6 +170,8 @@ mod tests {
         assert_eq!(counter(&key(CounterKind::Cells, Granularity::Day)), "d#20261121#c3");
         assert_eq!(counter(&key(CounterKind::Errors, Granularity::Hour)), "he#2026112110#e3");
         assert_eq!(counter(&key(CounterKind::Messages, Granularity::Minute)), "mm#202611211008#m3");
+        assert_eq!(rejected(&partition.app), "~rejected#shop~2");
+        assert_eq!(rejected_kind("posthog", Reason::InvalidTime), "posthog#invalid_time");
     }
 
     #[test]

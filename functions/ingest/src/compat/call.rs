@@ -10,16 +10,18 @@ use tally_core::app::App;
 use tally_core::app::key::{KeyId, PresentedKey};
 use tally_core::event::draft::Draft;
 use tally_core::event::id::EventId;
-use tally_core::rejected::{Reason, Refusal};
+use tally_core::rejected::Refusal;
 use tally_core::time::Timestamp;
 use tally_http::body::read;
 use tally_http::credentials::ingest_keys;
+use tally_http::families::Family;
 use tally_http::problem::Problem;
 use tally_http::{Figures, families, guard};
 use tally_service::context::Context;
+use tally_service::ingest::accept::Intake;
 use tally_store::{Deadline, StoreError};
 
-use crate::accept::{Rejection, accept};
+use crate::accept::{Rejection, intake};
 use crate::body::unpack;
 
 /// Most bytes of a request as it is sent: what a Lambda function can be called with.
@@ -37,6 +39,7 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The body, decompressed by its `Content-Encoding` or, without one, by its first bytes. At most 16 MiB.
     pub body: Bytes,
+    pub(super) family: Family,
     context: Arc<Context>,
     raw_query: Option<String>,
     key: Option<String>,
@@ -96,7 +99,12 @@ impl Stored {
 
 impl Call {
     /// Reads a request whose decoded path is given. A body that cannot be had is empty, and the second value says why.
-    pub(crate) async fn read(context: Arc<Context>, path: &str, request: Request) -> (Self, Result<(), Problem>) {
+    pub(crate) async fn read(
+        context: Arc<Context>,
+        family: Family,
+        path: &str,
+        request: Request,
+    ) -> (Self, Result<(), Problem>) {
         let (parts, body) = request.into_parts();
         let (key, path) = families::split_key(path);
         let query = parts.uri.query().map(str::to_owned);
@@ -112,6 +120,7 @@ impl Call {
             body,
             // The clock runs once the body is there.
             deadline: context.store.deadline(),
+            family,
             context,
             raw_query: query,
             key: key.map(str::to_owned),
@@ -140,18 +149,21 @@ impl Call {
     ///
     /// # Errors
     /// 401 without a key or for an unknown one, 403 for one that may not send.
-    pub async fn sender(&self, own: &[Option<&str>]) -> Result<Sender, Problem> {
+    pub fn sender(&self, own: &[Option<&str>]) -> impl Future<Output = Result<Sender, Problem>> + Send + use<'_> {
+        // Not held while the store is asked, so that a family may borrow them from anywhere.
         let mut texts = self.key.as_deref().into_iter().chain(own.iter().copied().flatten());
-        let first = texts.find_map(PresentedKey::parse);
-        let key = first.or_else(|| ingest_keys(&self.headers, self.raw_query.as_deref()).into_iter().next());
-        let Some(key) = key else {
-            return Err(Problem::Unauthorized(
-                "no ingest key: use one of the app where the client library wants its key, token or DSN".to_owned(),
-            ));
-        };
-        let sender = self.sender_by(&key).await?;
-        self.log().sender = Some(sender.clone());
-        Ok(sender)
+        let key = texts.find_map(PresentedKey::parse);
+        let key = key.or_else(|| ingest_keys(&self.headers, self.raw_query.as_deref()).into_iter().next());
+        async move {
+            let Some(key) = key else {
+                return Err(Problem::Unauthorized(
+                    "no ingest key: use one of the app where the client library wants its key, token or DSN".to_owned(),
+                ));
+            };
+            let sender = self.sender_by(&key).await?;
+            self.log().sender = Some(sender.clone());
+            Ok(sender)
+        }
     }
 
     /// Who a key belongs to, for protocols that carry one with each record: compare the apps.
@@ -172,12 +184,11 @@ impl Call {
         sample: &(dyn Fn(usize) -> String + Sync),
     ) -> Result<Stored, Problem> {
         let records = records.into_iter().map(|record| record.map_err(Rejection::Refused)).collect();
-        let verdicts = accept(&self.context, &sender.app, records, self.deadline).await?;
-        let verdicts = verdicts.into_iter().enumerate().map(|(index, verdict)| match verdict {
+        let verdicts = self.intake(sender).accept(records, sample).await?.into_iter().map(|verdict| match verdict {
             Ok(event) => Verdict::Stored(event.id),
             Err(Rejection::Store(error)) => Verdict::Failed(error),
-            Err(Rejection::Invalid(invalid)) => self.refused(sender, invalid.into(), &sample(index)),
-            Err(Rejection::Refused(refusal)) => self.refused(sender, refusal, &sample(index)),
+            Err(Rejection::Invalid(invalid)) => Verdict::Rejected(invalid.into()),
+            Err(Rejection::Refused(refusal)) => Verdict::Rejected(refusal),
         });
         let stored = Stored(verdicts.collect());
         let accepted = stored.0.iter().filter(|verdict| matches!(verdict, Verdict::Stored(_))).count();
@@ -188,13 +199,15 @@ impl Call {
         Ok(stored)
     }
 
-    fn refused(&self, sender: &Sender, refusal: Refusal, sample: &str) -> Verdict {
-        self.reject(sender, refusal.reason, 1, sample);
-        Verdict::Rejected(refusal)
+    /// Makes rejected events of what never became records, such as what the library says that it dropped. Of several with
+    /// one reason, `refusal` and `sample` of the first within 10 seconds are shown.
+    pub fn reject(&self, sender: &Sender, refusal: &Refusal, count: u64, sample: impl FnOnce() -> String) {
+        self.intake(sender).reject(refusal, count, sample);
     }
 
-    /// Makes rejected events of what never became records, such as what the library says that it dropped.
-    pub fn reject(&self, _sender: &Sender, _reason: Reason, _count: u64, _sample: &str) {}
+    fn intake<'a>(&'a self, sender: &'a Sender) -> Intake<'a> {
+        intake(&self.context, &sender.app, self.family.name(), self.deadline)
+    }
 
     /// Adds to a reply what the log line says.
     pub(crate) fn finish(self, reply: &mut Response) {

@@ -26,6 +26,7 @@ pub struct Draft {
     pub message: Option<String>,
     pub session_id: Option<String>,
     pub user_id: Option<String>,
+    pub fingerprint: Option<String>,
     pub timestamp: Option<Timestamp>,
     pub count: Option<u64>,
     pub data: Option<Json>,
@@ -54,6 +55,7 @@ impl Draft {
         let message = text("message", self.message, MAX_MESSAGE);
         let session_id = text("session_id", self.session_id, MAX_TEXT);
         let user_id = text("user_id", self.user_id, MAX_TEXT);
+        let fingerprint = text("fingerprint", self.fingerprint, MAX_TEXT);
         if name.as_ref().is_some_and(|name| name.chars().all(|c| c.is_whitespace() || c.is_control())) {
             problems.add("name", "only white space or control characters: send a name that can be read");
         }
@@ -87,6 +89,7 @@ impl Draft {
             message,
             session_id,
             user_id,
+            fingerprint,
             timestamp: identity.timestamp,
             received_at: now,
             count,
@@ -246,6 +249,7 @@ mod tests {
             category: Some(long.clone()),
             session_id: Some(long.clone()),
             user_id: Some(long.clone()),
+            fingerprint: Some(long.clone()),
             message: Some("x".repeat(MAX_MESSAGE + 1)),
             level: Some("LOUD".into()),
             count: Some(0),
@@ -256,7 +260,10 @@ mod tests {
         let fields: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();
         assert_eq!(
             fields,
-            ["id", "name", "slug", "category", "message", "session_id", "user_id", "level", "count", "timestamp"]
+            [
+                "id", "name", "slug", "category", "message", "session_id", "user_id", "fingerprint", "level", "count",
+                "timestamp"
+            ]
         );
         for at in [Timestamp::EPOCH - MICROSECOND, NOW - 30 * DAY - MICROSECOND] {
             assert!(refused(Draft { timestamp: Some(at), ..named("a") }).starts_with("`timestamp`"));

@@ -74,6 +74,8 @@ pub struct EventFilter {
     pub session_id: Option<String>,
     /// The user.
     pub user_id: Option<String>,
+    /// The fingerprint.
+    pub fingerprint: Option<String>,
     /// Attributes of `data` that must have a value.
     pub attributes: Vec<AttributeFilter>,
 }
@@ -94,6 +96,7 @@ impl EventFilter {
         same(&self.message, &event.message)
             && same(&self.session_id, &event.session_id)
             && same(&self.user_id, &event.user_id)
+            && same(&self.fingerprint, &event.fingerprint)
             && (self.cell.is_empty() || self.cell.matches(&event.cell()))
             && self.attributes.iter().all(|attribute| attribute.matches(event))
     }
@@ -140,6 +143,7 @@ mod tests {
             message: None,
             session_id: None,
             user_id: None,
+            fingerprint: None,
             timestamp: crate::time::Timestamp::EPOCH,
             received_at: crate::time::Timestamp::EPOCH,
             count: 1,
