@@ -22,6 +22,7 @@ mod log_handler;
 mod openapi;
 mod overload;
 mod query;
+mod posthog;
 mod quota;
 mod recount;
 mod rejected;

@@ -6,7 +6,10 @@
 //! with [`Call::store`] as native events are.
 
 pub mod call;
+pub mod fields;
 pub mod mend;
+pub mod packed;
+mod posthog;
 mod protocol;
 pub mod record_id;
 mod sentry;
@@ -19,6 +22,7 @@ use tally_http::problem::Problem;
 use tally_http::service::Shared;
 
 use crate::compat::call::Call;
+use crate::compat::posthog::PostHog;
 use crate::compat::sentry::Sentry;
 
 pub use crate::compat::protocol::{Answer, Protocol};
@@ -27,7 +31,7 @@ pub use crate::compat::protocol::{Answer, Protocol};
 pub type Protocols = &'static [&'static dyn Protocol];
 
 /// All families, one line each.
-pub static PROTOCOLS: Protocols = &[&Sentry];
+pub static PROTOCOLS: Protocols = &[&PostHog, &Sentry];
 
 /// Answers a request on a path of client libraries.
 pub(crate) async fn answer(protocols: Protocols, State(context): Shared, request: Request) -> Response {

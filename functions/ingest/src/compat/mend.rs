@@ -58,6 +58,11 @@ pub fn value(raw: &RawValue) -> Json {
     within(raw, MAX_DEPTH)
 }
 
+/// A value that lies in an object of an event, such as a field of `data`.
+pub fn nested(raw: &RawValue) -> Json {
+    within(raw, MAX_DEPTH - 1)
+}
+
 fn within(raw: &RawValue, depth: usize) -> Json {
     let as_text = || Json::String(raw.get().to_owned());
     match (json::kind(raw), depth.checked_sub(1)) {
