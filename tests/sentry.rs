@@ -9,6 +9,7 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tally_core::time::SECOND;
 
+use crate::faulty::Fault;
 use crate::harness::{Reply, Tally, TestApp};
 
 const ID: &str = "9ec79c33ec9942ab8353589fcb2e04dc";
@@ -89,38 +90,44 @@ fn assert_refused(reply: &Reply, status: u16) {
 async fn an_exception_becomes_an_event_that_tells_its_cause() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
-    let sent = event("9EC79C33-EC99-42AB-8353-589FCB2E04DC", json!({
-        "platform": "python", "level": "error", "environment": "production", "release": "shop@1.2", "dist": "7",
-        "server_name": "web-1", "transaction": "/checkout", "logger": "shop.orders",
-        "sdk": {"name": "sentry.python.flask", "version": "2.75.0", "packages": []},
-        "logentry": {"message": "order %s failed", "params": ["é7"]},
-        "exception": {"values": [
-            {"type": "KeyError", "value": "'plan'", "stacktrace": {"frames": [{"function": "plan", "module": "shop.plans"}]}},
-            {"type": "OrderError", "value": "no plan 💥", "module": "shop.errors",
-             "mechanism": {"type": "logging", "handled": true},
-             "stacktrace": {"frames": [
-                {"filename": "shop/web.py", "function": "post", "module": "shop.web", "lineno": 12, "in_app": true},
-                {"filename": "shop/orders.py", "function": "place", "module": "shop.orders", "lineno": 42, "in_app": true,
-                 "context_line": "raise OrderError()", "vars": {"order": {"id": 7}}},
-                {"filename": "retry.py", "function": "call", "module": "retry", "lineno": 3, "in_app": false}
-             ]}}
-        ]},
-        "user": {"id": 42, "email": "ann@example.org", "ip_address": "203.0.113.7"},
-        "tags": [["plan", "pro"], ["cores", 8], null, ["none", null]],
-        "extra": {"cart": {"items": [1, 2.50, "é"]}},
-        "contexts": {"runtime": {"name": "CPython"}, "trace": {"trace_id": "ab"}},
-        "breadcrumbs": {"values": [{"category": "query", "message": "SELECT 1"}]},
-        "request": {"url": "https://shop.example/checkout", "cookies": {"sid": "1"}, "env": {"REMOTE_ADDR": "203.0.113.7"},
-                    "headers": {"Host": "shop.example", "Cookie": "sid=1", "Authorization": "Bearer x"}},
-        "modules": {"flask": "3"}, "debug_meta": {"images": []}, "unknown": null
-    }));
+    let sent = event(
+        "9EC79C33-EC99-42AB-8353-589FCB2E04DC",
+        json!({
+            "platform": "python", "level": "error", "environment": "production", "release": "shop@1.2", "dist": "7",
+            "server_name": "web-1", "transaction": "/checkout", "logger": "shop.orders",
+            "sdk": {"name": "sentry.python.flask", "version": "2.75.0", "packages": []},
+            "logentry": {"message": "order %s failed", "params": ["é7"]},
+            "exception": {"values": [
+                {"type": "KeyError", "value": "'plan'", "stacktrace": {"frames": [{"function": "plan", "module": "shop.plans"}]}},
+                {"type": "OrderError", "value": "no plan 💥", "module": "shop.errors",
+                 "mechanism": {"type": "logging", "handled": true},
+                 "stacktrace": {"frames": [
+                    {"filename": "shop/web.py", "function": "post", "module": "shop.web", "lineno": 12, "in_app": true},
+                    {"filename": "shop/orders.py", "function": "place", "module": "shop.orders", "lineno": 42, "in_app": true,
+                     "context_line": "raise OrderError()", "vars": {"order": {"id": 7}}},
+                    {"filename": "retry.py", "function": "call", "module": "retry", "lineno": 3, "in_app": false}
+                 ]}}
+            ]},
+            "user": {"id": 42, "email": "ann@example.org", "ip_address": "203.0.113.7"},
+            "tags": [["plan", "pro"], ["cores", 8], null, ["none", null]],
+            "extra": {"cart": {"items": [1, 2.50, "é"]}},
+            "contexts": {"runtime": {"name": "CPython"}, "trace": {"trace_id": "ab"}},
+            "breadcrumbs": {"values": [{"category": "query", "message": "SELECT 1"}]},
+            "request": {"url": "https://shop.example/checkout", "cookies": {"sid": "1"}, "env": {"REMOTE_ADDR": "203.0.113.7"},
+                        "headers": {"Host": "shop.example", "Cookie": "sid=1", "Authorization": "Bearer x"}},
+            "modules": {"flask": "3"}, "debug_meta": {"images": []}, "unknown": null
+        }),
+    );
     let reply = tally.envelope(&app, one("event", &sent)).await;
     assert_eq!(reply, json!({"id": ID}));
     let [event] = &tally.all(&app).await[..] else { panic!("one event") };
     let field = |name: &str| event[name].clone();
     assert_eq!(field("client_id"), ID);
     assert_eq!(field("timestamp"), "2026-11-21T10:08:25.123456Z");
-    assert_eq!((field("name"), field("level"), field("category")), (json!("OrderError"), json!("ERROR"), json!("production")));
+    assert_eq!(
+        (field("name"), field("level"), field("category")),
+        (json!("OrderError"), json!("ERROR"), json!("production"))
+    );
     assert_eq!(field("message"), "OrderError: no plan 💥");
     assert_eq!(field("fingerprint"), "OrderError in shop.orders:place");
     assert_eq!(field("user_id"), "42");
@@ -136,15 +143,19 @@ async fn an_exception_becomes_an_event_that_tells_its_cause() {
                "extra": {"cart": {"items": [1, 2.5, "é"]}},
                "contexts": {"runtime": {"name": "CPython"}, "trace": {"trace_id": "ab"}},
                "breadcrumbs": [{"category": "query", "message": "SELECT 1"}],
-               "request": {"url": "https://shop.example/checkout", "env": {}, "headers": {"Host": "shop.example"}}})
+               "request": {"url": "https://shop.example/checkout", "headers": {"Host": "shop.example"}}})
     );
     let stack = &event["stack"];
     assert_eq!((&stack[0]["type"], &stack[1]["type"]), (&json!("OrderError"), &json!("KeyError")));
     assert_eq!(stack[0]["mechanism"]["handled"], true);
-    let frames: Vec<_> = stack[0]["frames"].as_array().unwrap().iter().map(|f| (&f["function"], &f["in_app"])).collect();
+    let frames: Vec<_> =
+        stack[0]["frames"].as_array().unwrap().iter().map(|f| (&f["function"], &f["in_app"])).collect();
     let (own, other) = (json!(true), json!(false));
     assert_eq!(frames, [(&json!("call"), &other), (&json!("place"), &own), (&json!("post"), &own)]);
-    assert_eq!((&stack[0]["frames"][1]["lineno"], &stack[0]["frames"][1]["vars"]["order"]["id"]), (&json!(42), &json!(7)));
+    assert_eq!(
+        (&stack[0]["frames"][1]["lineno"], &stack[0]["frames"][1]["vars"]["order"]["id"]),
+        (&json!(42), &json!(7))
+    );
 }
 
 #[tokio::test]
@@ -159,7 +170,10 @@ async fn a_message_is_named_by_its_logger_and_its_level_is_known() {
         (json!({"message": {"formatted": "old"}, "level": "sampled"}), json!(["message", "ERROR", "old", null])),
         (json!({"logentry": {"formatted": "a 1", "message": "a %s"}}), json!(["message", "ERROR", "a 1", null])),
         (json!({"logentry": {"message": "a %s", "params": [1]}}), json!(["message", "ERROR", "a 1", null])),
-        (json!({"exception": [{"type": "E"}], "fingerprint": ["{{ default }}", "x"]}), json!(["E", "ERROR", "E", "E | x"])),
+        (
+            json!({"exception": [{"type": "E"}], "fingerprint": ["{{ default }}", "x"]}),
+            json!(["E", "ERROR", "E", "E | x"]),
+        ),
         (json!({"message": "hi", "fingerprint": ["mine"]}), json!(["message", "ERROR", "hi", "mine"])),
         (json!({"exception": {"values": []}, "tags": {"a": "b"}}), json!(["error", "ERROR", null, null])),
     ]
@@ -198,7 +212,10 @@ async fn every_kind_of_item_is_taken_or_said_not_to_be() {
                 {"timestamp": 1_795_255_705.25, "level": "info", "body": "plain", "attributes": {}}
             ]}),
         ),
-        ("raw_security", json!({"csp-report": {"effective-directive": "img-src", "blocked-uri": "https://x.example/"}})),
+        (
+            "raw_security",
+            json!({"csp-report": {"effective-directive": "img-src", "blocked-uri": "https://x.example/"}}),
+        ),
         ("transaction", event("bb", json!({"type": "transaction", "transaction": "/"}))),
         ("session", json!({"sid": "1", "status": "ok"})),
         ("sessions", json!({"aggregates": []})),
@@ -240,9 +257,13 @@ async fn every_kind_of_item_is_taken_or_said_not_to_be() {
             r#"["user %s is late","WARN","staging","user Ann is late"]"#,
         ]
     );
-    let log = tally.all(&app).await.into_iter().find(|event| event["level"] == "WARN" && event["name"] != "csp").unwrap();
+    let log =
+        tally.all(&app).await.into_iter().find(|event| event["level"] == "WARN" && event["name"] != "csp").unwrap();
     assert_eq!((&log["data"]["late"], &log["user_id"]), (&json!(2.5), &json!("7")));
-    assert_eq!(log["tags"], json!({"environment": "staging", "sdk": "sentry.javascript.node/11.12.0", "trace_id": "ab"}));
+    assert_eq!(
+        log["tags"],
+        json!({"environment": "staging", "sdk": "sentry.javascript.node/11.12.0", "trace_id": "ab"})
+    );
     let rejected = tally.rejected(&app).await;
     let counts: Vec<_> = rejected.iter().map(|(reason, count, _)| (reason.as_str(), *count)).collect();
     assert_eq!(counts, [("dropped_by_client", 7), ("not_offered", 5)]);
@@ -322,7 +343,8 @@ async fn a_bad_item_loses_none_of_its_neighbours() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let good = event(ID, json!({"message": "good"})).to_string();
-    let log = json!({"items": [3, {"timestamp": "?", "body": "x"}, {"timestamp": 1_795_255_705.5, "body": "good log"}]});
+    let log =
+        json!({"items": [3, {"timestamp": "?", "body": "x"}, {"timestamp": 1_795_255_705.5, "body": "good log"}]});
     let body = [
         "{}".to_owned(),
         r#"{"type":"event","length":99999}"#.to_owned(),
@@ -392,14 +414,16 @@ async fn a_body_may_be_packed_in_every_way() {
     ];
     let count = bodies.len();
     for (encoding, body) in bodies {
-        let request = Request::post("/api/1/envelope/").header("x-sentry-auth", &key).header("content-encoding", encoding);
+        let request =
+            Request::post("/api/1/envelope/").header("x-sentry-auth", &key).header("content-encoding", encoding);
         let reply = tally.send(request.body(Body::from(body)).unwrap()).await;
         assert_eq!(reply.status, StatusCode::OK, "{encoding}: {}", reply.json);
     }
     assert_eq!(tally.all(&app).await.len(), count);
     let damaged = [("gzip", vec![0x1f, 0x8b, 0]), ("br", brotli("{}\n")[..4].to_vec()), ("", vec![0xff; 9])];
     for (encoding, body) in damaged {
-        let request = Request::post("/api/1/envelope/").header("x-sentry-auth", &key).header("content-encoding", encoding);
+        let request =
+            Request::post("/api/1/envelope/").header("x-sentry-auth", &key).header("content-encoding", encoding);
         assert_refused(&tally.send(request.body(Body::from(body)).unwrap()).await, 400);
     }
 }
@@ -449,8 +473,7 @@ async fn browsers_report_violations_by_themselves() {
         let reply = tally.post_sentry(&path, ("content-type", media), body.to_string()).await;
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
     }
-    let mut kept: Vec<_> =
-        tally.all(&app).await.iter().map(|e| json!([e["name"], e["message"]]).to_string()).collect();
+    let mut kept: Vec<_> = tally.all(&app).await.iter().map(|e| json!([e["name"], e["message"]]).to_string()).collect();
     kept.sort();
     assert_eq!(
         kept,
@@ -468,10 +491,13 @@ async fn an_event_that_is_too_large_loses_what_is_least_needed() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let large = "x".repeat(150_000);
-    let sent = event(ID, json!({
-        "exception": [{"type": "E", "value": "v".repeat(20_000), "stacktrace": {"frames": [{"function": "f", "vars": {"a": large}}]}}],
-        "breadcrumbs": [{"message": large}], "extra": {"a": large}, "contexts": {"app": {"b": "c"}}
-    }));
+    let sent = event(
+        ID,
+        json!({
+            "exception": [{"type": "E", "value": "v".repeat(20_000), "stacktrace": {"frames": [{"function": "f", "vars": {"a": large}}]}}],
+            "breadcrumbs": [{"message": large}], "extra": {"a": large}, "contexts": {"app": {"b": "c"}}
+        }),
+    );
     tally.envelope(&app, one("event", &sent)).await;
     let [event] = &tally.all(&app).await[..] else { panic!("one event") };
     assert_eq!(event["data"]["omitted"], json!(["vars", "breadcrumbs"]));
@@ -526,4 +552,22 @@ async fn one_request_holds_many_records_and_no_more() {
     let rejected = tally.rejected(&app).await;
     let counts: Vec<_> = rejected.iter().map(|(reason, count, _)| (reason.as_str(), *count)).collect();
     assert_eq!(counts, [("too_large", 3), ("unreadable", 10_000)]);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_a_503_that_mutes_nothing() {
+    let tally = Tally::failing(|operation, _| match operation {
+        "PutItem" => Fault::throttled(),
+        "BatchWriteItem" => Fault::server_error(),
+        _ => Fault::None,
+    })
+    .await;
+    let app = tally.app("shop").await;
+    let path = format!("/api/1/envelope/?sentry_key={}", app.ingest_key);
+    let log = json!({"timestamp": 1_795_255_705.5, "body": "a"});
+    for body in [one("event", &event(ID, json!({"message": "hi"}))), logs(&json!([log, log]))] {
+        let reply = tally.post_sentry(&path, ("a", "b"), body).await;
+        assert_refused(&reply, 503);
+        assert!(!reply.headers.contains_key("x-sentry-rate-limits"), "the next event may be stored");
+    }
 }

@@ -39,6 +39,8 @@ use crate::compat::sentry::fields::Fields;
 const MAX_RECORDS: usize = 10_000;
 /// Most entries that are read of one client report.
 const MAX_DISCARDED: usize = 100;
+/// Most kinds of what is not kept that are told apart.
+const MAX_KINDS: usize = 20;
 /// The most that one entry of a client report is believed.
 const MAX_QUANTITY: u64 = 1_000_000;
 
@@ -103,7 +105,8 @@ async fn answered(call: &Call) -> Result<Response, Problem> {
 /// The DSN in the headers of an envelope.
 fn envelope_dsn(body: &[u8]) -> Result<Option<String>, Problem> {
     let envelope = Envelope::read(body);
-    let unreadable = |refusal| Problem::field("", format!("the first line is not the headers of an envelope: {refusal}"));
+    let unreadable =
+        |refusal| Problem::field("", format!("the first line is not the headers of an envelope: {refusal}"));
     Ok(envelope.map_err(unreadable)?.header.text("dsn"))
 }
 
@@ -141,8 +144,8 @@ struct Records<'a> {
     sources: Vec<(&'static str, &'a [u8])>,
     /// The id in the headers of the envelope.
     id: Option<String>,
-    /// How many there are of what is not kept, by reason and kind.
-    left_out: BTreeMap<(Reason, String), u64>,
+    /// What is not kept, by reason and kind, and how many of each.
+    left_out: BTreeMap<Reason, BTreeMap<String, u64>>,
 }
 
 impl<'a> Records<'a> {
@@ -218,7 +221,7 @@ impl<'a> Records<'a> {
 
     fn add(&mut self, kind: &'static str, source: &'a [u8], draft: Result<Draft, Refusal>) {
         if self.drafts.len() == MAX_RECORDS {
-            self.leave_out(Reason::TooLarge, "more than 10,000 records in one request", 1);
+            self.leave_out(Reason::TooLarge, kind, 1);
             return;
         }
         self.drafts.push(draft);
@@ -226,11 +229,11 @@ impl<'a> Records<'a> {
     }
 
     fn leave_out(&mut self, reason: Reason, what: &str, count: u64) {
+        let kinds = self.left_out.entry(reason).or_default();
         let what = cut(what.to_owned(), MAX_TEXT);
         // More kinds than there are in the protocol are of no interest.
-        if self.left_out.len() < MAX_DISCARDED || self.left_out.contains_key(&(reason, what.clone())) {
-            *self.left_out.entry((reason, what)).or_default() += count;
-        }
+        let what = if kinds.len() < MAX_KINDS || kinds.contains_key(&what) { what } else { "others".to_owned() };
+        *kinds.entry(what).or_default() += count;
     }
 
     fn add_logs(&mut self, payload: &'a [u8]) {
@@ -262,7 +265,7 @@ impl<'a> Records<'a> {
     /// Counts what the SDK says that it dropped itself, of the kinds that would have become events here.
     fn add_client_report(&mut self, payload: &'a [u8]) {
         let Ok(mut report) = Fields::read(payload, event::MAX_EVENT_PAYLOAD) else {
-            self.leave_out(Reason::Unreadable, "a client_report that is not a JSON object", 1);
+            self.leave_out(Reason::Unreadable, "client_report", 1);
             return;
         };
         for discarded in report.list("discarded_events").into_iter().take(MAX_DISCARDED) {
@@ -290,13 +293,17 @@ impl<'a> Records<'a> {
         }
 
         let Self { drafts, sources, id, left_out, .. } = self;
-        for ((reason, what), count) in left_out {
+        for (reason, kinds) in left_out {
+            let count = kinds.values().sum();
+            let listed: Vec<_> = kinds.into_iter().map(|(kind, count)| format!("{count} of {kind}")).collect();
+            let listed = listed.join(", ");
             let detail = match reason {
-                Reason::NotOffered => format!("items of the type `{what}` are not kept"),
-                Reason::DroppedByClient => format!("the SDK dropped it before it was sent ({what})"),
-                _ => what.clone(),
+                Reason::NotOffered => "items of these types are not kept",
+                Reason::DroppedByClient => "the SDK dropped them before it sent them",
+                Reason::TooLarge => "too many records in one request",
+                _ => "cannot be read",
             };
-            call.reject(sender, &Refusal::new(reason, detail), count, || what);
+            call.reject(sender, &Refusal::new(reason, format!("{detail}: {listed}")), count, || listed);
         }
         let first = drafts.iter().flatten().find_map(|draft| draft.id.clone());
         let sample = |index: usize| {

@@ -27,7 +27,8 @@ pub(super) fn text(call: &Call) -> Result<String, Problem> {
         ));
     }
     let body = call.body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&call.body);
-    let unpacked: Cow<'_, [u8]> = match form.get("data").or_else(|| call.parameter("data").filter(|_| body.is_empty())) {
+    let unpacked: Cow<'_, [u8]> = match form.get("data").or_else(|| call.parameter("data").filter(|_| body.is_empty()))
+    {
         Some(data) => packed::json(data),
         None => std::str::from_utf8(body).map_or(Cow::Borrowed(body), packed::json),
     };
@@ -56,13 +57,15 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// Where it is none of these, or has more events than a request may.
     pub(super) fn read(text: &'a str) -> Result<Self, Problem> {
-        let document = json::document(text.trim().as_bytes())
-            .map_err(|error| Problem::field("", format!("the body is not JSON, or packed in an unknown way: {}", error.detail)))?;
+        let document = json::document(text.trim().as_bytes()).map_err(|error| {
+            Problem::field("", format!("the body is not JSON, or packed in an unknown way: {}", error.detail))
+        })?;
         match json::kind(document) {
             Kind::Array => Ok(Self { token: None, events: list("", document)? }),
             Kind::Object => {
                 let fields = Fields::of(document);
-                let token = ["api_key", "token", "$token"].into_iter().find_map(|name| fields.get(name).and_then(scalar));
+                let token =
+                    ["api_key", "token", "$token"].into_iter().find_map(|name| fields.get(name).and_then(scalar));
                 let events = match fields.get("batch") {
                     Some(batch) => list("batch", batch)?,
                     None => vec![document],

@@ -160,7 +160,8 @@ pub(super) fn fingerprint(own: Vec<Json>, default: Option<String>) -> Option<Str
     let text = if parts.is_empty() {
         default?
     } else {
-        let expanded = parts.into_iter().filter_map(|part| if is_default(&part) { default.clone() } else { Some(part) });
+        let expanded =
+            parts.into_iter().filter_map(|part| if is_default(&part) { default.clone() } else { Some(part) });
         expanded.collect::<Vec<_>>().join(" | ")
     };
     match text.len() {
@@ -207,7 +208,11 @@ mod tests {
             ),
         ] {
             let exceptions = Exceptions::take(&mut fields(event));
-            assert_eq!((exceptions.message().as_deref(), exceptions.grouping().as_deref()), (message, grouping), "{event}");
+            assert_eq!(
+                (exceptions.message().as_deref(), exceptions.grouping().as_deref()),
+                (message, grouping),
+                "{event}"
+            );
         }
     }
 
@@ -218,7 +223,10 @@ mod tests {
         let stack = Exceptions::take(&mut fields(&event)).stack().expect("a stack");
         let text = serde_json::to_value(stack).expect("JSON");
         let frames = text[0]["frames"].as_array().expect("frames");
-        assert_eq!((frames.len(), &frames[0]["function"], &frames[99]["function"]), (100, &"f999".into(), &"f0".into()));
+        assert_eq!(
+            (frames.len(), &frames[0]["function"], &frames[99]["function"]),
+            (100, &"f999".into(), &"f0".into())
+        );
         assert_eq!(text[0]["omitted"], "900 frames in the middle");
     }
 

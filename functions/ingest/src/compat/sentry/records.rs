@@ -37,7 +37,8 @@ pub(super) fn log(around: &mut Around, log: Json) -> Result<Draft, Refusal> {
     draft.level = Some(level(log.text("level").as_deref(), Level::Info));
     let environment = attributes.text("sentry.environment");
     draft.category = environment.clone().map(|environment| cut(environment, MAX_TEXT));
-    let user = ["user.id", "user.email", "user.name"].iter().find_map(|n| attributes.0.get(*n).cloned().and_then(text_of));
+    let user =
+        ["user.id", "user.email", "user.name"].iter().find_map(|n| attributes.0.get(*n).cloned().and_then(text_of));
     draft.user_id = user.map(|user| cut(user, MAX_TEXT));
     if let Some(name) = attributes.text("sentry.sdk.name") {
         let version = attributes.text("sentry.sdk.version").map_or(String::new(), |version| format!("/{version}"));
