@@ -174,6 +174,8 @@ async fn sender(call: &Call, batch: &Batch<'_>) -> Result<Sender, Problem> {
 async fn store(call: &Call, sender: &Sender, batch: &Batch<'_>) -> Result<(Vec<Option<String>>, Stored), Problem> {
     let mut keys = Keys::default();
     let mut ids = RecordIds::default();
+    // Capture v1 says it once for all events.
+    let library = call.header("posthog-sdk-info").and_then(|info| info.split_once('/'));
     let (mut uuids, mut drafts) = (Vec::new(), Vec::new());
     for raw in &batch.events {
         let record = match Record::of(raw) {
@@ -189,7 +191,7 @@ async fn store(call: &Call, sender: &Sender, batch: &Batch<'_>) -> Result<(Vec<O
             Some(token) => keys.check(call, sender, &token).await,
             None => Ok(()),
         };
-        drafts.push(own.and_then(|()| record.draft(call.now(), &mut ids)));
+        drafts.push(own.and_then(|()| record.draft(call.now(), library, &mut ids)));
     }
     let sample = |index: usize| batch.events.get(index).map_or_else(String::new, |raw| event::sample(raw));
     let stored = call.store(sender, drafts, &sample).await?;

@@ -58,11 +58,16 @@ impl<'a> Record<'a> {
     }
 
     /// The event of Tally. Its identity is its own id and its own time, which are the same at every attempt. `now` is the
-    /// time of one that has none.
+    /// time of one that has none, and `library` the name and version of a library that are not in its events.
     ///
     /// # Errors
     /// Where it has no time that can be read, is too large, or is a session replay.
-    pub(super) fn draft(self, now: Timestamp, ids: &mut RecordIds) -> Result<Draft, Refusal> {
+    pub(super) fn draft(
+        self,
+        now: Timestamp,
+        library: Option<(&str, &str)>,
+        ids: &mut RecordIds,
+    ) -> Result<Draft, Refusal> {
         let uuid = self.uuid();
         let Self { raw, mut fields, mut properties } = self;
         let name = fields.take_text("event");
@@ -92,12 +97,9 @@ impl<'a> Record<'a> {
         };
         let session_id = properties.take_text("$session_id");
         let session_id = fields.take_text("session_id").or(session_id);
-        let library = |fields: &mut Fields<'_>, properties: &mut Fields<'_>, own: &str, other: &str| {
-            let other = fields.take_text(other);
-            properties.take_text(own).or(other)
-        };
-        let lib = library(&mut fields, &mut properties, "$lib", "library");
-        let version = library(&mut fields, &mut properties, "$lib_version", "library_version");
+        let (lib, version) = (properties.take_text("$lib"), properties.take_text("$lib_version"));
+        let lib = lib.or(fields.take_text("library")).or(library.map(|(name, _)| name.to_owned()));
+        let version = version.or(fields.take_text("library_version")).or(library.map(|(_, version)| version.to_owned()));
 
         let mut draft = Draft {
             id,
@@ -206,7 +208,7 @@ mod tests {
 
     fn draft(event: &str) -> Result<Draft, Refusal> {
         let raw = json::document(event.as_bytes()).expect("JSON");
-        Record::of(raw)?.draft(NOW, &mut RecordIds::default())
+        Record::of(raw)?.draft(NOW, None, &mut RecordIds::default())
     }
 
     fn text(json: Option<&Json>) -> String {
