@@ -45,6 +45,7 @@ async fn get(tally: &Tally, path: &str) -> (StatusCode, Value) {
 
 async fn post_v1(tally: &Tally, key: &str, body: &Value) -> (StatusCode, Value) {
     let request = Request::post("/i/v1/analytics/events").header("authorization", format!("Bearer {key}"));
+    let request = request.header("posthog-sdk-info", "posthog-python/7.91.1");
     let (parts, reply) = send(tally, request.body(Body::from(body.to_string())).unwrap()).await;
     (parts.status, reply)
 }
@@ -254,6 +255,9 @@ async fn capture_v1_answers_each_event_by_itself() {
     assert_eq!(results["nameless"]["result"], "drop");
     assert!(results["nameless"]["details"].as_str().unwrap().contains("name"));
 
+    let event = &tally.list(&app, "").await[0];
+    assert_eq!(event["tags"], json!({"lib": "posthog-python", "lib_version": "7.91.1"}));
+
     // In the older protocol nothing but the whole request can come again.
     let body = json!({"api_key": app.ingest_key, "batch": events});
     let request = Request::post("/batch/").body(Body::from(body.to_string())).unwrap();
@@ -263,7 +267,7 @@ async fn capture_v1_answers_each_event_by_itself() {
     assert_eq!(tally.list(&app, "").await.len(), 25);
 
     // Nor is there a way to name an event without a uuid.
-    let nameless = json!({"batch": [{"event": "fails", "timestamp": at}]});
+    let nameless = json!({"batch": [{"event": "fails", "distinct_id": 1, "timestamp": at}, {"event": "fails", "timestamp": at}]});
     assert_eq!(post_v1(&tally, &app.ingest_key, &nameless).await.0, StatusCode::SERVICE_UNAVAILABLE);
 }
 
@@ -332,9 +336,10 @@ async fn settings_switch_off_what_is_not_offered() {
     let tally = Tally::start().await;
     let (status, config) = get(&tally, "/array/phc_x/config").await;
     assert_eq!(status, StatusCode::OK);
-    for feature in ["hasFeatureFlags", "sessionRecording", "surveys", "heatmaps", "autocaptureExceptions"] {
+    for feature in ["hasFeatureFlags", "sessionRecording", "heatmaps", "autocaptureExceptions"] {
         assert_eq!(config[feature], false, "{feature}");
     }
+    assert_eq!(config["surveys"], Value::Null, "posthog-js loads a script if it is there, even if it is false");
     assert_eq!(config["supportedCompression"], json!(["gzip", "gzip-js"]));
     let (parts, script) =
         send(&tally, Request::get("/k/tly_in_1/array/phc_x/config.js").body(Body::empty()).unwrap()).await;

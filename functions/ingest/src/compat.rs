@@ -9,7 +9,7 @@ pub mod call;
 pub mod fields;
 pub mod mend;
 pub mod packed;
-mod posthog;
+pub mod posthog;
 mod protocol;
 pub mod record_id;
 mod sentry;

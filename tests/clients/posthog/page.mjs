@@ -6,6 +6,8 @@ export default async function ({ url, key, events, mark }) {
     await new Promise(resolve => {
         posthog.init(key, {
             api_host: url,
+            // Below, with a marker.
+            capture_pageview: false,
             person_profiles: "always",
             bootstrap: { distinctID: "user-1", isIdentifiedID: true },
             // Chromium without a window is taken for a robot.
@@ -13,6 +15,7 @@ export default async function ({ url, key, events, mark }) {
             loaded: resolve,
         });
     });
+    posthog.capture("$pageview", { marker: mark() });
     for (let i = 0; i < events; i++) {
         const nested = { list: [1, 2.5, null, { deep: true }] };
         posthog.capture("clicked", { marker: mark(), text: "Ünïcode 😀 \u2028", nested });

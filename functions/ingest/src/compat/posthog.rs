@@ -14,7 +14,9 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Map, Value, json};
 use tally_core::app::key::PresentedKey;
+use tally_core::event::draft::Draft;
 use tally_core::rejected::{Reason, Refusal};
+use tally_core::time::Timestamp;
 use tally_http::families::Family;
 use tally_http::problem::{self, Problem, RETRY_SECONDS};
 
@@ -101,9 +103,21 @@ fn delivered() -> Result<Response, Problem> {
     problem::json(StatusCode::OK, &json!({"status": 1}))
 }
 
+/// Reads the events of an unpacked body, or of the query without one, at the time `now`. What a request does beyond this
+/// needs the store.
+///
+/// # Errors
+/// Where the body as a whole cannot be read, or is too large.
+pub fn read(query: &[(String, String)], body: &[u8], now: Timestamp) -> Result<Vec<Result<Draft, Refusal>>, Problem> {
+    let text = batch::text(query, body)?;
+    let mut ids = RecordIds::default();
+    let events = Batch::read(&text)?.events.into_iter();
+    Ok(events.map(|raw| Record::of(raw)?.draft(now, None, &mut ids)).collect())
+}
+
 /// Takes one event or a batch.
 async fn capture(call: &Call) -> Result<Response, Problem> {
-    let text = batch::text(call)?;
+    let text = batch::text(&call.query, &call.body)?;
     let batch = Batch::read(&text)?;
     let sender = sender(call, &batch).await?;
     let (_, stored) = store(call, &sender, &batch).await?;
@@ -113,13 +127,12 @@ async fn capture(call: &Call) -> Result<Response, Problem> {
 
 /// Takes a batch and answers each event under its `uuid`. Only those answered `retry` are sent again.
 async fn capture_v1(call: &Call) -> Result<Response, Problem> {
-    let text = batch::text(call)?;
+    let text = batch::text(&call.query, &call.body)?;
     let batch = Batch::read(&text)?;
     let sender = sender(call, &batch).await?;
     let (uuids, verdicts) = match store(call, &sender, &batch).await {
         Ok((uuids, stored)) => {
-            let nameless =
-                uuids.iter().zip(&stored.0).any(|(uuid, v)| uuid.is_none() && matches!(v, Verdict::Failed(_)));
+            let nameless = uuids.iter().zip(&stored.0).any(|(uuid, v)| uuid.is_none() && matches!(v, Verdict::Failed(_)));
             if nameless {
                 // Nothing but the whole request can be asked for again.
                 stored.complete()?;
@@ -156,7 +169,7 @@ fn result(verdict: &Verdict) -> Value {
 
 /// Throws a part of a session replay away. The settings switch replays off, but sessions that began before go on.
 async fn replay(call: &Call) -> Result<Response, Problem> {
-    let text = batch::text(call)?;
+    let text = batch::text(&call.query, &call.body)?;
     let batch = Batch::read(&text)?;
     let sender = sender(call, &batch).await?;
     let refusal = Refusal::new(Reason::NotOffered, "session replays are not kept: switch them off in the library");
@@ -175,6 +188,8 @@ async fn sender(call: &Call, batch: &Batch<'_>) -> Result<Sender, Problem> {
 async fn store(call: &Call, sender: &Sender, batch: &Batch<'_>) -> Result<(Vec<Option<String>>, Stored), Problem> {
     let mut keys = Keys::default();
     let mut ids = RecordIds::default();
+    // Capture v1 says it once for all events.
+    let library = call.header("posthog-sdk-info").and_then(|info| info.split_once('/'));
     let (mut uuids, mut drafts) = (Vec::new(), Vec::new());
     for raw in &batch.events {
         let record = match Record::of(raw) {
@@ -190,7 +205,7 @@ async fn store(call: &Call, sender: &Sender, batch: &Batch<'_>) -> Result<(Vec<O
             Some(token) => keys.check(call, sender, &token).await,
             None => Ok(()),
         };
-        drafts.push(own.and_then(|()| record.draft(call.now(), &mut ids)));
+        drafts.push(own.and_then(|()| record.draft(call.now(), library, &mut ids)));
     }
     let sample = |index: usize| batch.events.get(index).map_or_else(String::new, |raw| event::sample(raw));
     let stored = call.store(sender, drafts, &sample).await?;

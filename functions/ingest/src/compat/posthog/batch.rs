@@ -8,7 +8,6 @@ use tally_core::event::json::{self, Kind};
 use tally_http::problem::Problem;
 
 use crate::body::unpack;
-use crate::compat::call::Call;
 use crate::compat::fields::{Fields, scalar};
 use crate::compat::mend;
 use crate::compat::packed::{self, Form};
@@ -18,28 +17,30 @@ const MAX_EVENTS: usize = 10_000;
 
 /// The JSON text of a request: its body, the field `data` of a form, or the parameter `data`; in base64 or not, and what
 /// was in base64 compressed or not. Headers and parameters that tell the packing may be missing or wrong.
-pub(super) fn text(call: &Call) -> Result<String, Problem> {
-    let form = Form::of(&call.body);
-    let compression = call.parameter("compression").or_else(|| form.get("compression"));
+pub(super) fn text(query: &[(String, String)], body: &[u8]) -> Result<String, Problem> {
+    let parameter = |name: &str| {
+        query.iter().find(|(sent, value)| sent == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    };
+    let form = Form::of(body);
+    let compression = parameter("compression").or_else(|| form.get("compression"));
     if compression == Some("lz64") {
         return Err(Problem::UnsupportedMediaType(
             "the compression lz64 is not supported: use a newer PostHog library, or `compression=base64`".to_owned(),
         ));
     }
-    let body = call.body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&call.body);
-    let unpacked: Cow<'_, [u8]> = match form.get("data").or_else(|| call.parameter("data").filter(|_| body.is_empty()))
-    {
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    let data = form.get("data").or_else(|| parameter("data").filter(|_| body.is_empty()));
+    if data.is_none() && body.is_empty() {
+        return Err(Problem::field("", "the body is empty: send an event or a batch of events"));
+    }
+    let packed = match data {
         Some(data) => packed::json(data),
         None => std::str::from_utf8(body).map_or(Cow::Borrowed(body), packed::json),
     };
-    let unpacked = match unpacked {
-        Cow::Owned(inner) => unpack(&HeaderMap::new(), inner.into())?,
-        Cow::Borrowed(_) if body.is_empty() && form.get("data").is_none() && call.parameter("data").is_none() => {
-            return Err(Problem::field("", "the body is empty: send an event or a batch of events"));
-        }
-        Cow::Borrowed(text) => return Ok(mend::body(text).into_owned()),
-    };
-    Ok(mend::body(&unpacked).into_owned())
+    Ok(match packed {
+        Cow::Owned(inner) => mend::body(&unpack(&HeaderMap::new(), inner.into())?).into_owned(),
+        Cow::Borrowed(text) => mend::body(text).into_owned(),
+    })
 }
 
 /// The events of a request.
@@ -57,15 +58,13 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// Where it is none of these, or has more events than a request may.
     pub(super) fn read(text: &'a str) -> Result<Self, Problem> {
-        let document = json::document(text.trim().as_bytes()).map_err(|error| {
-            Problem::field("", format!("the body is not JSON, or packed in an unknown way: {}", error.detail))
-        })?;
+        let document = json::document(text.trim().as_bytes())
+            .map_err(|error| Problem::field("", format!("the body is not JSON, or packed in an unknown way: {}", error.detail)))?;
         match json::kind(document) {
             Kind::Array => Ok(Self { token: None, events: list("", document)? }),
             Kind::Object => {
                 let fields = Fields::of(document);
-                let token =
-                    ["api_key", "token", "$token"].into_iter().find_map(|name| fields.get(name).and_then(scalar));
+                let token = ["api_key", "token", "$token"].into_iter().find_map(|name| fields.get(name).and_then(scalar));
                 let events = match fields.get("batch") {
                     Some(batch) => list("batch", batch)?,
                     None => vec![document],

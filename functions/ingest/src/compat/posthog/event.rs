@@ -58,19 +58,21 @@ impl<'a> Record<'a> {
     }
 
     /// The event of Tally. Its identity is its own id and its own time, which are the same at every attempt. `now` is the
-    /// time of one that has none.
+    /// time of one that has none, and `library` the name and version of a library that are not in its events.
     ///
     /// # Errors
     /// Where it has no time that can be read, is too large, or is a session replay.
-    pub(super) fn draft(self, now: Timestamp, ids: &mut RecordIds) -> Result<Draft, Refusal> {
+    pub(super) fn draft(
+        self,
+        now: Timestamp,
+        library: Option<(&str, &str)>,
+        ids: &mut RecordIds,
+    ) -> Result<Draft, Refusal> {
         let uuid = self.uuid();
         let Self { raw, mut fields, mut properties } = self;
         let name = fields.take_text("event");
         if name.as_deref() == Some(SNAPSHOT) {
-            return Err(Refusal::new(
-                Reason::NotOffered,
-                "session replays are not kept: switch them off in the library",
-            ));
+            return Err(Refusal::new(Reason::NotOffered, "session replays are not kept: switch them off in the library"));
         }
         let (timestamp, is_exact) = time(&fields, now)?;
         let id = uuid.map(|uuid| if uuid.len() > MAX_TEXT { hex(&sha256(uuid.as_bytes())) } else { uuid });
@@ -95,12 +97,9 @@ impl<'a> Record<'a> {
         };
         let session_id = properties.take_text("$session_id");
         let session_id = fields.take_text("session_id").or(session_id);
-        let library = |fields: &mut Fields<'_>, properties: &mut Fields<'_>, own: &str, other: &str| {
-            let other = fields.take_text(other);
-            properties.take_text(own).or(other)
-        };
-        let lib = library(&mut fields, &mut properties, "$lib", "library");
-        let version = library(&mut fields, &mut properties, "$lib_version", "library_version");
+        let (lib, version) = (properties.take_text("$lib"), properties.take_text("$lib_version"));
+        let lib = lib.or(fields.take_text("library")).or(library.map(|(name, _)| name.to_owned()));
+        let version = version.or(fields.take_text("library_version")).or(library.map(|(_, version)| version.to_owned()));
 
         let mut draft = Draft {
             id,
@@ -127,15 +126,11 @@ impl<'a> Record<'a> {
         }
         draft.data = object(data);
         let tags = [("lib", lib), ("lib_version", version)].into_iter();
-        let tags: BTreeMap<_, _> =
-            tags.filter_map(|(name, text)| Some((name.to_owned(), Json::String(text?)))).collect();
+        let tags: BTreeMap<_, _> = tags.filter_map(|(name, text)| Some((name.to_owned(), Json::String(text?)))).collect();
         draft.tags = object(tags);
         let size: usize = [&draft.data, &draft.tags, &draft.stack].into_iter().flatten().map(Json::stored_size).sum();
         if size > MAX_EVENT {
-            return Err(Refusal::new(
-                Reason::TooLarge,
-                format!("its properties take {size} bytes: at most {MAX_EVENT}"),
-            ));
+            return Err(Refusal::new(Reason::TooLarge, format!("its properties take {size} bytes: at most {MAX_EVENT}")));
         }
         Ok(draft)
     }
@@ -213,7 +208,7 @@ mod tests {
 
     fn draft(event: &str) -> Result<Draft, Refusal> {
         let raw = json::document(event.as_bytes()).expect("JSON");
-        Record::of(raw)?.draft(NOW, &mut RecordIds::default())
+        Record::of(raw)?.draft(NOW, None, &mut RecordIds::default())
     }
 
     fn text(json: Option<&Json>) -> String {
@@ -243,11 +238,7 @@ mod tests {
             r#"{"event":"a","distinct_id":"d","options":{"process_person_profile":false},"properties":{}}"#,
         ] {
             let draft = draft(event).expect("an event");
-            assert_eq!(
-                (draft.user_id, text(draft.data.as_ref()).as_str()),
-                (None, r#"{"distinct_id":"d"}"#),
-                "{event}"
-            );
+            assert_eq!((draft.user_id, text(draft.data.as_ref()).as_str()), (None, r#"{"distinct_id":"d"}"#), "{event}");
         }
         let long = format!(r#"{{"event":"a","distinct_id":"{}"}}"#, "é".repeat(300));
         assert_eq!(draft(&long).expect("an event").user_id.map(|id| id.len()), Some(MAX_TEXT));
@@ -257,11 +248,7 @@ mod tests {
     fn identity_is_the_events_own_id_and_time() {
         let v7 = "019ab1a7-0000-7000-8000-000000000000";
         let times = |event: &str| draft(event).map(|draft| (draft.id, draft.timestamp)).expect("an event");
-        assert_eq!(
-            times(&format!(r#"{{"event":"a","uuid":"{v7}"}}"#)),
-            (Some(v7.to_owned()), None),
-            "it names its time"
-        );
+        assert_eq!(times(&format!(r#"{{"event":"a","uuid":"{v7}"}}"#)), (Some(v7.to_owned()), None), "it names its time");
         let v4 = "00000000-0000-4000-8000-000000000000";
         assert_eq!(times(&format!(r#"{{"event":"a","uuid":"{v4}"}}"#)), (Some(v4.to_owned()), Some(NOW)));
         assert_eq!(times(r#"{"event":"a"}"#), (None, Some(NOW)));

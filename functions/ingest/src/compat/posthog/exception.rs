@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tally_core::event::json::{self, Json};
+use tally_core::event::MAX_DEPTH;
+use tally_core::event::json::{self, Json, Kind};
 
 use crate::compat::fields::{Fields, object, scalar};
 use crate::compat::mend;
@@ -12,6 +13,10 @@ use crate::compat::mend;
 const MAX_EXCEPTIONS: usize = 20;
 /// Most frames of an exception that are kept: half of them from either end, since a recursion repeats in the middle.
 const MAX_FRAMES: usize = 100;
+/// The levels of a stack around a field of an exception: the list of exceptions, and the exception.
+const ABOVE_FIELD: usize = 2;
+/// The levels around a field of a frame: also the list of frames, and the frame.
+const ABOVE_FRAME_FIELD: usize = 4;
 
 /// The exceptions of an event: the one that was raised first, then its causes.
 #[derive(Debug, Default)]
@@ -84,12 +89,11 @@ impl Exception {
         let mut rest = BTreeMap::new();
         for name in ["mechanism", "module", "thread_id"] {
             if let Some(raw) = fields.take(name) {
-                rest.insert(name.to_owned(), mend::nested(raw));
+                rest.insert(name.to_owned(), mend::within(raw, MAX_DEPTH - ABOVE_FIELD));
             }
         }
         let stack = fields.take_object("stacktrace");
-        let sent =
-            stack.and_then(|stack| stack.get("frames").and_then(|raw| json::array(raw).ok())).unwrap_or_default();
+        let sent = stack.and_then(|stack| stack.get("frames").and_then(|raw| json::array(raw).ok())).unwrap_or_default();
         let omitted = sent.len().saturating_sub(MAX_FRAMES);
         if omitted > 0 {
             rest.insert("omitted".to_owned(), Json::String(format!("{omitted} frames in the middle")));
@@ -125,7 +129,9 @@ impl Frame {
         let function = text("function");
         let place = text("module").or_else(|| text("filename")).or_else(|| text("abs_path")).map(without_origin);
         let in_app = text("in_app").and_then(|text| text.parse().ok());
-        Self { function, place, in_app, all: fields.rest() }
+        let all = mend::object(raw).into_iter().filter(|(name, raw)| !name.is_empty() && json::kind(raw) != Kind::Null);
+        let all = all.map(|(name, raw)| (name, mend::within(raw, MAX_DEPTH - ABOVE_FRAME_FIELD))).collect();
+        Self { function, place, in_app, all }
     }
 }
 
@@ -165,6 +171,20 @@ mod tests {
         assert_eq!(of(other), "E in lib:g");
         assert_eq!(of(r#"{"function":"h"},{"function":"g","in_app":false}"#), "E in h");
         assert_eq!(of(""), "E");
+    }
+
+    #[test]
+    fn a_stack_is_no_deeper_than_an_event_may_be() {
+        fn depth(json: &Json) -> usize {
+            match json {
+                Json::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+                Json::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+                _ => 0,
+            }
+        }
+        let deep = "[".repeat(40) + &"]".repeat(40);
+        let list = format!(r#"[{{"type":"E","mechanism":{deep},"stacktrace":{{"frames":[{{"vars":{deep}}}]}}}}]"#);
+        assert_eq!(read(&list).stack().as_ref().map(depth), Some(MAX_DEPTH));
     }
 
     #[test]

@@ -42,13 +42,12 @@ pub(super) fn answer(call: &Call) -> Option<Result<Response, Problem>> {
 }
 
 /// The settings, with everything off but events. Without `supportedCompression` browsers would send plain JSON, which needs
-/// a preflight.
+/// a preflight. With any `surveys`, even `false`, posthog-js loads its script for them.
 fn config() -> Value {
     json!({
         "hasFeatureFlags": false,
         "supportedCompression": ["gzip", "gzip-js"],
         "sessionRecording": false,
-        "surveys": false,
         "productTours": false,
         "heatmaps": false,
         "capturePerformance": false,
