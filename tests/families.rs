@@ -29,8 +29,8 @@ impl Protocol for Sample {
 
     fn answer<'a>(&'a self, call: &'a Call) -> Answer<'a> {
         Box::pin(async move {
-            let body: Value =
-                serde_json::from_slice(&call.body).map_err(|error| Problem::field("", format!("not JSON: {error}")))?;
+            let body: Value = serde_json::from_slice(&call.body)
+                .map_err(|error| Problem::field("", format!("not JSON: {error}")))?;
             let sender = call.sender(&[call.parameter("sentry_key"), body["key"].as_str()]).await?;
             let events = body["events"].as_array().cloned().unwrap_or_default();
             let drafts = events.iter().map(|event| {
@@ -68,8 +68,9 @@ async fn ask(router: &Router, request: Request<Body>) -> (StatusCode, http::Head
 }
 
 fn body(app: &TestApp, count: usize) -> Value {
-    let events: Vec<_> =
-        (0..count).map(|n| json!({"name": "click", "id": format!("e{n}"), "time": "2026-11-21T10:00:00.5Z"})).collect();
+    let events: Vec<_> = (0..count)
+        .map(|n| json!({"name": "click", "id": format!("e{n}"), "time": "2026-11-21T10:00:00.5Z"}))
+        .collect();
     json!({"key": app.ingest_key, "events": events})
 }
 
@@ -151,11 +152,7 @@ async fn the_key_in_the_path_counts_before_others_and_a_text_that_is_no_key_is_p
     for (path, body, expected) in [
         (format!("/k/{}/api/1/store", app.ingest_key), in_body.clone(), 200),
         (format!("/api/1/store?sentry_key={}", app.ingest_key), in_body.clone(), 200),
-        (
-            format!("/api/1/store?sentry_key=phc_abc&ingest_key={}", app.ingest_key),
-            json!({"events": events}).to_string(),
-            200,
-        ),
+        (format!("/api/1/store?sentry_key=phc_abc&ingest_key={}", app.ingest_key), json!({"events": events}).to_string(), 200),
         (format!("/k/{}/api/1/store", app.read_key), in_body.clone(), 403),
         ("/k/tly_in_000000000000_0000000000000000000000000000000000000000/api/1/store".to_owned(), in_body, 401),
         ("/api/1/store".to_owned(), json!({"key": "phc_abc"}).to_string(), 401),

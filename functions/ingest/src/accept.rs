@@ -20,7 +20,10 @@ pub(crate) fn intake<'a>(context: &'a Context, app: &'a App, source: &'static st
 }
 
 /// Accepts one draft.
-pub(crate) async fn accept_one(intake: Intake<'_>, draft: Draft) -> Result<Vec<Result<Event, Rejection>>, QuotaError> {
+pub(crate) async fn accept_one(
+    intake: Intake<'_>,
+    draft: Draft,
+) -> Result<Vec<Result<Event, Rejection>>, QuotaError> {
     let sample = draft.name.clone().or_else(|| draft.message.clone()).unwrap_or_default();
     intake.accept(vec![Ok(draft)], &|_| sample.clone()).await
 }

@@ -261,16 +261,7 @@ mod tests {
         assert_eq!(
             fields,
             [
-                "id",
-                "name",
-                "slug",
-                "category",
-                "message",
-                "session_id",
-                "user_id",
-                "fingerprint",
-                "level",
-                "count",
+                "id", "name", "slug", "category", "message", "session_id", "user_id", "fingerprint", "level", "count",
                 "timestamp"
             ]
         );
