@@ -22,6 +22,7 @@ mod log_handler;
 mod openapi;
 mod overload;
 mod posthog;
+mod public_keys;
 mod query;
 mod quota;
 mod recount;
