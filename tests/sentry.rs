@@ -165,7 +165,11 @@ async fn a_message_is_named_by_its_logger_and_its_level_is_known() {
     for (n, (fields, expected)) in [
         (json!({"message": "hi", "level": "info"}), json!(["message", "INFO", "hi", null])),
         (json!({"message": "hi", "level": "warning", "logger": "auth"}), json!(["auth", "WARN", "hi", null])),
-        (json!({"message": "hi", "level": "log"}), json!(["message", "INFO", "hi", null])),
+        (json!({"message": "hi", "level": "log"}), json!(["message", "INFO", "hi", "hi"])),
+        (
+            json!({"message": "hi", "exception": [{"value": "hi", "stacktrace": {"frames": [{"function": "f"}]}}]}),
+            json!(["message", "ERROR", "hi", "hi"]),
+        ),
         (json!({"message": "hi", "level": "fatal"}), json!(["message", "FATAL", "hi", null])),
         (json!({"message": {"formatted": "old"}, "level": "sampled"}), json!(["message", "ERROR", "old", null])),
         (json!({"logentry": {"formatted": "a 1", "message": "a %s"}}), json!(["message", "ERROR", "a 1", null])),

@@ -12,7 +12,7 @@ pub mod packed;
 pub mod posthog;
 mod protocol;
 pub mod record_id;
-mod sentry;
+pub mod sentry;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};

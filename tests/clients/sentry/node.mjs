@@ -8,6 +8,8 @@ Sentry.init({
     dsn: `${url.replace("://", `://${key}@`)}/1`,
     environment: "production",
     release: "shop@1.2.0",
+    // It cuts what is deeper, at 3 levels by default.
+    normalizeDepth: 10,
     // One mode does not end the process.
     integrations: [Sentry.onUnhandledRejectionIntegration({ mode: "none" })],
 });

@@ -3,7 +3,13 @@
 import * as Sentry from "@sentry/browser";
 
 export default async function ({ url, key, events, mark }) {
-    Sentry.init({ dsn: `${url.replace("://", `://${key}@`)}/1`, environment: "production", release: "shop@1.2.0" });
+    Sentry.init({
+        dsn: `${url.replace("://", `://${key}@`)}/1`,
+        environment: "production",
+        release: "shop@1.2.0",
+        // It cuts what is deeper, at 3 levels by default.
+        normalizeDepth: 10,
+    });
     Sentry.setUser({ id: "user-1", email: "ann@example.org" });
     Sentry.setTag("plan", "pro");
     for (let i = 0; i < events; i++) {

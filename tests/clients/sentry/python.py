@@ -6,12 +6,15 @@ import os
 import sentry_sdk
 from client import events, key, mark, url
 from sentry_sdk.crons import capture_checkin
+from sentry_sdk.integrations.logging import LoggingIntegration
 
 sentry_sdk.init(
     dsn=url.replace("://", f"://{key}@") + "/1",
     environment="production",
     release="shop@1.2.0",
     enable_logs=True,
+    # By default a record of `logging` is a log too, beside the event that it is from ERROR on.
+    integrations=[LoggingIntegration(sentry_logs_level=None)],
     # It takes brotli where the package is installed, as it is here, and gzip where it is not.
     _experiments={"transport_compression_algo": os.environ["PACKED"]} if "PACKED" in os.environ else {},
     shutdown_timeout=60,

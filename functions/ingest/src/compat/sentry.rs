@@ -22,6 +22,7 @@ use tally_core::event::MAX_TEXT;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::{Json, Number};
 use tally_core::rejected::{MAX_SAMPLE, Reason, Refusal};
+use tally_core::time::Timestamp;
 use tally_http::families::Family;
 use tally_http::problem::{Problem, json};
 
@@ -92,14 +93,22 @@ async fn answered(call: &Call) -> Result<Response, Problem> {
         _ => (None, call.body.clone()),
     };
     let sender = sender(call, dsn.as_deref()).await?;
-    let mut records = Records::new(call);
-    match endpoint {
-        "envelope" => records.add_envelope(&body),
-        "store" => records.add_event(&body),
-        _ => records.add_browser_reports(&body),
-    }
-    .map_err(|refusal| Problem::field("", format!("the body cannot be read: {refusal}")))?;
+    let mut records = Records::new(&call.path, call.now());
+    records
+        .add_body(endpoint, &body)
+        .map_err(|refusal| Problem::field("", format!("the body cannot be read: {refusal}")))?;
     records.store(call, &sender).await
+}
+
+/// Reads the records of an unpacked body that is sent to `envelope`, `store` or `security`, at the time `now`. What a
+/// request does beyond this needs the store.
+///
+/// # Errors
+/// Where the body as a whole cannot be read.
+pub fn read(endpoint: &str, body: &[u8], now: Timestamp) -> Result<Vec<Result<Draft, Refusal>>, Refusal> {
+    let mut records = Records::new("/api/1", now);
+    records.add_body(endpoint, body)?;
+    Ok(records.drafts)
 }
 
 /// The DSN in the headers of an envelope.
@@ -149,10 +158,18 @@ struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    fn new(call: &Call) -> Self {
-        let project = call.path.split('/').nth(2).unwrap_or_default().to_owned();
-        let around = Around { project, event_id: None, sdk: None, now: call.now(), ids: RecordIds::default() };
+    fn new(path: &str, now: Timestamp) -> Self {
+        let project = path.split('/').nth(2).unwrap_or_default().to_owned();
+        let around = Around { project, event_id: None, sdk: None, now, ids: RecordIds::default() };
         Self { around, drafts: vec![], sources: vec![], id: None, left_out: BTreeMap::new() }
+    }
+
+    fn add_body(&mut self, endpoint: &str, body: &'a [u8]) -> Result<(), Refusal> {
+        match endpoint {
+            "envelope" => self.add_envelope(body),
+            "store" => self.add_event(body),
+            _ => self.add_browser_reports(body),
+        }
     }
 
     /// Adds the items of an envelope.

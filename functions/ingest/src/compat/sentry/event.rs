@@ -106,7 +106,12 @@ pub(super) fn read(around: &mut Around, is_feedback: bool, payload: &[u8]) -> Re
     let message = feedback.flatten().or_else(|| exceptions.message()).or_else(|| text.clone());
     draft.message = message.map(|message| cut(message, MAX_MESSAGE));
     let own = event.list("fingerprint");
-    draft.fingerprint = fingerprint(own, exceptions.grouping().or_else(|| template.clone()));
+    let default = match exceptions.kind() {
+        Some(_) => exceptions.grouping(),
+        // A message is known by its text better than by where it was sent from.
+        None => template.clone().or_else(|| exceptions.grouping()),
+    };
+    draft.fingerprint = fingerprint(own, default);
 
     let mut user = event.fields("user").unwrap_or_default();
     // An address is personal and tells little.
