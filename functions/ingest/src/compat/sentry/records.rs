@@ -108,12 +108,11 @@ pub(super) fn check_in(around: &mut Around, payload: &[u8]) -> Result<Draft, Ref
 pub(super) fn browser_report(around: &mut Around, report: Json, record: &[u8]) -> Result<Draft, Refusal> {
     let unreadable = || Refusal::new(Reason::Unreadable, "not a report of a browser");
     let mut report = Fields::of(report).ok_or_else(unreadable)?;
-    let (kind, mut body) = match report.text("type") {
-        Some(kind) => (kind, report.fields("body").ok_or_else(unreadable)?),
-        None => {
-            let (kind, body) = report.0.into_iter().next().ok_or_else(unreadable)?;
-            (kind.trim_end_matches("-report").to_owned(), Fields::of(body).ok_or_else(unreadable)?)
-        }
+    let (kind, mut body) = if let Some(kind) = report.text("type") {
+        (kind, report.fields("body").ok_or_else(unreadable)?)
+    } else {
+        let (kind, body) = report.0.into_iter().next().ok_or_else(unreadable)?;
+        (kind.trim_end_matches("-report").to_owned(), Fields::of(body).ok_or_else(unreadable)?)
     };
     let is_csp = matches!(&*kind, "csp" | "csp-violation");
     let (mut draft, mut data, tags) = around.draft(if is_csp { "csp" } else { &kind });
