@@ -29,8 +29,8 @@ impl Protocol for Sample {
 
     fn answer<'a>(&'a self, call: &'a Call) -> Answer<'a> {
         Box::pin(async move {
-            let body: Value = serde_json::from_slice(&call.body)
-                .map_err(|error| Problem::field("", format!("not JSON: {error}")))?;
+            let body: Value =
+                serde_json::from_slice(&call.body).map_err(|error| Problem::field("", format!("not JSON: {error}")))?;
             let sender = call.sender(&[call.parameter("sentry_key"), body["key"].as_str()]).await?;
             let events = body["events"].as_array().cloned().unwrap_or_default();
             let drafts = events.iter().map(|event| {
@@ -68,9 +68,8 @@ async fn ask(router: &Router, request: Request<Body>) -> (StatusCode, http::Head
 }
 
 fn body(app: &TestApp, count: usize) -> Value {
-    let events: Vec<_> = (0..count)
-        .map(|n| json!({"name": "click", "id": format!("e{n}"), "time": "2026-11-21T10:00:00.5Z"}))
-        .collect();
+    let events: Vec<_> =
+        (0..count).map(|n| json!({"name": "click", "id": format!("e{n}"), "time": "2026-11-21T10:00:00.5Z"})).collect();
     json!({"key": app.ingest_key, "events": events})
 }
 
@@ -113,6 +112,41 @@ async fn a_bad_event_loses_none_of_its_neighbours() {
     let (status, _, reply) = ask(&router(&tally), post("/api/1/store", sent.to_string())).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!((&reply["stored"], &reply["rejected"]), (&json!(2), &json!(2)));
+    tally.context.rejections.written().await;
+    let items = tally.ask(&app, "/rejected").await["items"].clone();
+    let kinds: Vec<_> = items.as_array().unwrap().iter().map(|item| (&item["source"], &item["reason"])).collect();
+    assert_eq!(kinds.len(), 2, "{items}");
+    for reason in ["invalid_name", "invalid_time"] {
+        assert!(kinds.contains(&(&json!("sentry"), &json!(reason))), "{items}");
+    }
+    let nameless = items.as_array().unwrap().iter().find(|item| item["reason"] == "invalid_name").unwrap();
+    assert_eq!((&nameless["detail"], &nameless["sample"]), (&json!("no name"), &json!(r#"{"id":"x"}"#)));
+}
+
+#[tokio::test]
+async fn pages_and_quotas_of_a_key_hold_for_client_libraries() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let limits = json!({"scopes": ["ingest"], "origins": ["https://shop.example"], "events_per_minute": 3});
+    let token = tally.token(tally_core::app::role::Role::Admin).await;
+    let made = tally.call(Method::POST, "/apps/shop/keys", ("x-access-token", &token), limits.to_string()).await;
+    let key = made.json["key"].as_str().unwrap();
+    let router = router(&tally);
+    for (origin, count, expected) in
+        [("https://evil.example", 1, 403), ("https://shop.example", 2, 200), ("https://shop.example", 2, 429)]
+    {
+        let request = Request::post(format!("/k/{key}/api/1/store/")).header("origin", origin);
+        let body = json!({"events": body(&app, count)["events"]}).to_string();
+        let (status, headers, reply) = ask(&router, request.body(Body::from(body)).unwrap()).await;
+        assert_eq!(status.as_u16(), expected, "{origin}: {reply}");
+        assert_eq!(headers["access-control-allow-origin"], origin, "the page may read why");
+    }
+    tally.context.rejections.written().await;
+    let items = tally.ask(&app, "/rejected").await["items"].clone();
+    for reason in ["origin_not_allowed", "rate_limited"] {
+        let found = items.as_array().unwrap().iter().any(|item| item["source"] == "sentry" && item["reason"] == reason);
+        assert!(found, "{reason}: {items}");
+    }
 }
 
 #[tokio::test]
@@ -152,7 +186,11 @@ async fn the_key_in_the_path_counts_before_others_and_a_text_that_is_no_key_is_p
     for (path, body, expected) in [
         (format!("/k/{}/api/1/store", app.ingest_key), in_body.clone(), 200),
         (format!("/api/1/store?sentry_key={}", app.ingest_key), in_body.clone(), 200),
-        (format!("/api/1/store?sentry_key=phc_abc&ingest_key={}", app.ingest_key), json!({"events": events}).to_string(), 200),
+        (
+            format!("/api/1/store?sentry_key=phc_abc&ingest_key={}", app.ingest_key),
+            json!({"events": events}).to_string(),
+            200,
+        ),
         (format!("/k/{}/api/1/store", app.read_key), in_body.clone(), 403),
         ("/k/tly_in_000000000000_0000000000000000000000000000000000000000/api/1/store".to_owned(), in_body, 401),
         ("/api/1/store".to_owned(), json!({"key": "phc_abc"}).to_string(), 401),

@@ -21,6 +21,7 @@ mod layouts;
 mod log_handler;
 mod openapi;
 mod overload;
+mod public_keys;
 mod query;
 mod posthog;
 mod quota;

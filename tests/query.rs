@@ -331,6 +331,10 @@ async fn a_fingerprint_is_kept_and_filtered_by() {
     let found = tally.list(&app, "fingerprint=TypeError%20at%20render").await;
     assert_eq!(found, [stored]);
     assert_eq!(tally.list(&app, "").await.iter().filter(|event| event["fingerprint"].is_null()).count(), 1);
-    assert_problem(&tally.ingest(&app, &json!({"name": "a", "fingerprint": "é".repeat(129)})).await, 400, &["fingerprint"]);
+    assert_problem(
+        &tally.ingest(&app, &json!({"name": "a", "fingerprint": "é".repeat(129)})).await,
+        400,
+        &["fingerprint"],
+    );
     assert_problem(&tally.get(&app, "/events?fingerprint=").await, 400, &["fingerprint"]);
 }

@@ -77,7 +77,7 @@ async fn a_body_that_cannot_be_read_and_what_a_quota_refuses_are_kept_too() {
     assert_problem(&tally.ingest(&app, &json!([{"name": "a"}, {"name": "b"}, {"name": "c"}])).await, 429, &[]);
     let items = rejected(&tally, &app).await;
     assert_eq!(kinds(&items), [("events", "rate_limited", 3), ("events", "unreadable", 1)]);
-    assert!(items.iter().any(|item| item["sample"] == json!({"name": "a"}).to_string()), "{items:?}");
+    assert!(items.iter().any(|item| item["sample"] == r#"{"name":"a"}"#), "{items:?}");
 }
 
 #[tokio::test]

@@ -306,12 +306,8 @@ const JUSTIFIED: &[(&str, &str)] = &[
 ];
 
 /// Resources that carry a policy but are not checked, so they must not appear.
-const UNREAD: [&str; 4] = [
-    "AWS::SQS::QueuePolicy",
-    "AWS::SNS::TopicPolicy",
-    "AWS::DynamoDB::ResourcePolicy",
-    "AWS::Serverless::Connector",
-];
+const UNREAD: [&str; 4] =
+    ["AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::DynamoDB::ResourcePolicy", "AWS::Serverless::Connector"];
 
 /// Permissions of a template's roles that are not one action on one named resource.
 fn wildcards(template: &Value) -> BTreeSet<String> {

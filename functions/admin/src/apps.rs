@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tally_core::app::key::Scope;
 use tally_core::app::layout::{LayoutEntry, MAX_PARTS};
 use tally_core::app::{App, AppSlug, AppState, EventClock, MAX_NAME};
+use tally_core::event::{MAX_TEXT, json as raw};
 use tally_core::invalid::Invalid;
 use tally_core::time::Timestamp;
 use tally_http::body::{Fields, SmallBody};
@@ -22,6 +23,11 @@ use tally_service::context::Context;
 
 /// Longest retention in days: a century.
 pub(crate) const MAX_RETENTION: u64 = 36_500;
+/// Most names in `names`, and most bytes of them together: each process that serves the app keeps them.
+pub(crate) const MAX_NAMES: usize = 500;
+pub(crate) const MAX_NAMES_BYTES: usize = 32 * 1024;
+/// Largest `max_new_names_per_day`.
+pub(crate) const MAX_NEW_NAMES: u64 = 1_000_000;
 /// Largest quota of events per minute.
 pub(crate) const MAX_QUOTA: u64 = 1_000_000_000;
 
@@ -44,6 +50,11 @@ pub(crate) struct AppBody<'a> {
     shards: u16,
     /// Most events accepted in a minute of the server's clock; null sets no limit.
     events_per_minute: Option<u32>,
+    /// The only names that the app takes; null for any.
+    names: Option<&'a [String]>,
+    /// Most names that may be new in a UTC day. Null for no such limit: then each warm function takes at most 10,000
+    /// different names a day.
+    max_new_names_per_day: Option<u32>,
     /// Changes that apply to events from a later time on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pending: Vec<Pending>,
@@ -76,6 +87,8 @@ impl<'a> AppBody<'a> {
             retention_days,
             shards,
             events_per_minute: app.events_per_minute,
+            names: (!app.names.is_empty()).then_some(&app.names),
+            max_new_names_per_day: app.max_new_names_per_day,
             pending: pending.collect(),
         }
     }
@@ -102,7 +115,8 @@ pub(crate) async fn create(
 }
 
 /// The fields of an app's settings, as a hint.
-pub(crate) const SETTINGS: &str = "an app has name, clock, retention_days, shards and events_per_minute";
+pub(crate) const SETTINGS: &str =
+    "an app has name, clock, retention_days, shards, events_per_minute, names and max_new_names_per_day";
 
 fn read_new_app(mut fields: Fields<'_>, name_in_path: Option<String>) -> Result<NewApp, Invalid> {
     let name = fields.text_or_path("name", name_in_path);
@@ -118,9 +132,40 @@ fn read_new_app(mut fields: Fields<'_>, name_in_path: Option<String>) -> Result<
         retention_days: fields.number("retention_days", 1, MAX_RETENTION),
         shards: fields.number("shards", 1, u64::from(MAX_PARTS)),
         events_per_minute: fields.number("events_per_minute", 1, MAX_QUOTA),
+        names: read_texts(&mut fields, "names", (MAX_NAMES, MAX_NAMES_BYTES), |_| true).unwrap_or_default(),
+        max_new_names_per_day: fields.number("max_new_names_per_day", 1, MAX_NEW_NAMES),
     };
     fields.finish(SETTINGS)?;
     Ok(new)
+}
+
+/// A list of different texts of 1 to 256 bytes: at most so many, and so many bytes together. None where it is absent.
+pub(crate) fn read_texts(
+    fields: &mut Fields<'_>,
+    name: &str,
+    (most, most_bytes): (usize, usize),
+    is_good: impl Fn(&str) -> bool,
+) -> Option<Vec<String>> {
+    let list = fields.raw(name)?;
+    let texts = raw::array_of_at_most(list, most).ok().filter(|(_, count)| *count <= most);
+    let texts: Option<Vec<_>> =
+        texts.and_then(|(texts, _)| texts.into_iter().map(|text| raw::string(text).ok()).collect());
+    let good = texts.filter(|texts| {
+        texts.iter().all(|text| (1..=MAX_TEXT).contains(&text.len()) && is_good(text))
+            && texts.iter().map(String::len).sum::<usize>() <= most_bytes
+    });
+    if good.is_none() {
+        fields.add(
+            name,
+            format!(
+                "must be a list of at most {most} valid texts of 1 to {MAX_TEXT} bytes, {most_bytes} bytes together"
+            ),
+        );
+    }
+    let mut good = good?;
+    good.sort_unstable();
+    good.dedup();
+    Some(good)
 }
 
 /// The current app; the cached one may be a minute old.
@@ -188,6 +233,17 @@ pub(crate) fn settings_schema(with_name: bool, required: &[&str]) -> Schema {
             "retention_days": nullable("Days after which events expire; null keeps them forever.", MAX_RETENTION),
             "shards": nullable("The number of partitions over which the events are spread.", u64::from(MAX_PARTS)),
             "events_per_minute": nullable("Most events accepted in a minute; null sets no limit.", MAX_QUOTA),
+            "names": {
+                "description": format!(
+                    "The only names that the app takes; null or empty for any. At most {MAX_NAMES_BYTES} bytes together."
+                ),
+                "type": ["array", "null"], "maxItems": MAX_NAMES,
+                "items": {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
+            },
+            "max_new_names_per_day": nullable(
+                "Most names that may be new in a UTC day; null for at most 10,000 different names of each warm function.",
+                MAX_NEW_NAMES,
+            ),
         },
         "required": required,
         "additionalProperties": false,

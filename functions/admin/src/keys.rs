@@ -5,8 +5,8 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
-use tally_core::app::key::{Key, KeyId, MAX_KEYS, Scope, generate};
-use tally_core::event::json as raw;
+use tally_core::app::key::{Key, KeyId, MAX_KEYS, MAX_ORIGINS, Scope, SendLimits, generate};
+use tally_core::event::{MAX_TEXT, json as raw};
 use tally_core::time::Timestamp;
 use tally_http::body::{Fields, FromFields, JsonBody};
 use tally_http::guard::Target;
@@ -15,9 +15,12 @@ use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
 use tally_http::routes::{CREATE_KEY, LIST_KEYS, REVOKE_KEY};
 use tally_http::service::Shared;
+use tally_service::config::is_origin;
 
-use crate::apps::current;
+use crate::apps::{MAX_QUOTA, current, read_texts};
 
+/// Most bytes of a key's origins together: 50 keys of an app share an item of 400 KB.
+const MAX_ORIGINS_BYTES: usize = 2 * 1024;
 /// Longest label, in bytes.
 const MAX_LABEL: usize = 256;
 
@@ -32,12 +35,25 @@ struct KeyBody<'a> {
     scopes: &'a [Scope],
     label: Option<&'a str>,
     created_at: Timestamp,
+    /// The origins whose pages may send with it; null for all.
+    origins: Option<&'a [String]>,
+    /// Most events accepted from it in a minute of the server's clock; null sets no limit.
+    events_per_minute: Option<u32>,
 }
 
 impl<'a> KeyBody<'a> {
     fn new(key: &'a Key, text: Option<&'a str>) -> Self {
         let label = key.label.as_deref();
-        Self { id: key.id.as_str(), key: text, scopes: &key.scopes, label, created_at: key.created_at }
+        let SendLimits { origins, events_per_minute } = &key.limits;
+        Self {
+            id: key.id.as_str(),
+            key: text,
+            scopes: &key.scopes,
+            label,
+            created_at: key.created_at,
+            origins: (!origins.is_empty()).then_some(origins),
+            events_per_minute: *events_per_minute,
+        }
     }
 }
 
@@ -60,9 +76,10 @@ pub(crate) async fn create(
     State(context): Shared,
     Target(app): Target,
     _: NoQuery,
-    JsonBody(KeyInput { scopes, label }): JsonBody<KeyInput>,
+    JsonBody(KeyInput { scopes, label, limits }): JsonBody<KeyInput>,
 ) -> Result<Response, Problem> {
     let (key, text) = generate(&scopes, label, context.clock.now());
+    let key = Key { limits, ..key };
     if !context.store.add_key(&app, &key).await? {
         return Err(Problem::Conflict(format!("the app has {MAX_KEYS} keys already: revoke one first")));
     }
@@ -74,10 +91,11 @@ pub(crate) async fn create(
 pub(crate) struct KeyInput {
     scopes: Vec<Scope>,
     label: Option<String>,
+    limits: SendLimits,
 }
 
 impl FromFields for KeyInput {
-    const HINT: &'static str = "a key has scopes and a label";
+    const HINT: &'static str = "a key has scopes, label, origins and events_per_minute";
 
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let scopes = scopes(fields);
@@ -88,7 +106,19 @@ impl FromFields for KeyInput {
         if label.as_ref().is_some_and(|label| label.len() > MAX_LABEL) {
             fields.add("label", format!("longer than {MAX_LABEL} bytes: shorten it"));
         }
-        Some(Self { scopes: scopes?, label })
+        let origins = read_texts(fields, "origins", (MAX_ORIGINS, MAX_ORIGINS_BYTES), is_origin).unwrap_or_default();
+        let events_per_minute = fields.number("events_per_minute", 1, MAX_QUOTA);
+        let limits = SendLimits { origins, events_per_minute };
+        if scopes.as_ref().is_some_and(|scopes| !scopes.contains(&Scope::Ingest)) {
+            for (name, sent) in
+                [("origins", !limits.origins.is_empty()), ("events_per_minute", limits.events_per_minute.is_some())]
+            {
+                if sent {
+                    fields.add(name, "is for keys with the scope `ingest`: add the scope, or leave it out");
+                }
+            }
+        }
+        Some(Self { scopes: scopes?, label, limits })
     }
 }
 
@@ -142,6 +172,15 @@ pub(crate) fn create_operation(schemas: &mut SchemaGenerator) -> Operation {
                 "type": "array", "minItems": 1, "items": schemas.subschema_for::<Scope>(),
             },
             "label": {"description": "Label for people.", "type": ["string", "null"], "maxLength": MAX_LABEL},
+            "origins": {
+                "description": "For a key that sends: the only origins whose pages may, such as `https://shop.example`.",
+                "type": ["array", "null"], "maxItems": MAX_ORIGINS,
+                "items": {"type": "string", "maxLength": MAX_TEXT, "pattern": "^[a-z][a-z0-9+.-]*://[a-z0-9._:\\[\\]-]+$"},
+            },
+            "events_per_minute": {
+                "description": "For a key that sends: most events accepted from it in a minute; null sets no limit.",
+                "type": ["integer", "null"], "minimum": 1, "maximum": MAX_QUOTA,
+            },
         },
         "required": ["scopes"],
         "additionalProperties": false,

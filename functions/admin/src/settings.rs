@@ -15,7 +15,10 @@ use tally_http::problem::{Problem, json};
 use tally_http::routes::CHANGE_APP;
 use tally_http::service::Shared;
 
-use crate::apps::{AppBody, MAX_QUOTA, MAX_RETENTION, SETTINGS, current, read_clock, settings_schema};
+use crate::apps::{
+    AppBody, MAX_NAMES, MAX_NAMES_BYTES, MAX_NEW_NAMES, MAX_QUOTA, MAX_RETENTION, SETTINGS, current, read_clock,
+    read_texts, settings_schema,
+};
 
 /// Attempts at a change while others change the same app.
 const ATTEMPTS: usize = 5;
@@ -27,6 +30,8 @@ pub(crate) struct SettingsChange {
     name: Option<String>,
     clock: Option<EventClock>,
     events_per_minute: Option<Option<u32>>,
+    names: Option<Vec<String>>,
+    max_new_names_per_day: Option<Option<u32>>,
     retention_days: Option<Option<u32>>,
     shards: Option<u16>,
 }
@@ -60,12 +65,17 @@ impl FromFields for SettingsChange {
             fields.add("name", e);
         }
         change.clock = read_clock(fields);
+        if fields.was_sent("names") {
+            let names = read_texts(fields, "names", (MAX_NAMES, MAX_NAMES_BYTES), |_| true);
+            change.names = Some(names.unwrap_or_default());
+        }
         let mut nullable = |name: &str, to: u64| {
             let sent = fields.was_sent(name);
             let number = fields.number(name, 1, to);
             sent.then_some(number)
         };
         change.events_per_minute = nullable("events_per_minute", MAX_QUOTA);
+        change.max_new_names_per_day = nullable("max_new_names_per_day", MAX_NEW_NAMES);
         change.retention_days = nullable("retention_days", MAX_RETENTION);
         change.shards = fields.number("shards", 1, u64::from(MAX_PARTS));
         Some(change)
@@ -91,6 +101,12 @@ impl SettingsChange {
         }
         if let Some(quota) = self.events_per_minute {
             changed.events_per_minute = quota;
+        }
+        if let Some(names) = &self.names {
+            changed.names.clone_from(names);
+        }
+        if let Some(most) = self.max_new_names_per_day {
+            changed.max_new_names_per_day = most;
         }
         let last = app.layout.last();
         let new_shards = self.shards.is_some_and(|shards| shards != last.shards);

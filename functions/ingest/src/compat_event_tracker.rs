@@ -6,20 +6,21 @@ use http::StatusCode;
 use schemars::SchemaGenerator;
 use tally_core::event::draft::Draft;
 use tally_http::compat::event_tracker::Envelope;
-use tally_http::guard::{Target, TimeLeft};
+use tally_http::guard::{Caller, Target, TimeLeft};
 use tally_http::name_in_path::name_and_number;
 use tally_http::openapi::Operation;
 use tally_http::problem::{Problem, json};
 use tally_http::routes::EVENT_TRACKER_COUNT;
 use tally_http::service::Shared;
 
-use crate::accept::{accept_one, intake};
+use crate::accept::{accept_one, intake, key_of};
 use crate::count::{name_in_path, number_in_path};
 use crate::events::answered;
 
 pub(crate) async fn count(
     State(context): Shared,
     Target(app): Target,
+    caller: Caller,
     left: TimeLeft,
     Path((_, path)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
@@ -27,7 +28,7 @@ pub(crate) async fn count(
     // A number that is too large to parse is refused as one out of range.
     let count = number.map(|number| number.parse().unwrap_or(0));
     let draft = Draft { name: Some(name.to_owned()), count, ..Draft::default() };
-    let verdicts = accept_one(intake(&context, &app, "event-tracker", left.deadline()), draft).await?;
+    let verdicts = accept_one(intake(&context, &app, key_of(&caller), "event-tracker", left.deadline()), draft).await?;
     Ok(answered(verdicts, |_| json(StatusCode::CREATED, &Envelope::of(StatusCode::CREATED.as_u16()))))
 }
 

@@ -11,7 +11,7 @@ use tally_core::event::MAX_EVENT;
 use tally_core::event::draft::Draft;
 use tally_http::body::read;
 use tally_http::compat::seismo::{SeismoEvent, SeismoEventInput};
-use tally_http::guard::{Target, TimeLeft};
+use tally_http::guard::{Caller, Target, TimeLeft};
 use tally_http::openapi::{JSON, Operation};
 use tally_http::problem::{Problem, json};
 use tally_http::routes::SEISMO_SEND;
@@ -19,12 +19,13 @@ use tally_http::service::Shared;
 use tally_service::apps::create::{NewApp, create_app_on_first_use};
 use tally_service::context::Context;
 
-use crate::accept::{accept_one, intake};
+use crate::accept::{accept_one, intake, key_of};
 use crate::events::answered;
 
 pub(crate) async fn send(
     State(context): Shared,
     app: Option<Target>,
+    caller: Caller,
     left: TimeLeft,
     Path(name): Path<String>,
     request: Request,
@@ -36,7 +37,7 @@ pub(crate) async fn send(
         Some(Target(app)) => app,
         None => deadline.hold(first_use(&context, name.clone(), &draft)).await?,
     };
-    let verdicts = accept_one(intake(&context, &app, "seismo", deadline), draft).await?;
+    let verdicts = accept_one(intake(&context, &app, key_of(&caller), "seismo", deadline), draft).await?;
     Ok(answered(verdicts, |event| json(StatusCode::CREATED, &SeismoEvent::new(&name, app.clock, event))))
 }
 

@@ -6,19 +6,20 @@ use http::StatusCode;
 use schemars::SchemaGenerator;
 use tally_http::body::read;
 use tally_http::compat::the_eye::{TheEyeEventInput, TheEyeSuccess};
-use tally_http::guard::{Target, TimeLeft};
+use tally_http::guard::{Caller, Target, TimeLeft};
 use tally_http::openapi::{JSON, Operation};
 use tally_http::problem::{Problem, json};
 use tally_http::routes::THE_EYE_SEND;
 use tally_http::service::Shared;
 
-use crate::accept::{accept_one, intake};
+use crate::accept::{accept_one, intake, key_of};
 use crate::body::{MAX_SENT, Raw, decompress, split};
 use crate::events::answered;
 
 pub(crate) async fn send(
     State(context): Shared,
     Target(app): Target,
+    caller: Caller,
     left: TimeLeft,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -30,7 +31,7 @@ pub(crate) async fn send(
         Raw::One(event) => TheEyeEventInput::read(event)?,
         Raw::Many(_) => return Err(Problem::field("", "send one event as a JSON object")),
     };
-    let verdicts = accept_one(intake(&context, &app, "the-eye", deadline), draft).await?;
+    let verdicts = accept_one(intake(&context, &app, key_of(&caller), "the-eye", deadline), draft).await?;
     Ok(answered(verdicts, |_| json(StatusCode::CREATED, &TheEyeSuccess { success: true })))
 }
 

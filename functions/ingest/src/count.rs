@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tally_core::event::draft::Draft;
 use tally_core::event::{MAX_COUNT, MAX_TEXT};
 use tally_http::event::EventBody;
-use tally_http::guard::{Target, TimeLeft};
+use tally_http::guard::{Caller, Target, TimeLeft};
 use tally_http::name_in_path::name_and_number;
 use tally_http::openapi::{Operation, Parameter, TimeInput, number_or};
 use tally_http::parameters::Params;
@@ -16,7 +16,7 @@ use tally_http::problem::Problem;
 use tally_http::routes::{COUNT, COUNT_NAME};
 use tally_http::service::Shared;
 
-use crate::accept::{EVENTS, accept_one, intake};
+use crate::accept::{EVENTS, accept_one, intake, key_of};
 use crate::events::created;
 
 /// The rest of the path, if there is any.
@@ -28,6 +28,7 @@ pub(crate) struct Counted {
 pub(crate) async fn count(
     State(context): Shared,
     Target(app): Target,
+    caller: Caller,
     left: TimeLeft,
     Path(counted): Path<Counted>,
     params: Params,
@@ -47,7 +48,7 @@ pub(crate) async fn count(
         let (id, timestamp) = (params.text("id"), params.parsed("timestamp"));
         Some(Draft { name, count, id, timestamp, ..Draft::default() })
     })?;
-    Ok(created(&app, accept_one(intake(&context, &app, EVENTS, left.deadline()), draft).await?))
+    Ok(created(&app, accept_one(intake(&context, &app, key_of(&caller), EVENTS, left.deadline()), draft).await?))
 }
 
 pub(crate) fn count_operations(schemas: &mut SchemaGenerator) -> [Operation; 3] {

@@ -16,14 +16,15 @@ use tally_core::rejected::{Reason, Refusal};
 use tally_http::Figures;
 use tally_http::body::read as read_all;
 use tally_http::event::EventBody;
-use tally_http::guard::{Target, TimeLeft};
+use tally_http::guard::{Caller, Target, TimeLeft};
 use tally_http::openapi::{JSON, Operation, Parameter, one_of};
 use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, RETRY_SECONDS, json};
 use tally_http::routes::SEND_EVENTS;
 use tally_http::service::Shared;
+use tally_service::ingest::rejection::Rejection;
 
-use crate::accept::{EVENTS, Rejection, intake};
+use crate::accept::{EVENTS, intake, key_of};
 use crate::body::{self, MAX_DECODED, MAX_EVENTS, MAX_SENT, Sent};
 use crate::draft::EventInput;
 
@@ -57,6 +58,7 @@ struct Rejected {
 pub(crate) async fn send(
     State(context): Shared,
     Target(app): Target,
+    caller: Caller,
     left: TimeLeft,
     _: NoQuery,
     request: Request,
@@ -64,7 +66,7 @@ pub(crate) async fn send(
     let (parts, body) = request.into_parts();
     let body = read_all(body, MAX_SENT).await?;
     let deadline = left.deadline();
-    let intake = intake(&context, &app, EVENTS, deadline);
+    let intake = intake(&context, &app, key_of(&caller), EVENTS, deadline);
     let Sent { drafts, texts, alone } = body::read(&parts.headers, body).inspect_err(|problem| {
         // Its sender may be a beacon, which reads no reply.
         if let Problem::Invalid(invalid) = problem {
@@ -119,7 +121,7 @@ fn one(
     match verdicts.into_iter().next() {
         Some(Ok(event)) => stored(&event),
         Some(Err(Rejection::Invalid(invalid))) => Err(invalid.into()),
-        Some(Err(Rejection::Refused(refusal))) => Err(Problem::field("", refusal.detail)),
+        Some(Err(Rejection::Refused(refusal))) => Err(Problem::field("name", refusal.detail)),
         Some(Err(Rejection::Store(error))) => Err(error.into()),
         None => Err(Problem::Internal("an event has no verdict".to_owned())),
     }
@@ -159,7 +161,7 @@ fn all_rejected(verdicts: Vec<Result<Event, Rejection>>) -> Problem {
                 ..error
             })),
             Err(Rejection::Refused(refusal)) => {
-                errors.push(FieldError { field: format!("[{index}]"), detail: refusal.detail });
+                errors.push(FieldError { field: format!("[{index}].name"), detail: refusal.detail });
             }
             Ok(_) => {}
         }

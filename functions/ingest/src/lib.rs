@@ -12,8 +12,10 @@ mod events;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::{Router, middleware};
 use schemars::SchemaGenerator;
 use tally_http::openapi::Operation;
 use tally_http::routes::{self, Function};
@@ -29,7 +31,7 @@ pub fn router(context: Arc<Context>) -> Router {
 
 /// The router of this function with other families of client libraries, for tests of what all families share.
 pub fn router_with(context: Arc<Context>, protocols: Protocols) -> Router {
-    Routes::of(Function::Ingest, context)
+    Routes::of(Function::Ingest, Arc::clone(&context))
         .serve(&routes::SEND_EVENTS, events::send)
         .serve(&routes::COUNT, count::count)
         .serve(&routes::COUNT_NAME, count::count)
@@ -38,6 +40,14 @@ pub fn router_with(context: Arc<Context>, protocols: Protocols) -> Router {
         .serve(&routes::EVENT_TRACKER_COUNT, compat_event_tracker::count)
         .serve_families(move |context: Shared, request: Request| compat::answer(protocols, context, request))
         .finish()
+        .layer(middleware::from_fn_with_state(context, write_rejected))
+}
+
+/// Starts the writes of rejected events that are due, also of those that the guard turned away.
+async fn write_rejected(State(context): Shared, request: Request, next: Next) -> Response {
+    let reply = next.run(request).await;
+    context.rejections.write(&context.store, context.clock.now());
+    reply
 }
 
 /// The operations of this function, for the description of the API.

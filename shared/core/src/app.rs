@@ -151,6 +151,10 @@ pub struct App {
     pub created_at: Timestamp,
     /// Maximum events accepted per minute of the server's clock; `None` is unlimited.
     pub events_per_minute: Option<u32>,
+    /// The only names that it takes; empty for any.
+    pub names: Vec<String>,
+    /// Most names that may be new in a UTC day; `None` for a bound of each function.
+    pub max_new_names_per_day: Option<u32>,
     /// Its keys, without their secrets.
     pub keys: Vec<Key>,
     /// Whether it is in use, being erased, or erased.
@@ -181,6 +185,8 @@ impl App {
             layout,
             created_at,
             events_per_minute: None,
+            names: vec![],
+            max_new_names_per_day: None,
             keys: vec![],
             state: AppState::Active,
             deleting_since: None,

@@ -7,11 +7,13 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::header::{ORIGIN, REFERER};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 use tally_core::app::key::{KeyId, PresentedKey, Scope};
 use tally_core::app::role::Role;
 use tally_core::app::{App, AppSlug};
+use tally_core::rejected::{Reason, Refusal};
 use tally_service::config::Origins;
 use tally_service::context::Context;
 use tally_store::Deadline;
@@ -125,7 +127,7 @@ pub(crate) async fn guard(
         let app = param("app").map(str::to_owned);
         let deadline = context.store.deadline();
         let (caller, app) = if let Some(key) = param("key") {
-            deadline.hold(by_key_in_path(&context, route.access, key)).await?
+            deadline.hold(by_key_in_path(&context, route.access, key, &asked)).await?
         } else {
             let asks = authorize(&context, route, app, &asked, request.uri());
             deadline.hold(asks).await?
@@ -187,7 +189,7 @@ async fn authorize(
     // A name that no app can have names no app.
     let slug = app.and_then(|name| AppSlug::of_name(&name).ok());
     match credential {
-        Credential::Key(key) => by_key(context, access, slug, &key).await,
+        Credential::Key(key) => by_key(context, access, slug, &key, (headers, EVENTS)).await,
         Credential::Token(text) if sender == Sender::Caller && !is_like_a_token(&text) => {
             Err(Problem::Unauthorized(neither(&text, access)))
         }
@@ -259,19 +261,30 @@ async fn in_use(context: &Context, slug: Option<AppSlug>) -> Result<Option<Arc<A
 }
 
 /// The caller by the key in the path, and the app of that key.
-async fn by_key_in_path(context: &Context, access: Access, key: &str) -> Result<(Caller, Option<Arc<App>>), Problem> {
+async fn by_key_in_path(
+    context: &Context,
+    access: Access,
+    key: &str,
+    headers: &HeaderMap,
+) -> Result<(Caller, Option<Arc<App>>), Problem> {
     let Some(key) = PresentedKey::parse(key) else { return Err(unknown_key()) };
     let slug = context.keys.app_of(&key.id).await?;
-    by_key(context, access, slug, &key).await
+    by_key(context, access, slug, &key, (headers, EVENTS)).await
 }
 
-/// The app of an ingest key, and the key in it: for requests whose key stands where the guard does not look.
+/// The app of an ingest key, and the key in it: for requests whose key stands where the guard does not look. `source` is
+/// what they come through.
 ///
 /// # Errors
-/// 401 for a key that is unknown or revoked, 403 for one that may not send.
-pub async fn sender(context: &Context, key: &PresentedKey) -> Result<(Arc<App>, KeyId), Problem> {
+/// 401 for a key that is unknown or revoked, 403 for one that may not send, or not from the page that the headers name.
+pub async fn sender(
+    context: &Context,
+    key: &PresentedKey,
+    headers: &HeaderMap,
+    source: &'static str,
+) -> Result<(Arc<App>, KeyId), Problem> {
     let slug = context.keys.app_of(&key.id).await?;
-    match by_key(context, Access::Ingest, slug, key).await? {
+    match by_key(context, Access::Ingest, slug, key, (headers, source)).await? {
         (Caller::Key(id), Some(app)) => Ok((app, id)),
         _ => Err(Problem::Internal("a key has neither an app nor an id".to_owned())),
     }
@@ -292,6 +305,7 @@ async fn by_key(
     access: Access,
     slug: Option<AppSlug>,
     key: &PresentedKey,
+    (headers, source): (&HeaderMap, &'static str),
 ) -> Result<(Caller, Option<Arc<App>>), Problem> {
     let scope = match access {
         Access::Ingest => Scope::Ingest,
@@ -329,5 +343,42 @@ async fn by_key(
             Scope::Read => "this key lacks the scope `read`".to_owned(),
         }));
     }
+    if scope == Scope::Ingest
+        && let Some(origin) = origin_of_page(headers)
+        && !known.limits.origins.is_empty()
+        && !known.limits.origins.contains(&origin)
+    {
+        let refusal = Refusal::new(
+            Reason::OriginNotAllowed,
+            "pages of this origin may not send with this key: make a key with the origin in `origins`",
+        );
+        // Written by `ingest`, the only function whose routes need this scope: no other links the write.
+        context.rejections.add(&app.id, source, &refusal, 1, context.clock.now(), || origin.clone());
+        return Err(Problem::Forbidden(refusal.detail));
+    }
     Ok((Caller::Key(key.id.clone()), Some(app)))
+}
+
+/// The origin of the page that sent a request: none where no browser did. A picture has no `Origin`, only a `Referer`.
+fn origin_of_page(headers: &HeaderMap) -> Option<String> {
+    let header = |name: http::HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    if let Some(origin) = header(ORIGIN) {
+        return Some(origin.into_owned());
+    }
+    let referer = header(REFERER)?;
+    let (scheme, rest) = referer.split_once("://")?;
+    Some(format!("{scheme}://{}", rest.split('/').next().unwrap_or_default()))
+}
+
+/// What the requests behind a guard come through, in rejected events.
+const EVENTS: &str = "events";
+
+/// Who calls, in a handler's signature.
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| Problem::Internal("the handler was called without its guard".to_owned()))
+    }
 }

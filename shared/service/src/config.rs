@@ -83,7 +83,7 @@ impl Origins {
 
 /// Returns whether a browser may send this as an `Origin`: a scheme and a host in lower case, an optional port, and no
 /// path.
-fn is_origin(text: &str) -> bool {
+pub fn is_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else { return false };
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
         && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));

@@ -9,6 +9,7 @@ use crate::apps::cache::AppCache;
 use crate::apps::key_cache::KeyCache;
 use crate::auth::token::TokenVerifier;
 use crate::config::{Config, ConfigError};
+use crate::ingest::names::Names;
 use crate::ingest::quota::Quotas;
 use crate::ingest::rejected::Rejections;
 
@@ -24,6 +25,8 @@ pub struct Context {
     pub tokens: TokenVerifier,
     /// The quota state of the apps.
     pub quotas: Quotas,
+    /// The names that this process has met.
+    pub names: Names,
     /// The rejected events that were not written yet.
     pub rejections: Rejections,
     /// The cache of apps.
@@ -48,6 +51,7 @@ impl Context {
         Arc::new(Self {
             tokens: TokenVerifier::default(),
             quotas: Quotas::default(),
+            names: Names::default(),
             rejections: Rejections::default(),
             apps: AppCache::new(store.clone(), clock.clone()),
             keys: KeyCache::new(store.clone()),

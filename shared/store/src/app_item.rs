@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use tally_core::app::key::{Key, KeyId, Scope};
+use tally_core::app::key::{Key, KeyId, Scope, SendLimits};
 use tally_core::app::layout::Layout;
 use tally_core::app::{App, AppId, AppSlug, AppState, EventClock};
 use tally_core::time::Timestamp;
@@ -28,6 +28,10 @@ pub(crate) struct AppItem {
     created_at: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     events_per_minute: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    names: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_new_names_per_day: Option<u32>,
     /// Keys by id. They are stored in the app's item, so one read returns both.
     keys: BTreeMap<KeyId, KeyItem>,
     state: AppState,
@@ -46,6 +50,10 @@ pub(crate) struct KeyItem {
     created_at: i64,
     /// SHA-256 in base64.
     hash: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    events_per_minute: Option<u32>,
 }
 
 impl From<&Key> for KeyItem {
@@ -55,6 +63,8 @@ impl From<&Key> for KeyItem {
             label: key.label.clone(),
             created_at: key.created_at.micros(),
             hash: STANDARD.encode(key.hash),
+            origins: key.limits.origins.clone(),
+            events_per_minute: key.limits.events_per_minute,
         }
     }
 }
@@ -72,6 +82,8 @@ impl From<&App> for AppItem {
             layout: app.layout.clone(),
             created_at: app.created_at.micros(),
             events_per_minute: app.events_per_minute,
+            names: app.names.clone(),
+            max_new_names_per_day: app.max_new_names_per_day,
             keys: keys.collect(),
             state: app.state,
             deleting_since: app.deleting_since.map(Timestamp::micros),
@@ -91,6 +103,7 @@ impl TryFrom<AppItem> for App {
                 label: key.label,
                 created_at: Timestamp::from_micros(key.created_at),
                 hash: hash.ok_or_else(|| StoreError::Unreadable("the hash of a key".to_owned()))?,
+                limits: SendLimits { origins: key.origins, events_per_minute: key.events_per_minute },
             })
         });
         Ok(Self {
@@ -103,6 +116,8 @@ impl TryFrom<AppItem> for App {
             layout: item.layout,
             created_at: Timestamp::from_micros(item.created_at),
             events_per_minute: item.events_per_minute,
+            names: item.names,
+            max_new_names_per_day: item.max_new_names_per_day,
             state: item.state,
             deleting_since: item.deleting_since.map(Timestamp::from_micros),
         })

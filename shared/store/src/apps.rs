@@ -116,7 +116,7 @@ impl Store {
         self.update_app(app, &App { layout: layout.clone(), ..app.clone() }).await
     }
 
-    /// Replaces an app's name, clock, quota and layout. Returns false if the stored layout has changed since it was
+    /// Replaces an app's name, clock, quota, bounds on names and layout. Returns false if the stored layout has changed since it was
     /// read.
     pub async fn update_app(&self, before: &App, after: &App) -> Result<bool, StoreError> {
         let mut request = self
@@ -142,6 +142,13 @@ impl Store {
         if before.events_per_minute != after.events_per_minute {
             // A missing number and a null are read the same way.
             changes.push(change("events_per_minute", serde_dynamo::to_attribute_value(after.events_per_minute)?));
+        }
+        if before.names != after.names {
+            changes.push(change("names", serde_dynamo::to_attribute_value(&after.names)?));
+        }
+        if before.max_new_names_per_day != after.max_new_names_per_day {
+            let most = serde_dynamo::to_attribute_value(after.max_new_names_per_day)?;
+            changes.push(change("max_new_names_per_day", most));
         }
         if changes.is_empty() {
             return Ok(true);

@@ -117,8 +117,8 @@ impl Store {
         self.erase_counters_page(&keys::partition(partition)).await
     }
 
-    /// Erases an app's other data in Counters: dead letters, marked days, recount state, quota counts and rejected
-    /// events. Returns whether all of it is erased.
+    /// Erases an app's other data in Counters: dead letters, marked days, recount state, quota counts, rejected
+    /// events and known names. Returns whether all of it is erased.
     pub async fn erase_beside_counters(&self, app: &AppId) -> Result<bool, StoreError> {
         let mut gone = true;
         for partition in [
@@ -127,6 +127,7 @@ impl Store {
             keys::recount(app),
             keys::quota(app),
             keys::rejected(app),
+            keys::names(app),
         ] {
             gone &= self.erase_counters_page(&partition).await?;
         }

@@ -1,5 +1,6 @@
 //! The formats of all keys. Other modules handle keys through the types of this module.
 
+use tally_core::app::key::KeyId;
 use tally_core::app::partition::Partition;
 use tally_core::app::{AppId, AppSlug};
 use tally_core::counter::key::{CounterKey, CounterKind};
@@ -114,6 +115,31 @@ pub(super) fn rejected_kind(source: &str, reason: Reason) -> String {
     format!("{source}#{reason}")
 }
 
+/// Returns the Counters partition with the names that an app is known to use.
+pub(super) fn names(app: &AppId) -> String {
+    format!("~names#{app}")
+}
+
+/// Returns the sort key of a known name.
+pub(super) fn name(name: u64) -> String {
+    format!("n#{name:016x}")
+}
+
+/// Parses the output of [`name`].
+pub(super) fn read_name(sort: &str) -> Option<u64> {
+    u64::from_str_radix(sort.strip_prefix("n#")?, 16).ok()
+}
+
+/// Returns the sort key of the number of a day's new names.
+pub(super) fn names_of_day(day: Bucket) -> String {
+    format!("d#{day}")
+}
+
+/// Returns the sort key, beside an app's accepted events, of those that a key has sent in a minute.
+pub(super) fn quota_of_key(key: &KeyId, at: Timestamp) -> String {
+    format!("k#{}#{}", key.as_str(), minute(at))
+}
+
 /// Returns the Counters partition with an app's accepted events per minute.
 pub(super) fn quota(app: &AppId) -> String {
     format!("~quota#{app}")
@@ -170,6 +196,11 @@ mod tests {
         assert_eq!(counter(&key(CounterKind::Cells, Granularity::Day)), "d#20261121#c3");
         assert_eq!(counter(&key(CounterKind::Errors, Granularity::Hour)), "he#2026112110#e3");
         assert_eq!(counter(&key(CounterKind::Messages, Granularity::Minute)), "mm#202611211008#m3");
+        assert_eq!((names(&partition.app).as_str(), name(255).as_str()), ("~names#shop~2", "n#00000000000000ff"));
+        assert_eq!(read_name(&name(u64::MAX)), Some(u64::MAX));
+        assert_eq!(names_of_day(Bucket::of(Granularity::Day, Timestamp::EPOCH)), "d#19700101");
+        let id = KeyId::parse("0123456789ab").expect("an id");
+        assert_eq!(quota_of_key(&id, Timestamp::EPOCH + 7 * MINUTE), "k#0123456789ab#00000000007");
         assert_eq!(rejected(&partition.app), "~rejected#shop~2");
         assert_eq!(rejected_kind("posthog", Reason::InvalidTime), "posthog#invalid_time");
     }

@@ -16,6 +16,7 @@ mod events;
 mod item;
 mod keys;
 mod minutes;
+mod names;
 mod quota;
 mod recount_state;
 mod rejected;

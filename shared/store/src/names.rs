@@ -71,7 +71,7 @@ impl Store {
             match self.send_conditional(request).await? {
                 Outcome::Applied { .. } => return Ok(got),
                 Outcome::Refused(item) => {
-                    let taken = item.get(COUNT).and_then(number::<u32>).unwrap_or(most);
+                    let taken = item.get(COUNT).and_then(number).and_then(|n| u32::try_from(n).ok()).unwrap_or(most);
                     got = most.saturating_sub(taken).min(wanted);
                 }
             }

@@ -83,10 +83,7 @@ impl Store {
             .expression_attribute_values(":last", number(added.last_at))
             .expression_attribute_values(":detail", text(&added.detail))
             .expression_attribute_values(":sample", text(&added.sample))
-            .expression_attribute_values(
-                ":expiry",
-                AttributeValue::N((added.last_at + KEEP).seconds().to_string()),
-            )
+            .expression_attribute_values(":expiry", AttributeValue::N((added.last_at + KEEP).seconds().to_string()))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .customize()
             .config_override(config::Config::builder().retry_config(RetryConfig::disabled()));

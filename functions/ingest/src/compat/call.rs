@@ -19,9 +19,10 @@ use tally_http::problem::Problem;
 use tally_http::{Figures, families, guard};
 use tally_service::context::Context;
 use tally_service::ingest::accept::Intake;
+use tally_service::ingest::rejection::Rejection;
 use tally_store::{Deadline, StoreError};
 
-use crate::accept::{Rejection, intake};
+use crate::accept::intake;
 use crate::body::unpack;
 
 /// Most bytes of a request as it is sent: what a Lambda function can be called with.
@@ -148,7 +149,7 @@ impl Call {
     /// order, then Tally's own places. A text that has not the form of a key is passed over.
     ///
     /// # Errors
-    /// 401 without a key or for an unknown one, 403 for one that may not send.
+    /// 401 without a key or for an unknown one, 403 for one that may not send, or not from the page that sent this.
     pub fn sender(&self, own: &[Option<&str>]) -> impl Future<Output = Result<Sender, Problem>> + Send + use<'_> {
         // Not held while the store is asked, so that a family may borrow them from anywhere.
         let mut texts = self.key.as_deref().into_iter().chain(own.iter().copied().flatten());
@@ -168,7 +169,8 @@ impl Call {
 
     /// Who a key belongs to, for protocols that carry one with each record: compare the apps.
     pub async fn sender_by(&self, key: &PresentedKey) -> Result<Sender, Problem> {
-        let (app, key) = self.deadline.hold(guard::sender(&self.context, key)).await?;
+        let (app, key) =
+            self.deadline.hold(guard::sender(&self.context, key, &self.headers, self.family.name())).await?;
         Ok(Sender { app, key })
     }
 
@@ -206,7 +208,7 @@ impl Call {
     }
 
     fn intake<'a>(&'a self, sender: &'a Sender) -> Intake<'a> {
-        intake(&self.context, &sender.app, self.family.name(), self.deadline)
+        intake(&self.context, &sender.app, Some(&sender.key), self.family.name(), self.deadline)
     }
 
     /// Adds to a reply what the log line says.

@@ -38,7 +38,21 @@ pub struct Key {
     pub created_at: Timestamp,
     /// SHA-256 of the whole key. The secret's 160 random bits need no slow hash.
     pub hash: [u8; 32],
+    /// What it may send; of no meaning without the scope `ingest`.
+    pub limits: SendLimits,
 }
+
+/// Bounds on what a key may send, for keys that stand in public.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SendLimits {
+    /// The origins whose pages may send with it; empty for all.
+    pub origins: Vec<String>,
+    /// Most events accepted in a minute of the server's clock; `None` is unlimited.
+    pub events_per_minute: Option<u32>,
+}
+
+/// Most origins of a key.
+pub const MAX_ORIGINS: usize = 20;
 
 /// Twelve hexadecimal digits that name a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -96,7 +110,8 @@ pub fn generate(scopes: &[Scope], label: Option<String>, now: Timestamp) -> (Key
     let id = hex(&rand::random::<[u8; 6]>());
     let text = format!("{PREFIX}{kind}_{id}_{}", hex(&rand::random::<[u8; 20]>()));
     let hash = sha256(text.as_bytes());
-    let key = Key { id: KeyId(id), scopes: scopes.to_vec(), label, created_at: now, hash };
+    let key =
+        Key { id: KeyId(id), scopes: scopes.to_vec(), label, created_at: now, hash, limits: SendLimits::default() };
     (key, text)
 }
 

@@ -261,7 +261,16 @@ mod tests {
         assert_eq!(
             fields,
             [
-                "id", "name", "slug", "category", "message", "session_id", "user_id", "fingerprint", "level", "count",
+                "id",
+                "name",
+                "slug",
+                "category",
+                "message",
+                "session_id",
+                "user_id",
+                "fingerprint",
+                "level",
+                "count",
                 "timestamp"
             ]
         );

@@ -23,6 +23,10 @@ pub struct NewApp {
     pub shards: Option<u16>,
     /// The number of events accepted per minute.
     pub events_per_minute: Option<u32>,
+    /// The only names that it takes; empty for any.
+    pub names: Vec<String>,
+    /// The number of names that may be new in a UTC day.
+    pub max_new_names_per_day: Option<u32>,
 }
 
 impl NewApp {
@@ -34,7 +38,8 @@ impl NewApp {
         let layout = Layout::new(self.shards.unwrap_or(1), self.retention_days);
         let app = App::new(self.name, self.clock, layout, now)?;
         let id = AppId::new(&app.slug, generation);
-        Ok(App { id, generation, keys, events_per_minute: self.events_per_minute, ..app })
+        let Self { events_per_minute, names, max_new_names_per_day, .. } = self;
+        Ok(App { id, generation, keys, events_per_minute, names, max_new_names_per_day, ..app })
     }
 }
 

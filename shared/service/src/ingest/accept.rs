@@ -3,36 +3,18 @@
 use std::collections::HashMap;
 
 use tally_core::app::App;
+use tally_core::app::key::Key;
 use tally_core::event::Event;
 use tally_core::event::draft::Draft;
-use tally_core::invalid::Invalid;
+use tally_core::event::id::EventId;
 use tally_core::rejected::{Reason, Refusal};
 use tally_core::time::Timestamp;
-use tally_store::{Deadline, Store, StoreError};
+use tally_store::{Deadline, Store};
 
+use crate::ingest::names::Names;
 use crate::ingest::quota::{QuotaError, Quotas};
 use crate::ingest::rejected::Rejections;
-
-/// Why an event was not accepted.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Rejection {
-    /// The event is invalid and must be changed.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
-    /// The event is refused for good, for a reason other than its fields.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The event was not stored. If the failure is temporary, the same event may be sent again.
-    #[error("could not be stored: {}", if .0.is_transient() { "send it again" } else { "the server's log says why" })]
-    Store(#[from] StoreError),
-}
-
-impl Rejection {
-    /// Returns whether the same event may be accepted if it is sent again.
-    pub fn retry(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_transient())
-    }
-}
+use crate::ingest::rejection::Rejection;
 
 /// The process and the request that accept events.
 #[derive(Clone, Copy)]
@@ -41,12 +23,16 @@ pub struct Intake<'a> {
     pub store: &'a Store,
     /// The quota state of the process.
     pub quotas: &'a Quotas,
+    /// The names that the process has met.
+    pub names: &'a Names,
     /// The rejected events of the process.
     pub rejections: &'a Rejections,
     /// The server's time.
     pub now: Timestamp,
     /// The app.
     pub app: &'a App,
+    /// The key that sends, if it is one.
+    pub key: Option<&'a Key>,
     /// What the events come through: the `source` of rejected ones.
     pub source: &'static str,
     /// When the reply is due.
@@ -65,46 +51,54 @@ impl Intake<'_> {
         drafts: Vec<Result<Draft, Rejection>>,
         sample: &(dyn Fn(usize) -> String + Sync),
     ) -> Result<Vec<Result<Event, Rejection>>, QuotaError> {
-        let Self { store, quotas, now, app, deadline, .. } = *self;
-        let accepted: Vec<Result<Event, Rejection>> =
+        let Self { store, names, now, app, deadline, .. } = *self;
+        let mut verdicts: Vec<Result<Event, Rejection>> =
             drafts.into_iter().map(|draft| Ok(draft?.accept(app, now)?)).collect();
-        self.note_rejected(&accepted, sample);
-        let mut last = HashMap::with_capacity(accepted.len());
-        for (i, event) in accepted.iter().enumerate() {
+        let mut last = HashMap::with_capacity(verdicts.len());
+        for (i, event) in verdicts.iter().enumerate() {
             if let Ok(event) = event {
                 last.insert(event.id, i);
             }
         }
-        let is_last = |i: usize, event: &Event| last.get(&event.id) == Some(&i);
-        let unique: Vec<&Event> = accepted
-            .iter()
-            .enumerate()
-            .filter_map(|(i, event)| event.as_ref().ok().filter(|event| is_last(i, event)))
-            .collect();
-        if let Err(error) = quotas.admit(store, app, unique.len(), now, deadline).await {
+        // In the order sent.
+        let mut asked: Vec<usize> = last.into_values().collect();
+        asked.sort_unstable();
+        if let Err(error) = self.admit(asked.len()).await {
             let refusal = Refusal::new(Reason::RateLimited, error.to_string());
-            let first = accepted.iter().position(Result::is_ok);
-            self.reject(&refusal, unique.len() as u64, || first.map_or_else(String::new, sample));
+            self.reject(&refusal, asked.len() as u64, || {
+                asked.first().map_or_else(String::new, |first| sample(*first))
+            });
             return Err(error);
         }
-        let verdicts = store.put_events(app, &unique, deadline).await;
-        let failed: HashMap<_, _> =
-            unique.iter().zip(verdicts).filter_map(|(event, verdict)| Some((event.id, verdict.err()?))).collect();
-        quotas.give_back(app, failed.len());
+        let events: Vec<&Event> = asked.iter().filter_map(|i| verdicts[*i].as_ref().ok()).collect();
+        let refused = names.refused(store, app, now, deadline, &events).await;
+        give(&mut verdicts, &refused);
+        self.note_rejected(&verdicts, sample);
+        let events: Vec<&Event> = asked.iter().filter_map(|i| verdicts[*i].as_ref().ok()).collect();
+        let stored = store.put_events(app, &events, deadline).await;
+        let failed: HashMap<EventId, Rejection> =
+            events.iter().zip(stored).filter_map(|(event, stored)| Some((event.id, stored.err()?.into()))).collect();
+        self.give_back(refused.len() + failed.len());
         if let Some(error) = failed.values().next() {
             tracing::warn!(%error, failed = failed.len(), "events were not stored");
         }
-        let verdicts = accepted
-            .into_iter()
-            .map(|event| {
-                let event = event?;
-                match failed.get(&event.id) {
-                    Some(error) => Err(error.clone().into()),
-                    None => Ok(event),
-                }
-            })
-            .collect();
+        give(&mut verdicts, &failed);
         Ok(verdicts)
+    }
+
+    /// Asks the quotas of the app and of the key for room.
+    async fn admit(&self, count: usize) -> Result<(), QuotaError> {
+        let Self { store, quotas, now, app, deadline, .. } = *self;
+        quotas.admit(store, app, count, now, deadline).await?;
+        let Some(key) = self.key else { return Ok(()) };
+        quotas.admit_key(store, app, key, count, now, deadline).await.inspect_err(|_| quotas.give_back(app, count))
+    }
+
+    fn give_back(&self, count: usize) {
+        self.quotas.give_back(self.app, count);
+        if let Some(key) = self.key {
+            self.quotas.give_back_key(self.app, key, count);
+        }
     }
 
     /// Adds `count` rejected events of the app. Their write runs while the accepted events are stored.
@@ -124,5 +118,19 @@ impl Intake<'_> {
         }
         // Also what earlier requests have left.
         self.rejections.write(self.store, self.now);
+    }
+}
+
+/// Puts rejections in the place of the events that they are of.
+fn give(verdicts: &mut [Result<Event, Rejection>], rejections: &HashMap<EventId, Rejection>) {
+    if rejections.is_empty() {
+        return;
+    }
+    for verdict in verdicts {
+        if let Ok(event) = verdict
+            && let Some(rejection) = rejections.get(&event.id)
+        {
+            *verdict = Err(rejection.clone());
+        }
     }
 }

@@ -21,7 +21,7 @@ use tally_core::rejected::{Reason, Refusal};
 use tally_core::time::{DAY, Timestamp};
 use tally_store::{Deadline, Store, StoreError};
 
-use crate::ingest::accept::Rejection;
+use crate::ingest::rejection::Rejection;
 
 /// Most names that one warm function takes of an app in a UTC day, where the app sets no limit.
 pub const UNSET: usize = 10_000;
@@ -191,8 +191,7 @@ async fn admit(
 fn listed(event: &Event) -> u64 {
     let Event { name, slug, category, .. } = event;
     let text = format!("{}:{name}{}:{slug}{}", name.len(), slug.len(), category.as_deref().unwrap_or_default());
-    let [a, b, c, d, e, f, g, h, ..] = sha256(text.as_bytes());
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    sha256(text.as_bytes()).iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
 fn too_many(most: usize) -> Rejection {
@@ -200,4 +199,55 @@ fn too_many(most: usize) -> Rejection {
         Reason::TooManyNewNames,
         format!("{most} new names came today: put what varies into `data`, or PATCH the app's `max_new_names_per_day`"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_core::app::EventClock;
+    use tally_core::app::layout::Layout;
+    use tally_core::event::draft::Draft;
+
+    use super::*;
+
+    fn events(app: &App, now: Timestamp, numbers: std::ops::Range<usize>) -> Vec<Event> {
+        let draft = |n: usize| Draft { name: Some(format!("n{n}")), ..Draft::default() };
+        numbers.map(|n| draft(n).accept(app, now).expect("an event")).collect()
+    }
+
+    #[test]
+    fn without_a_limit_a_function_takes_so_many_names_a_day_and_known_ones_go_on() {
+        let now = Timestamp::EPOCH + 100 * DAY;
+        let app = App::new("shop", EventClock::Event, Layout::new(1, None), now).expect("a name");
+        let names = Names::default();
+        let ask = |now: Timestamp, numbers| {
+            let events = events(&app, now, numbers);
+            let mut refused = HashMap::new();
+            names.refuse_of_function(&app, now, &events.iter().collect::<Vec<_>>(), &mut refused);
+            refused.len()
+        };
+        assert_eq!(ask(now, 0..UNSET), 0);
+        assert_eq!(ask(now, 0..UNSET + 5), 5);
+        assert_eq!(ask(now + DAY, UNSET..UNSET + 5), 0, "another day");
+    }
+
+    #[test]
+    fn a_name_is_listed_for_ever_like_this() {
+        let now = Timestamp::EPOCH + 100 * DAY;
+        let app = App::new("shop", EventClock::Event, Layout::new(1, None), now).expect("a name");
+        let event = |name: &str, slug: &str, category: Option<&str>| {
+            let draft = Draft {
+                name: Some(name.into()),
+                slug: Some(slug.into()),
+                category: category.map(Into::into),
+                ..Draft::default()
+            };
+            listed(&draft.accept(&app, now).expect("an event"))
+        };
+        assert_eq!(
+            event("login", "login", None),
+            u64::from_be_bytes(sha256(b"5:login5:login")[..8].try_into().expect("8 bytes"))
+        );
+        assert_ne!(event("a", "b", None), event("a", "b", Some("c")));
+        assert_ne!(event("ab", "c", None), event("a", "bc", None));
+    }
 }

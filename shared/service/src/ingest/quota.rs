@@ -4,10 +4,13 @@
 //! events that it has accepted itself since then, multiplied by the ratio of all accepted events to its own. In this
 //! way, concurrent functions together enforce a quota that none of them could enforce alone. If a minute exceeds the
 //! quota, the excess is subtracted from the following minutes.
+//!
+//! `aggregate` does not know keys. So for a key with a quota of its own the functions themselves keep one sum.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tally_core::app::key::{Key, KeyId};
 use tally_core::app::{App, AppId};
 use tally_core::time::{MINUTE, TimeDelta, Timestamp};
 use tally_store::{Deadline, Store, StoreError};
@@ -17,9 +20,53 @@ const GOOD_FOR: TimeDelta = TimeDelta::seconds(5);
 /// The number of minutes over which an excess is made up for.
 const MEMORY: i64 = 5;
 
-/// The quota state of the apps that a warm function serves.
+/// Most keys of which a process keeps what they have sent.
+const MOST_KEYS: usize = 10_000;
+
+/// The quota state of the apps and keys that a warm function serves.
 #[derive(Debug, Default)]
-pub struct Quotas(Mutex<HashMap<AppId, Known>>);
+pub struct Quotas {
+    apps: Mutex<HashMap<AppId, Known>>,
+    keys: Mutex<HashMap<(AppId, KeyId), Sent>>,
+}
+
+/// What a key has sent in a minute.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    minute: Timestamp,
+    /// When this function added its own last.
+    shared_at: Timestamp,
+    /// The sum of all functions at that time.
+    of_all: i64,
+    /// What this function had added by then.
+    shared: i64,
+    /// What it has accepted since.
+    own: i64,
+    /// The ratio of what all functions accept to what this one does.
+    ratio: f64,
+}
+
+impl Sent {
+    fn new(minute: Timestamp, ratio: f64) -> Self {
+        Self { minute, shared_at: Timestamp::EPOCH, of_all: 0, shared: 0, own: 0, ratio }
+    }
+
+    /// Takes note of the sum of all functions, in which `added` is.
+    fn learn(&mut self, of_all: i64, added: i64) {
+        self.of_all = of_all;
+        self.shared += added;
+        if self.shared > 0 {
+            #[allow(clippy::cast_precision_loss)] // an estimate
+            let ratio = of_all as f64 / self.shared as f64;
+            self.ratio = ratio.max(1.0);
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // an estimate
+    fn left(&self, limit: i64) -> i64 {
+        limit - self.of_all - (self.own as f64 * self.ratio) as i64
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -39,8 +86,10 @@ struct Known {
 
 /// The quota is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more than the app's {limit} events per minute: send again in {seconds} seconds, at most {limit} at once")]
+#[error("more than the {whose}'s {limit} events per minute: send again in {seconds} seconds, at most {limit} at once")]
 pub struct QuotaError {
+    /// Whose quota it is: `app` or `key`.
+    pub whose: &'static str,
     /// The quota.
     pub limit: u32,
     /// When the app may have quota again.
@@ -122,7 +171,7 @@ impl Quotas {
         if count > known.left(i64::from(limit)) {
             let wait = minute + MINUTE - now + known.debt / i64::from(limit) * MINUTE;
             let seconds = u32::try_from(wait.as_seconds() + 1).unwrap_or(60);
-            return Err(QuotaError { limit, seconds });
+            return Err(QuotaError { whose: "app", limit, seconds });
         }
         known.own += count;
         Ok(())
@@ -135,8 +184,82 @@ impl Quotas {
         }
     }
 
+    /// Admits or refuses `count` events of a key, as [`Quotas::admit`] does for its app. Every 5 seconds a function adds
+    /// what it has accepted to one sum, and learns the sum of all. What it accepted in the last seconds of a minute is not
+    /// added to the next.
+    ///
+    /// # Errors
+    /// Returns an error if the key's quota is used up. If the sum cannot be read, the decision uses the last one.
+    pub async fn admit_key(
+        &self,
+        store: &Store,
+        app: &App,
+        key: &Key,
+        count: usize,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<(), QuotaError> {
+        let Some(limit) = key.limits.events_per_minute else { return Ok(()) };
+        let minute = now.floor(MINUTE);
+        let of = (app.id.clone(), key.id.clone());
+        let due = {
+            let mut keys = self.keys();
+            if keys.len() >= MOST_KEYS && !keys.contains_key(&of) {
+                keys.retain(|_, sent| sent.minute == minute);
+                if keys.len() >= MOST_KEYS {
+                    keys.clear();
+                }
+            }
+            let sent = keys.entry(of.clone()).or_insert_with(|| Sent::new(minute, 1.0));
+            if sent.minute != minute {
+                *sent = Sent::new(minute, sent.ratio);
+            }
+            let due = now < sent.shared_at || sent.shared_at + GOOD_FOR <= now;
+            due.then(|| {
+                // Concurrent requests use the last sum.
+                sent.shared_at = now;
+                std::mem::take(&mut sent.own)
+            })
+        };
+        if let Some(own) = due {
+            let sum = deadline.hold(store.add_sent(&app.id, &key.id, now, own)).await;
+            let mut keys = self.keys();
+            if let Some(sent) = keys.get_mut(&of).filter(|sent| sent.minute == minute) {
+                match sum {
+                    Ok(of_all) => sent.learn(of_all, own),
+                    Err::<_, StoreError>(error) => {
+                        sent.own += own;
+                        tracing::warn!(%error, "could not read how far the quota of a key is used");
+                    }
+                }
+            }
+        }
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let mut keys = self.keys();
+        let sent = keys.entry(of).or_insert_with(|| Sent::new(minute, 1.0));
+        if count > sent.left(i64::from(limit)) {
+            let seconds = u32::try_from((minute + MINUTE - now).as_seconds() + 1).unwrap_or(60);
+            return Err(QuotaError { whose: "key", limit, seconds });
+        }
+        sent.own += count;
+        Ok(())
+    }
+
+    /// Returns events of a key that were admitted but not stored.
+    pub fn give_back_key(&self, app: &App, key: &Key, count: usize) {
+        if key.limits.events_per_minute.is_some()
+            && let Some(sent) = self.keys().get_mut(&(app.id.clone(), key.id.clone()))
+        {
+            sent.own -= i64::try_from(count).unwrap_or(0).min(sent.own);
+        }
+    }
+
     fn known(&self) -> MutexGuard<'_, HashMap<AppId, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keys(&self) -> MutexGuard<'_, HashMap<(AppId, KeyId), Sent>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
