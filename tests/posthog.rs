@@ -74,7 +74,7 @@ fn gzip(text: &str) -> Vec<u8> {
 }
 
 fn percent(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat()
 }
 
 #[tokio::test]
@@ -267,7 +267,8 @@ async fn capture_v1_answers_each_event_by_itself() {
     assert_eq!(tally.list(&app, "").await.len(), 25);
 
     // Nor is there a way to name an event without a uuid.
-    let nameless = json!({"batch": [{"event": "fails", "distinct_id": 1, "timestamp": at}, {"event": "fails", "timestamp": at}]});
+    let nameless =
+        json!({"batch": [{"event": "fails", "distinct_id": 1, "timestamp": at}, {"event": "fails", "timestamp": at}]});
     assert_eq!(post_v1(&tally, &app.ingest_key, &nameless).await.0, StatusCode::SERVICE_UNAVAILABLE);
 }
 

@@ -65,14 +65,13 @@ export default {
             page: "posthog/page.mjs",
             events: 10,
             check: browser,
-            // Pauses of 3 s, 6 s and 12 s, each up to half longer.
+            // Pauses of 3 s, 6 s and 12 s, each up to half longer. For an answer it waits 60 s.
             patience: 40,
             loses: {
                 "429, first 1": "it drops every 4xx",
                 "429, Retry-After": "it drops every 4xx",
                 "413, first 1": "it drops every 4xx",
             },
-            skip: { "answer too late": "it waits 60 s" },
         },
         "posthog-js, page closed": { page: "posthog/page.mjs", closes: true, events: 3, only: ["none"], check: browser },
     },

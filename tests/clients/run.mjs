@@ -135,7 +135,8 @@ async function runCase(tally, browser, { family, name, client, fault: faultName 
             const { found, counted, total } = await look(tally, app.id, marker);
             const right = missing(sent, found).every(mayMiss) && counted === total && proxy.open === 0;
             const now = `${found.size} ${total} ${counted} ${proxy.log.length} ${proxy.open}`;
-            if (now !== seen) [seen, since] = [now, Date.now()];
+            // A request that is not answered yet may still change something.
+            if (now !== seen || proxy.open > 0) [seen, since] = [now, Date.now()];
             const still = Date.now() - Math.max(since, proxy.lastSeen);
             if (still >= (right ? SETTLED : (client.patience ?? 0) * 1000 + STILL) || Date.now() > deadline) return;
             await pause(100);

@@ -5,6 +5,7 @@
  * - `hits(n)`: whether the `n`th such request, from 1, meets the fault.
  * - `status`, `headers`: it is answered so, and Tally does not see it; with `stored` Tally has taken it before.
  * - `drop`: the connection ends without a reply: `before` the body is read, or `after` Tally has taken it.
+ * - `twice`: Tally gets it a second time, as from a library that sends again what was answered.
  * - `late`: Tally takes it, but its answer comes later than the client waits.
  */
 export const FAULTS = {
@@ -18,11 +19,12 @@ export const FAULTS = {
     "413, first 1": { hits: first(1), status: 413 },
     "dropped before": { hits: first(1), drop: "before" },
     "dropped after": { hits: first(1), drop: "after" },
+    "every one twice": { hits: () => true, twice: true },
     "answer too late": { hits: first(1), late: true },
 };
 
 /** The faults of the short form. */
-export const SHORT = ["none", "503 although stored", "dropped after"];
+export const SHORT = ["none", "dropped after"];
 
 function first(count) {
     return n => n <= count;

@@ -68,6 +68,7 @@ export async function startProxy(target, fault, carries, keepsRefused) {
                 return;
             }
             const answer = await forward(request, body);
+            if (hit && fault.twice) await forward(request, body);
             if (hit && fault.drop === "after") {
                 note(`→ ${answer.status}, dropped after its body`);
                 request.socket.destroy();

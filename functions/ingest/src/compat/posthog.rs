@@ -132,7 +132,8 @@ async fn capture_v1(call: &Call) -> Result<Response, Problem> {
     let sender = sender(call, &batch).await?;
     let (uuids, verdicts) = match store(call, &sender, &batch).await {
         Ok((uuids, stored)) => {
-            let nameless = uuids.iter().zip(&stored.0).any(|(uuid, v)| uuid.is_none() && matches!(v, Verdict::Failed(_)));
+            let nameless =
+                uuids.iter().zip(&stored.0).any(|(uuid, v)| uuid.is_none() && matches!(v, Verdict::Failed(_)));
             if nameless {
                 // Nothing but the whole request can be asked for again.
                 stored.complete()?;

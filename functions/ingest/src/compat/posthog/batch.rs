@@ -58,13 +58,15 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// Where it is none of these, or has more events than a request may.
     pub(super) fn read(text: &'a str) -> Result<Self, Problem> {
-        let document = json::document(text.trim().as_bytes())
-            .map_err(|error| Problem::field("", format!("the body is not JSON, or packed in an unknown way: {}", error.detail)))?;
+        let document = json::document(text.trim().as_bytes()).map_err(|error| {
+            Problem::field("", format!("the body is not JSON, or packed in an unknown way: {}", error.detail))
+        })?;
         match json::kind(document) {
             Kind::Array => Ok(Self { token: None, events: list("", document)? }),
             Kind::Object => {
                 let fields = Fields::of(document);
-                let token = ["api_key", "token", "$token"].into_iter().find_map(|name| fields.get(name).and_then(scalar));
+                let token =
+                    ["api_key", "token", "$token"].into_iter().find_map(|name| fields.get(name).and_then(scalar));
                 let events = match fields.get("batch") {
                     Some(batch) => list("batch", batch)?,
                     None => vec![document],
@@ -94,7 +96,7 @@ mod tests {
         for (text, token, events) in [
             (r#"{"api_key":"k","batch":[{},3]}"#, Some("k"), 2),
             (r#"{"token":"t","batch":[]}"#, Some("t"), 0),
-            (r#" [{},{}] "#, None, 2),
+            (r" [{},{}] ", None, 2),
             (r#"{"$token":"t","event":"a"}"#, Some("t"), 1),
             (r#"{"api_key":null,"batch":null}"#, None, 1),
         ] {

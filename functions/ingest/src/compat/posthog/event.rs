@@ -72,7 +72,10 @@ impl<'a> Record<'a> {
         let Self { raw, mut fields, mut properties } = self;
         let name = fields.take_text("event");
         if name.as_deref() == Some(SNAPSHOT) {
-            return Err(Refusal::new(Reason::NotOffered, "session replays are not kept: switch them off in the library"));
+            return Err(Refusal::new(
+                Reason::NotOffered,
+                "session replays are not kept: switch them off in the library",
+            ));
         }
         let (timestamp, is_exact) = time(&fields, now)?;
         let id = uuid.map(|uuid| if uuid.len() > MAX_TEXT { hex(&sha256(uuid.as_bytes())) } else { uuid });
@@ -99,7 +102,8 @@ impl<'a> Record<'a> {
         let session_id = fields.take_text("session_id").or(session_id);
         let (lib, version) = (properties.take_text("$lib"), properties.take_text("$lib_version"));
         let lib = lib.or(fields.take_text("library")).or(library.map(|(name, _)| name.to_owned()));
-        let version = version.or(fields.take_text("library_version")).or(library.map(|(_, version)| version.to_owned()));
+        let version =
+            version.or(fields.take_text("library_version")).or(library.map(|(_, version)| version.to_owned()));
 
         let mut draft = Draft {
             id,
@@ -126,11 +130,15 @@ impl<'a> Record<'a> {
         }
         draft.data = object(data);
         let tags = [("lib", lib), ("lib_version", version)].into_iter();
-        let tags: BTreeMap<_, _> = tags.filter_map(|(name, text)| Some((name.to_owned(), Json::String(text?)))).collect();
+        let tags: BTreeMap<_, _> =
+            tags.filter_map(|(name, text)| Some((name.to_owned(), Json::String(text?)))).collect();
         draft.tags = object(tags);
         let size: usize = [&draft.data, &draft.tags, &draft.stack].into_iter().flatten().map(Json::stored_size).sum();
         if size > MAX_EVENT {
-            return Err(Refusal::new(Reason::TooLarge, format!("its properties take {size} bytes: at most {MAX_EVENT}")));
+            return Err(Refusal::new(
+                Reason::TooLarge,
+                format!("its properties take {size} bytes: at most {MAX_EVENT}"),
+            ));
         }
         Ok(draft)
     }
@@ -238,7 +246,11 @@ mod tests {
             r#"{"event":"a","distinct_id":"d","options":{"process_person_profile":false},"properties":{}}"#,
         ] {
             let draft = draft(event).expect("an event");
-            assert_eq!((draft.user_id, text(draft.data.as_ref()).as_str()), (None, r#"{"distinct_id":"d"}"#), "{event}");
+            assert_eq!(
+                (draft.user_id, text(draft.data.as_ref()).as_str()),
+                (None, r#"{"distinct_id":"d"}"#),
+                "{event}"
+            );
         }
         let long = format!(r#"{{"event":"a","distinct_id":"{}"}}"#, "é".repeat(300));
         assert_eq!(draft(&long).expect("an event").user_id.map(|id| id.len()), Some(MAX_TEXT));
@@ -248,7 +260,11 @@ mod tests {
     fn identity_is_the_events_own_id_and_time() {
         let v7 = "019ab1a7-0000-7000-8000-000000000000";
         let times = |event: &str| draft(event).map(|draft| (draft.id, draft.timestamp)).expect("an event");
-        assert_eq!(times(&format!(r#"{{"event":"a","uuid":"{v7}"}}"#)), (Some(v7.to_owned()), None), "it names its time");
+        assert_eq!(
+            times(&format!(r#"{{"event":"a","uuid":"{v7}"}}"#)),
+            (Some(v7.to_owned()), None),
+            "it names its time"
+        );
         let v4 = "00000000-0000-4000-8000-000000000000";
         assert_eq!(times(&format!(r#"{{"event":"a","uuid":"{v4}"}}"#)), (Some(v4.to_owned()), Some(NOW)));
         assert_eq!(times(r#"{"event":"a"}"#), (None, Some(NOW)));

@@ -93,7 +93,8 @@ impl Exception {
             }
         }
         let stack = fields.take_object("stacktrace");
-        let sent = stack.and_then(|stack| stack.get("frames").and_then(|raw| json::array(raw).ok())).unwrap_or_default();
+        let sent =
+            stack.and_then(|stack| stack.get("frames").and_then(|raw| json::array(raw).ok())).unwrap_or_default();
         let omitted = sent.len().saturating_sub(MAX_FRAMES);
         if omitted > 0 {
             rest.insert("omitted".to_owned(), Json::String(format!("{omitted} frames in the middle")));
