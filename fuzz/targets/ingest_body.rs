@@ -64,7 +64,8 @@ fn lists_agree(body: &[u8]) {
 }
 
 fn check(sent: Result<Sent, String>) {
-    let Ok(Sent { drafts, alone }) = sent else { return };
+    let Ok(Sent { drafts, texts, alone }) = sent else { return };
+    assert_eq!(drafts.len(), texts.len(), "each has its text");
     assert!((1..=1_000).contains(&drafts.len()) && !(alone && drafts.len() > 1));
     for draft in drafts.into_iter().flatten() {
         for clock in [EventClock::Event, EventClock::Received] {
