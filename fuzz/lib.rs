@@ -1,7 +1,7 @@
 //! What the targets share: an app, and the time.
 
-use tally_core::app::{App, EventClock};
 use tally_core::app::layout::Layout;
+use tally_core::app::{App, EventClock};
 use tally_core::time::Timestamp;
 
 /// When everything happens: a Saturday.

@@ -14,10 +14,10 @@ use ingest::body::{Drafts, Sent, decompress};
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 use tally_core::app::EventClock;
-use tally_core::event::{Event, MAX_COUNT, MAX_DEPTH, MAX_MESSAGE, MAX_TEXT};
+use tally_core::app::layout::MAX_AHEAD;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::Json;
-use tally_core::app::layout::MAX_AHEAD;
+use tally_core::event::{Event, MAX_COUNT, MAX_DEPTH, MAX_MESSAGE, MAX_TEXT};
 use tally_core::invalid::Invalid;
 use tally_core::time::Timestamp;
 

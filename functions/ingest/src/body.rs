@@ -31,6 +31,8 @@ const MAX_ERRORS: usize = 10;
 /// The largest window of zstd that is accepted, as a power of two: 8 MB, what every decoder must hold (RFC 8878), so
 /// that a frame cannot ask for more memory than that.
 const ZSTD_WINDOW: u32 = 23;
+/// How much the decoder of brotli reads at once, in bytes. Its window has at most 16 MB by its format.
+const BROTLI_BUFFER: usize = 4 * 1024;
 
 /// The events of a body, none of them read yet.
 #[derive(Debug)]
@@ -136,8 +138,19 @@ pub fn decompress(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
     }
 }
 
-/// Undoes the compression of a body of a client library: by its first bytes, since its headers may be wrong.
+/// Undoes the compression of a body of a client library: by its first bytes, since its headers may be wrong. Only brotli has
+/// none to know it by.
 pub(crate) fn unpack(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
+    let encoding = headers.get(CONTENT_ENCODING).and_then(|encoding| encoding.to_str().ok()).unwrap_or_default();
+    if encoding.trim().eq_ignore_ascii_case("br") {
+        let mut decoded = room_for(&sent);
+        match read_all("brotli", brotli_decompressor::Decompressor::new(&*sent, BROTLI_BUFFER), &mut decoded) {
+            Ok(()) => return Ok(decoded.into()),
+            // Not brotli after all: its first bytes say what it is.
+            Err(Problem::Invalid(_)) => {}
+            Err(problem) => return Err(problem),
+        }
+    }
     match *sent {
         [0x1f, 0x8b, ..] => gunzip(&sent),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => unzstd(&sent),
@@ -145,11 +158,6 @@ pub(crate) fn unpack(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem>
             let mut decoded = room_for(&sent);
             read_all("deflate", ZlibDecoder::new(&*sent), &mut decoded)?;
             Ok(decoded.into())
-        }
-        _ if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "br") => {
-            Err(Problem::UnsupportedMediaType(
-                "brotli is not supported: send gzip, deflate, zstd or no compression".to_owned(),
-            ))
         }
         _ => Ok(sent),
     }

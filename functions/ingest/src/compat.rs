@@ -11,61 +11,33 @@ pub mod mend;
 mod mixpanel;
 mod otlp;
 pub mod packed;
+pub mod posthog;
+mod protocol;
 pub mod record_id;
 mod segment;
-
-use std::pin::Pin;
+pub mod sentry;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use tally_http::families::{self, Family};
+use tally_http::families;
 use tally_http::path::decoded;
-use tally_http::problem::{Problem, RETRY_SECONDS};
+use tally_http::problem::Problem;
 use tally_http::service::Shared;
 
 use crate::compat::call::Call;
+use crate::compat::mixpanel::Mixpanel;
+use crate::compat::otlp::Otlp;
+use crate::compat::posthog::PostHog;
+use crate::compat::segment::Segment;
+use crate::compat::sentry::Sentry;
 
-/// The reply to a request, or why there is none.
-pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send + 'a>>;
-
-/// What a family of client libraries speaks.
-pub trait Protocol: Sync {
-    /// Which family it is.
-    fn family(&self) -> Family;
-
-    /// Whether a request on a path that several families call is for this one. They are asked in the order of the path's
-    /// list; a family that is the only one or the last is not asked.
-    fn takes(&self, _call: &Call) -> bool {
-        true
-    }
-
-    /// Answers a request, with the exact status and body that the libraries take for success. `OPTIONS` never gets here,
-    /// and headers for other origins are added later.
-    ///
-    /// # Errors
-    /// Any problem; [`Protocol::refuse`] puts it into the words of the protocol. Use `?` freely.
-    fn answer<'a>(&'a self, call: &'a Call) -> Answer<'a>;
-
-    /// A problem in the words of the protocol. It is never a 500: what failed here is a 503 already. The body of the call
-    /// is empty if it was too large or could not be unpacked.
-    fn refuse(&self, call: &Call, problem: &Problem) -> Response;
-}
-
-/// How long a library is asked to wait before it sends a refused request again, for the header `Retry-After`.
-pub(crate) fn retry_after(problem: &Problem) -> Option<HeaderValue> {
-    match problem {
-        Problem::TooManyRequests(_, seconds) => Some(HeaderValue::from(*seconds)),
-        Problem::Unavailable | Problem::Upstream(_) => Some(RETRY_SECONDS),
-        _ => None,
-    }
-}
+pub use crate::compat::protocol::{Answer, Protocol};
 
 /// The families that a router serves.
 pub type Protocols = &'static [&'static dyn Protocol];
 
 /// All families, one line each.
-pub static PROTOCOLS: Protocols = &[&otlp::Otlp, &mixpanel::Mixpanel, &segment::Segment];
+pub static PROTOCOLS: Protocols = &[&Mixpanel, &Otlp, &PostHog, &Segment, &Sentry];
 
 /// Answers a request on a path of client libraries.
 pub(crate) async fn answer(protocols: Protocols, State(context): Shared, request: Request) -> Response {

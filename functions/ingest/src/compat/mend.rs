@@ -63,7 +63,8 @@ pub fn nested(raw: &RawValue) -> Json {
     within(raw, MAX_DEPTH - 1)
 }
 
-fn within(raw: &RawValue, depth: usize) -> Json {
+/// A value of at most `depth` levels of lists and objects.
+pub fn within(raw: &RawValue, depth: usize) -> Json {
     let as_text = || Json::String(raw.get().to_owned());
     match (json::kind(raw), depth.checked_sub(1)) {
         (Kind::Null, _) => Json::Null,

@@ -29,9 +29,10 @@ use tally_http::problem::Problem;
 
 use super::call::{Call, Sender};
 use super::fields::{Fields, object, scalar};
+use super::mend;
 use super::packed::{Form, PIXEL, json as unpacked};
+use super::protocol::{Answer, Protocol, retry_after};
 use super::record_id::RecordIds;
-use super::{Answer, Protocol, mend, retry_after};
 
 /// The maximum number of events in a request. Mixpanel's own limit for imports is 2,000.
 const MAX_EVENTS: usize = 10_000;

@@ -35,8 +35,9 @@ use tally_http::problem::Problem;
 
 use self::wire::{ExportLogsServiceResponse, LogRecord, PartialSuccess, Scope, Status};
 use crate::compat::call::Call;
+use crate::compat::mend;
+use crate::compat::protocol::{Answer, Protocol, retry_after};
 use crate::compat::record_id::RecordIds;
-use crate::compat::{Answer, Protocol, mend, retry_after};
 
 /// The largest record as sent, in bytes. An event holds 256 KB.
 const MAX_RECORD: usize = 512 * 1024;

@@ -27,8 +27,9 @@ use tally_http::problem::Problem;
 
 use super::call::Call;
 use super::fields::{Fields, object, scalar};
+use super::mend;
 use super::packed::PIXEL;
-use super::{Answer, Protocol, mend, retry_after};
+use super::protocol::{Answer, Protocol, retry_after};
 
 /// The maximum number of calls in a request. Segment's libraries send at most 250.
 const MAX_CALLS: usize = 10_000;

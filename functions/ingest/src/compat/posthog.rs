@@ -1,0 +1,240 @@
+//! `PostHog`: events of all its libraries, as batches or one by one, in every packing; the settings that they ask for; and
+//! capture v1, which answers each event by itself.
+//!
+//! Feature flags, session replays, surveys and experiments are not offered. The settings say so, and what is sent or asked
+//! all the same gets an empty answer, so that no library repeats it.
+
+mod batch;
+mod event;
+mod exception;
+mod settings;
+
+use axum::response::{IntoResponse, Response};
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Method, StatusCode};
+use serde_json::{Map, Value, json};
+use tally_core::app::key::PresentedKey;
+use tally_core::event::draft::Draft;
+use tally_core::rejected::{Reason, Refusal};
+use tally_core::time::Timestamp;
+use tally_http::families::Family;
+use tally_http::problem::{self, Problem, RETRY_SECONDS};
+
+use crate::compat::call::{Call, Sender, Stored, Verdict};
+use crate::compat::posthog::batch::Batch;
+use crate::compat::posthog::event::Record;
+use crate::compat::protocol::{Answer, Protocol};
+use crate::compat::record_id::RecordIds;
+
+/// The path of capture v1.
+const CAPTURE_V1: &str = "/i/v1/analytics/events";
+/// Most keys of one request that are looked up.
+const MAX_KEYS: usize = 8;
+
+/// `PostHog`.
+pub(crate) struct PostHog;
+
+impl Protocol for PostHog {
+    fn family(&self) -> Family {
+        Family::PostHog
+    }
+
+    fn takes(&self, call: &Call) -> bool {
+        // Mixpanel asks for its flags with GET.
+        call.path != "/flags" || call.method == Method::POST
+    }
+
+    fn answer<'a>(&'a self, call: &'a Call) -> Answer<'a> {
+        Box::pin(async move {
+            if let Some(answered) = settings::answer(call) {
+                return answered;
+            }
+            match call.path.as_str() {
+                CAPTURE_V1 => capture_v1(call).await,
+                "/s" => replay(call).await,
+                _ => capture(call).await,
+            }
+        })
+    }
+
+    fn refuse(&self, call: &Call, problem: &Problem) -> Response {
+        let status = problem.status();
+        let (code, detail) = (code(status), problem.to_string());
+        let body = if call.path == CAPTURE_V1 {
+            json!({"error": code, "error_description": detail, "error_uri": null})
+        } else {
+            let kind = match status {
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "authentication_error",
+                StatusCode::TOO_MANY_REQUESTS => "quota_limited",
+                _ if status.is_server_error() => "server_error",
+                _ => "validation_error",
+            };
+            json!({"type": kind, "code": code, "detail": detail, "attr": null})
+        };
+        let mut reply = problem::json(status, &body).unwrap_or_else(|_| status.into_response());
+        let wait = match problem {
+            Problem::TooManyRequests(_, seconds) => Some(HeaderValue::from(*seconds)),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_SECONDS),
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            reply.headers_mut().insert(RETRY_AFTER, wait);
+        }
+        reply
+    }
+}
+
+/// The code of an error.
+fn code(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "invalid_api_key",
+        StatusCode::FORBIDDEN => "permission_denied",
+        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::PAYLOAD_TOO_LARGE => "payload_too_large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_encoding",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limited",
+        StatusCode::SERVICE_UNAVAILABLE => "service_unavailable",
+        _ => "invalid_payload",
+    }
+}
+
+/// The reply that every library takes for delivered. One of them takes no status but 200.
+fn delivered() -> Result<Response, Problem> {
+    problem::json(StatusCode::OK, &json!({"status": 1}))
+}
+
+/// Reads the events of an unpacked body, or of the query without one, at the time `now`. What a request does beyond this
+/// needs the store.
+///
+/// # Errors
+/// Where the body as a whole cannot be read, or is too large.
+pub fn read(query: &[(String, String)], body: &[u8], now: Timestamp) -> Result<Vec<Result<Draft, Refusal>>, Problem> {
+    let text = batch::text(query, body)?;
+    let mut ids = RecordIds::default();
+    let events = Batch::read(&text)?.events.into_iter();
+    Ok(events.map(|raw| Record::of(raw)?.draft(now, None, &mut ids)).collect())
+}
+
+/// Takes one event or a batch.
+async fn capture(call: &Call) -> Result<Response, Problem> {
+    let text = batch::text(&call.query, &call.body)?;
+    let batch = Batch::read(&text)?;
+    let sender = sender(call, &batch).await?;
+    let (_, stored) = store(call, &sender, &batch).await?;
+    stored.complete()?;
+    delivered()
+}
+
+/// Takes a batch and answers each event under its `uuid`. Only those answered `retry` are sent again.
+async fn capture_v1(call: &Call) -> Result<Response, Problem> {
+    let text = batch::text(&call.query, &call.body)?;
+    let batch = Batch::read(&text)?;
+    let sender = sender(call, &batch).await?;
+    let (uuids, verdicts) = match store(call, &sender, &batch).await {
+        Ok((uuids, stored)) => {
+            let nameless =
+                uuids.iter().zip(&stored.0).any(|(uuid, v)| uuid.is_none() && matches!(v, Verdict::Failed(_)));
+            if nameless {
+                // Nothing but the whole request can be asked for again.
+                stored.complete()?;
+            }
+            (uuids, stored.0.iter().map(result).collect::<Vec<_>>())
+        }
+        Err(Problem::TooManyRequests(detail, _)) => {
+            let uuids: Vec<_> = batch.events.iter().map(|raw| Record::of(raw).ok().and_then(|r| r.uuid())).collect();
+            let limited = vec![json!({"result": "limited", "details": detail}); uuids.len()];
+            (uuids, limited)
+        }
+        Err(problem) => return Err(problem),
+    };
+    let mut results = Map::new();
+    for (uuid, result) in uuids.into_iter().zip(verdicts) {
+        let Some(uuid) = uuid else { continue };
+        // Of several with the same, one that must come again must not be hidden.
+        let kept = results.entry(uuid).or_insert(Value::Null);
+        if kept.is_null() || result["result"] == "retry" {
+            *kept = result;
+        }
+    }
+    problem::json(StatusCode::OK, &json!({"results": results}))
+}
+
+/// What became of an event, in the words of capture v1.
+fn result(verdict: &Verdict) -> Value {
+    match verdict {
+        Verdict::Stored(_) => json!({"result": "ok"}),
+        Verdict::Rejected(refusal) => json!({"result": "drop", "details": refusal.detail}),
+        Verdict::Failed(_) => json!({"result": "retry", "details": "could not be stored: send it again"}),
+    }
+}
+
+/// Throws a part of a session replay away. The settings switch replays off, but sessions that began before go on.
+async fn replay(call: &Call) -> Result<Response, Problem> {
+    let text = batch::text(&call.query, &call.body)?;
+    let batch = Batch::read(&text)?;
+    let sender = sender(call, &batch).await?;
+    let refusal = Refusal::new(Reason::NotOffered, "session replays are not kept: switch them off in the library");
+    call.reject(&sender, &refusal, 1, || "session replay".to_owned());
+    delivered()
+}
+
+/// Who sends: the key is in the body or in one of its events, in the query, or where Tally has it.
+async fn sender(call: &Call, batch: &Batch<'_>) -> Result<Sender, Problem> {
+    let first = batch.events.first().and_then(|raw| Record::of(raw).ok()).and_then(|record| record.token());
+    let own = [batch.token.as_deref(), first.as_deref(), call.parameter("token"), call.parameter("api_key")];
+    call.sender(&own).await
+}
+
+/// Stores the events of a batch; the `uuid` of each, and what became of it.
+async fn store(call: &Call, sender: &Sender, batch: &Batch<'_>) -> Result<(Vec<Option<String>>, Stored), Problem> {
+    let mut keys = Keys::default();
+    let mut ids = RecordIds::default();
+    // Capture v1 says it once for all events.
+    let library = call.header("posthog-sdk-info").and_then(|info| info.split_once('/'));
+    let (mut uuids, mut drafts) = (Vec::new(), Vec::new());
+    for raw in &batch.events {
+        let record = match Record::of(raw) {
+            Ok(record) => record,
+            Err(refusal) => {
+                uuids.push(None);
+                drafts.push(Err(refusal));
+                continue;
+            }
+        };
+        uuids.push(record.uuid());
+        let own = match record.token() {
+            Some(token) => keys.check(call, sender, &token).await,
+            None => Ok(()),
+        };
+        drafts.push(own.and_then(|()| record.draft(call.now(), library, &mut ids)));
+    }
+    let sample = |index: usize| batch.events.get(index).map_or_else(String::new, |raw| event::sample(raw));
+    let stored = call.store(sender, drafts, &sample).await?;
+    Ok((uuids, stored))
+}
+
+/// The keys that the events of a request carry, and whether each is of the request's app.
+#[derive(Default)]
+struct Keys(Vec<(String, bool)>);
+
+impl Keys {
+    /// Refuses an event with the key of another app.
+    async fn check(&mut self, call: &Call, sender: &Sender, token: &str) -> Result<(), Refusal> {
+        let known = self.0.iter().find(|(known, _)| known == token).map(|(_, same)| *same);
+        let same = match (known, PresentedKey::parse(token)) {
+            (Some(same), _) => same,
+            // A project token of PostHog's own, beside a key in the path or a header.
+            (None, None) => true,
+            (None, Some(key)) if self.0.len() < MAX_KEYS => {
+                let same = call.sender_by(&key).await.is_ok_and(|other| other.app.id == sender.app.id);
+                self.0.push((token.to_owned(), same));
+                same
+            }
+            (None, Some(_)) => false,
+        };
+        if same {
+            return Ok(());
+        }
+        Err(Refusal::new(Reason::OtherApp, "its `token` is not a key of the app that the request is for"))
+    }
+}

@@ -1,0 +1,200 @@
+//! The exceptions of an event: what was raised, its frames, and what groups it with others of the same cause.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use tally_core::event::MAX_DEPTH;
+use tally_core::event::json::{self, Json, Kind};
+
+use crate::compat::fields::{Fields, object, scalar};
+use crate::compat::mend;
+
+/// Most exceptions of a chain that are kept.
+const MAX_EXCEPTIONS: usize = 20;
+/// Most frames of an exception that are kept: half of them from either end, since a recursion repeats in the middle.
+const MAX_FRAMES: usize = 100;
+/// The levels of a stack around a field of an exception: the list of exceptions, and the exception.
+const ABOVE_FIELD: usize = 2;
+/// The levels around a field of a frame: also the list of frames, and the frame.
+const ABOVE_FRAME_FIELD: usize = 4;
+
+/// The exceptions of an event: the one that was raised first, then its causes.
+#[derive(Debug, Default)]
+pub(super) struct Exceptions(Vec<Exception>);
+
+#[derive(Debug)]
+struct Exception {
+    kind: Option<String>,
+    value: Option<String>,
+    /// The innermost call first.
+    frames: Vec<Frame>,
+    /// The other fields.
+    rest: BTreeMap<String, Json>,
+}
+
+#[derive(Debug)]
+struct Frame {
+    function: Option<String>,
+    /// The module, or the file without one.
+    place: Option<String>,
+    in_app: Option<bool>,
+    all: BTreeMap<String, Json>,
+}
+
+impl Exceptions {
+    /// Reads `$exception_list`. What is no exception is passed over.
+    pub(super) fn read(list: &RawValue) -> Self {
+        let (sent, _) = json::array_of_at_most(list, MAX_EXCEPTIONS).unwrap_or_default();
+        Self(sent.into_iter().map(Exception::read).filter(|exception| !exception.is_empty()).collect())
+    }
+
+    /// `Type: value` of what was raised.
+    pub(super) fn message(&self) -> Option<String> {
+        let raised = self.0.first()?;
+        match (&raised.kind, &raised.value) {
+            (Some(kind), Some(value)) => Some(format!("{kind}: {value}")),
+            (one, other) => one.clone().or_else(|| other.clone()),
+        }
+    }
+
+    /// The type of what was raised and the innermost call that is the application's own, without its line.
+    pub(super) fn grouping(&self) -> Option<String> {
+        let raised = self.0.first()?;
+        let frames = || raised.frames.iter();
+        let frame = frames()
+            .find(|frame| frame.in_app == Some(true))
+            .or_else(|| frames().find(|frame| frame.in_app.is_none()))
+            .or_else(|| frames().next());
+        let call = frame.and_then(|frame| match (&frame.place, &frame.function) {
+            (Some(place), Some(function)) => Some(format!("{place}:{function}")),
+            (one, other) => one.clone().or_else(|| other.clone()),
+        });
+        match (&raised.kind, call) {
+            (Some(kind), Some(call)) => Some(format!("{kind} in {call}")),
+            (kind, call) => kind.clone().or(call),
+        }
+    }
+
+    /// The stack of an event: a list of exceptions, each with its frames.
+    pub(super) fn stack(self) -> Option<Json> {
+        let stack: Vec<_> = self.0.into_iter().filter_map(Exception::json).collect();
+        (!stack.is_empty()).then_some(Json::Array(stack))
+    }
+}
+
+impl Exception {
+    fn read(raw: &RawValue) -> Self {
+        let mut fields = Fields::of(raw);
+        let (kind, value) = (fields.take_text("type"), fields.take_text("value"));
+        let mut rest = BTreeMap::new();
+        for name in ["mechanism", "module", "thread_id"] {
+            if let Some(raw) = fields.take(name) {
+                rest.insert(name.to_owned(), mend::within(raw, MAX_DEPTH - ABOVE_FIELD));
+            }
+        }
+        let stack = fields.take_object("stacktrace");
+        let sent =
+            stack.and_then(|stack| stack.get("frames").and_then(|raw| json::array(raw).ok())).unwrap_or_default();
+        let omitted = sent.len().saturating_sub(MAX_FRAMES);
+        if omitted > 0 {
+            rest.insert("omitted".to_owned(), Json::String(format!("{omitted} frames in the middle")));
+        }
+        let innermost_first = sent.into_iter().rev().enumerate();
+        let kept = innermost_first.filter(|(at, _)| *at < MAX_FRAMES / 2 || *at >= MAX_FRAMES / 2 + omitted);
+        Self { kind, value, frames: kept.map(|(_, raw)| Frame::read(raw)).collect(), rest }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.kind.is_none() && self.value.is_none() && self.frames.is_empty()
+    }
+
+    fn json(self) -> Option<Json> {
+        let mut exception = self.rest;
+        for (name, text) in [("type", self.kind), ("value", self.value)] {
+            if let Some(text) = text {
+                exception.insert(name.to_owned(), Json::String(text));
+            }
+        }
+        let frames: Vec<_> = self.frames.into_iter().filter_map(|frame| object(frame.all)).collect();
+        if !frames.is_empty() {
+            exception.insert("frames".to_owned(), Json::Array(frames));
+        }
+        object(exception)
+    }
+}
+
+impl Frame {
+    fn read(raw: &RawValue) -> Self {
+        let fields = Fields::of(raw);
+        let text = |name: &str| fields.get(name).and_then(scalar).filter(|text| !text.is_empty());
+        let function = text("function");
+        let place = text("module").or_else(|| text("filename")).or_else(|| text("abs_path")).map(without_origin);
+        let in_app = text("in_app").and_then(|text| text.parse().ok());
+        let all = mend::object(raw).into_iter().filter(|(name, raw)| !name.is_empty() && json::kind(raw) != Kind::Null);
+        let all = all.map(|(name, raw)| (name, mend::within(raw, MAX_DEPTH - ABOVE_FRAME_FIELD))).collect();
+        Self { function, place, in_app, all }
+    }
+}
+
+/// The path of a script's URL: the same script is served from many hosts, and its query often names a build.
+fn without_origin(place: String) -> String {
+    let Some((_, rest)) = place.split_once("://") else { return place };
+    let path = rest.find('/').map_or(rest, |start| &rest[start..]);
+    path.split(['?', '#']).next().unwrap_or(path).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(list: &str) -> Exceptions {
+        Exceptions::read(json::document(list.as_bytes()).expect("JSON"))
+    }
+
+    #[test]
+    fn what_is_no_exception_is_passed_over() {
+        for list in ["3", "[]", "[3,null,{},[]]", r#"[{"stacktrace":{"frames":3}}]"#, r#"[{"stacktrace":[]}]"#] {
+            let exceptions = read(list);
+            assert_eq!((exceptions.message(), exceptions.grouping()), (None, None), "{list}");
+            assert_eq!(exceptions.stack(), None, "{list}");
+        }
+        assert_eq!(read(r#"[{"value":"only"}]"#).message().as_deref(), Some("only"));
+    }
+
+    #[test]
+    fn a_call_of_the_application_groups_before_others() {
+        let of = |frames: &str| {
+            read(&format!(r#"[{{"type":"E","stacktrace":{{"frames":[{frames}]}}}}]"#)).grouping().unwrap_or_default()
+        };
+        let own = r#"{"function":"f","module":"app","in_app":true}"#;
+        let other = r#"{"function":"g","module":"lib","in_app":false}"#;
+        assert_eq!(of(&format!("{own},{other}")), "E in app:f");
+        assert_eq!(of(other), "E in lib:g");
+        assert_eq!(of(r#"{"function":"h"},{"function":"g","in_app":false}"#), "E in h");
+        assert_eq!(of(""), "E");
+    }
+
+    #[test]
+    fn a_stack_is_no_deeper_than_an_event_may_be() {
+        fn depth(json: &Json) -> usize {
+            match json {
+                Json::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+                Json::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+                _ => 0,
+            }
+        }
+        let deep = "[".repeat(40) + &"]".repeat(40);
+        let list = format!(r#"[{{"type":"E","mechanism":{deep},"stacktrace":{{"frames":[{{"vars":{deep}}}]}}}}]"#);
+        assert_eq!(read(&list).stack().as_ref().map(depth), Some(MAX_DEPTH));
+    }
+
+    #[test]
+    fn a_deep_stack_keeps_its_ends() {
+        let frames: Vec<_> = (0..1_000).map(|n| format!(r#"{{"function":"f{n}"}}"#)).collect();
+        let stack = read(&format!(r#"[{{"type":"E","stacktrace":{{"frames":[{}]}}}}]"#, frames.join(","))).stack();
+        let text = serde_json::to_value(stack).expect("JSON");
+        let kept = text[0]["frames"].as_array().expect("frames");
+        assert_eq!((kept.len(), &kept[0]["function"], &kept[99]["function"]), (100, &"f999".into(), &"f0".into()));
+        assert_eq!(text[0]["omitted"], "900 frames in the middle");
+    }
+}
