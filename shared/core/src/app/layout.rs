@@ -219,6 +219,7 @@ mod tests {
         assert_eq!(changed.last().shards, 8);
         assert_eq!(changed.pending(NOW).count(), 1);
         assert_eq!(changed.with(NOW, Some(4), None), Err(LayoutError::FewerShards(8)));
+        assert_eq!(changed.with(NOW, Some(8), None), Ok(changed));
     }
 
     #[test]
@@ -295,7 +296,9 @@ mod tests {
         assert_eq!((more.last().pages, more.last().shards, more.last().retention_days), (2, 2, Some(7)));
         assert_eq!(more.last().from, more.last().from.floor(DAY));
         assert!(more.last().from >= NOW + ENTRY_MARGIN);
-        assert_eq!(more.with_more_pages(NOW), None);
+        let begins = more.last().from;
+        assert_eq!((more.with_more_pages(NOW), more.with_more_pages(begins - MICROSECOND)), (None, None));
+        assert_eq!(more.with_more_pages(begins).map(|layout| layout.last().pages), Some(4));
         let mut full = more;
         for day in 3..20 {
             full = full.with_more_pages(NOW + day * 3 * DAY).unwrap_or(full);
