@@ -559,6 +559,24 @@ async fn one_request_holds_many_records_and_no_more() {
 }
 
 #[tokio::test]
+async fn values_are_counted_before_they_take_memory() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let dense = |n: usize| format!(r#"{{"message":"m","extra":{{"a":[{}1]}}}}"#, r#"{"a":1},"#.repeat(n));
+    let log = format!(r#"{{"timestamp":1795255705.5,"body":"b","attributes":{{"a":[{}1]}}}}"#, "1,".repeat(60_000));
+    let mut items = vec![("event", dense(30_000)), ("log", format!(r#"{{"items":[{log},{{"body":"good"}}]}}"#))];
+    items.extend(std::iter::repeat_n(("event", dense(24_000)), 5));
+    tally.envelope(&app, envelope(&json!({}), &items)).await;
+    let rejected = tally.rejected(&app).await;
+    // Of the five that are large, four are within what a request may have.
+    assert_eq!(
+        rejected.iter().map(|(reason, count, _)| (reason.as_str(), *count)).collect::<Vec<_>>(),
+        [("too_large", 3)]
+    );
+    assert_eq!(tally.all(&app).await.len(), 5);
+}
+
+#[tokio::test]
 async fn a_store_that_fails_is_a_503_that_mutes_nothing() {
     let tally = Tally::failing(|operation, _| match operation {
         "PutItem" => Fault::throttled(),
