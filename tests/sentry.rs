@@ -539,9 +539,14 @@ async fn limits_are_told_in_the_headers_that_the_sdks_read() {
 
     let bomb = zstd::encode_all(&vec![b' '; 17 * 1024 * 1024][..], 1).unwrap();
     assert_refused(&tally.post_sentry(&path, ("a", "b"), bomb).await, 413);
-    for body in ["", "no envelope", "[]\n{}"] {
+    for body in ["no envelope", "", "[]\n{}"] {
         assert_refused(&tally.post_sentry(&path, ("a", "b"), body).await, 400);
     }
+    let rejected = tally.rejected(&app).await;
+    assert!(
+        rejected.iter().any(|(reason, _, sample)| (&**reason, &**sample) == ("unreadable", "no envelope")),
+        "{rejected:?}"
+    );
 }
 
 #[tokio::test]

@@ -92,16 +92,22 @@ impl Protocol for Sentry {
 async fn answered(call: &Call) -> Result<Response, Problem> {
     let endpoint = call.path.rsplit('/').next().unwrap_or_default();
     let (dsn, body) = match endpoint {
-        "envelope" => (envelope_dsn(&call.body)?, call.body.clone()),
+        "envelope" => (envelope_dsn(&call.body), call.body.clone()),
         "store" => (None, packed(call)?),
         _ => (None, call.body.clone()),
     };
     let sender = sender(call, dsn.as_deref()).await?;
     let mut records = Records::new(&call.path, call.now());
-    records
-        .add_body(endpoint, &body)
-        .map_err(|refusal| Problem::field("", format!("the body cannot be read: {refusal}")))?;
+    if let Err(refusal) = records.add_body(endpoint, &body) {
+        call.reject(&sender, &refusal, 1, || start_of(&body));
+        return Err(Problem::field("", format!("the body is no {endpoint} request: {refusal}")));
+    }
     records.store(call, &sender).await
+}
+
+/// The beginning of what cannot be kept, as a sample.
+fn start_of(source: &[u8]) -> String {
+    String::from_utf8_lossy(source.get(..MAX_SAMPLE).unwrap_or(source)).into_owned()
 }
 
 /// Reads the records of an unpacked body that is sent to `envelope`, `store` or `security`, at the time `now`. What a
@@ -116,11 +122,8 @@ pub fn read(endpoint: &str, body: &[u8], now: Timestamp) -> Result<Vec<Result<Dr
 }
 
 /// The DSN in the headers of an envelope.
-fn envelope_dsn(body: &[u8]) -> Result<Option<String>, Problem> {
-    let envelope = Envelope::read(body);
-    let unreadable =
-        |refusal| Problem::field("", format!("the first line is not the headers of an envelope: {refusal}"));
-    Ok(envelope.map_err(unreadable)?.header.text("dsn"))
+fn envelope_dsn(body: &[u8]) -> Option<String> {
+    Envelope::read(body).ok()?.header.text("dsn")
 }
 
 /// Who sends: by the query, a header, or the DSN in an envelope, in this order.
@@ -356,8 +359,7 @@ impl<'a> Records<'a> {
         let first = drafts.iter().flatten().find_map(|draft| draft.id.clone());
         let sample = |index: usize| {
             let (kind, source) = sources.get(index).copied().unwrap_or_default();
-            let start = String::from_utf8_lossy(source.get(..MAX_SAMPLE).unwrap_or(source));
-            format!("{kind}: {start}")
+            format!("{kind}: {}", start_of(source))
         };
         if !drafts.is_empty() {
             call.store(sender, drafts, &sample).await?.complete()?;
