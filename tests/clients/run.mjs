@@ -109,10 +109,9 @@ async function look(tally, app, marker) {
     const [events, counted] = await Promise.all([tally.events(app), tally.counted(app)]);
     const found = new Map();
     for (const event of events) {
-        // The event itself, and not where the library repeats the past, such as breadcrumbs.
-        for (const [text] of new Set(JSON.stringify(event).match(new RegExp(`${marker}-\\d{5}`, "g"))?.slice(0, 1)).entries()) {
-            found.set(text, (found.get(text) ?? 0) + 1);
-        }
+        // The event's own comes first: a library may repeat the past, such as breadcrumbs, further on.
+        const [text] = JSON.stringify(event).match(new RegExp(`${marker}-\\d{5}`)) ?? [];
+        if (text !== undefined) found.set(text, (found.get(text) ?? 0) + 1);
     }
     return { events, found, counted, total: events.reduce((sum, event) => sum + (event.count ?? 1), 0) };
 }

@@ -117,7 +117,7 @@ pub fn read(query: &[(String, String)], body: &[u8], now: Timestamp) -> Result<V
 
 /// Takes one event or a batch.
 async fn capture(call: &Call) -> Result<Response, Problem> {
-    let text = batch::text(&call.query, &call.body)?;
+    let text = text(call).await?;
     let batch = Batch::read(&text)?;
     let sender = sender(call, &batch).await?;
     let (_, stored) = store(call, &sender, &batch).await?;
@@ -127,7 +127,7 @@ async fn capture(call: &Call) -> Result<Response, Problem> {
 
 /// Takes a batch and answers each event under its `uuid`. Only those answered `retry` are sent again.
 async fn capture_v1(call: &Call) -> Result<Response, Problem> {
-    let text = batch::text(&call.query, &call.body)?;
+    let text = text(call).await?;
     let batch = Batch::read(&text)?;
     let sender = sender(call, &batch).await?;
     let (uuids, verdicts) = match store(call, &sender, &batch).await {
@@ -170,12 +170,21 @@ fn result(verdict: &Verdict) -> Value {
 
 /// Throws a part of a session replay away. The settings switch replays off, but sessions that began before go on.
 async fn replay(call: &Call) -> Result<Response, Problem> {
-    let text = batch::text(&call.query, &call.body)?;
+    let text = text(call).await?;
     let batch = Batch::read(&text)?;
     let sender = sender(call, &batch).await?;
     let refusal = Refusal::new(Reason::NotOffered, "session replays are not kept: switch them off in the library");
     call.reject(&sender, &refusal, 1, || "session replay".to_owned());
     delivered()
+}
+
+/// The JSON of a request.
+async fn text(call: &Call) -> Result<String, Problem> {
+    if call.body.is_empty() && call.parameter("data").is_none() {
+        // Nothing but the key can be wrong with it, or right.
+        call.sender(&[call.parameter("token"), call.parameter("api_key")]).await?;
+    }
+    batch::text(&call.query, &call.body)
 }
 
 /// Who sends: the key is in the body or in one of its events, in the query, or where Tally has it.
