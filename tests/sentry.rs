@@ -539,9 +539,14 @@ async fn limits_are_told_in_the_headers_that_the_sdks_read() {
 
     let bomb = zstd::encode_all(&vec![b' '; 17 * 1024 * 1024][..], 1).unwrap();
     assert_refused(&tally.post_sentry(&path, ("a", "b"), bomb).await, 413);
-    for body in ["", "no envelope", "[]\n{}"] {
+    for body in ["no envelope", "", "[]\n{}"] {
         assert_refused(&tally.post_sentry(&path, ("a", "b"), body).await, 400);
     }
+    let rejected = tally.rejected(&app).await;
+    assert!(
+        rejected.iter().any(|(reason, _, sample)| (&**reason, &**sample) == ("unreadable", "no envelope")),
+        "{rejected:?}"
+    );
 }
 
 #[tokio::test]
@@ -556,6 +561,24 @@ async fn one_request_holds_many_records_and_no_more() {
     let rejected = tally.rejected(&app).await;
     let counts: Vec<_> = rejected.iter().map(|(reason, count, _)| (reason.as_str(), *count)).collect();
     assert_eq!(counts, [("too_large", 3), ("unreadable", 10_000)]);
+}
+
+#[tokio::test]
+async fn values_are_counted_before_they_take_memory() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let dense = |n: usize| format!(r#"{{"message":"m","extra":{{"a":[{}1]}}}}"#, r#"{"a":1},"#.repeat(n));
+    let log = format!(r#"{{"timestamp":1795255705.5,"body":"b","attributes":{{"a":[{}1]}}}}"#, "1,".repeat(60_000));
+    let mut items = vec![("event", dense(30_000)), ("log", format!(r#"{{"items":[{log},{{"body":"good"}}]}}"#))];
+    items.extend(std::iter::repeat_n(("event", dense(24_000)), 5));
+    tally.envelope(&app, envelope(&json!({}), &items)).await;
+    let rejected = tally.rejected(&app).await;
+    // Of the five that are large, four are within what a request may have.
+    assert_eq!(
+        rejected.iter().map(|(reason, count, _)| (reason.as_str(), *count)).collect::<Vec<_>>(),
+        [("too_large", 3)]
+    );
+    assert_eq!(tally.all(&app).await.len(), 5);
 }
 
 #[tokio::test]

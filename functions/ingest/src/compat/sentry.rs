@@ -20,15 +20,15 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use tally_core::event::MAX_TEXT;
 use tally_core::event::draft::Draft;
-use tally_core::event::json::{Json, Number};
+use tally_core::event::json::{Json, Number, array_of_at_most, document};
 use tally_core::rejected::{MAX_SAMPLE, Reason, Refusal};
 use tally_core::time::Timestamp;
 use tally_http::families::Family;
 use tally_http::problem::{Problem, json};
 
-use crate::body::{MAX_DECODED, unpack};
+use crate::body::unpack;
 use crate::compat::call::{Call, Sender};
-use crate::compat::mend::cut;
+use crate::compat::mend::{self, cut};
 use crate::compat::protocol::{Answer, Protocol};
 use crate::compat::record_id::RecordIds;
 use crate::compat::sentry::envelope::{Envelope, Item};
@@ -38,6 +38,10 @@ use crate::compat::sentry::fields::Fields;
 /// Most records of one request. The SDKs send one event, or at most 100 logs; a body of nothing but short items would take
 /// far more memory than it has bytes.
 const MAX_RECORDS: usize = 10_000;
+/// Most JSON values of one record: some times what an SDK sends with all frames, variables and breadcrumbs.
+const MAX_VALUES: usize = 50_000;
+/// Most JSON values of all records of one request.
+const MAX_ALL_VALUES: usize = 200_000;
 /// Most entries that are read of one client report.
 const MAX_DISCARDED: usize = 100;
 /// Most kinds of what is not kept that are told apart.
@@ -88,16 +92,22 @@ impl Protocol for Sentry {
 async fn answered(call: &Call) -> Result<Response, Problem> {
     let endpoint = call.path.rsplit('/').next().unwrap_or_default();
     let (dsn, body) = match endpoint {
-        "envelope" => (envelope_dsn(&call.body)?, call.body.clone()),
+        "envelope" => (envelope_dsn(&call.body), call.body.clone()),
         "store" => (None, packed(call)?),
         _ => (None, call.body.clone()),
     };
     let sender = sender(call, dsn.as_deref()).await?;
     let mut records = Records::new(&call.path, call.now());
-    records
-        .add_body(endpoint, &body)
-        .map_err(|refusal| Problem::field("", format!("the body cannot be read: {refusal}")))?;
+    if let Err(refusal) = records.add_body(endpoint, &body) {
+        call.reject(&sender, &refusal, 1, || start_of(&body));
+        return Err(Problem::field("", format!("the body is no {endpoint} request: {refusal}")));
+    }
     records.store(call, &sender).await
+}
+
+/// The beginning of what cannot be kept, as a sample.
+fn start_of(source: &[u8]) -> String {
+    String::from_utf8_lossy(source.get(..MAX_SAMPLE).unwrap_or(source)).into_owned()
 }
 
 /// Reads the records of an unpacked body that is sent to `envelope`, `store` or `security`, at the time `now`. What a
@@ -112,11 +122,8 @@ pub fn read(endpoint: &str, body: &[u8], now: Timestamp) -> Result<Vec<Result<Dr
 }
 
 /// The DSN in the headers of an envelope.
-fn envelope_dsn(body: &[u8]) -> Result<Option<String>, Problem> {
-    let envelope = Envelope::read(body);
-    let unreadable =
-        |refusal| Problem::field("", format!("the first line is not the headers of an envelope: {refusal}"));
-    Ok(envelope.map_err(unreadable)?.header.text("dsn"))
+fn envelope_dsn(body: &[u8]) -> Option<String> {
+    Envelope::read(body).ok()?.header.text("dsn")
 }
 
 /// Who sends: by the query, a header, or the DSN in an envelope, in this order.
@@ -153,6 +160,8 @@ struct Records<'a> {
     sources: Vec<(&'static str, &'a [u8])>,
     /// The id in the headers of the envelope.
     id: Option<String>,
+    /// How many JSON values the records have.
+    values: usize,
     /// What is not kept, by reason and kind, and how many of each.
     left_out: BTreeMap<Reason, BTreeMap<String, u64>>,
 }
@@ -161,7 +170,7 @@ impl<'a> Records<'a> {
     fn new(path: &str, now: Timestamp) -> Self {
         let project = path.split('/').nth(2).unwrap_or_default().to_owned();
         let around = Around { project, event_id: None, sdk: None, now, ids: RecordIds::default() };
-        Self { around, drafts: vec![], sources: vec![], id: None, left_out: BTreeMap::new() }
+        Self { around, drafts: vec![], sources: vec![], id: None, values: 0, left_out: BTreeMap::new() }
     }
 
     fn add_body(&mut self, endpoint: &str, body: &'a [u8]) -> Result<(), Refusal> {
@@ -195,7 +204,7 @@ impl<'a> Records<'a> {
     /// # Errors
     /// Where it cannot be read at all.
     fn add_event(&mut self, body: &'a [u8]) -> Result<(), Refusal> {
-        match event::read(&mut self.around, false, body) {
+        match self.admit(body).and_then(|()| event::read(&mut self.around, false, body)) {
             Err(refusal) if refusal.reason == Reason::Unreadable => return Err(refusal),
             draft => self.add("event", body, draft),
         }
@@ -206,21 +215,21 @@ impl<'a> Records<'a> {
         let payload = item.payload;
         match item.kind.as_str() {
             "event" => {
-                let draft = event::read(&mut self.around, false, payload);
+                let draft = self.admit(payload).and_then(|()| event::read(&mut self.around, false, payload));
                 self.add("event", payload, draft);
                 // The id in the headers is of one event.
                 self.around.event_id = None;
             }
             "feedback" => {
-                let draft = event::read(&mut self.around, true, payload);
+                let draft = self.admit(payload).and_then(|()| event::read(&mut self.around, true, payload));
                 self.add("feedback", payload, draft);
             }
             "user_report" => {
-                let draft = records::user_report(&mut self.around, payload);
+                let draft = self.admit(payload).and_then(|()| records::user_report(&mut self.around, payload));
                 self.add("user_report", payload, draft);
             }
             "check_in" => {
-                let draft = records::check_in(&mut self.around, payload);
+                let draft = self.admit(payload).and_then(|()| records::check_in(&mut self.around, payload));
                 self.add("check_in", payload, draft);
             }
             "log" => self.add_logs(payload),
@@ -253,20 +262,44 @@ impl<'a> Records<'a> {
         *kinds.entry(what).or_default() += count;
     }
 
+    /// Whether the values of a record may be built beside those before it.
+    fn admit(&mut self, record: &[u8]) -> Result<(), Refusal> {
+        let values = fields::values(record);
+        if values > MAX_VALUES {
+            return Err(Refusal::new(Reason::TooLarge, format!("{values} JSON values: at most {MAX_VALUES}")));
+        }
+        let all = self.values.saturating_add(values);
+        if all > MAX_ALL_VALUES {
+            let detail = format!("the request has more than {MAX_ALL_VALUES} JSON values: send less at once");
+            return Err(Refusal::new(Reason::TooLarge, detail));
+        }
+        self.values = all;
+        Ok(())
+    }
+
     fn add_logs(&mut self, payload: &'a [u8]) {
-        let logs = Fields::read(payload, MAX_DECODED).map(|mut payload| payload.list("items"));
+        let text = mend::body(payload);
+        let logs = document(text.as_bytes()).and_then(|raw| {
+            let items = mend::object(raw).into_iter().rev().find(|(name, _)| name == "items");
+            items.map_or(Ok((vec![], 0)), |(_, items)| array_of_at_most(items, MAX_RECORDS))
+        });
         match logs {
-            Ok(logs) => {
-                for log in logs {
-                    let draft = records::log(&mut self.around, log);
+            Ok((logs, count)) => {
+                for log in &logs {
+                    let admitted = self.admit(log.get().as_bytes());
+                    let draft = admitted.and_then(|()| records::log(&mut self.around, mend::value(log)));
                     self.add("log", payload, draft);
                 }
+                if count > logs.len() {
+                    self.leave_out(Reason::TooLarge, "log", (count - logs.len()) as u64);
+                }
             }
-            Err(refusal) => self.add("log", payload, Err(refusal)),
+            Err(error) => self.add("log", payload, Err(Refusal::new(Reason::Unreadable, error.detail))),
         }
     }
 
     fn add_browser_reports(&mut self, payload: &'a [u8]) -> Result<(), Refusal> {
+        self.admit(payload)?;
         let reports = match fields::read(payload, event::MAX_EVENT_PAYLOAD)? {
             Json::Array(reports) => reports,
             report @ Json::Object(_) => vec![report],
@@ -281,7 +314,8 @@ impl<'a> Records<'a> {
 
     /// Counts what the SDK says that it dropped itself, of the kinds that would have become events here.
     fn add_client_report(&mut self, payload: &'a [u8]) {
-        let Ok(mut report) = Fields::read(payload, event::MAX_EVENT_PAYLOAD) else {
+        let report = self.admit(payload).and_then(|()| Fields::read(payload, event::MAX_EVENT_PAYLOAD));
+        let Ok(mut report) = report else {
             self.leave_out(Reason::Unreadable, "client_report", 1);
             return;
         };
@@ -325,8 +359,7 @@ impl<'a> Records<'a> {
         let first = drafts.iter().flatten().find_map(|draft| draft.id.clone());
         let sample = |index: usize| {
             let (kind, source) = sources.get(index).copied().unwrap_or_default();
-            let start = String::from_utf8_lossy(source.get(..MAX_SAMPLE).unwrap_or(source));
-            format!("{kind}: {start}")
+            format!("{kind}: {}", start_of(source))
         };
         if !drafts.is_empty() {
             call.store(sender, drafts, &sample).await?.complete()?;

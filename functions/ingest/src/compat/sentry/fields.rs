@@ -101,6 +101,21 @@ impl Fields {
     }
 }
 
+/// About how many JSON values a text has, without building any: each takes up to 600 bytes once it is built.
+pub(super) fn values(bytes: &[u8]) -> usize {
+    let (mut count, mut in_text, mut is_escaped) = (1, false, false);
+    for byte in bytes {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b',' | b'[' | b'{' if !in_text => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
 /// Reads a JSON value of at most `limit` bytes, mended to what an event can keep.
 ///
 /// # Errors
@@ -123,4 +138,16 @@ pub(super) fn text_of(value: Json) -> Option<String> {
         Json::Null | Json::Array(_) | Json::Object(_) => return None,
     };
     Some(text).filter(|text| text.chars().any(|c| !c.is_whitespace() && !c.is_control()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_outside_of_texts() {
+        for (text, count) in [("1", 1), (r#"{"a":[1,"x,[{\"[,"],"b":{}}"#, 6), (r#"["\\",1]"#, 3), ("", 1)] {
+            assert_eq!(values(text.as_bytes()), count, "{text}");
+        }
+    }
 }

@@ -31,7 +31,7 @@ enum Part {
 pub(super) fn fit(draft: &mut Draft) -> bool {
     let mut omitted = vec![];
     for part in PARTS {
-        if size(draft) <= MAX_EVENT {
+        if is_small(draft) {
             break;
         }
         if leave_out(draft, part) {
@@ -45,6 +45,11 @@ pub(super) fn fit(draft: &mut Draft) -> bool {
             data.insert("omitted".to_owned(), Json::Array(omitted));
         }
     }
+    is_small(draft)
+}
+
+/// Whether an event is as small as a native one must be.
+pub(super) fn is_small(draft: &Draft) -> bool {
     size(draft) <= MAX_EVENT
 }
 

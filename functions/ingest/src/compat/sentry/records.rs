@@ -9,6 +9,7 @@ use tally_core::rejected::{Reason, Refusal};
 use crate::compat::mend::cut;
 use crate::compat::sentry::event::{Around, MAX_EVENT_PAYLOAD, level, normal};
 use crate::compat::sentry::fields::{Fields, text_of};
+use crate::compat::sentry::fit::is_small;
 
 /// Reads one log.
 ///
@@ -51,7 +52,8 @@ pub(super) fn log(around: &mut Around, log: Json) -> Result<Draft, Refusal> {
         tags.put_text(name, log.text(name));
     }
     data.0.append(&mut attributes.0);
-    Ok(finished(draft, data, tags))
+    let draft = finished(draft, data, tags);
+    if is_small(&draft) { Ok(draft) } else { Err(Refusal::new(Reason::TooLarge, "the attributes are too large")) }
 }
 
 /// Reads what a user wrote about an event.
