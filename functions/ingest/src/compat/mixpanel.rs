@@ -210,6 +210,10 @@ impl Protocol for Mixpanel {
             return false;
         }
         let json = sent.json();
+        // PostHog's libraries compress what they put into base64; Mixpanel's never do.
+        if json.starts_with(b"\x1f\x8b") {
+            return false;
+        }
         let text = mend::body(&json);
         let Ok(events) = events(&text) else { return true };
         // PostHog's events have `api_key` or `uuid`.
@@ -224,13 +228,18 @@ impl Protocol for Mixpanel {
             match &*call.path {
                 "/settings" => return Ok(ok_json(&json!({}))),
                 "/flags" => return Ok(ok_json(&json!({"flags": {}}))),
-                "/record" => return Ok(ok_json(&json!({"code": 200, "status": "OK"}))),
+                // A session replay, which is not kept.
+                "/record" => {
+                    call.sender(&[]).await?;
+                    return Ok(ok_json(&json!({"code": 200, "status": "OK"})));
+                }
                 _ => {}
             }
             let sent = Sent::of(call);
             let json = sent.json();
             let text = mend::body(&json);
             if text.trim().is_empty() {
+                call.sender(&[sent.parameter("api_key")]).await?;
                 return Err(Problem::field("data", "missing: send events as JSON"));
             }
             let events = events(&text)?;

@@ -193,9 +193,6 @@ impl Protocol for Otlp {
             if !call.path.ends_with("/logs") {
                 return Ok(form.reply(StatusCode::OK, &ExportLogsServiceResponse::default(), &json!({})));
             }
-            if call.method != http::Method::POST {
-                return Err(Problem::MethodNotAllowed("POST".to_owned()));
-            }
             let mut records = match form {
                 Form::Protobuf => of_protobuf(&call.body)?,
                 Form::Json if call.body.is_empty() => Records::default(),

@@ -14,8 +14,8 @@
 use std::collections::BTreeMap;
 
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{Method, StatusCode};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tally_core::event::MAX_TEXT;
@@ -229,10 +229,11 @@ impl Protocol for Segment {
                 Use::Calls(kind) => (kind, None),
                 Use::Pixel(kind) => (Some(kind), Some(call_of_query(call))),
             };
-            if of_query.is_none() && call.method != Method::POST {
-                return Err(Problem::MethodNotAllowed("POST".to_owned()));
-            }
             let text = of_query.as_deref().map_or_else(|| mend::body(&call.body), Into::into);
+            if text.trim().is_empty() {
+                call.sender(&[call.parameter("writeKey")]).await?;
+                return Err(Problem::field("", "the body is empty: send a call, or a `batch` of calls"));
+            }
             let body: &RawValue =
                 serde_json::from_str(&text).map_err(|error| Problem::field("", format!("not valid JSON: {error}")))?;
             let fields = Fields::of(body);
