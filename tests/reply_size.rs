@@ -7,11 +7,7 @@ use std::io::Write as _;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
-use lambda_http::lambda_runtime::{Context, LambdaEvent};
-use lambda_http::request::LambdaRequest;
-use lambda_http::{Adapter, Service as _};
 use serde_json::{Value, json};
-use tally::server::service;
 use tally_core::app::AppSlug;
 use tally_core::app::partition::Partition;
 use tally_core::app::role::Role;
@@ -39,7 +35,7 @@ struct Returned {
     headers: Value,
 }
 
-/// Sends a request through the adapter that the functions run in, and checks the size of what it returns.
+/// Sends a request through what the functions run in, and checks the size of what it returns.
 async fn on_lambda(tally: &Tally, method: Method, path: &str, header: (&str, &str), body: &[u8]) -> Returned {
     let (raw_path, query) = path.split_once('?').unwrap_or((path, ""));
     let event = json!({
@@ -53,10 +49,8 @@ async fn on_lambda(tally: &Tally, method: Method, path: &str, header: (&str, &st
         },
         "isBase64Encoded": true, "body": STANDARD.encode(body),
     });
-    let request: LambdaRequest = serde_json::from_value(event).expect("an event");
-    let response = Adapter::from(service(&tally.context)).call(LambdaEvent::new(request, Context::default())).await;
-    let encoded = serde_json::to_vec(&response.expect("a response")).expect("JSON");
-    let response: Value = serde_json::from_slice(&encoded).expect("JSON");
+    let response = tally.on_lambda(event).await;
+    let encoded = serde_json::to_vec(&response).expect("JSON");
     let status = response["statusCode"].as_u64().expect("a status");
     let text = response["body"].as_str().unwrap_or_default();
     let body = match response["isBase64Encoded"].as_bool() {

@@ -1,30 +1,32 @@
 //! Requests as HTTP API gives them to Lambda (payload format 2.0), and replies as it takes them.
 //!
-//! `lambda_http` makes the replies. It would read the requests as well, but it panics where path, query or `Host` do not
+//! `lambda_http` has the types of both, and the runtime. Its conversion of requests panics where path, query or `Host` do not
 //! make a URL, fails on a header that is not text, and drops cookies that are not ASCII. All of these are up to the
-//! client, so this module reads requests itself.
+//! client, so this module converts them itself. Its conversion of replies knows every character set of the web, which
+//! takes 100 KB of a function; Tally's replies are UTF-8 or binary.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
 
-use axum::body::Body;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::{Router, extract::Request};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::COOKIE;
+use bytes::Bytes;
+use http::header::{COOKIE, SET_COOKIE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use lambda_http::request::LambdaRequest;
-use lambda_http::{Adapter, Context, LambdaEvent, Service as _, service_fn};
+use http_body_util::{BodyExt, Collected};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use lambda_http::{Body, Context};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tower::ServiceExt;
 
 use crate::path::{decoded, encoded};
 use crate::problem::Problem;
+use crate::reply::is_text;
 use crate::source::Source;
 
 /// What must not stand in a query as it is. A `%` stays, since HTTP API hands the query over as it was sent.
@@ -66,22 +68,45 @@ struct HttpContext {
 }
 
 /// Answers a request by a service. Whatever the client sent, there is a reply.
-pub async fn answer(service: Router, event: GatewayRequest, context: Context) -> Result<impl Serialize, Infallible> {
+pub async fn answer(
+    service: Router,
+    event: GatewayRequest,
+    context: Context,
+) -> Result<ApiGatewayV2httpResponse, Infallible> {
     let is_head = event.request_context.http.method == "HEAD";
     let reply = match event.into_request() {
         Ok(mut request) => {
-            request.extensions_mut().insert(RequestId(context.request_id.clone()));
+            request.extensions_mut().insert(RequestId(context.request_id));
             service.oneshot(request).await?
         }
         Err(problem) => problem.into_response(),
     };
-    let mut reply = Some(if is_head { reply.map(|_| Body::empty()) } else { reply });
-    let mut replies = Adapter::from(service_fn(move |_: lambda_http::Request| {
-        let reply = reply.take().unwrap_or_default();
-        async { Ok::<_, Infallible>(reply) }
-    }));
-    let empty = LambdaRequest::ApiGatewayV2(ApiGatewayV2httpRequest::default());
-    replies.call(LambdaEvent::new(empty, context)).await
+    Ok(gateway_reply(reply, is_head).await)
+}
+
+async fn gateway_reply(reply: Response, is_head: bool) -> ApiGatewayV2httpResponse {
+    let (parts, body) = reply.into_parts();
+    // A body is made in memory, so it cannot fail.
+    let body = if is_head { Bytes::new() } else { body.collect().await.map(Collected::to_bytes).unwrap_or_default() };
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let mut headers = HeaderMap::with_capacity(parts.headers.keys_len());
+    for name in parts.headers.keys().filter(|name| *name != SET_COOKIE) {
+        let values: Vec<_> = parts.headers.get_all(name).iter().map(text).collect();
+        if let Ok(value) = HeaderValue::from_str(&values.join(", ")) {
+            headers.insert(name, value);
+        }
+    }
+    let body = match std::str::from_utf8(&body) {
+        Ok(text) if text.is_empty() || is_text(&parts.headers) => Body::Text(text.to_owned()),
+        _ => Body::Binary(body.into()),
+    };
+    let mut reply = ApiGatewayV2httpResponse::default();
+    reply.status_code = parts.status.as_u16().into();
+    reply.headers = headers;
+    reply.cookies = parts.headers.get_all(SET_COOKIE).iter().map(text).collect();
+    reply.is_base64_encoded = matches!(body, Body::Binary(_));
+    reply.body = Some(body);
+    reply
 }
 
 impl GatewayRequest {
@@ -100,7 +125,7 @@ impl GatewayRequest {
         } else {
             body.into_bytes()
         };
-        let mut request = Request::new(Body::from(body));
+        let mut request = Request::new(axum::body::Body::from(body));
         let HttpContext { method, source_ip, .. } = request_context.http;
         *request.method_mut() =
             Method::from_bytes(method.as_bytes()).map_err(|_| Problem::field("", "not a method of HTTP"))?;

@@ -145,8 +145,8 @@ const TOO_LARGE: &str = "the answer is larger than a reply may be, which is 4 Mi
 /// headers of every reply.
 const HEAD: usize = 2 * 1024;
 
-/// Whether `lambda_http` returns a body as text and not as base64. It must agree with `ConvertBody` there.
-fn is_text(headers: &HeaderMap) -> bool {
+/// Whether a function returns a body as text and not as base64.
+pub(crate) fn is_text(headers: &HeaderMap) -> bool {
     if headers.contains_key(CONTENT_ENCODING) {
         return false;
     }
