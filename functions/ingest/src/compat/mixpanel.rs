@@ -7,7 +7,7 @@
 //! | `$user_id`, else `distinct_id` | `user_id` |
 //! | `mp_lib`, `$lib_version` | `tags` |
 //! | other properties | `data` |
-//! | updates of profiles and groups | events `$engage` and `$groups`. They have no id: a retry counts once only with `$time` |
+//! | updates of profiles and groups | events `$engage` and `$groups`. They have no id: a retry counts once only with a `$time` finer than a second |
 //!
 //! Each event names the project that it is for. All events of a request must be for one app; others are rejected.
 
@@ -24,6 +24,7 @@ use tally_core::event::MAX_TEXT;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::{self as event_json, Json, Kind};
 use tally_core::rejected::{Reason, Refusal, shortened};
+use tally_core::time::SECOND;
 use tally_http::families::Family;
 use tally_http::problem::Problem;
 
@@ -131,7 +132,9 @@ fn update(name: &str, update: &RawValue, ids: &mut RecordIds) -> Result<Draft, R
     let mut fields = Fields::of(update);
     fields.take("$token");
     let timestamp = fields.take_time("$time");
-    let id = timestamp.map(|_| ids.id(Family::Mixpanel, name.as_bytes(), update.get().as_bytes()));
+    // Two honest updates may be the same within a second.
+    let is_fine = timestamp.is_some_and(|time| time != time.floor(SECOND));
+    let id = is_fine.then(|| ids.id(Family::Mixpanel, name.as_bytes(), update.get().as_bytes()));
     Ok(Draft {
         id,
         name: Some(name.to_owned()),
@@ -253,7 +256,7 @@ impl Protocol for Mixpanel {
             let sample =
                 |index: usize| events.get(index).map_or_else(String::new, |event| shortened(event.get()).to_owned());
             let (stored, _) = call.store(&sender, drafts, &sample).await?.complete()?;
-            if call.path == "/import" && !sent.is_verbose() && sent.form.get("data").is_none() {
+            if call.path == "/import" && !sent.is_verbose() && sent.parameter("data").is_none() {
                 return Ok(ok_json(&json!({"code": 200, "status": "OK", "num_records_imported": stored})));
             }
             Ok(reply(&sent, StatusCode::OK, None))
