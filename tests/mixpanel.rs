@@ -148,6 +148,15 @@ async fn updates_of_profiles_are_events() {
         post(&tally, "/engage/", form(&visit)).await;
     }
     assert_eq!(total(&mut tally, &app).await, 4);
+    // A clock that knows milliseconds may strike the second.
+    for (time, counted) in [(json!(1_795_255_705_000_u64), 5), (json!(1_795_255_705.0), 6), (json!("2026-11-21T10:08:25.000Z"), 7)] {
+        let mut visit = visit.clone();
+        visit["$time"] = time;
+        for _ in 0..2 {
+            post(&tally, "/engage/", form(&visit)).await;
+        }
+        assert_eq!(total(&mut tally, &app).await, counted, "{visit}");
+    }
 }
 
 #[tokio::test]

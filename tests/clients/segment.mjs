@@ -53,6 +53,14 @@ export default {
             skip: { "answer too late": "it waits without a limit" },
             loses: { "413, first 1": "it drops every 4xx but 408, 410, 429 and 460" },
         },
+        "@segment/analytics-next, keepalive": { ...BROWSER, page: "segment/keepalive.mjs", events: 30, only: ["none", "dropped after"] },
+        "@segment/analytics-next, keepalive, page closed": {
+            ...BROWSER,
+            page: "segment/keepalive.mjs",
+            closes: true,
+            events: 3,
+            only: ["none"],
+        },
         "@segment/analytics-next, page closed": { ...BROWSER, closes: true, returns: true, events: 3, only: ["none"], patience: 10 },
     },
 };

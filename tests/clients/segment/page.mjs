@@ -1,33 +1,8 @@
-// Sends events of each kind with @segment/analytics-next, which loads its settings from Tally.
+import { load, send } from "./events.mjs";
 
-import { AnalyticsBrowser } from "@segment/analytics-next";
-
-function load({ url, key }) {
-    return AnalyticsBrowser.load({ writeKey: key, cdnURL: url });
-}
+export default settings => send(settings);
 
 // It keeps what it has not sent for the next visit.
 export async function again(settings) {
     await load(settings).ready();
-}
-
-export default async function ({ url, key, events, mark }) {
-    const analytics = load({ url, key });
-    await analytics.ready();
-    analytics.identify("user-1", { marker: mark(), plan: "pro" });
-    analytics.page("shop", "Checkout", { marker: mark() });
-    for (let i = 0; i < events; i++) {
-        const nested = { list: [1, 2.5, null, { deep: true }] };
-        analytics.track("clicked", { marker: mark(), text: "Ünïcode 😀 \u2028", nested });
-    }
-    analytics.group("acme", { marker: mark() });
-    analytics.alias("user-1", mark());
-    function fail() {
-        throw new TypeError(mark());
-    }
-    try {
-        fail();
-    } catch (error) {
-        analytics.track("error", { message: error.message, stack: error.stack });
-    }
 }

@@ -24,7 +24,6 @@ use tally_core::event::MAX_TEXT;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::{self as event_json, Json, Kind};
 use tally_core::rejected::{Reason, Refusal, shortened};
-use tally_core::time::SECOND;
 use tally_http::families::Family;
 use tally_http::problem::Problem;
 
@@ -124,6 +123,12 @@ fn draft(event: &RawValue) -> Result<Draft, Refusal> {
     })
 }
 
+/// Whether a time is written with a fraction of a second, or in milliseconds. Its value does not tell: a clock may strike the
+/// second.
+fn is_finer_than_a_second(time: &str) -> bool {
+    time.contains('.') || (time.len() > 11 && time.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// An update of a profile or a group as an event.
 fn update(name: &str, update: &RawValue, ids: &mut RecordIds) -> Result<Draft, Refusal> {
     if event_json::kind(update) != Kind::Object {
@@ -131,10 +136,11 @@ fn update(name: &str, update: &RawValue, ids: &mut RecordIds) -> Result<Draft, R
     }
     let mut fields = Fields::of(update);
     fields.take("$token");
-    let timestamp = fields.take_time("$time");
     // Two honest updates may be the same within a second.
-    let is_fine = timestamp.is_some_and(|time| time != time.floor(SECOND));
-    let id = is_fine.then(|| ids.id(Family::Mixpanel, name.as_bytes(), update.get().as_bytes()));
+    let is_fine = fields.get("$time").and_then(scalar).is_some_and(|time| is_finer_than_a_second(&time));
+    let timestamp = fields.take_time("$time");
+    let is_identified = timestamp.is_some() && is_fine;
+    let id = is_identified.then(|| ids.id(Family::Mixpanel, name.as_bytes(), update.get().as_bytes()));
     Ok(Draft {
         id,
         name: Some(name.to_owned()),
