@@ -77,6 +77,8 @@ async fn events_come_packed_in_every_way() {
     assert_eq!(post(&tally, "/track", format!("data={}", escaped(base64(&batch)))).await, plain);
     assert_eq!(post(&tally, "/track", format!("data={}&verbose=1", escaped(base64(&event("d"))))).await.1, VERBOSE);
     assert_eq!(post(&tally, "/import", form(&event("e"))).await, plain);
+    let query = format!("/import?ip=0&verbose=0&data={}", escaped(base64(&event("l"))));
+    assert_eq!(send(&tally, Method::GET, &query, "").await, plain);
     let imported = post(&tally, "/import?strict=1", json!([event("f"), event("g")]).to_string()).await;
     assert_eq!(imported.1, r#"{"code":200,"num_records_imported":2,"status":"OK"}"#);
     let jsonp = format!("/track/?callback=mp.done&data={}", escaped(base64(&event("h"))));
@@ -87,7 +89,26 @@ async fn events_come_packed_in_every_way() {
     assert_eq!(tally.raw(picture.unwrap()).await.0.headers["content-type"], "image/gif");
     let under_key = format!("/k/{}/track/", app.ingest_key);
     assert_eq!(post(&tally, &under_key, form(&self::event("a project token", "k"))).await, plain);
-    assert_eq!(total(&mut tally, &app).await, 11);
+    assert_eq!(total(&mut tally, &app).await, 12);
+}
+
+#[tokio::test]
+async fn an_emoji_survives_the_base64_of_mixpanel_browser() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let mut event = event(&app.ingest_key, "a");
+    event["properties"]["plan"] = json!("é 😀 \u{2028}");
+    // It packs each UTF-16 unit by itself.
+    let mut packed = Vec::new();
+    for unit in event.to_string().encode_utf16() {
+        match char::from_u32(u32::from(unit)) {
+            Some(character) => packed.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+            None => packed.extend([0xe0 | unit >> 12, 0x80 | unit >> 6 & 0x3f, 0x80 | unit & 0x3f].map(|b| b as u8)),
+        }
+    }
+    let data: String = form_urlencoded::byte_serialize(STANDARD.encode(packed).as_bytes()).collect();
+    assert_eq!(post(&tally, "/track/?verbose=1", format!("data={data}")).await.1, VERBOSE);
+    assert_eq!(tally.list(&app, "").await[0]["data"]["plan"], "é 😀 \u{2028}");
 }
 
 #[tokio::test]
@@ -116,11 +137,28 @@ async fn updates_of_profiles_are_events() {
     let group = json!({"$token": app.ingest_key, "$group_key": "company", "$group_id": "c1", "$set": {}});
     assert_eq!(post(&tally, "/groups/?verbose=1", form(&group)).await.1, VERBOSE);
     let events = tally.list(&app, "").await;
-    let of = |name: &str| events.iter().find(|event| event["name"] == name).expect(name);
-    let update = of("$engage");
-    assert_eq!((&update["user_id"], &update["data"]), (&json!("u1"), &json!({"$set": {"plan": "pro"}})));
-    assert_eq!(of("$groups")["data"]["$group_id"], "c1");
+    let named = |name: &str| events.iter().find(|event| event["name"] == name).expect("it is kept");
+    let engaged = named("$engage");
+    assert_eq!((&engaged["user_id"], &engaged["data"]), (&json!("u1"), &json!({"$set": {"plan": "pro"}})));
+    assert_eq!(named("$groups")["data"]["$group_id"], "c1");
     assert_eq!(total(&mut tally, &app).await, 2, "a retry counts once");
+    // In whole seconds two visits may be the same.
+    let visit = json!({"$token": app.ingest_key, "$distinct_id": "u1", "$time": 1_795_255_705, "$add": {"visits": 1}});
+    for _ in 0..2 {
+        post(&tally, "/engage/", form(&visit)).await;
+    }
+    assert_eq!(total(&mut tally, &app).await, 4);
+    // A clock that knows milliseconds may strike the second.
+    for (time, counted) in
+        [(json!(1_795_255_705_000_u64), 5), (json!(1_795_255_705.0), 6), (json!("2026-11-21T10:08:25.000Z"), 7)]
+    {
+        let mut visit = visit.clone();
+        visit["$time"] = time;
+        for _ in 0..2 {
+            post(&tally, "/engage/", form(&visit)).await;
+        }
+        assert_eq!(total(&mut tally, &app).await, counted, "{visit}");
+    }
 }
 
 #[tokio::test]

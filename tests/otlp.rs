@@ -184,6 +184,30 @@ async fn equal_records_of_whole_seconds_or_without_a_time_are_different() {
 }
 
 #[tokio::test]
+async fn a_clock_of_milliseconds_may_strike_the_second() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let second = now() / 1_000_000_000 * 1_000_000_000;
+    let at = |nanos: u64| json!({"timeUnixNano": nanos.to_string(), "body": {"stringValue": "a line"}});
+    let group = |resource: Value, records: Value| json!({"resource": resource, "scopeLogs": [{"logRecords": records}]});
+    let service = |name: &str| json!({"key": "service.name", "value": {"stringValue": name}});
+    let sdk = json!({"key": "telemetry.sdk.name", "value": {"stringValue": "opentelemetry"}});
+    let body = json!({"resourceLogs": [
+        // Two equal ones beside one that shows how fine the clock is.
+        group(json!({"attributes": [service("a")]}), json!([at(second), at(second), at(second + 1_000_000)])),
+        // An SDK's clock is fine.
+        group(json!({"attributes": [service("b"), sdk]}), json!([at(second)])),
+        // Another sender's clock says nothing about this one's.
+        group(json!({"attributes": [service("c")]}), json!([at(second)])),
+    ]});
+    for counted in [5, 6] {
+        let answer = post(&tally, "/v1/logs", &app.ingest_key, "application/json", body.to_string()).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(total(&mut tally, &app).await, counted, "only the last one is new");
+    }
+}
+
+#[tokio::test]
 async fn bad_records_do_not_lose_their_neighbours() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;

@@ -127,7 +127,10 @@ impl Machine {
             (Some(ingest), Some(read)) => format!(
                 "Send an event:\n  curl -X POST {url}/apps/{DEMO}/events -H 'X-Ingest-Key: {ingest}' \
                  -d '{{\"name\":\"application started\"}}'\n\n\
-                 See the day's report:\n  curl '{url}/apps/{DEMO}/reports/day?date=today' -H 'X-Read-Key: {read}'\n"
+                 Or from a program with Sentry or OpenTelemetry; docs/clients.md has more:\n  {}\n  {}\n\n\
+                 See the day's report:\n  curl '{url}/apps/{DEMO}/reports/day?date=today' -H 'X-Read-Key: {read}'\n",
+                sentry_line(url, ingest),
+                otlp_line(url, ingest)
             ),
             _ => String::new(),
         }
@@ -141,4 +144,18 @@ impl Machine {
             self.password
         )
     }
+}
+
+/// The setting that the SDKs of Sentry read.
+fn sentry_line(url: &str, ingest_key: &str) -> String {
+    let (scheme, host) = url.split_once("://").unwrap_or(("http", url));
+    format!("SENTRY_DSN={scheme}://{ingest_key}@{host}/1")
+}
+
+/// The settings that the SDKs of OpenTelemetry read.
+fn otlp_line(url: &str, ingest_key: &str) -> String {
+    format!(
+        "OTEL_EXPORTER_OTLP_ENDPOINT={url} OTEL_EXPORTER_OTLP_HEADERS=x-ingest-key={ingest_key} \
+         OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+    )
 }

@@ -74,6 +74,29 @@ fn killed_at_any_moment_it_loses_nothing_and_counts_nothing_twice() {
     assert_eq!(sums(&series["series"]), total);
 }
 
+/// Sends an event each with the settings that the banner names for Sentry and OpenTelemetry.
+fn sends_as_printed_for_other_libraries(server: &Server) {
+    let printed = |name: &str| {
+        let (_, value) = server.banner.split_once(&format!("{name}=")).expect(name);
+        value.split_whitespace().next().unwrap().to_owned()
+    };
+    let dsn = printed("SENTRY_DSN");
+    let (key, place) = dsn.strip_prefix("http://").unwrap().split_once('@').unwrap();
+    let (host, project) = place.split_once('/').unwrap();
+    assert_eq!(host, server.url);
+    let envelope = "{}\n{\"type\":\"event\"}\n{\"message\":\"from Sentry\"}\n";
+    let path = format!("/api/{project}/envelope/?sentry_key={key}");
+    let sent = server.request("POST", &path, ("content-type", "application/x-sentry-envelope"), envelope);
+    assert_eq!(sent.expect("a reply").0, 200);
+
+    assert_eq!(printed("OTEL_EXPORTER_OTLP_ENDPOINT"), format!("http://{}", server.url));
+    assert_eq!(printed("OTEL_EXPORTER_OTLP_PROTOCOL"), "http/protobuf");
+    let headers = printed("OTEL_EXPORTER_OTLP_HEADERS");
+    let logs = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"from OpenTelemetry"}}]}]}]}"#;
+    let sent = server.request("POST", "/v1/logs", headers.split_once('=').unwrap(), logs);
+    assert_eq!(sent.expect("a reply").0, 200);
+}
+
 #[test]
 fn the_printed_commands_work_also_after_a_restart() {
     let data = TempDir::new().unwrap();
@@ -83,6 +106,7 @@ fn the_printed_commands_work_also_after_a_restart() {
     let body = json!({"username": "admin", "password": first.password}).to_string();
     let (status, signed_in) = first.request("POST", "/auth", ("accept", "*/*"), &body).unwrap();
     assert_eq!((status, &signed_in["role"]), (200, &json!("admin")));
+    sends_as_printed_for_other_libraries(&first);
     let keys = (first.ingest_key.clone(), first.password.clone());
     for secret in [&first.ingest_key, &first.read_key, &first.password] {
         assert!(first.banner.contains(secret), "{} shows {secret}", first.banner);
@@ -98,7 +122,7 @@ fn the_printed_commands_work_also_after_a_restart() {
         assert!(!second.banner.contains(secret), "{} shows {secret} again", second.banner);
     }
     assert!(second.banner.contains("this-machine.json"), "{} says where they are", second.banner);
-    assert_eq!(second.counted("today", 1), 1);
+    assert_eq!(second.counted("today", 3), 3);
     #[cfg(unix)]
     for file in ["tally.db", "this-machine.json", "lock"] {
         use std::os::unix::fs::PermissionsExt;

@@ -145,7 +145,7 @@ async function runCase(tally, browser, { family, name, client, fault: faultName 
     let ran = { sent: [], said: "" };
     try {
         if (client.page) {
-            ran = await browser.run(client.page, settings, client.closes ?? false, settle);
+            ran = await browser.run(client.page, settings, client, settle);
             // The refused request of a fault is an error of the console by itself; everything about origins is ours.
             const bad = ran.said.filter(text => faultName === "none" || /CORS|Access-Control|uncaught/i.test(text));
             if (fault.drop !== undefined || fault.late) {

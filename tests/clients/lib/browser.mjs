@@ -64,22 +64,27 @@ export class Browser {
 
     /**
      * Opens a page, runs the default export of its script with `settings`, and keeps it open until `isDone()`.
-     * Returns the markers that it sent and what its console said. With `closes` the page is closed at once.
+     * Returns the markers that it sent and what its console said. With `closes` the page is closed at once; with `returns`
+     * the same visitor then opens it again, and the script's `again` runs instead.
      */
-    async run(script, settings, closes, isDone) {
+    async run(script, settings, { closes = false, returns = false }, isDone) {
         const context = await this.chromium.newContext();
-        const page = await context.newPage();
         const said = [];
-        page.on("console", message => {
-            if (message.type() === "error" || /CORS|Access-Control/i.test(message.text())) said.push(message.text());
-        });
-        page.on("pageerror", error => {
-            // A page may throw one on purpose, for the library to catch.
-            if (!error.message.includes(settings.marker)) said.push(`uncaught: ${error.message}`);
-        });
-        try {
+        const open = async () => {
+            const page = await context.newPage();
+            page.on("console", message => {
+                if (message.type() === "error" || /CORS|Access-Control/i.test(message.text())) said.push(message.text());
+            });
+            page.on("pageerror", error => {
+                // A page may throw one on purpose, for the library to catch.
+                if (!error.message.includes(settings.marker)) said.push(`uncaught: ${error.message}`);
+            });
             await page.goto(`${this.origin}/${settings.marker}`);
             await page.addScriptTag({ url: `/${script}` });
+            return page;
+        };
+        try {
+            const page = await open();
             const sent = await page.evaluate(async settings => {
                 const markers = [];
                 const mark = () => {
@@ -89,7 +94,12 @@ export class Browser {
                 await client.default({ ...settings, mark });
                 return markers;
             }, settings);
-            if (closes) await page.close({ runBeforeUnload: true });
+            if (closes) {
+                const closed = new Promise(resolve => page.once("close", resolve));
+                await page.close({ runBeforeUnload: true });
+                await closed;
+            }
+            if (returns) await (await open()).evaluate(settings => client.again(settings), settings);
             await isDone(sent);
             return { sent, said };
         } finally {

@@ -114,9 +114,9 @@ function cors(request) {
 
 /** Everything that a body may say once unpacked, to look for markers in it. */
 function readings(body, url) {
-    const query = decodeSafely(url);
-    const inQuery = query.match(/[?&]data=([^&]*)/)?.[1] ?? "";
-    const texts = [query, Buffer.from(inQuery, "base64").toString("latin1")];
+    const texts = [decodeURIComponent(url.replaceAll("+", " ").replace(/%(?![0-9a-f]{2})/gi, "%25"))];
+    const inQuery = new URL(url, "http://tally").searchParams.get("data");
+    if (inQuery !== null) texts.push(Buffer.from(inQuery, "base64").toString("latin1"));
     const unpackers = [gunzipSync, inflateSync, brotliDecompressSync];
     const packed = [body];
     for (const unpack of unpackers) {

@@ -10,9 +10,9 @@ use tally_core::event::MAX_DEPTH;
 use tally_core::event::json::{self, Json, Kind, Number};
 
 /// A body as a JSON text that every parser takes: bytes that are not UTF-8, NUL, and halves of surrogate pairs are replaced
-/// by U+FFFD.
+/// by U+FFFD. Pairs of surrogates of three bytes each are one character.
 pub fn body(sent: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(sent);
+    let text = text(sent);
     if !text.contains("\\u") {
         return text;
     }
@@ -44,6 +44,37 @@ pub fn body(sent: &[u8]) -> Cow<'_, str> {
     }
     mended.push_str(&text[kept..]);
     Cow::Owned(mended)
+}
+
+/// UTF-8, or CESU-8: mixpanel-browser and others pack each UTF-16 unit by itself, so that a character outside of the basic
+/// plane, such as an emoji, is a pair of surrogates of three bytes each.
+fn text(sent: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(sent) {
+        return Cow::Borrowed(text);
+    }
+    let mut joined = Vec::with_capacity(sent.len());
+    let mut rest = sent;
+    while let Some((first, after)) = rest.split_first() {
+        if let Some((pair, after)) = rest.split_first_chunk::<6>()
+            && let Some(character) = joined_pair(*pair)
+        {
+            joined.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            rest = after;
+        } else {
+            joined.push(*first);
+            rest = after;
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&joined).into_owned())
+}
+
+/// The character of a high and a low surrogate of three bytes each.
+fn joined_pair([lead, a, b, second_lead, c, d]: [u8; 6]) -> Option<char> {
+    let is_pair = lead == 0xed && (0xa0..0xb0).contains(&a) && second_lead == 0xed && (0xb0..0xc0).contains(&c);
+    let continues = [b, d].iter().all(|byte| byte & 0xc0 == 0x80);
+    let unit = |high: u8, low: u8| u16::from(high & 0x3f) << 6 | u16::from(low & 0x3f) | 0xd000;
+    let mut characters = char::decode_utf16([unit(a, b), unit(c, d)]);
+    characters.next().filter(|_| is_pair && continues)?.ok()
 }
 
 /// The UTF-16 unit of the escape `\uXXXX` at a place.
@@ -141,6 +172,10 @@ mod tests {
             assert_eq!(mended(sent), kept, "{sent}");
         }
         assert_eq!(body(b"\"\xff\""), "\"\u{fffd}\"");
+        // CESU-8: an emoji, half of one, an emoji cut off.
+        assert_eq!(body(b"\xed\xa0\xbd\xed\xb8\x80 \xc3\xa9"), "😀 é");
+        assert_eq!(body(b"\xed\xa0\xbd!"), "\u{fffd}\u{fffd}\u{fffd}!");
+        assert!(body(b"\xed\xa0\xbd\xed\xb8").chars().all(|c| c == '\u{fffd}'));
         let deep = "[".repeat(18) + &"]".repeat(18);
         assert_eq!(mended(&deep), "[".repeat(16) + "\"[[]]\"" + &"]".repeat(16));
         assert_eq!(body("\\".as_bytes()), "\\");

@@ -7,7 +7,7 @@
 //! | `$user_id`, else `distinct_id` | `user_id` |
 //! | `mp_lib`, `$lib_version` | `tags` |
 //! | other properties | `data` |
-//! | updates of profiles and groups | events `$engage` and `$groups`. They have no id: a retry counts once only with `$time` |
+//! | updates of profiles and groups | events `$engage` and `$groups`. They have no id: a retry counts once only with a `$time` finer than a second |
 //!
 //! Each event names the project that it is for. All events of a request must be for one app; others are rejected.
 
@@ -123,6 +123,12 @@ fn draft(event: &RawValue) -> Result<Draft, Refusal> {
     })
 }
 
+/// Whether a time is written with a fraction of a second, or in milliseconds. Its value does not tell: a clock may strike the
+/// second.
+fn is_finer_than_a_second(time: &str) -> bool {
+    time.contains('.') || (time.len() > 11 && time.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// An update of a profile or a group as an event.
 fn update(name: &str, update: &RawValue, ids: &mut RecordIds) -> Result<Draft, Refusal> {
     if event_json::kind(update) != Kind::Object {
@@ -130,8 +136,11 @@ fn update(name: &str, update: &RawValue, ids: &mut RecordIds) -> Result<Draft, R
     }
     let mut fields = Fields::of(update);
     fields.take("$token");
+    // Two honest updates may be the same within a second.
+    let is_fine = fields.get("$time").and_then(scalar).is_some_and(|time| is_finer_than_a_second(&time));
     let timestamp = fields.take_time("$time");
-    let id = timestamp.map(|_| ids.id(Family::Mixpanel, name.as_bytes(), update.get().as_bytes()));
+    let is_identified = timestamp.is_some() && is_fine;
+    let id = is_identified.then(|| ids.id(Family::Mixpanel, name.as_bytes(), update.get().as_bytes()));
     Ok(Draft {
         id,
         name: Some(name.to_owned()),
@@ -262,7 +271,7 @@ impl Protocol for Mixpanel {
             let sample =
                 |index: usize| events.get(index).map_or_else(String::new, |event| shortened(event.get()).to_owned());
             let (stored, _) = call.store(&sender, drafts, &sample).await?.complete()?;
-            if call.path == "/import" && !sent.is_verbose() && sent.form.get("data").is_none() {
+            if call.path == "/import" && !sent.is_verbose() && sent.parameter("data").is_none() {
                 return Ok(ok_json(&json!({"code": 200, "status": "OK", "num_records_imported": stored})));
             }
             Ok(reply(&sent, StatusCode::OK, None))

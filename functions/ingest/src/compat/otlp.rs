@@ -13,7 +13,9 @@
 //! | resource, scope, trace and span | `tags` |
 //! | time, else observed time | `timestamp` |
 //!
-//! Records have no id. Theirs is a hash of the record with its resource and scope, so a retry counts once.
+//! Records have no id. Theirs is a hash of the record with its resource and scope, so a retry counts once. Two honest
+//! records may be the same within a second, so there is none where the clock of the resource and scope knows only whole
+//! seconds.
 
 mod json;
 mod record;
@@ -85,6 +87,17 @@ struct Records {
     drafts: Vec<Result<Draft, Refusal>>,
     sent: Vec<Bytes>,
     ids: RecordIds,
+    group: Group,
+}
+
+/// The records of one resource and scope, which one clock has timed.
+#[derive(Default)]
+struct Group {
+    scope: Vec<u8>,
+    /// Whether the clock is finer than a second.
+    is_fine: bool,
+    /// The records, by their places, whose times are whole seconds by chance or by their clock.
+    coarse: Vec<usize>,
 }
 
 impl Records {
@@ -97,13 +110,32 @@ impl Records {
     }
 
     fn add(&mut self, around: &Scope, sent: Bytes, read: Result<LogRecord, Refusal>) {
+        let scope = [&around.resource_sent[..], &around.scope_sent[..]].concat();
+        if scope != self.group.scope {
+            self.end_group();
+            self.group = Group { scope, is_fine: record::is_of_sdk(&around.resource), coarse: Vec::new() };
+        }
         let draft = read.map(|read| {
-            let scope = [&around.resource_sent[..], &around.scope_sent[..]].concat();
-            let id = record::is_identified(&read).then(|| self.ids.id(Family::Otlp, &scope, &sent));
+            let is_fine = record::is_fine(&read);
+            self.group.is_fine |= is_fine;
+            let id = is_fine.then(|| self.ids.id(Family::Otlp, &self.group.scope, &sent));
+            if !is_fine && record::has_time(&read) {
+                self.group.coarse.push(self.drafts.len());
+            }
             record::draft(read, &around.resource, &around.scope, id)
         });
         self.drafts.push(draft);
         self.sent.push(sent);
+    }
+
+    /// Identifies what the clock of the group timed on the second.
+    fn end_group(&mut self) {
+        let group = std::mem::take(&mut self.group);
+        for place in group.coarse.into_iter().filter(|_| group.is_fine) {
+            if let (Some(Ok(draft)), Some(sent)) = (self.drafts.get_mut(place), self.sent.get(place)) {
+                draft.id = Some(self.ids.id(Family::Otlp, &group.scope, sent));
+            }
+        }
     }
 
     /// A record for the list of rejected events: its body, or its JSON.
@@ -198,6 +230,7 @@ impl Protocol for Otlp {
                 Form::Json if call.body.is_empty() => Records::default(),
                 Form::Json => of_json(&call.body)?,
             };
+            records.end_group();
             let drafts = std::mem::take(&mut records.drafts);
             if drafts.is_empty() {
                 return Ok(form.reply(StatusCode::OK, &ExportLogsServiceResponse::default(), &json!({})));

@@ -22,10 +22,20 @@ fn time(record: &LogRecord) -> Option<Timestamp> {
     i64::try_from(nanos / MICROSECOND).ok().map(Timestamp::from_micros)
 }
 
-/// Whether one of its times is finer than a second, so that its content and times identify it. Two honest records may be
-/// the same within a second.
-pub(super) fn is_identified(record: &LogRecord) -> bool {
+/// Whether one of its times is finer than a second.
+pub(super) fn is_fine(record: &LogRecord) -> bool {
     [record.time_unix_nano, record.observed_time_unix_nano].iter().any(|nanos| !nanos.is_multiple_of(SECOND))
+}
+
+/// Whether it has a time.
+pub(super) fn has_time(record: &LogRecord) -> bool {
+    time(record).is_some()
+}
+
+/// Whether an SDK of OpenTelemetry sent it: their clocks are finer than a second, but one that knows milliseconds may strike
+/// the second.
+pub(super) fn is_of_sdk(resource: &Resource) -> bool {
+    resource.attributes.iter().any(|attribute| attribute.key == "telemetry.sdk.name")
 }
 
 /// `SeverityNumber` of opentelemetry-proto: four numbers for each level.
