@@ -104,11 +104,7 @@ impl Layout {
 
     /// How many shards (from 0 up) hold the events of a range.
     pub fn shards_in(&self, range: Range) -> u16 {
-        let later = self
-            .0
-            .iter()
-            .filter(|entry| entry.from > range.since() && entry.from < range.until())
-            .map(|entry| entry.shards);
+        let later = self.0.iter().filter(|entry| range.contains(entry.from)).map(|entry| entry.shards);
         later.fold(self.at(range.since()).shards, u16::max)
     }
 
@@ -169,7 +165,7 @@ impl Layout {
             retention_days: retention_days.unwrap_or(last.retention_days),
             ..last
         };
-        self.append(now, (now + ENTRY_MARGIN).ceil(MINUTE), entry).ok_or(LayoutError::TooManyChanges)
+        self.append((now + ENTRY_MARGIN).ceil(MINUTE), entry).ok_or(LayoutError::TooManyChanges)
     }
 
     /// The layout with twice the pages from the next UTC midnight that is far enough ahead; none where the newest entry
@@ -180,18 +176,16 @@ impl Layout {
             return None;
         }
         let pages = (last.pages * 2).min(MAX_PARTS);
-        self.append(now, (now + ENTRY_MARGIN).ceil(DAY), LayoutEntry { pages, ..last })
+        self.append((now + ENTRY_MARGIN).ceil(DAY), LayoutEntry { pages, ..last })
     }
 
-    /// The layout with an entry at its end; none where it has all entries. What no event can have used makes room:
-    /// entries that begin as far ahead as a new one, and after the new one begins. An entry that changes nothing is left
-    /// out.
-    fn append(&self, now: Timestamp, from: Timestamp, entry: LayoutEntry) -> Option<Self> {
+    /// The layout with an entry at its end; none where it has all entries. The entry begins at `from`, further ahead than
+    /// any event can be, or with the newest one if that begins later. Entries that begin no earlier make room, since no
+    /// event can have used them. An entry that changes nothing is left out.
+    fn append(&self, from: Timestamp, entry: LayoutEntry) -> Option<Self> {
         let from = from.max(self.last().from);
         let mut entries = self.0.clone();
-        while entries.len() > 1
-            && entries.last().is_some_and(|last| last.from >= from && last.from >= now + ENTRY_MARGIN)
-        {
+        while entries.last().is_some_and(|last| last.from >= from) {
             entries.pop();
         }
         let before = entries.last()?;

@@ -60,3 +60,46 @@ pub struct CountedEvent {
     /// When it was received.
     pub received_at: Timestamp,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counter::checkpoint::CHECKPOINT_LIFE;
+    use crate::time::SECOND;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_795_702_231);
+
+    fn checkpoint(created_at: Timestamp) -> Checkpoint {
+        Checkpoint { sequence: "7".parse().unwrap(), created_at }
+    }
+
+    #[test]
+    fn only_stale_checkpoints_of_other_stream_shards_may_go() {
+        let (fresh, stale) = (checkpoint(NOW - CHECKPOINT_LIFE), checkpoint(NOW - CHECKPOINT_LIFE - SECOND));
+        let shards = [("own", &stale), ("other", &stale), ("fresh", &fresh)];
+        let checkpoints = shards.map(|(shard, checkpoint)| (shard.to_owned(), checkpoint.clone())).into();
+        let item = CounterItem { checkpoints, ..CounterItem::default() };
+        assert_eq!(item.stale_checkpoints("own", NOW), [("other".to_owned(), stale)]);
+        assert_eq!(CounterItem::default().stale_checkpoints("own", NOW), []);
+    }
+
+    #[test]
+    fn of_many_stale_checkpoints_the_oldest_forty_go_first() {
+        let stale = |age: i64| (format!("shard-{age}"), checkpoint(NOW - CHECKPOINT_LIFE - age * SECOND));
+        let item = CounterItem { checkpoints: (1..=41).map(stale).collect(), ..CounterItem::default() };
+        assert_eq!(item.stale_checkpoints("own", NOW), (2..=41).rev().map(stale).collect::<Vec<_>>());
+    }
+
+    /// A number is stored as two digits a byte, and one byte more.
+    #[test]
+    fn counts_are_as_large_as_dynamodb_reckons_them() {
+        let bytes = |counts: &[(&str, i64)]| {
+            let counts = counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+            CounterItem { counts, ..CounterItem::default() }.bytes_of_counts()
+        };
+        assert_eq!(bytes(&[]), 0);
+        let of_number = [0, 9, 10, 99, 100, -100, 9_999, 10_000, i64::MAX].map(|count| bytes(&[("", count)]));
+        assert_eq!(of_number, [2, 2, 2, 2, 3, 3, 3, 4, 11]);
+        assert_eq!(bytes(&[("c:-|a||", 5), ("o:-", 123)]), (7 + 2) + (3 + 3));
+    }
+}

@@ -87,15 +87,11 @@ impl Timestamp {
     /// A Unix time in seconds (below 1e11) or milliseconds, fractions allowed.
     pub fn from_unix(number: f64) -> Result<Self, TimeError> {
         let micros = if number < FIRST_MILLISECONDS { number * 1e6 } else { number * 1e3 };
-        #[allow(clippy::cast_precision_loss)] // LAST is below 2^58; the comparison needs no more.
-        let nameable = (0.0..=LAST as f64).contains(&micros);
-        if !nameable {
-            return Err(TimeError);
-        }
+        // Floats of this size are multiples of 32 apart, so that LAST as a float is one more than LAST.
+        #[allow(clippy::cast_precision_loss)]
+        let nameable = (0.0..LAST as f64).contains(&micros);
         #[allow(clippy::cast_possible_truncation)] // checked above
-        let micros = micros.round() as i64;
-        // LAST as a float is one more than LAST.
-        if micros > LAST { Err(TimeError) } else { Ok(Self(micros)) }
+        if nameable { Ok(Self(micros.round() as i64)) } else { Err(TimeError) }
     }
 
     pub(super) fn nameable(self) -> Result<Self, TimeError> {

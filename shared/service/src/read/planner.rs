@@ -508,6 +508,9 @@ mod tests {
         let done = [both.is_done(), plan(None, Some(last)).is_done(), plan(Some((id(0), id(10))), None).is_done()];
         assert_eq!(done, [false; 3]);
         assert!(plan(None, None).is_done());
+        let mut given_up = both;
+        assert_eq!(given_up.rest(), [KeyRange { ids: (id(0), id(10)), expected: 1 }, last]);
+        assert!(given_up.is_done(), "all is read");
     }
 
     #[test]
@@ -552,6 +555,22 @@ mod tests {
         let many = |n: usize| (0..n).map(|n| (cell(&format!("n{n}"), Some(Level::Info)), 1)).collect();
         assert_eq!(attributes(&of_level, many(100)).map(|named| named.len()), Some(100 + rests.len()));
         assert_eq!(attributes(&of_level, many(101)), None, "more than a request may name");
+    }
+
+    #[test]
+    fn what_matches_in_any_item_is_asked_of_all() {
+        let named =
+            |names: std::ops::Range<usize>| Attributes { found: names.map(|n| n.to_string()).collect(), all: false };
+        let all = || Attributes { all: true, ..Attributes::default() };
+        let joined = |mut one: Attributes, other| {
+            one.join(other);
+            (one.found.len(), one.all)
+        };
+        assert_eq!(joined(named(0..2), named(1..4)), (4, false));
+        assert_eq!(joined(named(0..60), named(40..100)), (100, false));
+        assert_eq!(joined(named(0..60), named(40..101)), (0, true), "more than a request may name");
+        let one_of_all = [joined(named(0..2), all()), joined(all(), named(0..2)), joined(all(), all())];
+        assert!(one_of_all.iter().all(|(_, all)| *all), "the rest of a full item may be anything");
     }
 
     #[test]
