@@ -103,7 +103,10 @@ async fn an_emoji_survives_the_base64_of_mixpanel_browser() {
     for unit in event.to_string().encode_utf16() {
         match char::from_u32(u32::from(unit)) {
             Some(character) => packed.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            None => packed.extend([0xe0 | unit >> 12, 0x80 | unit >> 6 & 0x3f, 0x80 | unit & 0x3f].map(|b| b as u8)),
+            None => {
+                let parts = [0xe0 | unit >> 12, 0x80 | unit >> 6 & 0x3f, 0x80 | unit & 0x3f];
+                packed.extend(parts.map(|part| u8::try_from(part).unwrap()));
+            }
         }
     }
     let data: String = form_urlencoded::byte_serialize(STANDARD.encode(packed).as_bytes()).collect();
@@ -149,7 +152,9 @@ async fn updates_of_profiles_are_events() {
     }
     assert_eq!(total(&mut tally, &app).await, 4);
     // A clock that knows milliseconds may strike the second.
-    for (time, counted) in [(json!(1_795_255_705_000_u64), 5), (json!(1_795_255_705.0), 6), (json!("2026-11-21T10:08:25.000Z"), 7)] {
+    for (time, counted) in
+        [(json!(1_795_255_705_000_u64), 5), (json!(1_795_255_705.0), 6), (json!("2026-11-21T10:08:25.000Z"), 7)]
+    {
         let mut visit = visit.clone();
         visit["$time"] = time;
         for _ in 0..2 {
