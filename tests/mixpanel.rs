@@ -101,9 +101,11 @@ async fn an_emoji_survives_the_base64_of_mixpanel_browser() {
     // It packs each UTF-16 unit by itself.
     let mut packed = Vec::new();
     for unit in event.to_string().encode_utf16() {
-        match char::from_u32(u32::from(unit)) {
-            Some(character) => packed.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            None => packed.extend([0xe0 | unit >> 12, 0x80 | unit >> 6 & 0x3f, 0x80 | unit & 0x3f].map(|b| b as u8)),
+        if let Some(character) = char::from_u32(u32::from(unit)) {
+            packed.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        } else {
+            let parts = [0xe0 | unit >> 12, 0x80 | unit >> 6 & 0x3f, 0x80 | unit & 0x3f];
+            packed.extend(parts.map(|part| u8::try_from(part).unwrap()));
         }
     }
     let data: String = form_urlencoded::byte_serialize(STANDARD.encode(packed).as_bytes()).collect();

@@ -1,4 +1,4 @@
-//! The libraries of Segment and RudderStack.
+//! The libraries of Segment and `RudderStack`.
 
 use axum::body::Body;
 use base64::Engine;

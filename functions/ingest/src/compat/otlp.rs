@@ -35,7 +35,7 @@ use tally_core::rejected::{Reason, Refusal, shortened};
 use tally_http::families::Family;
 use tally_http::problem::Problem;
 
-use self::wire::{ExportLogsServiceResponse, LogRecord, PartialSuccess, Scope, Status};
+use self::wire::{Around, ExportLogsServiceResponse, LogRecord, PartialSuccess, Status};
 use crate::compat::call::Call;
 use crate::compat::mend;
 use crate::compat::protocol::{Answer, Protocol, retry_after};
@@ -65,8 +65,7 @@ impl Form {
         let of_json = call.header(CONTENT_TYPE.as_str()).is_some_and(|kind| kind.contains("json"));
         match call.body.iter().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'{') => Self::Json,
-            Some(_) if !of_json => Self::Protobuf,
-            None if !of_json => Self::Protobuf,
+            _ if !of_json => Self::Protobuf,
             _ => Self::Json,
         }
     }
@@ -109,7 +108,7 @@ impl Records {
         Err(Problem::TooLarge(format!("more than {MAX_RECORDS} log records: send smaller batches")))
     }
 
-    fn add(&mut self, around: &Scope, sent: Bytes, read: Result<LogRecord, Refusal>) {
+    fn add(&mut self, around: &Around, sent: Bytes, read: Result<LogRecord, Refusal>) {
         let scope = [&around.resource_sent[..], &around.scope_sent[..]].concat();
         if scope != self.group.scope {
             self.end_group();
@@ -188,7 +187,7 @@ fn of_json(body: &Bytes) -> Result<Records, Problem> {
         Cow::Owned(_) => Bytes::copy_from_slice(raw.get().as_bytes()),
     };
     let mut records = Records::default();
-    let mut around = Scope::default();
+    let mut around = Around::default();
     json::records(raw, |part| {
         match part {
             json::Part::Resource(resource) => {

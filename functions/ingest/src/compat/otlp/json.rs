@@ -18,7 +18,7 @@ fn field<'a>(fields: &[(String, &'a RawValue)], camel: &str, snake: &str) -> Opt
     found.map(|(_, value)| *value).filter(|value| json::kind(value) != Kind::Null)
 }
 
-fn list<'a>(value: Option<&'a RawValue>) -> Vec<&'a RawValue> {
+fn list(value: Option<&RawValue>) -> Vec<&RawValue> {
     value.and_then(|value| json::array(value).ok()).unwrap_or_default()
 }
 

@@ -13,7 +13,7 @@ use tally_core::event::json::{Json, Number};
 
 /// What surrounds a record: as sent, for its identity, and read.
 #[derive(Clone, Default)]
-pub(super) struct Scope {
+pub(super) struct Around {
     pub resource_sent: Bytes,
     pub resource: Resource,
     pub scope_sent: Bytes,
@@ -183,11 +183,11 @@ impl Parts {
 /// What `record` returns, and [`Damaged`].
 pub(super) fn records<E: From<Damaged>>(
     body: Bytes,
-    mut record: impl FnMut(&Scope, Bytes) -> Result<(), E>,
+    mut record: impl FnMut(&Around, Bytes) -> Result<(), E>,
 ) -> Result<(), E> {
     for resource_logs in (Parts { left: body }) {
         let (1, resource_logs) = resource_logs? else { continue };
-        let mut around = Scope::default();
+        let mut around = Around::default();
         // The resource follows its records in no encoder, but it may.
         for part in (Parts { left: resource_logs.clone() }) {
             if let (1, resource) = part? {
