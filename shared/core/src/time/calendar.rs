@@ -272,6 +272,10 @@ mod tests {
         let floor = |at| Interval::Minute.floor(at, &zone("Africa/Monrovia"));
         assert_eq!((floor(change - SECOND), floor(change + SECOND)), (change - MINUTE, change));
         assert_eq!(floor(change + 31 * SECOND), change + 30 * SECOND);
+        let around = Range::new(change - MINUTE, change + 2 * MINUTE).expect("in order");
+        let starts = Interval::Minute.starts(around, &zone("Africa/Monrovia")).expect("few buckets");
+        let after = |start: Timestamp| (start - change).as_seconds();
+        assert_eq!(starts.into_iter().map(after).collect::<Vec<_>>(), [-60, 0, 30, 90]);
     }
 
     #[test]
