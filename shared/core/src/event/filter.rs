@@ -282,6 +282,11 @@ mod tests {
             ]
         };
         assert!(all.matches(&event) && all.matches(&bare));
+        let level = Level::Info.as_str();
+        let fields = ["name", "slug", "category", "level", "message", "session_id", "user_id"];
+        for (field, text) in fields.into_iter().zip(["a", "b", "c", level, "d", "e", "f"]) {
+            assert_eq!(event.attribute(field), Some(Json::String(text.to_owned())), "{field}");
+        }
         assert!(all.cell.is_empty());
         for (i, filter) in filters(|same| same, Level::Info).into_iter().enumerate() {
             assert!(filter.matches(&event), "{filter:?}");

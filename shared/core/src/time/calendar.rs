@@ -151,17 +151,9 @@ impl Interval {
             Self::Week(_) => 7.days(),
             Self::Month => 1.months(),
         };
-        let mut date = zone.date(start);
-        loop {
-            // Past the last year there is no next bucket; the range ends before.
-            let Ok(next) = date.checked_add(step) else { return Timestamp::MAX };
-            match zone.start_of_day(next) {
-                // A day that a zone skipped whole begins when the next one does.
-                Ok(next_start) if next_start <= start => date = next,
-                Ok(next_start) => return next_start,
-                Err(_) => return Timestamp::MAX,
-            }
-        }
+        // Past the last year there is no next bucket; the range ends before.
+        let next = zone.date(start).checked_add(step).map_err(|_| TimeError);
+        next.and_then(|next| zone.start_of_day(next)).unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -272,6 +264,10 @@ mod tests {
         let floor = |at| Interval::Minute.floor(at, &zone("Africa/Monrovia"));
         assert_eq!((floor(change - SECOND), floor(change + SECOND)), (change - MINUTE, change));
         assert_eq!(floor(change + 31 * SECOND), change + 30 * SECOND);
+        let around = Range::new(change - MINUTE, change + 2 * MINUTE).expect("in order");
+        let starts = Interval::Minute.starts(around, &zone("Africa/Monrovia")).expect("few buckets");
+        let after = |start: Timestamp| (start - change).as_seconds();
+        assert_eq!(starts.into_iter().map(after).collect::<Vec<_>>(), [-60, 0, 30, 90]);
     }
 
     #[test]
