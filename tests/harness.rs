@@ -140,7 +140,7 @@ impl Tally {
     pub(crate) async fn on_lambda(&self, event: Value) -> Value {
         let event = serde_json::from_value(event).expect("an event of the HTTP API");
         let mut context = lambda_http::Context::default();
-        context.request_id = "request".to_owned();
+        context.request_id = String::from("request");
         let Ok(reply) = answer(self.router.clone(), event, context).await;
         serde_json::to_value(reply).expect("JSON")
     }
