@@ -12,6 +12,7 @@ from tally_client.models import (
     App,
     Batch,
     ChangeAppBody,
+    CountInBucketsFill,
     CountInBucketsInterval,
     Event,
     EventInput,
@@ -91,7 +92,9 @@ def main():
 
     # What counters hold may be a moment behind, so only the types are looked at.
     call(LevelCounts, count_by_level, app, client=reader, since=before, until=now + timedelta(minutes=1))
-    series = call(Timeseries, count_in_buckets, app, client=reader, since=before, interval=CountInBucketsInterval.MINUTE)
+    minute = CountInBucketsInterval.MINUTE
+    fill = CountInBucketsFill.ZERO
+    series = call(Timeseries, count_in_buckets, app, client=reader, since=before, interval=minute, fill=fill)
     assert 1 < len(series.series) < 5
     report = call(Report, report_day, app, client=reader, date="today", tz="Europe/Berlin")
     assert len(report.series) in (23, 24, 25)

@@ -76,7 +76,7 @@ check((await ok(200, reader.GET("/apps/{app}/events/{id}", storedEvent))).name =
 const range = { since: minutes(-1), until: minutes(1) };
 const levels = await ok(200, reader.GET("/apps/{app}/stats/by-level", { params: { ...inApp, query: range } }));
 check(Array.isArray(levels.items), levels);
-const minute = { ...range, interval: "MINUTE" } as const;
+const minute = { ...range, interval: "MINUTE", fill: "zero" } as const;
 const series = await ok(200, reader.GET("/apps/{app}/stats/timeseries", { params: { ...inApp, query: minute } }));
 check(series.series.length > 1, series);
 const today = { date: "today", tz: "Europe/Berlin" };

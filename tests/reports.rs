@@ -474,6 +474,7 @@ async fn crowd(tally: &Tally, app: &TestApp, time: &str, events: usize) {
 }
 
 #[tokio::test]
+#[cfg_attr(feature = "server", ignore = "a server takes minutes to store and count so much")]
 async fn a_part_of_a_minute_is_exact_within_the_budget_and_widened_beyond_it() {
     // A quarter is for parts of minutes: some 1,000 events.
     let config = tally_service::config::Config { read_budget: 120.0, ..tally_service::config::Config::default() };
@@ -512,6 +513,7 @@ async fn a_part_of_a_minute_is_exact_within_the_budget_and_widened_beyond_it() {
 }
 
 #[tokio::test]
+#[cfg_attr(feature = "server", ignore = "a server takes minutes to store and count so much")]
 async fn counters_beyond_the_budget_are_refused_before_they_are_read() {
     let config = tally_service::config::Config { read_budget: 20.0, ..tally_service::config::Config::default() };
     let mut tally = Tally::with(config).await;

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use aggregate::StreamEvent;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
 use aws_sdk_dynamodbstreams::Client;
-use aws_sdk_dynamodbstreams::error::DisplayErrorContext;
+use aws_sdk_dynamodbstreams::config::http::HttpResponse;
+use aws_sdk_dynamodbstreams::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorError;
 use aws_sdk_dynamodbstreams::types::{Record, Shard, ShardIteratorType, StreamRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -109,6 +111,11 @@ pub enum PollError {
     /// The position cannot be stored.
     #[error("cannot write the position: {0}")]
     Position(#[from] std::io::Error),
+}
+
+/// Whether the records at a position have expired.
+fn is_trimmed<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.as_service_error().is_some_and(|error| error.code() == Some("TrimmedDataAccessException"))
 }
 
 fn stream_error<E: std::error::Error>(error: E) -> PollError {
@@ -243,15 +250,24 @@ impl StreamPoller {
     /// Reads the next batch of a stream shard. Records that do not fit are read again with the next batch.
     async fn read(&self, shard: &str) -> Result<Read, PollError> {
         let stream = &self.position.stream;
-        let request = self.client.get_shard_iterator().stream_arn(stream).shard_id(shard);
-        let request = match self.position.shards.get(shard) {
-            Some(last) => request.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).sequence_number(last),
-            None => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
-        };
-        let mut iterator = request.send().await.map_err(stream_error)?.shard_iterator;
+        let last = self.position.shards.get(shard).map(String::as_str);
+        let mut iterator = match self.iterator(shard, last).await {
+            // The records after the position have expired. The rest is counted; those are an audit's business.
+            Err(error) if is_trimmed(&error) => self.iterator(shard, None).await,
+            iterator => iterator,
+        }
+        .map_err(stream_error)?;
         let mut read = Read { bytes: self.event(shard, &[])?.len(), ..Read::default() };
+        let mut trimmed = false;
         while let Some(at) = iterator.take() {
-            let reply = self.client.get_records().shard_iterator(at).send().await.map_err(stream_error)?;
+            let reply = match self.client.get_records().shard_iterator(at).send().await {
+                Err(error) if !trimmed && read.records.is_empty() && is_trimmed(&error) => {
+                    trimmed = true;
+                    iterator = self.iterator(shard, None).await.map_err(stream_error)?;
+                    continue;
+                }
+                reply => reply.map_err(stream_error)?,
+            };
             iterator = reply.next_shard_iterator;
             let some = reply.records.unwrap_or_default();
             if some.is_empty() {
@@ -267,6 +283,20 @@ impl StreamPoller {
         }
         read.closed = iterator.is_none();
         Ok(read)
+    }
+
+    /// An iterator after a sequence number, or at the oldest record.
+    async fn iterator(
+        &self,
+        shard: &str,
+        last: Option<&str>,
+    ) -> Result<Option<String>, SdkError<GetShardIteratorError, HttpResponse>> {
+        let request = self.client.get_shard_iterator().stream_arn(&self.position.stream).shard_id(shard);
+        let request = match last {
+            Some(last) => request.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).sequence_number(last),
+            None => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
+        };
+        Ok(request.send().await?.shard_iterator)
     }
 
     /// Reads a batch of one stream shard, has it counted, and only then advances the position, so that after any

@@ -184,9 +184,11 @@ fn reply(reply: &ReplyDescription) -> Value {
     described
 }
 
+/// Headers that not every reply of their kind has: a last page leads no further, and counts are mostly complete.
+const OPTIONAL_HEADERS: [&str; 2] = ["Link", "Tally-Complete"];
+
 fn headers(headers: &[(&'static str, &'static str)]) -> Value {
-    // Only a reply that has a next page has the header `Link`.
-    let header = |name: &str, about: &str| json!({"description": about, "required": name != "Link", "schema": {"type": "string"}});
+    let header = |name: &str, about: &str| json!({"description": about, "required": !OPTIONAL_HEADERS.contains(&name), "schema": {"type": "string"}});
     headers.iter().map(|(name, about)| ((*name).to_owned(), header(name, about))).collect::<Map<_, _>>().into()
 }
 
