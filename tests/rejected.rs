@@ -95,6 +95,15 @@ async fn a_sample_is_short_and_kinds_go_after_a_week() {
 }
 
 #[tokio::test]
+async fn a_sample_has_no_key() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    tally.ingest(&app, &json!({"name": "a", "writeKey": app.ingest_key})).await;
+    let items = rejected(&tally, &app).await;
+    assert_eq!(items[0]["sample"], r#"{"name":"a","writeKey":"tly_…"}"#);
+}
+
+#[tokio::test]
 async fn an_erased_app_takes_its_rejected_events_with_it() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;

@@ -129,6 +129,20 @@ pub fn shortened(text: &str) -> &str {
     &text[..end]
 }
 
+/// What is shown of a rejected event: its beginning, without keys. Client libraries put their key into their events.
+pub fn sample(text: &str) -> String {
+    const KEY: &str = "tly_";
+    // A key may begin before the end of what is shown, and make it shorter.
+    let beginning = &text[..text.floor_char_boundary(2 * MAX_SAMPLE)];
+    let mut parts = beginning.split(KEY);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        shown.push_str("tly_…");
+        shown.push_str(part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_'));
+    }
+    shortened(&shown).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,5 +174,13 @@ mod tests {
         let long = format!("x{}", "é".repeat(MAX_SAMPLE));
         assert_eq!(shortened(&long).len(), MAX_SAMPLE - 1);
         assert_eq!(shortened("short"), "short");
+    }
+
+    #[test]
+    fn a_sample_has_no_key() {
+        let event = format!(r#"{{"token":"tly_in_0123456789ab_{}","event":"é"}}"#, "0".repeat(40));
+        assert_eq!(sample(&event), r#"{"token":"tly_…","event":"é"}"#);
+        let late = format!("{}tly_in_0123456789ab_{}", "x".repeat(MAX_SAMPLE - 5), "0".repeat(40));
+        assert!(!sample(&late).contains("tly_i") && sample(&late).len() <= MAX_SAMPLE);
     }
 }

@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Map, Value, json};
 use tally_core::app::key::PresentedKey;
 use tally_core::event::draft::Draft;
-use tally_core::rejected::{Reason, Refusal};
+use tally_core::rejected::{Reason, Refusal, shortened};
 use tally_core::time::Timestamp;
 use tally_http::families::Family;
 use tally_http::problem::{self, Problem, RETRY_SECONDS};
@@ -217,7 +217,7 @@ async fn store(call: &Call, sender: &Sender, batch: &Batch<'_>) -> Result<(Vec<O
         };
         drafts.push(own.and_then(|()| record.draft(call.now(), library, &mut ids)));
     }
-    let sample = |index: usize| batch.events.get(index).map_or_else(String::new, |raw| event::sample(raw));
+    let sample = |index: usize| batch.events.get(index).map_or_else(String::new, |raw| shortened(raw.get()).to_owned());
     let stored = call.store(sender, drafts, &sample).await?;
     Ok((uuids, stored))
 }

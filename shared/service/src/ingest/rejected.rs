@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tally_core::app::AppId;
-use tally_core::rejected::{Reason, Refusal, shortened};
+use tally_core::rejected::{self, Reason, Refusal, shortened};
 use tally_core::time::{TimeDelta, Timestamp};
 use tally_store::{Rejected, Store};
 use tokio::sync::Semaphore;
@@ -76,7 +76,7 @@ impl Rejections {
         if pending.count == 0 {
             pending.first_at = now;
             shortened(&refusal.detail).clone_into(&mut pending.detail);
-            shortened(&sample()).clone_into(&mut pending.sample);
+            pending.sample = rejected::sample(&sample());
         }
         pending.count = pending.count.saturating_add(count);
         pending.last_at = now;

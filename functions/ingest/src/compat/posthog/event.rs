@@ -9,7 +9,7 @@ use tally_core::event::draft::{Draft, named_time};
 use tally_core::event::json::{self, Json, Kind};
 use tally_core::event::level::Level;
 use tally_core::event::{MAX_EVENT, MAX_MESSAGE, MAX_TEXT};
-use tally_core::rejected::{MAX_SAMPLE, Reason, Refusal, shortened};
+use tally_core::rejected::{Reason, Refusal, shortened};
 use tally_core::time::{DAY, MILLISECOND, Timestamp};
 use tally_http::families::Family;
 
@@ -190,24 +190,6 @@ fn cut(text: Option<String>) -> Option<String> {
     text.map(|text| mend::cut(text, MAX_TEXT))
 }
 
-/// What a rejected event shows: its beginning, without keys.
-pub(super) fn sample(raw: &RawValue) -> String {
-    const KEY: &str = "tly_";
-    // The keys in what is shown may begin before its end.
-    let mut end = raw.get().len().min(2 * MAX_SAMPLE);
-    while !raw.get().is_char_boundary(end) {
-        end -= 1;
-    }
-    let mut parts = raw.get()[..end].split(KEY);
-    let mut shown = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let rest = part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
-        shown.push_str("tly_…");
-        shown.push_str(rest);
-    }
-    shortened(&shown).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,13 +297,5 @@ mod tests {
         assert_eq!((draft.fingerprint.as_deref(), draft.stack), (Some("E"), None));
         let own = r#"{"event":"$exception","properties":{"$exception_fingerprint":"mine","$exception_list":[]}}"#;
         assert_eq!(super::tests::draft(own).expect("an event").fingerprint.as_deref(), Some("mine"));
-    }
-
-    #[test]
-    fn a_sample_shows_no_key() {
-        let event = format!(r#"{{"token":"tly_in_0123456789ab_{}","event":"é"}}"#, "0".repeat(40));
-        assert_eq!(sample(json::document(event.as_bytes()).expect("JSON")), r#"{"token":"tly_…","event":"é"}"#);
-        let long = format!(r#"{{"event":"{}"}}"#, "é".repeat(2_000));
-        assert!(sample(json::document(long.as_bytes()).expect("JSON")).len() <= MAX_SAMPLE);
     }
 }
