@@ -7,12 +7,14 @@
 
 pub mod call;
 pub mod fields;
+mod keys;
 pub mod mend;
 mod mixpanel;
 mod otlp;
 pub mod packed;
 pub mod posthog;
 mod protocol;
+mod raised;
 pub mod record_id;
 mod segment;
 pub mod sentry;

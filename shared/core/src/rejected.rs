@@ -122,11 +122,7 @@ impl From<Invalid> for Refusal {
 
 /// Cuts a text to the length of a sample, at a character.
 pub fn shortened(text: &str) -> &str {
-    let mut end = text.len().min(MAX_SAMPLE);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(MAX_SAMPLE)]
 }
 
 /// What is shown of a rejected event: its beginning, without keys. Client libraries put their key into their events.

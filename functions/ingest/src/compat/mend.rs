@@ -6,8 +6,10 @@ use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use tally_core::event::MAX_DEPTH;
+use tally_core::app::key::hex;
+use tally_core::digest::sha256;
 use tally_core::event::json::{self, Json, Kind, Number};
+use tally_core::event::{MAX_DEPTH, MAX_TEXT};
 
 /// A body as a JSON text that every parser takes: bytes that are not UTF-8, NUL, and halves of surrogate pairs are replaced
 /// by U+FFFD. Pairs of surrogates of three bytes each are one character.
@@ -139,12 +141,18 @@ pub fn object(raw: &RawValue) -> Vec<(String, &RawValue)> {
 
 /// A text cut to a limit in bytes, between characters.
 pub fn cut(mut text: String, limit: usize) -> String {
-    let mut end = text.len().min(limit);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
+    text.truncate(text.floor_char_boundary(limit));
     text
+}
+
+/// A text cut to what a field of an event holds.
+pub fn short(text: Option<String>) -> Option<String> {
+    text.map(|text| cut(text, MAX_TEXT))
+}
+
+/// A text that tells events apart: the hash of one that is longer than a field of an event.
+pub fn distinct(text: String) -> String {
+    if text.len() > MAX_TEXT { hex(&sha256(text.as_bytes())) } else { text }
 }
 
 #[cfg(test)]

@@ -15,29 +15,26 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use serde_json::json;
 use serde_json::value::RawValue;
-use tally_core::app::key::PresentedKey;
-use tally_core::event::MAX_TEXT;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::{self as event_json, Json, Kind};
 use tally_core::rejected::{Reason, Refusal, shortened};
 use tally_http::families::Family;
 use tally_http::problem::Problem;
 
-use super::call::{Call, Sender};
+use super::call::Call;
 use super::fields::{Fields, object, scalar};
-use super::mend;
+use super::keys::Keys;
+use super::mend::{self, short};
 use super::packed::{Form, PIXEL, json as unpacked};
 use super::protocol::{Answer, Protocol, retry_after};
 use super::record_id::RecordIds;
 
 /// The maximum number of events in a request. Mixpanel's own limit for imports is 2,000.
 const MAX_EVENTS: usize = 10_000;
-/// The maximum number of keys that one request may name.
-const MAX_KEYS: usize = 8;
 
 /// Mixpanel.
 pub(crate) struct Mixpanel;
@@ -92,10 +89,6 @@ fn token(event: &RawValue) -> Option<String> {
     of_properties().or_else(|| ["$token", "token"].into_iter().find_map(|name| fields.get(name).and_then(scalar)))
 }
 
-fn cut(text: Option<String>) -> Option<String> {
-    text.map(|text| mend::cut(text, MAX_TEXT))
-}
-
 /// An event of `/track` or `/import`.
 fn draft(event: &RawValue) -> Result<Draft, Refusal> {
     if event_json::kind(event) != Kind::Object {
@@ -113,9 +106,9 @@ fn draft(event: &RawValue) -> Result<Draft, Refusal> {
     let tags: BTreeMap<String, Json> =
         library.filter_map(|name| Some((name.to_owned(), Json::String(properties.take_text(name)?)))).collect();
     Ok(Draft {
-        id: cut(id),
-        name: cut(fields.take_text("event")),
-        user_id: cut(user),
+        id: short(id),
+        name: short(fields.take_text("event")),
+        user_id: short(user),
         timestamp,
         data: object(properties.rest()),
         tags: object(tags),
@@ -144,37 +137,11 @@ fn update(name: &str, update: &RawValue, ids: &mut RecordIds) -> Result<Draft, R
     Ok(Draft {
         id,
         name: Some(name.to_owned()),
-        user_id: cut(fields.take_text("$distinct_id")),
+        user_id: short(fields.take_text("$distinct_id")),
         timestamp,
         data: object(fields.rest()),
         ..Draft::default()
     })
-}
-
-/// The keys of a request that were looked up, and whether they are of its app.
-#[derive(Default)]
-struct Keys(Vec<(String, bool)>);
-
-impl Keys {
-    /// Whether a key is of the request's app.
-    async fn check(&mut self, call: &Call, sender: &Sender, token: &str) -> Result<(), Refusal> {
-        let known = self.0.iter().find(|(known, _)| known == token).map(|(_, same)| *same);
-        let same = match (known, PresentedKey::parse(token)) {
-            (Some(same), _) => same,
-            (None, Some(key)) if self.0.len() < MAX_KEYS => {
-                let same = call.sender_by(&key).await.is_ok_and(|other| other.app.id == sender.app.id);
-                self.0.push((token.to_owned(), same));
-                same
-            }
-            // A project token of Mixpanel's, beside a key in the path or a header.
-            (None, None) => true,
-            (None, Some(_)) => false,
-        };
-        if same {
-            return Ok(());
-        }
-        Err(Refusal::new(Reason::OtherApp, "its `token` is not a key of the app that the request is for"))
-    }
 }
 
 /// A reply of this status.
@@ -279,10 +246,6 @@ impl Protocol for Mixpanel {
     }
 
     fn refuse(&self, call: &Call, problem: &Problem) -> Response {
-        let mut reply = reply(&Sent::of(call), problem.status(), Some(&problem.to_string()));
-        if let Some(wait) = retry_after(problem) {
-            reply.headers_mut().insert(RETRY_AFTER, wait);
-        }
-        reply
+        retry_after(problem, reply(&Sent::of(call), problem.status(), Some(&problem.to_string())))
     }
 }

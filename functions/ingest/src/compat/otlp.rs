@@ -25,7 +25,7 @@ use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use prost::Message;
 use serde_json::json;
@@ -70,6 +70,11 @@ impl Form {
         }
     }
 
+    /// The reply where everything was taken.
+    fn success(self) -> Response {
+        self.reply(StatusCode::OK, &ExportLogsServiceResponse::default(), &json!({}))
+    }
+
     fn reply(self, status: StatusCode, message: &impl Message, json: &serde_json::Value) -> Response {
         let (kind, body) = match self {
             Self::Protobuf => (PROTOBUF, message.encode_to_vec()),
@@ -92,7 +97,10 @@ struct Records {
 /// The records of one resource and scope, which one clock has timed.
 #[derive(Default)]
 struct Group {
-    scope: Vec<u8>,
+    resource: Bytes,
+    scope: Bytes,
+    /// Both together, for the identity of the records.
+    around: Vec<u8>,
     /// Whether the clock is finer than a second.
     is_fine: bool,
     /// The records, by their places, whose times are whole seconds by chance or by their clock.
@@ -109,15 +117,17 @@ impl Records {
     }
 
     fn add(&mut self, around: &Around, sent: Bytes, read: Result<LogRecord, Refusal>) {
-        let scope = [&around.resource_sent[..], &around.scope_sent[..]].concat();
-        if scope != self.group.scope {
+        if around.resource_sent != self.group.resource || around.scope_sent != self.group.scope {
             self.end_group();
-            self.group = Group { scope, is_fine: record::is_of_sdk(&around.resource), coarse: Vec::new() };
+            let (resource, scope) = (around.resource_sent.clone(), around.scope_sent.clone());
+            let both = [&resource[..], &scope[..]].concat();
+            let is_fine = record::is_of_sdk(&around.resource);
+            self.group = Group { resource, scope, around: both, is_fine, coarse: Vec::new() };
         }
         let draft = read.map(|read| {
             let is_fine = record::is_fine(&read);
             self.group.is_fine |= is_fine;
-            let id = is_fine.then(|| self.ids.id(Family::Otlp, &self.group.scope, &sent));
+            let id = is_fine.then(|| self.ids.id(Family::Otlp, &self.group.around, &sent));
             if !is_fine && record::has_time(&read) {
                 self.group.coarse.push(self.drafts.len());
             }
@@ -132,7 +142,7 @@ impl Records {
         let group = std::mem::take(&mut self.group);
         for place in group.coarse.into_iter().filter(|_| group.is_fine) {
             if let (Some(Ok(draft)), Some(sent)) = (self.drafts.get_mut(place), self.sent.get(place)) {
-                draft.id = Some(self.ids.id(Family::Otlp, &group.scope, sent));
+                draft.id = Some(self.ids.id(Family::Otlp, &group.around, sent));
             }
         }
     }
@@ -222,7 +232,7 @@ impl Protocol for Otlp {
             let form = Form::of(call);
             let sender = call.sender(&[call.parameter("token")]).await?;
             if !call.path.ends_with("/logs") {
-                return Ok(form.reply(StatusCode::OK, &ExportLogsServiceResponse::default(), &json!({})));
+                return Ok(form.success());
             }
             let mut records = match form {
                 Form::Protobuf => of_protobuf(&call.body)?,
@@ -232,12 +242,12 @@ impl Protocol for Otlp {
             records.end_group();
             let drafts = std::mem::take(&mut records.drafts);
             if drafts.is_empty() {
-                return Ok(form.reply(StatusCode::OK, &ExportLogsServiceResponse::default(), &json!({})));
+                return Ok(form.success());
             }
             let stored = call.store(&sender, drafts, &|index| records.sample(form, index)).await?;
             let (_, rejected) = stored.complete()?;
             if rejected == 0 {
-                return Ok(form.reply(StatusCode::OK, &ExportLogsServiceResponse::default(), &json!({})));
+                return Ok(form.success());
             }
             let first = stored.0.iter().find_map(|verdict| match verdict {
                 crate::compat::call::Verdict::Rejected(refusal) => Some(refusal.detail.clone()),
@@ -266,10 +276,6 @@ impl Protocol for Otlp {
         };
         let message = problem.to_string();
         let json = json!({"code": code, "message": message});
-        let mut reply = Form::of(call).reply(problem.status(), &Status { code, message }, &json);
-        if let Some(wait) = retry_after(problem) {
-            reply.headers_mut().insert(RETRY_AFTER, wait);
-        }
-        reply
+        retry_after(problem, Form::of(call).reply(problem.status(), &Status { code, message }, &json))
     }
 }

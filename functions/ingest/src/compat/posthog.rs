@@ -10,26 +10,23 @@ mod exception;
 mod settings;
 
 use axum::response::{IntoResponse, Response};
-use http::header::RETRY_AFTER;
-use http::{HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use tally_core::app::key::PresentedKey;
 use tally_core::event::draft::Draft;
 use tally_core::rejected::{Reason, Refusal, shortened};
 use tally_core::time::Timestamp;
 use tally_http::families::Family;
-use tally_http::problem::{self, Problem, RETRY_SECONDS};
+use tally_http::problem::{self, Problem};
 
 use crate::compat::call::{Call, Sender, Stored, Verdict};
+use crate::compat::keys::Keys;
 use crate::compat::posthog::batch::Batch;
 use crate::compat::posthog::event::Record;
-use crate::compat::protocol::{Answer, Protocol};
+use crate::compat::protocol::{Answer, Protocol, retry_after};
 use crate::compat::record_id::RecordIds;
 
 /// The path of capture v1.
 const CAPTURE_V1: &str = "/i/v1/analytics/events";
-/// Most keys of one request that are looked up.
-const MAX_KEYS: usize = 8;
 
 /// `PostHog`.
 pub(crate) struct PostHog;
@@ -71,16 +68,7 @@ impl Protocol for PostHog {
             };
             json!({"type": kind, "code": code, "detail": detail, "attr": null})
         };
-        let mut reply = problem::json(status, &body).unwrap_or_else(|_| status.into_response());
-        let wait = match problem {
-            Problem::TooManyRequests(_, seconds) => Some(HeaderValue::from(*seconds)),
-            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_SECONDS),
-            _ => None,
-        };
-        if let Some(wait) = wait {
-            reply.headers_mut().insert(RETRY_AFTER, wait);
-        }
-        reply
+        retry_after(problem, problem::json(status, &body).unwrap_or_else(|_| status.into_response()))
     }
 }
 
@@ -220,30 +208,4 @@ async fn store(call: &Call, sender: &Sender, batch: &Batch<'_>) -> Result<(Vec<O
     let sample = |index: usize| batch.events.get(index).map_or_else(String::new, |raw| shortened(raw.get()).to_owned());
     let stored = call.store(sender, drafts, &sample).await?;
     Ok((uuids, stored))
-}
-
-/// The keys that the events of a request carry, and whether each is of the request's app.
-#[derive(Default)]
-struct Keys(Vec<(String, bool)>);
-
-impl Keys {
-    /// Refuses an event with the key of another app.
-    async fn check(&mut self, call: &Call, sender: &Sender, token: &str) -> Result<(), Refusal> {
-        let known = self.0.iter().find(|(known, _)| known == token).map(|(_, same)| *same);
-        let same = match (known, PresentedKey::parse(token)) {
-            (Some(same), _) => same,
-            // A project token of PostHog's own, beside a key in the path or a header.
-            (None, None) => true,
-            (None, Some(key)) if self.0.len() < MAX_KEYS => {
-                let same = call.sender_by(&key).await.is_ok_and(|other| other.app.id == sender.app.id);
-                self.0.push((token.to_owned(), same));
-                same
-            }
-            (None, Some(_)) => false,
-        };
-        if same {
-            return Ok(());
-        }
-        Err(Refusal::new(Reason::OtherApp, "its `token` is not a key of the app that the request is for"))
-    }
 }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use axum::response::Response;
 use http::HeaderValue;
+use http::header::RETRY_AFTER;
 use tally_http::families::Family;
 use tally_http::problem::{Problem, RETRY_SECONDS};
 
@@ -35,11 +36,13 @@ pub trait Protocol: Sync {
     fn refuse(&self, call: &Call, problem: &Problem) -> Response;
 }
 
-/// How long a library is asked to wait before it sends a refused request again, for the header `Retry-After`.
-pub(crate) fn retry_after(problem: &Problem) -> Option<HeaderValue> {
-    match problem {
-        Problem::TooManyRequests(_, seconds) => Some(HeaderValue::from(*seconds)),
-        Problem::Unavailable | Problem::Upstream(_) => Some(RETRY_SECONDS),
-        _ => None,
-    }
+/// The reply to a refused request with `Retry-After`: how long to wait before it is sent again, if that helps.
+pub(crate) fn retry_after(problem: &Problem, mut reply: Response) -> Response {
+    let wait = match problem {
+        Problem::TooManyRequests(_, seconds) => HeaderValue::from(*seconds),
+        Problem::Unavailable | Problem::Upstream(_) => RETRY_SECONDS,
+        _ => return reply,
+    };
+    reply.headers_mut().insert(RETRY_AFTER, wait);
+    reply
 }

@@ -15,10 +15,9 @@ use std::collections::BTreeMap;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::json;
 use serde_json::value::RawValue;
-use tally_core::event::MAX_TEXT;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::{self as event_json, Json, Kind};
 use tally_core::rejected::{Reason, Refusal, shortened};
@@ -27,7 +26,7 @@ use tally_http::problem::Problem;
 
 use super::call::Call;
 use super::fields::{Fields, object, scalar};
-use super::mend;
+use super::mend::{self, short};
 use super::packed::PIXEL;
 use super::protocol::{Answer, Protocol, retry_after};
 
@@ -80,10 +79,6 @@ impl<'a> Use<'a> {
     }
 }
 
-fn cut(text: Option<String>) -> Option<String> {
-    text.map(|text| mend::cut(text, MAX_TEXT))
-}
-
 /// Makes an event of a call.
 fn draft(call: &RawValue, of_path: Option<&str>) -> Result<Draft, Refusal> {
     if event_json::kind(call) != Kind::Object {
@@ -130,10 +125,10 @@ fn draft(call: &RawValue, of_path: Option<&str>) -> Result<Draft, Refusal> {
         data.entry(name).or_insert(value);
     }
     Ok(Draft {
-        id: cut(id),
-        name: cut(name),
-        session_id: cut(session),
-        user_id: cut(user.or(anonymous)),
+        id: short(id),
+        name: short(name),
+        session_id: short(session),
+        user_id: short(user.or(anonymous)),
         timestamp,
         data: object(data),
         tags: object(tags),
@@ -265,10 +260,6 @@ impl Protocol for Segment {
             _ => "refused",
         };
         let body = json!({"code": code, "message": problem.to_string()}).to_string();
-        let mut reply = (problem.status(), [(CONTENT_TYPE, "application/json")], body).into_response();
-        if let Some(wait) = retry_after(problem) {
-            reply.headers_mut().insert(RETRY_AFTER, wait);
-        }
-        reply
+        retry_after(problem, (problem.status(), [(CONTENT_TYPE, "application/json")], body).into_response())
     }
 }

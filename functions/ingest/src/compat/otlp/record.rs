@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::Json;
 use tally_core::event::level::Level;
-use tally_core::event::{LOG, MAX_MESSAGE, MAX_TEXT};
+use tally_core::event::{LOG, MAX_MESSAGE};
 use tally_core::time::Timestamp;
 
 use super::wire::{AnyValue, InstrumentationScope, LogRecord, Resource, attributes, id};
-use crate::compat::mend::cut;
+use crate::compat::mend::{cut, short};
+use crate::compat::raised::title;
 
 /// Nanoseconds of a microsecond.
 const MICROSECOND: u64 = 1_000;
@@ -74,10 +75,7 @@ pub(super) fn draft(
     let user_id = take("user.id").or_else(|| take("enduser.id"));
     let (kind, what) = (take("exception.type"), take("exception.message"));
     let stack = take("exception.stacktrace");
-    let exception = match (kind.as_deref(), what.as_deref()) {
-        (Some(kind), Some(what)) => Some(format!("{kind}: {what}")),
-        (one, other) => one.or(other).map(str::to_owned),
-    };
+    let exception = title(kind.as_deref(), what.as_deref());
     let body = record.body.map(AnyValue::into_json).filter(|body| *body != Json::Null);
     let text = body.as_ref().map(text_of).filter(|text| !text.is_empty());
     // A body that is no text, or too long, is kept whole.
@@ -106,7 +104,6 @@ pub(super) fn draft(
     if !scope_attributes.is_empty() {
         tags.insert("scope_attributes".to_owned(), Json::Object(scope_attributes));
     }
-    let short = |text: Option<String>| text.map(|text| cut(text, MAX_TEXT));
     Draft {
         id: own_id,
         name: short(name).filter(|name| !name.trim().is_empty()).or_else(|| Some(LOG.to_owned())),

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tally_core::app::key::hex;
-use tally_core::digest::sha256;
 use tally_core::event::draft::{Draft, named_time};
 use tally_core::event::json::{self, Json, Kind};
 use tally_core::event::level::Level;
-use tally_core::event::{MAX_EVENT, MAX_MESSAGE, MAX_TEXT};
+use tally_core::event::{MAX_EVENT, MAX_MESSAGE};
 use tally_core::rejected::{Reason, Refusal, shortened};
 use tally_core::time::{DAY, MILLISECOND, Timestamp};
 use tally_http::families::Family;
 
 use crate::compat::fields::{Fields, object, scalar};
-use crate::compat::mend;
+use crate::compat::mend::{self, short};
 use crate::compat::posthog::exception::Exceptions;
+use crate::compat::raised::title;
 use crate::compat::record_id::RecordIds;
 
 /// Most characters of a user's id, as `PostHog` keeps it.
@@ -78,7 +77,7 @@ impl<'a> Record<'a> {
             ));
         }
         let (timestamp, is_exact) = time(&fields, now)?;
-        let id = uuid.map(|uuid| if uuid.len() > MAX_TEXT { hex(&sha256(uuid.as_bytes())) } else { uuid });
+        let id = uuid.map(mend::distinct);
         let id = id.or_else(|| is_exact.then(|| ids.id(Family::PostHog, b"", raw.get().as_bytes())));
         let timestamp = timestamp.or_else(|| match id.as_deref().and_then(named_time) {
             Some(_) => None,
@@ -107,10 +106,10 @@ impl<'a> Record<'a> {
 
         let mut draft = Draft {
             id,
-            name: cut(name),
-            category: cut(lib.clone()),
-            session_id: cut(session_id),
-            user_id: cut(user_id),
+            name: short(name),
+            category: short(lib.clone()),
+            session_id: short(session_id),
+            user_id: short(user_id),
             timestamp,
             ..Draft::default()
         };
@@ -150,17 +149,13 @@ fn describe_exception(draft: &mut Draft, properties: &mut Fields<'_>) {
     // Before there were lists.
     let mut old = |name: &str| properties.take_text(name);
     let (kind, value) = (old("$exception_type"), old("$exception_message"));
-    let message = exceptions.message().or(match (kind.clone(), value) {
-        (Some(kind), Some(value)) => Some(format!("{kind}: {value}")),
-        (one, other) => one.or(other),
-    });
+    let message = exceptions.message().or_else(|| title(kind.as_deref(), value.as_deref()));
     let level = properties.take_text("$exception_level").filter(|level| level.parse::<Level>().is_ok());
     let own = properties.take_text("$exception_fingerprint");
     let fingerprint = own.or_else(|| exceptions.grouping()).or(kind);
     draft.level = Some(level.unwrap_or_else(|| Level::Error.to_string()));
     draft.message = message.map(|message| mend::cut(message, MAX_MESSAGE));
-    draft.fingerprint =
-        fingerprint.map(|text| if text.len() > MAX_TEXT { hex(&sha256(text.as_bytes())) } else { text });
+    draft.fingerprint = fingerprint.map(mend::distinct);
     draft.stack = exceptions.stack();
 }
 
@@ -186,12 +181,10 @@ fn is_milliseconds(text: &str) -> bool {
     text.trim().len() >= 12 && text.trim().bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn cut(text: Option<String>) -> Option<String> {
-    text.map(|text| mend::cut(text, MAX_TEXT))
-}
-
 #[cfg(test)]
 mod tests {
+    use tally_core::event::MAX_TEXT;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_micros(1_795_255_705_123_456);

@@ -8,6 +8,7 @@ use tally_core::event::json::{self, Json, Kind};
 
 use crate::compat::fields::{Fields, object, scalar};
 use crate::compat::mend;
+use crate::compat::raised::{Called, grouping, title, without_origin};
 
 /// Most exceptions of a chain that are kept.
 const MAX_EXCEPTIONS: usize = 20;
@@ -34,10 +35,7 @@ struct Exception {
 
 #[derive(Debug)]
 struct Frame {
-    function: Option<String>,
-    /// The module, or the file without one.
-    place: Option<String>,
-    in_app: Option<bool>,
+    call: Called,
     all: BTreeMap<String, Json>,
 }
 
@@ -51,28 +49,13 @@ impl Exceptions {
     /// `Type: value` of what was raised.
     pub(super) fn message(&self) -> Option<String> {
         let raised = self.0.first()?;
-        match (&raised.kind, &raised.value) {
-            (Some(kind), Some(value)) => Some(format!("{kind}: {value}")),
-            (one, other) => one.clone().or_else(|| other.clone()),
-        }
+        title(raised.kind.as_deref(), raised.value.as_deref())
     }
 
     /// The type of what was raised and the innermost call that is the application's own, without its line.
     pub(super) fn grouping(&self) -> Option<String> {
         let raised = self.0.first()?;
-        let frames = || raised.frames.iter();
-        let frame = frames()
-            .find(|frame| frame.in_app == Some(true))
-            .or_else(|| frames().find(|frame| frame.in_app.is_none()))
-            .or_else(|| frames().next());
-        let call = frame.and_then(|frame| match (&frame.place, &frame.function) {
-            (Some(place), Some(function)) => Some(format!("{place}:{function}")),
-            (one, other) => one.clone().or_else(|| other.clone()),
-        });
-        match (&raised.kind, call) {
-            (Some(kind), Some(call)) => Some(format!("{kind} in {call}")),
-            (kind, call) => kind.clone().or(call),
-        }
+        grouping(raised.kind.as_deref(), raised.frames.iter().map(|frame| &frame.call))
     }
 
     /// The stack of an event: a list of exceptions, each with its frames.
@@ -132,15 +115,8 @@ impl Frame {
         let in_app = text("in_app").and_then(|text| text.parse().ok());
         let all = mend::object(raw).into_iter().filter(|(name, raw)| !name.is_empty() && json::kind(raw) != Kind::Null);
         let all = all.map(|(name, raw)| (name, mend::within(raw, MAX_DEPTH - ABOVE_FRAME_FIELD))).collect();
-        Self { function, place, in_app, all }
+        Self { call: Called { function, place, in_app }, all }
     }
-}
-
-/// The path of a script's URL: the same script is served from many hosts, and its query often names a build.
-fn without_origin(place: String) -> String {
-    let Some((_, rest)) = place.split_once("://") else { return place };
-    let path = rest.find('/').map_or(rest, |start| &rest[start..]);
-    path.split(['?', '#']).next().unwrap_or(path).to_owned()
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! Exceptions: what was raised, its stack as frames, and what groups it with others of the same cause.
 
-use tally_core::app::key::hex;
-use tally_core::digest::sha256;
-use tally_core::event::MAX_TEXT;
 use tally_core::event::json::Json;
 
+use crate::compat::mend::distinct;
+use crate::compat::raised::{Called, grouping, title, without_origin};
 use crate::compat::sentry::fields::{Fields, text_of};
 
 /// Most exceptions of a chain that are kept.
@@ -29,10 +28,7 @@ struct Exception {
 
 #[derive(Debug)]
 struct Frame {
-    function: Option<String>,
-    /// The module, or the file without one.
-    place: Option<String>,
-    in_app: Option<bool>,
+    call: Called,
     all: Fields,
 }
 
@@ -66,29 +62,14 @@ impl Exceptions {
     /// `Type: value` of what was raised.
     pub(super) fn message(&self) -> Option<String> {
         let raised = self.0.first()?;
-        match (&raised.kind, &raised.value) {
-            (Some(kind), Some(value)) => Some(format!("{kind}: {value}")),
-            (one, other) => one.clone().or_else(|| other.clone()),
-        }
+        title(raised.kind.as_deref(), raised.value.as_deref())
     }
 
     /// The type of what was raised and the innermost call that is the application's own, without its line: what Sentry
     /// calls the default grouping, in short.
     pub(super) fn grouping(&self) -> Option<String> {
         let raised = self.0.first()?;
-        let frames = || raised.frames.iter();
-        let frame = frames()
-            .find(|frame| frame.in_app == Some(true))
-            .or_else(|| frames().find(|frame| frame.in_app.is_none()))
-            .or_else(|| frames().next());
-        let call = frame.and_then(|frame| match (&frame.place, &frame.function) {
-            (Some(place), Some(function)) => Some(format!("{place}:{function}")),
-            (one, other) => one.clone().or_else(|| other.clone()),
-        });
-        match (&raised.kind, call) {
-            (Some(kind), Some(call)) => Some(format!("{kind} in {call}")),
-            (kind, call) => kind.clone().or(call),
-        }
+        grouping(raised.kind.as_deref(), raised.frames.iter().map(|frame| &frame.call))
     }
 
     /// The stack of an event: a list of exceptions, each with its frames.
@@ -139,15 +120,8 @@ impl Frame {
         let function = text("function");
         let place = text("module").or_else(|| text("filename")).or_else(|| text("abs_path")).map(without_origin);
         frame.0.retain(|_, value| *value != Json::Null);
-        Self { function, place, in_app, all: frame }
+        Self { call: Called { function, place, in_app }, all: frame }
     }
-}
-
-/// The path of a script's URL: the same script is served from many hosts, and its query often names a build.
-fn without_origin(place: String) -> String {
-    let Some((_, rest)) = place.split_once("://") else { return place };
-    let path = rest.find('/').map_or(rest, |start| &rest[start..]);
-    path.split(['?', '#']).next().unwrap_or(path).to_owned()
 }
 
 /// What groups an event: the client's own fingerprint, in which `{{ default }}` stands for the default grouping, or the
@@ -164,15 +138,13 @@ pub(super) fn fingerprint(own: Vec<Json>, default: Option<String>) -> Option<Str
             parts.into_iter().filter_map(|part| if is_default(&part) { default.clone() } else { Some(part) });
         expanded.collect::<Vec<_>>().join(" | ")
     };
-    match text.len() {
-        0 => None,
-        length if length > MAX_TEXT => Some(hex(&sha256(text.as_bytes()))),
-        _ => Some(text),
-    }
+    (!text.is_empty()).then(|| distinct(text))
 }
 
 #[cfg(test)]
 mod tests {
+    use tally_core::event::MAX_TEXT;
+
     use super::*;
 
     fn fields(text: &str) -> Fields {
