@@ -8,7 +8,6 @@
 pub mod call;
 pub mod fields;
 mod keys;
-pub mod mend;
 mod mixpanel;
 mod otlp;
 pub mod packed;
@@ -16,6 +15,7 @@ pub mod posthog;
 mod protocol;
 mod raised;
 pub mod record_id;
+pub mod sanitize;
 mod segment;
 pub mod sentry;
 

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use tally_core::event::json::{self, Json, Kind};
 use tally_core::time::{MILLISECOND, Timestamp};
 
-use super::mend;
+use super::sanitize;
 
 /// The fields of an object. Of equal keys the last counts; `null` counts as absent.
 pub struct Fields<'a>(BTreeMap<String, &'a RawValue>);
@@ -14,7 +14,7 @@ pub struct Fields<'a>(BTreeMap<String, &'a RawValue>);
 impl<'a> Fields<'a> {
     /// The fields of an object; none of anything else.
     pub fn of(raw: &'a RawValue) -> Self {
-        Self(mend::object(raw).into_iter().filter(|(_, value)| json::kind(value) != Kind::Null).collect())
+        Self(sanitize::object(raw).into_iter().filter(|(_, value)| json::kind(value) != Kind::Null).collect())
     }
 
     /// A field, left in place.
@@ -54,7 +54,7 @@ impl<'a> Fields<'a> {
     /// The fields that nobody took, as an event can keep them.
     pub fn rest(self) -> BTreeMap<String, Json> {
         let fields = self.0.into_iter().filter(|(name, _)| !name.is_empty());
-        fields.map(|(name, raw)| (name, mend::nested(raw))).collect()
+        fields.map(|(name, raw)| (name, sanitize::nested(raw))).collect()
     }
 }
 

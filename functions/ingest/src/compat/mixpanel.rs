@@ -28,10 +28,10 @@ use tally_http::problem::Problem;
 use super::call::Call;
 use super::fields::{Fields, object, scalar};
 use super::keys::Keys;
-use super::mend::{self, short};
 use super::packed::{Form, PIXEL, json as unpacked};
 use super::protocol::{Answer, Protocol, retry_after};
 use super::record_id::RecordIds;
+use super::sanitize::{self, short};
 
 /// The maximum number of events in a request. Mixpanel's own limit for imports is 2,000.
 const MAX_EVENTS: usize = 10_000;
@@ -190,7 +190,7 @@ impl Protocol for Mixpanel {
         if json.starts_with(b"\x1f\x8b") {
             return false;
         }
-        let text = mend::body(&json);
+        let text = sanitize::body(&json);
         let Ok(events) = events(&text) else { return true };
         // PostHog's events have `api_key` or `uuid`.
         events.first().is_none_or(|event| {
@@ -213,7 +213,7 @@ impl Protocol for Mixpanel {
             }
             let sent = Sent::of(call);
             let json = sent.json();
-            let text = mend::body(&json);
+            let text = sanitize::body(&json);
             if text.trim().is_empty() {
                 call.sender(&[sent.parameter("api_key")]).await?;
                 return Err(Problem::field("data", "missing: send events as JSON"));

@@ -37,9 +37,9 @@ use tally_http::problem::Problem;
 
 use self::wire::{Around, ExportLogsServiceResponse, LogRecord, PartialSuccess, Status};
 use crate::compat::call::Call;
-use crate::compat::mend;
 use crate::compat::protocol::{Answer, Protocol, retry_after};
 use crate::compat::record_id::RecordIds;
+use crate::compat::sanitize;
 
 /// The largest record as sent, in bytes. An event holds 256 KB.
 const MAX_RECORD: usize = 512 * 1024;
@@ -188,10 +188,10 @@ fn of_protobuf(body: &Bytes) -> Result<Records, Problem> {
 }
 
 fn of_json(body: &Bytes) -> Result<Records, Problem> {
-    let text = mend::body(body);
+    let text = sanitize::body(body);
     let raw: &RawValue =
         serde_json::from_str(&text).map_err(|error| Problem::field("", format!("not valid JSON: {error}")))?;
-    // A slice of the body, unless the body had to be mended.
+    // A slice of the body, unless the body had to be sanitized.
     let sent = |raw: &RawValue| match &text {
         Cow::Borrowed(_) => body.slice_ref(raw.get().as_bytes()),
         Cow::Owned(_) => Bytes::copy_from_slice(raw.get().as_bytes()),

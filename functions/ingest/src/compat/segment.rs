@@ -26,9 +26,9 @@ use tally_http::problem::Problem;
 
 use super::call::Call;
 use super::fields::{Fields, object, scalar};
-use super::mend::{self, short};
 use super::packed::PIXEL;
 use super::protocol::{Answer, Protocol, retry_after};
+use super::sanitize::{self, short};
 
 /// The maximum number of calls in a request. Segment's libraries send at most 250.
 const MAX_CALLS: usize = 10_000;
@@ -224,7 +224,7 @@ impl Protocol for Segment {
                 Use::Calls(kind) => (kind, None),
                 Use::Pixel(kind) => (Some(kind), Some(call_of_query(call))),
             };
-            let text = of_query.as_deref().map_or_else(|| mend::body(&call.body), Into::into);
+            let text = of_query.as_deref().map_or_else(|| sanitize::body(&call.body), Into::into);
             if text.trim().is_empty() {
                 call.sender(&[call.parameter("writeKey")]).await?;
                 return Err(Problem::field("", "the body is empty: send a call, or a `batch` of calls"));

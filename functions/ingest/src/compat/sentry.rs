@@ -28,9 +28,9 @@ use tally_http::problem::{Problem, json};
 
 use crate::body::unpack;
 use crate::compat::call::{Call, Sender};
-use crate::compat::mend::{self, cut};
 use crate::compat::protocol::{Answer, Protocol};
 use crate::compat::record_id::RecordIds;
+use crate::compat::sanitize::{self, cut};
 use crate::compat::sentry::envelope::{Envelope, Item};
 use crate::compat::sentry::event::Around;
 use crate::compat::sentry::fields::Fields;
@@ -278,16 +278,16 @@ impl<'a> Records<'a> {
     }
 
     fn add_logs(&mut self, payload: &'a [u8]) {
-        let text = mend::body(payload);
+        let text = sanitize::body(payload);
         let logs = document(text.as_bytes()).and_then(|raw| {
-            let items = mend::object(raw).into_iter().rev().find(|(name, _)| name == "items");
+            let items = sanitize::object(raw).into_iter().rev().find(|(name, _)| name == "items");
             items.map_or(Ok((vec![], 0)), |(_, items)| array_of_at_most(items, MAX_RECORDS))
         });
         match logs {
             Ok((logs, count)) => {
                 for log in &logs {
                     let admitted = self.admit(log.get().as_bytes());
-                    let draft = admitted.and_then(|()| records::log(&mut self.around, mend::value(log)));
+                    let draft = admitted.and_then(|()| records::log(&mut self.around, sanitize::value(log)));
                     self.add("log", payload, draft);
                 }
                 if count > logs.len() {

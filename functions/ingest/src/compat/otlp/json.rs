@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use tally_core::event::json::{self, Kind};
 
 use super::wire::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, LogRecord, Resource, Value};
-use crate::compat::mend::object;
+use crate::compat::sanitize::object;
 
 /// The deepest value that is read; deeper ones are the text of their JSON.
 const MAX_DEPTH: usize = 32;

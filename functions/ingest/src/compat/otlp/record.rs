@@ -9,8 +9,8 @@ use tally_core::event::{LOG, MAX_MESSAGE};
 use tally_core::time::Timestamp;
 
 use super::wire::{AnyValue, InstrumentationScope, LogRecord, Resource, attributes, id};
-use crate::compat::mend::{cut, short};
 use crate::compat::raised::title;
+use crate::compat::sanitize::{cut, short};
 
 /// Nanoseconds of a microsecond.
 const MICROSECOND: u64 = 1_000;

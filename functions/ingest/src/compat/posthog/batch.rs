@@ -9,8 +9,8 @@ use tally_http::problem::Problem;
 
 use crate::body::unpack;
 use crate::compat::fields::{Fields, scalar};
-use crate::compat::mend;
 use crate::compat::packed::{self, Form};
+use crate::compat::sanitize;
 
 /// Most events in one request. The libraries send up to a few hundred, and halve a batch that is too large.
 const MAX_EVENTS: usize = 10_000;
@@ -38,8 +38,8 @@ pub(super) fn text(query: &[(String, String)], body: &[u8]) -> Result<String, Pr
         None => std::str::from_utf8(body).map_or(Cow::Borrowed(body), packed::json),
     };
     Ok(match packed {
-        Cow::Owned(inner) => mend::body(&unpack(&HeaderMap::new(), inner.into())?).into_owned(),
-        Cow::Borrowed(text) => mend::body(text).into_owned(),
+        Cow::Owned(inner) => sanitize::body(&unpack(&HeaderMap::new(), inner.into())?).into_owned(),
+        Cow::Borrowed(text) => sanitize::body(text).into_owned(),
     })
 }
 

@@ -12,10 +12,10 @@ use tally_core::time::{DAY, MILLISECOND, Timestamp};
 use tally_http::families::Family;
 
 use crate::compat::fields::{Fields, object, scalar};
-use crate::compat::mend::{self, short};
 use crate::compat::posthog::exception::Exceptions;
 use crate::compat::raised::title;
 use crate::compat::record_id::RecordIds;
+use crate::compat::sanitize::{self, short};
 
 /// Most characters of a user's id, as `PostHog` keeps it.
 const MAX_USER: usize = 200;
@@ -77,7 +77,7 @@ impl<'a> Record<'a> {
             ));
         }
         let (timestamp, is_exact) = time(&fields, now)?;
-        let id = uuid.map(mend::distinct);
+        let id = uuid.map(sanitize::distinct);
         let id = id.or_else(|| is_exact.then(|| ids.id(Family::PostHog, b"", raw.get().as_bytes())));
         let timestamp = timestamp.or_else(|| match id.as_deref().and_then(named_time) {
             Some(_) => None,
@@ -125,7 +125,7 @@ impl<'a> Record<'a> {
         put("distinct_id", anonymous.map(Json::String));
         put("$window_id", fields.take_text("window_id").map(Json::String));
         for (sent, kept) in [("$set", "$set"), ("$set_once", "$set_once"), ("groups", "$groups")] {
-            put(kept, fields.take(sent).map(mend::nested));
+            put(kept, fields.take(sent).map(sanitize::nested));
         }
         draft.data = object(data);
         let tags = [("lib", lib), ("lib_version", version)].into_iter();
@@ -154,8 +154,8 @@ fn describe_exception(draft: &mut Draft, properties: &mut Fields<'_>) {
     let own = properties.take_text("$exception_fingerprint");
     let fingerprint = own.or_else(|| exceptions.grouping()).or(kind);
     draft.level = Some(level.unwrap_or_else(|| Level::Error.to_string()));
-    draft.message = message.map(|message| mend::cut(message, MAX_MESSAGE));
-    draft.fingerprint = fingerprint.map(mend::distinct);
+    draft.message = message.map(|message| sanitize::cut(message, MAX_MESSAGE));
+    draft.fingerprint = fingerprint.map(sanitize::distinct);
     draft.stack = exceptions.stack();
 }
 

@@ -7,8 +7,8 @@ use tally_core::event::MAX_DEPTH;
 use tally_core::event::json::{self, Json, Kind};
 
 use crate::compat::fields::{Fields, object, scalar};
-use crate::compat::mend;
 use crate::compat::raised::{Called, grouping, title, without_origin};
+use crate::compat::sanitize;
 
 /// Most exceptions of a chain that are kept.
 const MAX_EXCEPTIONS: usize = 20;
@@ -72,7 +72,7 @@ impl Exception {
         let mut rest = BTreeMap::new();
         for name in ["mechanism", "module", "thread_id"] {
             if let Some(raw) = fields.take(name) {
-                rest.insert(name.to_owned(), mend::within(raw, MAX_DEPTH - ABOVE_FIELD));
+                rest.insert(name.to_owned(), sanitize::within(raw, MAX_DEPTH - ABOVE_FIELD));
             }
         }
         let stack = fields.take_object("stacktrace");
@@ -113,8 +113,9 @@ impl Frame {
         let function = text("function");
         let place = text("module").or_else(|| text("filename")).or_else(|| text("abs_path")).map(without_origin);
         let in_app = text("in_app").and_then(|text| text.parse().ok());
-        let all = mend::object(raw).into_iter().filter(|(name, raw)| !name.is_empty() && json::kind(raw) != Kind::Null);
-        let all = all.map(|(name, raw)| (name, mend::within(raw, MAX_DEPTH - ABOVE_FRAME_FIELD))).collect();
+        let all =
+            sanitize::object(raw).into_iter().filter(|(name, raw)| !name.is_empty() && json::kind(raw) != Kind::Null);
+        let all = all.map(|(name, raw)| (name, sanitize::within(raw, MAX_DEPTH - ABOVE_FRAME_FIELD))).collect();
         Self { call: Called { function, place, in_app }, all }
     }
 }

@@ -10,8 +10,8 @@ use tally_core::rejected::{Reason, Refusal};
 use tally_core::time::{SECOND, Timestamp};
 use tally_http::families::Family;
 
-use crate::compat::mend::cut;
 use crate::compat::record_id::RecordIds;
+use crate::compat::sanitize::cut;
 use crate::compat::sentry::exception::{Exceptions, fingerprint};
 use crate::compat::sentry::fields::{Fields, text_of};
 use crate::compat::sentry::fit::fit;

@@ -2,8 +2,8 @@
 
 use tally_core::event::json::Json;
 
-use crate::compat::mend::distinct;
 use crate::compat::raised::{Called, grouping, title, without_origin};
+use crate::compat::sanitize::distinct;
 use crate::compat::sentry::fields::{Fields, text_of};
 
 /// Most exceptions of a chain that are kept.

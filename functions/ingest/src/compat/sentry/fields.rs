@@ -6,7 +6,7 @@ use tally_core::event::json::{Json, document};
 use tally_core::rejected::{Reason, Refusal};
 use tally_core::time::Timestamp;
 
-use crate::compat::mend;
+use crate::compat::sanitize;
 
 /// Fields of an object that have not been taken yet.
 #[derive(Debug, Default)]
@@ -116,7 +116,7 @@ pub(super) fn values(bytes: &[u8]) -> usize {
     count
 }
 
-/// Reads a JSON value of at most `limit` bytes, mended to what an event can keep.
+/// Reads a JSON value of at most `limit` bytes, sanitized to what an event can keep.
 ///
 /// # Errors
 /// Where it is larger, or is not JSON.
@@ -124,9 +124,9 @@ pub(super) fn read(bytes: &[u8], limit: usize) -> Result<Json, Refusal> {
     if bytes.len() > limit {
         return Err(Refusal::new(Reason::TooLarge, format!("{} bytes: at most {limit}", bytes.len())));
     }
-    let text = mend::body(bytes);
+    let text = sanitize::body(bytes);
     let raw = document(text.as_bytes()).map_err(|error| Refusal::new(Reason::Unreadable, error.detail))?;
-    Ok(mend::value(raw))
+    Ok(sanitize::value(raw))
 }
 
 /// The text of a value: a text that can be read, or the spelling of a number or boolean.

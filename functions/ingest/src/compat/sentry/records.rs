@@ -6,7 +6,7 @@ use tally_core::event::level::Level;
 use tally_core::event::{LOG, MAX_MESSAGE, MAX_TEXT};
 use tally_core::rejected::{Reason, Refusal};
 
-use crate::compat::mend::cut;
+use crate::compat::sanitize::cut;
 use crate::compat::sentry::event::{Around, MAX_EVENT_PAYLOAD, level, normal};
 use crate::compat::sentry::fields::{Fields, text_of};
 use crate::compat::sentry::fit::is_small;

@@ -1,4 +1,4 @@
-//! What client libraries send is mended where Tally's own events would be refused: nobody can change it at its source.
+//! Sanitizes what client libraries send, where Tally's own events would be refused: users cannot change the libraries.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub fn body(sent: &[u8]) -> Cow<'_, str> {
     if !text.contains("\\u") {
         return text;
     }
-    let mut mended = String::new();
+    let mut sanitized = String::new();
     let mut kept = 0;
     let mut at = 0;
     while let Some(found) = text[at..].find('\\') {
@@ -35,8 +35,8 @@ pub fn body(sent: &[u8]) -> Cow<'_, str> {
             continue;
         }
         if unit == 0 || (0xd800..0xe000).contains(&unit) {
-            mended.push_str(&text[kept..at]);
-            mended.push_str("\\ufffd");
+            sanitized.push_str(&text[kept..at]);
+            sanitized.push_str("\\ufffd");
             kept = at + 6;
         }
         at += 6;
@@ -44,8 +44,8 @@ pub fn body(sent: &[u8]) -> Cow<'_, str> {
     if kept == 0 {
         return text;
     }
-    mended.push_str(&text[kept..]);
-    Cow::Owned(mended)
+    sanitized.push_str(&text[kept..]);
+    Cow::Owned(sanitized)
 }
 
 /// UTF-8, or CESU-8: mixpanel-browser and others pack each UTF-16 unit by itself, so that a character outside of the basic
@@ -159,7 +159,7 @@ pub fn distinct(text: String) -> String {
 mod tests {
     use super::*;
 
-    fn mended(sent: &str) -> String {
+    fn sanitized(sent: &str) -> String {
         let text = body(sent.as_bytes());
         let raw = json::document(text.as_bytes()).expect("JSON");
         serde_json::to_string(&value(raw)).expect("JSON")
@@ -177,7 +177,7 @@ mod tests {
             ("123456789012345678901234567890123456789", r#""123456789012345678901234567890123456789""#),
             (r#"{"x":0.1,"y":null}"#, r#"{"x":0.1,"y":null}"#),
         ] {
-            assert_eq!(mended(sent), kept, "{sent}");
+            assert_eq!(sanitized(sent), kept, "{sent}");
         }
         assert_eq!(body(b"\"\xff\""), "\"\u{fffd}\"");
         // CESU-8: an emoji, half of one, an emoji cut off.
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(body(b"\xed\xa0\xbd!"), "\u{fffd}\u{fffd}\u{fffd}!");
         assert!(body(b"\xed\xa0\xbd\xed\xb8").chars().all(|c| c == '\u{fffd}'));
         let deep = "[".repeat(18) + &"]".repeat(18);
-        assert_eq!(mended(&deep), "[".repeat(16) + "\"[[]]\"" + &"]".repeat(16));
+        assert_eq!(sanitized(&deep), "[".repeat(16) + "\"[[]]\"" + &"]".repeat(16));
         assert_eq!(body("\\".as_bytes()), "\\");
         assert_eq!(body("\\é \\u00".as_bytes()), "\\é \\u00");
     }
