@@ -2,7 +2,7 @@
  * Builds elements. Text becomes text nodes and never markup, so a value from an event cannot become part of the page.
  */
 
-/** @typedef {Node | string | number | null | undefined | false | Child[]} Child */
+/** @typedef {Node | string | number | null | undefined | false | readonly any[]} Child what an element contains; lists may nest */
 
 /**
  * Properties of an element: `class`, `style` (an object, set through CSSOM since the policy of the page forbids style

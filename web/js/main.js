@@ -1,6 +1,6 @@
 import { ApiError, onSessionEnd, request, shareKey } from './api.js';
-import { fill, h } from './dom.js';
 import { describe } from './dialog.js';
+import { fill, h } from './dom.js';
 import { signIn } from './pages/sign-in.js';
 import { shell } from './shell.js';
 import { announce, currentState, onState, stateUrl } from './state.js';
@@ -16,7 +16,7 @@ let shown = '';
  *
  * @param {import('./state.js').State} state
  * @param {import('./page.js').Account} account
- * @param {ReturnType<typeof shell>} frame
+ * @param {import("./shell.js").Shell} frame
  */
 function show(state, account, frame) {
   const view = viewOf(state, account);
@@ -40,7 +40,7 @@ function show(state, account, frame) {
  * @returns {Promise<import('./page.js').Account>}
  */
 async function account() {
-  const code = currentState().options['sign_in'];
+  const code = currentState().options.sign_in;
   if (code) {
     const { sign_in: _, ...options } = currentState().options;
     history.replaceState(null, '', stateUrl({ ...currentState(), options }));

@@ -26,8 +26,8 @@ export function menuButton({ label, title, class: name = '', align = 'left' }, c
     const menu = h('div', { class: `menu ${align}`, on: { keydown: move } }, content(close));
     holder.append(menu);
     button.setAttribute('aria-expanded', 'true');
-    document.addEventListener('pointerdown', elsewhere, true);
-    document.addEventListener('keydown', escape, true);
+    document.addEventListener('pointerdown', closeElsewhere, true);
+    document.addEventListener('keydown', closeOnEscape, true);
     closeOpenMenu = close;
     /** @type {HTMLElement | null} */ (menu.querySelector('button, a, input, select'))?.focus();
   }
@@ -35,20 +35,20 @@ export function menuButton({ label, title, class: name = '', align = 'left' }, c
   function close() {
     holder.querySelector('.menu')?.remove();
     button.setAttribute('aria-expanded', 'false');
-    document.removeEventListener('pointerdown', elsewhere, true);
-    document.removeEventListener('keydown', escape, true);
+    document.removeEventListener('pointerdown', closeElsewhere, true);
+    document.removeEventListener('keydown', closeOnEscape, true);
     closeOpenMenu = null;
   }
 
   /** @param {PointerEvent} event */
-  function elsewhere(event) {
+  function closeElsewhere(event) {
     if (!(event.target instanceof Node && holder.contains(event.target))) {
       close();
     }
   }
 
   /** @param {KeyboardEvent} event */
-  function escape(event) {
+  function closeOnEscape(event) {
     if (event.key === 'Escape') {
       event.stopPropagation();
       close();

@@ -54,7 +54,10 @@ export class Panel {
         return;
       }
       this.filled = true;
-      fill(this.body, this.failure(error, () => this.show(load, render)));
+      fill(
+        this.body,
+        this.failure(error, () => this.show(load, render)),
+      );
     } finally {
       clearTimeout(skeleton);
       if (this.running === controller) {

@@ -8,7 +8,14 @@ import { VIEWS } from './views.js';
 /**
  * The frame of every page: the bar with the app, its views, the theme and the account; below it `main`.
  *
+ * @typedef {{
+ *   element: HTMLElement,
+ *   main: HTMLElement,
+ *   update: (state: import('./state.js').State, view: import('./page.js').View) => void,
+ * }} Shell
+ *
  * @param {import('./page.js').Account} account
+ * @returns {Shell}
  */
 export function shell(account) {
   const app = h('div', { class: 'bar-app' });

@@ -30,7 +30,8 @@ export const FILTER_FIELDS = ['name', 'slug', 'category', 'level', 'message', 's
  * }} State
  */
 
-const FILTER_NAME = /^(name|slug|category|level|message|session_id|user_id|attr\.[^[\]]+)(?:\[(ne|gt|gte|lt|lte|contains|exists)\])?$/;
+const FILTER_NAME =
+  /^(name|slug|category|level|message|session_id|user_id|attr\.[^[\]]+)(?:\[(ne|gt|gte|lt|lte|contains|exists)\])?$/;
 
 /** The browser's time zone. */
 export const BROWSER_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';

@@ -18,8 +18,8 @@ export function chooseTheme(chosen) {
 export function applyTheme() {
   const chosen = theme();
   if (chosen === 'auto') {
-    delete document.documentElement.dataset['theme'];
+    delete document.documentElement.dataset.theme;
   } else {
-    document.documentElement.dataset['theme'] = chosen;
+    document.documentElement.dataset.theme = chosen;
   }
 }

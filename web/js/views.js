@@ -1,10 +1,10 @@
+import { isAdmin, maySeeEvents, maySeePeople } from './page.js';
 import { eventsPage } from './pages/events.js';
 import { homePage } from './pages/home.js';
 import { overviewPage } from './pages/overview.js';
 import { sessionPage } from './pages/session.js';
 import { settingsPage } from './pages/settings.js';
 import { userPage } from './pages/user.js';
-import { isAdmin, maySeeEvents, maySeePeople } from './page.js';
 
 /** The page without an app. */
 export const HOME = /** @type {import('./page.js').View} */ ({

@@ -1,6 +1,6 @@
 import { request } from '../api.js';
-import { fill, h } from '../dom.js';
 import { describe } from '../dialog.js';
+import { fill, h } from '../dom.js';
 
 /**
  * Asks to sign in: on a page of its own, or over the page where a session ended in the middle of work.
@@ -25,7 +25,9 @@ export function signIn(over) {
       failure,
       h('button', { type: 'submit', class: 'primary' }, 'Sign in'),
     );
-    const holder = over ? h('dialog', { class: 'over', 'aria-label': 'Sign in' }, form) : h('main', { class: 'centre' }, form);
+    const holder = over
+      ? h('dialog', { class: 'over', 'aria-label': 'Sign in' }, form)
+      : h('main', { class: 'centre' }, form);
     if (holder instanceof HTMLDialogElement) {
       holder.addEventListener('cancel', (event) => event.preventDefault());
       document.body.append(holder);
