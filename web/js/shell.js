@@ -1,4 +1,5 @@
-import { get, request } from './api.js';
+import { ApiError, get, request } from './api.js';
+import { describe, notify } from './dialog.js';
 import { fill, h } from './dom.js';
 import { menuButton } from './menu.js';
 import { navigate, stateUrl } from './state.js';
@@ -154,11 +155,23 @@ function accountMenu(account) {
       {
         type: 'button',
         class: 'menu-item',
-        on: { click: () => request('DELETE', 'auth', { quiet: true }).finally(() => location.reload()) },
+        on: { click: signOut },
       },
       'Sign out',
     ),
   ]);
+}
+
+async function signOut() {
+  try {
+    await request('DELETE', 'auth', { quiet: true });
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 401)) {
+      notify(`You are still signed in. ${describe(error)}`);
+      return;
+    }
+  }
+  location.reload();
 }
 
 function logo() {
