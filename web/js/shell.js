@@ -1,8 +1,9 @@
 import { ApiError, get, request } from './api.js';
 import { describe, notify } from './dialog.js';
 import { fill, h } from './dom.js';
+import { plainClick, stateLink } from './link.js';
 import { menuButton } from './menu.js';
-import { navigate, stateUrl } from './state.js';
+import { navigate } from './state.js';
 import { chooseTheme, theme } from './theme.js';
 import { VIEWS } from './views.js';
 
@@ -62,33 +63,6 @@ export function shell(account) {
       event.preventDefault();
     }
   }
-}
-
-/**
- * Whether a click asks for nothing special, such as a new tab.
- *
- * @param {MouseEvent} event
- */
-export function plainClick(event) {
-  return event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
-}
-
-/**
- * A link to a state, followed without loading the page anew.
- *
- * @param {import('./state.js').State} state
- * @param {import('./dom.js').Props} props
- * @param {...import('./dom.js').Child} children
- */
-export function stateLink(state, props, ...children) {
-  /** @param {MouseEvent} event */
-  function click(event) {
-    if (plainClick(event)) {
-      event.preventDefault();
-      navigate(state);
-    }
-  }
-  return h('a', { ...props, href: stateUrl(state), on: { click } }, ...children);
 }
 
 /**
