@@ -83,7 +83,8 @@ export function describe(error) {
  * @param {{ action: string, run: () => void, seconds?: number }} [button]
  */
 export function notify(text, button) {
-  const note = h('div', { class: 'note', role: 'status' }, text);
+  // In the top layer, so that an open dialog does not cover it.
+  const note = h('div', { class: 'note', role: 'status', popover: 'manual' }, text);
   const timer = setTimeout(() => note.remove(), (button?.seconds ?? 4) * 1000);
   if (button) {
     const undo = () => {
@@ -94,4 +95,5 @@ export function notify(text, button) {
     note.append(h('button', { type: 'button', on: { click: undo } }, button.action));
   }
   document.body.append(note);
+  note.showPopover();
 }

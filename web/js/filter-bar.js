@@ -5,6 +5,7 @@ import { registerKeys } from './keys.js';
 import { mayFilter } from './page.js';
 import { rangePicker } from './range.js';
 import { savedViewsMenu } from './saved-views.js';
+import { shareButton } from './share.js';
 import { navigate } from './state.js';
 import { setFilterable } from './value.js';
 
@@ -42,6 +43,7 @@ export function filterBar(account, { compare = false, range = true, buttons = nu
     chips,
     h('div', { class: 'spacer' }),
     buttons,
+    shareButton(account),
     account.kind === 'user' && savedViewsMenu(),
   );
   const unregister = registerKeys([{ key: '/', label: 'Write a filter', run: input.focus }]);

@@ -27,3 +27,8 @@ export function stateLink(state, props, ...children) {
   }
   return h('a', { ...props, href: stateUrl(state), on: { click } }, ...children);
 }
+
+/** Where this Tally is, with a slash at its end. */
+export function baseUrl() {
+  return new URL('.', location.href).href;
+}

@@ -62,7 +62,7 @@ export function maySeeData(account) {
 }
 
 /** What a key of statistics alone may filter by, as the API says. */
-const COUNTED_FIELDS = ['name', 'slug', 'category', 'level'];
+export const COUNTED_FIELDS = ['name', 'slug', 'category', 'level'];
 
 /**
  * Whether a field may be filtered.

@@ -89,7 +89,8 @@ export async function copyText(text) {
     // Without TLS there is no clipboard; a selection can still be copied.
     const area = h('textarea', { class: 'skip', 'aria-hidden': 'true' });
     area.value = text;
-    document.body.append(area);
+    // Inside an open dialog, since nothing outside of it can be selected.
+    (document.querySelector('dialog[open]') ?? document.body).append(area);
     area.select();
     document.execCommand('copy');
     area.remove();
