@@ -1,0 +1,10 @@
+import { h } from '../dom.js';
+
+/**
+ * @param {import('../state.js').State} _state
+ * @param {import('../page.js').Account} _account
+ * @returns {import('../page.js').Page}
+ */
+export function userPage(_state, _account) {
+  return { element: h('div', { class: 'page' }, h('h1', null, 'User')), update: () => {}, close: () => {} };
+}

@@ -1,0 +1,45 @@
+import { isAdmin, maySeeEvents, maySeePeople } from './page.js';
+import { eventsPage } from './pages/events.js';
+import { homePage } from './pages/home.js';
+import { overviewPage } from './pages/overview.js';
+import { sessionPage } from './pages/session.js';
+import { settingsPage } from './pages/settings.js';
+import { userPage } from './pages/user.js';
+
+/** The page without an app. */
+export const HOME = /** @type {import('./page.js').View} */ ({
+  view: 'home',
+  title: 'Apps',
+  tab: false,
+  allowed: (account) => account.kind === 'user',
+  open: homePage,
+});
+
+/**
+ * The views of an app, in the order of their tabs. The first is where an app opens.
+ *
+ * @type {import('./page.js').View[]}
+ */
+export const VIEWS = [
+  { view: 'overview', title: 'Overview', tab: true, allowed: () => true, open: overviewPage },
+  { view: 'events', title: 'Events', tab: true, allowed: maySeeEvents, open: eventsPage },
+  { view: 'session', title: 'Session', tab: false, allowed: maySeePeople, open: sessionPage },
+  { view: 'user', title: 'User', tab: false, allowed: maySeePeople, open: userPage },
+  { view: 'settings', title: 'Settings', tab: true, allowed: isAdmin, open: settingsPage },
+];
+
+/**
+ * The view of a state.
+ *
+ * @param {import('./state.js').State} state
+ * @param {import('./page.js').Account} account
+ * @returns {import('./page.js').View}
+ */
+export function viewOf(state, account) {
+  if (!state.app) {
+    return HOME;
+  }
+  const wanted = VIEWS.find(({ view }) => view === state.view);
+  const first = /** @type {import('./page.js').View} */ (VIEWS[0]);
+  return wanted?.allowed(account) ? wanted : first;
+}
