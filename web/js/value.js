@@ -129,7 +129,7 @@ let hideTimer = 0;
 
 const excludeButton = h('button', { type: 'button', title: 'Exclude (x)', 'aria-label': 'Exclude' }, '−');
 const copyButton = h('button', { type: 'button', title: 'Copy', 'aria-label': 'Copy' }, '⧉');
-const toolbar = h('span', { class: 'value-actions', popover: 'manual' }, excludeButton, copyButton);
+const valueActions = h('span', { class: 'value-actions', popover: 'manual' }, excludeButton, copyButton);
 excludeButton.addEventListener('click', excludeTarget);
 copyButton.addEventListener('click', () => copyText(target?.dataset.value ?? target?.dataset.copy ?? ''));
 
@@ -142,34 +142,34 @@ function valueAt(from) {
 /** @param {HTMLElement} value */
 function showActions(value) {
   clearTimeout(hideTimer);
-  if (value === target && toolbar.isConnected) {
+  if (value === target && valueActions.isConnected) {
     return;
   }
   hideActions();
   target = value;
   excludeButton.hidden = value.dataset.field === undefined;
-  value.after(toolbar);
-  toolbar.showPopover();
+  value.after(valueActions);
+  valueActions.showPopover();
   const box = value.getBoundingClientRect();
   const text = document.createRange();
   text.selectNodeContents(value);
-  const width = toolbar.offsetWidth;
+  const width = valueActions.offsetWidth;
   const cut = text.getBoundingClientRect().width > box.width;
   const left = cut ? box.right - width : text.getBoundingClientRect().right + 2;
-  toolbar.style.left = `${Math.max(0, Math.min(left, innerWidth - width - 4))}px`;
-  toolbar.style.top = `${box.top + (box.height - toolbar.offsetHeight) / 2}px`;
+  valueActions.style.left = `${Math.max(0, Math.min(left, innerWidth - width - 4))}px`;
+  valueActions.style.top = `${box.top + (box.height - valueActions.offsetHeight) / 2}px`;
 }
 
 function hideActions() {
   clearTimeout(hideTimer);
-  toolbar.remove();
+  valueActions.remove();
   target = null;
 }
 
 function hideActionsSoon() {
   clearTimeout(hideTimer);
   hideTimer = setTimeout(() => {
-    if (!toolbar.contains(document.activeElement) && document.activeElement !== target) {
+    if (!valueActions.contains(document.activeElement) && document.activeElement !== target) {
       hideActions();
     }
   }, 150);
@@ -188,7 +188,7 @@ function follow(event) {
   const value = valueAt(event.target);
   if (value) {
     showActions(value);
-  } else if (toolbar.contains(/** @type {Node} */ (event.target))) {
+  } else if (valueActions.contains(/** @type {Node} */ (event.target))) {
     clearTimeout(hideTimer);
   } else if (target) {
     hideActionsSoon();
@@ -206,7 +206,7 @@ document.addEventListener('pointerdown', (event) => {
   if (event.pointerType !== 'touch') {
     return;
   }
-  if (!value && target && !toolbar.contains(/** @type {Node} */ (event.target))) {
+  if (!value && target && !valueActions.contains(/** @type {Node} */ (event.target))) {
     hideActions();
   } else if (value) {
     pressTimer = setTimeout(() => {
