@@ -78,7 +78,10 @@ async fn the_page_loads_two_files_of_its_version_and_nothing_else() {
     let tag = header(&headers, "etag").to_owned();
     let files = loaded(&page);
     assert_eq!(files.len(), 2, "{page}");
-    assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("=\"/"), "links are relative: {page}");
+    assert!(
+        !page.contains("http:") && !page.contains("https:") && !page.contains("=\"/"),
+        "links are relative: {page}"
+    );
     for (inline, why) in [("<style", "style"), ("style=", "style"), ("<script>", "script"), (" onload", "handler")] {
         assert!(!page.contains(inline), "the policy forbids this {why}");
     }
@@ -103,7 +106,9 @@ async fn the_page_loads_two_files_of_its_version_and_nothing_else() {
         let other = file.replace(version, "0123456789abcdef");
         let (status, headers, _) = get(&tally, &other, &[]).await;
         assert_eq!((status.as_u16(), header(&headers, "cache-control")), (404, "no-store"));
-        for nothing in ["index.html", "js/main.js", "tsconfig.json", "biome.json", "..%2Fapp.js", "%2E%2E/app.js", "app"] {
+        for nothing in
+            ["index.html", "js/main.js", "tsconfig.json", "biome.json", "..%2Fapp.js", "%2E%2E/app.js", "app"]
+        {
             let path = format!("/assets/{version}/{nothing}");
             assert_eq!(get(&tally, &path, &[]).await.0, StatusCode::NOT_FOUND, "{nothing}");
         }

@@ -83,9 +83,9 @@ pub(crate) fn join_modules(sources: &Sources, main: &str) -> Result<Joined, Stri
     }
     let mut order = vec![];
     visit(&modules, main, &mut BTreeSet::new(), &mut order);
-    let script = order.iter().map(|path| format!("// {path}\n{}\n", modules[path].text.trim())).collect();
+    let parts: Vec<_> = order.iter().map(|path| format!("// {path}\n{}\n", modules[path].text.trim())).collect();
     let unused = modules.keys().filter(|path| !order.contains(path)).map(|path| (*path).to_owned()).collect();
-    Ok(Joined { script, unused })
+    Ok(Joined { script: parts.concat(), unused })
 }
 
 /// Joins style sheets in the order of their names.
@@ -96,7 +96,8 @@ pub(crate) fn join_styles(sources: &Sources) -> Result<String, String> {
     if let Some((path, _)) = sources.iter().find(|(_, text)| text.contains("@import")) {
         return Err(format!("{path}: no @import, since the sheets are joined in the order of their names"));
     }
-    Ok(sources.iter().map(|(path, text)| format!("/* {path} */\n{}\n", text.trim())).collect())
+    let parts: Vec<_> = sources.iter().map(|(path, text)| format!("/* {path} */\n{}\n", text.trim())).collect();
+    Ok(parts.concat())
 }
 
 fn visit<'a>(
@@ -148,7 +149,10 @@ fn read<'a>(path: &str, source: &'a str) -> Result<Module<'a>, String> {
             }
             _ => {}
         }
-        if token.depth == 0 && begins_statement(&all, token) && declaration(token, &all[all.len() - after.len() - 1..]).is_some() {
+        if token.depth == 0
+            && begins_statement(&all, token)
+            && declaration(token, &all[all.len() - after.len() - 1..]).is_some()
+        {
             let declared = names(&all[all.len() - after.len() - 1..]);
             if declared.is_empty() {
                 return fault("a top-level declaration has plain names: take the parts of a value one by one");
