@@ -139,7 +139,7 @@ async fn what_a_browser_has_is_not_sent_again() {
 async fn on_lambda_a_compressed_file_is_returned_whole() {
     let tally = Tally::start().await;
     let (_, _, page) = get(&tally, "/", &[("accept", BROWSER)]).await;
-    let script = loaded(&String::from_utf8(page).unwrap()).into_iter().find(|file| file.ends_with(".js")).unwrap();
+    let script = loaded(&String::from_utf8(page).unwrap()).into_iter().find(|file| file.ends_with("/app.js")).unwrap();
     let plain = get(&tally, &script, &[]).await.2;
     let event = json!({
         "version": "2.0", "rawPath": script, "rawQueryString": "", "headers": {"accept-encoding": "gzip"},
