@@ -36,8 +36,8 @@ fn modules_follow_those_that_they_import() {
     .unwrap();
     assert_eq!(
         all.script,
-        "// js/d.js\n/** A number. */\nconst d = 4;\nclass F {}\nfunction* g() {}\n\
-         // js/views/b.js\nconst b = 1,\n  c = d;\nasync function e() {}\n\
+        "// js/d.js\nconst d = 4;\nclass F {}\nfunction* g() {}\n\
+         // js/views/b.js\nconst b = 1,\nc = d;\nasync function e() {}\n\
          // js/a.js\nconst a = b;\n\
          // js/main.js\nconst main = a + b + c;\n"
     );
@@ -62,7 +62,15 @@ function five() {
 }
 "#;
     let all = joined(&[("js/main.js", text)]).unwrap();
-    assert_eq!(all.script, format!("// js/main.js\n{text}"));
+    let code = text.replace("// import a from 'a'; `\n/* export default 1; */\n", "").replace("\n  ", "\n");
+    assert_eq!(all.script, format!("// js/main.js\n{code}"));
+}
+
+#[test]
+fn comments_stay_behind_and_lines_stay_lines() {
+    let text = "/** A. */\nconst a = 1; // one\n\n\n/*\n * b\n */\nconst b = a /* two */ + 1,\n  c = a/**/+b;\nconst d = `\n  // no comment ${/* e */ b}\n`;\n";
+    let expected = "// js/main.js\nconst a = 1;\nconst b = a + 1,\nc = a +b;\nconst d = `\n  // no comment ${ b}\n`;\n";
+    assert_eq!(joined(&[("js/main.js", text)]).unwrap().script, expected);
 }
 
 #[test]
