@@ -594,3 +594,36 @@ fn a_backlog_of_large_events_is_counted_in_little_memory() {
     let peak = peak_memory(&server.child);
     assert!(peak < 256 * MIB, "{} MiB for a backlog of {} MB", peak / MIB, backlog / 1_000_000);
 }
+
+#[test]
+fn the_page_is_served_from_its_folder_for_work_on_it() {
+    let data = TempDir::new().unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web");
+    let server = Server::start_with(binary().env("TALLY_WEB_DIR", &folder), data.path());
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(&server.url).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\naccept: text/html\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+        (head.to_ascii_lowercase(), body.to_owned())
+    };
+    let (head, page) = get("/");
+    assert!(head.starts_with("http/1.1 200") && head.contains("cache-control: no-store"), "{head}");
+    assert!(page.contains("\"assets/dev/app.js\"") && page.contains("\"assets/dev/app.css\""), "{page}");
+    assert_eq!(get("/assets/dev/app.js").1, "import './js/main.js';\n");
+    let sheets = get("/assets/dev/app.css").1;
+    assert!(sheets.starts_with("@import './css/") && sheets.ends_with(".css';\n"), "{sheets}");
+    let (head, module) = get("/assets/dev/js/main.js");
+    assert!(head.contains("content-type: text/javascript") && head.contains("cache-control: no-store"), "{head}");
+    assert_eq!(module, std::fs::read_to_string(folder.join("js/main.js")).unwrap());
+    for nothing in ["dev/..%2F..%2FCargo.toml", "dev/%2Fetc%2Fpasswd", "dev/no.js", "dev/js", "0123456789abcdef/app.js"]
+    {
+        let (head, _) = get(&format!("/assets/{nothing}"));
+        assert!(head.starts_with("http/1.1 404"), "{nothing}: {head}");
+    }
+
+    let said = fails(binary().args(["serve", "--port", "0", "--web-dir"]).arg(data.path()));
+    assert!(said.contains("index.html"), "{said}");
+}
