@@ -86,7 +86,7 @@ export function emptyState(state, account, arrived) {
     const { host, pathname, protocol } = new URL(baseUrl());
     const key = emptyKeys.get(app) ?? 'tly_in_…';
     const place = { url: baseUrl().slice(0, -1), host: host + pathname.slice(0, -1), scheme: protocol, app, key };
-    fill(way, h('p', null, text), copyBlock(title, code(place)));
+    fill(way, h('p', null, text), copyBlock(title, code(place).join('\n')));
   }
 
   /**

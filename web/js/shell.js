@@ -26,7 +26,7 @@ export function shell(account) {
   const bar = h(
     'header',
     { class: 'bar' },
-    h('a', { class: 'logo', href: './', on: { click: home } }, logo(), 'Tally'),
+    h('a', { class: 'logo', href: './', on: { click: home } }, logo(), h('span', null, 'Tally')),
     app,
     tabs,
     h('div', { class: 'spacer' }),
@@ -52,6 +52,7 @@ export function shell(account) {
         ? VIEWS.filter((each) => each.tab && each.allowed(account)).map((each) => tab(each, state, view))
         : null,
     );
+    tabs.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }
 
   /** @param {MouseEvent} event */
