@@ -147,9 +147,12 @@ export function emptyState(state, account, arrived) {
   function turnOn(name) {
     light.classList.add('on');
     fill(light, 'The first event has arrived: ', h('strong', null, name.slice(0, 100)));
-    timer = setTimeout(() => {
-      close();
+    timer = setTimeout(show, LOOK);
+
+    /** Again until this is closed: counts may be a moment behind. */
+    function show() {
       arrived();
-    }, LOOK);
+      timer = setTimeout(show, LOOK);
+    }
   }
 }

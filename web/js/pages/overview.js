@@ -192,16 +192,21 @@ export function overviewPage(first, account) {
    */
   function show(found, isNew = false) {
     const app = state.app ?? '';
-    empty?.close();
-    empty = null;
     if (found.total === 0 && !found.last_event_at && state.filters.length === 0) {
-      const waiting = emptyState(state, account, load);
-      empty = waiting;
-      fill(instead, waiting.element);
+      if (!empty) {
+        const waiting = emptyState(state, account, load);
+        empty = waiting;
+        fill(instead, waiting.element);
+      }
       showParts(false);
       cards.hidden = true;
       fresh.hidden = true;
       return;
+    }
+    if (empty) {
+      empty.close();
+      empty = null;
+      fill(instead);
     }
     fill(cards, overviewCards(found));
     if (!fresh.querySelector('.menu')) {
