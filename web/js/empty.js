@@ -149,10 +149,10 @@ export function emptyState(state, account, arrived) {
     fill(light, 'The first event has arrived: ', h('strong', null, name.slice(0, 100)));
     timer = setTimeout(show, LOOK);
 
-    /** Again until this is closed: counts may be a moment behind. */
+    /** Again until this is closed: counts may be behind. */
     function show() {
       arrived();
-      timer = setTimeout(show, LOOK);
+      timer = setTimeout(show, 5 * LOOK);
     }
   }
 }
