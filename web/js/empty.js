@@ -146,7 +146,7 @@ export function emptyState(state, account, arrived) {
   /** @param {string} name */
   function turnOn(name) {
     light.classList.add('on');
-    fill(light, 'The first event has arrived: ', h('strong', null, name.slice(0, 100)));
+    fill(light, h('span', null, 'The first event has arrived: ', h('strong', { class: 'breaking' }, name)));
     timer = setTimeout(show, LOOK);
 
     /** Again until this is closed: counts may be behind. */
