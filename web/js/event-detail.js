@@ -35,22 +35,22 @@ export function eventDetail(event, state, account) {
   const content = h(
     'div',
     { role: 'gridcell', class: 'detail-cell' },
-    h('div', { class: 'detail-links' }, links(event, state, account), h('span', { class: 'spacer' }), copy),
+    h('div', { class: 'detail-links' }, detailLinks(event, state, account), h('span', { class: 'spacer' }), copy),
     message &&
-      part(
+      detailPart(
         'Message',
         h('p', { class: 'detail-message' }, valueButton('message', message, { label: h('bdi', null, message) })),
       ),
-    stack !== undefined && stack !== null && part('Stack', stackView(stack)),
-    hasContent(data) && part('Data', typeof data === 'object' ? tree(data, 'attr') : leaf(data, null)),
-    hasContent(tags) && part('Tags', typeof tags === 'object' ? tree(tags, null) : leaf(tags, null)),
-    part(
+    stack !== undefined && stack !== null && detailPart('Stack', stackView(stack)),
+    hasContent(data) && detailPart('Data', typeof data === 'object' ? tree(data, 'attr') : leaf(data, null)),
+    hasContent(tags) && detailPart('Tags', typeof tags === 'object' ? tree(tags, null) : leaf(tags, null)),
+    detailPart(
       'Event',
       h(
         'ul',
         { class: 'tree' },
-        times(event, state.tz),
-        fields.map(([name, value]) => line(name, leaf(inlineText(value), FILTERED.includes(name) ? name : null))),
+        detailTimes(event, state.tz),
+        fields.map(([name, value]) => detailLine(name, leaf(inlineText(value), FILTERED.includes(name) ? name : null))),
       ),
     ),
   );
@@ -67,7 +67,7 @@ function hasContent(value) {
  * @param {string} title
  * @param {import('./dom.js').Child} content
  */
-function part(title, content) {
+function detailPart(title, content) {
   return h('section', { class: 'detail-part' }, h('h3', null, title), content);
 }
 
@@ -75,7 +75,7 @@ function part(title, content) {
  * @param {string} name
  * @param {import('./dom.js').Child} value
  */
-function line(name, value) {
+function detailLine(name, value) {
   return h('li', null, h('span', { class: 'key' }, titleOf(name)), value);
 }
 
@@ -83,7 +83,7 @@ function line(name, value) {
  * @param {import('./event-fields.js').TallyEvent} event
  * @param {string} tz
  */
-function times({ timestamp, received_at: received }, tz) {
+function detailTimes({ timestamp, received_at: received }, tz) {
   /** @param {string} time */
   const text = (time) =>
     h(
@@ -94,7 +94,7 @@ function times({ timestamp, received_at: received }, tz) {
       formatTime(time, tz, 'second'),
       formatMillis(time),
     );
-  return [line('time', text(timestamp)), received ? line('received', text(received)) : null];
+  return [detailLine('time', text(timestamp)), received ? detailLine('received', text(received)) : null];
 }
 
 /**
@@ -102,7 +102,7 @@ function times({ timestamp, received_at: received }, tz) {
  * @param {import('./state.js').State} state
  * @param {import('./page.js').Account} account
  */
-function links(event, state, account) {
+function detailLinks(event, state, account) {
   /**
    * @param {string} view
    * @param {string} field

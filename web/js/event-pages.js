@@ -1,14 +1,11 @@
 import { get } from './api.js';
 import { timeOfId } from './event-fields.js';
 
-/** Events of a page of the API. */
-const PAGE = 200;
+/** Events of a page of the API. The first page is half of it, since it should show soon. */
+const EVENTS_A_PAGE = 200;
 
-/** Events of the first page, which should show soon. */
-const FIRST = 100;
-
-/** Pages that are kept. Others are read again when they come into view. */
-const KEPT = 50;
+/** Events that are kept. Others are read again when they come into view. */
+const EVENTS_KEPT = 10_000;
 
 /** Requests after which a search without a match waits for the reader. */
 const MOST_REQUESTS = 12;
@@ -43,12 +40,14 @@ export class EventPages {
   /**
    * @param {string} path
    * @param {Query} query
-   * @param {(from: number) => void} changed a page that was dropped is here again, from this row on
+   * @param {() => void} changed a page that was dropped is here again
+   * @param {number} [size] events of a page
    */
-  constructor(path, query, changed) {
+  constructor(path, query, changed, size = EVENTS_A_PAGE) {
     this.path = path;
     this.query = query;
     this.changed = changed;
+    this.size = size;
     /** @type {EventPage[]} */
     this.pages = [];
     /** @type {number[]} the first row of each page */
@@ -79,10 +78,10 @@ export class EventPages {
   async more(tell) {
     const ends = Date.now() + LONGEST;
     this.progress = { ...this.progress, found: 0, requests: 0 };
-    const enough = this.count === 0 ? FIRST / 2 : PAGE / 4;
+    const enough = this.size / 4;
     while (this.next && this.progress.found < enough && this.progress.requests < MOST_REQUESTS && Date.now() < ends) {
       const { query, after } = this.next;
-      const reply = await this.read(query, this.count === 0 ? FIRST : PAGE);
+      const reply = await this.read(query, this.count === 0 ? this.size / 2 : this.size);
       const items = this.without(reply.items, after);
       if (items.length > 0) {
         const last = /** @type {TallyEvent} */ (items.at(-1)).id;
@@ -189,9 +188,8 @@ export class EventPages {
     page.count = page.items.length;
     page.loading = false;
     this.number();
-    const at = this.pages.indexOf(page);
-    this.drop(at);
-    this.changed(this.starts[at] ?? 0);
+    this.drop(this.pages.indexOf(page));
+    this.changed();
   }
 
   /**
@@ -202,7 +200,7 @@ export class EventPages {
   drop(near = this.pages.length - 1) {
     const held = this.pages.map((_, at) => at).filter((at) => at > 0 && this.pages[at]?.items);
     held.sort((a, b) => Math.abs(b - near) - Math.abs(a - near));
-    for (const at of held.slice(0, Math.max(0, held.length - KEPT))) {
+    for (const at of held.slice(0, Math.max(0, held.length - EVENTS_KEPT / this.size))) {
       /** @type {EventPage} */ (this.pages[at]).items = null;
     }
   }

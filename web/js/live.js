@@ -4,18 +4,18 @@ import { timeOfId } from './event-fields.js';
 import { formatCount } from './format.js';
 
 /** Most new events that are drawn for one poll. */
-const DRAWN = 200;
+const LIVE_DRAWN = 200;
 
 /** Most new events that wait while the list is paused. */
-const WAITING = 2_000;
+const LIVE_WAITING = 2_000;
 
 /** Milliseconds between two polls: while events come, and once nothing has come for a while. */
-const FAST = 2_000;
-const SLOW = 10_000;
+const POLL_FAST = 2_000;
+const POLL_SLOW = 10_000;
 
 /** Pages of a poll. What is beyond them is counted as "more". */
-const PAGES = 5;
-const LIMIT = 1_000;
+const POLL_PAGES = 5;
+const POLL_LIMIT = 1_000;
 
 /**
  * Milliseconds that a poll reads again: an event may be stored after one of a later time. With few events it costs little to
@@ -51,7 +51,7 @@ export class Live {
     /** @type {TallyEvent[]} */
     this.waiting = [];
     this.missed = 0;
-    this.delay = FAST;
+    this.delay = POLL_FAST;
     this.timer = 0;
     this.polledAt = 0;
     /** @type {AbortController | null} */
@@ -64,8 +64,8 @@ export class Live {
     });
     this.text = h('span', { class: 'live-text muted' });
     this.wake = () => {
-      if (this.on && !document.hidden && (this.delay > FAST || !this.polling)) {
-        this.schedule(Math.max(0, FAST - (Date.now() - this.polledAt)));
+      if (this.on && !document.hidden && (this.delay > POLL_FAST || !this.polling)) {
+        this.schedule(Math.max(0, POLL_FAST - (Date.now() - this.polledAt)));
       }
     };
     document.addEventListener('visibilitychange', this.wake);
@@ -123,7 +123,7 @@ export class Live {
       this.waiting = [];
       this.missed = 0;
       this.receive(events);
-      this.delay = FAST;
+      this.delay = POLL_FAST;
       this.wake();
       this.show();
     } else {
@@ -158,13 +158,13 @@ export class Live {
       const { events, more } = await this.read(controller.signal);
       this.take(events, more, seconds);
       this.readTo = started - 1000;
-      this.delay = events.length > 0 ? FAST : Math.min(SLOW, this.delay * 1.3);
+      this.delay = events.length > 0 ? POLL_FAST : Math.min(POLL_SLOW, this.delay * 1.3);
     } catch (error) {
       if (controller.signal.aborted) {
         return;
       }
       fill(this.text, 'Reconnecting');
-      this.delay = Math.max(SLOW, error instanceof ApiError ? error.wait * 1000 : 0);
+      this.delay = Math.max(POLL_SLOW, error instanceof ApiError ? error.wait * 1000 : 0);
     }
     this.polling = null;
     this.schedule(this.delay);
@@ -181,12 +181,12 @@ export class Live {
     const items = [];
     /** @type {string | null} */
     let next = null;
-    for (let pages = 0; pages < PAGES; pages += 1) {
+    for (let pages = 0; pages < POLL_PAGES; pages += 1) {
       /** @type {[string, string][]} */
       const query = next
         ? [['cursor', next]]
         : [...this.query, ['since', new Date(since).toISOString()], ['consistent', 'true']];
-      const reply = await get(this.path, [...query, ['limit', String(LIMIT)]], signal);
+      const reply = await get(this.path, [...query, ['limit', String(POLL_LIMIT)]], signal);
       items.push(...reply.items);
       next = reply.next;
       if (!next) {
@@ -202,7 +202,7 @@ export class Live {
         this.seen.delete(id);
       }
     }
-    this.overlap = items.length < DRAWN ? LONG_OVERLAP : OVERLAP;
+    this.overlap = items.length < LIVE_DRAWN ? LONG_OVERLAP : OVERLAP;
     return { events, more: next !== null };
   }
 
@@ -212,19 +212,22 @@ export class Live {
    * @param {number} seconds
    */
   take(events, more, seconds) {
-    const left = events.length - DRAWN;
-    const drawn = events.slice(0, DRAWN);
-    const first = events[DRAWN];
+    const left = events.length - LIVE_DRAWN;
+    const drawn = events.slice(0, LIVE_DRAWN);
+    const first = events[LIVE_DRAWN];
     if (first) {
       const separator = `${formatCount(left)}${more ? ' or more' : ''} events between these are not shown: filter to see all`;
       drawn.push(/** @type {TallyEvent} */ ({ id: first.id, separator }));
     }
     const count = `+${formatCount(events.length)}${more ? ' or more' : ''} in ${seconds} s`;
-    fill(this.text, events.length === 0 ? '' : left > 0 ? `${count}, newest ${DRAWN} shown: filter to see all` : count);
+    fill(
+      this.text,
+      events.length === 0 ? '' : left > 0 ? `${count}, newest ${LIVE_DRAWN} shown: filter to see all` : count,
+    );
     if (this.paused) {
       this.waiting = [...drawn, ...this.waiting].sort((a, b) => (a.id < b.id ? 1 : -1));
       this.missed += Math.max(0, left);
-      for (const dropped of this.waiting.splice(WAITING)) {
+      for (const dropped of this.waiting.splice(LIVE_WAITING)) {
         this.missed += dropped.separator ? 0 : 1;
       }
       this.show();

@@ -72,7 +72,7 @@ function raisedView({ title, note, frames }, at) {
     const foreign = run < 0 ? frames.length - from : run;
     // Without any call of the application, all are of interest.
     if (foreign >= FOLD && frames.some(isInApp)) {
-      items.push(folded(frames.slice(from, from + foreign)));
+      items.push(foldedFrames(frames.slice(from, from + foreign)));
       from += foreign;
     } else {
       items.push(frameView(frames[from]));
@@ -95,7 +95,7 @@ function isInApp(frame) {
 }
 
 /** @param {unknown[]} frames */
-function folded(frames) {
+function foldedFrames(frames) {
   const show = h('button', { type: 'button', class: 'quiet' }, `Show ${frames.length} calls of libraries`);
   const item = h('li', null, show);
   show.addEventListener('click', () => item.replaceWith(...frames.map(frameView)));

@@ -30,7 +30,7 @@ export function tree(value, path, depth = 0) {
   /** @param {number} from */
   function showEntries(from) {
     const shown = entries.slice(from, from + AT_ONCE);
-    list.append(...shown.map(([key, child]) => entry(key, child, childPath(key), depth)));
+    list.append(...shown.map(([key, child]) => treeEntry(key, child, childPath(key), depth)));
     const left = entries.length - from - shown.length;
     if (left > 0) {
       const more = h('button', { type: 'button', class: 'quiet' }, `Show ${Math.min(left, AT_ONCE)} of ${left} more`);
@@ -55,7 +55,7 @@ export function tree(value, path, depth = 0) {
  * @param {string | null} path
  * @param {number} depth
  */
-function entry(key, value, path, depth) {
+function treeEntry(key, value, path, depth) {
   if (typeof value !== 'object' || value === null) {
     return h('li', null, h('span', { class: 'key' }, key), leaf(value, path));
   }
