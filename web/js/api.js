@@ -49,6 +49,14 @@ export function onSessionEnd(handler) {
  * }} Call `quiet` hands a 401 to the caller
  */
 
+/** Milliseconds by which the server's clock is ahead of this machine's. */
+let ahead = 0;
+
+/** The time by the server's clock, to a second. */
+export function serverNow() {
+  return Date.now() + ahead;
+}
+
 /**
  * Sends a request and reads its JSON.
  *
@@ -84,6 +92,8 @@ export async function request(method, path, call = {}) {
     }
     throw new ApiError(0, 'The server cannot be reached.');
   }
+  const date = Date.parse(reply.headers.get('Date') ?? '');
+  ahead = Number.isNaN(date) ? ahead : date - Date.now();
   if (!reply.ok) {
     const problem = await problemOf(reply);
     if (problem.status === 401 && !call.quiet) {

@@ -1,6 +1,7 @@
 import { ApiError, onSessionEnd, request, shareKey } from './api.js';
 import { describe } from './dialog.js';
 import { fill, h } from './dom.js';
+import { rememberView } from './landing.js';
 import { signIn } from './pages/sign-in.js';
 import { keepSession } from './session.js';
 import { shell } from './shell.js';
@@ -30,6 +31,9 @@ function show(state, account, frame) {
   page?.close();
   page = view.open(state, account);
   shown = key;
+  if (state.app && view.tab) {
+    rememberView(state.app, view.view);
+  }
   fill(frame.main, page.element);
   document.title = state.app ? `${view.title} · ${state.app} · Tally` : 'Tally';
   window.scrollTo(0, 0);

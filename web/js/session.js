@@ -30,12 +30,14 @@ export function keepSession(expiresAt) {
 function noteUse() {
   if (!document.hidden) {
     lastInput = Date.now();
-    renewSession();
+    if (lastInput >= renewAt) {
+      renewSession();
+    }
   }
 }
 
 async function renewSession() {
-  if (renewing || document.hidden || Date.now() < renewAt || Date.now() > lastInput + IN_USE) {
+  if (renewing || document.hidden || Date.now() > lastInput + IN_USE) {
     return;
   }
   renewing = true;

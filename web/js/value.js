@@ -1,5 +1,5 @@
 import { notify } from './dialog.js';
-import { h } from './dom.js';
+import { h, svg } from './dom.js';
 import { formatCount, formatExact } from './format.js';
 import { registerKeys } from './keys.js';
 import { currentState, navigate, withFilter, withoutFilter } from './state.js';
@@ -119,6 +119,17 @@ export function keepFocus(root, render) {
   }
 }
 
+/** Two sheets. Drawn, since the letter for them is missing in many fonts. */
+function copyIcon() {
+  const sheet = { width: 7, height: 7, fill: 'none', stroke: 'currentColor' };
+  return svg(
+    'svg',
+    { width: 12, height: 12, 'aria-hidden': 'true' },
+    svg('rect', { x: 0.5, y: 0.5, ...sheet }),
+    svg('rect', { x: 4.5, y: 4.5, ...sheet }),
+  );
+}
+
 /** The value that the toolbar belongs to. */
 /** @type {HTMLElement | null} */
 let target = null;
@@ -128,7 +139,7 @@ let pressTimer = 0;
 let hideTimer = 0;
 
 const excludeButton = h('button', { type: 'button', title: 'Exclude (x)', 'aria-label': 'Exclude' }, '−');
-const copyButton = h('button', { type: 'button', title: 'Copy', 'aria-label': 'Copy' }, '⧉');
+const copyButton = h('button', { type: 'button', title: 'Copy', 'aria-label': 'Copy' }, copyIcon());
 const valueActions = h('span', { class: 'value-actions', popover: 'manual' }, excludeButton, copyButton);
 excludeButton.addEventListener('click', excludeTarget);
 copyButton.addEventListener('click', () => copyText(target?.dataset.value ?? target?.dataset.copy ?? ''));

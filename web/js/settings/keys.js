@@ -32,7 +32,7 @@ export function keysTab({ app, tz }) {
       (keys) => [
         tabHead(
           'Keys',
-          'Keys are stored hashed: what they are is shown only when they are made.',
+          'A key is shown once, when it is made: Tally stores a hash of it alone.',
           h('button', { type: 'button', class: 'primary', on: { click: () => createKey(id, load) } }, 'Create key'),
         ),
         listTable(
