@@ -285,7 +285,12 @@ pub fn list_of_at_most(bytes: &[u8], most: usize) -> Result<(Vec<&RawValue>, usi
 /// Returns the number of values in a raw value, itself included: every list, map, text, number, boolean and null, but not
 /// the keys of maps. It reads the text once and builds nothing.
 pub fn count(raw: &RawValue) -> usize {
-    let mut bytes = raw.get().bytes();
+    count_in(raw.get().as_bytes())
+}
+
+/// The number of values in a JSON text, as [`count`] returns it. For what is no JSON it is any number.
+pub fn count_in(text: &[u8]) -> usize {
+    let mut bytes = text.iter();
     let mut values = 1;
     // Whether the byte before, white space aside, opened a list or map. Its first value is counted ahead.
     let mut opened = false;
