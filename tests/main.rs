@@ -37,6 +37,7 @@ mod reports;
 mod segment;
 mod seismo;
 mod sentry;
+mod sessions;
 mod stream;
 mod template;
 mod the_eye;

@@ -276,13 +276,14 @@ fn security(route: &Route) -> Value {
     if route.path.contains("{key}") {
         return json!([]);
     }
-    let keys: &[&str] = match route.access {
+    let keys: &[&[&str]] = match route.access {
         Access::Public => return json!([]),
-        Access::Ingest => &INGEST,
-        Access::Read => &READ,
+        Access::Ingest => &[&INGEST],
+        Access::Read => &[&READ],
+        Access::Known => &[&INGEST, &READ],
         Access::Users | Access::Admins | Access::AppAdmins => &[],
     };
-    TOKEN.iter().chain(keys).map(|name| json!({*name: []})).collect()
+    TOKEN.iter().chain(keys.iter().copied().flatten()).map(|name| json!({*name: []})).collect()
 }
 
 fn credentials() -> Value {

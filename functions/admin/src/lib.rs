@@ -10,6 +10,7 @@ mod keys;
 mod recount;
 mod rejected;
 mod root;
+mod session;
 mod settings;
 mod signing_keys;
 
@@ -32,6 +33,8 @@ pub fn router(context: Arc<Context>) -> Router {
         .serve(&routes::DESCRIPTION, root::description)
         .serve(&routes::SIGN_IN, auth::sign_in)
         .serve(&routes::SEISMO_SIGN_IN, auth::sign_in)
+        .serve(&routes::READ_SESSION, session::read)
+        .serve(&routes::SIGN_OUT, session::sign_out)
         .serve(&routes::LIST_APPS, apps::list)
         .serve(&routes::CREATE_APP, apps::create)
         .serve(&routes::CREATE_NAMED_APP, apps::create)
@@ -56,6 +59,8 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     let mut operations =
         vec![root::root_operation(schemas), health::health_operation(schemas), root::description_operation()];
     operations.extend(auth::sign_in_operations(schemas));
+    operations.push(session::read_operation(schemas));
+    operations.push(session::sign_out_operation());
     operations.push(apps::list_operation(schemas));
     operations.extend(apps::create_operations(schemas));
     operations.push(apps::read_operation(schemas));
