@@ -15,6 +15,7 @@ mod families;
 mod faults;
 mod faults_by_seed;
 mod faulty;
+mod filters;
 mod gateway;
 mod harness;
 mod ingest;

@@ -19,7 +19,7 @@ const INPUT: &str = "Input";
 const INTRODUCTION: &str = "Tally collects application events and answers questions about them.
 
 Times in replies are RFC 3339 in UTC. Replies may have more fields than are listed here. A parameter that is not listed, or \
-is sent twice, is an error; an empty one counts as absent. Every error is an `application/problem+json` document. A method \
+is sent twice and is no list, is an error; an empty one counts as absent. Every error is an `application/problem+json` document. A method \
 that a path does not allow is answered with 405 and `Allow`. A trailing slash is ignored, or answered with 308 to the path \
 without it.
 
