@@ -134,6 +134,43 @@ fn the_printed_commands_work_also_after_a_restart() {
     assert_eq!(std::fs::read_to_string(data.path().join("notes.txt")).unwrap(), "of somebody else");
 }
 
+/// The link in what was printed: the place of its page, and its code.
+fn sign_in_link(printed: &str) -> (String, String) {
+    let link = printed.split_whitespace().find(|word| word.contains("/?sign_in=")).expect("a link");
+    let (page, code) = link.split_once("/?sign_in=").unwrap();
+    (page.to_owned(), code.to_owned())
+}
+
+#[test]
+fn a_start_prints_a_link_that_signs_in_once() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(data.path());
+    let sign_in = |code: &str| {
+        let body = json!({"sign_in": code}).to_string();
+        server.request("POST", "/auth", ("accept", "*/*"), &body).expect("a reply")
+    };
+    let (page, code) = sign_in_link(&server.banner);
+    assert_eq!(page, format!("http://localhost:{}", server.url.rsplit(':').next().unwrap()));
+    let (status, signed_in) = sign_in(&code);
+    assert_eq!((status, &signed_in["user"], &signed_in["role"]), (200, &json!("admin"), &json!("admin")));
+    assert_eq!(sign_in(&code).0, 401, "a link works once");
+
+    let more = binary().args(["sign-in", "--data"]).arg(data.path()).output().unwrap();
+    let (again, code) = sign_in_link(&String::from_utf8(more.stdout).unwrap());
+    assert_eq!((again, sign_in(&code).0), (page, 200));
+    drop(server);
+    let said = fails(binary().args(["sign-in", "--data"]).arg(data.path()));
+    assert!(said.contains("no Tally serves"), "{said}");
+    let nothing = TempDir::new().unwrap();
+    assert!(fails(binary().args(["sign-in", "--data"]).arg(nothing.path())).contains("no data"));
+
+    let users = r#"[{"github": "octocat", "role": "admin"}]"#;
+    let server = Server::start_with(binary().env("TALLY_USERS", users), data.path());
+    assert!(!server.banner.contains("sign_in="), "{}", server.banner);
+    let said = fails(binary().args(["sign-in", "--data"]).arg(data.path()));
+    assert!(said.contains("TALLY_USERS"), "{said}");
+}
+
 #[test]
 fn startup_problems_are_reported_in_one_line() {
     let data = TempDir::new().unwrap();

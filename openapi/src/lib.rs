@@ -21,7 +21,7 @@ const INPUT: &str = "Input";
 const INTRODUCTION: &str = "Tally collects application events and answers questions about them.
 
 Times in replies are RFC 3339 in UTC. Replies may have more fields than are listed here. A parameter that is not listed, or \
-is sent twice, is an error; an empty one counts as absent. Every error is an `application/problem+json` document. A method \
+is sent twice and is no list, is an error; an empty one counts as absent. Every error is an `application/problem+json` document. A method \
 that a path does not allow is answered with 405 and `Allow`. A trailing slash is ignored, or answered with 308 to the path \
 without it.
 
@@ -285,13 +285,14 @@ fn security(route: &Route) -> Value {
     if route.path.contains("{key}") {
         return json!([]);
     }
-    let keys: &[&str] = match route.access {
+    let keys: &[&[&str]] = match route.access {
         Access::Public => return json!([]),
-        Access::Ingest => &INGEST,
-        Access::Read => &READ,
+        Access::Ingest => &[&INGEST],
+        Access::Read => &[&READ],
+        Access::Known => &[&INGEST, &READ],
         Access::Users | Access::Admins | Access::AppAdmins => &[],
     };
-    TOKEN.iter().chain(keys).map(|name| json!({*name: []})).collect()
+    TOKEN.iter().chain(keys.iter().copied().flatten()).map(|name| json!({*name: []})).collect()
 }
 
 fn credentials() -> Value {
