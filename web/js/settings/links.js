@@ -1,6 +1,6 @@
 import { h } from '../dom.js';
 import { fieldLabel } from '../filter-text.js';
-import { formatAgo } from '../format.js';
+import { formatAgo, formatTime } from '../format.js';
 import { stateLink } from '../link.js';
 import { Panel } from '../panel.js';
 import { describeRange } from '../range.js';

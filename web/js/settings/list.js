@@ -1,4 +1,5 @@
 import { h } from '../dom.js';
+import { formatExact } from '../format.js';
 
 /**
  * A table of a tab, whose rows become cards where it is narrow.
@@ -15,7 +16,15 @@ export function listTable(label, columns, rows, empty) {
   return h(
     'table',
     { class: 'list', 'aria-label': label },
-    h('thead', null, h('tr', null, columns.map(headCell))),
+    h(
+      'thead',
+      null,
+      h(
+        'tr',
+        null,
+        columns.map((column, index) => headCell(column, rows[0]?.[index])),
+      ),
+    ),
     h(
       'tbody',
       null,
@@ -30,9 +39,18 @@ export function listTable(label, columns, rows, empty) {
   );
 }
 
-/** @param {string} column */
-function headCell(column) {
-  return h('th', { scope: 'col' }, column || h('span', { class: 'offscreen' }, 'Actions'));
+/**
+ * @param {string} column
+ * @param {import('../dom.js').Child} first the cell below, whose numbers it is aligned with
+ */
+function headCell(column, first) {
+  const name = first instanceof Element && first.matches('.number') ? 'number' : '';
+  return h('th', { scope: 'col', class: name }, column || h('span', { class: 'offscreen' }, 'Actions'));
+}
+
+/** @param {number} count */
+export function numberCell(count) {
+  return h('span', { class: 'number' }, formatExact(count));
 }
 
 /**

@@ -49,7 +49,7 @@ export function rejectedTab({ app, tz }) {
       h('span', { class: 'number' }, `≥ ${formatExact(count)}`),
       timeCell(first_at, tz),
       timeCell(last_at, tz),
-      h('details', null, h('summary', null, cut(detail)), h('p', null, detail), h('pre', { tabindex: '0' }, sample)),
+      h('details', null, h('summary', null, cut(detail)), h('pre', { tabindex: '0' }, sample)),
     ];
   }
 }
