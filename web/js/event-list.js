@@ -15,14 +15,16 @@ export class EventList {
    *   label: string,
    *   account: import('./page.js').Account,
    *   at: (row: number) => TallyEvent | undefined,
+   *   after?: (row: number) => string,
    *   shown: (last: number) => void,
    *   touched?: () => void,
-   * }} options `at` is the event of a row; `shown` hears the last row in view; `touched` hears that somebody reads: scrolled,
+   * }} options `at` is the event of a row, `after` what its column of this name has; `shown` hears the last row in view; `touched` hears that somebody reads: scrolled,
    *   selected or opened something
    */
-  constructor({ label, account, at, shown, touched = () => {} }) {
+  constructor({ label, account, at, after = () => '', shown, touched = () => {} }) {
     this.account = account;
     this.at = at;
+    this.after = after;
     this.touched = touched;
     /** @type {import('./state.js').State | null} */
     this.state = null;
@@ -93,7 +95,11 @@ export class EventList {
   /** @param {number} index */
   row(index) {
     const event = this.at(index);
-    const row = eventRow(event, this.columns, this.state?.tz ?? 'UTC', this.list.detailOf(index) !== undefined);
+    const row = eventRow(event, this.columns, {
+      tz: this.state?.tz ?? 'UTC',
+      open: this.list.detailOf(index) !== undefined,
+      after: this.after(index),
+    });
     row.tabIndex = index === this.stop() ? 0 : -1;
     row.classList.toggle('marked', event !== undefined && event.id === this.state?.options.event);
     return row;

@@ -42,7 +42,7 @@ export function searchNote(further) {
     note.waits = !busy && !progress.ended && progress.requests > 1 && progress.found < 50;
     offer('Search further', note.waits);
     if (progress.ended) {
-      set(`${formatCount(count)} ${count === 1 ? 'event' : 'events'}, no more in this range`);
+      set(`${formatCount(count)} ${count === 1 ? 'event' : 'events'}, that is all`);
     } else if (searched) {
       set(`${searchText(progress, count)}${busy ? '. Searching' : ''}`);
     } else {
