@@ -92,8 +92,7 @@ function expiryCell({ expires_at }, tz) {
     return h('span', { class: 'muted' }, 'Never');
   }
   const expired = Date.parse(expires_at) < Date.now();
-  return [
-    timeCell(expires_at, tz),
-    expired ? h('span', { class: 'muted' }, ` Expired ${formatAgo(expires_at)}`) : null,
-  ];
+  return expired
+    ? h('span', { class: 'muted', title: formatTime(expires_at, tz, 'full') }, `Expired ${formatAgo(expires_at)}`)
+    : timeCell(expires_at, tz);
 }

@@ -33,7 +33,7 @@ export function rejectedTab({ app, tz }) {
         ),
         listTable(
           'Rejected events',
-          ['Reason', 'Source', 'Count', 'First', 'Last', 'Detail and sample'],
+          ['Reason', 'Source', 'Count', 'First', 'Last', 'Detail'],
           items.map(row),
           'Nothing was rejected in the last 7 days.',
         ),
