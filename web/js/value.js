@@ -56,11 +56,7 @@ export function numberText(count) {
   if (shown === exact) {
     return h('span', { class: 'number' }, shown);
   }
-  return h(
-    'button',
-    { type: 'button', class: 'value number', title: exact, 'aria-label': exact, dataset: { copy: String(count) } },
-    shown,
-  );
+  return h('button', { type: 'button', class: 'value number', title: exact, dataset: { copy: String(count) } }, shown);
 }
 
 /**
