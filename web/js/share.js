@@ -28,7 +28,7 @@ export function shareButton(account) {
  */
 export function shareView(state, done) {
   const app = state.app ?? '';
-  const words = [describeRange(state), ...state.filters.map(describeFilter)].join(' · ');
+  const words = [describeView(state), ...state.filters.map(describeFilter)].join(' · ');
   const link = h('div', { class: 'fields' }, restrictions(state));
   const picture = h('div', { class: 'fields', hidden: true }, pictureFields());
   const kind = radios('kind', 'Share it as', [
@@ -44,7 +44,7 @@ export function shareView(state, done) {
     [
       h('p', { class: 'muted' }, `${app} · ${words}`),
       kind,
-      isRunning(state) ? rangeQuestion(state) : null,
+      isRunning(state) && hasRange(state) ? rangeQuestion(state) : null,
       link,
       picture,
       field('Expires', choice('days', EXPIRIES, '90')),
@@ -56,6 +56,25 @@ export function shareView(state, done) {
     ],
     (data) => create(state, data),
   );
+}
+
+/**
+ * The page and range of a view, as `Events · Last 24 h`.
+ *
+ * @param {State} state
+ */
+export function describeView(state) {
+  const page = state.view && state.view !== 'overview' ? state.view[0]?.toUpperCase() + state.view.slice(1) : '';
+  return [page, hasRange(state) ? describeRange(state) : ''].filter(Boolean).join(' · ');
+}
+
+/**
+ * A session is shown whole.
+ *
+ * @param {State} state
+ */
+function hasRange({ view }) {
+  return view !== 'session';
 }
 
 /** @type {[string, string][]} */

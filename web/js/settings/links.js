@@ -3,8 +3,7 @@ import { fieldLabel } from '../filter-text.js';
 import { formatAgo, formatTime } from '../format.js';
 import { stateLink } from '../link.js';
 import { Panel } from '../panel.js';
-import { describeRange } from '../range.js';
-import { shareView } from '../share.js';
+import { describeView, shareView } from '../share.js';
 import { parseState } from '../state.js';
 import { isShareLink, readKeys, revokeButton, timeCell } from './keys.js';
 import { cut, listTable, tabHead } from './list.js';
@@ -62,7 +61,7 @@ export function linksTab(state) {
  */
 function shownBy({ view, chart }, app) {
   const shown = parseState(view ?? chart ?? '');
-  const text = describeRange(shown);
+  const text = describeView(shown);
   if (!view && !chart) {
     return h('span', { class: 'muted' }, 'Any view');
   }
