@@ -183,7 +183,8 @@ function hideActionsSoon() {
 }
 
 function excludeTarget() {
-  const { field, value } = target?.dataset ?? {};
+  // A focus that scrolls its value into view has no toolbar.
+  const { field, value } = (target ?? valueAt(document.activeElement))?.dataset ?? {};
   hideActions();
   if (field !== undefined && value !== undefined) {
     filterBy(field, value, true);
