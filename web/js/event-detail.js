@@ -72,7 +72,7 @@ function hasContent(value) {
  * @param {import('./dom.js').Child} content
  */
 function detailPart(title, content) {
-  return h('section', { class: 'detail-part' }, h('h3', null, title), content);
+  return h('section', { class: 'detail-part' }, h('h2', null, title), content);
 }
 
 /**

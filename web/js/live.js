@@ -217,7 +217,7 @@ export class Live {
     const first = events[LIVE_DRAWN];
     if (first) {
       const separator = `${formatCount(left)}${more ? ' or more' : ''} events between these are not shown: filter to see all`;
-      drawn.push(/** @type {TallyEvent} */ ({ id: first.id, separator }));
+      drawn.push(/** @type {TallyEvent} */ ({ id: first.id, separator, hidden: left }));
     }
     const count = `+${formatCount(events.length)}${more ? ' or more' : ''} in ${seconds} s`;
     fill(

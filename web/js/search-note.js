@@ -35,14 +35,17 @@ export function searchNote(further) {
    * @param {Progress} progress
    * @param {number} count the rows of the list
    * @param {boolean} busy
+   * @param {number} [hidden] events that came in and are not shown
    */
-  function show(progress, count, busy) {
+  function show(progress, count, busy, hidden = 0) {
     // A page that is short although more follows: no index served, and the search is part of the answer.
     const searched = progress.requests > 1 || note.waits;
     note.waits = !busy && !progress.ended && progress.requests > 1 && progress.found < 50;
     offer('Search further', note.waits);
     if (progress.ended) {
-      set(`${formatCount(count)} ${count === 1 ? 'event' : 'events'}, that is all`);
+      set(
+        `${formatCount(count)} ${count === 1 ? 'event' : 'events'}, ${hidden > 0 ? `${formatCount(hidden)} more not shown` : 'that is all'}`,
+      );
     } else if (searched) {
       set(`${searchText(progress, count)}${busy ? '. Searching' : ''}`);
     } else {
@@ -75,7 +78,7 @@ export function searchNote(further) {
    * @param {boolean} visible
    */
   function offer(label, visible) {
-    fill(button, label);
+    fill(button, visible && label);
     button.hidden = !visible;
   }
 }

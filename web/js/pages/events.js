@@ -194,7 +194,8 @@ export function eventsPage(first, account) {
     list.insert(pages.insert(events));
     pages.trim();
     list.list.setCount(pages.count, !pages.next);
-    note.show(pages.progress, pages.count, false);
+    const hidden = pages.hidden();
+    note.show(pages.progress, pages.count - hidden.separators, false, hidden.events);
     if (!list.element.isConnected && pages.count > 0) {
       fill(panel.body, list.element);
     }
