@@ -205,6 +205,7 @@ function follow(event) {
 
 document.addEventListener('pointerover', (event) => event.pointerType === 'touch' || follow(event));
 document.addEventListener('focusin', (event) => pressed || follow(event));
+document.addEventListener('keydown', (event) => event.key === 'Escape' && target && hideActions());
 document.addEventListener('scroll', () => target && hideActions(), { capture: true, passive: true });
 
 document.addEventListener('pointerdown', (event) => {
