@@ -17,6 +17,7 @@ export function deadLettersTab(state) {
   let letters = [];
   /** @type {string | null} */
   let next = null;
+  /** @type {import('../pages/settings.js').Tab & { load: () => void }} */
   const tab = listTab({
     title: 'Dead letters',
     about: [
