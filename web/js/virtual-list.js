@@ -132,10 +132,7 @@ export class VirtualList {
     return Math.max(0, Math.min(this.count - 1, Math.floor(left / ROW)));
   }
 
-  /**
-   * @param {number} index
-   * @returns {HTMLElement | undefined} its detail, if it is open
-   */
+  /** @param {number} index */
   detailOf(index) {
     return this.opened.find((each) => each.index === index)?.element;
   }

@@ -113,13 +113,9 @@ export function eventsPage(first, account) {
     if (pages?.count || live.on) {
       return list.element.isConnected ? undefined : list.element;
     }
-    return h(
-      'div',
-      { class: 'nothing' },
-      pages?.next
-        ? h('p', null, `${searchText(pages.progress, 0)}.`)
-        : noMatch(state, (pages ?? coming)?.stopped.signal ?? AbortSignal.abort()),
-    );
+    return pages?.next
+      ? h('p', { class: 'nothing' }, `${searchText(pages.progress, 0)}.`)
+      : noMatch(state, (pages ?? coming)?.stopped.signal ?? AbortSignal.abort());
   }
 
   /**
