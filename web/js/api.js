@@ -12,12 +12,14 @@ export class ApiError extends Error {
    * @param {string} detail
    * @param {FieldError[]} errors
    * @param {number} wait seconds until the request may be sent again, or 0
+   * @param {string} expiredAt since when the key is refused, or an empty string
    */
-  constructor(status, detail, errors = [], wait = 0) {
+  constructor(status, detail, errors = [], wait = 0, expiredAt = '') {
     super(detail);
     this.status = status;
     this.errors = errors;
     this.wait = wait;
+    this.expiredAt = expiredAt;
   }
 }
 
@@ -132,9 +134,9 @@ export function appPath(app, ...segments) {
 async function problemOf(reply) {
   const wait = Number(reply.headers.get('Retry-After')) || 0;
   try {
-    const { detail, title, errors } = await reply.json();
+    const { detail, title, errors, expired_at } = await reply.json();
     const fields = Array.isArray(errors) ? errors : [];
-    return new ApiError(reply.status, detail ?? title ?? reply.statusText, fields, wait);
+    return new ApiError(reply.status, detail ?? title ?? reply.statusText, fields, wait, expired_at);
   } catch {
     return new ApiError(reply.status, `The server answered ${reply.status} ${reply.statusText}.`, [], wait);
   }

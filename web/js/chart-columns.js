@@ -22,20 +22,21 @@ export function chartColumns(data, width, height) {
   const step = (width - LEFT - RIGHT) / Math.max(1, count);
   const base = height - AXIS;
   const totals = sums(data.series, count);
-  const scale = scaleOf(Math.max(1, ...finite(totals), ...finite(data.previous ?? [])), base - TOP);
+  const scale = scaleOf(Math.max(1, ...totals, ...(data.previous ?? []).map(Number)), base - TOP);
   const pattern = `hatch-${++hatches}`;
-  const cursor = svg('rect', { class: 'chart-cursor', y: TOP, width: 0, height: height + STRIP - TOP });
-  const stripBase = height + STRIP - 1;
+  const cursor = svg('rect', { class: 'chart-cursor', y: TOP, width: 0, height: height + STRIP });
+  const bottom = height + (data.strip ? STRIP : 0);
+  const grows = data.growing?.indexOf(true) ?? -1;
   const element = svg(
     'svg',
-    { width, height: height + (data.strip ? STRIP : 0), 'aria-hidden': 'true' },
+    { width, height: bottom, 'aria-hidden': 'true' },
     hatch(pattern),
     scale.ticks.map((value) => gridLine(value, base - value * scale.factor, width)),
     cursor,
     columns(data.series, count, step, base, scale.factor),
-    data.strip && strip(data.strip, count, step, stripBase, width),
-    growing(data, step, pattern, height),
-    comparison(data.previous ?? null, step, base, scale.factor),
+    data.strip && strip(data.strip, count, step, bottom - 1, width),
+    grows >= 0 && svg('rect', { ...span(grows, count - 1), y: TOP, height: bottom - TOP, fill: `url(#${pattern})` }),
+    data.previous && comparison(data.previous, step, base, scale.factor),
     axis(data, step, base, width),
     marks(data.marks ?? [], step, base),
   );
@@ -45,32 +46,23 @@ export function chartColumns(data, width, height) {
     centre: (column) => LEFT + (column + 0.5) * step,
     /** @param {number} x */
     columnAt: (x) => (count === 0 ? -1 : Math.max(0, Math.min(count - 1, Math.floor((x - LEFT) / step)))),
-    /**
-     * @param {number} first -1 for none
-     * @param {number} last
-     */
+    /** @type {(first: number, last: number) => void} */
     select: (first, last) => {
-      cursor.setAttribute('x', String(LEFT + Math.max(0, first) * step));
-      cursor.setAttribute('width', String(first < 0 ? 0 : (last - first + 1) * step));
+      for (const [name, value] of Object.entries(span(first, last))) {
+        cursor.setAttribute(name, String(value));
+      }
     },
   };
+
+  /** @type {(first: number, last: number) => { x: number, width: number }} */
+  function span(first, last) {
+    return { x: LEFT + first * step, width: first < 0 ? 0 : (last - first + 1) * step };
+  }
 }
 
-/**
- * @param {import('./chart.js').Series[]} series
- * @param {number} count
- */
-function sums(series, count) {
-  return Array.from({ length: count }, (_, i) => series.reduce((all, { values }) => all + (values[i] ?? 0), 0));
-}
-
-/**
- * @param {(number | null)[]} values
- * @returns {number[]}
- */
-function finite(values) {
-  return /** @type {number[]} */ (values.filter((each) => each !== null));
-}
+/** @type {(series: import('./chart.js').Series[], count: number) => number[]} */
+const sums = (series, count) =>
+  Array.from({ length: count }, (_, i) => series.reduce((all, { values }) => all + (values[i] ?? 0), 0));
 
 /**
  * A scale of round numbers.
@@ -88,15 +80,9 @@ function scaleOf(max, room) {
 
 /** @param {string} id */
 function hatch(id) {
-  return svg(
-    'defs',
-    null,
-    svg(
-      'pattern',
-      { id, width: 6, height: 6, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' },
-      svg('rect', { class: 'chart-hatch', width: 2.5, height: 6 }),
-    ),
-  );
+  const line = svg('rect', { class: 'chart-hatch', width: 2.5, height: 6 });
+  const size = { width: 6, height: 6, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' };
+  return svg('defs', null, svg('pattern', { id, ...size }, line));
 }
 
 /**
@@ -162,55 +148,28 @@ function strip(series, count, step, base, width) {
 }
 
 /**
- * Hatches the columns that may still grow.
+ * The period before, as a line.
  *
- * @param {import('./chart.js').ChartData} data
- * @param {number} step
- * @param {string} pattern
- * @param {number} height
- */
-function growing(data, step, pattern, height) {
-  const first = data.growing?.indexOf(true) ?? -1;
-  if (first < 0) {
-    return null;
-  }
-  const x = LEFT + first * step;
-  const width = (data.starts.length - first) * step;
-  const fill = `url(#${pattern})`;
-  return [
-    svg('rect', { x, y: TOP, width, height: height - AXIS - TOP, fill }),
-    data.strip && svg('rect', { x, y: height, width, height: STRIP - 1, fill }),
-  ];
-}
-
-/**
- * @param {(number | null)[] | null} previous
+ * @param {(number | null)[]} previous
  * @param {number} step
  * @param {number} base
  * @param {number} factor
  */
 function comparison(previous, step, base, factor) {
-  const points = (previous ?? [])
-    .map((value, i) =>
-      value === null ? '' : `${(LEFT + (i + 0.5) * step).toFixed(1)},${(base - value * factor).toFixed(1)}`,
-    )
-    .filter(Boolean)
-    .join(' ');
-  return (
-    points && [
-      svg('polyline', { class: 'chart-before halo', points }),
-      svg('polyline', { class: 'chart-before', points }),
-    ]
+  const points = previous.map((value, i) =>
+    value === null ? '' : `${(LEFT + (i + 0.5) * step).toFixed(1)},${(base - value * factor).toFixed(1)}`,
   );
+  return svg('polyline', { class: 'chart-before', points: points.join(' ') });
 }
 
-/** @type {Record<string, number[]>} */
-const TICK_STEPS = {
-  MINUTE: [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440],
-  HOUR: [1, 2, 3, 6, 12, 24, 48, 72, 168],
-  DAY: [1, 2, 7, 14, 28, 91],
-  WEEK: [1, 2, 4, 13, 26],
-  MONTH: [1, 2, 3, 6, 12, 24],
+/** Columns between two labels of the time axis, and how long a column is; a month has no length. */
+/** @type {Record<string, [number, number[]]>} */
+const TICKS = {
+  MINUTE: [60_000, [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440]],
+  HOUR: [3_600_000, [1, 2, 3, 6, 12, 24, 48, 72, 168]],
+  DAY: [86_400_000, [1, 2, 7, 14, 28, 91]],
+  WEEK: [0, [1, 2, 4, 13, 26]],
+  MONTH: [0, [1, 2, 3, 6, 12, 24]],
 };
 
 /**
@@ -221,64 +180,24 @@ const TICK_STEPS = {
  * @param {number} base
  * @param {number} width
  */
-function axis(data, step, base, width) {
-  const { starts, interval, tz } = data;
-  const steps = TICK_STEPS[interval] ?? [1];
+function axis({ starts, interval, tz }, step, base, width) {
+  const [length, steps] = TICKS[interval] ?? [0, []];
   const every = steps.find((each) => each * step >= 72) ?? Math.ceil(72 / step);
   return starts.map((start, i) => {
-    const wall = new Date(`${wallClock(start, tz)}Z`);
-    if (Math.floor(ordinal(wall, interval, i)) % every !== 0) {
+    const wall = Date.parse(`${wallClock(start, tz)}Z`);
+    if ((length ? Math.floor(wall / length) : i) % every !== 0) {
       return null;
     }
-    const midnight = wall.getUTCHours() === 0 && wall.getUTCMinutes() === 0;
-    const precision =
-      interval === 'MONTH' ? 'month' : interval === 'MINUTE' || interval === 'HOUR' ? 'minute' : 'monthDay';
-    const x = LEFT + (i + 0.5) * step;
-    const near = width - x < 32;
-    return svg(
-      'text',
-      { x: near ? width - RIGHT : x, y: base + 15, 'text-anchor': near ? 'end' : 'middle' },
-      formatTime(start, tz, precision === 'minute' && midnight ? 'monthDay' : precision),
-    );
+    const ofDay = length > 0 && length < 86_400_000 && wall % 86_400_000 !== 0;
+    const text = formatTime(start, tz, interval === 'MONTH' ? 'month' : ofDay ? 'minute' : 'monthDay');
+    const x = Math.min(LEFT + (i + 0.5) * step, width - 20);
+    return svg('text', { x, y: base + 15, 'text-anchor': 'middle' }, text);
   });
 }
 
-/**
- * @param {Date} wall
- * @param {string} interval
- * @param {number} index
- */
-function ordinal(wall, interval, index) {
-  switch (interval) {
-    case 'MINUTE':
-      return wall.getTime() / 60_000;
-    case 'HOUR':
-      return wall.getTime() / 3_600_000;
-    case 'DAY':
-      return wall.getTime() / 86_400_000;
-    case 'MONTH':
-      return wall.getUTCFullYear() * 12 + wall.getUTCMonth();
-    default:
-      return index;
-  }
-}
-
-/**
- * @param {string[][]} texts
- * @param {number} step
- * @param {number} base
- */
-function marks(texts, step, base) {
-  return texts.map((each, i) => {
+/** @type {(texts: string[][], step: number, base: number) => readonly any[]} */
+const marks = (texts, step, base) =>
+  texts.map((each, i) => {
     const x = LEFT + (i + 0.5) * step;
-    return (
-      each.length > 0 &&
-      svg(
-        'g',
-        { class: 'chart-mark' },
-        svg('line', { x1: x, x2: x, y1: TOP - 4, y2: base }),
-        svg('path', { d: `M${x - 5} 0h10l-5 8z` }),
-      )
-    );
+    return each.length > 0 && svg('path', { class: 'chart-mark', d: `M${x - 5} 0h10l-5 8V${base}V8z` });
   });
-}

@@ -45,29 +45,60 @@ export function createChart({ label, height = 220, pick, zoom }) {
     tabindex: '0',
     'aria-label': label,
     'aria-valuemin': '0',
-    'aria-valuemax': '0',
     'aria-valuenow': '0',
-    'aria-valuetext': '',
-    on: { pointermove: move, pointerdown: press, pointerup: release, pointerleave: leave, keydown: key, blur: leave },
+    // A pointer over the columns, or the arrow keys, mark one of them; a drag marks several.
+    on: {
+      pointermove: (event) => {
+        dragging ||= from >= 0 && Boolean(zoom) && Math.abs(event.clientX - pressX) > 4;
+        show(columnAt(event.clientX), dragging ? from : columnAt(event.clientX));
+      },
+      pointerdown: (event) => {
+        if (event.button === 0) {
+          from = columnAt(event.clientX);
+          pressX = event.clientX;
+          area.setPointerCapture(event.pointerId);
+        }
+      },
+      pointerup: (event) => {
+        const choose = dragging ? zoom : pick;
+        const start = from;
+        end(at);
+        if (start >= 0) {
+          call(choose, start, columnAt(event.clientX));
+        }
+      },
+      pointercancel: () => end(-1),
+      pointerleave: () => dragging || end(-1),
+      blur: () => end(-1),
+      keydown: (event) => {
+        const last = data ? data.starts.length - 1 : -1;
+        const step = { ArrowLeft: at < 0 ? last + 1 : -1, ArrowRight: 1, Home: -at, End: last - at }[
+          /** @type {'Home'} */ (event.key)
+        ];
+        if (step !== undefined) {
+          event.preventDefault();
+          show(Math.max(0, Math.min(last, at + step)));
+        } else if (event.key === 'Enter' && at >= 0) {
+          call(pick, at, at);
+        } else if (event.key === 'Escape' && dragging) {
+          event.preventDefault();
+          end(at);
+        }
+      },
+    },
   });
-  area.style.height = `${height}px`;
   const element = h('div', { class: 'chart' }, area, tip);
   /** @type {ChartData | null} */
   let data = null;
   /** @type {ReturnType<typeof chartColumns> | null} */
   let drawn = null;
+  /** The column that is marked, and the one where a drag began; -1 for none. */
   let at = -1;
-  /** Where a drag began, or -1. */
   let from = -1;
   let pressX = 0;
   let dragging = false;
   let width = 0;
-
-  const observer = new ResizeObserver(() => {
-    if (area.clientWidth !== width) {
-      draw();
-    }
-  });
+  const observer = new ResizeObserver(() => area.clientWidth !== width && draw());
   observer.observe(area);
   return { element, update, close: () => observer.disconnect() };
 
@@ -79,18 +110,13 @@ export function createChart({ label, height = 220, pick, zoom }) {
 
   function draw() {
     width = area.clientWidth;
-    if (!data || width === 0) {
-      return;
+    if (data && width > 0) {
+      area.style.height = `${height + (data.strip ? 40 : 0)}px`;
+      drawn = chartColumns(data, width, height);
+      area.replaceChildren(drawn.element);
+      area.setAttribute('aria-valuemax', String(Math.max(0, data.starts.length - 1)));
+      show(at < data.starts.length ? at : -1, dragging ? from : at);
     }
-    area.style.height = `${height + (data.strip ? 40 : 0)}px`;
-    drawn = chartColumns(data, width, height);
-    area.replaceChildren(drawn.element);
-    const last = data.starts.length - 1;
-    area.setAttribute('aria-valuemax', String(Math.max(0, last)));
-    if (at > last) {
-      at = -1;
-    }
-    show(at, from >= 0 ? from : at);
   }
 
   /**
@@ -101,113 +127,41 @@ export function createChart({ label, height = 220, pick, zoom }) {
    */
   function show(column, start = column) {
     at = column;
-    drawn?.select(Math.min(start, column), Math.max(start, column));
-    tip.hidden = column < 0 || !data;
+    const [first, last] = start < column ? [start, column] : [column, start];
+    drawn?.select(first, last);
+    tip.hidden = column < 0;
     if (column < 0 || !data || !drawn) {
       return;
     }
+    tip.replaceChildren(...tipContent(data, first, last));
     area.setAttribute('aria-valuenow', String(column));
-    area.setAttribute('aria-valuetext', valueText(data, column));
-    tip.replaceChildren(...tipContent(data, Math.min(start, column), Math.max(start, column)));
+    const words = [...tip.querySelectorAll('p, dt, dd')].map((each) => each.textContent);
+    area.setAttribute('aria-valuetext', words.join(' '));
     const x = drawn.centre(column);
-    const right = x > width / 2;
-    tip.style.left = right ? 'auto' : `${x + 12}px`;
-    tip.style.right = right ? `${width - x + 12}px` : 'auto';
+    tip.style.left = x > width / 2 ? 'auto' : `${x + 12}px`;
+    tip.style.right = x > width / 2 ? `${width - x + 12}px` : 'auto';
   }
 
-  /** @param {PointerEvent} event */
-  function columnAt(event) {
-    return drawn ? drawn.columnAt(event.clientX - area.getBoundingClientRect().left) : -1;
+  /** @param {number} clientX */
+  function columnAt(clientX) {
+    return drawn?.columnAt(clientX - area.getBoundingClientRect().left) ?? -1;
   }
 
-  /** @param {PointerEvent} event */
-  function move(event) {
-    const column = columnAt(event);
-    if (from >= 0 && zoom && Math.abs(event.clientX - pressX) > 4) {
-      dragging = true;
-    }
-    show(column, dragging ? from : column);
-  }
-
-  /** @param {PointerEvent} event */
-  function press(event) {
-    if (event.button === 0 && columnAt(event) >= 0) {
-      from = columnAt(event);
-      pressX = event.clientX;
-      dragging = false;
-      area.setPointerCapture(event.pointerId);
-    }
-  }
-
-  /** @param {PointerEvent} event */
-  function release(event) {
-    const [start, dragged] = [from, dragging];
-    const end = columnAt(event);
-    cancel();
-    if (start < 0 || end < 0 || !data) {
-      return;
-    }
-    const first = data.starts[Math.min(start, end)] ?? 0;
-    const last = data.ends[Math.max(start, end)] ?? 0;
-    if (dragged) {
-      zoom?.(first, last);
-    } else {
-      pick?.(first, last);
-    }
-  }
-
-  function cancel() {
+  /** @param {number} column that stays marked */
+  function end(column) {
     from = -1;
     dragging = false;
-    show(at);
+    show(column);
   }
 
-  function leave() {
-    if (!dragging) {
-      from = -1;
-      show(-1);
-    }
+  /**
+   * @param {((from: number, to: number) => void) | undefined} choose
+   * @param {number} start
+   * @param {number} column
+   */
+  function call(choose, start, column) {
+    choose?.(data?.starts[Math.min(start, column)] ?? 0, data?.ends[Math.max(start, column)] ?? 0);
   }
-
-  /** @param {KeyboardEvent} event */
-  function key(event) {
-    const last = data ? data.starts.length - 1 : -1;
-    const steps = /** @type {Record<string, number>} */ ({
-      ArrowLeft: at < 0 ? last : at - 1,
-      ArrowRight: at + 1,
-      Home: 0,
-      End: last,
-      PageUp: at - 10,
-      PageDown: at + 10,
-    });
-    const next = steps[event.key];
-    if (next !== undefined) {
-      event.preventDefault();
-      show(Math.max(0, Math.min(last, next)));
-    } else if (event.key === 'Enter' && data && at >= 0) {
-      pick?.(data.starts[at] ?? 0, data.ends[at] ?? 0);
-    } else if (event.key === 'Escape' && dragging) {
-      event.preventDefault();
-      cancel();
-    }
-  }
-}
-
-/**
- * @param {ChartData} data
- * @param {number} column
- */
-function valueText(data, column) {
-  const counts = data.series
-    .filter(({ values }) => values[column])
-    .map(({ label, values }) => `${label} ${formatExact(values[column] ?? 0)}`);
-  const before = data.previous?.[column];
-  return [
-    bucketLabel(data, column),
-    ...(counts.length > 0 ? counts : ['no events']),
-    ...(typeof before === 'number' ? [`before ${formatExact(before)}`] : []),
-    ...(data.marks?.[column] ?? []),
-  ].join(', ');
 }
 
 /**
@@ -221,7 +175,7 @@ function tipContent(data, first, last) {
   /** @param {(number | null)[]} values */
   const sum = (values) =>
     values.slice(first, last + 1).reduce((/** @type {number} */ all, each) => all + (each ?? 0), 0);
-  const rows = [...data.series].reverse().map(({ label, color, values }) => ({ label, color, count: sum(values) }));
+  const rows = data.series.map(({ label, color, values }) => ({ label, color, count: sum(values) })).reverse();
   const shown = rows.filter(({ count }) => count > 0);
   const total = rows.reduce((all, { count }) => all + count, 0);
   const marks = (data.marks ?? []).slice(first, last + 1).flat();

@@ -55,6 +55,7 @@ export function openDialog({ title, action, danger = false, closed }, content, s
       fill(fields, result);
       fill(confirm, 'Done');
       confirm.className = 'primary';
+      (fields.querySelector('button') ?? confirm).focus();
     } catch (error) {
       fill(failure, describe(error));
       failure.hidden = false;

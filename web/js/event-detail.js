@@ -36,19 +36,23 @@ export function eventDetail(event, state, account) {
     'div',
     { role: 'gridcell', class: 'detail-cell' },
     h('div', { class: 'detail-links' }, detailLinks(event, state, account), h('span', { class: 'spacer' }), copy),
-    message &&
-      detailPart(
-        'Message',
-        h('p', { class: 'detail-message' }, valueButton('message', message, { label: h('bdi', null, message) })),
-      ),
-    stack !== undefined && stack !== null && detailPart('Stack', stackView(stack)),
-    hasContent(data) && detailPart('Data', typeof data === 'object' ? tree(data, 'attr') : leaf(data, null)),
-    hasContent(tags) && detailPart('Tags', typeof tags === 'object' ? tree(tags, null) : leaf(tags, null)),
+    h(
+      'div',
+      { class: 'detail-main' },
+      message &&
+        detailPart(
+          'Message',
+          h('p', { class: 'detail-message' }, valueButton('message', message, { label: h('bdi', null, message) })),
+        ),
+      stack !== undefined && stack !== null && detailPart('Stack', stackView(stack)),
+      hasContent(data) && detailPart('Data', typeof data === 'object' ? tree(data, 'attr') : leaf(data, null)),
+      hasContent(tags) && detailPart('Tags', typeof tags === 'object' ? tree(tags, null) : leaf(tags, null)),
+    ),
     detailPart(
       'Event',
       h(
         'ul',
-        { class: 'tree' },
+        { class: 'tree facts' },
         detailTimes(event, state.tz),
         fields.map(([name, value]) => detailLine(name, leaf(inlineText(value), FILTERED.includes(name) ? name : null))),
       ),
@@ -68,7 +72,7 @@ function hasContent(value) {
  * @param {import('./dom.js').Child} content
  */
 function detailPart(title, content) {
-  return h('section', { class: 'detail-part' }, h('h3', null, title), content);
+  return h('section', { class: 'detail-part' }, h('h2', null, title), content);
 }
 
 /**

@@ -3,7 +3,8 @@ import { maySeeData, maySeePeople } from './page.js';
 /** The fields of an event, and which of them a list shows as columns. */
 
 /**
- * An event as the API has it. One with a `separator` is no event but a text between rows.
+ * An event as the API has it. One with a `separator` is no event but a text between rows, which
+ * may stand for some that are hidden.
  *
  * @typedef {{
  *   id: string,
@@ -19,6 +20,7 @@ import { maySeeData, maySeePeople } from './page.js';
  *   tags?: unknown,
  *   stack?: unknown,
  *   separator?: string,
+ *   hidden?: number,
  *   [field: string]: unknown,
  * }} TallyEvent
  */

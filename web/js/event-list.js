@@ -15,21 +15,31 @@ export class EventList {
    *   label: string,
    *   account: import('./page.js').Account,
    *   at: (row: number) => TallyEvent | undefined,
+   *   after?: (row: number) => string,
    *   shown: (last: number) => void,
    *   touched?: () => void,
-   * }} options `at` is the event of a row; `shown` hears the last row in view; `touched` hears that somebody reads: scrolled,
+   * }} options `at` is the event of a row, `after` what its column of this name has; `shown` hears the last row in view; `touched` hears that somebody reads: scrolled,
    *   selected or opened something
    */
-  constructor({ label, account, at, shown, touched = () => {} }) {
+  constructor({ label, account, at, after = () => '', shown, touched = () => {} }) {
     this.account = account;
     this.at = at;
+    this.after = after;
     this.touched = touched;
+    this.shown = shown;
     /** @type {import('./state.js').State | null} */
     this.state = null;
+    /** The row in focus last. */
+    this.focused = 0;
     /** @type {string[]} */
     this.columns = [];
     this.head = h('div', { role: 'row', class: 'event-head' });
-    this.list = new VirtualList({ label, head: this.head, row: (index) => this.row(index), shown });
+    this.list = new VirtualList({
+      label,
+      head: this.head,
+      row: (index) => this.row(index),
+      shown: (last) => this.drew(last),
+    });
     this.element = this.list.element;
     this.element.addEventListener('scroll', () => this.list.top() > 0 && touched(), { passive: true });
     this.element.addEventListener('click', (event) => this.click(event));
@@ -93,31 +103,33 @@ export class EventList {
   /** @param {number} index */
   row(index) {
     const event = this.at(index);
-    const row = eventRow(event, this.columns, this.state?.tz ?? 'UTC', this.list.detailOf(index) !== undefined);
-    row.tabIndex = index === this.stop() ? 0 : -1;
+    const row = eventRow(event, this.columns, {
+      tz: this.state?.tz ?? 'UTC',
+      open: this.list.detailOf(index) !== undefined,
+      after: this.after(index),
+    });
     row.classList.toggle('marked', event !== undefined && event.id === this.state?.options.event);
     return row;
   }
 
-  /** The row that the tab key stops at: the one in focus last, else the first. */
-  stop() {
-    return Math.min(this.focused, this.list.count - 1);
+  /**
+   * Keeps one stop of the tab key among the rows in the document: the one in focus last, else the first in view.
+   *
+   * @param {number} last
+   */
+  drew(last) {
+    const { drawn } = this.list;
+    const stop = drawn.has(this.focused) ? this.focused : this.list.indexAt(this.list.top());
+    for (const [index, row] of drawn) {
+      row.tabIndex = index === stop ? 0 : -1;
+    }
+    this.shown(last);
   }
-
-  focused = 0;
 
   /** @param {number} index */
   focus(index) {
-    const old = this.list.drawn.get(this.focused);
-    if (old) {
-      old.tabIndex = -1;
-    }
     this.focused = index;
     this.list.focusRow(index);
-    const row = this.list.drawn.get(index);
-    if (row) {
-      row.tabIndex = 0;
-    }
   }
 
   /** @param {number} step */

@@ -236,6 +236,12 @@ export class EventPages {
     return rows;
   }
 
+  /** How many events came in that are not shown: separators among the new events say where. */
+  hidden() {
+    const separators = (this.pages[0]?.items ?? []).filter(({ separator }) => separator);
+    return { separators: separators.length, events: separators.reduce((sum, { hidden = 0 }) => sum + hidden, 0) };
+  }
+
   /** Holds no more than the bound, the newest. The rest is read again when somebody scrolls there. */
   trim() {
     while (this.count > MOST_HELD && this.pages.length > 1) {

@@ -10,6 +10,7 @@ const CUT = 300;
 /** Widths of columns, where they differ from the usual one. */
 /** @type {Record<string, string>} */
 const WIDTHS = {
+  after: '88px',
   name: 'minmax(96px, 160px)',
   message: 'minmax(160px, 1fr)',
   user_id: 'minmax(96px, 180px)',
@@ -21,14 +22,21 @@ const WIDTHS = {
   received_at: '168px',
 };
 
+/** The same where a page is narrow. */
+/** @type {Record<string, string>} */
+const NARROW_WIDTHS = { name: 'minmax(40px, 64px)', message: 'minmax(56px, 1fr)', after: '68px' };
+
 /**
  * The widths of the columns of a list, for CSS. A list without messages has an empty column at its end.
  *
  * @param {string[]} columns
+ * @param {boolean} [narrow]
  */
-export function columnWidths(columns) {
-  const widths = columns.map((field) => WIDTHS[field] ?? 'minmax(80px, 140px)');
-  return ['20px', 'var(--time)', ...widths, columns.includes('message') ? '' : 'minmax(0, 1fr)'].join(' ');
+export function columnWidths(columns, narrow = false) {
+  const widths = columns.map((field) => (narrow && NARROW_WIDTHS[field]) || (WIDTHS[field] ?? 'minmax(80px, 140px)'));
+  return [narrow ? '14px' : '20px', 'var(--time)', ...widths, columns.includes('message') ? '' : 'minmax(0, 1fr)'].join(
+    ' ',
+  );
 }
 
 /**
@@ -53,6 +61,9 @@ export function headRow(columns, time = 'Time') {
  * @param {string} field
  */
 export function titleOf(field) {
+  if (field === 'client_id') {
+    return 'Client id';
+  }
   const label = field.startsWith('attr.') ? field.slice(5) : fieldLabel(field).replaceAll('_', ' ');
   return /^(attr|tags)\./.test(field) ? label : label.charAt(0).toUpperCase() + label.slice(1);
 }
@@ -62,10 +73,10 @@ export function titleOf(field) {
  *
  * @param {import('./event-fields.js').TallyEvent | undefined} event undefined while it is read again
  * @param {string[]} columns
- * @param {string} tz
- * @param {boolean} open
+ * @param {{ tz: string, open: boolean, after: string }} options `after` stands in the column of this name: the time since the
+ *   event before
  */
-export function eventRow(event, columns, tz, open) {
+export function eventRow(event, columns, { tz, open, after }) {
   const row = h('div', { class: 'event', role: 'row', tabindex: '-1', 'aria-level': '1' });
   if (!event) {
     row.append(h('span', { role: 'gridcell', class: 'cell muted' }, '…'));
@@ -87,7 +98,11 @@ export function eventRow(event, columns, tz, open) {
     h('span', { role: 'gridcell', class: 'cell level' }, level),
     h('span', { role: 'gridcell', class: 'cell time' }, timeText(event.timestamp, tz)),
     ...columns.map((field) =>
-      h('span', { role: 'gridcell', class: `cell ${cellClass(field)}` }, cellText(event, field, tz)),
+      h(
+        'span',
+        { role: 'gridcell', class: `cell ${cellClass(field)}` },
+        field === 'after' ? after : cellText(event, field, tz),
+      ),
     ),
   );
   // One stop of the tab key for a row: the arrow keys move among its values.
@@ -142,7 +157,7 @@ export function cutText(text) {
 
 /** @param {string} field */
 function cellClass(field) {
-  return /^(user_id|session_id)$/.test(field) ? 'people' : field === 'count' ? 'count' : '';
+  return /^(user_id|session_id)$/.test(field) ? 'people' : /^(count|after)$/.test(field) ? field : '';
 }
 
 /**
@@ -153,11 +168,13 @@ function cellClass(field) {
  */
 export function timeText(time, tz) {
   const day = formatTime(time, tz, 'monthDay');
+  const clock = formatTime(time, tz, 'second');
   return h(
     'time',
     { datetime: time, title: `${formatTime(time, tz, 'full')} ${tz}` },
     day === formatTime(Date.now(), tz, 'monthDay') ? null : h('span', { class: 'muted day' }, `${day} `),
-    formatTime(time, tz, 'second'),
+    clock.slice(0, 5),
+    h('span', { class: 'seconds' }, clock.slice(5)),
     h('span', { class: 'muted millis' }, formatMillis(time)),
   );
 }

@@ -24,10 +24,11 @@ export function homeRow({ id, name, open_issues: issues = null }, tz) {
   const [line, events, errors, last] = ['home-line', 'home-number', 'home-number', 'home-last'].map((each) =>
     h('td', { class: each }),
   );
+  const seen = h('span', { class: 'home-seen' });
   const element = h(
     'tr',
     { class: 'home-row' },
-    h('th', { scope: 'row' }, link),
+    h('th', { scope: 'row' }, link, seen),
     line,
     events,
     errors,

@@ -1,7 +1,8 @@
 import { ApiError, get, serverNow } from './api.js';
 import { fill, h } from './dom.js';
 import { timeOfId } from './event-fields.js';
-import { formatCount } from './format.js';
+import { formatCount, formatTime } from './format.js';
+import { currentState } from './state.js';
 
 /** Most new events that are drawn for one poll. */
 const LIVE_DRAWN = 200;
@@ -23,6 +24,9 @@ const POLL_LIMIT = 1_000;
  */
 const OVERLAP = 10_000;
 const LONG_OVERLAP = 60_000;
+
+/** What says that somebody is there. */
+const WAKING = ['visibilitychange', 'keydown', 'pointerdown', 'wheel'];
 
 /** @typedef {import('./event-fields.js').TallyEvent} TallyEvent */
 
@@ -54,6 +58,8 @@ export class Live {
     this.delay = POLL_FAST;
     this.timer = 0;
     this.polledAt = 0;
+    /** The time before which the server asked not to be asked again. */
+    this.blockedTo = 0;
     /** @type {AbortController | null} */
     this.polling = null;
     this.button = h('button', {
@@ -64,11 +70,14 @@ export class Live {
     });
     this.text = h('span', { class: 'live-text muted' });
     this.wake = () => {
-      if (this.on && !document.hidden && (this.delay > POLL_FAST || !this.polling)) {
-        this.schedule(Math.max(0, POLL_FAST - (Date.now() - this.polledAt)));
+      if (this.on && !document.hidden) {
+        this.delay = POLL_FAST;
+        this.schedule(Math.max(0, this.blockedTo - Date.now(), this.polledAt + POLL_FAST - Date.now()));
       }
     };
-    document.addEventListener('visibilitychange', this.wake);
+    for (const type of WAKING) {
+      document.addEventListener(type, this.wake, { passive: true });
+    }
     this.show();
   }
 
@@ -105,7 +114,9 @@ export class Live {
 
   close() {
     this.stop();
-    document.removeEventListener('visibilitychange', this.wake);
+    for (const type of WAKING) {
+      document.removeEventListener(type, this.wake);
+    }
   }
 
   /** Where new rows would move what somebody reads, they wait. */
@@ -123,7 +134,6 @@ export class Live {
       this.waiting = [];
       this.missed = 0;
       this.receive(events);
-      this.delay = POLL_FAST;
       this.wake();
       this.show();
     } else {
@@ -163,8 +173,9 @@ export class Live {
       if (controller.signal.aborted) {
         return;
       }
-      fill(this.text, 'Reconnecting');
+      fill(this.text, `Showing ${formatTime(this.readTo, currentState().tz, 'second')}. Reconnecting`);
       this.delay = Math.max(POLL_SLOW, error instanceof ApiError ? error.wait * 1000 : 0);
+      this.blockedTo = Date.now() + this.delay;
     }
     this.polling = null;
     this.schedule(this.delay);
@@ -217,7 +228,7 @@ export class Live {
     const first = events[LIVE_DRAWN];
     if (first) {
       const separator = `${formatCount(left)}${more ? ' or more' : ''} events between these are not shown: filter to see all`;
-      drawn.push(/** @type {TallyEvent} */ ({ id: first.id, separator }));
+      drawn.push(/** @type {TallyEvent} */ ({ id: first.id, separator, hidden: left }));
     }
     const count = `+${formatCount(events.length)}${more ? ' or more' : ''} in ${seconds} s`;
     fill(

@@ -19,6 +19,11 @@ export function searchText({ reached, scanned }, count) {
   return `${to}${through}: ${count === 0 ? 'nothing found yet' : `${formatCount(count)} found`}`;
 }
 
+/** @param {import('./state.js').Filter} filter */
+function isUnindexed({ field }) {
+  return field === 'user_id' || field.startsWith('attr.');
+}
+
 /**
  * The line below a list of events.
  *
@@ -29,22 +34,29 @@ export function searchNote(further) {
   const button = h('button', { type: 'button', class: 'quiet', hidden: true, on: { click: further } });
   const element = h('div', { class: 'search-note' }, text, button);
   const note = { element, waits: false, show, clear, fail };
+  let failed = false;
   return note;
 
   /**
    * @param {Progress} progress
    * @param {number} count the rows of the list
    * @param {boolean} busy
+   * @param {number} [hidden] events that came in and are not shown
    */
-  function show(progress, count, busy) {
-    // A page that is short although more follows: no index served, and the search is part of the answer.
-    const searched = progress.requests > 1 || note.waits;
+  function show(progress, count, busy, hidden = 0) {
+    // Where no index serves, or a page was short although more follows, how far it looked is part of the answer.
+    const searched = progress.requests > 1 || (note.waits && !failed) || currentState().filters.some(isUnindexed);
+    failed = false;
     note.waits = !busy && !progress.ended && progress.requests > 1 && progress.found < 50;
     offer('Search further', note.waits);
-    if (progress.ended) {
-      set(`${formatCount(count)} ${count === 1 ? 'event' : 'events'}, no more in this range`);
+    if (progress.ended && count === 0) {
+      set('');
+    } else if (progress.ended) {
+      set(
+        `${formatCount(count)} ${count === 1 ? 'event' : 'events'}, ${hidden > 0 ? `${formatCount(hidden)} more not shown` : 'that is all'}`,
+      );
     } else if (searched) {
-      set(`${searchText(progress, count)}${busy ? '. Searching' : ''}`);
+      set(`${searchText(progress, count)}${busy ? '. Searching' : note.waits ? '' : ', more below'}`);
     } else {
       set(`${formatCount(count)} events read${busy ? '. Reading' : ', more below'}`);
     }
@@ -59,6 +71,7 @@ export function searchNote(further) {
   /** @param {string} problem */
   function fail(problem) {
     note.waits = true;
+    failed = true;
     set(problem);
     offer('Retry', true);
   }
@@ -75,7 +88,7 @@ export function searchNote(further) {
    * @param {boolean} visible
    */
   function offer(label, visible) {
-    fill(button, label);
+    fill(button, visible && label);
     button.hidden = !visible;
   }
 }

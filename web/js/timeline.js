@@ -15,7 +15,7 @@ import { emptySummary, timelineHead } from './timeline-head.js';
 /** Events of a page. A session seldom has more. */
 const TIMELINE_PAGE = 1_000;
 
-/** Seconds without an event from which on they are shown. */
+/** Seconds from which on parts of them do not matter. */
 const GAP = 60;
 
 /** Rows before the end of the list at which more are read. */
@@ -42,6 +42,8 @@ export function timelinePage(first, account, field) {
   let pages = null;
   /** @type {(number | TallyEvent)[]} an event by its number, or a separator */
   let rows = [];
+  /** @type {string[]} the time between each event and the one before */
+  let gaps = [];
   let summary = emptySummary();
   const panel = new Panel({ what: `Events of this ${what.toLowerCase()}`, class: 'event-panel' });
   const head = h('div', { class: 'timeline-head' });
@@ -52,6 +54,7 @@ export function timelinePage(first, account, field) {
       const each = rows[row];
       return typeof each === 'number' ? pages?.at(each) : each;
     },
+    after: (row) => gaps[Number(rows[row])] ?? '',
     shown: (last) => last >= rows.length - TIMELINE_AHEAD && readOn(false),
   });
   const note = searchNote(() => readOn(true));
@@ -66,10 +69,7 @@ export function timelinePage(first, account, field) {
   function update(next) {
     state = next;
     bar.update(next);
-    list.update(
-      next,
-      columnsOf(next, account).filter((column) => column !== field),
-    );
+    list.update(next, ['after', ...columnsOf(next, account).filter((column) => column !== field)]);
     const query = [...filterParams(next.filters), ...(ofUser ? rangeParams(next) : [])];
     if (JSON.stringify(query) !== asked) {
       asked = JSON.stringify(query);
@@ -104,6 +104,7 @@ export function timelinePage(first, account, field) {
     const mine = new EventPages(path, [...query, ['order', 'asc']], () => list.list.refresh(), TIMELINE_PAGE);
     pages = mine;
     rows = [];
+    gaps = [];
     summary = emptySummary();
     showHead();
     panel.show(
@@ -146,6 +147,7 @@ export function timelinePage(first, account, field) {
   function grow(progress) {
     for (let index = summary.count; index < (pages?.count ?? 0); index += 1) {
       const event = pages?.at(index);
+      // A page that was just read is at hand.
       if (event) {
         separate(event);
         add(event);
@@ -158,17 +160,22 @@ export function timelinePage(first, account, field) {
   }
 
   /**
-   * A line before an event that begins a day, or that comes after a while.
+   * A line before the first event of a day, and the time since the event before.
    *
    * @param {TallyEvent} event
    */
   function separate({ timestamp }) {
-    const gap = summary.end ? (Date.parse(timestamp) - Date.parse(summary.end)) / 1000 : 0;
+    const seconds = summary.end ? (Date.parse(timestamp) - Date.parse(summary.end)) / 1000 : Number.NaN;
+    gaps.push(
+      seconds >= GAP
+        ? `+${formatDuration(seconds)}`
+        : seconds >= 0
+          ? `+${seconds.toFixed(seconds < 10 ? 1 : 0)} s`
+          : '',
+    );
     const day = formatTime(timestamp, state.tz, 'day');
-    const later = gap >= GAP ? `${formatDuration(gap)} later` : '';
-    if (day !== summary.day || later) {
-      const separator = [day === summary.day ? '' : day, later].filter(Boolean).join(' · ');
-      rows.push(/** @type {TallyEvent} */ ({ id: '', separator }));
+    if (day !== summary.day) {
+      rows.push(/** @type {TallyEvent} */ ({ id: '', separator: day }));
     }
     summary.day = day;
     summary.end = timestamp;

@@ -56,11 +56,7 @@ export function numberText(count) {
   if (shown === exact) {
     return h('span', { class: 'number' }, shown);
   }
-  return h(
-    'button',
-    { type: 'button', class: 'value number', title: exact, 'aria-label': exact, dataset: { copy: String(count) } },
-    shown,
-  );
+  return h('button', { type: 'button', class: 'value number', title: exact, dataset: { copy: String(count) } }, shown);
 }
 
 /**
@@ -187,7 +183,8 @@ function hideActionsSoon() {
 }
 
 function excludeTarget() {
-  const { field, value } = target?.dataset ?? {};
+  // A focus that scrolls its value into view has no toolbar.
+  const { field, value } = (target ?? valueAt(document.activeElement))?.dataset ?? {};
   hideActions();
   if (field !== undefined && value !== undefined) {
     filterBy(field, value, true);
@@ -208,6 +205,7 @@ function follow(event) {
 
 document.addEventListener('pointerover', (event) => event.pointerType === 'touch' || follow(event));
 document.addEventListener('focusin', (event) => pressed || follow(event));
+document.addEventListener('keydown', (event) => event.key === 'Escape' && target && hideActions());
 document.addEventListener('scroll', () => target && hideActions(), { capture: true, passive: true });
 
 document.addEventListener('pointerdown', (event) => {

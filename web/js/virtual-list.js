@@ -28,7 +28,6 @@ export class VirtualList {
     this.makeRow = row;
     this.shown = shown;
     this.count = 0;
-    this.complete = false;
     /** Pixels of the list above the window that can be scrolled. */
     this.above = 0;
     /** @type {Map<number, HTMLElement>} */
@@ -63,8 +62,7 @@ export class VirtualList {
    */
   setCount(count, complete) {
     this.count = count;
-    this.complete = complete;
-    this.opened = this.opened.filter((each) => each.index < count || this.discard(each));
+    this.opened = this.opened.filter((each) => each.index < count || void this.discard(each));
     this.grid.setAttribute('aria-rowcount', String(complete ? count + 1 : -1));
     this.later();
   }
@@ -80,10 +78,9 @@ export class VirtualList {
 
   /** Closes all rows and goes to the top, for another list. */
   reset() {
-    for (const each of this.opened) {
+    for (const each of this.opened.splice(0)) {
       this.discard(each);
     }
-    this.opened = [];
     this.above = 0;
     this.element.scrollTop = 0;
     this.refresh();
@@ -135,10 +132,7 @@ export class VirtualList {
     return Math.max(0, Math.min(this.count - 1, Math.floor(left / ROW)));
   }
 
-  /**
-   * @param {number} index
-   * @returns {HTMLElement | undefined} its detail, if it is open
-   */
+  /** @param {number} index */
   detailOf(index) {
     return this.opened.find((each) => each.index === index)?.element;
   }
@@ -156,7 +150,7 @@ export class VirtualList {
 
   /** @param {number} index */
   close(index) {
-    this.opened = this.opened.filter((each) => each.index !== index || this.discard(each));
+    this.opened = this.opened.filter((each) => each.index !== index || void this.discard(each));
     this.redraw(index);
   }
 
@@ -164,7 +158,6 @@ export class VirtualList {
   discard({ element }) {
     this.sizes.unobserve(element);
     element.remove();
-    return false;
   }
 
   /** @param {number} index */
@@ -204,11 +197,28 @@ export class VirtualList {
     } else if (scrollTop < TALLEST / 8) {
       moved = -Math.min(this.above, TALLEST / 2);
     }
-    this.above += moved;
-    this.space.style.height = `${Math.min(total - this.above, TALLEST)}px`;
+    this.setWindow(this.above + moved);
     if (moved) {
       this.element.scrollTop = scrollTop - moved;
     }
+  }
+
+  /** @param {number} above */
+  setWindow(above) {
+    this.above = above;
+    this.space.style.height = `${Math.min(this.offsetOf(this.count) - above, TALLEST)}px`;
+  }
+
+  /**
+   * Puts a distance from the start of the list at the upper edge, and the window around it where the list is longer.
+   *
+   * @param {number} offset
+   */
+  scrollTo(offset) {
+    if (offset < this.above || offset > this.above + TALLEST * 0.75) {
+      this.setWindow(Math.max(0, Math.min(offset - TALLEST / 2, this.offsetOf(this.count) - TALLEST)));
+    }
+    this.element.scrollTop = offset - this.above;
   }
 
   draw() {
@@ -261,9 +271,9 @@ export class VirtualList {
     const offset = this.offsetOf(index);
     const height = this.element.clientHeight - this.head.offsetHeight;
     if (offset < this.top()) {
-      this.element.scrollTop = offset - this.above;
+      this.scrollTo(offset);
     } else if (offset + ROW > this.top() + height) {
-      this.element.scrollTop = offset + ROW - height - this.above;
+      this.scrollTo(offset + ROW - height);
     }
     this.draw();
     this.drawn.get(index)?.focus({ preventScroll: true });
@@ -278,12 +288,8 @@ export class VirtualList {
     if (!(target instanceof Node)) {
       return -1;
     }
-    for (const [index, element] of this.drawn) {
-      if (element.contains(target)) {
-        return index;
-      }
-    }
-    return this.opened.find(({ element }) => element.contains(target))?.index ?? -1;
+    const drawn = [...this.drawn].find(([, element]) => element.contains(target));
+    return drawn?.[0] ?? this.opened.find(({ element }) => element.contains(target))?.index ?? -1;
   }
 
   /** Stops to watch sizes. */

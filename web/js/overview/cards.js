@@ -43,10 +43,8 @@ function card(label, value, change, line) {
   return h(
     'div',
     { class: 'panel card' },
-    h('h2', { class: 'cut' }, label),
-    change ?? h('span'),
-    h('div', { class: 'card-value' }, value),
-    line ?? h('span'),
+    h('div', null, h('h2', { class: 'cut' }, label), change),
+    h('div', null, h('div', { class: 'card-value' }, value), line),
   );
 }
 

@@ -36,6 +36,8 @@ export function chartPanel(account) {
   /** Ranges before each zoom, which Esc brings back. */
   /** @type {{ since: string, until: string }[]} */
   const zooms = [];
+  /** @type {Set<string>} */
+  let offBefore = new Set();
   const unregister = registerKeys([
     { key: 'Escape', label: 'Undo a zoom into the chart', run: undo },
     { key: '← →', label: 'Move over the columns of the chart; Enter lists the events of one' },
@@ -59,6 +61,7 @@ export function chartPanel(account) {
     const off = hiddenKeys(state);
     const data = chartData(reply, state, annotations);
     data.series = all.filter(({ key }) => !off.has(key));
+    data.previous = before(reply, data.series.length < all.length ? data.series : null);
     const asTable = state.options.chart === 'table';
     fill(title, `Events by ${EVERY[reply.interval] ?? reply.interval}`);
     showLegend(all, off);
@@ -118,8 +121,7 @@ export function chartPanel(account) {
             'aria-pressed': String(!off.has(key)),
             title: 'Show or hide. Double-click, or Shift and click: this one alone',
             on: {
-              click: (/** @type {MouseEvent} */ event) =>
-                event.shiftKey || event.detail === 2 ? solo(key, keys) : toggleSeries(key),
+              click: (/** @type {MouseEvent} */ event) => press(event, key, keys),
             },
           },
           h('i', { class: 'swatch', style: { background: `var(--${color})` } }),
@@ -131,6 +133,25 @@ export function chartPanel(account) {
     const again = legend.children[focused];
     if (again instanceof HTMLElement) {
       again.focus();
+    }
+  }
+
+  /**
+   * @param {MouseEvent} event
+   * @param {string} key
+   * @param {string[]} keys
+   */
+  function press(event, key, keys) {
+    if (event.detail === 2) {
+      // The first click of the two has already hidden or shown the series.
+      solo(key, keys, offBefore);
+    } else {
+      offBefore = hiddenKeys(currentState());
+      if (event.shiftKey) {
+        solo(key, keys, offBefore);
+      } else {
+        toggleSeries(key);
+      }
     }
   }
 
@@ -191,9 +212,9 @@ function toggleSeries(key) {
  *
  * @param {string} key
  * @param {string[]} keys
+ * @param {Set<string>} off what was hidden before
  */
-function solo(key, keys) {
-  const off = hiddenKeys(currentState());
+function solo(key, keys, off) {
   const others = keys.filter((each) => each !== key);
   const alone = !off.has(key) && others.every((each) => off.has(each));
   hideKeys(alone ? [] : others);
@@ -223,18 +244,34 @@ function pickOption(name, label, choices, chosen) {
 }
 
 /**
+ * The counts of the period before, of the series that are shown.
+ *
+ * @param {import('./reply.js').Overview} reply
+ * @param {{ label: string }[] | null} shown null for all
+ */
+function before({ series, previous }, shown) {
+  return previous
+    ? series.map((_, i) => {
+        const bucket = previous.series[i];
+        return bucket && shown
+          ? shown.reduce((sum, { label }) => sum + ((bucket.by_level ?? bucket.by_name)?.[label] ?? 0), 0)
+          : (bucket?.count ?? null);
+      })
+    : null;
+}
+
+/**
  * @param {import('./reply.js').Overview} reply
  * @param {import('../state.js').State} state
  * @param {Mark[]} annotations
  * @returns {import('../chart.js').ChartData}
  */
 function chartData(reply, state, annotations) {
-  const { series, interval, tz, previous } = reply;
+  const { series, interval, tz } = reply;
   const starts = series.map(({ bucket_start: start }) => Date.parse(start));
   const ends = starts.map((start, i) => starts[i + 1] ?? bucketEnd(start, interval, tz, state.weekStart));
   const grownTo = Math.min(Date.parse(reply.until), Date.now()) - countingLag(reply);
   const grows = isRunning(state) || countingLag(reply) > 0;
-  const before = previous?.series;
   return {
     interval,
     tz,
@@ -242,7 +279,6 @@ function chartData(reply, state, annotations) {
     ends,
     series: [],
     strip: levelSeries(reply).filter(({ key }) => key === 'FATAL' || key === 'ERROR'),
-    previous: before ? starts.map((_, i) => before[i]?.count ?? null) : null,
     marks: starts.map((start, i) =>
       annotations.filter(({ time }) => time >= start && time < (ends[i] ?? 0)).map(({ text }) => text),
     ),

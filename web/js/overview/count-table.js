@@ -49,7 +49,8 @@ function countRow(field, { value, count, previous, level, seen }, max, tz) {
   const gone = value !== null && GONE.includes(value);
   const text = gone ? h('span', { class: 'value-text muted' }, value) : valueButton(field, value);
   const mark =
-    level && h('i', { class: 'level-mark', title: level, style: { color: `var(--${level.toLowerCase()})` } }, level[0]);
+    level &&
+    h('i', { class: 'level-mark', title: level, style: { 'border-color': `var(--${level.toLowerCase()})` } }, level[0]);
   return h(
     'tr',
     {

@@ -113,13 +113,9 @@ export function eventsPage(first, account) {
     if (pages?.count || live.on) {
       return list.element.isConnected ? undefined : list.element;
     }
-    return h(
-      'div',
-      { class: 'nothing' },
-      pages?.next
-        ? h('p', null, `${searchText(pages.progress, 0)}.`)
-        : noMatch(state, (pages ?? coming)?.stopped.signal ?? AbortSignal.abort()),
-    );
+    return pages?.next
+      ? h('p', { class: 'nothing' }, `${searchText(pages.progress, 0)}.`)
+      : noMatch(state, (pages ?? coming)?.stopped.signal ?? AbortSignal.abort());
   }
 
   /**
@@ -194,7 +190,8 @@ export function eventsPage(first, account) {
     list.insert(pages.insert(events));
     pages.trim();
     list.list.setCount(pages.count, !pages.next);
-    note.show(pages.progress, pages.count, false);
+    const hidden = pages.hidden();
+    note.show(pages.progress, pages.count - hidden.separators, false, hidden.events);
     if (!list.element.isConnected && pages.count > 0) {
       fill(panel.body, list.element);
     }

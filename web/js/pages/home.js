@@ -89,7 +89,14 @@ export function homePage(state, account) {
       return h('p', { class: 'empty-rows' }, isAdmin(account) ? 'No apps yet. Create the first.' : 'No apps yet.');
     }
     const issues = apps.some(({ open_issues: open }) => typeof open === 'number');
-    const columns = ['App', 'Last 24 hours', 'Events', 'Errors', ...(issues ? ['Open issues'] : []), 'Last event'];
+    const columns = [
+      ['', 'App'],
+      ['home-line', '24 hours'],
+      ['home-number', 'Events'],
+      ['home-number', 'Errors'],
+      ...(issues ? [['home-number', 'Open issues']] : []),
+      ['home-last', 'Last event'],
+    ];
     rows.clear();
     for (const app of apps) {
       const row = homeRow(issues ? { ...app, open_issues: app.open_issues ?? 0 } : app, state.tz);
@@ -105,7 +112,7 @@ export function homePage(state, account) {
         h(
           'tr',
           null,
-          columns.map((each) => h('th', { scope: 'col' }, each)),
+          columns.map(([name, text]) => h('th', { scope: 'col', class: name }, text)),
         ),
       ),
       h('tbody', null, [...rows.keys()]),

@@ -120,6 +120,8 @@ export function overviewPage(first, account) {
       const found = await readOverview(app, JSON.parse(asked), signal);
       readAt = Date.now();
       const isNew = asked !== answered;
+      // A server that does not know the parameter may also pass over it.
+      stacksNames &&= state.options.by !== 'name' || found.series.some(({ by_name: names, count }) => names || !count);
       answered = asked;
       reply = found;
       clearTimeout(skeleton);
