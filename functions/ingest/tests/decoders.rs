@@ -61,7 +61,7 @@ fn check(target: &str, read: impl Fn(&[u8]) -> Read) {
             let body = damaged(&seed, &mut numbers);
             let first = read(&body);
             assert_eq!(first, read(&body), "{}", String::from_utf8_lossy(&body));
-            drafts += first.into_iter().flatten().filter(Result::is_ok).count();
+            drafts += first.into_iter().flatten().flatten().count();
         }
     }
     assert!(drafts > 0, "some remain events");
