@@ -14,6 +14,7 @@ use tally_core::time::{Range, Timestamp};
 use tally_http::cursor::CursorError;
 use tally_http::event::EventBody;
 use tally_http::guard::Target;
+use tally_http::limits::Limited;
 use tally_http::openapi::{DayInput, Operation, Parameter, TimeInput, number, number_or, text};
 use tally_http::parameters::{FromQuery, Params, SentParams, event_filters};
 use tally_http::problem::{Problem, json};
@@ -44,15 +45,20 @@ pub(crate) struct EventPage<'a> {
     next_offset: Option<usize>,
 }
 
-pub(crate) async fn list(State(context): Shared, Target(app): Target, params: Params) -> Result<Response, Problem> {
+pub(crate) async fn list(
+    State(context): Shared,
+    Target(app): Target,
+    Limited(limits): Limited,
+    params: Params,
+) -> Result<Response, Problem> {
     let now = context.clock.now();
     let asked = AskedList::of(params, &app, now)?;
     let mut page = read_page(&context.reads(), &app, &asked.query).await?;
-    cut(&mut page, |room, event| room.take(&EventBody::new(&app.slug, event)))?;
+    cut(&mut page, |room, event| room.take(&EventBody::within(&limits, &app.slug, event)))?;
     let next = page.next.map(|next| asked.cursor(&app, next).encode());
     let reached = asked.offset.map(|offset| offset + page.events.len());
     let reply = EventPage {
-        items: page.events.iter().map(|event| EventBody::new(&app.slug, event)).collect(),
+        items: page.events.iter().map(|event| EventBody::within(&limits, &app.slug, event)).collect(),
         // An offset cannot tell where the read budget ended inside a page.
         next_offset: reached.filter(|o| *o <= MAX_OFFSET && page.next.is_some_and(|next| next.skip == 0)),
         next,
@@ -104,11 +110,12 @@ impl AskedList {
             return Ok(Self { query, params: sent, offset: Some(offset) });
         };
         let cursor = Cursor::decode(&cursor, &app.id).map_err(|e| Invalid::field("cursor", e.to_string()))?;
+        let limits = params.limits();
         params.finish_as(&cursor.params)?;
         let range = Some(cursor.range)
             .filter(|range| range.since() >= Timestamp::EPOCH && range.until() <= Timestamp::MAX)
             .ok_or_else(|| Invalid::field("cursor", CursorError.to_string()))?;
-        let mut query = read_query(Params::of(cursor.params.clone()), now, Some(range))?;
+        let mut query = read_query(Params::of(cursor.params.clone()).within(limits), now, Some(range))?;
         query.after = Some(cursor.after);
         // The checksum detects accidents, not intent.
         query.limit = limit.unwrap_or(cursor.limit).clamp(1, MAX_LIMIT);
