@@ -38,7 +38,7 @@ import { bucketLabel, formatExact } from './format.js';
  * @returns {{ element: HTMLElement, update: (data: ChartData) => void, close: () => void }}
  */
 export function createChart({ label, height = 220, pick, zoom }) {
-  const tip = h('div', { class: 'chart-tip', role: 'status', hidden: true });
+  const tip = h('div', { class: 'chart-tip', 'aria-hidden': 'true', hidden: true });
   const area = h('div', {
     class: 'chart-area',
     role: 'slider',
