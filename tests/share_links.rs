@@ -410,6 +410,10 @@ async fn filters_of_the_caller_and_of_the_key_combine() {
     let chart = get(&tally, &key, "/apps/shop/histogram/visit/20261121.json").await;
     assert_eq!((chart.status.as_u16(), &chart.json["total"]), (200, &json!(2)), "{}", chart.json);
 
+    let picture = get(&tally, &key, "/apps/shop/histogram/visit/20261121.svg").await;
+    assert_eq!(picture.status, 200);
+    assert!(picture.headers["content-security-policy"].to_str().unwrap().starts_with("sandbox; default-src 'none'"));
+
     let pro = share(&tally, json!({"filter": {"attr.plan": "pro"}, "hide": ["data"]})).await;
     let list = get(&tally, &pro, "/apps/shop/events").await;
     assert_eq!(list.json["items"].as_array().unwrap().len(), 6, "{}", list.json);

@@ -10,7 +10,8 @@ use serde::Serialize;
 use tally_core::app::key::{Key, KeyId, MAX_KEYS, MAX_ORIGINS, ReadLimits, Scope, SendLimits, generate};
 use tally_core::event::filter::values::MOST_VALUES;
 use tally_core::event::{MAX_TEXT, json as raw};
-use tally_core::time::{DAY, HOUR, MINUTE, TimeDelta, Timestamp};
+use tally_core::time::moment::Moment;
+use tally_core::time::{TimeDelta, Timestamp};
 use tally_http::body::{Fields, FromFields, JsonBody, scalar};
 use tally_http::credentials;
 use tally_http::guard::{Target, stored_filter};
@@ -173,22 +174,10 @@ impl Expiry {
     /// `90d`, `12h`, `30m`, `2w` from now, or a time.
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let raw = fields.raw("expires_at")?;
-        let text = raw::string(raw).ok();
-        let length = text.as_deref().and_then(|text| {
-            let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-            let unit = match unit {
-                "m" => MINUTE,
-                "h" => HOUR,
-                "d" => DAY,
-                "w" => 7 * DAY,
-                _ => return None,
-            };
-            let number: i64 = number.parse::<u32>().ok()?.into();
-            (number <= LONGEST / unit).then(|| number * unit)
-        });
-        match length {
-            Some(length) => Some(Self::In(length)),
-            None => fields.time_of("expires_at", raw).map(Self::At),
+        // Lengths are written as in queries, where they reach back.
+        match raw::string(raw).ok().and_then(|text| text.parse().ok()) {
+            Some(Moment::Ago(length)) => Some(Self::In(length)),
+            _ => fields.time_of("expires_at", raw).map(Self::At),
         }
     }
 
