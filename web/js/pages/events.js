@@ -188,7 +188,9 @@ export function eventsPage(first, account) {
       }
     } else if (!wanted && live.on) {
       readAt = live.readTo;
+      const { waiting } = live;
       live.stop();
+      take(waiting);
     }
   }
 
