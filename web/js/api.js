@@ -104,7 +104,24 @@ export async function request(method, path, call = {}) {
     }
     throw problem;
   }
-  return reply.status === 204 ? null : reply.json();
+  if (reply.status === 204) {
+    return null;
+  }
+  const text = await reply.text();
+  return /\d{16}/.test(text) ? JSON.parse(text, exactNumber) : JSON.parse(text);
+}
+
+/**
+ * An integer with more digits than a number of JavaScript holds stays what was sent, as a text. A browser that does not tell the
+ * source rounds it.
+ *
+ * @param {string} _name
+ * @param {unknown} value
+ * @param {{ source?: string }} [context]
+ */
+function exactNumber(_name, value, context) {
+  const isRounded = typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value);
+  return isRounded ? (context?.source ?? value) : value;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { h } from './dom.js';
-import { describeFilter, fieldLabel, verbOf } from './filter-text.js';
+import { fieldLabel, verbOf } from './filter-text.js';
 import { currentState, navigate, withFilter, withoutFilter } from './state.js';
 
 /**
@@ -22,7 +22,6 @@ export function filterChips(filters) {
 /** @param {import('./state.js').Filter} filter */
 function chip(filter) {
   const { field, operator, values } = filter;
-  const text = describeFilter(filter);
   return h(
     'li',
     { class: 'chip' },
@@ -31,7 +30,12 @@ function chip(filter) {
     operator === 'exists' ? null : h('bdi', { class: 'chip-values', title: values.join(', ') }, values.join(', ')),
     h(
       'button',
-      { type: 'button', class: 'chip-button', 'aria-label': `Remove ${text}`, on: { click: () => remove(filter) } },
+      {
+        type: 'button',
+        class: 'chip-button',
+        'aria-label': `Remove ${fieldLabel(field)} ${values.join(', ')}`,
+        on: { click: () => remove(filter) },
+      },
       '✕',
     ),
   );

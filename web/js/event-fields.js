@@ -47,16 +47,16 @@ const MOST_COLUMNS = 12;
 const STORED = 'tally.columns.';
 
 /**
- * Whether a reader may see a field at all.
+ * Whether a reader may see a field at all: a message may name people, and a client's own id or its grouping may be any data.
  *
  * @param {import('./page.js').Account} account
  * @param {string} field
  */
 export function maySeeField(account, field) {
-  if (/^(user_id|session_id|client_id)$/.test(field)) {
-    return maySeePeople(account);
+  if (/^(user_id|session_id|client_id|message)$/.test(field) && !maySeePeople(account)) {
+    return false;
   }
-  return !/^(attr|tags)\./.test(field) || maySeeData(account);
+  return !/^(attr\.|tags\.|client_id$|fingerprint$)/.test(field) || maySeeData(account);
 }
 
 /**

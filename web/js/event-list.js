@@ -2,6 +2,7 @@ import { fill, h } from './dom.js';
 import { eventDetail } from './event-detail.js';
 import { columnWidths, eventRow, headRow } from './event-row.js';
 import { registerKeys } from './keys.js';
+import { navigate } from './state.js';
 import { VirtualList } from './virtual-list.js';
 
 /** @typedef {import('./event-fields.js').TallyEvent} TallyEvent */
@@ -155,19 +156,22 @@ export class EventList {
     if (!event || event.separator || !this.state) {
       return;
     }
-    if (this.list.detailOf(index)) {
+    const open = this.list.detailOf(index) !== undefined;
+    if (open) {
       this.list.close(index);
     } else {
       this.touched();
       this.list.open(index, eventDetail(event, this.state, this.account));
     }
+    // A copied link shows the same event.
+    navigate({ options: { ...this.state.options, event: open ? '' : event.id } }, { replace: true });
   }
 
   closeOpen() {
     const current = this.list.indexOf(document.activeElement);
     const index = this.list.detailOf(current) ? current : this.list.opened.at(-1)?.index;
     if (index !== undefined) {
-      this.list.close(index);
+      this.toggle(index);
       this.focus(index);
     }
   }

@@ -27,13 +27,16 @@ export class Panel {
    * @template T
    * @param {(signal: AbortSignal) => Promise<T>} load
    * @param {(data: T) => import('./dom.js').Child} render what to put in place of the old content; undefined keeps it
+   * @param {boolean} [quiet] loads without a sign: a refresh of what is shown
    * @returns {Promise<void>}
    */
-  async show(load, render) {
+  async show(load, render, quiet = false) {
     this.running?.abort();
     const controller = new AbortController();
     this.running = controller;
-    this.element.setAttribute('aria-busy', 'true');
+    if (!quiet) {
+      this.element.setAttribute('aria-busy', 'true');
+    }
     const skeleton = setTimeout(() => {
       if (!this.filled && !controller.signal.aborted) {
         fill(this.body, h('div', { class: 'skeleton' }));

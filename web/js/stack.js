@@ -1,8 +1,12 @@
 import { fill, h } from './dom.js';
 import { leaf, tree } from './tree.js';
 
-/** Lines of a stack of text, and frames of a stack, that show at once. */
+/** Lines and characters of a stack of text that show at once. */
 const FEW_LINES = 60;
+const FEW_CHARACTERS = 20_000;
+
+/** Calls of a stack, and exceptions, that show at once. */
+const FEW_CALLS = 100;
 
 /** Frames of libraries in a row from which on they are folded. */
 const FOLD = 3;
@@ -22,7 +26,7 @@ export function stackView(stack) {
     return textStack(stack);
   }
   const raised = raisedOf(stack);
-  return raised ? raised.map(raisedView) : tree(stack, null);
+  return raised && raised.length <= FEW_CALLS ? raised.map(raisedView) : tree(stack, null);
 }
 
 /**
@@ -46,11 +50,22 @@ function raisedOf(stack) {
   if (!Array.isArray(stack) || stack.length === 0) {
     return null;
   }
-  if (stack.every((each) => typeof each === 'string' || (isFields(each) && placeOf(each).call))) {
-    return [{ title: '', note: '', frames: stack }];
+  if (stack.every(isException)) {
+    return stack.map(toRaised);
   }
-  const all = stack.every((each) => isFields(each) && (Array.isArray(each.frames) || each.type !== undefined));
-  return all ? stack.map(toRaised) : null;
+  return stack.every(isCall) ? [{ title: '', note: '', frames: stack }] : null;
+}
+
+/** @param {unknown} value */
+function isException(value) {
+  return isFields(value) && (Array.isArray(value.frames) || (value.type !== undefined && value.function === undefined));
+}
+
+/** @param {unknown} value */
+function isCall(value) {
+  return (
+    typeof value === 'string' || (isFields(value) && (value.function !== undefined || placeOf(value).place !== ''))
+  );
 }
 
 /** @param {Fields} exception */
@@ -65,41 +80,65 @@ function toRaised(exception) {
  * @param {number} at
  */
 function raisedView({ title, note, frames }, at) {
-  /** @type {HTMLElement[]} */
-  const items = [];
-  for (let from = 0; from < frames.length; ) {
-    const run = frames.slice(from).findIndex(isInApp);
-    const foreign = run < 0 ? frames.length - from : run;
-    // Without any call of the application, all are of interest.
-    if (foreign >= FOLD && frames.some(isInApp)) {
-      items.push(foldedFrames(frames.slice(from, from + foreign)));
-      from += foreign;
-    } else {
-      items.push(frameView(frames[from]));
-      from += 1;
-    }
+  const inApp = frames.some(isInApp);
+  const list = h('ol', { class: 'frames' }, frameItems(frames.slice(0, FEW_CALLS), inApp));
+  if (frames.length > FEW_CALLS) {
+    const rest = frames.slice(FEW_CALLS);
+    list.append(later(`Show ${rest.length} more calls`, () => frameItems(rest, inApp)));
   }
   return h(
     'div',
     { class: 'raised' },
     title &&
       h('p', { class: 'raised-title' }, at > 0 && h('span', { class: 'muted' }, 'Caused by '), h('bdi', null, title)),
-    h('ol', { class: 'frames' }, items),
+    list,
     note && h('p', { class: 'muted' }, note),
   );
+}
+
+/**
+ * The calls of a stack. Several of libraries in a row are folded, unless there are no others;
+ * the innermost always shows.
+ *
+ * @param {unknown[]} frames
+ * @param {boolean} fold
+ */
+function frameItems(frames, fold) {
+  /** @type {HTMLElement[]} */
+  const items = [];
+  for (let from = 0; from < frames.length; ) {
+    let end = from;
+    while (fold && end < frames.length && !isInApp(frames[end])) {
+      end += 1;
+    }
+    const foreign = frames.slice(from, end);
+    if (fold && from > 0 && foreign.length >= FOLD) {
+      items.push(later(`Show ${foreign.length} calls of libraries`, () => foreign.map(frameView)));
+      from = end;
+    } else {
+      items.push(frameView(frames[from]));
+      from += 1;
+    }
+  }
+  return items;
+}
+
+/**
+ * A button in place of items, which it shows.
+ *
+ * @param {string} label
+ * @param {() => HTMLElement[]} items
+ */
+function later(label, items) {
+  const show = h('button', { type: 'button', class: 'quiet' }, label);
+  const item = h('li', null, show);
+  show.addEventListener('click', () => item.replaceWith(...items()));
+  return item;
 }
 
 /** @param {unknown} frame */
 function isInApp(frame) {
   return isFields(frame) && frame.in_app === true;
-}
-
-/** @param {unknown[]} frames */
-function foldedFrames(frames) {
-  const show = h('button', { type: 'button', class: 'quiet' }, `Show ${frames.length} calls of libraries`);
-  const item = h('li', null, show);
-  show.addEventListener('click', () => item.replaceWith(...frames.map(frameView)));
-  return item;
 }
 
 /**
@@ -111,7 +150,7 @@ function placeOf(frame) {
   /** @param {string[]} names */
   const first = (...names) =>
     names.map((name) => frame[name]).find((value) => typeof value === 'string' || typeof value === 'number');
-  const file = first('filename', 'file', 'abs_path', 'module', 'path');
+  const file = first('filename', 'file', 'abs_path', 'module');
   const place = [file, first('lineno', 'line', 'line_number'), first('colno', 'column', 'col')];
   return {
     call: first('function', 'method', 'func', 'name', 'filename', 'file', 'module'),
@@ -151,14 +190,14 @@ function frameView(frame) {
 
 /** @param {string} text */
 function textStack(text) {
-  const lines = text.split('\n', FEW_LINES + 1);
-  const cut = lines.length > FEW_LINES;
+  const start = text.split('\n', FEW_LINES).join('\n').slice(0, FEW_CHARACTERS);
+  const cut = start.length < text.length;
   const pre = h('pre', { class: 'text-stack', tabindex: '0', role: 'group', 'aria-label': 'Stack' });
-  fill(pre, cut ? lines.slice(0, FEW_LINES).join('\n') : text);
+  fill(pre, start);
   if (!cut) {
     return pre;
   }
-  const all = h('button', { type: 'button', class: 'quiet' }, 'Show all lines');
+  const all = h('button', { type: 'button', class: 'quiet' }, `Show all ${text.length} characters`);
   all.addEventListener('click', () => {
     fill(pre, text);
     all.remove();

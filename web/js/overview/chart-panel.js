@@ -26,7 +26,13 @@ export function chartPanel(account) {
     zoom,
     ...(maySeeEvents(account) ? { pick } : {}),
   });
-  const table = h('div', { class: 'chart-table', tabindex: '0', role: 'region', 'aria-label': 'Values of the chart' });
+  const table = h('div', {
+    class: 'chart-table',
+    tabindex: '0',
+    role: 'region',
+    'aria-label': 'Values of the chart',
+    hidden: true,
+  });
   const element = h(
     'section',
     { class: 'panel chart-panel', 'aria-label': 'Chart' },

@@ -188,7 +188,9 @@ export function eventsPage(first, account) {
       }
     } else if (!wanted && live.on) {
       readAt = live.readTo;
+      const { waiting } = live;
       live.stop();
+      take(waiting);
     }
   }
 
@@ -213,7 +215,10 @@ export function eventsPage(first, account) {
   function focusMarked() {
     for (let row = 0; state.options.event && row < Math.min(pages?.count ?? 0, 500); row += 1) {
       if (pages?.at(row)?.id === state.options.event) {
-        requestAnimationFrame(() => list.focus(row));
+        requestAnimationFrame(() => {
+          list.focus(row);
+          list.toggle(row);
+        });
         return;
       }
     }

@@ -123,7 +123,8 @@ export function overviewPage(first, account) {
       failed = false;
       const isNew = asked !== answered;
       // A server that does not know the parameter may also pass over it.
-      stacksNames &&= state.options.by !== 'name' || found.series.some(({ by_name: names, count }) => names || !count);
+      stacksNames &&=
+        state.options.by !== 'name' || found.total === 0 || found.series.some(({ by_name: names }) => names);
       answered = question();
       reply = found;
       clearTimeout(skeleton);

@@ -1,5 +1,5 @@
 import { h } from '../dom.js';
-import { fieldLabel } from '../filter-text.js';
+import { describeFilter } from '../filter-text.js';
 import { formatAgo, formatTime } from '../format.js';
 import { stateLink } from '../link.js';
 import { describeView, shareView } from '../share.js';
@@ -64,11 +64,13 @@ function shownBy({ view, chart }, app) {
 }
 
 /** @param {import('./keys.js').Key} key */
-function onlyOf({ statistics_only, hide, filter }) {
+function onlyOf({ chart, statistics_only, hide, filter }) {
+  const params = Object.entries(filter ?? {}).flatMap(([name, value]) => [value].flat().map((each) => [name, each]));
   return [
+    ...(chart ? ['one picture'] : []),
     ...(statistics_only ? ['statistics'] : []),
     ...(hide?.length ? [`no ${hide.join(', ')}`] : []),
-    ...Object.entries(filter ?? {}).map(([name, value]) => `${fieldLabel(name)} ${[value].flat().join(', ')}`),
+    ...parseState(new URLSearchParams(params).toString()).filters.map(describeFilter),
   ];
 }
 

@@ -33,7 +33,11 @@ export function viewsTab({ app, tz }) {
       [scope === 'me' ? 'Me' : 'Everyone', view.default ? ' · default' : ''],
       cut(by),
       timeCell(created_at, tz),
-      h('button', { type: 'button', class: 'danger', on: { click: () => remove(view) } }, 'Delete'),
+      h(
+        'button',
+        { type: 'button', class: 'danger', 'aria-label': `Delete ${name}`, on: { click: () => remove(view) } },
+        'Delete',
+      ),
     ];
   }
 
