@@ -124,7 +124,7 @@ async fn credentials(tally: &Tally, app: &TestApp) -> Vec<Credential> {
 
 async fn ask(tally: &Tally, route: &Route, text: Option<&str>) -> StatusCode {
     let path = [("{app}", "shop"), ("{*name}", "a"), ("{*path}", "a/2026-11-21.json"), ("{report}", "day")];
-    let path = path.into_iter().chain([("{stat}", "hours"), ("{id}", "x"), ("{key_id}", "x")]);
+    let path = path.into_iter().chain([("{stat}", "hours"), ("{id}", "x"), ("{key_id}", "x"), ("{version}", "x")]);
     let path = path.chain([("{key}", text.unwrap_or("none"))]);
     let mut path = path.fold(route.path.to_owned(), |path, (part, value)| path.replace(part, value));
     if path.starts_with("/seismo/api/reports/") {

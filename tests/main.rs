@@ -40,3 +40,4 @@ mod sentry;
 mod stream;
 mod template;
 mod the_eye;
+mod web;

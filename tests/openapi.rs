@@ -79,6 +79,7 @@ fn every_route_is_described_and_nothing_else() {
                 &["timeseries", "by-level", "by-name", "by-category", "top-messages", "hours", "totals", "groups"],
             ),
             "/apps/{app}/count/{*name}" => ("{*name}", &["{name}", "{name}/{n}"]),
+            "/assets/{version}/{*path}" => ("{*path}", &["{file}"]),
             "/apps/{app}/histogram/{*path}" => ("{*path}", &["{name}/{file}"]),
             "/event-tracker/{key}/api/events/{*path}" if route.method == Method::POST => {
                 ("{*path}", &["{name}", "{name}/{n}"])
@@ -110,6 +111,7 @@ fn request(operation: &Operation, app: &TestApp, credential: Option<(&Value, &st
         .replace("{id}", "x")
         .replace("{key_id}", "x")
         .replace("{file}", "today.json")
+        .replace("{version}", "x")
         .replace("{date}", "20261121")
         .replace("{key}", if operation.route().access == Access::Ingest { &app.ingest_key } else { &app.read_key });
     assert!(!path.contains('{'), "{path}");
@@ -187,7 +189,7 @@ fn every_error_response_is_described_as_a_problem() {
             (400, true),
             (401, guarded || signs_in),
             (403, guarded),
-            (404, about_an_app || erases_an_app),
+            (404, about_an_app || erases_an_app || route.path.starts_with("/assets/")),
             (413, has_body),
             (
                 415,

@@ -133,11 +133,12 @@ fn restored_tables_can_be_imported_by_the_template() {
 }
 
 /// The functions that the HTTP API calls, by logical id.
-const BEHIND_THE_API: [(&str, Function); 4] = [
+const BEHIND_THE_API: [(&str, Function); 5] = [
     ("IngestFunction", Function::Ingest),
     ("QueryFunction", Function::Query),
     ("ReportsFunction", Function::Reports),
     ("AdminFunction", Function::Admin),
+    ("WebFunction", Function::Web),
 ];
 
 /// The routes of the HTTP API: method, path, function.

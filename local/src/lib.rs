@@ -21,5 +21,6 @@ pub mod serve;
 pub mod server;
 pub mod stream_poller;
 pub mod table;
+mod web_folder;
 mod wire;
 pub mod workbench;

@@ -12,7 +12,8 @@ use crate::background::Background;
 use crate::connections::{Limits, serve_connections};
 use crate::first_start::Machine;
 use crate::proxy::{BasePath, Proxies};
-use crate::server::{Data, Stack, StartError, config, context, service};
+use crate::server::{Data, Stack, StartError, config, context, service_with};
+use crate::web_folder::WebFolder;
 use crate::wire;
 
 /// The exit code of a process that was interrupted.
@@ -58,6 +59,9 @@ pub struct Serve {
     /// The path prefix in front of a reverse proxy, such as /tally. Links and redirects begin with it too.
     #[arg(long, env = "TALLY_BASE_PATH", value_name = "PATH", default_value = "")]
     base_path: BasePath,
+    /// Serves the page from this folder, as it is, instead of the one in the program: for work on the page.
+    #[arg(long, env = "TALLY_WEB_DIR", value_name = "DIR")]
+    web_dir: Option<PathBuf>,
 }
 
 /// A network, or a single address.
@@ -69,6 +73,8 @@ fn network(text: &str) -> Result<IpNet, String> {
 /// Serves until a signal stops it.
 pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut config = config()?;
+    let folder = serve.web_dir.filter(|dir| !dir.as_os_str().is_empty());
+    let folder = folder.map(|dir| WebFolder::open(&dir)).transpose()?;
     let mut signals = Signals::listen()?;
     // Done before the database is opened, so that a second start reports the conflict.
     let listener = listen((serve.host, serve.port).into(), "--port").await?;
@@ -99,6 +105,10 @@ pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     say!("Ctrl-C ends it.");
     let background = Background::start(&stack, &context);
     let proxies = Proxies { trusted: serve.trusted_proxy, base_path: serve.base_path };
+    let service = service_with(&context, |config| match folder {
+        Some(folder) => web::router_of(config, folder),
+        None => web::router(config),
+    });
     let end = async {
         signals.next().await;
         // A second signal ends the process at once.
@@ -107,7 +117,7 @@ pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
             std::process::exit(INTERRUPTED);
         });
     };
-    serve_connections(listener, proxies.before(service(&context)), Limits::default(), end).await;
+    serve_connections(listener, proxies.before(service), Limits::default(), end).await;
     background.stop().await;
     say!("{}", if serve.memory { "Ended; nothing is kept." } else { "Ended; what was accepted is kept." });
     Ok(ExitCode::SUCCESS)

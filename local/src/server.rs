@@ -168,8 +168,14 @@ pub fn context(store: Store, config: Config) -> Arc<Context> {
 
 /// All functions as one service.
 pub fn service(context: &Arc<Context>) -> Router {
+    service_with(context, web::router)
+}
+
+/// All functions as one service, the page by another router.
+pub(crate) fn service_with(context: &Arc<Context>, web: impl FnOnce(Arc<Config>) -> Router) -> Router {
     let routers = [ingest::router, query::router, reports::router, admin::router];
-    serve(Arc::clone(context), routers.map(|router| router(Arc::clone(context))))
+    let routers = routers.map(|router| router(Arc::clone(context)));
+    serve(Arc::clone(context), routers.into_iter().chain([web(Arc::new(context.config.clone()))]))
 }
 
 /// Ctrl-C, or the signal that asks a process to stop.

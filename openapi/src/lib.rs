@@ -59,6 +59,7 @@ pub fn document() -> Value {
             {"name": tag(Function::Query), "description": "Read events."},
             {"name": tag(Function::Reports), "description": "Reports, statistics and histograms."},
             {"name": tag(Function::Admin), "description": "Apps, keys, sign-in, and repairs."},
+            {"name": tag(Function::Web), "description": "The dashboard."},
         ],
         "paths": paths,
         "components": {
@@ -103,7 +104,7 @@ fn described_words(choice: &Value) -> Option<(Value, String)> {
 
 /// All operations, in the order of the description.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
-    let functions = [admin::operations, ingest::operations, query::operations, reports::operations];
+    let functions = [admin::operations, ingest::operations, query::operations, reports::operations, web::operations];
     functions.into_iter().flat_map(|operations| operations(schemas)).collect()
 }
 
@@ -113,6 +114,7 @@ const fn tag(function: Function) -> &'static str {
         Function::Query => "Reading events",
         Function::Reports => "Counts",
         Function::Admin => "Apps",
+        Function::Web => "The page",
     }
 }
 

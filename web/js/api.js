@@ -11,13 +11,13 @@ export class ApiError extends Error {
    * @param {number} status
    * @param {string} detail
    * @param {FieldError[]} errors
-   * @param {string} type
+   * @param {number} wait seconds until the request may be sent again, or 0
    */
-  constructor(status, detail, errors = [], type = 'about:blank') {
+  constructor(status, detail, errors = [], wait = 0) {
     super(detail);
     this.status = status;
     this.errors = errors;
-    this.type = type;
+    this.wait = wait;
   }
 }
 
@@ -26,14 +26,14 @@ export function shareKey() {
   return new URLSearchParams(location.hash.slice(1)).get('key') ?? '';
 }
 
-/** @type {() => Promise<void>} */
-let signInAgain = () => Promise.reject(new ApiError(401, 'Sign in.'));
+/** @type {(problem: ApiError) => Promise<void>} */
+let signInAgain = (problem) => Promise.reject(problem);
 
 /**
- * Sets what happens when a session has ended in the middle of work: it resolves once the user has signed in again, and the
- * request is then sent once more.
+ * Sets what happens when a session or a share link has ended in the middle of work: it resolves once the user has signed in
+ * again, and the request is then sent once more.
  *
- * @param {() => Promise<void>} handler
+ * @param {(problem: ApiError) => Promise<void>} handler
  */
 export function onSessionEnd(handler) {
   signInAgain = handler;
@@ -84,12 +84,13 @@ export async function request(method, path, call = {}) {
     }
     throw new ApiError(0, 'The server cannot be reached.');
   }
-  if (reply.status === 401 && !call.quiet && !key) {
-    await signInAgain();
-    return request(method, path, { ...call, quiet: true });
-  }
   if (!reply.ok) {
-    throw await problemOf(reply);
+    const problem = await problemOf(reply);
+    if (problem.status === 401 && !call.quiet) {
+      await signInAgain(problem);
+      return request(method, path, { ...call, quiet: true });
+    }
+    throw problem;
   }
   return reply.status === 204 ? null : reply.json();
 }
@@ -119,11 +120,12 @@ export function appPath(app, ...segments) {
  * @returns {Promise<ApiError>}
  */
 async function problemOf(reply) {
+  const wait = Number(reply.headers.get('Retry-After')) || 0;
   try {
-    const { detail, title, errors, type } = await reply.json();
+    const { detail, title, errors } = await reply.json();
     const fields = Array.isArray(errors) ? errors : [];
-    return new ApiError(reply.status, detail ?? title ?? reply.statusText, fields, type);
+    return new ApiError(reply.status, detail ?? title ?? reply.statusText, fields, wait);
   } catch {
-    return new ApiError(reply.status, `The server answered ${reply.status} ${reply.statusText}.`);
+    return new ApiError(reply.status, `The server answered ${reply.status} ${reply.statusText}.`, [], wait);
   }
 }

@@ -3,37 +3,58 @@ import { fill, h } from './dom.js';
 
 /**
  * Opens a modal dialog with a form. It stays open, with what was typed, until `submit` resolves; a problem is shown inside it.
+ * What `submit` resolves to, such as a key that is shown once, takes the place of the fields until the reader is done.
  *
- * @param {{ title: string, action: string, danger?: boolean }} options `action` is the text of the button: a verb
+ * @param {{ title: string, action: string, danger?: boolean, closed?: () => void }} options `action` is the text of the
+ *   button: a verb
  * @param {import('./dom.js').Child} content the fields
- * @param {(data: FormData) => Promise<void>} submit
+ * @param {(data: FormData) => Promise<import('./dom.js').Child | void>} submit
  * @returns {HTMLDialogElement}
  */
-export function openDialog({ title, action, danger = false }, content, submit) {
+export function openDialog({ title, action, danger = false, closed }, content, submit) {
   const failure = h('div', { class: 'failure', role: 'alert', hidden: true });
   const confirm = h('button', { type: 'submit', class: danger ? 'danger' : 'primary' }, action);
   const cancel = h('button', { type: 'button', on: { click: () => dialog.close() } }, 'Cancel');
+  const fields = h('div', { class: 'fields' }, content);
   const form = h(
     'form',
     { on: { submit: send } },
     h('h2', null, title),
-    content,
+    fields,
     failure,
     h('div', { class: 'dialog-actions' }, cancel, confirm),
   );
-  const dialog = h('dialog', { 'aria-label': title, on: { close: () => dialog.remove() } }, form);
+  let done = false;
+  const dialog = h('dialog', { 'aria-label': title, on: { close: remove } }, form);
   document.body.append(dialog);
   dialog.showModal();
   return dialog;
 
+  function remove() {
+    dialog.remove();
+    closed?.();
+  }
+
   /** @param {SubmitEvent} event */
   async function send(event) {
     event.preventDefault();
+    if (done) {
+      dialog.close();
+      return;
+    }
     confirm.disabled = true;
     failure.hidden = true;
     try {
-      await submit(new FormData(form));
-      dialog.close();
+      const result = await submit(new FormData(form));
+      if (!result) {
+        dialog.close();
+        return;
+      }
+      done = true;
+      cancel.remove();
+      fill(fields, result);
+      fill(confirm, 'Done');
+      confirm.className = 'primary';
     } catch (error) {
       fill(failure, describe(error));
       failure.hidden = false;
@@ -62,7 +83,8 @@ export function describe(error) {
  * @param {{ action: string, run: () => void, seconds?: number }} [button]
  */
 export function notify(text, button) {
-  const note = h('div', { class: 'note', role: 'status' }, text);
+  // In the top layer, so that an open dialog does not cover it.
+  const note = h('div', { class: 'note', role: 'status', popover: 'manual' }, text);
   const timer = setTimeout(() => note.remove(), (button?.seconds ?? 4) * 1000);
   if (button) {
     const undo = () => {
@@ -73,4 +95,5 @@ export function notify(text, button) {
     note.append(h('button', { type: 'button', on: { click: undo } }, button.action));
   }
   document.body.append(note);
+  note.showPopover();
 }

@@ -5,12 +5,12 @@ const short = new Intl.NumberFormat(undefined, { notation: 'compact', maximumSig
 const percent = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 1 });
 
 /**
- * A count: exact below 100,000, then as `1.24M`.
+ * A count: exact below 100,000, then as `1.24 M`.
  *
  * @param {number} count
  */
 export function formatCount(count) {
-  return Math.abs(count) < 100_000 ? whole.format(count) : short.format(count);
+  return Math.abs(count) < 100_000 ? whole.format(count) : short.format(count).replace(/(\d)(\p{L})/u, '$1\u202f$2');
 }
 
 /**
@@ -69,7 +69,7 @@ function dateFormat(tz, options) {
   return format;
 }
 
-/** @typedef {'minute' | 'hour' | 'day' | 'month' | 'second' | 'full'} Precision */
+/** @typedef {'minute' | 'hour' | 'day' | 'month' | 'second' | 'date' | 'moment' | 'full'} Precision */
 
 /** @type {Record<Precision, Intl.DateTimeFormatOptions>} */
 const PRECISIONS = {
@@ -78,6 +78,8 @@ const PRECISIONS = {
   hour: { weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
   day: { weekday: 'short', day: 'numeric', month: 'short' },
   month: { month: 'long', year: 'numeric' },
+  date: { day: 'numeric', month: 'short', year: 'numeric' },
+  moment: { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
   full: { dateStyle: 'medium', timeStyle: 'medium' },
 };
 

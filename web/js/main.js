@@ -2,6 +2,7 @@ import { ApiError, onSessionEnd, request, shareKey } from './api.js';
 import { describe } from './dialog.js';
 import { fill, h } from './dom.js';
 import { signIn } from './pages/sign-in.js';
+import { keepSession } from './session.js';
 import { shell } from './shell.js';
 import { announce, currentState, onState, stateUrl } from './state.js';
 import { applyTheme } from './theme.js';
@@ -40,23 +41,67 @@ function show(state, account, frame) {
  * @returns {Promise<import('./page.js').Account>}
  */
 async function account() {
-  const code = currentState().options.sign_in;
-  if (code) {
-    const { sign_in: _, ...options } = currentState().options;
-    history.replaceState(null, '', stateUrl({ ...currentState(), options }));
-    // A used link falls through to a session that may still be there, and else to the form.
-    await request('POST', 'auth', { body: { sign_in: code }, quiet: true }).catch(() => null);
-  }
+  const reason = shareKey() ? '' : await useSignInLink();
   try {
     const who = await request('GET', 'auth', { quiet: true });
     return { kind: shareKey() ? 'key' : 'user', ...who };
   } catch (error) {
     if (error instanceof ApiError && error.status === 401 && !shareKey()) {
-      await signIn(false);
-      return account();
+      return { kind: 'user', ...(await signIn({ over: false, reason })) };
     }
     throw error;
   }
+}
+
+/**
+ * Signs in by the code of a link that the server printed, and takes it out of the URL.
+ *
+ * @returns {Promise<string>} why it failed: a used link may still find a session, else the form says it
+ */
+async function useSignInLink() {
+  const { sign_in: code, ...options } = currentState().options;
+  if (!code) {
+    return '';
+  }
+  history.replaceState(null, '', stateUrl({ ...currentState(), options }));
+  return request('POST', 'auth', { body: { sign_in: code }, quiet: true }).then(() => '', describe);
+}
+
+/**
+ * @param {import('./page.js').Account} who
+ * @param {ApiError} problem
+ */
+async function endSession(who, problem) {
+  if (who.kind === 'key') {
+    showEnd(problem);
+    throw problem;
+  }
+  const session = await signIn({ over: true });
+  if (session.user !== who.user || session.role !== who.role) {
+    location.reload();
+  }
+  keepSession(session.expires_at);
+}
+
+/**
+ * Says why there is nothing to see, on a page of its own.
+ *
+ * @param {unknown} error
+ */
+function showEnd(error) {
+  const ended = error instanceof ApiError && error.status === 401 && shareKey();
+  const retry = h('button', { type: 'button', on: { click: () => location.reload() } }, 'Retry');
+  const text = ended ? h('p', { class: 'muted' }, 'Ask whoever sent it for a new one.') : retry;
+  page?.close();
+  page = null;
+  fill(document.body, h('main', { class: 'centre' }, h('h1', null, ended ? linkEnd(error) : describe(error)), text));
+}
+
+/**
+ * @param {ApiError} problem
+ */
+function linkEnd(problem) {
+  return /expired/.test(problem.message) ? problem.message : 'This link does not work any more: it was revoked.';
 }
 
 async function start() {
@@ -66,16 +111,20 @@ async function start() {
     if (who.kind === 'key' && !currentState().app) {
       history.replaceState(null, '', `${location.pathname}?${who.view ?? `app=${who.app}`}${location.hash}`);
     }
-    onSessionEnd(() => signIn(true));
+    onSessionEnd((problem) => endSession(who, problem));
+    if (who.kind === 'user') {
+      keepSession(who.expires_at);
+    }
     const frame = shell(who);
     fill(document.body, frame.element);
     onState((state) => show(state, who, frame));
     window.addEventListener('popstate', announce);
     announce();
   } catch (error) {
-    const retry = h('button', { type: 'button', on: { click: () => location.reload() } }, 'Retry');
-    fill(document.body, h('main', { class: 'centre' }, h('h1', null, 'Tally'), h('p', null, describe(error)), retry));
+    showEnd(error);
   }
 }
 
+// Another key in the fragment is another reader.
+window.addEventListener('hashchange', () => location.reload());
 start();

@@ -29,6 +29,10 @@ export function menuButton({ label, title, class: name = '', align = 'left' }, c
     document.addEventListener('pointerdown', closeElsewhere, true);
     document.addEventListener('keydown', closeOnEscape, true);
     closeOpenMenu = close;
+    const beyond = menu.getBoundingClientRect().right - innerWidth + 8;
+    if (align === 'left' && beyond > 0) {
+      menu.style.left = `${-beyond}px`;
+    }
     /** @type {HTMLElement | null} */ (menu.querySelector('button, a, input, select'))?.focus();
   }
 
@@ -62,7 +66,11 @@ export function menuButton({ label, title, class: name = '', align = 'left' }, c
 /** @param {KeyboardEvent} event */
 function move(event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (!step || !(event.currentTarget instanceof HTMLElement) || event.target instanceof HTMLSelectElement) {
+  if (
+    !step ||
+    !(event.currentTarget instanceof HTMLElement) ||
+    /^(SELECT|INPUT|TEXTAREA)$/.test(/** @type {Element} */ (event.target).tagName)
+  ) {
     return;
   }
   event.preventDefault();

@@ -60,3 +60,22 @@ export function maySeePeople(account) {
 export function maySeeData(account) {
   return account.kind === 'user' || !(account.statistics_only || account.hide.includes('data'));
 }
+
+/** What a key of statistics alone may filter by, as the API says. */
+export const COUNTED_FIELDS = ['name', 'slug', 'category', 'level'];
+
+/**
+ * Whether a field may be filtered.
+ *
+ * @param {Account} account
+ * @param {string} field
+ */
+export function mayFilter(account, field) {
+  if (account.kind === 'user') {
+    return true;
+  }
+  if (account.statistics_only) {
+    return COUNTED_FIELDS.includes(field);
+  }
+  return field.startsWith('attr.') ? maySeeData(account) : !field.endsWith('_id') || maySeePeople(account);
+}

@@ -1,7 +1,9 @@
-import { get, request } from './api.js';
+import { ApiError, get, request } from './api.js';
+import { describe, notify } from './dialog.js';
 import { fill, h } from './dom.js';
+import { plainClick, stateLink } from './link.js';
 import { menuButton } from './menu.js';
-import { navigate, stateUrl } from './state.js';
+import { navigate } from './state.js';
 import { chooseTheme, theme } from './theme.js';
 import { VIEWS } from './views.js';
 
@@ -61,33 +63,6 @@ export function shell(account) {
       event.preventDefault();
     }
   }
-}
-
-/**
- * Whether a click asks for nothing special, such as a new tab.
- *
- * @param {MouseEvent} event
- */
-export function plainClick(event) {
-  return event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
-}
-
-/**
- * A link to a state, followed without loading the page anew.
- *
- * @param {import('./state.js').State} state
- * @param {import('./dom.js').Props} props
- * @param {...import('./dom.js').Child} children
- */
-export function stateLink(state, props, ...children) {
-  /** @param {MouseEvent} event */
-  function click(event) {
-    if (plainClick(event)) {
-      event.preventDefault();
-      navigate(state);
-    }
-  }
-  return h('a', { ...props, href: stateUrl(state), on: { click } }, ...children);
 }
 
 /**
@@ -154,11 +129,23 @@ function accountMenu(account) {
       {
         type: 'button',
         class: 'menu-item',
-        on: { click: () => request('DELETE', 'auth', { quiet: true }).finally(() => location.reload()) },
+        on: { click: signOut },
       },
       'Sign out',
     ),
   ]);
+}
+
+async function signOut() {
+  try {
+    await request('DELETE', 'auth', { quiet: true });
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 401)) {
+      notify(`You are still signed in. ${describe(error)}`);
+      return;
+    }
+  }
+  location.reload();
 }
 
 function logo() {

@@ -3,13 +3,13 @@
 mod apps;
 mod auth;
 mod dead_letters;
+mod description;
 mod erase;
 mod github;
 mod health;
 mod keys;
 mod recount;
 mod rejected;
-mod root;
 mod settings;
 mod signing_keys;
 
@@ -27,9 +27,8 @@ pub use tally_service::apps::create::{NewApp, create_app};
 /// The router of this function.
 pub fn router(context: Arc<Context>) -> Router {
     Routes::of(Function::Admin, context)
-        .serve(&routes::ROOT, root::root)
         .serve(&routes::HEALTH, health::health)
-        .serve(&routes::DESCRIPTION, root::description)
+        .serve(&routes::DESCRIPTION, description::description)
         .serve(&routes::SIGN_IN, auth::sign_in)
         .serve(&routes::SEISMO_SIGN_IN, auth::sign_in)
         .serve(&routes::LIST_APPS, apps::list)
@@ -53,8 +52,7 @@ pub fn router(context: Arc<Context>) -> Router {
 
 /// The operations of this function, for the description of the API.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
-    let mut operations =
-        vec![root::root_operation(schemas), health::health_operation(schemas), root::description_operation()];
+    let mut operations = vec![health::health_operation(schemas), description::description_operation()];
     operations.extend(auth::sign_in_operations(schemas));
     operations.push(apps::list_operation(schemas));
     operations.extend(apps::create_operations(schemas));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, RawPathParams, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::header::{ORIGIN, REFERER};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
@@ -14,7 +14,7 @@ use tally_core::app::key::{KeyId, PresentedKey, Scope};
 use tally_core::app::role::Role;
 use tally_core::app::{App, AppSlug};
 use tally_core::rejected::{Reason, Refusal};
-use tally_service::config::Origins;
+use tally_service::config::{Config, Origins};
 use tally_service::context::Context;
 use tally_store::{Deadline, Store};
 
@@ -131,18 +131,7 @@ pub(crate) async fn guard(
     let asked = request.headers().clone();
     let (mut slug, mut who) = (None, None);
     let reply = async {
-        if !route.answers(request.method()) {
-            return Err(not_allowed(request.uri().path()));
-        }
-        if request.extensions().get::<NotUtf8>().is_some() {
-            return Err(Problem::field("path", "not UTF-8: percent-encode its bytes in UTF-8"));
-        }
-        if request.extensions().get::<CutPath>().is_some() {
-            return Err(Problem::field(
-                "path",
-                "it was cut at a `?` on its way: send the name in the query, as `name=`",
-            ));
-        }
+        well_sent(route, &request)?;
         let param = |wanted| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let app = param("app").map(str::to_owned);
         let deadline = context.store.deadline();
@@ -159,9 +148,9 @@ pub(crate) async fn guard(
             slug = Some(app.slug.clone());
             request.extensions_mut().insert(app);
         }
-        Ok(next.run(request).await)
+        Ok::<_, Problem>(next.run(request).await)
     };
-    let mut reply = reply.await.unwrap_or_else(axum::response::IntoResponse::into_response);
+    let mut reply = reply.await.unwrap_or_else(IntoResponse::into_response);
     cors::permit(&context.config, route.access, &asked, reply.headers_mut());
     // For the request log.
     if let Some(slug) = slug {
@@ -171,6 +160,35 @@ pub(crate) async fn guard(
         reply.extensions_mut().insert(who);
     }
     reply
+}
+
+/// The guard of a public route in a function that reaches no table, as a middleware.
+pub(crate) async fn guard_public(
+    State((config, route)): State<(Arc<Config>, &'static Route)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let asked = request.headers().clone();
+    let mut reply = match well_sent(route, &request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    cors::permit(&config, route.access, &asked, reply.headers_mut());
+    reply
+}
+
+/// Whether the method and the path of a request are those of its route, as the client meant them.
+fn well_sent(route: &Route, request: &Request) -> Result<(), Problem> {
+    if !route.answers(request.method()) {
+        return Err(not_allowed(request.uri().path()));
+    }
+    if request.extensions().get::<NotUtf8>().is_some() {
+        return Err(Problem::field("path", "not UTF-8: percent-encode its bytes in UTF-8"));
+    }
+    if request.extensions().get::<CutPath>().is_some() {
+        return Err(Problem::field("path", "it was cut at a `?` on its way: send the name in the query, as `name=`"));
+    }
+    Ok(())
 }
 
 /// The 405 of a path, with the methods that it allows.

@@ -16,6 +16,8 @@ pub enum Function {
     Reports,
     /// Apps, keys, sign-in, and everything that no other function serves.
     Admin,
+    /// The page. It reaches no table, so all its routes are public.
+    Web,
 }
 
 /// Who may call a route.
@@ -73,7 +75,8 @@ macro_rules! routes {
 }
 
 routes! {
-    ROOT                = GET    "/"                                            => Admin, Public;
+    ROOT                = GET    "/"                                            => Web, Public;
+    ASSET               = GET    "/assets/{version}/{*path}"                    => Web, Public;
     HEALTH              = GET    "/health"                                      => Admin, Public;
     DESCRIPTION         = GET    "/openapi.json"                                => Admin, Public;
     SIGN_IN             = POST   "/auth"                                        => Admin, Public;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
+use tally_service::config::Config;
 use tally_service::context::Context;
 use tally_service::log;
 
 use crate::gateway::{GatewayRequest, answer};
-use crate::service::serve;
+use crate::service::{serve, serve_with};
 
 /// Runs an HTTP function on Lambda.
 pub async fn run(router: impl FnOnce(Arc<Context>) -> Router) -> Result<(), Error> {
@@ -19,8 +20,17 @@ pub async fn run(router: impl FnOnce(Arc<Context>) -> Router) -> Result<(), Erro
     if let Err(error) = context.tokens.read(&context.store, context.clock.now()).await {
         tracing::warn!(%error, "could not read the public keys at the start");
     }
-    let router = router(Arc::clone(&context));
-    let service = serve(context, [router]);
+    answer_all(serve(Arc::clone(&context), [router(context)])).await
+}
+
+/// Runs an HTTP function that reaches no table on Lambda.
+pub async fn run_public(router: impl FnOnce(Arc<Config>) -> Router) -> Result<(), Error> {
+    log::start();
+    let config = Arc::new(Config::from_env()?);
+    answer_all(serve_with(Arc::clone(&config), [router(config)])).await
+}
+
+async fn answer_all(service: Router) -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<GatewayRequest>| {
         let service = service.clone();
         answer(service, event.payload, event.context)

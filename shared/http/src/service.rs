@@ -19,11 +19,11 @@ use tower::ServiceExt;
 
 use crate::cors;
 use crate::families::{FAMILY_PATHS, KEY_PREFIX};
-use crate::guard::{Guard, guard, not_allowed};
+use crate::guard::{Guard, guard, guard_public, not_allowed};
 use crate::path::{decoded, encoded, read_path};
 use crate::problem::Problem;
 use crate::request_log::finish_and_log;
-use crate::routes::{self, Function, ROUTES, Route};
+use crate::routes::{self, Access, Function, ROUTES, Route};
 
 /// The context, in a handler's signature.
 pub type Shared = State<Arc<Context>>;
@@ -95,22 +95,81 @@ impl Routes {
     /// # Panics
     /// Where a route of the function has no handler.
     pub fn finish(self) -> Router {
-        for route in ROUTES.iter().filter(|route| route.function == self.function) {
-            assert!(self.served.contains(route), "nothing serves {} {}", route.method, route.path);
-        }
+        all_served(self.function, &self.served);
         self.router.with_state(self.context)
+    }
+}
+
+/// Builds the router of a function that reaches no table, whose routes are public. It needs no context, so such a function
+/// links nothing of the store.
+pub struct PublicRoutes {
+    function: Function,
+    config: Arc<Config>,
+    router: Router,
+    served: Vec<&'static Route>,
+}
+
+impl PublicRoutes {
+    /// A router without routes.
+    pub fn of(function: Function, config: Arc<Config>) -> Self {
+        Self { function, config, router: Router::new(), served: vec![] }
+    }
+
+    /// Binds a handler to a route.
+    ///
+    /// # Panics
+    /// Where the table gives the route to another function, or does not open it to everybody.
+    #[must_use]
+    #[allow(clippy::panic)]
+    pub fn serve<H, T>(mut self, route: &'static Route, handler: H) -> Self
+    where
+        H: Handler<T, ()>,
+        T: 'static,
+    {
+        let Route { method, path, function, access, .. } = route;
+        assert_eq!(*function, self.function, "{method} {path} is the route of another function");
+        assert_eq!(*access, Access::Public, "{method} {path} is not open to everybody");
+        let Ok(filter) = MethodFilter::try_from(method.clone()) else {
+            panic!("{path}: axum does not route {method}");
+        };
+        let state = (Arc::clone(&self.config), route);
+        let handler = on(filter, handler).layer(middleware::from_fn_with_state(state, guard_public));
+        self.router = self.router.route(path, handler);
+        self.served.push(route);
+        self
+    }
+
+    /// The router of the function, without what [`serve`] adds.
+    ///
+    /// # Panics
+    /// Where a route of the function has no handler.
+    pub fn finish(self) -> Router {
+        all_served(self.function, &self.served);
+        self.router
+    }
+}
+
+fn all_served(function: Function, served: &[&'static Route]) {
+    for route in ROUTES.iter().filter(|route| route.function == function) {
+        assert!(served.contains(route), "nothing serves {} {}", route.method, route.path);
     }
 }
 
 /// Makes a service of the routers of one function, or of all of them: it reads paths, answers what no route matches, and
 /// logs requests.
+#[allow(clippy::needless_pass_by_value)] // as the routers take it
 pub fn serve(context: Arc<Context>, routers: impl IntoIterator<Item = Router>) -> Router {
+    serve_with(Arc::new(context.config.clone()), routers)
+}
+
+/// The same, for routers that need no context.
+pub fn serve_with(config: Arc<Config>, routers: impl IntoIterator<Item = Router>) -> Router {
     let all = routers.into_iter().fold(Router::new(), Router::merge);
     let inner = all
         .method_not_allowed_fallback(no_route)
         .fallback(no_route)
         .with_state(())
-        .layer(axum::Extension(context))
+        .layer(axum::Extension(config))
         .layer(middleware::from_fn(finish_and_log));
     // Paths must be read before they are routed, so the routes are inside.
     Router::new().fallback_service(inner.map_request(|request: Request| read_path(request)))
@@ -128,13 +187,13 @@ async fn answer_options(State(context): State<Arc<Context>>, request: Request, n
 }
 
 /// Answers what no route matches: preflights, 405, 308 to the path without its trailing slash, 404.
-async fn no_route(axum::Extension(context): axum::Extension<Arc<Context>>, request: Request) -> Response {
+async fn no_route(axum::Extension(config): axum::Extension<Arc<Config>>, request: Request) -> Response {
     let path = decoded(request.uri().path());
     if cors::is_preflight(request.method(), request.headers()) {
-        return cors::preflight(&context.config, &path, request.headers());
+        return cors::preflight(&config, &path, request.headers());
     }
     let mut reply = stray(&path, &request);
-    cors::permit_stray(&context.config, &path, request.method(), request.headers(), reply.headers_mut());
+    cors::permit_stray(&config, &path, request.method(), request.headers(), reply.headers_mut());
     reply
 }
 

@@ -1,0 +1,37 @@
+//! The page: `GET /` and the files that it loads. It holds no right to a table, and links nothing that reaches one.
+
+mod about;
+mod accept;
+mod assets;
+mod embedded;
+mod files;
+mod page;
+
+use std::sync::Arc;
+
+use axum::Router;
+use schemars::SchemaGenerator;
+use tally_http::openapi::Operation;
+use tally_http::routes::{self, Function};
+use tally_http::service::PublicRoutes;
+use tally_service::config::Config;
+
+pub use files::{Content, File, Files};
+
+/// The router of this function.
+pub fn router(config: Arc<Config>) -> Router {
+    router_of(config, &embedded::Folder)
+}
+
+/// The router over other files than those that are embedded.
+pub fn router_of(config: Arc<Config>, files: &'static dyn Files) -> Router {
+    PublicRoutes::of(Function::Web, config)
+        .serve(&routes::ROOT, move |request| page::root(files, request))
+        .serve(&routes::ASSET, move |path, headers| assets::asset(files, path, headers))
+        .finish()
+}
+
+/// The operations of this function, for the description of the API.
+pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    vec![page::root_operation(schemas), assets::asset_operation()]
+}

@@ -1,0 +1,60 @@
+import { h } from './dom.js';
+import { describeFilter, fieldLabel, verbOf } from './filter-text.js';
+import { currentState, navigate, withFilter, withoutFilter } from './state.js';
+
+/**
+ * The filters of a state, each as a chip such as `level is ERROR, FATAL ✕`.
+ *
+ * @param {import('./state.js').Filter[]} filters
+ */
+export function filterChips(filters) {
+  if (filters.length === 0) {
+    return null;
+  }
+  const clear = h(
+    'button',
+    { type: 'button', class: 'quiet', on: { click: () => navigate({ filters: [] }) } },
+    'Clear',
+  );
+  return [h('ul', { class: 'chips', 'aria-label': 'Filters' }, filters.map(chip)), filters.length > 1 ? clear : null];
+}
+
+/** @param {import('./state.js').Filter} filter */
+function chip(filter) {
+  const { field, operator, values } = filter;
+  const text = describeFilter(filter);
+  return h(
+    'li',
+    { class: 'chip' },
+    h('span', { class: 'chip-field' }, fieldLabel(field)),
+    operator === '' || operator === 'ne' ? toggle(filter) : h('span', null, verbOf(operator)),
+    operator === 'exists' ? null : h('bdi', { class: 'chip-values', title: values.join(', ') }, values.join(', ')),
+    h(
+      'button',
+      { type: 'button', class: 'chip-button', 'aria-label': `Remove ${text}`, on: { click: () => remove(filter) } },
+      '✕',
+    ),
+  );
+}
+
+/** @param {import('./state.js').Filter} filter */
+function toggle({ field, operator, values }) {
+  const opposite = operator === '' ? 'ne' : '';
+  const title = `Change to “${verbOf(opposite)}”`;
+  /** Moves all values of the condition to its opposite. */
+  function click() {
+    const rest = withoutFilter(currentState().filters, field, operator);
+    navigate({ filters: values.reduce((all, value) => withFilter(all, field, opposite, value), rest) });
+  }
+  const label = `${fieldLabel(field)} ${verbOf(operator)}: ${title}`;
+  return h(
+    'button',
+    { type: 'button', class: 'chip-button verb', title, 'aria-label': label, on: { click } },
+    verbOf(operator),
+  );
+}
+
+/** @param {import('./state.js').Filter} filter */
+function remove({ field, operator }) {
+  navigate({ filters: withoutFilter(currentState().filters, field, operator) });
+}
