@@ -29,6 +29,10 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
 
+# Check the page; `just web --write` also repairs format and lints.
+web *ARGS:
+    .ci/web {{ARGS}}
+
 # Regenerate functions/admin/openapi.json.
 openapi:
     cargo run -q -p openapi

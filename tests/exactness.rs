@@ -32,29 +32,42 @@ struct Sent {
     count: i64,
 }
 
+/// The values that a field may have, and those that it may not.
+#[derive(Clone, Debug, Default)]
+struct Field {
+    is: Vec<&'static str>,
+    is_not: Vec<&'static str>,
+}
+
+impl Field {
+    fn matches(&self, value: Option<&str>) -> bool {
+        (self.is.is_empty() || value.is_some_and(|value| self.is.contains(&value)))
+            && value.is_none_or(|value| !self.is_not.contains(&value))
+    }
+
+    fn query(&self, field: &str) -> String {
+        let encoded = |value: &str| value.replace(' ', "+").replace('|', "%7C").replace('\\', "%5C");
+        let is = self.is.iter().map(|value| format!("&{field}={}", encoded(value)));
+        is.chain(self.is_not.iter().map(|value| format!("&{field}[ne]={}", encoded(value)))).collect()
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 struct Filter {
-    name: Option<&'static str>,
-    category: Option<&'static str>,
-    level: Option<&'static str>,
+    name: Field,
+    category: Field,
+    level: Field,
 }
 
 impl Filter {
     fn matches(&self, sent: &Sent) -> bool {
-        self.name.is_none_or(|name| name == sent.name)
-            && (self.category.is_none() || self.category == sent.category)
-            && (self.level.is_none() || self.level == sent.level)
+        self.name.matches(Some(sent.name)) && self.category.matches(sent.category) && self.level.matches(sent.level)
     }
 
     fn query(&self) -> String {
-        let mut query = String::new();
-        for (field, value) in [("name", self.name), ("category", self.category), ("level", self.level)] {
-            if let Some(value) = value {
-                let value = value.replace(' ', "+").replace('|', "%7C").replace('\\', "%5C");
-                query.extend(["&", field, "=", &value]);
-            }
-        }
-        query
+        [("name", &self.name), ("category", &self.category), ("level", &self.level)]
+            .map(|(field, values)| values.query(field))
+            .concat()
     }
 }
 
@@ -78,10 +91,22 @@ fn sent() -> impl Strategy<Value = Sent> {
     })
 }
 
+fn field(values: Vec<&'static str>) -> impl Strategy<Value = Field> {
+    let list = |values| prop::collection::vec(select(values), 0..3);
+    prop_oneof![
+        2 => Just(Field::default()),
+        2 => select(values.clone()).prop_map(|value| Field { is: vec![value], is_not: vec![] }),
+        2 => (list(values.clone()), list(values)).prop_map(|(is, is_not)| Field { is, is_not }),
+    ]
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
-    let some = |values: &'static [Option<&'static str>]| select(values);
-    (prop::option::of(select(&NAMES[..])), some(&CATEGORIES), some(&LEVELS))
-        .prop_map(|(name, category, level)| Filter { name, category, level })
+    let some = |values: &[Option<&'static str>]| values.iter().copied().flatten().collect();
+    (field(NAMES.to_vec()), field(some(&CATEGORIES)), field(some(&LEVELS))).prop_map(|(name, category, level)| Filter {
+        name,
+        category,
+        level,
+    })
 }
 
 #[derive(Clone, Debug)]
@@ -178,12 +203,10 @@ async fn check(tally: &Tally, app: &TestApp, events: &[Sent], question: &Questio
     let report = tally.ask(app, &period).await;
     assert_eq!(report["total"], total, "period {question:?}");
 
-    let level = filter.level;
-    let messages: Vec<&Sent> = events
-        .iter()
-        .filter(|e| range.contains(e.at) && (level.is_none() || level == e.level) && e.message.is_some())
-        .collect();
-    let level = level.map_or(String::new(), |level| format!("&level={level}"));
+    let level = &filter.level;
+    let messages: Vec<&Sent> =
+        events.iter().filter(|e| range.contains(e.at) && level.matches(e.level) && e.message.is_some()).collect();
+    let level = level.query("level");
     let top =
         tally.ask(app, &format!("/stats/top-messages?since={}&until={}{level}", range.since(), range.until())).await;
     assert_eq!(read(&top["items"], "message"), texts(sums(&messages, |e| e.message)), "top-messages {question:?}");

@@ -9,11 +9,12 @@ use http::{Method, Request};
 use serde_json::{Map, Value};
 use tally_core::app::role::Role;
 use tally_http::compat::Compat;
+use tally_http::families::{self, FAMILY_PATHS};
 use tally_http::routes::{self, Access, ROUTES, Route};
 
 use crate::harness::{Tally, TestApp};
 
-/// An operation of the description.
+/// An operation of the description that a route of Tally serves.
 struct Operation {
     method: Method,
     path: String,
@@ -43,7 +44,14 @@ impl Operation {
     }
 }
 
+/// Those that routes serve; see [`families_are_described_by_their_vendors`] for the others.
 fn operations() -> Vec<Operation> {
+    let mut all = all_operations();
+    all.retain(|operation| families::at(&operation.path).is_none());
+    all
+}
+
+fn all_operations() -> Vec<Operation> {
     let document = openapi::document();
     let paths = document["paths"].as_object().expect("paths").iter();
     let operations = paths.flat_map(|(path, methods)| {
@@ -54,6 +62,33 @@ fn operations() -> Vec<Operation> {
         })
     });
     operations.collect()
+}
+
+#[test]
+fn families_are_described_by_their_vendors() {
+    let described: Vec<_> = all_operations().into_iter().filter(|o| families::at(&o.path).is_some()).collect();
+    let paths: BTreeSet<_> = described.iter().map(|operation| operation.path.clone()).collect();
+    let served: BTreeSet<_> = FAMILY_PATHS.iter().map(|known| known.path.replace("{*", "{")).collect();
+    assert_eq!((described.len(), &paths), (served.len(), &served));
+    for operation in described {
+        let about = operation.about();
+        let docs = operation.value["externalDocs"]["url"].as_str().unwrap_or_default();
+        assert!(docs.starts_with("https://"), "{about}");
+        let known = families::at(&operation.path).expect("a path of a family");
+        let is_public = known.access == Access::Public;
+        assert_eq!(operation.method, if is_public { Method::GET } else { Method::POST }, "{about}");
+        assert_eq!(operation.schemes().is_empty(), is_public, "{about}");
+        let named: BTreeSet<_> = operation.value["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .iter()
+            .map(|parameter| parameter["name"].as_str().expect("a name").to_owned())
+            .collect();
+        let in_path = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        assert_eq!(named, in_path.map(str::to_owned).collect(), "{about}");
+    }
 }
 
 #[tokio::test]
@@ -145,7 +180,6 @@ fn request(operation: &Operation, app: &TestApp, credential: Option<(&Value, &st
 #[tokio::test]
 async fn an_operation_accepts_exactly_the_credentials_it_names() {
     let tally = Tally::start().await;
-    let token = tally.token(Role::Admin).await;
     let document = openapi::document();
     let schemes = document["components"]["securitySchemes"].as_object().expect("schemes");
     for (i, operation) in operations().iter().enumerate() {
@@ -159,6 +193,8 @@ async fn an_operation_accepts_exactly_the_credentials_it_names() {
         // The key in the path is the only credential.
         assert!(!operation.path.contains("{key}") || ![403, 404].contains(&bare), "{about}: a key in the path: {bare}");
         for (name, scheme) in schemes.iter().filter(|_| !named.is_empty()) {
+            // Of its own, since an operation may sign it out.
+            let token = tally.token(Role::Admin).await;
             let secret = match name.as_str() {
                 key if key.starts_with("ingestKey") => &app.ingest_key,
                 key if key.starts_with("readKey") => &app.read_key,
@@ -184,7 +220,8 @@ fn every_error_response_is_described_as_a_problem() {
             matches!(route.access, Access::Ingest | Access::Read | Access::AppAdmins) && !route.app_may_be_absent;
         // It reads the app itself, as it may be half erased.
         let erases_an_app = route.path == "/apps/{app}" && route.method == Method::DELETE;
-        let signs_in = route.path.ends_with("/auth");
+        let signs_in = route.path.ends_with("/auth") && route.method == Method::POST;
+        let signs_out = route.path == "/auth" && route.method == Method::DELETE;
         for (status, expected) in [
             (400, true),
             (401, guarded || signs_in),
@@ -196,7 +233,7 @@ fn every_error_response_is_described_as_a_problem() {
                 ["/apps/{app}/events", "/the-eye/{key}/api/event"].contains(&route.path)
                     && route.method == Method::POST,
             ),
-            (429, route.access == Access::Ingest || signs_in),
+            (429, route.access == Access::Ingest || signs_in || signs_out),
             (503, guarded || signs_in || route.path == "/health"),
         ] {
             assert_eq!(statuses.contains(&status), expected, "{}: {status}", operation.about());
@@ -243,7 +280,8 @@ fn every_parameter_is_named_once_and_described() {
 
 #[test]
 fn every_name_is_unique_and_every_reference_resolves() {
-    let ids: Vec<_> = operations().iter().map(|o| o.value["operationId"].as_str().expect("an id").to_owned()).collect();
+    let ids: Vec<_> =
+        all_operations().iter().map(|o| o.value["operationId"].as_str().expect("an id").to_owned()).collect();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
     let document = openapi::document();
     let mut references = BTreeMap::new();

@@ -92,11 +92,13 @@ async fn correct_counters_show_no_difference() {
     tally.drain().await;
     let path = "/apps/shop/audit";
     // One call, or several on a busy machine.
-    let (mut days, mut body) = (0, json!({}));
+    let (mut days, mut counted, mut stored, mut body) = (0, 0, 0, json!({}));
     loop {
         let reply = tally.counting(tally.admin(Method::POST, path, &body)).await.json;
         assert_eq!(reply["differences"], json!([]));
         days += reply["days"].as_u64().unwrap();
+        counted += reply["counted"].as_u64().unwrap();
+        stored += reply["stored"].as_u64().unwrap();
         if reply["next"].is_null() {
             assert_eq!(reply["complete"], true);
             break;
@@ -104,9 +106,13 @@ async fn correct_counters_show_no_difference() {
         body = json!({"next": reply["next"]});
     }
     assert!(days >= 5, "{days} days");
+    let all = occurrences(&events(0, 150));
+    assert_eq!((counted, stored), (all, all));
     let some = json!({"since": "2026-11-20", "until": "2026-11-21"});
     let reply = tally.counting(tally.admin(Method::POST, path, &some)).await.json;
     assert!(reply["days"].as_u64().unwrap() <= 3, "a day in three shards: {reply}");
+    let of_day = tally.ask(&app, "/reports/day?date=2026-11-20").await["total"].clone();
+    assert_eq!((&reply["counted"], &reply["stored"]), (&of_day, &of_day));
     assert_eq!(tally.list(&app, "limit=200").await.len(), 150, "barriers are no events");
     assert_eq!(tally.list(&app, "limit=7&order=asc").await.len(), 150);
 }
@@ -122,6 +128,9 @@ async fn damaged_counters_are_reported_and_repaired() {
     let day = before.iter().find(|item| item.key.bucket.granularity() == Granularity::Day).unwrap();
     let attribute = day.item.counts.keys().min().unwrap();
     tally.damage(day, attribute, 5).await;
+    let totals = tally.counting(tally.admin(Method::POST, "/apps/shop/audit", &json!({}))).await.json;
+    let all = occurrences(&events);
+    assert_eq!((&totals["counted"], &totals["stored"]), (&json!(all + 5), &json!(all)));
     let (differences, complete) = tally.recounted(&app, "audit").await;
     let [difference] = &*differences else { panic!("{differences:?}") };
     assert!(complete);

@@ -11,16 +11,22 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use tally::workbench::{Mix, Workbench};
 use tally_core::time::clock::Clock;
 use tally_core::time::{DAY, SECOND};
+
+use crate::families::Sender;
 
 /// Which handler to run, and how often.
 #[derive(Args)]
 pub(crate) struct Handler {
     /// Which handler.
     pub(crate) function: Function,
+    /// What sends the events.
+    #[arg(long, default_value = "native")]
+    pub(crate) sender: Sender,
     /// Events in each call.
     #[arg(long)]
     pub(crate) events: usize,
@@ -56,16 +62,20 @@ pub(crate) async fn run(options: Handler) -> Result<(), Box<dyn Error>> {
     let mut bench =
         Workbench::through(Clock::at(at), |inner| SharedHttpClient::new(Instant { inner, instant: through })).await?;
     let app = bench.app("handler").await?;
-    let body = bytes::Bytes::from(Mix::MANY.body(0, options.events, at, SECOND));
+    let sender = options.sender;
+    let body = match sender {
+        Sender::Native => Bytes::from(Mix::MANY.body(0, options.events, at, SECOND)),
+        _ => sender.body(0, options.events, at),
+    };
     // Once as it is, so that the app is known; for `aggregate` this also makes the batch.
-    bench.send(&app, body.clone()).await?;
+    sender.send(&bench, &app, body.clone()).await?;
     let batch = bench.uncounted().await?.pop().ok_or("nothing to count")?;
     let event: aggregate::StreamEvent = serde_json::from_str(&batch)?;
     aggregate::handle(&bench.context, event).await?;
     instant.store(true, Ordering::Relaxed);
     for _ in 0..options.times {
         match options.function {
-            Function::Ingest => drop(bench.send(&app, body.clone()).await?),
+            Function::Ingest => sender.send(&bench, &app, body.clone()).await?,
             Function::Aggregate => drop(aggregate::handle(&bench.context, serde_json::from_str(&batch)?).await?),
         }
     }

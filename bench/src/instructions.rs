@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::process::Command;
 
+use crate::families::Sender;
 use crate::figures::Figures;
 use crate::handler::Function;
 
@@ -18,15 +19,20 @@ pub(crate) fn measure(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     for function in [Function::Ingest, Function::Aggregate] {
         for events in [1, 100] {
             let what = format!("{}, an event of {events} in a call", function.as_str());
-            figures.add(what, "instructions", of_a_call(function, events)? / f64::from(events));
+            figures.add(what, "instructions", of_a_call(function, Sender::Native, events)? / f64::from(events));
         }
+    }
+    // Of client libraries, as they send: batches, and single events.
+    for (sender, events) in [(Sender::Native, 512), (Sender::Otlp, 512), (Sender::Otlp, 1), (Sender::Sentry, 1)] {
+        let what = format!("ingest of {}, an event of {events} in a call", sender.as_str());
+        figures.add(what, "instructions", of_a_call(Function::Ingest, sender, events)? / f64::from(events));
     }
     Ok(())
 }
 
 /// Instructions of one call.
-fn of_a_call(function: Function, events: u32) -> Result<f64, Box<dyn Error>> {
-    let (few, many) = (run(function, events, TIMES.0)?, run(function, events, TIMES.1)?);
+fn of_a_call(function: Function, sender: Sender, events: u32) -> Result<f64, Box<dyn Error>> {
+    let (few, many) = (run(function, sender, events, TIMES.0)?, run(function, sender, events, TIMES.1)?);
     #[allow(clippy::cast_precision_loss)] // far below 2^53
     let calls = (TIMES.1 - TIMES.0) as f64;
     #[allow(clippy::cast_precision_loss)]
@@ -34,11 +40,12 @@ fn of_a_call(function: Function, events: u32) -> Result<f64, Box<dyn Error>> {
 }
 
 /// Instructions of one process.
-fn run(function: Function, events: u32, times: u64) -> Result<u64, Box<dyn Error>> {
+fn run(function: Function, sender: Sender, events: u32, times: u64) -> Result<u64, Box<dyn Error>> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(std::env::current_exe()?)
-        .args(["handler", function.as_str(), "--events", &events.to_string(), "--times", &times.to_string()])
+        .args(["handler", function.as_str(), "--sender", sender.as_str()])
+        .args(["--events", &events.to_string(), "--times", &times.to_string()])
         .output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {

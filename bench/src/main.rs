@@ -1,8 +1,9 @@
 //! Measures Tally: throughput, latencies, capacity units, and the load that the local server sustains. Build it with
-//! `cargo build --profile fast -p tally -p bench`, then run `target/fast/bench`, `target/fast/bench questions` or
-//! `target/fast/bench load`.
+//! `cargo build --profile fast -p tally -p bench`, then run `target/fast/bench`, `target/fast/bench questions`,
+//! `target/fast/bench families` or `target/fast/bench load`.
 
 mod endpoints;
+mod families;
 mod figures;
 mod handler;
 mod instructions;
@@ -37,6 +38,8 @@ enum Command {
     Table(table::Table),
     /// Prints the cost of queries over a million events: read units, round trips, times.
     Questions(questions::Questions),
+    /// Prints the events per second of client libraries (OpenTelemetry, Sentry) beside native ones.
+    Families(families::Families),
     /// Starts a server, sends events at a steady rate, and checks that every accepted event is stored and counted once.
     Load(load::Load),
     /// Runs one handler over a store that answers at once; `table` runs it under valgrind to count instructions.
@@ -64,6 +67,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         match command {
             Command::Table(options) => table::run(options).await,
             Command::Questions(options) => questions::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Families(options) => families::run(options).await,
             Command::Load(options) => load::run(options).await,
             Command::Handler(options) => handler::run(options).await.map(|()| ExitCode::SUCCESS),
         }

@@ -2,7 +2,6 @@
 
 #![no_main]
 
-use std::collections::BTreeMap;
 use std::sync::Once;
 
 use fuzz::{app, now};
@@ -12,6 +11,7 @@ use tally_core::app::EventClock;
 use tally_core::digest::sha256;
 use tally_core::event::id::EventId;
 use tally_core::time::{MICROSECOND, Range, Timestamp};
+use tally_http::parameters::SentParams;
 
 static SEAL_IS_RIGHT: Once = Once::new();
 
@@ -57,7 +57,7 @@ fn base64(bytes: &[u8]) -> String {
 fn assert_seal() {
     let cursor = Cursor {
         app: "shop".to_owned(),
-        params: BTreeMap::new(),
+        params: SentParams::new(),
         range: Range::new(Timestamp::EPOCH, Timestamp::EPOCH + MICROSECOND).expect("in order"),
         after: EventId::first_at(now()),
         skip: 0,

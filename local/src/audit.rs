@@ -38,6 +38,8 @@ pub struct Audit {
 struct Reply {
     differences: Vec<Value>,
     days: usize,
+    counted: i64,
+    stored: i64,
     complete: bool,
     next: Option<String>,
 }
@@ -55,7 +57,7 @@ pub async fn run(audit: Audit, repair: bool) -> Result<ExitCode, Box<dyn std::er
     let path = format!("/apps/{slug}/{}", if repair { "recount" } else { "audit" });
     let mut body = json!({"since": audit.since, "until": audit.until});
     let progress = ProgressBar::new_spinner();
-    let (mut days, mut differing) = (0, 0);
+    let (mut days, mut differing, mut counted, mut stored) = (0, 0, 0, 0);
     let complete = loop {
         let request = Request::post(&path).header(AUTHORIZATION, format!("Bearer {token}"));
         let Ok(reply) = router.clone().oneshot(request.body(Body::from(body.to_string()))?).await;
@@ -67,6 +69,8 @@ pub async fn run(audit: Audit, repair: bool) -> Result<ExitCode, Box<dyn std::er
         }
         let reply: Reply = serde_json::from_slice(&text)?;
         days += reply.days;
+        counted += reply.counted;
+        stored += reply.stored;
         differing += reply.differences.len();
         progress.set_message(format!("{days} days of a shard"));
         progress.tick();
@@ -86,7 +90,7 @@ pub async fn run(audit: Audit, repair: bool) -> Result<ExitCode, Box<dyn std::er
         (_, true) => format!("{differing} differences, repaired"),
         (_, false) => format!("{differing} differences; `tally recount --app {slug}` repairs them"),
     };
-    println!("{days} days of a shard read: {verdict}.");
+    println!("{days} days of a shard read, counted {counted}, stored {stored}: {verdict}.");
     if !complete {
         println!("Some counters kept changing while they were looked at: run it again when less arrives.");
     }

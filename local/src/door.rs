@@ -22,6 +22,9 @@ use crate::wire;
 pub struct Door {
     address: SocketAddr,
     secret: String,
+    /// The beginning of links that sign in the admin of this machine; none where nothing is served, or to other users.
+    #[serde(default)]
+    pub(crate) page: Option<String>,
 }
 
 impl std::fmt::Debug for Door {
@@ -32,9 +35,9 @@ impl std::fmt::Debug for Door {
 
 impl Door {
     /// Opens a door to a database, for as long as the runtime lives.
-    pub(crate) async fn open(database: Direct) -> std::io::Result<Self> {
+    pub(crate) async fn open(database: Direct, page: Option<String>) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let door = Self { address: listener.local_addr()?, secret: hex(&rand::random::<[u8; 16]>()) };
+        let door = Self { address: listener.local_addr()?, secret: hex(&rand::random::<[u8; 16]>()), page };
         wire::spawn(listener, wire::for_holders_of(door.secret.clone(), database));
         Ok(door)
     }

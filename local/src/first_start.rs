@@ -14,7 +14,7 @@ use crate::embedded::private;
 /// The file with the generated secrets, readable only by its owner.
 const FILE: &str = "this-machine.json";
 /// The user with all permissions on this machine.
-const ADMIN: &str = "admin";
+pub(crate) const ADMIN: &str = "admin";
 /// The app for first experiments.
 const DEMO: &str = "demo";
 

@@ -19,6 +19,7 @@ pub mod proxy;
 mod refusals;
 pub mod serve;
 pub mod server;
+pub mod sign_in;
 pub mod stream_poller;
 pub mod table;
 mod web_folder;

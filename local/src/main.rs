@@ -10,6 +10,7 @@ use tally::cost::{self, Cost};
 use tally::dead_batches::{self, DeadBatches};
 use tally::import::{self, Import};
 use tally::serve::{self, Serve};
+use tally::sign_in::{self, SignIn};
 use tracing_subscriber::EnvFilter;
 
 // The server mostly reads and writes JSON. The system allocator takes a quarter of its time.
@@ -33,6 +34,8 @@ struct Cli {
 enum Command {
     /// Serves Tally; the same as no command.
     Serve(Serve),
+    /// Prints a link that signs in the admin of this machine, while a Tally serves it.
+    SignIn(SignIn),
     /// Sends the lines of logs as events of an app.
     Import(Import),
     /// Compares the counters of an app with its events.
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => serve::run(serve).await,
+        Command::SignIn(sign_in) => sign_in::run(sign_in).await,
         Command::Import(import) => import::run(import).await,
         Command::Audit(audit) => audit::run(audit, false).await,
         Command::Recount(audit) => audit::run(audit, true).await,

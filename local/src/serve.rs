@@ -13,6 +13,7 @@ use crate::connections::{Limits, serve_connections};
 use crate::first_start::Machine;
 use crate::proxy::{BasePath, Proxies};
 use crate::server::{Data, Stack, StartError, config, context, service_with};
+use crate::sign_in;
 use crate::web_folder::WebFolder;
 use crate::wire;
 
@@ -100,8 +101,12 @@ pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
         wire::spawn(listener, wire::for_tools(stack.embedded.direct()));
     }
     machine.make_demo(&context).await?;
-    stack.open_door().await?;
+    let page = own_admin.then(|| listener.local_addr().map(sign_in::page)).transpose()?;
+    stack.open_door(page.clone()).await?;
     say!("\n{}", machine.welcome(&url, own_admin));
+    if let Some(page) = page {
+        say!("{}", sign_in::link(&context, &page).await?);
+    }
     say!("Ctrl-C ends it.");
     let background = Background::start(&stack, &context);
     let proxies = Proxies { trusted: serve.trusted_proxy, base_path: serve.base_path };

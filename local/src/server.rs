@@ -82,12 +82,12 @@ impl Stack {
         Ok(Self { embedded: Arc::new(embedded), store, housekeeping: Arc::new(housekeeping) })
     }
 
-    /// Lets other processes reach the database while this one runs.
-    pub async fn open_door(&self) -> Result<(), StartError> {
+    /// Lets other processes reach the database while this one runs, and tells them where its admin may sign in.
+    pub async fn open_door(&self, page: Option<String>) -> Result<(), StartError> {
         if self.embedded.folder().is_none() {
             return Ok(());
         }
-        let door = Door::open(self.embedded.direct()).await.map_err(StartError::Door)?;
+        let door = Door::open(self.embedded.direct(), page).await.map_err(StartError::Door)?;
         self.embedded.announce(&door).map_err(StartError::Door)
     }
 
@@ -134,7 +134,7 @@ pub async fn open(
     }
     match Stack::start(Data::Folder(data), &config).await {
         Ok(stack) => {
-            stack.open_door().await?;
+            stack.open_door(None).await?;
             let context = context(stack.store.clone(), config);
             let poller = stack.poller(&context, stack.embedded.position_file());
             // The database is open until the process ends.

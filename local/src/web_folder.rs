@@ -42,7 +42,8 @@ impl WebFolder {
             .filter(|name| has_extension(name, "css"))
             .collect();
         names.sort();
-        Some(names.into_iter().map(|name| format!("@import './css/{name}';\n")).collect())
+        let sheets: Vec<_> = names.into_iter().map(|name| format!("@import './css/{name}';\n")).collect();
+        Some(sheets.concat())
     }
 }
 

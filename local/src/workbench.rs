@@ -148,6 +148,11 @@ impl Workbench {
         Ok(serde_json::from_slice(&self.call(Method::POST, app, path, body.into()).await?)?)
     }
 
+    /// Posts a request of a client library, which must be answered with 200.
+    pub async fn post_to_family(&self, app: &WorkApp, path: &str, body: impl Into<Body>) -> Result<(), Box<dyn Error>> {
+        self.request(Method::POST, StatusCode::OK, app, path, body.into()).await.map(drop)
+    }
+
     /// Sends a query that must succeed.
     pub async fn ask(&self, app: &WorkApp, path: &str) -> Result<Value, Box<dyn Error>> {
         Ok(serde_json::from_slice(&self.get(app, path).await?)?)
@@ -170,6 +175,17 @@ impl Workbench {
 
     async fn call(&self, method: Method, app: &WorkApp, path: &str, body: Body) -> Result<Bytes, Box<dyn Error>> {
         let wanted = if method == Method::POST { StatusCode::CREATED } else { StatusCode::OK };
+        self.request(method, wanted, app, path, body).await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        wanted: StatusCode,
+        app: &WorkApp,
+        path: &str,
+        body: Body,
+    ) -> Result<Bytes, Box<dyn Error>> {
         let uri = match path.strip_prefix('/') {
             Some(_) => path.replace("{app}", &app.slug).replace("{key}", &app.key),
             None => format!("/apps/{}/{path}", app.slug),

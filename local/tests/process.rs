@@ -134,6 +134,43 @@ fn the_printed_commands_work_also_after_a_restart() {
     assert_eq!(std::fs::read_to_string(data.path().join("notes.txt")).unwrap(), "of somebody else");
 }
 
+/// The link in what was printed: the place of its page, and its code.
+fn sign_in_link(printed: &str) -> (String, String) {
+    let link = printed.split_whitespace().find(|word| word.contains("/?sign_in=")).expect("a link");
+    let (page, code) = link.split_once("/?sign_in=").unwrap();
+    (page.to_owned(), code.to_owned())
+}
+
+#[test]
+fn a_start_prints_a_link_that_signs_in_once() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(data.path());
+    let sign_in = |code: &str| {
+        let body = json!({"sign_in": code}).to_string();
+        server.request("POST", "/auth", ("accept", "*/*"), &body).expect("a reply")
+    };
+    let (page, code) = sign_in_link(&server.banner);
+    assert_eq!(page, format!("http://localhost:{}", server.url.rsplit(':').next().unwrap()));
+    let (status, signed_in) = sign_in(&code);
+    assert_eq!((status, &signed_in["user"], &signed_in["role"]), (200, &json!("admin"), &json!("admin")));
+    assert_eq!(sign_in(&code).0, 401, "a link works once");
+
+    let more = binary().args(["sign-in", "--data"]).arg(data.path()).output().unwrap();
+    let (again, code) = sign_in_link(&String::from_utf8(more.stdout).unwrap());
+    assert_eq!((again, sign_in(&code).0), (page, 200));
+    drop(server);
+    let said = fails(binary().args(["sign-in", "--data"]).arg(data.path()));
+    assert!(said.contains("no Tally serves"), "{said}");
+    let nothing = TempDir::new().unwrap();
+    assert!(fails(binary().args(["sign-in", "--data"]).arg(nothing.path())).contains("no data"));
+
+    let users = r#"[{"github": "octocat", "role": "admin"}]"#;
+    let server = Server::start_with(binary().env("TALLY_USERS", users), data.path());
+    assert!(!server.banner.contains("sign_in="), "{}", server.banner);
+    let said = fails(binary().args(["sign-in", "--data"]).arg(data.path()));
+    assert!(said.contains("TALLY_USERS"), "{said}");
+}
+
 #[test]
 fn startup_problems_are_reported_in_one_line() {
     let data = TempDir::new().unwrap();
@@ -593,4 +630,37 @@ fn a_backlog_of_large_events_is_counted_in_little_memory() {
     assert_eq!(server.counted("2026-10-01", all), all);
     let peak = peak_memory(&server.child);
     assert!(peak < 256 * MIB, "{} MiB for a backlog of {} MB", peak / MIB, backlog / 1_000_000);
+}
+
+#[test]
+fn the_page_is_served_from_its_folder_for_work_on_it() {
+    let data = TempDir::new().unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web");
+    let server = Server::start_with(binary().env("TALLY_WEB_DIR", &folder), data.path());
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(&server.url).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\naccept: text/html\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+        (head.to_ascii_lowercase(), body.to_owned())
+    };
+    let (head, page) = get("/");
+    assert!(head.starts_with("http/1.1 200") && head.contains("cache-control: no-store"), "{head}");
+    assert!(page.contains("\"assets/dev/app.js\"") && page.contains("\"assets/dev/app.css\""), "{page}");
+    assert_eq!(get("/assets/dev/app.js").1, "import './js/main.js';\n");
+    let sheets = get("/assets/dev/app.css").1;
+    assert!(sheets.starts_with("@import './css/") && sheets.ends_with(".css';\n"), "{sheets}");
+    let (head, module) = get("/assets/dev/js/main.js");
+    assert!(head.contains("content-type: text/javascript") && head.contains("cache-control: no-store"), "{head}");
+    assert_eq!(module, std::fs::read_to_string(folder.join("js/main.js")).unwrap());
+    for nothing in ["dev/..%2F..%2FCargo.toml", "dev/%2Fetc%2Fpasswd", "dev/no.js", "dev/js", "0123456789abcdef/app.js"]
+    {
+        let (head, _) = get(&format!("/assets/{nothing}"));
+        assert!(head.starts_with("http/1.1 404"), "{nothing}: {head}");
+    }
+
+    let said = fails(binary().args(["serve", "--port", "0", "--web-dir"]).arg(data.path()));
+    assert!(said.contains("index.html"), "{said}");
 }

@@ -13,15 +13,20 @@ use tally_http::openapi::{JSON, Operation, Parameter, ParameterLocation, ReplyDe
 use tally_http::problem::{PROBLEM_JSON, ProblemDocument};
 use tally_http::routes::{Access, Function, Route};
 
+mod families;
+
 /// The end of the names of input schemas. In all other schemas an optional field is never null.
 const INPUT: &str = "Input";
 
 const INTRODUCTION: &str = "Tally collects application events and answers questions about them.
 
 Times in replies are RFC 3339 in UTC. Replies may have more fields than are listed here. A parameter that is not listed, or \
-is sent twice, is an error; an empty one counts as absent. Every error is an `application/problem+json` document. A method \
+is sent twice and is no list, is an error; an empty one counts as absent. Every error is an `application/problem+json` document. A method \
 that a path does not allow is answered with 405 and `Allow`. A trailing slash is ignored, or answered with 308 to the path \
 without it.
+
+The paths of Sentry, OpenTelemetry, PostHog, Mixpanel, Segment and RudderStack are listed with the tag `Client libraries`. \
+They take and answer what the vendors describe.
 
 Paths under `/seismo`, `/the-eye/{key}` and `/event-tracker/{key}` serve the clients of those systems in the formats of the \
 systems, including errors: the clients change only their base URL.";
@@ -39,6 +44,7 @@ pub fn document() -> Value {
         let methods = paths.entry(operation.path.as_str()).or_insert_with(|| json!({}));
         methods[operation.route.method.as_str().to_ascii_lowercase()] = describe(&operation, &mut refusals);
     }
+    paths.extend(families::paths());
     let refusals: Map<_, _> =
         refusals.into_iter().map(|(name, refusal)| (name, refusal.describe(&mut schemas))).collect();
     let mut schemas = schemas.take_definitions(true);
@@ -60,6 +66,7 @@ pub fn document() -> Value {
             {"name": tag(Function::Reports), "description": "Reports, statistics and histograms."},
             {"name": tag(Function::Admin), "description": "Apps, keys, sign-in, and repairs."},
             {"name": tag(Function::Web), "description": "The dashboard."},
+            {"name": families::TAG, "description": families::ABOUT},
         ],
         "paths": paths,
         "components": {
@@ -278,13 +285,14 @@ fn security(route: &Route) -> Value {
     if route.path.contains("{key}") {
         return json!([]);
     }
-    let keys: &[&str] = match route.access {
+    let keys: &[&[&str]] = match route.access {
         Access::Public => return json!([]),
-        Access::Ingest => &INGEST,
-        Access::Read => &READ,
+        Access::Ingest => &[&INGEST],
+        Access::Read => &[&READ],
+        Access::Known => &[&INGEST, &READ],
         Access::Users | Access::Admins | Access::AppAdmins => &[],
     };
-    TOKEN.iter().chain(keys).map(|name| json!({*name: []})).collect()
+    TOKEN.iter().chain(keys.iter().copied().flatten()).map(|name| json!({*name: []})).collect()
 }
 
 fn credentials() -> Value {

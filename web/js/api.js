@@ -12,12 +12,14 @@ export class ApiError extends Error {
    * @param {string} detail
    * @param {FieldError[]} errors
    * @param {number} wait seconds until the request may be sent again, or 0
+   * @param {string} expiredAt since when the key is refused, or an empty string
    */
-  constructor(status, detail, errors = [], wait = 0) {
+  constructor(status, detail, errors = [], wait = 0, expiredAt = '') {
     super(detail);
     this.status = status;
     this.errors = errors;
     this.wait = wait;
+    this.expiredAt = expiredAt;
   }
 }
 
@@ -48,6 +50,14 @@ export function onSessionEnd(handler) {
  *   quiet?: boolean,
  * }} Call `quiet` hands a 401 to the caller
  */
+
+/** Milliseconds by which the server's clock is ahead of this machine's. */
+let ahead = 0;
+
+/** The time by the server's clock, to a second. */
+export function serverNow() {
+  return Date.now() + ahead;
+}
 
 /**
  * Sends a request and reads its JSON.
@@ -84,6 +94,8 @@ export async function request(method, path, call = {}) {
     }
     throw new ApiError(0, 'The server cannot be reached.');
   }
+  const date = Date.parse(reply.headers.get('Date') ?? '');
+  ahead = Number.isNaN(date) ? ahead : date - Date.now();
   if (!reply.ok) {
     const problem = await problemOf(reply);
     if (problem.status === 401 && !call.quiet) {
@@ -122,9 +134,9 @@ export function appPath(app, ...segments) {
 async function problemOf(reply) {
   const wait = Number(reply.headers.get('Retry-After')) || 0;
   try {
-    const { detail, title, errors } = await reply.json();
+    const { detail, title, errors, expired_at } = await reply.json();
     const fields = Array.isArray(errors) ? errors : [];
-    return new ApiError(reply.status, detail ?? title ?? reply.statusText, fields, wait);
+    return new ApiError(reply.status, detail ?? title ?? reply.statusText, fields, wait, expired_at);
   } catch {
     return new ApiError(reply.status, `The server answered ${reply.status} ${reply.statusText}.`, [], wait);
   }

@@ -55,6 +55,7 @@ export function openDialog({ title, action, danger = false, closed }, content, s
       fill(fields, result);
       fill(confirm, 'Done');
       confirm.className = 'primary';
+      (fields.querySelector('button') ?? confirm).focus();
     } catch (error) {
       fill(failure, describe(error));
       failure.hidden = false;
@@ -71,7 +72,7 @@ export function openDialog({ title, action, danger = false, closed }, content, s
  */
 export function describe(error) {
   if (error instanceof ApiError && error.errors.length > 0) {
-    return error.errors.map(({ field, detail }) => `${field}: ${detail}`).join(' ');
+    return error.errors.map(({ field, detail }) => `${field}: ${detail}`).join('; ');
   }
   return error instanceof Error ? error.message : String(error);
 }

@@ -86,7 +86,7 @@ export function emptyState(state, account, arrived) {
     const { host, pathname, protocol } = new URL(baseUrl());
     const key = emptyKeys.get(app) ?? 'tly_in_…';
     const place = { url: baseUrl().slice(0, -1), host: host + pathname.slice(0, -1), scheme: protocol, app, key };
-    fill(way, h('p', null, text), copyBlock(title, code(place)));
+    fill(way, h('p', null, text), copyBlock(title, code(place).join('\n')));
   }
 
   /**
@@ -146,10 +146,13 @@ export function emptyState(state, account, arrived) {
   /** @param {string} name */
   function turnOn(name) {
     light.classList.add('on');
-    fill(light, 'The first event has arrived: ', h('strong', null, name.slice(0, 100)));
-    timer = setTimeout(() => {
-      close();
+    fill(light, h('span', null, 'The first event has arrived: ', h('strong', { class: 'breaking' }, name)));
+    timer = setTimeout(show, LOOK);
+
+    /** Again until this is closed: counts may be behind. */
+    function show() {
       arrived();
-    }, LOOK);
+      timer = setTimeout(show, 5 * LOOK);
+    }
   }
 }

@@ -69,7 +69,7 @@ function dateFormat(tz, options) {
   return format;
 }
 
-/** @typedef {'minute' | 'hour' | 'day' | 'month' | 'second' | 'date' | 'moment' | 'full'} Precision */
+/** @typedef {'minute' | 'hour' | 'day' | 'month' | 'second' | 'monthDay' | 'date' | 'moment' | 'full'} Precision */
 
 /** @type {Record<Precision, Intl.DateTimeFormatOptions>} */
 const PRECISIONS = {
@@ -78,6 +78,7 @@ const PRECISIONS = {
   hour: { weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
   day: { weekday: 'short', day: 'numeric', month: 'short' },
   month: { month: 'long', year: 'numeric' },
+  monthDay: { day: 'numeric', month: 'short' },
   date: { day: 'numeric', month: 'short', year: 'numeric' },
   moment: { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
   full: { dateStyle: 'medium', timeStyle: 'medium' },
@@ -90,6 +91,29 @@ const PRECISIONS = {
  */
 export function formatTime(time, tz, precision) {
   return dateFormat(tz, PRECISIONS[precision]).format(new Date(time));
+}
+
+/**
+ * The range of some buckets in words, as `Thu 10:00 – 11:00`.
+ *
+ * @param {{ interval: string, tz: string, starts: number[], ends: number[] }} buckets
+ * @param {number} first
+ * @param {number} [last]
+ */
+export function bucketLabel({ interval, tz, starts, ends }, first, last = first) {
+  const start = starts[first] ?? 0;
+  const end = ends[last] ?? 0;
+  if (interval === 'MONTH') {
+    const months = [formatTime(start, tz, 'month'), formatTime(starts[last] ?? 0, tz, 'month')];
+    return first === last ? months[0] : months.join(' – ');
+  }
+  if (interval === 'DAY' && first === last) {
+    return formatTime(start, tz, 'day');
+  }
+  if (interval === 'DAY' || interval === 'WEEK') {
+    return `${formatTime(start, tz, 'day')} – ${formatTime(end - 1, tz, 'day')}`;
+  }
+  return `${formatTime(start, tz, 'moment')} – ${formatTime(end, tz, 'minute')}`;
 }
 
 /**

@@ -1,10 +1,12 @@
 import { ApiError, onSessionEnd, request, shareKey } from './api.js';
 import { describe } from './dialog.js';
 import { fill, h } from './dom.js';
+import { formatTime } from './format.js';
+import { rememberView } from './landing.js';
 import { signIn } from './pages/sign-in.js';
 import { keepSession } from './session.js';
 import { shell } from './shell.js';
-import { announce, currentState, onState, stateUrl } from './state.js';
+import { announce, BROWSER_ZONE, currentState, onState, stateUrl } from './state.js';
 import { applyTheme } from './theme.js';
 import { viewOf } from './views.js';
 
@@ -30,6 +32,9 @@ function show(state, account, frame) {
   page?.close();
   page = view.open(state, account);
   shown = key;
+  if (state.app && view.tab) {
+    rememberView(state.app, view.view);
+  }
   fill(frame.main, page.element);
   document.title = state.app ? `${view.title} · ${state.app} · Tally` : 'Tally';
   window.scrollTo(0, 0);
@@ -100,8 +105,10 @@ function showEnd(error) {
 /**
  * @param {ApiError} problem
  */
-function linkEnd(problem) {
-  return /expired/.test(problem.message) ? problem.message : 'This link does not work any more: it was revoked.';
+function linkEnd({ expiredAt }) {
+  return expiredAt
+    ? `This link expired on ${formatTime(expiredAt, BROWSER_ZONE, 'full')}.`
+    : 'This link does not work any more: it was revoked.';
 }
 
 async function start() {

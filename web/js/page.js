@@ -44,7 +44,7 @@ export function maySeeEvents(account) {
 }
 
 /**
- * Whether users and sessions may be seen.
+ * Whether users, sessions and messages, which may name people, may be seen.
  *
  * @param {Account} account
  */
@@ -77,5 +77,5 @@ export function mayFilter(account, field) {
   if (account.statistics_only) {
     return COUNTED_FIELDS.includes(field);
   }
-  return field.startsWith('attr.') ? maySeeData(account) : !field.endsWith('_id') || maySeePeople(account);
+  return field.startsWith('attr.') ? maySeeData(account) : !/^message$|_id$/.test(field) || maySeePeople(account);
 }

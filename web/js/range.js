@@ -9,13 +9,18 @@ import { addDays, allZones, calendarRange, isZone, timeOfWall, wallClock } from 
 /** Ranges that end now, shortest first. */
 export const PRESETS = ['15m', '1h', '24h', '7d', '30d'];
 
+/**
+ * A range that ends now in words, or nothing for a range of another kind.
+ *
+ * @param {string} since
+ */
+function rangeWords(since) {
+  const [, amount, unit] = /^(\d+)([mhdw])$/.exec(since) ?? [];
+  return amount ? `Last ${amount} ${unit === 'm' ? 'min' : unit}` : WORDS[since];
+}
+
 /** @type {Record<string, string>} */
 const WORDS = {
-  '15m': 'Last 15 min',
-  '1h': 'Last 1 h',
-  '24h': 'Last 24 h',
-  '7d': 'Last 7 d',
-  '30d': 'Last 30 d',
   today: 'Today',
   yesterday: 'Yesterday',
   'this-week': 'This week',
@@ -36,7 +41,7 @@ const CALENDAR = /** @type {const} */ ([
  * @param {import('./state.js').State} state
  */
 export function describeRange({ since, until, tz }) {
-  const known = WORDS[since];
+  const known = rangeWords(since);
   if (known && (!until || until === 'now' || since === 'yesterday')) {
     return known;
   }
@@ -110,7 +115,7 @@ function rangeMenu(close) {
     return h(
       'button',
       { type: 'button', class: 'menu-item', 'aria-pressed': pressed, on: { click: () => choose(since, until) } },
-      WORDS[since],
+      rangeWords(since),
     );
   }
   return h(
@@ -126,7 +131,7 @@ function rangeMenu(close) {
       { class: 'range-presets' },
       CALENDAR.map(([since, until]) => preset(since, until)),
     ),
-    h('div', { class: 'range-forms' }, calendarForm(state, choose), customForm(state, choose), zoneForm(state)),
+    h('div', { class: 'range-forms' }, calendarForm(state, choose), customForm(state, choose), zoneForm(state, close)),
   );
 }
 
@@ -142,7 +147,7 @@ function calendarForm(state, choose) {
   /** @param {'day' | 'week' | 'month'} unit */
   function pick(unit) {
     if (day.value) {
-      choose(...calendarRange(day.value, unit, state.weekStart));
+      choose(...calendarRange(day.value, unit, currentState().weekStart));
     }
   }
   const buttons = units.map((unit) =>
@@ -187,14 +192,19 @@ function customForm(state, choose) {
   );
 }
 
-/** @param {import('./state.js').State} state */
-function zoneForm(state) {
+/**
+ * @param {import('./state.js').State} state
+ * @param {() => void} close
+ */
+function zoneForm(state, close) {
   const zone = h('input', { list: 'zones', autocomplete: 'off', spellcheck: 'false' });
   zone.value = state.tz;
   zone.addEventListener('change', () => {
     const tz = zone.value.trim() || BROWSER_ZONE;
     zone.setCustomValidity(isZone(tz) ? '' : 'This is no time zone. Write one such as Europe/Kyiv.');
     if (zone.reportValidity()) {
+      // The times of the other fields are those of the zone before.
+      close();
       navigate({ tz });
     }
   });

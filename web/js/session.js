@@ -1,4 +1,4 @@
-import { request } from './api.js';
+import { request, serverNow } from './api.js';
 
 /** Milliseconds after the last input in which the page counts as in use. */
 const IN_USE = 300_000;
@@ -20,8 +20,8 @@ export function keepSession(expiresAt) {
       document.addEventListener(event, noteUse, { passive: true, capture: true });
     }
   }
-  // A clock that is wrong, or a session at its end, must not make the page ask all the time.
-  const wait = Math.min(Math.max((Date.parse(expiresAt) - Date.now()) / 2, 1000), 86_400_000);
+  // A session at its end must not make the page ask all the time.
+  const wait = Math.min(Math.max((Date.parse(expiresAt) - serverNow()) / 2, 1000), 86_400_000);
   renewAt = Date.now() + wait;
   clearTimeout(renewTimer);
   renewTimer = setTimeout(renewSession, wait);
@@ -30,12 +30,14 @@ export function keepSession(expiresAt) {
 function noteUse() {
   if (!document.hidden) {
     lastInput = Date.now();
-    renewSession();
+    if (lastInput >= renewAt) {
+      renewSession();
+    }
   }
 }
 
 async function renewSession() {
-  if (renewing || document.hidden || Date.now() < renewAt || Date.now() > lastInput + IN_USE) {
+  if (renewing || document.hidden || Date.now() > lastInput + IN_USE) {
     return;
   }
   renewing = true;

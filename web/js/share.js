@@ -28,7 +28,7 @@ export function shareButton(account) {
  */
 export function shareView(state, done) {
   const app = state.app ?? '';
-  const words = [describeRange(state), ...state.filters.map(describeFilter)].join(' · ');
+  const words = [describeView(state), ...state.filters.map(describeFilter)].join(' · ');
   const link = h('div', { class: 'fields' }, restrictions(state));
   const picture = h('div', { class: 'fields', hidden: true }, pictureFields());
   const kind = radios('kind', 'Share it as', [
@@ -44,10 +44,10 @@ export function shareView(state, done) {
     [
       h('p', { class: 'muted' }, `${app} · ${words}`),
       kind,
-      isRunning(state) ? rangeQuestion(state) : null,
+      isRunning(state) && hasRange(state) ? rangeQuestion(state) : null,
       link,
       picture,
-      field('Expires', choice('days', EXPIRIES, '90')),
+      field('Expires', choice('lifetime', EXPIRIES, '90d')),
       field(
         'Label',
         input('label', { required: true, maxlength: '100' }, words.slice(0, 100)),
@@ -58,12 +58,31 @@ export function shareView(state, done) {
   );
 }
 
+/**
+ * The page and range of a view, as `Events · Last 24 h`.
+ *
+ * @param {State} state
+ */
+export function describeView(state) {
+  const page = state.view && state.view !== 'overview' ? state.view[0]?.toUpperCase() + state.view.slice(1) : '';
+  return [page, hasRange(state) ? describeRange(state) : ''].filter(Boolean).join(' · ');
+}
+
+/**
+ * A session is shown whole.
+ *
+ * @param {State} state
+ */
+function hasRange({ view }) {
+  return view !== 'session';
+}
+
 /** @type {[string, string][]} */
 const EXPIRIES = [
-  ['7', 'In 7 days'],
-  ['30', 'In 30 days'],
-  ['90', 'In 90 days'],
-  ['365', 'In a year'],
+  ['7d', 'In 7 days'],
+  ['30d', 'In 30 days'],
+  ['90d', 'In 90 days'],
+  ['365d', 'In a year'],
   ['', 'Never'],
 ];
 
@@ -89,14 +108,14 @@ function rangeQuestion(state) {
 function restrictions({ view, filters }) {
   const fields = filters.map((filter) => filter.field);
   const counted = (view === '' || view === 'overview') && fields.every((each) => COUNTED_FIELDS.includes(each));
-  const people = view !== 'session' && view !== 'user' && !fields.some((each) => each.endsWith('_id'));
+  const people = view !== 'session' && view !== 'user' && !fields.some((each) => /^message$|_id$/.test(each));
   const data = !fields.some((each) => each.startsWith('attr.'));
   return h(
     'fieldset',
     null,
     h('legend', null, 'The visitor'),
     checkbox('statistics_only', 'sees statistics only, no single events', { checked: counted, disabled: !counted }),
-    checkbox('people', 'sees no users and sessions', { checked: people, disabled: !people }),
+    checkbox('people', 'sees no users, sessions and messages', { checked: people, disabled: !people }),
     checkbox('data', 'sees no data, tags and stacks', { checked: data, disabled: !data }),
     counted && people && data
       ? null
@@ -139,12 +158,11 @@ function pictureFields() {
 async function create(state, data) {
   const app = state.app ?? '';
   const shared = data.get('range') === 'frozen' ? { ...state, ...(await frozenRange(state)) } : state;
-  const days = Number(data.get('days'));
   const label = String(data.get('label')).trim();
   const body = {
     scopes: ['read'],
     label,
-    expires_at: days ? new Date(Date.now() + days * 86_400_000).toISOString() : undefined,
+    expires_at: data.get('lifetime') || undefined,
   };
   if (data.get('kind') === 'picture') {
     const chart = chartQuery(shared, String(data.get('by')), String(data.get('theme')));

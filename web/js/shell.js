@@ -1,6 +1,8 @@
-import { ApiError, get, request } from './api.js';
+import { ApiError, request } from './api.js';
+import { readApps } from './apps.js';
 import { describe, notify } from './dialog.js';
 import { fill, h } from './dom.js';
+import { openApp } from './landing.js';
 import { plainClick, stateLink } from './link.js';
 import { menuButton } from './menu.js';
 import { navigate } from './state.js';
@@ -26,7 +28,7 @@ export function shell(account) {
   const bar = h(
     'header',
     { class: 'bar' },
-    h('a', { class: 'logo', href: './', on: { click: home } }, logo(), 'Tally'),
+    h('a', { class: 'logo', href: './', on: { click: home } }, logo(), h('span', null, 'Tally')),
     app,
     tabs,
     h('div', { class: 'spacer' }),
@@ -52,6 +54,7 @@ export function shell(account) {
         ? VIEWS.filter((each) => each.tab && each.allowed(account)).map((each) => tab(each, state, view))
         : null,
     );
+    tabs.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }
 
   /** @param {MouseEvent} event */
@@ -79,9 +82,9 @@ function tab(each, state, current) {
 function appMenu(current) {
   return menuButton({ label: [h('strong', null, current), ' ▾'], title: 'Choose an app', class: 'quiet' }, (close) => {
     const list = h('div', { class: 'menu-list' }, h('span', { class: 'muted' }, 'Loading'));
-    get('apps', [['limit', '1000']]).then(
-      ({ items }) => {
-        const entries = items.map((/** @type {{ id: string, name: string }} */ { id, name }) =>
+    readApps().then(
+      (apps) => {
+        const entries = apps.map(({ id, name }) =>
           h('button', { type: 'button', class: 'menu-item', on: { click: () => choose(id) } }, name),
         );
         const all = h('button', { type: 'button', class: 'menu-item', on: { click: () => choose(null) } }, 'All apps');
@@ -92,7 +95,11 @@ function appMenu(current) {
     /** @param {string | null} id */
     function choose(id) {
       close();
-      navigate({ app: id, filters: [], options: {} });
+      if (id) {
+        openApp(id);
+      } else {
+        navigate({ app: null, view: '', filters: [], options: {} });
+      }
     }
     return list;
   });

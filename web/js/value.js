@@ -1,5 +1,5 @@
 import { notify } from './dialog.js';
-import { h } from './dom.js';
+import { h, svg } from './dom.js';
 import { formatCount, formatExact } from './format.js';
 import { registerKeys } from './keys.js';
 import { currentState, navigate, withFilter, withoutFilter } from './state.js';
@@ -56,11 +56,7 @@ export function numberText(count) {
   if (shown === exact) {
     return h('span', { class: 'number' }, shown);
   }
-  return h(
-    'button',
-    { type: 'button', class: 'value number', title: exact, 'aria-label': exact, dataset: { copy: String(count) } },
-    shown,
-  );
+  return h('button', { type: 'button', class: 'value number', title: exact, dataset: { copy: String(count) } }, shown);
 }
 
 /**
@@ -119,6 +115,17 @@ export function keepFocus(root, render) {
   }
 }
 
+/** Two sheets. Drawn, since the letter for them is missing in many fonts. */
+function copyIcon() {
+  const sheet = { width: 7, height: 7, fill: 'none', stroke: 'currentColor' };
+  return svg(
+    'svg',
+    { width: 12, height: 12, 'aria-hidden': 'true' },
+    svg('rect', { x: 0.5, y: 0.5, ...sheet }),
+    svg('rect', { x: 4.5, y: 4.5, ...sheet }),
+  );
+}
+
 /** The value that the toolbar belongs to. */
 /** @type {HTMLElement | null} */
 let target = null;
@@ -128,7 +135,7 @@ let pressTimer = 0;
 let hideTimer = 0;
 
 const excludeButton = h('button', { type: 'button', title: 'Exclude (x)', 'aria-label': 'Exclude' }, '−');
-const copyButton = h('button', { type: 'button', title: 'Copy', 'aria-label': 'Copy' }, '⧉');
+const copyButton = h('button', { type: 'button', title: 'Copy', 'aria-label': 'Copy' }, copyIcon());
 const valueActions = h('span', { class: 'value-actions', popover: 'manual' }, excludeButton, copyButton);
 excludeButton.addEventListener('click', excludeTarget);
 copyButton.addEventListener('click', () => copyText(target?.dataset.value ?? target?.dataset.copy ?? ''));
@@ -176,7 +183,8 @@ function hideActionsSoon() {
 }
 
 function excludeTarget() {
-  const { field, value } = target?.dataset ?? {};
+  // A focus that scrolls its value into view has no toolbar.
+  const { field, value } = (target ?? valueAt(document.activeElement))?.dataset ?? {};
   hideActions();
   if (field !== undefined && value !== undefined) {
     filterBy(field, value, true);
@@ -197,6 +205,7 @@ function follow(event) {
 
 document.addEventListener('pointerover', (event) => event.pointerType === 'touch' || follow(event));
 document.addEventListener('focusin', (event) => pressed || follow(event));
+document.addEventListener('keydown', (event) => event.key === 'Escape' && target && hideActions());
 document.addEventListener('scroll', () => target && hideActions(), { capture: true, passive: true });
 
 document.addEventListener('pointerdown', (event) => {

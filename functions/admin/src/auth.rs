@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode};
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::role::Role;
-use tally_core::time::Timestamp;
+use tally_core::time::{TimeDelta, Timestamp};
 use tally_http::body::{Fields, FromFields, JsonBody};
 use tally_http::credentials::COOKIE_NAME;
 use tally_http::openapi::{JSON, Operation, ReplyDescription, text};
@@ -21,6 +21,7 @@ use tally_http::routes::{SEISMO_SIGN_IN, SIGN_IN};
 use tally_http::service::Shared;
 use tally_http::source::Source;
 use tally_service::auth::attempts::{Attempt, AttemptError};
+use tally_service::auth::sign_in_code::{self, CodeError};
 use tally_service::auth::user::User;
 use tally_service::context::Context;
 use tally_store::Ended;
@@ -50,6 +51,8 @@ struct SignedIn<'a> {
 pub(crate) enum Proof {
     Password(String, String),
     GitHub(String),
+    /// The code of a link that signs in once.
+    Code(String),
 }
 
 pub(crate) async fn sign_in(
@@ -69,8 +72,8 @@ pub(crate) async fn sign_in(
 async fn prove(context: &Context, source: Source, proof: Proof) -> Result<User, Problem> {
     let user = match &proof {
         Proof::Password(user, _) => Some(user.as_str()),
-        // Only GitHub knows whose token it is.
-        Proof::GitHub(_) => None,
+        // Only GitHub knows whose token it is, and only the store whose code.
+        Proof::GitHub(_) | Proof::Code(_) => None,
     };
     let attempt = Attempt::begin(&context.store, context.clock.now(), user, &source.subject()).await;
     let attempt = attempt.map_err(|error| match error {
@@ -88,6 +91,7 @@ async fn prove(context: &Context, source: Source, proof: Proof) -> Result<User, 
                 Problem::Unauthorized("GitHub does not know the token, or its account may not sign in here".to_owned())
             })
         }),
+        Proof::Code(code) => by_code(context, &code).await,
     };
     if matches!(user, Err(Problem::Unauthorized(_))) {
         // A guess that is not counted would be one too many, so its outcome is not told.
@@ -100,9 +104,17 @@ async fn prove(context: &Context, source: Source, proof: Proof) -> Result<User, 
 }
 
 impl FromFields for Proof {
-    const HINT: &'static str = "send `username` and `password`, or a GitHub `token`";
+    const HINT: &'static str = "send `username` and `password`, or a GitHub `token`, or the code `sign_in` of a link";
 
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        if let Some(code) = fields.text("sign_in") {
+            for other in ["token", "username", "password"] {
+                if fields.text(other).is_some() {
+                    fields.add(other, "send it, or `sign_in`, not both");
+                }
+            }
+            return Some(Self::Code(code));
+        }
         let token = fields.text("token");
         let username = fields.text("username");
         let password = fields.text("password");
@@ -135,6 +147,16 @@ async fn by_github(context: &Context, token: &str) -> Result<Option<User>, Probl
     Ok(login.and_then(|login| context.config.users.by_github(&login).cloned()))
 }
 
+async fn by_code(context: &Context, code: &str) -> Result<User, Problem> {
+    let redeemed = sign_in_code::redeem(&context.store, code, context.clock.now()).await;
+    let name = redeemed.map_err(|error| match error {
+        CodeError::Unknown | CodeError::Expired(_) => Problem::Unauthorized(error.to_string()),
+        CodeError::Store(error) => error.into(),
+    })?;
+    let user = context.config.users.by_name(&name).cloned();
+    user.ok_or_else(|| Problem::Unauthorized(format!("the user `{name}` of this link may not sign in here any more")))
+}
+
 async fn by_password(context: &Context, username: String, password: String) -> Result<Option<User>, Problem> {
     let found = context.config.users.by_password(&username);
     let hash = found.map_or(NOBODY, |(_, hash)| hash).to_owned();
@@ -152,18 +174,29 @@ async fn welcome(context: &Context, user: &User) -> Result<Response, Problem> {
     let lifetime = context.config.token_lifetime;
     let (token, expires_at) =
         key.sign(&user.name, user.role, context.clock.now(), lifetime).map_err(|e| Problem::Internal(e.to_string()))?;
-    let cookie = Cookie::build((COOKIE_NAME, token.as_str()))
+    let reply = SignedIn { token: &token, user: &user.name, role: user.role, expires_at };
+    let mut response = json(StatusCode::OK, &reply)?;
+    set_cookie(&mut response, context, &token, lifetime)?;
+    Ok(response)
+}
+
+/// Sets the cookie with an access token; an empty one with no lifetime removes it.
+pub(crate) fn set_cookie(
+    response: &mut Response,
+    context: &Context,
+    token: &str,
+    lifetime: TimeDelta,
+) -> Result<(), Problem> {
+    let cookie = Cookie::build((COOKIE_NAME, token))
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)
         .secure(context.config.secure_cookies)
         .max_age(Duration::seconds(lifetime.as_seconds()))
         .build();
-    let reply = SignedIn { token: &token, user: &user.name, role: user.role, expires_at };
-    let mut response = json(StatusCode::OK, &reply)?;
     let cookie = HeaderValue::from_str(&cookie.to_string()).map_err(|e| Problem::Internal(e.to_string()))?;
     response.headers_mut().insert(SET_COOKIE, cookie);
-    Ok(response)
+    Ok(())
 }
 
 pub(crate) fn sign_in_operations(schemas: &mut SchemaGenerator) -> [Operation; 2] {
@@ -188,6 +221,17 @@ pub(crate) fn sign_in_operations(schemas: &mut SchemaGenerator) -> [Operation; 2
             "required": ["token"],
             "additionalProperties": false,
         },
+        {
+            "type": "object",
+            "properties": {
+                "sign_in": {"type": "string", "minLength": 1, "format": "password"},
+                "token": {"enum": ["", null]},
+                "username": {"enum": ["", null]},
+                "password": {"enum": ["", null]},
+            },
+            "required": ["sign_in"],
+            "additionalProperties": false,
+        },
     ]});
     [
         Operation::of(&SIGN_IN, "signIn", "Signs in a user"),
@@ -196,7 +240,8 @@ pub(crate) fn sign_in_operations(schemas: &mut SchemaGenerator) -> [Operation; 2
     .map(|operation| {
         operation
             .about(format!(
-                "By user name and password (at most {MAX_PASSWORD} bytes), or by a GitHub personal token. The access token \
+                "By user name and password (at most {MAX_PASSWORD} bytes), by a GitHub personal token, or by \
+                 the code of a link that signs in once (`tally` prints one). The access token \
                  is in the reply and in the cookie `token`. After 10 failures of one user, or from one source, within 15 \
                  minutes, sign-in is refused for a while."
             ))

@@ -10,6 +10,7 @@ mod health;
 mod keys;
 mod recount;
 mod rejected;
+mod session;
 mod settings;
 mod signing_keys;
 
@@ -31,6 +32,8 @@ pub fn router(context: Arc<Context>) -> Router {
         .serve(&routes::DESCRIPTION, description::description)
         .serve(&routes::SIGN_IN, auth::sign_in)
         .serve(&routes::SEISMO_SIGN_IN, auth::sign_in)
+        .serve(&routes::READ_SESSION, session::read)
+        .serve(&routes::SIGN_OUT, session::sign_out)
         .serve(&routes::LIST_APPS, apps::list)
         .serve(&routes::CREATE_APP, apps::create)
         .serve(&routes::CREATE_NAMED_APP, apps::create)
@@ -54,6 +57,8 @@ pub fn router(context: Arc<Context>) -> Router {
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     let mut operations = vec![health::health_operation(schemas), description::description_operation()];
     operations.extend(auth::sign_in_operations(schemas));
+    operations.push(session::read_operation(schemas));
+    operations.push(session::sign_out_operation());
     operations.push(apps::list_operation(schemas));
     operations.extend(apps::create_operations(schemas));
     operations.push(apps::read_operation(schemas));

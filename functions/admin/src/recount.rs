@@ -35,6 +35,11 @@ struct Recounted {
     left_out: Option<LeftOut>,
     /// The number of days that this call finished; days of each shard count separately.
     days: usize,
+    /// The number of occurrences in the counters of the days that this call compared to the end, before a correction. Add up
+    /// those of all calls.
+    counted: i64,
+    /// The number of occurrences in the stored events of those days. Add up those of all calls.
+    stored: i64,
     /// Whether everything is compared, and no counter was skipped because it kept changing.
     complete: bool,
     /// The field `next` of the next call, which has no other field; null at the end.
@@ -114,6 +119,8 @@ async fn run(context: &Context, app: &App, purpose: Purpose, AskedJob(job): Aske
         differences,
         left_out,
         days: progress.days,
+        counted: progress.counted,
+        stored: progress.stored,
         complete: progress.complete,
         next: progress.next.map(|id| id.to_string()),
     };

@@ -8,15 +8,16 @@
 pub mod call;
 pub mod fields;
 mod keys;
-mod mixpanel;
-mod otlp;
+pub mod mixpanel;
+pub mod otlp;
 pub mod packed;
 pub mod posthog;
 mod protocol;
 mod raised;
 pub mod record_id;
+pub mod records;
 pub mod sanitize;
-mod segment;
+pub mod segment;
 pub mod sentry;
 
 use axum::extract::{Request, State};
@@ -65,6 +66,7 @@ pub(crate) async fn answer(protocols: Protocols, State(context): Shared, request
             }
             other => other,
         };
+        call.note_refused(&problem);
         protocol.refuse(&call, &problem)
     });
     call.finish(&mut reply);

@@ -1,12 +1,11 @@
 //! The Eye's `GET api/event/`; see [`tally_http::compat::the_eye`].
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use schemars::SchemaGenerator;
 use tally_core::app::App;
+use tally_core::event::filter::values::Values;
 use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::event::id::EventId;
 use tally_core::invalid::Invalid;
@@ -15,7 +14,7 @@ use tally_http::compat::the_eye::{TheEyeEvent, TheEyePage, filter, range, trimme
 use tally_http::cursor::CursorError;
 use tally_http::guard::Target;
 use tally_http::openapi::{Operation, Parameter, TimeInput, number, number_or, text};
-use tally_http::parameters::Params;
+use tally_http::parameters::{Params, SentParams};
 use tally_http::problem::{Problem, json};
 use tally_http::routes::THE_EYE_LIST;
 use tally_http::service::{Shared, origin};
@@ -72,7 +71,7 @@ struct AskedPage {
     query: EventQuery,
     place: Place,
     /// The parameters as sent, without those of the place.
-    sent: Vec<(String, String)>,
+    sent: SentParams,
 }
 
 /// The parameters of the place and size of a page.
@@ -143,7 +142,7 @@ impl AskedPage {
             return Ok(Total { count: shown, complete: true });
         }
         let EventQuery { range, filter, .. } = &self.query;
-        let total = match &filter.session_id {
+        let total = match filter.session_id.single() {
             Some(session_id) => session_total(reads, app, session_id, *range, &filter.cell).await,
             None => total(reads, app, *range, &filter.cell).await,
         };
@@ -154,10 +153,12 @@ impl AskedPage {
     /// The URL of a page, at the address that the client used.
     fn link(&self, app: &App, path: &str, place: &Place) -> String {
         let mut params = self.sent.clone();
-        params.push(("limit".to_owned(), self.query.limit.to_string()));
+        params.insert("limit".to_owned(), self.query.limit.to_string().into());
         match *place {
             Place::Offset(0) => {}
-            Place::Offset(offset) => params.push(("offset".to_owned(), offset.to_string())),
+            Place::Offset(offset) => {
+                params.insert("offset".to_owned(), offset.to_string().into());
+            }
             Place::After(order, Next { after, skip }) => {
                 let EventQuery { filter, range, limit, .. } = &self.query;
                 let cursor = Cursor {
@@ -168,24 +169,27 @@ impl AskedPage {
                     skip,
                     limit: *limit,
                 };
-                params.push(("cursor".to_owned(), cursor.encode()));
+                params.insert("cursor".to_owned(), cursor.encode().into());
             }
         }
-        params.sort();
+        let params =
+            params.into_iter().flat_map(|(name, sent)| sent.values().into_iter().map(move |v| (name.clone(), v)));
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
         format!("{path}?{query}")
     }
 }
 
 /// The query in a cursor, with the parameters of `GET /apps/{app}/events`.
-fn cursor_params(filter: &EventFilter, order: Order) -> BTreeMap<String, String> {
+fn cursor_params(filter: &EventFilter, order: Order) -> SentParams {
     let order = match order {
         Order::Descending => None,
         Order::Ascending => Some("asc".to_owned()),
     };
-    let EventFilter { cell: CellFilter { name, category, .. }, session_id, .. } = filter.clone();
+    let EventFilter { cell: CellFilter { name, category, .. }, session_id, .. } = filter;
+    let only = |values: &Values<String>| values.single().cloned();
+    let (name, category, session_id) = (only(name), only(category), only(session_id));
     let params = [("name", name), ("category", category), ("session_id", session_id), ("order", order)];
-    params.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    params.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect()
 }
 
 /// Where the page of a cursor begins.

@@ -1,12 +1,11 @@
 //! Cursors of events: where a list continues, and its query.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use tally_core::app::AppId;
 use tally_core::event::id::EventId;
 use tally_core::time::{Range, micros};
 use tally_http::cursor::{CursorError, open, seal};
+use tally_http::parameters::SentParams;
 
 /// Where a list continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +15,7 @@ pub struct Cursor {
     pub app: String,
     /// The parameters as they were sent, without `limit` and `offset`.
     #[serde(rename = "q")]
-    pub params: BTreeMap<String, String>,
+    pub params: SentParams,
     /// The range that the parameters meant when the cursor was made.
     #[serde(rename = "r", with = "micros::range")]
     pub range: Range,
@@ -62,6 +61,7 @@ mod tests {
     use tally_core::app::AppSlug;
     use tally_core::time::{MICROSECOND, Timestamp};
     use tally_http::cursor::CHECK;
+    use tally_http::parameters::Sent;
 
     fn app(name: &str) -> AppId {
         AppId::new(&AppSlug::of_name(name).expect("a name"), 1)
@@ -70,7 +70,7 @@ mod tests {
     fn cursor() -> Cursor {
         Cursor {
             app: "shop".into(),
-            params: BTreeMap::from([("level".into(), "ERROR".into())]),
+            params: SentParams::from([("level".into(), "ERROR".to_owned().into())]),
             range: Range::new(Timestamp::EPOCH, Timestamp::EPOCH + 5 * MICROSECOND).expect("in order"),
             after: EventId::first_at(Timestamp::EPOCH),
             skip: 0,
@@ -83,6 +83,16 @@ mod tests {
         let text = cursor().encode();
         assert_eq!(Cursor::decode(&text, &app("shop")), Ok(cursor()));
         assert_eq!(Cursor::decode(&text, &app("shops")), Err(CursorError));
+    }
+
+    #[test]
+    fn a_parameter_has_one_value_or_several() {
+        let mut cursor = cursor();
+        let levels = ["ERROR".to_owned(), "FATAL".to_owned()];
+        cursor.params.insert("level[ne]".into(), Sent::Often(levels.into()));
+        assert_eq!(Cursor::decode(&cursor.encode(), &app("shop")), Ok(cursor.clone()));
+        let content = serde_json::to_value(&cursor).expect("JSON");
+        assert_eq!(content["q"], serde_json::json!({"level": "ERROR", "level[ne]": ["ERROR", "FATAL"]}));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! `GET /apps/{app}/events`
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
@@ -9,7 +7,7 @@ use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::App;
 use tally_core::event::Event;
-use tally_core::event::filter::{AttributeFilter, CellFilter, EventFilter};
+use tally_core::event::filter::EventFilter;
 use tally_core::invalid::Invalid;
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
@@ -17,7 +15,7 @@ use tally_http::cursor::CursorError;
 use tally_http::event::EventBody;
 use tally_http::guard::Target;
 use tally_http::openapi::{DayInput, Operation, Parameter, TimeInput, number, number_or, text};
-use tally_http::parameters::{FromQuery, Params, filters};
+use tally_http::parameters::{FromQuery, Params, SentParams, event_filters};
 use tally_http::problem::{Problem, json};
 use tally_http::reply::Room;
 use tally_http::routes::LIST_EVENTS;
@@ -34,8 +32,6 @@ const DEFAULT_LIMIT: usize = 50;
 pub(crate) const MAX_LIMIT: usize = 1_000;
 /// Most events to skip; past that a cursor is needed.
 pub(crate) const MAX_OFFSET: usize = 10_000;
-/// Most attributes in one filter.
-const MAX_ATTRIBUTES: usize = 10;
 
 /// A page of events.
 #[derive(Serialize, JsonSchema)]
@@ -82,7 +78,7 @@ pub struct AskedList {
     /// What to read.
     pub query: EventQuery,
     /// The parameters as sent, without those for the place and size of the page.
-    params: BTreeMap<String, String>,
+    params: SentParams,
     /// Where the page begins by number, unless a cursor tells it.
     offset: Option<usize>,
 }
@@ -101,7 +97,7 @@ impl AskedList {
         let limit = params.number("limit", 1, MAX_LIMIT as u64);
         let Some(cursor) = params.text_of("cursor", "next") else {
             let offset = params.number("offset", 0, MAX_OFFSET as u64).unwrap_or(0);
-            let sent = params.remaining().into_iter().collect();
+            let sent = params.remaining();
             let mut query = read_query(params, now, None)?;
             query.limit = limit.unwrap_or(DEFAULT_LIMIT);
             query.skip = offset;
@@ -112,7 +108,7 @@ impl AskedList {
         let range = Some(cursor.range)
             .filter(|range| range.since() >= Timestamp::EPOCH && range.until() <= Timestamp::MAX)
             .ok_or_else(|| Invalid::field("cursor", CursorError.to_string()))?;
-        let mut query = read_query(Params::of(&cursor.params), now, Some(range))?;
+        let mut query = read_query(Params::of(cursor.params.clone()), now, Some(range))?;
         query.after = Some(cursor.after);
         // The checksum detects accidents, not intent.
         query.limit = limit.unwrap_or(cursor.limit).clamp(1, MAX_LIMIT);
@@ -135,14 +131,7 @@ impl AskedList {
 
 /// Reads which events are listed. The range of a cursor takes precedence, since `today` may mean another day by now.
 fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Result<EventQuery, Invalid> {
-    let filter = EventFilter {
-        cell: CellFilter::read(&mut params, now).unwrap_or_default(),
-        message: params.filter("message"),
-        session_id: params.filter("session_id"),
-        user_id: params.filter("user_id"),
-        fingerprint: params.filter("fingerprint"),
-        attributes: attributes(&mut params),
-    };
+    let filter = EventFilter::read(&mut params, now).unwrap_or_default();
     let range = read_range(&mut params, now);
     let order = params.choice("order", &[("asc", Order::Ascending), ("desc", Order::Descending)]);
     let consistent = params.flag("consistent");
@@ -156,24 +145,6 @@ fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Resul
         limit: DEFAULT_LIMIT,
         consistent,
     })
-}
-
-fn attributes(params: &mut Params) -> Vec<AttributeFilter> {
-    let mut sent = params.with_prefix("attr.");
-    // Clients that are generated may write the properties of an object in brackets.
-    sent.extend(params.with_prefix("attributes[").into_iter().map(|(name, value)| {
-        let name = name.strip_suffix(']').unwrap_or_default();
-        (name.strip_prefix("attr.").unwrap_or(name).to_owned(), value)
-    }));
-    for (path, value) in &sent {
-        if path.is_empty() || value.is_empty() {
-            params.add(&format!("attr.{path}"), "send a path and a value, e.g. attr.plan=pro");
-        }
-    }
-    if sent.len() > MAX_ATTRIBUTES {
-        params.add("attr", format!("send at most {MAX_ATTRIBUTES} attributes"));
-    }
-    sent.into_iter().map(|(path, value)| AttributeFilter { path, value }).collect()
 }
 
 fn read_range(params: &mut Params, now: Timestamp) -> Range {
@@ -203,36 +174,19 @@ fn read_range(params: &mut Params, now: Timestamp) -> Range {
 
 pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
     let (time, day) = (schemas.subschema_for::<TimeInput>(), schemas.subschema_for::<DayInput>());
-    let attributes = json_schema!({
-        "type": "object",
-        "patternProperties": {"^attr\\..": {"type": "string"}},
-        "additionalProperties": false,
-        "maxProperties": MAX_ATTRIBUTES,
-        "examples": [{"attr.plan": "pro"}],
-    });
     Operation::of(&LIST_EVENTS, "listEvents", "Lists events")
         .about(
-            "All filters combine. The order is by time to the millisecond, then by id. A filter on `name`, `slug`, \
+            "All filters combine; several values of one mean any of them, and of one with `[ne]` none. The order is by time to the millisecond, then by id. A filter on `name`, `slug`, \
              `category`, `level` or `message` reads through the counters and may lack events of the last seconds; \
              `consistent=true` reads strongly, without counters. A page may be short: only `next` tells whether there is \
              more. A cursor contains its query: send it alone or with a `limit`.",
         )
-        .takes(filters(schemas))
+        .takes(event_filters(schemas))
         .takes([
-            Parameter::query("message", "Only events with exactly this message.", text()),
-            Parameter::query("session_id", "Only events of this session.", text()),
-            Parameter::query("user_id", "Only events of this user.", text()),
-            Parameter::query("fingerprint", "Only events with this fingerprint.", text()),
             Parameter::query("since", "Only events from this time on, or from the start of this day of `tz`.", time.clone()),
             Parameter::query("until", "Only events before this time, or before the start of this day of `tz`.", time),
             Parameter::query("date", "Only events of this day.", day),
             Parameter::query("tz", "The time zone of days, an IANA name; UTC by default.", text()),
-            Parameter::query(
-                "attributes",
-                "Only events whose `data` has this value at this path: `attr.PATH=value`, e.g. `attr.plan=pro`. Keys may hold \
-                 dots. `attributes[attr.PATH]=value` means the same.",
-                attributes,
-            ),
             // Without defaults in their schemas: generated clients send these, and a cursor goes without them.
             Parameter::query(
                 "order",
@@ -278,7 +232,7 @@ mod tests {
             let range = Range::new(at(since), at(until)).expect("in order");
             let app = "shop".to_owned();
             let after = EventId::first_at(Timestamp::EPOCH);
-            read(&format!("cursor={}", Cursor { app, params: BTreeMap::new(), range, after, skip, limit }.encode()))
+            read(&format!("cursor={}", Cursor { app, params: SentParams::new(), range, after, skip, limit }.encode()))
         };
         let limits = |query: EventQuery| (query.limit, query.skip);
         assert_eq!(made((0, 5), 0, 0).map(limits), Ok((1, 0)));

@@ -129,7 +129,7 @@ async fn histogram(
     date: &str,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let filter = CellFilter { name: Some(name.to_owned()), ..CellFilter::default() };
+    let filter = CellFilter::of_name(name);
     let day = Day::read(Some(date), filter, Zone::utc(), context.clock.now());
     let day = day.map_err(|e| Problem::field("date", e.to_string()))?;
     let counted = day.count(context, app).await?;

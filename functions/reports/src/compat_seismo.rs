@@ -1,7 +1,5 @@
 //! Seismo's `GET api/reports/{hour,day,week,month,period}/{app}`; see [`tally_http::compat::seismo`].
 
-use std::collections::BTreeMap;
-
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
@@ -11,7 +9,7 @@ use tally_core::time::zone::Zone;
 use tally_http::compat::seismo::SeismoReport;
 use tally_http::guard::Target;
 use tally_http::openapi::{Operation, Parameter, text};
-use tally_http::parameters::{FromQuery, Params};
+use tally_http::parameters::{FromQuery, Params, SentParams};
 use tally_http::problem::{Problem, json};
 use tally_http::routes::SEISMO_REPORT;
 use tally_http::service::Shared;
@@ -61,8 +59,8 @@ fn summary<'a>(filter: &'a CellFilter, counts: &'a Counts) -> SeismoReport<'a> {
         (known && all.iter().all(|one| of(one) == first)).then_some(first)
     };
     SeismoReport {
-        id: filter.slug.as_deref().or_else(|| same(|one| one.slug)),
-        event: filter.name.as_deref().or_else(|| same(|one| one.name)),
+        id: filter.slug.single().map(String::as_str).or_else(|| same(|one| one.slug)),
+        event: filter.name.single().map(String::as_str).or_else(|| same(|one| one.name)),
         total: counts.total(),
         complete: (!counts.complete).then_some(false),
     }
@@ -70,8 +68,8 @@ fn summary<'a>(filter: &'a CellFilter, counts: &'a Counts) -> SeismoReport<'a> {
 
 /// Seismo's parameters as those of a report.
 fn translate(period: Period, mut sent: Params) -> Result<Params, Problem> {
-    let mut params = BTreeMap::new();
-    let mut put = |name: &str, value: Option<String>| params.extend(value.map(|value| (name.to_owned(), value)));
+    let mut params = SentParams::new();
+    let mut put = |name: &str, value: Option<String>| params.extend(value.map(|value| (name.to_owned(), value.into())));
     put("name", sent.text("event"));
     put("slug", sent.text("id"));
     let needed: &[&str] = match period {
@@ -85,6 +83,7 @@ fn translate(period: Period, mut sent: Params) -> Result<Params, Problem> {
             Period::Hour | Period::Day | Period::Between => None,
         });
         if value.is_none() {
+            sent.check()?;
             return Err(Problem::Forbidden(missing(name)));
         }
         put(name, value);
@@ -93,7 +92,7 @@ fn translate(period: Period, mut sent: Params) -> Result<Params, Problem> {
         put("week_start", Some("sunday".to_owned()));
     }
     sent.check()?;
-    Ok(Params::of(&params))
+    Ok(Params::of(params))
 }
 
 fn missing(name: &str) -> String {

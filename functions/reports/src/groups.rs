@@ -6,12 +6,12 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
-use tally_core::event::filter::{CellFilter, EventFilter};
+use tally_core::event::filter::EventFilter;
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
 use tally_core::time::Timestamp;
 use tally_http::openapi::{Operation, Parameter, number_or};
-use tally_http::parameters::{FromQuery, Params};
+use tally_http::parameters::{FromQuery, Params, event_filters};
 use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
 use tally_service::read::query::EventQuery;
@@ -59,8 +59,8 @@ struct Group {
 }
 
 pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Problem> {
-    let (cell, range, attr, limit) = params.read(|params| {
-        let (filter, range) = (CellFilter::read(params, asked.now), TimeRange::read(params, asked.now));
+    let (filter, range, attr, limit) = params.read(|params| {
+        let (filter, range) = (EventFilter::read(params, asked.now), TimeRange::read(params, asked.now));
         let attr = params.text("attr").filter(|attr| attr.len() <= MAX_PATH);
         if attr.is_none() {
             params.add("attr", format!("send a path into `data` of at most {MAX_PATH} bytes, e.g. plan or user.plan"));
@@ -68,7 +68,6 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
         let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
         Some((filter?, range?.0, attr?, limit))
     })?;
-    let filter = EventFilter { cell, ..EventFilter::default() };
     let query = EventQuery {
         range,
         filter,
@@ -145,4 +144,5 @@ pub(crate) fn groups_operation(schemas: &mut SchemaGenerator) -> Operation {
             Parameter::query("attr", "The path of the attribute in `data`.", attr).required(),
             Parameter::query("limit", "Most values.", number_or(DEFAULT_LIMIT, 1, MAX_LIMIT)),
         ])
+        .takes(event_filters(schemas))
 }

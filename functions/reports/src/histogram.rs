@@ -10,6 +10,7 @@ use tally_core::app::App;
 use tally_core::app::key::hex;
 use tally_core::digest::sha256;
 use tally_core::event::filter::CellFilter;
+use tally_core::event::filter::values::Values;
 use tally_core::time::calendar::Interval;
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
@@ -85,10 +86,12 @@ pub(crate) async fn histogram(
             None => (params.text("date"), params.text("format")),
         };
         let mut filter = CellFilter::read(params, now)?;
-        if name.is_some() && filter.name.is_some() {
-            params.add("name", "the path has it already: send it once");
+        if let Some(name) = name {
+            if !filter.name.is_any() {
+                params.add("name", "the path has it already: send it once");
+            }
+            filter.name = Values::only(name.to_owned());
         }
-        filter.name = name.map(str::to_owned).or(filter.name);
         let zone = Zone::read(params, now)?;
         let mut size = |name: &str, default: u32| params.number(name, SIZES.0, SIZES.1).unwrap_or(default);
         let size = (size("width", DEFAULT_SIZE.0), size("height", DEFAULT_SIZE.1));
@@ -110,6 +113,7 @@ pub(crate) async fn histogram(
 /// The hours of a day.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Histogram<'a> {
+    /// The name that is counted; null if it is not one alone.
     name: Option<&'a str>,
     date: String,
     tz: &'a str,
@@ -172,7 +176,7 @@ impl CountedDay<'_> {
     /// The counts as numbers.
     pub(crate) fn numbers(&self) -> Histogram<'_> {
         Histogram {
-            name: self.day.filter.name.as_deref(),
+            name: self.day.filter.name.single().map(String::as_str),
             date: self.day.date.to_string(),
             tz: self.day.zone.name(),
             total: self.counts.total(),
@@ -184,7 +188,11 @@ impl CountedDay<'_> {
     /// The counts as a picture of a width and height.
     pub(crate) fn draw(&self, picture: Picture, (width, height): (u32, u32)) -> Result<Vec<u8>, Problem> {
         let Day { filter, zone, date, .. } = self.day;
-        let name = filter.name.as_deref().unwrap_or("all events");
+        let name = match filter.name.listed() {
+            Some(names) => names.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+            None if filter.name.is_any() => "all events".to_owned(),
+            None => "other events".to_owned(),
+        };
         let title = format!("{name}, {date}: {} in all", grouped(self.counts.total()));
         let axis = format!("hour of the day ({})", zone.name());
         let bars: Vec<_> = self.hours.iter().map(|(at, count)| (zone.hour(*at).to_string(), *count)).collect();
@@ -234,7 +242,7 @@ pub(crate) fn histogram_operations(schemas: &mut SchemaGenerator) -> [Operation;
         "examples": ["2026-11-21.png"],
     });
     let formats = one_of(&["png", "jpg", "jpeg", "svg", "json"]);
-    let named = filters(schemas).into_iter().filter(|filter| !["name", "event"].contains(&filter.name));
+    let named = filters(schemas).into_iter().filter(|filter| !["name", "name[ne]", "event"].contains(&filter.name));
     let by_query = Operation::of(&HISTOGRAM, "histogram", "The hours of a day as a bar chart, of one name or of all")
         .takes([
             Parameter::query("date", "The day.", day).required(),

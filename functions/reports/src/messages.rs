@@ -4,7 +4,6 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
-use tally_core::event::level::Level;
 use tally_core::time::Timestamp;
 use tally_http::openapi::{Operation, Parameter, number_or};
 use tally_http::parameters::{FromQuery, Params, level};
@@ -50,17 +49,17 @@ struct MessageCount {
 }
 
 pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Response, Problem> {
-    let (range, level, limit) = params.read(|params| {
+    let (range, levels, limit) = params.read(|params| {
         let range = TimeRange::read(params, asked.now);
-        let level: Option<Level> = params.filter("level").and_then(|level| params.keep("level", level.parse()));
+        let levels = params.levels();
         let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-        Some((range?.0, level, limit))
+        Some((range?.0, levels, limit))
     })?;
     let wide = widen(&asked.app, range, asked.now);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
     let counted_to = counted_to(&asked.reads, &asked.app).await?;
-    let top = messages::top(&asked.reads, &asked.app, wide, level, most).await;
+    let top = messages::top(&asked.reads, &asked.app, wide, &levels, most).await;
     let top = top.map_err(|e| Problem::of_read(e, "since"))?;
     let items = top.messages.into_iter();
     let items = items.map(|top| MessageCount { message: top.message, count: top.count, last_seen: top.last_seen });
@@ -76,6 +75,7 @@ pub(crate) fn top_messages_operation(schemas: &mut SchemaGenerator) -> Operation
     Statistic::TopMessages
         .operation("topMessages", "The most frequent messages, largest first, then newest")
         .takes(time_range(schemas))
-        .takes([level(schemas), Parameter::query("limit", "Most messages.", number_or(DEFAULT_LIMIT, 1, MAX_LIMIT))])
+        .takes(level(schemas))
+        .takes([Parameter::query("limit", "Most messages.", number_or(DEFAULT_LIMIT, 1, MAX_LIMIT))])
         .answers_with::<TopMessages>(schemas, StatusCode::OK, "The messages.")
 }

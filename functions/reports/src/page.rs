@@ -3,8 +3,6 @@
 //! A cursor names the last row of its page by what the list is sorted by. Counts may change between two pages: a name
 //! whose count moves it across the boundary comes twice, or not at all.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use tally_core::app::AppId;
 use tally_core::event::filter::CellFilter;
@@ -12,7 +10,7 @@ use tally_core::invalid::Invalid;
 use tally_core::time::{Range, Timestamp, micros};
 use tally_http::cursor::{CursorError, open, seal};
 use tally_http::openapi::{Parameter, number, text};
-use tally_http::parameters::{FromQuery, Params};
+use tally_http::parameters::{FromQuery, Params, SentParams};
 use tally_http::problem::Problem;
 use tally_http::reply::Room;
 
@@ -36,7 +34,7 @@ pub(crate) struct AskedRows {
     statistic: &'static str,
     limit: Option<usize>,
     /// The parameters as sent, without those for the place and size of the page.
-    params: BTreeMap<String, String>,
+    params: SentParams,
 }
 
 /// The last row of a page, as [`Row::place`] gives it.
@@ -50,7 +48,7 @@ struct Cursor {
     #[serde(rename = "s")]
     statistic: String,
     #[serde(rename = "q")]
-    params: BTreeMap<String, String>,
+    params: SentParams,
     #[serde(rename = "r", with = "micros::range")]
     range: Range,
     #[serde(rename = "p")]
@@ -73,7 +71,7 @@ impl AskedRows {
     pub(crate) fn read(mut params: Params, statistic: Statistic, asked: &Asked) -> Result<Self, Problem> {
         let limit = params.number("limit", 1, MAX_LIMIT);
         let Some(text) = params.text("cursor") else {
-            let sent = params.remaining().into_iter().collect();
+            let sent = params.remaining();
             let (filter, range) = params.read(|params| {
                 let filter = CellFilter::read(params, asked.now);
                 let range = match statistic {
@@ -87,7 +85,7 @@ impl AskedRows {
         let cursor = Cursor::decode(&text, &asked.app.id, statistic);
         let cursor = cursor.map_err(|e| Invalid::field("cursor", e.to_string()))?;
         params.finish_as(&cursor.params)?;
-        let filter = Params::of(&cursor.params).read(|params| {
+        let filter = Params::of(cursor.params.clone()).read(|params| {
             // The range of a cursor takes precedence, since `1h` means another by now.
             params.text("since");
             params.text("until");

@@ -1,5 +1,6 @@
 //! Joins ES modules to one script. They keep to a plain form, which browsers run as it is: named imports and exports, one
-//! `import { a, b } from './x.js';` a statement, and names of top-level declarations that no other module has.
+//! `import { a, b } from './x.js';` a statement, and names of top-level declarations that no other module has. Comments and
+//! indentation stay behind: they are a third of what would be sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +34,7 @@ struct Module<'a> {
     exports: BTreeSet<&'a str>,
     /// The names of its top-level declarations, and the line of each.
     declares: Vec<(&'a str, usize)>,
-    /// Without the import statements and the words `export`.
+    /// Without the import statements, the words `export`, comments and indentation.
     text: String,
 }
 
@@ -83,9 +84,9 @@ pub(crate) fn join_modules(sources: &Sources, main: &str) -> Result<Joined, Stri
     }
     let mut order = vec![];
     visit(&modules, main, &mut BTreeSet::new(), &mut order);
-    let script = order.iter().map(|path| format!("// {path}\n{}\n", modules[path].text.trim())).collect();
+    let parts: Vec<_> = order.iter().map(|path| format!("// {path}\n{}\n", modules[path].text)).collect();
     let unused = modules.keys().filter(|path| !order.contains(path)).map(|path| (*path).to_owned()).collect();
-    Ok(Joined { script, unused })
+    Ok(Joined { script: parts.concat(), unused })
 }
 
 /// Joins style sheets in the order of their names.
@@ -96,7 +97,8 @@ pub(crate) fn join_styles(sources: &Sources) -> Result<String, String> {
     if let Some((path, _)) = sources.iter().find(|(_, text)| text.contains("@import")) {
         return Err(format!("{path}: no @import, since the sheets are joined in the order of their names"));
     }
-    Ok(sources.iter().map(|(path, text)| format!("/* {path} */\n{}\n", text.trim())).collect())
+    let parts: Vec<_> = sources.iter().map(|(path, text)| format!("/* {path} */\n{}\n", text.trim())).collect();
+    Ok(parts.concat())
 }
 
 fn visit<'a>(
@@ -117,14 +119,20 @@ fn visit<'a>(
 fn read<'a>(path: &str, source: &'a str) -> Result<Module<'a>, String> {
     let all = tokens(source)?;
     let mut module = Module { imports: vec![], exports: BTreeSet::new(), declares: vec![], text: String::new() };
-    let mut kept = 0;
+    let mut kept = vec![];
     let mut rest = &all[..];
     while let Some((token, after)) = rest.split_first() {
         let fault = |text: &str| Err(format!("{}: {text}", line(source, token.start)));
+        if token.depth == 0 && begins_statement(&all, token) && declaration(rest).is_some() {
+            let declared = names(rest);
+            if declared.is_empty() {
+                return fault("a top-level declaration has plain names: take the parts of a value one by one");
+            }
+            module.declares.extend(declared.into_iter().map(|name| (name, line(source, token.start))));
+        }
         rest = after;
         match (token.kind, token.text) {
-            (Kind::Word, "import") if is_a_name(&all, token) => {}
-            (Kind::Word, "import") => {
+            (Kind::Word, "import") if !is_a_name(&all, token) => {
                 let Some((names, from, left)) = (token.depth == 0).then(|| import(after)).flatten() else {
                     return fault("write `import { a, b } from './x.js';`: nothing else is joined");
                 };
@@ -132,32 +140,37 @@ fn read<'a>(path: &str, source: &'a str) -> Result<Module<'a>, String> {
                     return fault("a module is imported by its relative path, as './x.js'");
                 };
                 module.imports.push((from, names));
-                module.text.push_str(&source[kept..token.start]);
-                // With the end of its line, so that no empty ones are left.
-                kept = after[after.len() - left.len() - 1].end();
-                kept += usize::from(source[kept..].starts_with('\n'));
                 rest = left;
             }
             (Kind::Word, "export") if token.depth == 0 && !is_a_name(&all, token) => {
-                let Some(declared) = after.first().filter(|next| declaration(next, after).is_some()) else {
+                if declaration(after).is_none() {
                     return fault("write `export` before a declaration with a name: no default, list or `from`");
-                };
-                module.text.push_str(&source[kept..token.start]);
-                kept = declared.start;
+                }
                 module.exports.extend(names(after));
             }
-            _ => {}
-        }
-        if token.depth == 0 && begins_statement(&all, token) && declaration(token, &all[all.len() - after.len() - 1..]).is_some() {
-            let declared = names(&all[all.len() - after.len() - 1..]);
-            if declared.is_empty() {
-                return fault("a top-level declaration has plain names: take the parts of a value one by one");
-            }
-            module.declares.extend(declared.into_iter().map(|name| (name, line(source, token.start))));
+            _ => kept.push(*token),
         }
     }
-    module.text.push_str(&source[kept..]);
+    module.text = written(source, &kept);
     Ok(module)
+}
+
+/// Tokens of a source as a text, on the lines on which they stand there: what is between them is white space, comments, and
+/// what is left out.
+fn written(source: &str, tokens: &[Token]) -> String {
+    let mut text = String::with_capacity(source.len());
+    let mut end = None;
+    for token in tokens {
+        let between = end.map_or("", |end| &source[end..token.start]);
+        if between.contains('\n') {
+            text.push('\n');
+        } else if !between.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(token.text);
+        end = Some(token.end());
+    }
+    text
 }
 
 /// Whether a word is the name of a property: after a dot, or before a colon.
@@ -174,7 +187,8 @@ fn begins_statement(all: &[Token], token: &Token) -> bool {
 }
 
 /// The kind of the declaration that begins here, if one does.
-fn declaration<'a>(first: &Token<'a>, all: &[Token<'a>]) -> Option<&'a str> {
+fn declaration<'a>(all: &[Token<'a>]) -> Option<&'a str> {
+    let first = all.first()?;
     match first.text {
         "async" => all.get(1).filter(|next| next.text == "function").map(|next| next.text),
         "function" | "class" | "const" | "let" | "var" => Some(first.text),

@@ -32,7 +32,20 @@ impl Token<'_> {
 
 /// Words after which a slash begins a regular expression.
 const BEFORE_REGEX: [&str; 14] = [
-    "return", "typeof", "case", "in", "of", "delete", "void", "throw", "new", "else", "do", "instanceof", "await", "yield",
+    "return",
+    "typeof",
+    "case",
+    "in",
+    "of",
+    "delete",
+    "void",
+    "throw",
+    "new",
+    "else",
+    "do",
+    "instanceof",
+    "await",
+    "yield",
 ];
 
 /// The tokens of a text, without comments.

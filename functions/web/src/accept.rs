@@ -1,7 +1,7 @@
 //! What a client accepts (RFC 9110, 12.5): the form of the reply, and its compression.
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, AsHeaderName};
 use http::HeaderMap;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AsHeaderName};
 
 /// Whether a client prefers HTML to JSON: browsers do, and say so; `*/*` has no preference.
 pub(crate) fn prefers_html(headers: &HeaderMap) -> bool {

@@ -13,16 +13,16 @@ use crate::files::Files;
 /// A version never changes.
 const CACHING: &str = "public, max-age=31536000, immutable";
 
-pub(crate) async fn asset(
+pub(crate) fn asset(
     files: &dyn Files,
-    Path((version, path)): Path<(String, String)>,
-    headers: HeaderMap,
+    Path((version, path)): &Path<(String, String)>,
+    headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let file = files.file(&version, &path);
+    let file = files.file(version, path);
     let file = file.ok_or_else(|| {
         Problem::NotFound("no such file in the version of the page that this server has: load `/` again".to_owned())
     })?;
-    Ok(file.reply(&headers, CACHING))
+    Ok(file.reply(headers, CACHING))
 }
 
 pub(crate) fn asset_operation() -> Operation {

@@ -10,6 +10,8 @@ mod page;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{Path, Request};
+use http::HeaderMap;
 use schemars::SchemaGenerator;
 use tally_http::openapi::Operation;
 use tally_http::routes::{self, Function};
@@ -26,8 +28,10 @@ pub fn router(config: Arc<Config>) -> Router {
 /// The router over other files than those that are embedded.
 pub fn router_of(config: Arc<Config>, files: &'static dyn Files) -> Router {
     PublicRoutes::of(Function::Web, config)
-        .serve(&routes::ROOT, move |request| page::root(files, request))
-        .serve(&routes::ASSET, move |path, headers| assets::asset(files, path, headers))
+        .serve(&routes::ROOT, async move |request: Request| page::root(files, &request))
+        .serve(&routes::ASSET, async move |path: Path<(String, String)>, headers: HeaderMap| {
+            assets::asset(files, &path, &headers)
+        })
         .finish()
 }
 

@@ -26,7 +26,7 @@ const HEADERS: [(HeaderName, &str); 3] = [
 /// A page in a cache is asked for again.
 const CACHING: &str = "no-cache";
 
-pub(crate) async fn root(files: &dyn Files, request: Request) -> Result<Response, Problem> {
+pub(crate) fn root(files: &dyn Files, request: &Request) -> Result<Response, Problem> {
     let page = if prefers_html(request.headers()) { files.page() } else { None };
     let mut reply = if let Some(page) = page {
         // Its query is the state of the page, which the page reads itself.

@@ -21,17 +21,23 @@ fn fault(files: &[(&str, &str)]) -> String {
 #[test]
 fn modules_follow_those_that_they_import() {
     let all = joined(&[
-        ("js/main.js", "import { a } from './a.js';\nimport {\n  b,\n  c,\n} from './views/b.js';\n\nconst main = a + b + c;\n"),
+        (
+            "js/main.js",
+            "import { a } from './a.js';\nimport {\n  b,\n  c,\n} from './views/b.js';\n\nconst main = a + b + c;\n",
+        ),
         ("js/a.js", "import { b } from './views/b.js';\nexport const a = b;\n"),
-        ("js/views/b.js", "import { d } from '../d.js';\nexport const b = 1,\n  c = d;\nexport async function e() {}\n"),
+        (
+            "js/views/b.js",
+            "import { d } from '../d.js';\nexport const b = 1,\n  c = d;\nexport async function e() {}\n",
+        ),
         ("js/d.js", "/** A number. */\nexport const d = 4;\nexport class F {}\nexport function* g() {}\n"),
         ("js/old.js", "export const old = 1;\n"),
     ])
     .unwrap();
     assert_eq!(
         all.script,
-        "// js/d.js\n/** A number. */\nconst d = 4;\nclass F {}\nfunction* g() {}\n\
-         // js/views/b.js\nconst b = 1,\n  c = d;\nasync function e() {}\n\
+        "// js/d.js\nconst d = 4;\nclass F {}\nfunction* g() {}\n\
+         // js/views/b.js\nconst b = 1,\nc = d;\nasync function e() {}\n\
          // js/a.js\nconst a = b;\n\
          // js/main.js\nconst main = a + b + c;\n"
     );
@@ -56,7 +62,15 @@ function five() {
 }
 "#;
     let all = joined(&[("js/main.js", text)]).unwrap();
-    assert_eq!(all.script, format!("// js/main.js\n{text}"));
+    let code = text.replace("// import a from 'a'; `\n/* export default 1; */\n", "").replace("\n  ", "\n");
+    assert_eq!(all.script, format!("// js/main.js\n{code}"));
+}
+
+#[test]
+fn comments_stay_behind_and_lines_stay_lines() {
+    let text = "/** A. */\nconst a = 1; // one\n\n\n/*\n * b\n */\nconst b = a /* two */ + 1,\n  c = a/**/+b;\nconst d = `\n  // no comment ${/* e */ b}\n`;\n";
+    let expected = "// js/main.js\nconst a = 1;\nconst b = a + 1,\nc = a +b;\nconst d = `\n  // no comment ${ b}\n`;\n";
+    assert_eq!(joined(&[("js/main.js", text)]).unwrap().script, expected);
 }
 
 #[test]
@@ -87,7 +101,10 @@ fn what_cannot_be_joined_is_refused_with_its_place() {
         ("export default 1;", format!("1: {before}")),
         ("const b = 1;\nexport { b };", format!("2: {before}")),
         ("export * from './a.js';", format!("1: {before}")),
-        ("const { b } = {};", "1: a top-level declaration has plain names: take the parts of a value one by one".to_owned()),
+        (
+            "const { b } = {};",
+            "1: a top-level declaration has plain names: take the parts of a value one by one".to_owned(),
+        ),
         ("const b = `${1}", "1: a template is not closed".to_owned()),
         ("function b() {\n", "1: `{` is not closed".to_owned()),
         ("const b = 'x\n'", "1: `'` is not closed".to_owned()),
@@ -113,7 +130,9 @@ fn what_cannot_be_joined_is_refused_with_its_place() {
 #[test]
 fn a_top_level_name_is_unique() {
     let main = "import { a } from './a.js';\nconst b = { a, c: 1 }, d = [1, 2];\nfunction e(a, b) {}\n";
-    for declared in ["const b = 1;", "let d;", "class e {}", "async function d() {}", "const x = (d, e) => 1,\n  b = 2;"] {
+    for declared in
+        ["const b = 1;", "let d;", "class e {}", "async function d() {}", "const x = (d, e) => 1,\n  b = 2;"]
+    {
         let other = format!("export const a = 1;\n{declared}\n");
         let fault = fault(&[("js/main.js", main), ("js/a.js", &other)]);
         assert!(fault.contains("is declared in js/a.js too: top-level names are unique"), "{declared}: {fault}");

@@ -4,6 +4,7 @@ pub mod key;
 pub mod layout;
 pub mod partition;
 pub mod role;
+pub mod sign_in_code;
 
 use std::fmt;
 

@@ -23,8 +23,10 @@ pub fn in_query(query: Option<&str>) -> Option<(String, String)> {
 /// Who decided to send a credential.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sender {
-    /// The caller, who made the request.
-    Caller,
+    /// The caller, who set a header.
+    Header,
+    /// The caller, who put it into the address.
+    Query,
     /// The browser, which adds its cookies to the requests of any page.
     Browser,
 }
@@ -48,8 +50,8 @@ pub(crate) fn credential(headers: &HeaderMap, uri: &Uri) -> Option<(Credential, 
         .into_iter()
         .find_map(header)
         .or_else(|| authorization(&lenient(headers.get(AUTHORIZATION)?)))
-        .or_else(|| in_query(uri.query()).map(|(_, value)| value))
-        .map(|text| (text, Sender::Caller))
+        .map(|text| (text, Sender::Header))
+        .or_else(|| in_query(uri.query()).map(|(_, value)| (value, Sender::Query)))
         .or_else(|| {
             let token = headers.get_all(COOKIE).iter().find_map(|value| {
                 let value = lenient(value);

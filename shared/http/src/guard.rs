@@ -14,6 +14,7 @@ use tally_core::app::key::{KeyId, PresentedKey, Scope};
 use tally_core::app::role::Role;
 use tally_core::app::{App, AppSlug};
 use tally_core::rejected::{Reason, Refusal};
+use tally_service::auth::token::Claims;
 use tally_service::config::{Config, Origins};
 use tally_service::context::Context;
 use tally_store::{Deadline, Store};
@@ -50,6 +51,43 @@ impl fmt::Display for Caller {
             Self::User { name, .. } => write!(f, "user {name}"),
         }
     }
+}
+
+/// The session of a user's token, in a handler's signature. Only routes for users have one.
+#[derive(Clone)]
+pub struct Session {
+    /// What the token says.
+    pub claims: Claims,
+    /// Whether the token came in a header, so that the caller can read it.
+    pub in_header: bool,
+    /// Whether the reply may set a new cookie: the token came as the cookie or in a header, and if a browser sent it, from
+    /// a page that may change things.
+    pub may_renew: bool,
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for Session {
+    type Rejection = Problem;
+
+    /// None where a key calls.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
+        Ok(parts.extensions.get::<Self>().cloned())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Session {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let session = parts.extensions.get::<Self>().cloned();
+        session.ok_or_else(|| Problem::Internal("the handler asks for a session, but keys may call it".to_owned()))
+    }
+}
+
+/// Who was let in, and to what.
+struct Admitted {
+    caller: Caller,
+    app: Option<Arc<App>>,
+    session: Option<Session>,
 }
 
 /// The caller, in the extensions of a reply: for the request log.
@@ -135,7 +173,7 @@ pub(crate) async fn guard(
         let param = |wanted| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let app = param("app").map(str::to_owned);
         let deadline = context.store.deadline();
-        let (caller, app) = if let Some(key) = param("key") {
+        let Admitted { caller, app, session } = if let Some(key) = param("key") {
             deadline.hold(by_key_in_path(&context, route.access, key, &asked)).await?
         } else {
             let asks = authorize(&context, route, app, &asked, request.uri());
@@ -144,6 +182,9 @@ pub(crate) async fn guard(
         who = Some(CallerName(caller.to_string()));
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(TimeLeft(deadline.left()));
+        if let Some(session) = session {
+            request.extensions_mut().insert(session);
+        }
         if let Some(app) = app {
             slug = Some(app.slug.clone());
             request.extensions_mut().insert(app);
@@ -202,22 +243,23 @@ async fn authorize(
     app: Option<String>,
     headers: &HeaderMap,
     uri: &Uri,
-) -> Result<(Caller, Option<Arc<App>>), Problem> {
+) -> Result<Admitted, Problem> {
     let access = route.access;
     if access == Access::Public {
-        return Ok((Caller::Anybody, None));
+        return Ok(Admitted { caller: Caller::Anybody, app: None, session: None });
     }
     let Some((credential, sender)) = credential(headers, uri) else {
         return Err(Problem::Unauthorized(match access {
             Access::Ingest => "no credentials: send the app's ingest key as `X-Ingest-Key`".to_owned(),
-            Access::Read => {
+            Access::Read | Access::Known => {
                 "no credentials: send a read key as `X-Read-Key`, or an access token as `Authorization: Bearer`"
                     .to_owned()
             }
             _ => "no credentials: sign in with POST /auth and send the token as `Authorization: Bearer`".to_owned(),
         }));
     };
-    if sender == Sender::Browser && !route.method.is_safe() && !is_from_allowed_page(context, headers) {
+    let may_change = sender != Sender::Browser || is_from_allowed_page(context, headers);
+    if !may_change && !route.method.is_safe() {
         return Err(Problem::Forbidden(
             "a page of another origin sent the cookie: send the token as `Authorization: Bearer`".to_owned(),
         ));
@@ -226,7 +268,7 @@ async fn authorize(
     let slug = app.and_then(|name| AppSlug::of_name(&name).ok());
     match credential {
         Credential::Key(key) => by_key(context, access, slug, &key, (headers, EVENTS)).await,
-        Credential::Token(text) if sender == Sender::Caller && !is_like_a_token(&text) => {
+        Credential::Token(text) if sender != Sender::Browser && !is_like_a_token(&text) => {
             Err(Problem::Unauthorized(neither(&text, access)))
         }
         Credential::Token(token) => {
@@ -242,10 +284,12 @@ async fn authorize(
                     }
                     app
                 }
-                Access::Public | Access::Users | Access::Admins => None,
+                Access::Public | Access::Known | Access::Users | Access::Admins => None,
             };
-            let caller = Caller::User { name: claims.sub, role: claims.role };
-            Ok((caller, app))
+            let caller = Caller::User { name: claims.sub.clone(), role: claims.role };
+            let in_header = sender == Sender::Header;
+            let may_renew = may_change && sender != Sender::Query;
+            Ok(Admitted { caller, app, session: Some(Session { claims, in_header, may_renew }) })
         }
     }
 }
@@ -262,7 +306,7 @@ fn neither(text: &str, access: Access) -> String {
             .to_owned();
     }
     match access {
-        Access::Ingest | Access::Read => {
+        Access::Ingest | Access::Read | Access::Known => {
             "this is not a key: keys begin with `tly_`; nor is it an access token, as POST /auth gives it".to_owned()
         }
         _ => "this is not an access token: sign in with POST /auth".to_owned(),
@@ -302,7 +346,7 @@ async fn by_key_in_path(
     access: Access,
     key: &str,
     headers: &HeaderMap,
-) -> Result<(Caller, Option<Arc<App>>), Problem> {
+) -> Result<Admitted, Problem> {
     let Some(key) = PresentedKey::parse(key) else { return Err(unknown_key()) };
     let slug = context.keys.app_of(&key.id).await?;
     by_key(context, access, slug, &key, (headers, EVENTS)).await
@@ -321,7 +365,7 @@ pub async fn sender(
 ) -> Result<(Arc<App>, KeyId), Problem> {
     let slug = context.keys.app_of(&key.id).await?;
     match by_key(context, Access::Ingest, slug, key, (headers, source)).await? {
-        (Caller::Key(id), Some(app)) => Ok((app, id)),
+        Admitted { caller: Caller::Key(id), app: Some(app), .. } => Ok((app, id)),
         _ => Err(Problem::Internal("a key has neither an app nor an id".to_owned())),
     }
 }
@@ -342,10 +386,11 @@ async fn by_key(
     slug: Option<AppSlug>,
     key: &PresentedKey,
     (headers, source): (&HeaderMap, &'static str),
-) -> Result<(Caller, Option<Arc<App>>), Problem> {
+) -> Result<Admitted, Problem> {
     let scope = match access {
-        Access::Ingest => Scope::Ingest,
-        Access::Read => Scope::Read,
+        Access::Ingest => Some(Scope::Ingest),
+        Access::Read => Some(Scope::Read),
+        Access::Known => None,
         Access::Public | Access::Users | Access::Admins | Access::AppAdmins => {
             return Err(Problem::Forbidden("this needs a signed-in user: a key is not enough".to_owned()));
         }
@@ -370,16 +415,19 @@ async fn by_key(
     let Some(known) = app.keys.iter().find(|known| known.id == key.id && key.is(known)) else {
         return Err(unknown_key());
     };
-    if slug.as_ref() != Some(&app.slug) {
+    // A route for every key names no app.
+    if slug.as_ref() != Some(&app.slug) && scope.is_some() {
         return Err(Problem::Forbidden("this key belongs to another app".to_owned()));
     }
-    if !known.scopes.contains(&scope) {
+    if let Some(scope) = scope
+        && !known.scopes.contains(&scope)
+    {
         return Err(Problem::Forbidden(match scope {
             Scope::Ingest => "this key lacks the scope `ingest`".to_owned(),
             Scope::Read => "this key lacks the scope `read`".to_owned(),
         }));
     }
-    if scope == Scope::Ingest
+    if scope == Some(Scope::Ingest)
         && let Some(origin) = origin_of_page(headers)
         && !known.limits.origins.is_empty()
         && !known.limits.origins.contains(&origin)
@@ -392,7 +440,7 @@ async fn by_key(
         context.rejections.add(&app.id, source, &refusal, 1, context.clock.now(), || origin.clone());
         return Err(Problem::Forbidden(refusal.detail));
     }
-    Ok((Caller::Key(key.id.clone()), Some(app)))
+    Ok(Admitted { caller: Caller::Key(key.id.clone()), app: Some(app), session: None })
 }
 
 /// The origin of the page that sent a request: none where no browser did. A picture has no `Origin`, only a `Referer`.

@@ -8,9 +8,13 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
-use schemars::SchemaGenerator;
-use tally_core::event::filter::CellFilter;
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use tally_core::event::filter::attribute::{AttributeFilter, MOST_ATTRIBUTES, path_and_operator};
+use tally_core::event::filter::values::{MOST_VALUES, Values};
+use tally_core::event::filter::{AttributeFilters, CellFilter, EventFilter};
 use tally_core::event::json::JsonError;
+use tally_core::event::level::Level;
 use tally_core::invalid::{Invalid, Problems};
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
@@ -22,19 +26,58 @@ use crate::openapi::{LevelInput, Parameter, text};
 use crate::problem::Problem;
 
 /// The query parameters of a request.
-pub type Params = Input<String>;
+pub type Params = Input<Sent>;
 
-impl Value for String {
+/// Parameters by name, as they were sent: a cursor holds those of its query.
+pub type SentParams = BTreeMap<String, Sent>;
+
+/// All values of a parameter, in order. Most are sent once; those that take several are sent once for each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Sent {
+    /// Its only value.
+    Once(String),
+    /// Its values, of a parameter that was sent several times.
+    Often(Vec<String>),
+}
+
+impl Sent {
+    /// The values.
+    pub fn values(self) -> Vec<String> {
+        match self {
+            Self::Once(value) => vec![value],
+            Self::Often(values) => values,
+        }
+    }
+
+    fn add(&mut self, value: String) {
+        match self {
+            Self::Once(first) => *self = Self::Often(vec![std::mem::take(first), value]),
+            Self::Often(values) => values.push(value),
+        }
+    }
+}
+
+impl From<String> for Sent {
+    fn from(value: String) -> Self {
+        Self::Once(value)
+    }
+}
+
+impl Value for Sent {
     fn is_absent(&self) -> bool {
-        self.is_empty()
+        matches!(self, Self::Once(value) if value.is_empty())
     }
 
     fn into_text(self) -> Result<String, JsonError> {
-        Ok(self)
+        match self {
+            Self::Once(value) => Ok(value),
+            Self::Often(_) => Err(JsonError { path: String::new(), detail: "sent twice: send it once".to_owned() }),
+        }
     }
 
     fn into_number(self) -> Option<u64> {
-        self.parse().ok()
+        self.into_text().ok()?.parse().ok()
     }
 }
 
@@ -42,10 +85,11 @@ impl Value for String {
 const MOST: usize = 100;
 
 impl Params {
-    /// Reads a query string, without the parameters that carry credentials. A parameter that is sent twice is an error.
+    /// Reads a query string, without the parameters that carry credentials. A parameter that is sent twice is an error of
+    /// the handler that reads it, unless it takes several values.
     pub fn parse(query: Option<&str>) -> Self {
         let mut problems = Problems::default();
-        let mut left: Vec<(String, String)> = Vec::new();
+        let mut left: Vec<(String, Sent)> = Vec::new();
         let sent = query.unwrap_or("").split('&').count();
         if sent > MOST {
             problems.add("", format!("{sent} parameters: send at most {MOST}"));
@@ -64,32 +108,68 @@ impl Params {
             if credentials::IN_QUERY.contains(&&*name) {
                 continue;
             }
-            if left.iter().any(|(seen, _)| *seen == name) {
-                problems.add(name.as_ref(), "sent twice: send it once");
-                continue;
+            match left.iter_mut().find(|(seen, _)| *seen == name) {
+                Some((_, values)) => values.add(value.into_owned()),
+                None => left.push((name.into_owned(), value.into_owned().into())),
             }
-            left.push((name.into_owned(), value.into_owned()));
         }
         Self::new(left, problems)
     }
 
     /// Parameters that were read from elsewhere.
-    pub fn of(params: &BTreeMap<String, String>) -> Self {
-        let left = params.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        Self::new(left, Problems::default())
+    pub fn of(params: SentParams) -> Self {
+        Self::new(params.into_iter().collect(), Problems::default())
     }
 
     /// Parameters of which any may be sent, and more than once: the last one counts.
     pub fn lenient(query: Option<&str>) -> Self {
-        Self::of(&form_urlencoded::parse(query.unwrap_or("").as_bytes()).into_owned().collect())
+        let sent = form_urlencoded::parse(query.unwrap_or("").as_bytes()).into_owned();
+        Self::of(sent.map(|(name, value)| (name, value.into())).collect())
     }
 
-    /// The text of a filter. An empty one is an error: it would find everything, not nothing.
-    pub fn filter(&mut self, name: &str) -> Option<String> {
-        if self.left_mut().iter().any(|(sent, value)| sent == name && value.is_empty()) {
+    /// All values of a parameter that may be sent several times. An empty one is an error: a filter on it would find
+    /// everything, not nothing.
+    pub fn values(&mut self, name: &str) -> Vec<String> {
+        let is_empty = self.was_sent_empty(name);
+        let mut values = self.raw(name).map(Sent::values).unwrap_or_default();
+        if is_empty {
             self.add(name, "empty: send a value, or leave the parameter out");
         }
-        self.text(name)
+        values.retain(|value| !value.is_empty());
+        values
+    }
+
+    fn was_sent_empty(&mut self, name: &str) -> bool {
+        let sent = self.left_mut().iter().find(|(sent, _)| sent == name);
+        sent.is_some_and(|(_, sent)| match sent {
+            Sent::Once(value) => value.is_empty(),
+            Sent::Often(values) => values.iter().any(String::is_empty),
+        })
+    }
+
+    /// The values that a field may have, `name`, and those that it may not have, `name[ne]`, read from their texts.
+    pub fn filter<T: Ord>(&mut self, name: &str, read: impl Fn(&mut Self, &str, Vec<String>) -> Vec<T>) -> Values<T> {
+        let not = format!("{name}[ne]");
+        let is = self.values(name);
+        let is = read(self, name, is);
+        let is_not = self.values(&not);
+        let is_not = read(self, &not, is_not);
+        // Each list is blamed by itself.
+        let is = self.keep(name, Values::new(is, vec![])).unwrap_or_default();
+        is.and(self.keep(&not, Values::new(vec![], is_not)).unwrap_or_default())
+    }
+
+    /// The texts that a field may have or not.
+    pub fn texts(&mut self, name: &str) -> Values<String> {
+        self.filter(name, |_, _, texts| texts)
+    }
+
+    /// The levels that events may have or not: one by one, or with commas between them.
+    pub fn levels(&mut self) -> Values<Level> {
+        self.filter("level", |params, name, texts| {
+            let levels = texts.iter().flat_map(|text| text.split(','));
+            levels.filter_map(|level| params.keep(name, level.parse())).collect()
+        })
     }
 
     /// The range of `since` and `until`, which were read already; a bound that was not sent is that of `all`. A wrong one is
@@ -123,19 +203,17 @@ impl Params {
         self.choice(name, &[("true", true), ("false", false)]).unwrap_or(false)
     }
 
-    /// All parameters whose names begin with `prefix`, without it.
-    pub fn with_prefix(&mut self, prefix: &str) -> Vec<(String, String)> {
+    /// All parameters whose names begin with `prefix`, without it, with their values.
+    pub fn with_prefix(&mut self, prefix: &str) -> Vec<(String, Vec<String>)> {
         let (taken, left) = std::mem::take(self.left_mut()).into_iter().partition(|(name, _)| name.starts_with(prefix));
         *self.left_mut() = left;
-        let strip = |(name, value): (String, String)| (name[prefix.len()..].to_owned(), value);
+        let strip = |(name, sent): (String, Sent)| (name[prefix.len()..].to_owned(), sent.values());
         taken.into_iter().map(strip).collect()
     }
 
-    /// What has not been read yet, sorted by name.
-    pub fn remaining(&mut self) -> Vec<(String, String)> {
-        let mut left: Vec<_> = self.left_mut().iter().filter(|(_, value)| !value.is_empty()).cloned().collect();
-        left.sort();
-        left
+    /// What has not been read yet.
+    pub fn remaining(&mut self) -> SentParams {
+        self.left_mut().iter().filter(|(_, sent)| !sent.is_absent()).cloned().collect()
     }
 
     /// Ends the reading.
@@ -151,7 +229,7 @@ impl Params {
     ///
     /// # Errors
     /// All errors that were recorded, and every parameter that differs.
-    pub fn finish_as(mut self, held: &BTreeMap<String, String>) -> Result<(), Invalid> {
+    pub fn finish_as(mut self, held: &SentParams) -> Result<(), Invalid> {
         for (name, value) in self.remaining() {
             if held.get(&name) != Some(&value) {
                 self.add(&name, "differs from the query of the cursor: send the cursor alone");
@@ -217,30 +295,114 @@ impl<A: FromQuery, B: FromQuery> FromQuery for (A, B) {
 /// The filters that counters know.
 impl FromQuery for CellFilter {
     fn read(params: &mut Params, _: Timestamp) -> Option<Self> {
-        let (name, event) = (params.filter("name"), params.filter("event"));
-        if name.is_some() && event.is_some() {
-            params.add("event", "means the same as `name`: send one of them");
+        for (event, name) in [("event", "name"), ("event[ne]", "name[ne]")] {
+            if params.was_sent(event) && params.was_sent(name) {
+                params.add(event, format!("means the same as `{name}`: send one of them"));
+            }
         }
-        let (slug, category, level) = (params.filter("slug"), params.filter("category"), params.filter("level"));
-        let level = level.and_then(|level| params.keep("level", level.parse()));
-        Some(Self { name: name.or(event), slug, category, level })
+        let name = params.texts("name");
+        let name = name.and(params.texts("event"));
+        Some(Self { name, slug: params.texts("slug"), category: params.texts("category"), level: params.levels() })
     }
+}
+
+/// The filters that events themselves are asked with.
+impl FromQuery for EventFilter {
+    fn read(params: &mut Params, now: Timestamp) -> Option<Self> {
+        let cell = CellFilter::read(params, now)?;
+        Some(Self {
+            cell,
+            message: params.texts("message"),
+            session_id: params.texts("session_id"),
+            user_id: params.texts("user_id"),
+            fingerprint: params.texts("fingerprint"),
+            attributes: attributes(params),
+        })
+    }
+}
+
+fn attributes(params: &mut Params) -> AttributeFilters {
+    let mut sent = params.with_prefix("attr.");
+    // Clients that are generated may write the properties of an object in brackets.
+    sent.extend(params.with_prefix("attributes[").into_iter().map(|(name, values)| {
+        let name = name.strip_suffix(']').unwrap_or_default();
+        (name.strip_prefix("attr.").unwrap_or(name).to_owned(), values)
+    }));
+    let mut all = Vec::new();
+    for (text, values) in sent {
+        let filter = path_and_operator(&text);
+        let filter = filter.and_then(|(path, operator)| AttributeFilter::new(path, operator, values));
+        all.extend(params.keep(&format!("attr.{text}"), filter));
+    }
+    params.keep("attr", AttributeFilters::new(all)).unwrap_or_default()
+}
+
+/// One value or several.
+fn some_of(one: &Schema) -> Schema {
+    json_schema!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_VALUES}]})
+}
+
+/// The parameters of a filter on a field: the values that it may have, and those that it may not.
+fn filter(names: [&'static str; 2], about: [&str; 2], schema: &Schema) -> [Parameter; 2] {
+    let schema = some_of(schema);
+    let [is, is_not] = about;
+    [
+        Parameter::query(names[0], format!("Only events {is}; sent several times, any of them."), schema.clone()),
+        Parameter::query(names[1], format!("Only events {is_not}; sent several times, none of them."), schema),
+    ]
 }
 
 /// The parameters of a [`CellFilter`].
 pub fn filters(schemas: &mut SchemaGenerator) -> Vec<Parameter> {
-    vec![
-        Parameter::query("name", "Only events with this name.", text()),
-        Parameter::query("event", "An alias of `name`.", text()),
-        Parameter::query("slug", "Only events with this slug.", text()),
-        Parameter::query("category", "Only events of this category.", text()),
-        level(schemas),
+    let mut all = Vec::new();
+    all.extend(filter(["name", "name[ne]"], ["with this name", "without this name"], &text()));
+    all.extend([Parameter::query("event", "An alias of `name`.", some_of(&text()))]);
+    all.extend(filter(["slug", "slug[ne]"], ["with this slug", "without this slug"], &text()));
+    all.extend(filter(["category", "category[ne]"], ["of this category", "not of this category"], &text()));
+    all.extend(level(schemas));
+    all
+}
+
+/// The parameters of levels.
+pub fn level(schemas: &mut SchemaGenerator) -> [Parameter; 2] {
+    let levels = schemas.subschema_for::<LevelInput>();
+    let listed = json_schema!({"type": "string", "pattern": "^[A-Za-z]+(,[A-Za-z]+)+$", "examples": ["ERROR,FATAL"]});
+    let list = json_schema!({"type": "array", "items": levels, "minItems": 1, "maxItems": MOST_VALUES});
+    let schema = json_schema!({"anyOf": [levels, listed, list]});
+    let several = "sent several times, or with commas between them,";
+    [
+        Parameter::query("level", format!("Only events of this level; {several} any of them."), schema.clone()),
+        Parameter::query("level[ne]", format!("Only events not of this level; {several} none of them."), schema),
     ]
 }
 
-/// The parameter `level`.
-pub fn level(schemas: &mut SchemaGenerator) -> Parameter {
-    Parameter::query("level", "Only events of this level.", schemas.subschema_for::<LevelInput>())
+/// The parameters of an [`EventFilter`].
+pub fn event_filters(schemas: &mut SchemaGenerator) -> Vec<Parameter> {
+    let value = some_of(&text());
+    let attributes = json_schema!({
+        "type": "object",
+        "patternProperties": {"^attr\\..": value},
+        "additionalProperties": false,
+        "maxProperties": MOST_ATTRIBUTES,
+        "examples": [{"attr.plan": "pro"}, {"attr.amount[gte]": "100"}],
+    });
+    let mut all = filters(schemas);
+    all.extend(filter(["message", "message[ne]"], ["with exactly this message", "without this message"], &text()));
+    all.extend(filter(["session_id", "session_id[ne]"], ["of this session", "not of this session"], &text()));
+    all.extend(filter(["user_id", "user_id[ne]"], ["of this user", "not of this user"], &text()));
+    all.extend(filter(
+        ["fingerprint", "fingerprint[ne]"],
+        ["with this fingerprint", "without this fingerprint"],
+        &text(),
+    ));
+    all.push(Parameter::query(
+        "attributes",
+        "Only events whose `data` has this value at this path: `attr.PATH=value`, e.g. `attr.plan=pro`. Keys may hold dots. \
+         Operators stand in brackets: `attr.PATH[ne]`, `[gt]`, `[gte]`, `[lt]`, `[lte]`, `[contains]`, and `[exists]=true` or \
+         `false`. Sent several times, any of the values; with `ne` none of them. `attributes[attr.PATH]=value` means the same.",
+        attributes,
+    ));
+    all
 }
 
 /// The zone of days and weeks; UTC by default.
@@ -258,7 +420,6 @@ pub fn zone() -> Parameter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tally_core::event::level::Level;
 
     #[test]
     fn every_error_is_told_at_once() {
@@ -269,7 +430,7 @@ mod tests {
         assert_eq!(params.text("name"), None);
         let Invalid(errors) = params.finish().expect_err("four errors");
         let fields: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();
-        assert_eq!(fields, ["a", "limit", "level", "nmae"]);
+        assert_eq!(fields, ["limit", "level", "a", "nmae"]);
     }
 
     #[test]
@@ -318,7 +479,7 @@ mod tests {
     fn values_are_percent_decoded() {
         let mut params = Params::parse(Some("event=search%20executed&attr.a.b=x+y"));
         assert_eq!(params.text_of("name", "event").as_deref(), Some("search executed"));
-        assert_eq!(params.with_prefix("attr."), [("a.b".to_owned(), "x y".to_owned())]);
+        assert_eq!(params.with_prefix("attr."), [("a.b".to_owned(), vec!["x y".to_owned()])]);
         assert!(params.finish().is_ok());
     }
 }

@@ -29,6 +29,8 @@ pub enum Access {
     Ingest,
     /// Keys of the app with the scope `read`, and every user.
     Read,
+    /// Every user, and every key whatever its scopes.
+    Known,
     /// Every user.
     Users,
     /// Admins. The route concerns no app, or one that may not be in use.
@@ -80,6 +82,8 @@ routes! {
     HEALTH              = GET    "/health"                                      => Admin, Public;
     DESCRIPTION         = GET    "/openapi.json"                                => Admin, Public;
     SIGN_IN             = POST   "/auth"                                        => Admin, Public;
+    READ_SESSION        = GET    "/auth"                                        => Admin, Known;
+    SIGN_OUT            = DELETE "/auth"                                        => Admin, Users;
     LIST_APPS           = GET    "/apps"                                        => Admin, Users;
     CREATE_APP          = POST   "/apps"                                        => Admin, Admins;
     READ_APP            = GET    "/apps/{app}"                                  => Admin, Read;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use tally_core::app::key::{Key, KeyId, Scope, SendLimits};
+use tally_core::app::key::{Key, KeyId, ReadLimits, Scope, SendLimits};
 use tally_core::app::layout::Layout;
 use tally_core::app::{App, AppId, AppSlug, AppState, EventClock};
 use tally_core::time::Timestamp;
@@ -54,12 +54,58 @@ pub(crate) struct KeyItem {
     origins: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     events_per_minute: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bounded: Option<BoundedItem>,
+}
+
+/// What bounds a key that expires or may not read all. Its scopes stand here alone: an earlier version, which knows no
+/// bounds, then reads a key without scopes, which may do nothing.
+#[derive(Serialize, Deserialize)]
+struct BoundedItem {
+    scopes: Vec<Scope>,
+    /// Microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    filter: BTreeMap<String, Vec<String>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    hides_people: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    hides_data: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    statistics_only: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chart: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    view: Option<String>,
+}
+
+impl BoundedItem {
+    fn of(key: &Key) -> Option<Self> {
+        let Key { expires_at, reads, view, .. } = key;
+        if expires_at.is_none() && reads.is_none() && view.is_none() {
+            return None;
+        }
+        let ReadLimits { filter, hides_people, hides_data, statistics_only, chart } = reads.clone();
+        Some(Self {
+            scopes: key.scopes.clone(),
+            expires_at: expires_at.map(Timestamp::micros),
+            filter,
+            hides_people,
+            hides_data,
+            statistics_only,
+            chart,
+            view: view.clone(),
+        })
+    }
 }
 
 impl From<&Key> for KeyItem {
     fn from(key: &Key) -> Self {
+        let bounded = BoundedItem::of(key);
         Self {
-            scopes: key.scopes.clone(),
+            scopes: if bounded.is_some() { vec![] } else { key.scopes.clone() },
+            bounded,
             label: key.label.clone(),
             created_at: key.created_at.micros(),
             hash: STANDARD.encode(key.hash),
@@ -97,9 +143,28 @@ impl TryFrom<AppItem> for App {
     fn try_from(item: AppItem) -> Result<Self, StoreError> {
         let keys = item.keys.into_iter().map(|(id, key)| {
             let hash = STANDARD.decode(&key.hash).ok().and_then(|hash| hash.try_into().ok());
+            let (scopes, expires_at, reads, view) = match key.bounded {
+                None => (key.scopes, None, ReadLimits::default(), None),
+                Some(BoundedItem {
+                    scopes,
+                    expires_at,
+                    filter,
+                    hides_people,
+                    hides_data,
+                    statistics_only,
+                    chart,
+                    view,
+                }) => {
+                    let reads = ReadLimits { filter, hides_people, hides_data, statistics_only, chart };
+                    (scopes, expires_at.map(Timestamp::from_micros), reads, view)
+                }
+            };
             Ok(Key {
                 id,
-                scopes: key.scopes,
+                scopes,
+                expires_at,
+                reads,
+                view,
                 label: key.label,
                 created_at: Timestamp::from_micros(key.created_at),
                 hash: hash.ok_or_else(|| StoreError::Unreadable("the hash of a key".to_owned()))?,

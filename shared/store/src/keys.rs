@@ -177,6 +177,30 @@ pub(super) const SIGNING_KEY: &str = "signing-key";
 /// The Apps partition with the public keys, by key id.
 pub(super) const PUBLIC_KEYS: &str = "public-keys";
 
+/// The Apps partition with the sessions that were signed out, by the time from which none of their tokens is valid.
+pub(super) const REVOKED_SESSIONS: &str = "revoked-sessions";
+
+/// Returns the Apps partition of a code that signs a user in once.
+pub(super) fn sign_in_code(id: &str) -> String {
+    format!("sign-in-code#{id}")
+}
+
+/// Returns the sort key of a session that was signed out.
+pub(super) fn revoked_session(until: Timestamp, sid: &str) -> String {
+    format!("{:011}#{sid}", until.seconds())
+}
+
+/// Returns the sort key range of the sessions with tokens that may be valid after `now`.
+pub(super) fn revoked_after(now: Timestamp) -> (String, String) {
+    // `~` sorts after all digits.
+    (format!("{:011}", now.seconds()), "~".to_owned())
+}
+
+/// Returns the session in a sort key.
+pub(super) fn read_revoked_session(sort: &str) -> Option<&str> {
+    sort.split_once('#').map(|(_, sid)| sid)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +226,7 @@ mod tests {
         let id = KeyId::parse("0123456789ab").expect("an id");
         assert_eq!(quota_of_key(&id, Timestamp::EPOCH + 7 * MINUTE), "k#0123456789ab#00000000007");
         assert_eq!(rejected(&partition.app), "~rejected#shop~2");
+        assert_eq!(revoked_session(Timestamp::from_seconds(1_795_255_705), "S"), "01795255705#S");
         assert_eq!(rejected_kind("posthog", Reason::InvalidTime), "posthog#invalid_time");
     }
 

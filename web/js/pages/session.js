@@ -1,10 +1,10 @@
-import { h } from '../dom.js';
+import { timelinePage } from '../timeline.js';
 
 /**
- * @param {import('../state.js').State} _state
- * @param {import('../page.js').Account} _account
+ * @param {import('../state.js').State} state
+ * @param {import('../page.js').Account} account
  * @returns {import('../page.js').Page}
  */
-export function sessionPage(_state, _account) {
-  return { element: h('div', { class: 'page' }, h('h1', null, 'Session')), update: () => {}, close: () => {} };
+export function sessionPage(state, account) {
+  return timelinePage(state, account, 'session_id');
 }

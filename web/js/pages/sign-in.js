@@ -36,7 +36,7 @@ function askToSignIn({ over, reason }) {
     const title = over ? 'Your session has ended' : 'Sign in to Tally';
     const form = h('form', { class: 'sign-in', on: { submit } }, h('h1', null, title), fields, failure, send, other);
     const holder = over
-      ? h('dialog', { class: 'over', 'aria-label': title, on: { cancel: (event) => event.preventDefault() } }, form)
+      ? h('dialog', { class: 'over', 'aria-label': title, on: { close: stay } }, form)
       : h('main', { class: 'centre' }, form);
     let byToken = true;
     change();
@@ -61,6 +61,13 @@ function askToSignIn({ over, reason }) {
       );
       fill(other, byToken ? 'Use a password' : 'Use a GitHub token');
       fields.querySelector('input')?.focus();
+    }
+
+    // Browsers close a dialog at the second Esc, whatever its page says.
+    function stay() {
+      if (holder instanceof HTMLDialogElement) {
+        holder.showModal();
+      }
     }
 
     /** @param {SubmitEvent} event */

@@ -1,10 +1,10 @@
-import { h } from '../dom.js';
+import { timelinePage } from '../timeline.js';
 
 /**
- * @param {import('../state.js').State} _state
- * @param {import('../page.js').Account} _account
+ * @param {import('../state.js').State} state
+ * @param {import('../page.js').Account} account
  * @returns {import('../page.js').Page}
  */
-export function userPage(_state, _account) {
-  return { element: h('div', { class: 'page' }, h('h1', null, 'User')), update: () => {}, close: () => {} };
+export function userPage(state, account) {
+  return timelinePage(state, account, 'user_id');
 }

@@ -101,17 +101,17 @@ function controls(app) {
   const number = { type: 'number', min: '1', inputmode: 'numeric' };
   return [
     field('Name', input('name', { required: true, maxlength: '100' }, app.name), `Paths keep using ${app.id}.`),
-    field(
+    half(
       'Retention in days',
       input('retention_days', { ...number, max: '36500', placeholder: 'For ever' }, retention_days),
       'Empty keeps events for ever.',
     ),
-    field(
+    half(
       'Events per minute',
       input('events_per_minute', { ...number, placeholder: 'No limit' }, app.events_per_minute),
       'What exceeds it is refused with 429.',
     ),
-    field(
+    half(
       'New names per day',
       input(
         'max_new_names_per_day',
@@ -120,7 +120,7 @@ function controls(app) {
       ),
       'An event whose name would be one too many is refused.',
     ),
-    field(
+    half(
       'Shards',
       input('shards', { ...number, min: String(shards), max: '64', required: true }, shards),
       'Partitions over which events are spread. They only go up.',
@@ -131,6 +131,19 @@ function controls(app) {
       'One a line. If there are any, events with other names are refused.',
     ),
   ];
+}
+
+/**
+ * A field that takes half of the width.
+ *
+ * @param {string} label
+ * @param {HTMLElement} control
+ * @param {string} hint
+ */
+function half(label, control, hint) {
+  const element = field(label, control, hint);
+  element.classList.add('half');
+  return element;
 }
 
 /**

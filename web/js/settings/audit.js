@@ -3,7 +3,7 @@ import { describe } from '../dialog.js';
 import { fill, h } from '../dom.js';
 import { field, input } from '../form.js';
 import { formatExact } from '../format.js';
-import { listTable, tabHead } from './list.js';
+import { cut, listTable, numberCell, tabHead } from './list.js';
 
 /** Rows of differences that are drawn. */
 const MAX_DIFFERENCES = 500;
@@ -130,13 +130,13 @@ function differences({ differences: list, leftOut }) {
       list
         .slice(0, MAX_DIFFERENCES)
         .map((each) => [
-          each.day,
-          each.name ?? (each.message_hash ? `Message ${each.message_hash}` : 'None'),
-          each.slug ?? '',
-          each.category ?? '',
+          h('time', null, each.day),
+          cut(each.name ?? (each.message_hash ? `Message ${each.message_hash}` : '')),
+          cut(each.slug ?? ''),
+          cut(each.category ?? ''),
           each.level ?? '',
-          h('span', { class: 'number' }, formatExact(each.counted)),
-          h('span', { class: 'number' }, formatExact(each.stored)),
+          numberCell(each.counted),
+          numberCell(each.stored),
         ]),
       '',
     ),

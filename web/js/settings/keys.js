@@ -3,8 +3,7 @@ import { createKey } from '../create-key.js';
 import { notify, openDialog } from '../dialog.js';
 import { h } from '../dom.js';
 import { formatExact, formatTime } from '../format.js';
-import { Panel } from '../panel.js';
-import { cut, listTable, tabHead } from './list.js';
+import { cut, listTab } from './list.js';
 
 /**
  * A key without its secret. What follows `events_per_minute` are the restrictions of a share link.
@@ -22,31 +21,22 @@ import { cut, listTable, tabHead } from './list.js';
  */
 export function keysTab({ app, tz }) {
   const id = app ?? '';
-  const panel = new Panel({ what: 'Keys' });
-  load();
-  return { element: panel.element, close: () => panel.close() };
+  return listTab({
+    title: 'Keys',
+    about: 'A key is shown once, when it is made: Tally stores a hash of it alone.',
+    button: (load) =>
+      h('button', { type: 'button', class: 'primary', on: { click: () => createKey(id, load) } }, 'Create key'),
+    read: async (signal) => (await readKeys(id, signal)).filter((key) => !isShareLink(key)),
+    columns: ['Label', 'Id', 'May', 'Created', 'Expires', 'Bounds', ''],
+    row,
+    empty: 'This app has no keys.',
+  });
 
-  function load() {
-    panel.show(
-      (signal) => readKeys(id, signal),
-      (keys) => [
-        tabHead(
-          'Keys',
-          'Keys are stored hashed: what they are is shown only when they are made.',
-          h('button', { type: 'button', class: 'primary', on: { click: () => createKey(id, load) } }, 'Create key'),
-        ),
-        listTable(
-          'Keys',
-          ['Label', 'Id', 'May', 'Created', 'Expires', 'Bounds', ''],
-          keys.filter((key) => !isShareLink(key)).map(row),
-          'This app has no keys.',
-        ),
-      ],
-    );
-  }
-
-  /** @param {Key} key */
-  function row(key) {
+  /**
+   * @param {Key} key
+   * @param {() => void} load
+   */
+  function row(key, load) {
     return [
       key.label ? cut(key.label) : h('span', { class: 'muted' }, 'None'),
       h('code', null, key.id),

@@ -1,13 +1,11 @@
 import { h } from '../dom.js';
 import { fieldLabel } from '../filter-text.js';
-import { formatAgo } from '../format.js';
+import { formatAgo, formatTime } from '../format.js';
 import { stateLink } from '../link.js';
-import { Panel } from '../panel.js';
-import { describeRange } from '../range.js';
-import { shareView } from '../share.js';
+import { describeView, shareView } from '../share.js';
 import { parseState } from '../state.js';
 import { isShareLink, readKeys, revokeButton, timeCell } from './keys.js';
-import { cut, listTable, tabHead } from './list.js';
+import { cut, listTab } from './list.js';
 
 /**
  * The read keys that see a part of the app, or for a time.
@@ -17,32 +15,23 @@ import { cut, listTable, tabHead } from './list.js';
  */
 export function linksTab(state) {
   const app = state.app ?? '';
-  const panel = new Panel({ what: 'Share links' });
-  load();
-  return { element: panel.element, close: () => panel.close() };
+  const view = { ...state, view: 'overview', options: {} };
+  return listTab({
+    title: 'Share links',
+    about: 'Who has a link sees its view without sign-in. A link is shown once, when it is made.',
+    button: (load) =>
+      h('button', { type: 'button', class: 'primary', on: { click: () => shareView(view, load) } }, 'Create link'),
+    read: async (signal) => (await readKeys(app, signal)).filter(isShareLink),
+    columns: ['Label', 'Shows', 'Only', 'Created', 'Expires', ''],
+    row,
+    empty: 'This app has no share links. Any view can be shared by the button “Share” above it.',
+  });
 
-  function load() {
-    const view = { ...state, view: 'overview', options: {} };
-    panel.show(
-      (signal) => readKeys(app, signal),
-      (keys) => [
-        tabHead(
-          'Share links',
-          'Who has a link sees its view without sign-in. A link is shown once, when it is made.',
-          h('button', { type: 'button', class: 'primary', on: { click: () => shareView(view, load) } }, 'Create link'),
-        ),
-        listTable(
-          'Share links',
-          ['Label', 'Shows', 'Only', 'Created', 'Expires', ''],
-          keys.filter(isShareLink).map(row),
-          'This app has no share links. Any view can be shared by the button “Share” above it.',
-        ),
-      ],
-    );
-  }
-
-  /** @param {import('./keys.js').Key} key */
-  function row(key) {
+  /**
+   * @param {import('./keys.js').Key} key
+   * @param {() => void} load
+   */
+  function row(key, load) {
     return [
       cut(key.label ?? key.id),
       shownBy(key, app),
@@ -62,7 +51,7 @@ export function linksTab(state) {
  */
 function shownBy({ view, chart }, app) {
   const shown = parseState(view ?? chart ?? '');
-  const text = describeRange(shown);
+  const text = describeView(shown);
   if (!view && !chart) {
     return h('span', { class: 'muted' }, 'Any view');
   }
@@ -92,8 +81,7 @@ function expiryCell({ expires_at }, tz) {
     return h('span', { class: 'muted' }, 'Never');
   }
   const expired = Date.parse(expires_at) < Date.now();
-  return [
-    timeCell(expires_at, tz),
-    expired ? h('span', { class: 'muted' }, ` Expired ${formatAgo(expires_at)}`) : null,
-  ];
+  return expired
+    ? h('span', { class: 'muted', title: formatTime(expires_at, tz, 'full') }, `Expired ${formatAgo(expires_at)}`)
+    : timeCell(expires_at, tz);
 }

@@ -1,4 +1,6 @@
 import { h } from '../dom.js';
+import { formatExact } from '../format.js';
+import { Panel } from '../panel.js';
 
 /**
  * A table of a tab, whose rows become cards where it is narrow.
@@ -15,7 +17,15 @@ export function listTable(label, columns, rows, empty) {
   return h(
     'table',
     { class: 'list', 'aria-label': label },
-    h('thead', null, h('tr', null, columns.map(headCell))),
+    h(
+      'thead',
+      null,
+      h(
+        'tr',
+        null,
+        columns.map((column, index) => headCell(column, rows[0]?.[index])),
+      ),
+    ),
     h(
       'tbody',
       null,
@@ -30,9 +40,18 @@ export function listTable(label, columns, rows, empty) {
   );
 }
 
-/** @param {string} column */
-function headCell(column) {
-  return h('th', { scope: 'col' }, column || h('span', { class: 'offscreen' }, 'Actions'));
+/**
+ * @param {string} column
+ * @param {import('../dom.js').Child} first the cell below, whose numbers it is aligned with
+ */
+function headCell(column, first) {
+  const name = first instanceof Element && first.matches('.number') ? 'number' : '';
+  return h('th', { scope: 'col', class: name }, column || h('span', { class: 'offscreen' }, 'Actions'));
+}
+
+/** @param {number} count */
+export function numberCell(count) {
+  return h('span', { class: 'number' }, formatExact(count));
 }
 
 /**
@@ -58,13 +77,48 @@ export function cut(text, name = '') {
  *
  * @param {string} title
  * @param {import('../dom.js').Child} about
- * @param {...import('../dom.js').Child} buttons
+ * @param {import('../dom.js').Child} [buttons]
  */
-export function tabHead(title, about, ...buttons) {
+export function tabHead(title, about, buttons) {
   return h(
     'div',
     { class: 'tab-head' },
     h('div', null, h('h2', null, title), h('p', { class: 'muted' }, about)),
     h('div', { class: 'buttons' }, buttons),
   );
+}
+
+/**
+ * A tab with a list. Its head stays while the list is read again.
+ *
+ * @template T
+ * @param {{
+ *   title: string,
+ *   about: import('../dom.js').Child,
+ *   button?: (load: () => void) => HTMLButtonElement,
+ *   read: (signal: AbortSignal) => Promise<T[]>,
+ *   columns: string[],
+ *   row: (item: T, load: () => void) => import('../dom.js').Child[],
+ *   empty: string,
+ *   after?: () => import('../dom.js').Child,
+ * }} options `load` reads the list again; `after` is what stands below it
+ * @returns {import('../pages/settings.js').Tab & { load: () => void }}
+ */
+export function listTab({ title, about, button, read, columns, row, empty, after }) {
+  const panel = new Panel({ what: title });
+  panel.element.prepend(tabHead(title, about, button?.(load)));
+  load();
+  return { element: panel.element, close: () => panel.close(), load };
+
+  function load() {
+    panel.show(read, (items) => [
+      listTable(
+        title,
+        columns,
+        items.map((item) => row(item, load)),
+        empty,
+      ),
+      after?.(),
+    ]);
+  }
 }

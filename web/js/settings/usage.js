@@ -1,8 +1,8 @@
 import { ApiError, appPath, get } from '../api.js';
 import { h } from '../dom.js';
-import { formatBytes, formatExact } from '../format.js';
+import { formatBytes } from '../format.js';
 import { Panel } from '../panel.js';
-import { listTable, tabHead } from './list.js';
+import { listTable, numberCell, tabHead } from './list.js';
 
 /**
  * What the app uses. A server that does not tell shows nothing.
@@ -28,7 +28,7 @@ export function usageTab({ app }) {
             ['Day', 'Events', 'Bytes'],
             (usage.days ?? []).map((/** @type {{ day: string, events: number, bytes: number }} */ each) => [
               each.day,
-              h('span', { class: 'number' }, formatExact(each.events)),
+              numberCell(each.events),
               h('span', { class: 'number' }, formatBytes(each.bytes)),
             ]),
             'Nothing was sent yet.',

@@ -2,11 +2,10 @@ import { appPath, request } from '../api.js';
 import { notify, openDialog } from '../dialog.js';
 import { h } from '../dom.js';
 import { stateLink } from '../link.js';
-import { Panel } from '../panel.js';
 import { savedViews } from '../saved-views.js';
 import { parseState } from '../state.js';
 import { timeCell } from './keys.js';
-import { cut, listTable, tabHead } from './list.js';
+import { cut, listTab } from './list.js';
 
 /**
  * The saved views of the app: mine and everyone's.
@@ -16,24 +15,15 @@ import { cut, listTable, tabHead } from './list.js';
  */
 export function viewsTab({ app, tz }) {
   const id = app ?? '';
-  const panel = new Panel({ what: 'Saved views' });
-  load();
-  return { element: panel.element, close: () => panel.close() };
-
-  function load() {
-    panel.show(
-      (signal) => savedViews(id, signal),
-      (views) => [
-        tabHead('Saved views', 'A view is saved by the star above it.'),
-        listTable(
-          'Saved views',
-          ['Name', 'For', 'By', 'Saved', ''],
-          (views ?? []).map(row),
-          views ? 'No view is saved yet.' : 'This server keeps no views.',
-        ),
-      ],
-    );
-  }
+  const tab = listTab({
+    title: 'Saved views',
+    about: 'A view is saved by the star above it.',
+    read: async (signal) => (await savedViews(id, signal)) ?? [],
+    columns: ['Name', 'For', 'By', 'Saved', ''],
+    row,
+    empty: 'No view is saved.',
+  });
+  return tab;
 
   /** @param {import('../saved-views.js').SavedView} view */
   function row(view) {
@@ -55,7 +45,7 @@ export function viewsTab({ app, tz }) {
       async () => {
         await request('DELETE', appPath(id, 'views', name), { query: [['scope', scope]] });
         notify('Deleted.');
-        load();
+        tab.load();
       },
     );
   }

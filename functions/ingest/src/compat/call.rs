@@ -10,8 +10,7 @@ use tally_core::app::App;
 use tally_core::app::key::{KeyId, PresentedKey};
 use tally_core::event::draft::Draft;
 use tally_core::event::id::EventId;
-use tally_core::invalid::Invalid;
-use tally_core::rejected::Refusal;
+use tally_core::rejected::{MAX_SAMPLE, Reason, Refusal};
 use tally_core::time::Timestamp;
 use tally_http::body::read;
 use tally_http::credentials::ingest_keys;
@@ -20,12 +19,13 @@ use tally_http::guard::TimeLeft;
 use tally_http::problem::Problem;
 use tally_http::{Figures, families, guard};
 use tally_service::context::Context;
-use tally_service::ingest::accept::{Drafts, Intake};
+use tally_service::ingest::accept::Intake;
 use tally_service::ingest::rejection::Rejection;
 use tally_store::{Deadline, StoreError};
 
 use crate::accept::intake;
 use crate::body::unpack;
+use crate::compat::records::{self, Made, Records};
 
 /// Most bytes of a request as it is sent: what a Lambda function can be called with.
 pub const MAX_SENT: usize = 6 * 1024 * 1024;
@@ -181,18 +181,29 @@ impl Call {
         Ok(Sender { app, key })
     }
 
-    /// Stores records as native events are stored, however many. A record that is refused, here or by the family, becomes
-    /// one of the app's rejected events, with `sample` of its position as what to show.
+    /// Stores drafts as [`Call::store_each`] does, for protocols that bring few at once. `sample` is what to show of the one
+    /// at a position.
     ///
     /// # Errors
-    /// 429 where a quota has no room for all; then none is stored.
+    /// Those of [`Call::store_each`].
     pub async fn store(
         &self,
         sender: &Sender,
-        records: Vec<Result<Draft, Refusal>>,
+        drafts: Vec<Result<Draft, Refusal>>,
         sample: &(dyn Fn(usize) -> String + Sync),
     ) -> Result<Stored, Problem> {
-        let records = Records { drafts: &records, sample };
+        self.store_each(sender, &Made { drafts: &drafts, sample }).await
+    }
+
+    /// Stores records as native events are stored, however many. A record that is refused, here or by the family, becomes
+    /// one of the app's rejected events.
+    ///
+    /// # Errors
+    /// 413 where they are too many JSON values or bytes together, 429 where a quota has no room for all; then none is
+    /// stored.
+    pub async fn store_each(&self, sender: &Sender, records: &dyn Records) -> Result<Stored, Problem> {
+        records::check(records)?;
+        let records = records::Stored(records);
         // The clock runs again, now that the records are read.
         let deadline = |bytes| TimeLeft::all(&self.context.store).deadline_for(bytes);
         let verdicts = self.intake(sender).accept_each(&records, deadline).await?.into_iter();
@@ -217,6 +228,16 @@ impl Call {
         self.intake(sender).reject(refusal, count, sample);
     }
 
+    /// Makes a rejected event of a request that is refused as a whole since it is too large: the library may drop it then.
+    pub(super) fn note_refused(&self, problem: &Problem) {
+        let sender = self.log().sender.clone();
+        if let (Problem::TooLarge(detail), Some(sender)) = (problem, sender) {
+            let start = self.body.get(..MAX_SAMPLE).unwrap_or(&self.body);
+            let refusal = Refusal::new(Reason::TooLarge, detail.clone());
+            self.reject(&sender, &refusal, 1, || String::from_utf8_lossy(start).into_owned());
+        }
+    }
+
     fn intake<'a>(&'a self, sender: &'a Sender) -> Intake<'a> {
         intake(&self.context, &sender.app, Some(&sender.key), self.family.name())
     }
@@ -232,36 +253,5 @@ impl Call {
 
     fn log(&self) -> std::sync::MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Drafts that a family has made.
-struct Records<'a> {
-    drafts: &'a [Result<Draft, Refusal>],
-    sample: &'a (dyn Fn(usize) -> String + Sync),
-}
-
-impl Drafts for Records<'_> {
-    fn count(&self) -> usize {
-        self.drafts.len()
-    }
-
-    fn read(&self, index: usize) -> Result<Draft, Rejection> {
-        match self.drafts.get(index) {
-            Some(draft) => draft.clone().map_err(Rejection::Refused),
-            None => Err(Invalid::field("", "no such record").into()),
-        }
-    }
-
-    fn size(&self, index: usize) -> usize {
-        self.drafts.get(index).and_then(|draft| draft.as_ref().ok()).map_or(0, Draft::size)
-    }
-
-    fn values(&self, index: usize) -> usize {
-        self.drafts.get(index).and_then(|draft| draft.as_ref().ok()).map_or(0, Draft::values)
-    }
-
-    fn sample(&self, index: usize) -> String {
-        (self.sample)(index)
     }
 }

@@ -21,7 +21,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::{self as event_json, Json, Kind};
-use tally_core::rejected::{Reason, Refusal, shortened};
+use tally_core::rejected::{Reason, Refusal};
 use tally_http::families::Family;
 use tally_http::problem::Problem;
 
@@ -30,8 +30,9 @@ use super::fields::{Fields, object, scalar};
 use super::keys::Keys;
 use super::packed::{Form, PIXEL, json as unpacked};
 use super::protocol::{Answer, Protocol, retry_after};
-use super::record_id::RecordIds;
-use super::sanitize::{self, short};
+use super::record_id::{Clock, RecordIds, is_finer_than_a_second};
+use super::records::{self, JsonRecords, Records};
+use super::sanitize::{self, pick, short};
 
 /// The maximum number of events in a request. Mixpanel's own limit for imports is 2,000.
 const MAX_EVENTS: usize = 10_000;
@@ -42,7 +43,7 @@ pub(crate) struct Mixpanel;
 /// What a request brings: its form and its text of JSON.
 struct Sent<'a> {
     call: &'a Call,
-    form: Form,
+    form: Form<'a>,
 }
 
 impl<'a> Sent<'a> {
@@ -60,10 +61,7 @@ impl<'a> Sent<'a> {
 
     /// The JSON of the events.
     fn json(&self) -> Cow<'_, [u8]> {
-        match self.parameter("data") {
-            Some(data) => unpacked(data),
-            None => std::str::from_utf8(&self.call.body).map_or(Cow::Borrowed(&*self.call.body), unpacked),
-        }
+        json_of(self.parameter("data"), &self.call.body)
     }
 }
 
@@ -84,9 +82,12 @@ fn events(text: &str) -> Result<Vec<&RawValue>, Problem> {
 
 /// The project token of an event or an update.
 fn token(event: &RawValue) -> Option<String> {
-    let fields = Fields::of(event);
-    let of_properties = || fields.get("properties").and_then(|raw| Fields::of(raw).get("token").and_then(scalar));
-    of_properties().or_else(|| ["$token", "token"].into_iter().find_map(|name| fields.get(name).and_then(scalar)))
+    let [properties, of_update, of_event] = pick(event, ["properties", "$token", "token"]);
+    let of_properties = properties.and_then(|properties| {
+        let [token] = pick(properties, ["token"]);
+        token
+    });
+    [of_properties, of_update, of_event].into_iter().flatten().find_map(scalar)
 }
 
 /// An event of `/track` or `/import`.
@@ -116,32 +117,76 @@ fn draft(event: &RawValue) -> Result<Draft, Refusal> {
     })
 }
 
-/// Whether a time is written with a fraction of a second, or in milliseconds. Its value does not tell: a clock may strike the
-/// second.
-fn is_finer_than_a_second(time: &str) -> bool {
-    time.contains('.') || (time.len() > 11 && time.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// An update of a profile or a group as an event.
-fn update(name: &str, update: &RawValue, ids: &mut RecordIds) -> Result<Draft, Refusal> {
+/// An update of a profile or a group as an event. `id` is its identity, if it has one.
+fn update(name: &str, update: &RawValue, id: Option<&str>) -> Result<Draft, Refusal> {
     if event_json::kind(update) != Kind::Object {
         return Err(Refusal::new(Reason::Unreadable, "an update must be an object"));
     }
     let mut fields = Fields::of(update);
     fields.take("$token");
-    // Two honest updates may be the same within a second.
-    let is_fine = fields.get("$time").and_then(scalar).is_some_and(|time| is_finer_than_a_second(&time));
     let timestamp = fields.take_time("$time");
-    let is_identified = timestamp.is_some() && is_fine;
-    let id = is_identified.then(|| ids.id(Family::Mixpanel, name.as_bytes(), update.get().as_bytes()));
     Ok(Draft {
-        id,
+        id: id.map(str::to_owned).filter(|_| timestamp.is_some()),
         name: Some(name.to_owned()),
         user_id: short(fields.take_text("$distinct_id")),
         timestamp,
         data: object(fields.rest()),
         ..Draft::default()
     })
+}
+
+/// The records of a request to a path, each with whether it may be stored.
+fn records<'a>(path: &str, events: &[&'a RawValue], own: Vec<Result<(), Refusal>>) -> impl Records + use<'a> {
+    let name = match path {
+        "/engage" => Some("$engage"),
+        "/groups" => Some("$groups"),
+        _ => None,
+    };
+    let mut ids = RecordIds::default();
+    let mut clock = Clock::default();
+    let mut given: Vec<_> = events
+        .iter()
+        .enumerate()
+        .map(|(place, event)| {
+            // Only updates have no id of their own.
+            let name = name?;
+            let [time] = pick(event, ["$time"]);
+            clock.note(place, is_finer_than_a_second(&time.and_then(scalar)?));
+            Some(ids.id(Family::Mixpanel, name.as_bytes(), event.get().as_bytes()))
+        })
+        .collect();
+    for place in clock.unidentified() {
+        given[place] = None;
+    }
+    let mut records = JsonRecords::new(move |event, id: &Option<String>| match name {
+        Some(name) => update(name, event, id.as_deref()),
+        None => draft(event),
+    });
+    for ((event, own), id) in events.iter().zip(own).zip(given) {
+        records.add(event, || own.map(|()| id));
+    }
+    records
+}
+
+/// Reads the events of an unpacked body that is sent to a path. What a request does beyond this needs the store.
+///
+/// # Errors
+/// Where the body as a whole cannot be read.
+pub fn read(path: &str, body: &[u8]) -> Result<Vec<Result<Draft, Refusal>>, Problem> {
+    let form = Form::of(body);
+    let json = json_of(form.get("data"), body);
+    let text = sanitize::body(&json);
+    let events = events(&text)?;
+    let own = vec![Ok(()); events.len()];
+    Ok(records::drafts(&records(path, &events, own)))
+}
+
+/// The JSON of the events of a body whose parameter or field `data` is given.
+fn json_of<'a>(data: Option<&'a str>, body: &'a [u8]) -> Cow<'a, [u8]> {
+    match data {
+        Some(data) => unpacked(data),
+        None => std::str::from_utf8(body).map_or(Cow::Borrowed(body), unpacked),
+    }
 }
 
 /// A reply of this status.
@@ -194,8 +239,8 @@ impl Protocol for Mixpanel {
         let Ok(events) = events(&text) else { return true };
         // PostHog's events have `api_key` or `uuid`.
         events.first().is_none_or(|event| {
-            let fields = Fields::of(event);
-            fields.get("api_key").is_none() && fields.get("uuid").is_none()
+            let of_posthog = pick(event, ["api_key", "uuid"]);
+            of_posthog.iter().all(Option::is_none)
         })
     }
 
@@ -222,22 +267,14 @@ impl Protocol for Mixpanel {
             let first = events.iter().find_map(|event| token(event));
             let sender = call.sender(&[sent.parameter("api_key"), first.as_deref()]).await?;
             let mut keys = Keys::default();
-            let mut ids = RecordIds::default();
-            let mut drafts = Vec::with_capacity(events.len());
+            let mut own = Vec::with_capacity(events.len());
             for event in &events {
-                let own = match token(event).filter(|token| Some(token) != first.as_ref()) {
+                own.push(match token(event).filter(|token| Some(token) != first.as_ref()) {
                     Some(token) => keys.check(call, &sender, &token).await,
                     None => Ok(()),
-                };
-                drafts.push(own.and_then(|()| match &*call.path {
-                    "/engage" => update("$engage", event, &mut ids),
-                    "/groups" => update("$groups", event, &mut ids),
-                    _ => draft(event),
-                }));
+                });
             }
-            let sample =
-                |index: usize| events.get(index).map_or_else(String::new, |event| shortened(event.get()).to_owned());
-            let (stored, _) = call.store(&sender, drafts, &sample).await?.complete()?;
+            let (stored, _) = call.store_each(&sender, &records(&call.path, &events, own)).await?.complete()?;
             if call.path == "/import" && !sent.is_verbose() && sent.parameter("data").is_none() {
                 return Ok(ok_json(&json!({"code": 200, "status": "OK", "num_records_imported": stored})));
             }

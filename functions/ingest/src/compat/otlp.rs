@@ -22,6 +22,7 @@ mod record;
 mod wire;
 
 use std::borrow::Cow;
+use std::error::Error;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -31,21 +32,22 @@ use prost::Message;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tally_core::event::draft::Draft;
-use tally_core::rejected::{Reason, Refusal, shortened};
+use tally_core::event::json::document;
+use tally_core::rejected::{MAX_SAMPLE, Reason, Refusal, shortened};
 use tally_http::families::Family;
 use tally_http::problem::Problem;
 
-use self::wire::{Around, ExportLogsServiceResponse, LogRecord, PartialSuccess, Status};
+use self::wire::{
+    Around, ExportLogsServiceResponse, InstrumentationScope, LogRecord, MAX_RECORDS, PartialSuccess, Resource, Status,
+};
 use crate::compat::call::Call;
 use crate::compat::protocol::{Answer, Protocol, retry_after};
-use crate::compat::record_id::RecordIds;
+use crate::compat::record_id::{Clock, RecordIds};
+use crate::compat::records::{self, Records, check_sums, check_values};
 use crate::compat::sanitize;
 
 /// The largest record as sent, in bytes. An event holds 256 KB.
 const MAX_RECORD: usize = 512 * 1024;
-/// The maximum number of records of a request. Batches of an exporter have 512, those of a collector usually 8,192.
-const MAX_RECORDS: usize = 32_768;
-
 /// The media type of protobuf.
 const PROTOBUF: &str = "application/x-protobuf";
 
@@ -85,73 +87,148 @@ impl Form {
     }
 }
 
-/// The records of a request as drafts, and as sent: slices of the body.
-#[derive(Default)]
-struct Records {
-    drafts: Vec<Result<Draft, Refusal>>,
-    sent: Vec<Bytes>,
+/// The records of a request: slices of the body, each read when it is needed.
+struct LogRecords {
+    form: Form,
+    records: Vec<Sent>,
+    groups: Vec<Around>,
     ids: RecordIds,
+    /// The group that the next record belongs to, unless it begins another.
     group: Group,
+    /// The sums of all records so far, each with its resource and scope.
+    values: usize,
+    bytes: usize,
+}
+
+/// A record as sent.
+struct Sent {
+    bytes: Bytes,
+    /// The place of what surrounds it.
+    around: usize,
+    id: Option<String>,
+    /// With those around it.
+    values: usize,
+    refused: Option<Refusal>,
 }
 
 /// The records of one resource and scope, which one clock has timed.
 #[derive(Default)]
 struct Group {
-    resource: Bytes,
-    scope: Bytes,
-    /// Both together, for the identity of the records.
+    /// Resource and scope together, for the identity of the records.
     around: Vec<u8>,
-    /// Whether the clock is finer than a second.
-    is_fine: bool,
-    /// The records, by their places, whose times are whole seconds by chance or by their clock.
-    coarse: Vec<usize>,
+    values: usize,
+    /// Why none of its records can be an event.
+    refused: Option<Refusal>,
+    clock: Clock,
 }
 
-impl Records {
-    /// Whether there is room for another record.
-    fn check_room(&self) -> Result<(), Problem> {
-        if self.drafts.len() < MAX_RECORDS {
-            return Ok(());
-        }
-        Err(Problem::TooLarge(format!("more than {MAX_RECORDS} log records: send smaller batches")))
+impl LogRecords {
+    fn new(form: Form) -> Self {
+        let (records, groups, ids, group) = Default::default();
+        Self { form, records, groups, ids, group, values: 0, bytes: 0 }
     }
 
-    fn add(&mut self, around: &Around, sent: Bytes, read: Result<LogRecord, Refusal>) {
-        if around.resource_sent != self.group.resource || around.scope_sent != self.group.scope {
-            self.end_group();
-            let (resource, scope) = (around.resource_sent.clone(), around.scope_sent.clone());
-            let both = [&resource[..], &scope[..]].concat();
-            let is_fine = record::is_of_sdk(&around.resource);
-            self.group = Group { resource, scope, around: both, is_fine, coarse: Vec::new() };
-        }
-        let draft = read.map(|read| {
-            let is_fine = record::is_fine(&read);
-            self.group.is_fine |= is_fine;
-            let id = is_fine.then(|| self.ids.id(Family::Otlp, &self.group.around, &sent));
-            if !is_fine && record::has_time(&read) {
-                self.group.coarse.push(self.drafts.len());
-            }
-            record::draft(read, &around.resource, &around.scope, id)
-        });
-        self.drafts.push(draft);
-        self.sent.push(sent);
-    }
-
-    /// Identifies what the clock of the group timed on the second.
-    fn end_group(&mut self) {
-        let group = std::mem::take(&mut self.group);
-        for place in group.coarse.into_iter().filter(|_| group.is_fine) {
-            if let (Some(Ok(draft)), Some(sent)) = (self.drafts.get_mut(place), self.sent.get(place)) {
-                draft.id = Some(self.ids.id(Family::Otlp, &group.around, sent));
-            }
-        }
-    }
-
-    /// A record for the list of rejected events: its body, or its JSON.
-    fn sample(&self, form: Form, index: usize) -> String {
-        let Some(sent) = self.sent.get(index).filter(|sent| sent.len() <= MAX_RECORD) else { return String::new() };
+    /// Reads a request.
+    fn read(form: Form, body: &Bytes) -> Result<Self, Problem> {
+        let mut records = Self::new(form);
         match form {
-            Form::Json => shortened(&String::from_utf8_lossy(sent)).to_owned(),
+            Form::Protobuf => wire::records(body.clone(), |around, sent| records.add(around, sent))?,
+            Form::Json if body.is_empty() => {}
+            Form::Json => of_json(&mut records, body)?,
+        }
+        records.end_group();
+        Ok(records)
+    }
+
+    fn add(&mut self, around: &Around, bytes: Bytes) -> Result<(), Problem> {
+        if self.records.len() == MAX_RECORDS {
+            return Err(too_many());
+        }
+        if self.groups.last() != Some(around) {
+            self.end_group();
+            self.begin_group(around);
+        }
+        self.bytes += bytes.len() + self.group.around.len();
+        check_sums(self.values, self.bytes)?;
+        let read = self.group.refused.clone().map_or(Ok(()), Err).and_then(|()| log_record(self.form, &bytes));
+        let read = read.and_then(|read| {
+            let values = self.group.values + read.values();
+            check_values(values).map(|()| (read, values))
+        });
+        let place = self.records.len();
+        let mut sent = Sent { bytes, around: self.groups.len() - 1, id: None, values: 0, refused: None };
+        match read {
+            Ok((read, values)) => {
+                sent.values = values;
+                self.values += values;
+                if record::has_time(&read) {
+                    self.group.clock.note(place, record::is_fine(&read));
+                    sent.id = Some(self.ids.id(Family::Otlp, &self.group.around, &sent.bytes));
+                }
+            }
+            Err(refusal) => sent.refused = Some(refusal),
+        }
+        self.records.push(sent);
+        Ok(())
+    }
+
+    fn begin_group(&mut self, around: &Around) {
+        self.groups.push(around.clone());
+        let both = [&around.resource[..], &around.scope[..]].concat();
+        let read = check_size(&both, "a resource with its scope").and_then(|()| {
+            let resource = resource(self.form, &around.resource)?;
+            let values =
+                wire::values(&resource.attributes) + wire::values(&scope(self.form, &around.scope)?.attributes);
+            Ok((values, Clock::fine(record::is_of_sdk(&resource))))
+        });
+        self.group = match read {
+            Ok((values, clock)) => Group { around: both, values, refused: None, clock },
+            Err(refusal) => Group { around: both, refused: Some(refusal), ..Group::default() },
+        };
+    }
+
+    /// Takes the identity from what a clock of whole seconds timed.
+    fn end_group(&mut self) {
+        for place in std::mem::take(&mut self.group).clock.unidentified() {
+            if let Some(sent) = self.records.get_mut(place) {
+                sent.id = None;
+            }
+        }
+    }
+}
+
+impl records::Records for LogRecords {
+    fn count(&self) -> usize {
+        self.records.len()
+    }
+
+    fn draft(&self, index: usize) -> Result<Draft, Refusal> {
+        let sent = self.records.get(index);
+        let found = sent.and_then(|sent| Some((sent, self.groups.get(sent.around)?)));
+        let (sent, around) = found.ok_or_else(|| Refusal::new(Reason::Unreadable, "no such record"))?;
+        if let Some(refusal) = &sent.refused {
+            return Err(refusal.clone());
+        }
+        let read = log_record(self.form, &sent.bytes)?;
+        let (resource, scope) = (resource(self.form, &around.resource)?, scope(self.form, &around.scope)?);
+        Ok(record::draft(read, resource, scope, sent.id.clone()))
+    }
+
+    fn size(&self, index: usize) -> usize {
+        let found = self.records.get(index).and_then(|sent| Some((sent, self.groups.get(sent.around)?)));
+        found.map_or(0, |(sent, around)| sent.bytes.len() + around.resource.len() + around.scope.len())
+    }
+
+    fn values(&self, index: usize) -> usize {
+        self.records.get(index).map_or(0, |sent| sent.values)
+    }
+
+    /// The body of a record, or its JSON.
+    fn sample(&self, index: usize) -> String {
+        let sent = self.records.get(index).map(|sent| &sent.bytes).filter(|bytes| bytes.len() <= MAX_RECORD);
+        let Some(sent) = sent else { return String::new() };
+        match self.form {
+            Form::Json => shortened(&String::from_utf8_lossy(&sent[..sent.len().min(4 * MAX_SAMPLE)])).to_owned(),
             Form::Protobuf => {
                 let body = LogRecord::decode(sent.clone()).ok().and_then(|record| record.body);
                 body.map_or_else(String::new, |body| record::text_of(&body.into_json()))
@@ -160,12 +237,16 @@ impl Records {
     }
 }
 
-/// Refuses a record that is too large to be an event.
-fn check_size(sent: &[u8]) -> Result<(), Refusal> {
+/// Refuses what is too large to be an event.
+fn check_size(sent: &[u8], what: &str) -> Result<(), Refusal> {
     if sent.len() <= MAX_RECORD {
         return Ok(());
     }
-    Err(Refusal::new(Reason::TooLarge, "a log record of more than 512 KB: log less in one record"))
+    Err(Refusal::new(Reason::TooLarge, format!("{what} of more than 512 KB: log less in one record")))
+}
+
+fn too_many() -> Problem {
+    Problem::TooLarge(format!("more than {MAX_RECORDS} log records: send smaller batches"))
 }
 
 impl From<wire::Damaged> for Problem {
@@ -174,52 +255,71 @@ impl From<wire::Damaged> for Problem {
     }
 }
 
-fn of_protobuf(body: &Bytes) -> Result<Records, Problem> {
-    let mut records = Records::default();
-    wire::records(body.clone(), |around, sent| {
-        records.check_room()?;
-        let read = check_size(&sent).and_then(|()| {
-            LogRecord::decode(sent.clone()).map_err(|error| Refusal::new(Reason::Unreadable, error.to_string()))
-        });
-        records.add(around, sent, read);
-        Ok::<_, Problem>(())
-    })?;
-    Ok(records)
+impl From<json::TooMany> for Problem {
+    fn from(_: json::TooMany) -> Self {
+        too_many()
+    }
 }
 
-fn of_json(body: &Bytes) -> Result<Records, Problem> {
-    let text = sanitize::body(body);
-    let raw: &RawValue =
-        serde_json::from_str(&text).map_err(|error| Problem::field("", format!("not valid JSON: {error}")))?;
-    // A slice of the body, unless the body had to be sanitized.
-    let sent = |raw: &RawValue| match &text {
-        Cow::Borrowed(_) => body.slice_ref(raw.get().as_bytes()),
-        Cow::Owned(_) => Bytes::copy_from_slice(raw.get().as_bytes()),
+fn unreadable(error: impl Into<Box<dyn Error>>) -> Refusal {
+    Refusal::new(Reason::Unreadable, error.into().to_string())
+}
+
+/// Reads a record.
+fn log_record(form: Form, sent: &Bytes) -> Result<LogRecord, Refusal> {
+    check_size(sent, "a log record")?;
+    match form {
+        Form::Protobuf => LogRecord::decode(sent.clone()).map_err(unreadable),
+        Form::Json => json::record(document(sent).map_err(unreadable)?)
+            .ok_or_else(|| unreadable("a log record must be an object")),
+    }
+}
+
+fn resource(form: Form, sent: &Bytes) -> Result<Resource, Refusal> {
+    match form {
+        Form::Protobuf => Resource::decode(sent.clone()).map_err(unreadable),
+        Form::Json if sent.is_empty() => Ok(Resource::default()),
+        Form::Json => document(sent).map(json::resource).map_err(unreadable),
+    }
+}
+
+fn scope(form: Form, sent: &Bytes) -> Result<InstrumentationScope, Refusal> {
+    match form {
+        Form::Protobuf => InstrumentationScope::decode(sent.clone()).map_err(unreadable),
+        Form::Json if sent.is_empty() => Ok(InstrumentationScope::default()),
+        Form::Json => document(sent).map(json::scope).map_err(unreadable),
+    }
+}
+
+fn of_json(records: &mut LogRecords, body: &Bytes) -> Result<(), Problem> {
+    let text = match sanitize::body(body) {
+        Cow::Borrowed(text) => body.slice_ref(text.as_bytes()),
+        Cow::Owned(text) => text.into(),
     };
-    let mut records = Records::default();
+    let raw: &RawValue =
+        serde_json::from_slice(&text).map_err(|error| Problem::field("", format!("not valid JSON: {error}")))?;
+    let sent = |raw: Option<&RawValue>| raw.map_or_else(Bytes::new, |raw| text.slice_ref(raw.get().as_bytes()));
     let mut around = Around::default();
-    json::records(raw, |part| {
-        match part {
-            json::Part::Resource(resource) => {
-                around.resource_sent = resource.map_or_else(Bytes::new, sent);
-                around.resource = json::resource(resource);
-            }
-            json::Part::Scope(scope) => {
-                around.scope_sent = scope.map_or_else(Bytes::new, sent);
-                around.scope = json::scope(scope);
-            }
-            json::Part::Record(record) => {
-                records.check_room()?;
-                let read = check_size(record.get().as_bytes()).and_then(|()| {
-                    let no_object = || Refusal::new(Reason::Unreadable, "a log record must be an object");
-                    json::record(record).ok_or_else(no_object)
-                });
-                records.add(&around, sent(record), read);
-            }
+    json::records(raw, |part| match part {
+        json::Part::Resource(resource) => {
+            around.resource = sent(resource);
+            Ok(())
         }
-        Ok::<_, Problem>(())
-    })?;
-    Ok(records)
+        json::Part::Scope(scope) => {
+            around.scope = sent(scope);
+            Ok(())
+        }
+        json::Part::Record(record) => records.add(&around, sent(Some(record))),
+    })
+}
+
+/// Reads the records of an unpacked body, protobuf or JSON. What a request does beyond this needs the store.
+///
+/// # Errors
+/// Where the body as a whole cannot be read.
+pub fn read(is_json: bool, body: &[u8]) -> Result<Vec<Result<Draft, Refusal>>, Problem> {
+    let form = if is_json { Form::Json } else { Form::Protobuf };
+    Ok(records::drafts(&LogRecords::read(form, &Bytes::copy_from_slice(body))?))
 }
 
 impl Protocol for Otlp {
@@ -234,17 +334,11 @@ impl Protocol for Otlp {
             if !call.path.ends_with("/logs") {
                 return Ok(form.success());
             }
-            let mut records = match form {
-                Form::Protobuf => of_protobuf(&call.body)?,
-                Form::Json if call.body.is_empty() => Records::default(),
-                Form::Json => of_json(&call.body)?,
-            };
-            records.end_group();
-            let drafts = std::mem::take(&mut records.drafts);
-            if drafts.is_empty() {
+            let records = LogRecords::read(form, &call.body)?;
+            if records.count() == 0 {
                 return Ok(form.success());
             }
-            let stored = call.store(&sender, drafts, &|index| records.sample(form, index)).await?;
+            let stored = call.store_each(&sender, &records).await?;
             let (_, rejected) = stored.complete()?;
             if rejected == 0 {
                 return Ok(form.success());

@@ -13,13 +13,16 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// The maximum number of fields of a form that are read. Libraries send three.
+const MAX_FIELDS: usize = 100;
+
 /// A body: a form, if it has one.
 #[derive(Debug, Default)]
-pub struct Form(Vec<(String, String)>);
+pub struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl Form {
+impl<'a> Form<'a> {
     /// Reads a form. A body that is none has no fields.
-    pub fn of(body: &[u8]) -> Self {
+    pub fn of(body: &'a [u8]) -> Self {
         // JSON, base64 and binary bodies do not start with the name of a field.
         let name = body.iter().position(|byte| *byte == b'=').map(|end| &body[..end]);
         let is_form = name.is_some_and(|name| {
@@ -32,12 +35,12 @@ impl Form {
         if !is_form || (is_base64 && !body.starts_with(b"data=")) {
             return Self::default();
         }
-        Self(form_urlencoded::parse(body).into_owned().collect())
+        Self(form_urlencoded::parse(body).take(MAX_FIELDS).collect())
     }
 
     /// The first value of a field.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(sent, _)| sent == name).map(|(_, value)| value.as_str())
+        self.0.iter().find(|(sent, _)| sent == name).map(|(_, value)| &**value)
     }
 }
 
@@ -47,8 +50,11 @@ pub fn json(text: &str) -> Cow<'_, [u8]> {
         return Cow::Borrowed(text.as_bytes());
     }
     // A form turns pluses into spaces.
-    let packed = text.trim().replace(' ', "+");
-    LENIENT.decode(packed).map_or(Cow::Borrowed(text.as_bytes()), Cow::Owned)
+    let packed = match text.trim() {
+        packed if packed.contains(' ') => Cow::Owned(packed.replace(' ', "+")),
+        packed => Cow::Borrowed(packed),
+    };
+    LENIENT.decode(&*packed).map_or(Cow::Borrowed(text.as_bytes()), Cow::Owned)
 }
 
 /// The smallest GIF: one transparent pixel.

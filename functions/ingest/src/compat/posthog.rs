@@ -11,9 +11,10 @@ mod settings;
 
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tally_core::event::draft::Draft;
-use tally_core::rejected::{Reason, Refusal, shortened};
+use tally_core::rejected::{Reason, Refusal};
 use tally_core::time::Timestamp;
 use tally_http::families::Family;
 use tally_http::problem::{self, Problem};
@@ -23,7 +24,8 @@ use crate::compat::keys::Keys;
 use crate::compat::posthog::batch::Batch;
 use crate::compat::posthog::event::Record;
 use crate::compat::protocol::{Answer, Protocol, retry_after};
-use crate::compat::record_id::RecordIds;
+use crate::compat::record_id::{Clock, RecordIds};
+use crate::compat::records::{self, JsonRecords, Records};
 
 /// The path of capture v1.
 const CAPTURE_V1: &str = "/i/v1/analytics/events";
@@ -98,9 +100,36 @@ fn delivered() -> Result<Response, Problem> {
 /// Where the body as a whole cannot be read, or is too large.
 pub fn read(query: &[(String, String)], body: &[u8], now: Timestamp) -> Result<Vec<Result<Draft, Refusal>>, Problem> {
     let text = batch::text(query, body)?;
+    let events = Batch::read(&text)?.events;
+    let own = vec![Ok(()); events.len()];
+    Ok(records::drafts(&records(&events, now, None, own)))
+}
+
+/// Events as records, each with whether it may be stored. `now` and `library` are those of [`Record::draft`].
+fn records<'a>(
+    events: &[&'a RawValue],
+    now: Timestamp,
+    library: Option<(&'a str, &'a str)>,
+    own: Vec<Result<(), Refusal>>,
+) -> impl Records + use<'a> {
     let mut ids = RecordIds::default();
-    let events = Batch::read(&text)?.events.into_iter();
-    Ok(events.map(|raw| Record::of(raw)?.draft(now, None, &mut ids)).collect())
+    let mut clock = Clock::default();
+    let mut records =
+        JsonRecords::new(move |raw, id: &Option<String>| Record::of(raw)?.draft(now, library, id.clone()));
+    for (place, (event, own)) in events.iter().zip(own).enumerate() {
+        records.add(event, || {
+            own?;
+            let (id, is_fine) = Record::of(event)?.identity(&mut ids);
+            if let Some(is_fine) = is_fine {
+                clock.note(place, is_fine);
+            }
+            Ok(id)
+        });
+    }
+    for place in clock.unidentified() {
+        records.set(place, None);
+    }
+    records
 }
 
 /// Takes one event or a batch.
@@ -129,7 +158,7 @@ async fn capture_v1(call: &Call) -> Result<Response, Problem> {
             (uuids, stored.0.iter().map(result).collect::<Vec<_>>())
         }
         Err(Problem::TooManyRequests(detail, _)) => {
-            let uuids: Vec<_> = batch.events.iter().map(|raw| Record::of(raw).ok().and_then(|r| r.uuid())).collect();
+            let uuids: Vec<_> = batch.events.iter().map(|raw| event::uuid(raw)).collect();
             let limited = vec![json!({"result": "limited", "details": detail}); uuids.len()];
             (uuids, limited)
         }
@@ -177,7 +206,7 @@ async fn text(call: &Call) -> Result<String, Problem> {
 
 /// Who sends: the key is in the body or in one of its events, in the query, or where Tally has it.
 async fn sender(call: &Call, batch: &Batch<'_>) -> Result<Sender, Problem> {
-    let first = batch.events.first().and_then(|raw| Record::of(raw).ok()).and_then(|record| record.token());
+    let first = batch.events.first().and_then(|raw| event::token(raw));
     let own = [batch.token.as_deref(), first.as_deref(), call.parameter("token"), call.parameter("api_key")];
     call.sender(&own).await
 }
@@ -185,27 +214,16 @@ async fn sender(call: &Call, batch: &Batch<'_>) -> Result<Sender, Problem> {
 /// Stores the events of a batch; the `uuid` of each, and what became of it.
 async fn store(call: &Call, sender: &Sender, batch: &Batch<'_>) -> Result<(Vec<Option<String>>, Stored), Problem> {
     let mut keys = Keys::default();
-    let mut ids = RecordIds::default();
     // Capture v1 says it once for all events.
     let library = call.header("posthog-sdk-info").and_then(|info| info.split_once('/'));
-    let (mut uuids, mut drafts) = (Vec::new(), Vec::new());
+    let (mut uuids, mut own) = (Vec::new(), Vec::new());
     for raw in &batch.events {
-        let record = match Record::of(raw) {
-            Ok(record) => record,
-            Err(refusal) => {
-                uuids.push(None);
-                drafts.push(Err(refusal));
-                continue;
-            }
-        };
-        uuids.push(record.uuid());
-        let own = match record.token() {
+        uuids.push(event::uuid(raw));
+        own.push(match event::token(raw) {
             Some(token) => keys.check(call, sender, &token).await,
             None => Ok(()),
-        };
-        drafts.push(own.and_then(|()| record.draft(call.now(), library, &mut ids)));
+        });
     }
-    let sample = |index: usize| batch.events.get(index).map_or_else(String::new, |raw| shortened(raw.get()).to_owned());
-    let stored = call.store(sender, drafts, &sample).await?;
+    let stored = call.store_each(sender, &records(&batch.events, call.now(), library, own)).await?;
     Ok((uuids, stored))
 }

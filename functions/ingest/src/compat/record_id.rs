@@ -31,9 +31,70 @@ impl RecordIds {
     }
 }
 
+/// The clock that timed some records of a request, and how fine it is. Libraries leave the fraction out of a time that strikes
+/// the second, so one time does not tell, but one that is finer tells of its neighbours as well.
+///
+/// This is the rule of all families: a record without an id is identified by its content and its own time if its clock is
+/// finer than a second, since two honest records may be the same within a second.
+#[derive(Debug, Default)]
+pub struct Clock {
+    is_fine: bool,
+    /// The records, by their places, whose times are whole seconds.
+    coarse: Vec<usize>,
+}
+
+impl Clock {
+    /// A clock that is known to be finer than a second.
+    pub fn fine(is_fine: bool) -> Self {
+        Self { is_fine, coarse: Vec::new() }
+    }
+
+    /// Notes the time of the record at a place.
+    pub fn note(&mut self, place: usize, is_fine: bool) {
+        self.is_fine |= is_fine;
+        if !is_fine {
+            self.coarse.push(place);
+        }
+    }
+
+    /// The places of the records that have no identity.
+    pub fn unidentified(self) -> Vec<usize> {
+        if self.is_fine { Vec::new() } else { self.coarse }
+    }
+}
+
+/// Whether a time is written finer than a second: with a fraction, or as milliseconds or finer since 1970.
+pub fn is_finer_than_a_second(time: &str) -> bool {
+    let time = time.trim();
+    time.contains('.') || (time.len() >= 12 && time.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_as_fine_as_it_is_written() {
+        for fine in ["2026-11-21T10:00:00.000Z", "1795255705.0", "1795255705123", "1795255705123456", " 1795255705.1 "]
+        {
+            assert!(is_finer_than_a_second(fine), "{fine}");
+        }
+        for coarse in ["2026-11-21T10:00:00Z", "1795255705", "", "2026-11-21 10:00:00"] {
+            assert!(!is_finer_than_a_second(coarse), "{coarse}");
+        }
+    }
+
+    #[test]
+    fn one_fine_time_tells_of_the_clock() {
+        let unidentified = |is_known_fine, times: &[bool]| {
+            let mut clock = Clock::fine(is_known_fine);
+            times.iter().enumerate().for_each(|(place, is_fine)| clock.note(place, *is_fine));
+            clock.unidentified()
+        };
+        assert_eq!(unidentified(false, &[false, false]), [0, 1]);
+        assert_eq!(unidentified(false, &[false, true]), [0_usize; 0]);
+        assert_eq!(unidentified(true, &[false, false]), [0_usize; 0]);
+    }
 
     #[test]
     fn a_second_sending_has_the_same_ids_and_identical_records_have_different_ones() {

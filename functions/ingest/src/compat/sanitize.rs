@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tally_core::app::key::hex;
 use tally_core::digest::sha256;
@@ -139,6 +139,57 @@ pub fn object(raw: &RawValue) -> Vec<(String, &RawValue)> {
     serde_json::Deserializer::from_str(raw.get()).deserialize_map(Fields).unwrap_or_default()
 }
 
+/// Some fields of a JSON object, each still raw, by their names; none of anything else. Of equal keys the last counts that is
+/// not null. The other fields are read over in no memory.
+pub fn pick<'a, const N: usize>(raw: &'a RawValue, names: [&str; N]) -> [Option<&'a RawValue>; N] {
+    struct Place<'n>(&'n [&'n str]);
+
+    impl<'de> DeserializeSeed<'de> for Place<'_> {
+        type Value = Option<usize>;
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+            deserializer.deserialize_str(self)
+        }
+    }
+
+    impl Visitor<'_> for Place<'_> {
+        type Value = Option<usize>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a key")
+        }
+
+        fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+            Ok(self.0.iter().position(|name| *name == key))
+        }
+    }
+
+    struct Picked<'n, const N: usize>([&'n str; N]);
+
+    impl<'de, const N: usize> Visitor<'de> for Picked<'_, N> {
+        type Value = [Option<&'de RawValue>; N];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut picked = [None; N];
+            while let Some(place) = map.next_key_seed(Place(&self.0))? {
+                let value: &'de RawValue = map.next_value()?;
+                if let Some(kept) = place.and_then(|place| picked.get_mut(place))
+                    && json::kind(value) != Kind::Null
+                {
+                    *kept = Some(value);
+                }
+            }
+            Ok(picked)
+        }
+    }
+
+    serde_json::Deserializer::from_str(raw.get()).deserialize_map(Picked(names)).unwrap_or([None; N])
+}
+
 /// A text cut to a limit in bytes, between characters.
 pub fn cut(mut text: String, limit: usize) -> String {
     text.truncate(text.floor_char_boundary(limit));
@@ -188,6 +239,18 @@ mod tests {
         assert_eq!(sanitized(&deep), "[".repeat(16) + "\"[[]]\"" + &"]".repeat(16));
         assert_eq!(body("\\".as_bytes()), "\\");
         assert_eq!(body("\\é \\u00".as_bytes()), "\\é \\u00");
+    }
+
+    #[test]
+    fn fields_are_picked_by_their_names() {
+        let of = |text: &'static str| {
+            let raw = json::document(text.as_bytes()).expect("JSON");
+            pick(raw, ["a", "b"]).map(|value| value.map(RawValue::get))
+        };
+        assert_eq!(of(r#"{"a":1,"c":[2],"\u0062":{},"a":null,"a":3}"#), [Some("3"), Some("{}")]);
+        for other in ["[]", "3", r#""a""#, "{}", r#"{"a":null}"#] {
+            assert_eq!(of(other), [None, None], "{other}");
+        }
     }
 
     #[test]

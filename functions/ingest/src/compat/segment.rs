@@ -20,7 +20,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::{self as event_json, Json, Kind};
-use tally_core::rejected::{Reason, Refusal, shortened};
+use tally_core::rejected::{Reason, Refusal};
 use tally_http::families::Family;
 use tally_http::problem::Problem;
 
@@ -28,7 +28,8 @@ use super::call::Call;
 use super::fields::{Fields, object, scalar};
 use super::packed::PIXEL;
 use super::protocol::{Answer, Protocol, retry_after};
-use super::sanitize::{self, short};
+use super::records::{self, JsonRecords, Records};
+use super::sanitize::{self, pick, short};
 
 /// The maximum number of calls in a request. Segment's libraries send at most 250.
 const MAX_CALLS: usize = 10_000;
@@ -137,8 +138,8 @@ fn draft(call: &RawValue, of_path: Option<&str>) -> Result<Draft, Refusal> {
 }
 
 /// The calls of a body: those of its `batch`, or itself.
-fn calls<'a>(body: &'a RawValue, fields: &Fields<'a>) -> Result<Vec<&'a RawValue>, Problem> {
-    let list = match (event_json::kind(body), fields.get("batch")) {
+fn calls<'a>(body: &'a RawValue, batch: Option<&'a RawValue>) -> Result<Vec<&'a RawValue>, Problem> {
+    let list = match (event_json::kind(body), batch) {
         (Kind::Array, _) => body,
         (Kind::Object, Some(batch)) => batch,
         (Kind::Object, None) => return Ok(vec![body]),
@@ -149,6 +150,34 @@ fn calls<'a>(body: &'a RawValue, fields: &Fields<'a>) -> Result<Vec<&'a RawValue
         Ok(_) => Err(Problem::TooLarge(format!("more than {MAX_CALLS} calls: send smaller batches"))),
         Err(error) => Err(Problem::field("batch", error.to_string())),
     }
+}
+
+fn document(text: &str) -> Result<&RawValue, Problem> {
+    serde_json::from_str(text).map_err(|error| Problem::field("", format!("not valid JSON: {error}")))
+}
+
+/// Calls as records, of a kind unless they say so themselves.
+fn records<'a>(calls: &[&'a RawValue], of_path: Option<&'static str>) -> impl Records + use<'a> {
+    let mut records = JsonRecords::new(move |call, (): &()| draft(call, of_path));
+    for call in calls {
+        records.add(call, || Ok(()));
+    }
+    records
+}
+
+/// Reads the calls of an unpacked body that is sent to a path. What a request does beyond this needs the store.
+///
+/// # Errors
+/// Where the body as a whole cannot be read.
+pub fn read(path: &str, body: &[u8]) -> Result<Vec<Result<Draft, Refusal>>, Problem> {
+    let of_path = match Use::of(path) {
+        Use::Calls(kind) => kind,
+        _ => None,
+    };
+    let text = sanitize::body(body);
+    let body = document(&text)?;
+    let [batch] = pick(body, ["batch"]);
+    Ok(records::drafts(&records(&calls(body, batch)?, of_path)))
 }
 
 /// The query of a pixel as the JSON of a call. `properties` and `context` may be JSON in it, or dotted names.
@@ -229,16 +258,11 @@ impl Protocol for Segment {
                 call.sender(&[call.parameter("writeKey")]).await?;
                 return Err(Problem::field("", "the body is empty: send a call, or a `batch` of calls"));
             }
-            let body: &RawValue =
-                serde_json::from_str(&text).map_err(|error| Problem::field("", format!("not valid JSON: {error}")))?;
-            let fields = Fields::of(body);
-            let in_body = fields.get("writeKey").and_then(scalar);
+            let body = document(&text)?;
+            let [key, batch] = pick(body, ["writeKey", "batch"]);
+            let in_body = key.and_then(scalar);
             let sender = call.sender(&[in_body.as_deref(), call.parameter("writeKey")]).await?;
-            let calls = calls(body, &fields)?;
-            let drafts = calls.iter().map(|call| draft(call, of_path)).collect();
-            let sample =
-                |index: usize| calls.get(index).map_or_else(String::new, |call| shortened(call.get()).to_owned());
-            call.store(&sender, drafts, &sample).await?.complete()?;
+            call.store_each(&sender, &records(&calls(body, batch)?, of_path)).await?.complete()?;
             Ok(match of_query {
                 Some(_) => ([(CONTENT_TYPE, "image/gif")], PIXEL).into_response(),
                 None => ok(),

@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use tally_core::event::MAX_TEXT;
 use tally_core::event::draft::Draft;
-use tally_core::event::json::{Json, Number, array_of_at_most, document};
+use tally_core::event::json::{Json, Number, array_of_at_most, count_in, document};
 use tally_core::rejected::{MAX_SAMPLE, Reason, Refusal};
 use tally_core::time::Timestamp;
 use tally_http::families::Family;
@@ -29,8 +29,9 @@ use tally_http::problem::{Problem, json};
 use crate::body::unpack;
 use crate::compat::call::{Call, Sender};
 use crate::compat::protocol::{Answer, Protocol};
-use crate::compat::record_id::RecordIds;
-use crate::compat::sanitize::{self, cut};
+use crate::compat::record_id::{Clock, RecordIds};
+use crate::compat::records::check_values;
+use crate::compat::sanitize::{self, cut, pick};
 use crate::compat::sentry::envelope::{Envelope, Item};
 use crate::compat::sentry::event::Around;
 use crate::compat::sentry::fields::Fields;
@@ -38,9 +39,7 @@ use crate::compat::sentry::fields::Fields;
 /// Most records of one request. The SDKs send one event, or at most 100 logs; a body of nothing but short items would take
 /// far more memory than it has bytes.
 const MAX_RECORDS: usize = 10_000;
-/// Most JSON values of one record: some times what an SDK sends with all frames, variables and breadcrumbs.
-const MAX_VALUES: usize = 50_000;
-/// Most JSON values of all records of one request.
+/// Most JSON values of all records of one request, which become drafts at once.
 const MAX_ALL_VALUES: usize = 200_000;
 /// Most entries that are read of one client report.
 const MAX_DISCARDED: usize = 100;
@@ -158,6 +157,8 @@ struct Records<'a> {
     drafts: Vec<Result<Draft, Refusal>>,
     /// What each was read from.
     sources: Vec<(&'static str, &'a [u8])>,
+    /// The clock that timed the records of the item.
+    clock: Clock,
     /// The id in the headers of the envelope.
     id: Option<String>,
     /// How many JSON values the records have.
@@ -168,9 +169,10 @@ struct Records<'a> {
 
 impl<'a> Records<'a> {
     fn new(path: &str, now: Timestamp) -> Self {
-        let project = path.split('/').nth(2).unwrap_or_default().to_owned();
-        let around = Around { project, event_id: None, sdk: None, now, ids: RecordIds::default() };
-        Self { around, drafts: vec![], sources: vec![], id: None, values: 0, left_out: BTreeMap::new() }
+        let project = cut(path.split('/').nth(2).unwrap_or_default().to_owned(), MAX_TEXT);
+        let around = Around { project, event_id: None, sdk: None, now, ids: RecordIds::default(), is_fine: None };
+        let (drafts, sources, clock, left_out) = Default::default();
+        Self { around, drafts, sources, clock, id: None, values: 0, left_out }
     }
 
     fn add_body(&mut self, endpoint: &str, body: &'a [u8]) -> Result<(), Refusal> {
@@ -178,7 +180,9 @@ impl<'a> Records<'a> {
             "envelope" => self.add_envelope(body),
             "store" => self.add_event(body),
             _ => self.add_browser_reports(body),
-        }
+        }?;
+        self.end_item();
+        Ok(())
     }
 
     /// Adds the items of an envelope.
@@ -192,7 +196,10 @@ impl<'a> Records<'a> {
         self.around.sdk = event::sdk(&mut envelope.header);
         for item in envelope.items {
             match item {
-                Ok(item) => self.add_item(&item),
+                Ok(item) => {
+                    self.add_item(&item);
+                    self.end_item();
+                }
                 Err(bad) => self.add("item", bad.header, Err(bad.refusal)),
             }
         }
@@ -250,8 +257,20 @@ impl<'a> Records<'a> {
             self.leave_out(Reason::TooLarge, kind, 1);
             return;
         }
+        if let Some(is_fine) = self.around.is_fine.take().filter(|_| draft.is_ok()) {
+            self.clock.note(self.drafts.len(), is_fine);
+        }
         self.drafts.push(draft);
         self.sources.push((kind, source));
+    }
+
+    /// Takes the identity from what the clock of an item timed, if it knows only whole seconds.
+    fn end_item(&mut self) {
+        for place in std::mem::take(&mut self.clock).unidentified() {
+            if let Some(Ok(draft)) = self.drafts.get_mut(place) {
+                draft.id = None;
+            }
+        }
     }
 
     fn leave_out(&mut self, reason: Reason, what: &str, count: u64) {
@@ -264,10 +283,8 @@ impl<'a> Records<'a> {
 
     /// Whether the values of a record may be built beside those before it.
     fn admit(&mut self, record: &[u8]) -> Result<(), Refusal> {
-        let values = fields::values(record);
-        if values > MAX_VALUES {
-            return Err(Refusal::new(Reason::TooLarge, format!("{values} JSON values: at most {MAX_VALUES}")));
-        }
+        let values = count_in(record);
+        check_values(values)?;
         let all = self.values.saturating_add(values);
         if all > MAX_ALL_VALUES {
             let detail = format!("the request has more than {MAX_ALL_VALUES} JSON values: send less at once");
@@ -280,8 +297,8 @@ impl<'a> Records<'a> {
     fn add_logs(&mut self, payload: &'a [u8]) {
         let text = sanitize::body(payload);
         let logs = document(text.as_bytes()).and_then(|raw| {
-            let items = sanitize::object(raw).into_iter().rev().find(|(name, _)| name == "items");
-            items.map_or(Ok((vec![], 0)), |(_, items)| array_of_at_most(items, MAX_RECORDS))
+            let [items] = pick(raw, ["items"]);
+            items.map_or(Ok((vec![], 0)), |items| array_of_at_most(items, MAX_RECORDS))
         });
         match logs {
             Ok((logs, count)) => {

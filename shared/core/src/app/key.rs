@@ -1,5 +1,6 @@
 //! Keys of apps. A key is shown once; only its hash is kept.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use schemars::JsonSchema;
@@ -38,8 +39,36 @@ pub struct Key {
     pub created_at: Timestamp,
     /// SHA-256 of the whole key. The secret's 160 random bits need no slow hash.
     pub hash: [u8; 32],
+    /// From when on it is refused; `None` is never.
+    pub expires_at: Option<Timestamp>,
     /// What it may send; of no meaning without the scope `ingest`.
     pub limits: SendLimits,
+    /// What it may read; of no meaning without the scope `read`.
+    pub reads: ReadLimits,
+    /// What the dashboard shows to who opens it with this key: the query of a page. Nothing enforces it.
+    pub view: Option<String>,
+}
+
+/// Bounds on what a key may read, for links that are shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// The parameters of a filter on events, as queries send them, each with its values. Nothing else is read.
+    pub filter: BTreeMap<String, Vec<String>>,
+    /// Whether users, sessions and messages are hidden.
+    pub hides_people: bool,
+    /// Whether data, tags and stacks are hidden.
+    pub hides_data: bool,
+    /// Whether only counts may be read.
+    pub statistics_only: bool,
+    /// The query of the only chart that may be read.
+    pub chart: Option<String>,
+}
+
+impl ReadLimits {
+    /// Whether it bounds nothing.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Bounds on what a key may send, for keys that stand in public.
@@ -110,8 +139,17 @@ pub fn generate(scopes: &[Scope], label: Option<String>, now: Timestamp) -> (Key
     let id = hex(&rand::random::<[u8; 6]>());
     let text = format!("{PREFIX}{kind}_{id}_{}", hex(&rand::random::<[u8; 20]>()));
     let hash = sha256(text.as_bytes());
-    let key =
-        Key { id: KeyId(id), scopes: scopes.to_vec(), label, created_at: now, hash, limits: SendLimits::default() };
+    let key = Key {
+        id: KeyId(id),
+        scopes: scopes.to_vec(),
+        label,
+        created_at: now,
+        hash,
+        expires_at: None,
+        limits: SendLimits::default(),
+        reads: ReadLimits::default(),
+        view: None,
+    };
     (key, text)
 }
 
@@ -124,7 +162,7 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn is_hex(text: &str, length: usize) -> bool {
+pub(crate) fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::app::partition::Partition;
+use crate::event::filter::values::Values;
 use crate::event::level::Level;
 use crate::time::bucket::Bucket;
 
@@ -27,12 +28,20 @@ impl CounterKind {
         }
     }
 
-    /// The kinds that count the cells of a level, or of all levels if it is none.
-    pub const fn that_count(level: Option<Level>) -> &'static [Self] {
-        match level {
-            None => &[Self::Cells, Self::Errors],
-            Some(Level::Error | Level::Fatal) => &[Self::Errors],
-            Some(_) => &[Self::Cells],
+    /// The kinds that count cells.
+    pub const OF_CELLS: [Self; 2] = [Self::Cells, Self::Errors];
+
+    /// The kinds that count the cells of some levels.
+    pub fn that_count(levels: &Values<Level>) -> &'static [Self] {
+        let count = |kind: Self| {
+            let of_kind = Level::ALL.into_iter().map(Some).chain([None]).filter(|level| Self::of_cells(*level) == kind);
+            of_kind.into_iter().any(|level| levels.matches(level.as_ref()))
+        };
+        match (count(Self::Cells), count(Self::Errors)) {
+            (true, true) => &Self::OF_CELLS,
+            (true, false) => &[Self::Cells],
+            (false, true) => &[Self::Errors],
+            (false, false) => &[],
         }
     }
 }
@@ -60,9 +69,18 @@ mod tests {
             let errors = level >= Level::Error;
             let kind = if errors { CounterKind::Errors } else { CounterKind::Cells };
             assert_eq!(CounterKind::of_cells(Some(level)), kind, "{level}");
-            assert_eq!(CounterKind::that_count(Some(level)), [kind], "{level}");
+            assert_eq!(CounterKind::that_count(&Values::only(level)), [kind], "{level}");
         }
         assert_eq!(CounterKind::of_cells(None), CounterKind::Cells);
-        assert_eq!(CounterKind::that_count(None), [CounterKind::Cells, CounterKind::Errors]);
+        let (cells, errors) = (CounterKind::Cells, CounterKind::Errors);
+        let of = |is: &[Level], is_not: &[Level]| {
+            CounterKind::that_count(&Values::new(is.to_vec(), is_not.to_vec()).expect("few levels"))
+        };
+        assert_eq!(of(&[], &[]), [cells, errors]);
+        assert_eq!(of(&[Level::Error, Level::Fatal], &[]), [errors]);
+        assert_eq!(of(&[Level::Warn, Level::Fatal], &[]), [cells, errors]);
+        assert_eq!(of(&[], &[Level::Error, Level::Fatal]), [cells]);
+        assert_eq!(of(&[], &Level::ALL), [cells], "events without a level");
+        assert_eq!(of(&[Level::Info], &[Level::Info]), [], "nothing");
     }
 }

@@ -5,6 +5,7 @@
 //! itself, once `serde_json` has checked it, so that it sees each number and each key as it was sent.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -117,6 +118,41 @@ impl Number {
     /// Its canonical spelling.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is negative, the power of ten of its first digit, and its digits without zeros at the ends; those of 0
+    /// are none.
+    fn parts(&self) -> (bool, i64, String) {
+        let unsigned = self.0.strip_prefix('-').unwrap_or(&self.0);
+        let (mantissa, exponent) = unsigned.split_once('e').unwrap_or((unsigned, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all = format!("{whole}{fraction}");
+        let digits = all.trim_start_matches('0');
+        // The exponent of a canonical spelling is a small number.
+        let leading = exponent.parse().unwrap_or(0) + length(whole) - 1 - (length(&all) - length(digits));
+        (unsigned.len() < self.0.len(), leading, digits.trim_end_matches('0').to_owned())
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Number {
+    /// By value, exactly.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (one, other) = (self.parts(), other.parts());
+        // Zero has no first digit to tell how large it is.
+        let size =
+            |(_, leading, digits): &(bool, i64, String)| (!digits.is_empty()).then(|| (*leading, digits.clone()));
+        match (one.0, other.0) {
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            (false, false) => size(&one).cmp(&size(&other)),
+            (true, true) => size(&other).cmp(&size(&one)),
+        }
     }
 }
 
@@ -285,7 +321,12 @@ pub fn list_of_at_most(bytes: &[u8], most: usize) -> Result<(Vec<&RawValue>, usi
 /// Returns the number of values in a raw value, itself included: every list, map, text, number, boolean and null, but not
 /// the keys of maps. It reads the text once and builds nothing.
 pub fn count(raw: &RawValue) -> usize {
-    let mut bytes = raw.get().bytes();
+    count_in(raw.get().as_bytes())
+}
+
+/// The number of values in a JSON text, as [`count`] returns it. For what is no JSON it is any number.
+pub fn count_in(text: &[u8]) -> usize {
+    let mut bytes = text.iter();
     let mut values = 1;
     // Whether the byte before, white space aside, opened a list or map. Its first value is counted ahead.
     let mut opened = false;
@@ -640,6 +681,14 @@ mod tests {
             // Both are the same decimal, so they round to the same float.
             let sent: f64 = format!("{whole}.{fraction}e{exponent}").parse().unwrap_or(f64::NAN);
             prop_assert_eq!(number.as_str().parse(), Ok(sent));
+        }
+
+        #[test]
+        fn numbers_compare_by_value(a in (-999_999i64..999_999, -9i32..9), b in (-999_999i64..999_999, -9i32..9)) {
+            let number = |(digits, exponent)| Number::parse(&format!("{digits}e{exponent}")).expect("a number");
+            // In units of 1e-9, all of them are whole.
+            let whole = |(digits, exponent): (i64, i32)| i128::from(digits) * 10i128.pow((exponent + 9).unsigned_abs());
+            prop_assert_eq!(number(a).cmp(&number(b)), whole(a).cmp(&whole(b)));
         }
 
         #[test]

@@ -29,7 +29,6 @@
 //!   since a misspelt one could not sign anybody in.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -43,7 +42,7 @@ use tally_core::time::Timestamp;
 
 use crate::body::{Fields, invalid};
 use crate::openapi::any_json;
-use crate::parameters::Params;
+use crate::parameters::{Params, SentParams};
 use crate::problem::Problem;
 
 /// An event as Seismo gives it.
@@ -190,10 +189,10 @@ impl JsonSchema for SeismoEventInput {
 /// # Errors
 /// Names each parameter that is sent twice.
 pub fn list_params(mut sent: Params) -> Result<Params, Invalid> {
-    let mut params = BTreeMap::from([("order".to_owned(), "asc".to_owned())]);
+    let mut params = SentParams::from([("order".to_owned(), "asc".to_owned().into())]);
     for (theirs, ours) in [("event", "name"), ("id", "slug"), ("date", "date"), ("cursor", "cursor")] {
-        params.extend(sent.text(theirs).map(|value| (ours.to_owned(), value)));
+        params.extend(sent.text(theirs).map(|value| (ours.to_owned(), value.into())));
     }
     sent.check()?;
-    Ok(Params::of(&params))
+    Ok(Params::of(params))
 }

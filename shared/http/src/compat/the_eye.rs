@@ -40,6 +40,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tally_core::event::draft::Draft;
+use tally_core::event::filter::values::Values;
 use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::event::json::{self, Json, Kind};
 use tally_core::event::{Event, MAX_DEPTH, MAX_TEXT};
@@ -217,13 +218,10 @@ impl JsonSchema for TheEyeEventInput {
 
 /// The filter of a list.
 pub fn filter(params: &mut Params) -> EventFilter {
+    let only = |params: &mut Params, name| trimmed(params, name).map_or_else(Values::default, Values::only);
     EventFilter {
-        cell: CellFilter {
-            name: trimmed(params, "name"),
-            category: trimmed(params, "category"),
-            ..CellFilter::default()
-        },
-        session_id: trimmed(params, "session_id"),
+        cell: CellFilter { name: only(params, "name"), category: only(params, "category"), ..CellFilter::default() },
+        session_id: only(params, "session_id"),
         ..EventFilter::default()
     }
 }

@@ -16,6 +16,8 @@ use tally_core::app::role::Role;
 use tally_core::time::{MINUTE, SECOND, TimeDelta, Timestamp};
 use tally_store::{PublicKey, Store, StoreError};
 
+use crate::auth::sessions::{LONGEST_SESSION, RevokedSessions};
+
 /// The issuer of the tokens, and their audience.
 const NAME: &str = "tally";
 
@@ -38,6 +40,31 @@ pub struct Claims {
     pub iat: i64,
     /// When it expires, in Unix seconds.
     pub exp: i64,
+    /// The session, which a sign-in begins and a sign-out ends. Absent in tokens of earlier versions, which end by
+    /// themselves alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// When the session began, in Unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+}
+
+impl Claims {
+    /// When the token expires.
+    pub fn expires_at(&self) -> Timestamp {
+        Timestamp::from_seconds(self.exp)
+    }
+
+    /// Whether half of the token's lifetime is over, so that it is renewed while its session is in use.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        now - Timestamp::from_seconds(self.iat) > self.expires_at() - now
+    }
+
+    /// From when on no token of the session is valid: neither this one, nor one that it was or will be renewed by.
+    pub fn session_ends_at(&self) -> Timestamp {
+        let started = Timestamp::from_seconds(self.auth_time.unwrap_or(self.iat));
+        self.expires_at().max(started + LONGEST_SESSION)
+    }
 }
 
 /// A key pair that signs tokens.
@@ -58,6 +85,9 @@ pub enum TokenError {
     /// Expired.
     #[error("the access token has expired: sign in again with POST /auth")]
     Expired,
+    /// Its session was signed out.
+    #[error("this session was signed out: sign in again with POST /auth")]
+    SignedOut,
     /// The public keys could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -91,7 +121,7 @@ impl SigningKey {
         Ok(PublicKey { kid: self.kid.clone(), public: pair.public_key().as_ref().to_vec(), expires_at })
     }
 
-    /// Signs a token for a user, valid for `lifetime`. Returns it with its expiry time.
+    /// Begins a session: signs a token for a user, valid for `lifetime`. Returns it with its expiry time.
     pub fn sign(
         &self,
         user: &str,
@@ -99,7 +129,6 @@ impl SigningKey {
         now: Timestamp,
         lifetime: TimeDelta,
     ) -> Result<(String, Timestamp), SigningKeyError> {
-        install_provider();
         let expires_at = now.floor(SECOND) + lifetime;
         let claims = Claims {
             iss: NAME.to_owned(),
@@ -108,12 +137,38 @@ impl SigningKey {
             role,
             iat: now.seconds(),
             exp: expires_at.seconds(),
+            sid: Some(ulid::Ulid::from_parts(0, rand::random()).to_string().split_off(10)),
+            auth_time: Some(now.seconds()),
         };
+        Ok((self.encode(&claims)?, expires_at))
+    }
+
+    /// Renews a token whose lifetime is half over, with the role that its user has now. Returns `None` where it is too
+    /// early, and where the session has become as old as it may. A renewed token lasts `lifetime`, but no longer than the
+    /// session may.
+    pub fn renew(
+        &self,
+        old: &Claims,
+        role: Role,
+        now: Timestamp,
+        lifetime: TimeDelta,
+    ) -> Result<Option<(String, Timestamp)>, SigningKeyError> {
+        let (Some(_), Some(started)) = (&old.sid, old.auth_time) else { return Ok(None) };
+        let last = Timestamp::from_seconds(started) + LONGEST_SESSION;
+        let expires_at = (now.floor(SECOND) + lifetime).min(last);
+        if !old.is_due(now) || now >= last || expires_at <= old.expires_at() {
+            return Ok(None);
+        }
+        let claims = Claims { role, iat: now.seconds(), exp: expires_at.seconds(), ..old.clone() };
+        Ok(Some((self.encode(&claims)?, expires_at)))
+    }
+
+    fn encode(&self, claims: &Claims) -> Result<String, SigningKeyError> {
+        install_provider();
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(self.kid.clone());
-        let token = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(&self.pkcs8))
-            .map_err(|_| SigningKeyError::Unusable)?;
-        Ok((token, expires_at))
+        jsonwebtoken::encode(&header, claims, &EncodingKey::from_ed_der(&self.pkcs8))
+            .map_err(|_| SigningKeyError::Unusable)
     }
 }
 
@@ -140,9 +195,11 @@ pub async fn rotate_signing_key(store: &Store, until: Timestamp) -> Result<Optio
     Ok(put.then_some(key))
 }
 
-/// Verifies tokens against the public keys in the store, and caches those keys.
+/// Verifies tokens against the public keys in the store and the sessions that were signed out, and caches both.
 #[derive(Default)]
 pub struct TokenVerifier {
+    /// The sessions that were signed out.
+    pub revoked: RevokedSessions,
     known: Mutex<Known>,
     /// Held while keys are read, so that concurrent requests wait for them.
     reading: tokio::sync::Mutex<()>,
@@ -173,7 +230,7 @@ fn within(time: TimeDelta, at: Option<Timestamp>, now: Timestamp) -> bool {
 }
 
 impl TokenVerifier {
-    /// Returns the claims of a token, if one of our keys signed it and it has not expired.
+    /// Returns the claims of a token, if one of our keys signed it, it has not expired and its session was not signed out.
     pub async fn verify(&self, token: &str, store: &Store, now: Timestamp) -> Result<Claims, TokenError> {
         install_provider();
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
@@ -188,6 +245,11 @@ impl TokenVerifier {
         let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|_| TokenError::Invalid)?.claims;
         if claims.exp <= now.seconds() {
             return Err(TokenError::Expired);
+        }
+        if let Some(sid) = &claims.sid
+            && self.revoked.contain(sid, store, now).await?
+        {
+            return Err(TokenError::SignedOut);
         }
         Ok(claims)
     }

@@ -90,6 +90,11 @@ impl Users {
         })
     }
 
+    /// Returns the user with this name, whichever way the user signs in.
+    pub fn by_name(&self, name: &str) -> Option<&User> {
+        self.0.iter().find(|user| user.name == name)
+    }
+
     /// Returns the user with this GitHub login. Case is ignored, as on GitHub.
     pub fn by_github(&self, login: &str) -> Option<&User> {
         self.0.iter().find(|user| user.proof == Proof::GitHub && user.name.eq_ignore_ascii_case(login))

@@ -13,7 +13,7 @@ use crate::reads::Reads;
 /// Returns the largest time stored with a checkpoint in the cells of the partition's two newest days. Everything accepted
 /// before that time is counted. Returns `None` if nothing has been counted yet.
 pub(crate) async fn newest_checkpoint(reads: &Reads, partition: &Partition) -> Result<Option<Timestamp>, ReadError> {
-    let kinds = CounterKind::that_count(None).iter();
+    let kinds = CounterKind::OF_CELLS.iter();
     Ok(try_join_all(kinds.map(|kind| newest_of(reads, partition, *kind))).await?.into_iter().max().flatten())
 }
 

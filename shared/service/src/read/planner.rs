@@ -57,7 +57,8 @@ pub(super) struct Plan {
 /// Returns whether the counters can locate the matches of a query.
 pub(super) fn can_plan(query: &EventQuery) -> bool {
     let filter = &query.filter;
-    !query.consistent && filter.session_id.is_none() && (filter.message.is_some() || !filter.cell.is_empty())
+    let sessions = filter.session_id.listed();
+    !query.consistent && sessions.is_none() && (filter.message.listed().is_some() || !filter.cell.is_empty())
 }
 
 impl Plan {
@@ -295,10 +296,10 @@ async fn whole_buckets(
 
 /// The counters that describe a query's matches most precisely.
 fn kinds(query: &EventQuery) -> &'static [CounterKind] {
-    if query.filter.message.is_some() {
+    if query.filter.message.listed().is_some() {
         &[CounterKind::Messages]
     } else {
-        CounterKind::that_count(query.filter.cell.level)
+        CounterKind::that_count(&query.filter.cell.level)
     }
 }
 
@@ -339,19 +340,20 @@ impl Attributes {
 /// Decides which counts are of events that a query may match.
 struct Matcher<'a> {
     query: &'a EventQuery,
-    message: Option<MessageHash>,
+    /// The messages, if they are listed. All but some messages may be those of any cell.
+    messages: Option<BTreeSet<MessageHash>>,
 }
 
 impl<'a> Matcher<'a> {
     fn new(query: &'a EventQuery) -> Self {
-        Self { query, message: query.filter.message.as_deref().map(MessageHash::of) }
+        let listed = query.filter.message.listed();
+        Self { query, messages: listed.map(|messages| messages.iter().map(|text| MessageHash::of(text)).collect()) }
     }
 
     fn matches(&self, counted: &CounterLabel) -> bool {
-        let level = self.query.filter.cell.level;
-        let of_level = |at: Option<Level>| level.is_none() || level == at;
-        match (counted, self.message) {
-            (CounterLabel::Message(at, hash), Some(wanted)) => *hash == wanted && of_level(*at),
+        let of_level = |at: Option<Level>| self.query.filter.cell.level.matches(at.as_ref());
+        match (counted, &self.messages) {
+            (CounterLabel::Message(at, hash), Some(wanted)) => wanted.contains(hash) && of_level(*at),
             (CounterLabel::Other(at), Some(_)) => of_level(*at),
             (CounterLabel::Cell(_), Some(_)) => false,
             (counted, None) => self.query.filter.cell.counts(counted) != Match::No,
@@ -428,6 +430,7 @@ fn join(key_ranges: impl Iterator<Item = KeyRange>, order: Order) -> Vec<KeyRang
 mod tests {
     use tally_core::app::{AppId, AppSlug};
     use tally_core::counter::cell::Cell;
+    use tally_core::event::filter::values::Values;
     use tally_core::event::filter::{CellFilter, EventFilter};
     use tally_core::time::DAY;
 
@@ -441,16 +444,11 @@ mod tests {
     }
 
     fn named(name: &str) -> EventQuery {
-        let cell = CellFilter { name: Some(name.to_owned()), ..CellFilter::default() };
-        query(EventFilter { cell, ..EventFilter::default() })
-    }
-
-    fn at_level(level: Level) -> CellFilter {
-        CellFilter { level: Some(level), ..CellFilter::default() }
+        query(CellFilter::of_name(name).into())
     }
 
     fn with_message(message: &str, cell: CellFilter) -> EventQuery {
-        query(EventFilter { cell, message: Some(message.to_owned()), ..EventFilter::default() })
+        query(EventFilter { cell, message: Values::only(message.to_owned()), ..EventFilter::default() })
     }
 
     fn cell(name: &str, level: Option<Level>) -> CounterLabel {
@@ -484,14 +482,20 @@ mod tests {
         assert!(can_plan(&named("a")));
         assert!(can_plan(&with_message("boom", CellFilter::default())));
         assert!(!can_plan(&query(EventFilter::default())), "everything matches");
-        let mut of_a_user = query(EventFilter { user_id: Some("u".to_owned()), ..EventFilter::default() });
+        let mut of_a_user = query(EventFilter { user_id: Values::only("u".to_owned()), ..EventFilter::default() });
         assert!(!can_plan(&of_a_user), "counters know no users");
-        of_a_user.filter.cell = at_level(Level::Error);
+        of_a_user.filter.cell = CellFilter::of_level(Level::Error);
         assert!(can_plan(&of_a_user));
         let mut of_a_session = named("a");
-        of_a_session.filter.session_id = Some("s".to_owned());
+        of_a_session.filter.session_id = Values::only("s".to_owned());
         assert!(!can_plan(&of_a_session), "the index is better");
         assert!(!can_plan(&EventQuery { consistent: true, ..named("a") }));
+        let not = |text: &str| Values::new(vec![], vec![text.to_owned()]).unwrap();
+        let mut of_other_sessions = named("a");
+        of_other_sessions.filter.session_id = not("s");
+        assert!(can_plan(&of_other_sessions), "the index cannot leave sessions out");
+        let others = query(EventFilter { message: not("boom"), ..EventFilter::default() });
+        assert!(!can_plan(&others), "counters know no events without a message");
     }
 
     #[test]
@@ -516,9 +520,9 @@ mod tests {
     #[test]
     fn the_most_precise_counters_are_asked() {
         assert_eq!(kinds(&named("a")), [CounterKind::Cells, CounterKind::Errors]);
-        let errors = query(EventFilter { cell: at_level(Level::Fatal), ..EventFilter::default() });
+        let errors = query(EventFilter { cell: CellFilter::of_level(Level::Fatal), ..EventFilter::default() });
         assert_eq!(kinds(&errors), [CounterKind::Errors]);
-        assert_eq!(kinds(&with_message("boom", at_level(Level::Fatal))), [CounterKind::Messages]);
+        assert_eq!(kinds(&with_message("boom", CellFilter::of_level(Level::Fatal))), [CounterKind::Messages]);
         assert_eq!(kind_of(&message("boom", None)), CounterKind::Messages);
         assert_eq!(kind_of(&cell("a", Some(Level::Error))), CounterKind::Errors);
         assert_eq!(kind_of(&CounterLabel::Other(None)), CounterKind::Cells);
@@ -530,7 +534,7 @@ mod tests {
         let matches = |query: &EventQuery, counted: CounterLabel| Matcher::new(query).matches(&counted);
         assert!(matches(&by_name, cell("a", None)) && !matches(&by_name, cell("b", None)));
         assert!(matches(&by_name, CounterLabel::Other(None)), "the rest of a full item may hide it");
-        let errors = with_message("boom", at_level(Level::Error));
+        let errors = with_message("boom", CellFilter::of_level(Level::Error));
         let (error, info) = (Some(Level::Error), Some(Level::Info));
         assert!(matches(&errors, message("boom", error)));
         assert!(!matches(&errors, message("boom", info)) && !matches(&errors, message("other", error)));
@@ -538,6 +542,20 @@ mod tests {
         assert!(!matches(&errors, cell("a", error)), "a cell has any message");
         let any_level = with_message("boom", CellFilter::default());
         assert!(matches(&any_level, message("boom", info)) && matches(&any_level, CounterLabel::Other(info)));
+        let values = |is: &[&str], is_not: &[&str]| {
+            let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+            Values::new(owned(is), owned(is_not)).unwrap()
+        };
+        let either = query(CellFilter { name: values(&["a", "b"], &[]), ..CellFilter::default() }.into());
+        assert_eq!(["a", "b", "c"].map(|name| matches(&either, cell(name, None))), [true, true, false]);
+        let others = query(CellFilter { name: values(&[], &["a"]), ..CellFilter::default() }.into());
+        assert_eq!(["a", "b", "c"].map(|name| matches(&others, cell(name, None))), [false, true, true]);
+        assert!(matches(&others, CounterLabel::Other(None)), "the rest may hide others");
+        let messages = query(EventFilter { message: values(&["boom", "bang"], &[]), ..EventFilter::default() });
+        assert_eq!(["boom", "bang", "other"].map(|text| matches(&messages, message(text, info))), [true, true, false]);
+        let mut other_messages = query(EventFilter { message: values(&[], &["boom"]), ..EventFilter::default() });
+        other_messages.filter.cell = CellFilter::of_name("a");
+        assert!(matches(&other_messages, cell("a", None)) && !matches(&other_messages, message("bang", info)));
     }
 
     #[test]
@@ -551,7 +569,7 @@ mod tests {
         assert_eq!(attributes(&named("a"), counts), Some(expected));
         let full = vec![(cell("a", None), 1), (CounterLabel::Other(Some(Level::Info)), 1)];
         assert_eq!(attributes(&named("a"), full), None, "the rest of a full day may be anything");
-        let of_level = query(EventFilter { cell: at_level(Level::Info), ..EventFilter::default() });
+        let of_level = query(EventFilter { cell: CellFilter::of_level(Level::Info), ..EventFilter::default() });
         let many = |n: usize| (0..n).map(|n| (cell(&format!("n{n}"), Some(Level::Info)), 1)).collect();
         assert_eq!(attributes(&of_level, many(100)).map(|named| named.len()), Some(100 + rests.len()));
         assert_eq!(attributes(&of_level, many(101)), None, "more than a request may name");

@@ -106,7 +106,7 @@ pub async fn walk(
         },
         (None, _) => {}
     }
-    if query.range.is_empty() || first > last {
+    if query.range.is_empty() || first > last || query.filter.is_nothing() {
         return Ok(NOTHING);
     }
     let mut merge = Merge::new(reads, app, query, (first, last)).await?;
@@ -123,7 +123,7 @@ pub async fn walk(
     }
 }
 
-/// The events of all shards, or of one session, as one ordered stream.
+/// The events of all shards, or of some sessions, as one ordered stream.
 struct Merge<'a> {
     reads: &'a Reads,
     query: &'a EventQuery,
@@ -139,15 +139,22 @@ struct Merge<'a> {
     has_shown: bool,
 }
 
-/// One shard, or the one partition of a session.
+/// One shard, or one session.
 struct Source {
-    partition: Option<Partition>,
+    place: Place,
     /// The pieces being read and the pieces to read, in order.
     pieces: VecDeque<Piece>,
     /// The plan that provides more pieces, if the counters are used.
     plan: Option<Plan>,
     /// Whether events were read and dropped again, since they had no room.
     is_unloaded: bool,
+}
+
+/// Where a source is read.
+enum Place {
+    Shard(Partition),
+    /// The index contains the session's events of all shards. Unlike shards, it does not support consistent reads.
+    Session(String),
 }
 
 enum Piece {
@@ -164,9 +171,10 @@ impl<'a> Merge<'a> {
     ) -> Result<Self, StoreError> {
         let wanted = query.skip.saturating_add(query.limit).saturating_add(1);
         let whole = KeyRange { ids, expected: wanted };
-        let sources = match &query.filter.session_id {
-            // The index contains a session's events of all shards. Unlike shards, it does not support consistent reads.
-            Some(_) if !query.consistent => vec![Source::unplanned(None, whole)],
+        let sources = match query.filter.session_id.listed() {
+            Some(sessions) if !query.consistent => {
+                sessions.iter().map(|session| Source::unplanned(Place::Session(session.clone()), whole)).collect()
+            }
             _ => {
                 let partitions = partitions(app, query.range);
                 // Counters that lack events would hide those events.
@@ -175,7 +183,8 @@ impl<'a> Merge<'a> {
                         partitions.into_iter().map(|partition| Source::planned(reads, partition, query, whole));
                     try_join_all(planned).await?
                 } else {
-                    partitions.into_iter().map(|partition| Source::unplanned(Some(partition), whole)).collect()
+                    let shards = partitions.into_iter().map(Place::Shard);
+                    shards.map(|shard| Source::unplanned(shard, whole)).collect()
                 }
             }
         };
@@ -291,8 +300,8 @@ fn unless_spent<T>(read: Result<T, ReadError>) -> Result<Option<T>, StoreError> 
 }
 
 impl Source {
-    fn unplanned(partition: Option<Partition>, whole: KeyRange) -> Self {
-        Self { partition, pieces: VecDeque::from([Piece::Unread(whole)]), plan: None, is_unloaded: false }
+    fn unplanned(place: Place, whole: KeyRange) -> Self {
+        Self { place, pieces: VecDeque::from([Piece::Unread(whole)]), plan: None, is_unloaded: false }
     }
 
     /// If the budget does not suffice for a plan, everything is to be read.
@@ -303,10 +312,10 @@ impl Source {
         whole: KeyRange,
     ) -> Result<Self, StoreError> {
         let Some((plan, first)) = unless_spent(Plan::new(reads, partition.clone(), query, whole.ids).await)? else {
-            return Ok(Self::unplanned(Some(partition), whole));
+            return Ok(Self::unplanned(Place::Shard(partition), whole));
         };
         let pieces = first.into_iter().map(Piece::Unread).collect();
-        Ok(Self { partition: Some(partition), pieces, plan: Some(plan), is_unloaded: false })
+        Ok(Self { place: Place::Shard(partition), pieces, plan: Some(plan), is_unloaded: false })
     }
 
     /// Returns whether the source may have more, but has no event loaded.
@@ -368,10 +377,13 @@ impl Source {
                 break;
             }
         }
-        let partition = self.partition.as_ref();
+        let source = match &self.place {
+            Place::Shard(partition) => reads::Source::Shard(partition),
+            Place::Session(session) => reads::Source::Session(app, session),
+        };
         let all = taken.iter().enumerate().map(|(i, key_range)| {
             // The first leads further. The others only save time.
-            read(reads, app, query, partition, key_range.ids, Asked { forced: asked.forced && i == 0, ..asked })
+            read(reads, query, source, key_range.ids, Asked { forced: asked.forced && i == 0, ..asked })
         });
         let pages = try_join_all(all).await?;
         for (key_range, page) in taken.into_iter().zip(pages).rev() {
@@ -410,17 +422,11 @@ fn span(first: Option<&Event>, last: Option<&Event>) -> Option<(EventId, EventId
 /// Reads a page of events, which are held until they are shown. Returns none if the budget has ended.
 async fn read(
     reads: &Reads,
-    app: &App,
     query: &EventQuery,
-    partition: Option<&Partition>,
+    source: reads::Source<'_>,
     ids: (EventId, EventId),
     asked: Asked,
 ) -> Result<Option<EventPage>, StoreError> {
-    let source = match (partition, &query.filter.session_id) {
-        (Some(partition), _) => reads::Source::Shard(partition),
-        (None, Some(session)) => reads::Source::Session(app, session),
-        (None, None) => return Ok(Some(EventPage::default())),
-    };
     let read = EventRead {
         source,
         ids,

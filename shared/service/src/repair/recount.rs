@@ -66,6 +66,10 @@ pub struct Progress {
     pub differences: Vec<Difference>,
     /// The number of days, summed over shards, that were read to the end.
     pub days: usize,
+    /// The occurrences in the counters of the days whose comparison this call finished; before a correction.
+    pub counted: i64,
+    /// The occurrences in the stored events of those days.
+    pub stored: i64,
     /// Whether everything is done, and no item was skipped because it kept changing.
     pub complete: bool,
     /// The state to continue from.
@@ -119,6 +123,8 @@ pub async fn work(
     Ok(Progress {
         complete: done && unsettled == 0,
         days: worker.found.days,
+        counted: worker.found.counted,
+        stored: worker.found.stored,
         differences: worker.found.differences(),
         next: (!done).then_some(id),
     })

@@ -129,7 +129,7 @@ impl Counts {
             }
             Match::Yes => {
                 // Asked for by its own name, it is some of what has no other.
-                if filter.name.is_some() && matches!(counted, CounterLabel::Other(_)) {
+                if filter.names_other() && matches!(counted, CounterLabel::Other(_)) {
                     self.complete &= count == 0;
                 }
                 match CellKey::of(counted) {
@@ -259,7 +259,7 @@ async fn count_into(
     let mut events = Vec::new();
     for partition in &partitions {
         for run in cover.reads() {
-            let kinds = CounterKind::that_count(filter.level).iter();
+            let kinds = CounterKind::that_count(&filter.level).iter();
             runs.extend(kinds.map(|kind| each_read(reads, partition, *kind, run, Order::Ascending, fold)));
         }
         events.extend(parts.iter().map(|part| part.read(reads, app, partition, filter)));
@@ -290,7 +290,7 @@ async fn count_into(
         }
         let fold = |read: CellRead| add_read(&mut lock(&folded), &reads.budget, filter, slot, read);
         let run = Run { first: minute, last: minute };
-        let kinds = CounterKind::that_count(filter.level);
+        let kinds = CounterKind::that_count(&filter.level);
         let runs: Vec<_> = partitions
             .iter()
             .flat_map(|partition| {
@@ -599,7 +599,7 @@ pub async fn count_days(reads: &Reads, app: &App, filter: &CellFilter) -> Result
             read => read.map(|()| None),
         }
     };
-    let kinds = CounterKind::that_count(filter.level);
+    let kinds = CounterKind::that_count(&filter.level);
     let all = partitions.iter().flat_map(|partition| kinds.iter().map(|kind| shard(partition, *kind)));
     // All at once, so that none is far behind when the budget ends.
     let shards = futures::future::try_join_all(all.collect::<Vec<_>>());

@@ -12,6 +12,7 @@ use tally_core::app::partition::{Partition, partitions};
 use tally_core::counter::cell::{CounterLabel, MessageHash};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::Event;
+use tally_core::event::filter::values::Values;
 use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
@@ -68,10 +69,10 @@ pub async fn top(
     reads: &Reads,
     app: &App,
     range: Range,
-    level: Option<Level>,
+    levels: &Values<Level>,
     limit: usize,
 ) -> Result<TopMessages, ReadError> {
-    let search = Search { reads, app, range, level };
+    let search = Search { reads, app, range, levels };
     let Counted { mut candidates, range, mut complete } = search.count().await?;
     let search = Search { range, ..search };
     cut(&mut candidates, limit);
@@ -174,12 +175,12 @@ struct Search<'a> {
     reads: &'a Reads,
     app: &'a App,
     range: Range,
-    level: Option<Level>,
+    levels: &'a Values<Level>,
 }
 
 impl Search<'_> {
     fn wants(&self, level: Option<Level>) -> bool {
-        self.level.is_none() || self.level == level
+        self.levels.matches(level.as_ref())
     }
 
     /// Counts every message of the range. A part of a minute with too many events is widened to its minute.

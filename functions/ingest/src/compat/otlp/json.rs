@@ -6,20 +6,32 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use tally_core::event::json::{self, Kind};
 
-use super::wire::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, LogRecord, Resource, Value};
-use crate::compat::sanitize::object;
+use super::wire::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, LogRecord, MAX_RECORDS, Resource, Value,
+};
+use crate::compat::sanitize::{object, pick};
 
 /// The deepest value that is read; deeper ones are the text of their JSON.
 const MAX_DEPTH: usize = 32;
 
-/// A field by its name in camel case, or else as in the `.proto` files.
-fn field<'a>(fields: &[(String, &'a RawValue)], camel: &str, snake: &str) -> Option<&'a RawValue> {
-    let found = fields.iter().rev().find(|(name, _)| name == camel || name == snake);
-    found.map(|(_, value)| *value).filter(|value| json::kind(value) != Kind::Null)
+/// A field of an object by its name in camel case, or else as in the `.proto` files.
+fn field<'a>(object: &'a RawValue, camel: &str, snake: &str) -> Option<&'a RawValue> {
+    let [camel, snake] = pick(object, [camel, snake]);
+    camel.or(snake)
 }
 
 fn list(value: Option<&RawValue>) -> Vec<&RawValue> {
     value.and_then(|value| json::array(value).ok()).unwrap_or_default()
+}
+
+/// A list has more items than a request may have records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooMany;
+
+/// A list that surrounds records.
+fn outer_list(value: Option<&RawValue>) -> Result<Vec<&RawValue>, TooMany> {
+    let (items, count) = value.and_then(|value| json::array_of_at_most(value, MAX_RECORDS).ok()).unwrap_or_default();
+    if count > items.len() { Err(TooMany) } else { Ok(items) }
 }
 
 fn text(value: Option<&RawValue>) -> String {
@@ -57,15 +69,16 @@ pub(super) enum Part<'a> {
 /// Hands over each part of a request.
 ///
 /// # Errors
-/// What `part` returns.
-pub(super) fn records<'a, E>(body: &'a RawValue, mut part: impl FnMut(Part<'a>) -> Result<(), E>) -> Result<(), E> {
-    for resource_logs in list(field(&object(body), "resourceLogs", "resource_logs")) {
-        let resource_logs = object(resource_logs);
-        part(Part::Resource(field(&resource_logs, "resource", "resource")))?;
-        for scope_logs in list(field(&resource_logs, "scopeLogs", "scope_logs")) {
-            let scope_logs = object(scope_logs);
-            part(Part::Scope(field(&scope_logs, "scope", "scope")))?;
-            for record in list(field(&scope_logs, "logRecords", "log_records")) {
+/// What `part` returns, and [`TooMany`].
+pub(super) fn records<'a, E: From<TooMany>>(
+    body: &'a RawValue,
+    mut part: impl FnMut(Part<'a>) -> Result<(), E>,
+) -> Result<(), E> {
+    for resource_logs in outer_list(field(body, "resourceLogs", "resource_logs"))? {
+        part(Part::Resource(field(resource_logs, "resource", "resource")))?;
+        for scope_logs in outer_list(field(resource_logs, "scopeLogs", "scope_logs"))? {
+            part(Part::Scope(field(scope_logs, "scope", "scope")))?;
+            for record in outer_list(field(scope_logs, "logRecords", "log_records"))? {
                 part(Part::Record(record))?;
             }
         }
@@ -74,19 +87,14 @@ pub(super) fn records<'a, E>(body: &'a RawValue, mut part: impl FnMut(Part<'a>) 
 }
 
 /// Reads a resource.
-pub(super) fn resource(value: Option<&RawValue>) -> Resource {
-    let fields = value.map(object).unwrap_or_default();
-    Resource { attributes: key_values(field(&fields, "attributes", "attributes"), MAX_DEPTH) }
+pub(super) fn resource(value: &RawValue) -> Resource {
+    Resource { attributes: key_values(field(value, "attributes", "attributes"), MAX_DEPTH) }
 }
 
 /// Reads a scope.
-pub(super) fn scope(value: Option<&RawValue>) -> InstrumentationScope {
-    let fields = value.map(object).unwrap_or_default();
-    InstrumentationScope {
-        name: text(field(&fields, "name", "name")),
-        version: text(field(&fields, "version", "version")),
-        attributes: key_values(field(&fields, "attributes", "attributes"), MAX_DEPTH),
-    }
+pub(super) fn scope(value: &RawValue) -> InstrumentationScope {
+    let [name, version, attributes] = pick(value, ["name", "version", "attributes"]);
+    InstrumentationScope { name: text(name), version: text(version), attributes: key_values(attributes, MAX_DEPTH) }
 }
 
 /// Reads a record. Returns none of what is no object.
@@ -94,29 +102,48 @@ pub(super) fn record(value: &RawValue) -> Option<LogRecord> {
     if json::kind(value) != Kind::Object {
         return None;
     }
-    let fields = object(value);
-    let field = |camel: &str, snake: &str| field(&fields, camel, snake);
+    let [time, observed, number_of_level, level, body, attributes, trace, span, name] = pick(
+        value,
+        [
+            "timeUnixNano",
+            "observedTimeUnixNano",
+            "severityNumber",
+            "severityText",
+            "body",
+            "attributes",
+            "traceId",
+            "spanId",
+            "eventName",
+        ],
+    );
+    let [time_, observed_, number_of_level_, level_, trace_, span_, name_] = pick(
+        value,
+        [
+            "time_unix_nano",
+            "observed_time_unix_nano",
+            "severity_number",
+            "severity_text",
+            "trace_id",
+            "span_id",
+            "event_name",
+        ],
+    );
     Some(LogRecord {
-        time_unix_nano: number(field("timeUnixNano", "time_unix_nano")),
-        observed_time_unix_nano: number(field("observedTimeUnixNano", "observed_time_unix_nano")),
-        severity_number: number(field("severityNumber", "severity_number")),
-        severity_text: text(field("severityText", "severity_text")),
-        body: field("body", "body").map(|body| any_value(body, MAX_DEPTH)),
-        attributes: key_values(field("attributes", "attributes"), MAX_DEPTH),
-        trace_id: id(field("traceId", "trace_id")),
-        span_id: id(field("spanId", "span_id")),
-        event_name: text(field("eventName", "event_name")),
+        time_unix_nano: number(time.or(time_)),
+        observed_time_unix_nano: number(observed.or(observed_)),
+        severity_number: number(number_of_level.or(number_of_level_)),
+        severity_text: text(level.or(level_)),
+        body: body.map(|body| any_value(body, MAX_DEPTH)),
+        attributes: key_values(attributes, MAX_DEPTH),
+        trace_id: id(trace.or(trace_)),
+        span_id: id(span.or(span_)),
+        event_name: text(name.or(name_)),
     })
 }
 
 fn key_values(value: Option<&RawValue>, depth: usize) -> Vec<KeyValue> {
-    let pairs = list(value).into_iter().map(object);
-    pairs
-        .map(|pair| KeyValue {
-            key: text(field(&pair, "key", "key")),
-            value: field(&pair, "value", "value").map(|value| any_value(value, depth)),
-        })
-        .collect()
+    let pairs = list(value).into_iter().map(|pair| pick(pair, ["key", "value"]));
+    pairs.map(|[key, value]| KeyValue { key: text(key), value: value.map(|value| any_value(value, depth)) }).collect()
 }
 
 fn any_value(value: &RawValue, depth: usize) -> AnyValue {
@@ -142,11 +169,11 @@ fn any_value(value: &RawValue, depth: usize) -> AnyValue {
                 STANDARD.decode(&text).map_or(Value::String(text), Value::Bytes)
             }
             ("arrayValue" | "array_value", Some(depth)) => {
-                let values = list(field(&object(raw), "values", "values"));
+                let values = list(field(raw, "values", "values"));
                 Value::Array(ArrayValue { values: values.into_iter().map(|item| any_value(item, depth)).collect() })
             }
             ("kvlistValue" | "kvlist_value", Some(depth)) => {
-                Value::Map(KeyValueList { values: key_values(field(&object(raw), "values", "values"), depth) })
+                Value::Map(KeyValueList { values: key_values(field(raw, "values", "values"), depth) })
             }
             ("arrayValue" | "array_value" | "kvlistValue" | "kvlist_value", None) => as_text(),
             _ => return None,

@@ -63,8 +63,8 @@ pub(super) fn text_of(json: &Json) -> String {
 /// Makes an event of a record. `id` is its identity, if it has one.
 pub(super) fn draft(
     record: LogRecord,
-    resource: &Resource,
-    scope: &InstrumentationScope,
+    resource: Resource,
+    scope: InstrumentationScope,
     own_id: Option<String>,
 ) -> Draft {
     let timestamp = time(&record);
@@ -93,14 +93,14 @@ pub(super) fn draft(
     tag("trace_id", id(&record.trace_id));
     tag("span_id", id(&record.span_id));
     tag("severity_text", Some(record.severity_text).filter(|text| text.parse::<Level>().ok() != severity));
-    tag("scope", Some(scope.name.clone()));
-    tag("scope_version", Some(scope.version.clone()));
-    let around: BTreeMap<String, Json> = attributes(resource.attributes.clone()).collect();
+    tag("scope", Some(scope.name));
+    tag("scope_version", Some(scope.version));
+    let around: BTreeMap<String, Json> = attributes(resource.attributes).collect();
     let category = around.get("service.name").map(text_of);
     if !around.is_empty() {
         tags.insert("resource".to_owned(), Json::Object(around));
     }
-    let scope_attributes: BTreeMap<String, Json> = attributes(scope.attributes.clone()).collect();
+    let scope_attributes: BTreeMap<String, Json> = attributes(scope.attributes).collect();
     if !scope_attributes.is_empty() {
         tags.insert("scope_attributes".to_owned(), Json::Object(scope_attributes));
     }

@@ -11,13 +11,14 @@ use tally_core::app::key::hex;
 use tally_core::event::MAX_DEPTH;
 use tally_core::event::json::{Json, Number};
 
-/// What surrounds a record: as sent, for its identity, and read.
-#[derive(Clone, Default)]
+/// The maximum number of records of a request. Batches of an exporter have 512, those of a collector usually 8,192.
+pub(super) const MAX_RECORDS: usize = 32_768;
+
+/// What surrounds a record, as sent: slices of the body. It is read with each record, whose event takes it over.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Around {
-    pub resource_sent: Bytes,
-    pub resource: Resource,
-    pub scope_sent: Bytes,
-    pub scope: InstrumentationScope,
+    pub resource: Bytes,
+    pub scope: Bytes,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -187,23 +188,11 @@ pub(super) fn records<E: From<Damaged>>(
 ) -> Result<(), E> {
     for resource_logs in (Parts { left: body }) {
         let (1, resource_logs) = resource_logs? else { continue };
-        let mut around = Around::default();
         // The resource follows its records in no encoder, but it may.
-        for part in (Parts { left: resource_logs.clone() }) {
-            if let (1, resource) = part? {
-                around.resource = Resource::decode(resource.clone()).map_err(|_| Damaged)?;
-                around.resource_sent = resource;
-            }
-        }
+        let mut around = Around { resource: last(&resource_logs)?, ..Around::default() };
         for scope_logs in (Parts { left: resource_logs }) {
             let (2, scope_logs) = scope_logs? else { continue };
-            (around.scope_sent, around.scope) = Default::default();
-            for part in (Parts { left: scope_logs.clone() }) {
-                if let (1, scope) = part? {
-                    around.scope = InstrumentationScope::decode(scope.clone()).map_err(|_| Damaged)?;
-                    around.scope_sent = scope;
-                }
-            }
+            around.scope = last(&scope_logs)?;
             for part in (Parts { left: scope_logs }) {
                 if let (2, sent) = part? {
                     record(&around, sent)?;
@@ -214,7 +203,39 @@ pub(super) fn records<E: From<Damaged>>(
     Ok(())
 }
 
+/// The last part with the tag 1.
+fn last(message: &Bytes) -> Result<Bytes, Damaged> {
+    let mut found = Bytes::new();
+    for part in (Parts { left: message.clone() }) {
+        if let (1, part) = part? {
+            found = part;
+        }
+    }
+    Ok(found)
+}
+
+/// The number of values in attributes.
+pub(super) fn values(attributes: &[KeyValue]) -> usize {
+    attributes.iter().map(|attribute| attribute.value.as_ref().map_or(1, AnyValue::values)).sum()
+}
+
+impl LogRecord {
+    /// The number of values in its body and attributes.
+    pub(super) fn values(&self) -> usize {
+        values(&self.attributes) + self.body.as_ref().map_or(0, AnyValue::values)
+    }
+}
+
 impl AnyValue {
+    /// The number of values that it consists of: itself, and those in it.
+    fn values(&self) -> usize {
+        match &self.value {
+            Some(Value::Array(list)) => 1 + list.values.iter().map(Self::values).sum::<usize>(),
+            Some(Value::Map(map)) => 1 + values(&map.values),
+            _ => 1,
+        }
+    }
+
     /// The value as an event can keep it: what is nested deeper than 16 levels, and numbers that JSON does not have, are
     /// texts.
     pub(super) fn into_json(self) -> Json {

@@ -8,9 +8,9 @@ use tally_core::event::json::{self, Kind};
 use tally_http::problem::Problem;
 
 use crate::body::unpack;
-use crate::compat::fields::{Fields, scalar};
+use crate::compat::fields::scalar;
 use crate::compat::packed::{self, Form};
-use crate::compat::sanitize;
+use crate::compat::sanitize::{self, pick};
 
 /// Most events in one request. The libraries send up to a few hundred, and halve a batch that is too large.
 const MAX_EVENTS: usize = 10_000;
@@ -64,10 +64,9 @@ impl<'a> Batch<'a> {
         match json::kind(document) {
             Kind::Array => Ok(Self { token: None, events: list("", document)? }),
             Kind::Object => {
-                let fields = Fields::of(document);
-                let token =
-                    ["api_key", "token", "$token"].into_iter().find_map(|name| fields.get(name).and_then(scalar));
-                let events = match fields.get("batch") {
+                let [api_key, token, dollar_token, batch] = pick(document, ["api_key", "token", "$token", "batch"]);
+                let token = [api_key, token, dollar_token].into_iter().flatten().find_map(scalar);
+                let events = match batch {
                     Some(batch) => list("batch", batch)?,
                     None => vec![document],
                 };

@@ -12,10 +12,10 @@ use tally_core::time::{DAY, MILLISECOND, Timestamp};
 use tally_http::families::Family;
 
 use crate::compat::fields::{Fields, object, scalar};
-use crate::compat::posthog::exception::Exceptions;
+use crate::compat::posthog::exception;
 use crate::compat::raised::title;
-use crate::compat::record_id::RecordIds;
-use crate::compat::sanitize::{self, short};
+use crate::compat::record_id::{RecordIds, is_finer_than_a_second};
+use crate::compat::sanitize::{self, pick, short};
 
 /// Most characters of a user's id, as `PostHog` keeps it.
 const MAX_USER: usize = 200;
@@ -23,6 +23,22 @@ const MAX_USER: usize = 200;
 const EXCEPTION: &str = "$exception";
 /// The name of a part of a session replay.
 const SNAPSHOT: &str = "$snapshot";
+
+/// The key that an event carries.
+pub(super) fn token(raw: &RawValue) -> Option<String> {
+    let [properties, api_key, token, dollar_token] = pick(raw, ["properties", "api_key", "token", "$token"]);
+    let of_properties = properties.and_then(|properties| {
+        let [token] = pick(properties, ["token"]);
+        token
+    });
+    [of_properties, api_key, token, dollar_token].into_iter().flatten().find_map(scalar)
+}
+
+/// The id of an event, as sent.
+pub(super) fn uuid(raw: &RawValue) -> Option<String> {
+    let [uuid] = pick(raw, ["uuid"]);
+    uuid.and_then(scalar).filter(|uuid| !uuid.is_empty())
+}
 
 /// An event as it was sent.
 pub(super) struct Record<'a> {
@@ -45,15 +61,37 @@ impl<'a> Record<'a> {
         Ok(Self { raw, fields, properties })
     }
 
-    /// The key that it carries.
-    pub(super) fn token(&self) -> Option<String> {
-        let own = || ["api_key", "token", "$token"].into_iter().find_map(|name| self.fields.get(name).and_then(scalar));
-        self.properties.get("token").and_then(scalar).or_else(own)
+    /// How its time is written, if it has one of its own.
+    fn time(&self) -> Option<String> {
+        let text = self.fields.get("timestamp").map(|raw| scalar(raw).unwrap_or_else(|| raw.get().to_owned()));
+        text.filter(|text| !text.trim().is_empty())
     }
 
-    /// Its id, as sent.
-    pub(super) fn uuid(&self) -> Option<String> {
-        self.fields.get("uuid").and_then(scalar).filter(|uuid| !uuid.is_empty())
+    /// Its own time. A corrected one, by the time at which the request was sent, would be another one at every attempt.
+    fn happened(&self, now: Timestamp) -> Result<Option<Timestamp>, Refusal> {
+        if let Some(text) = self.time() {
+            let at = text.trim().parse();
+            let at = at.map_err(|_| {
+                let start = shortened(&text);
+                Refusal::new(Reason::InvalidTime, format!("`timestamp` is neither RFC 3339 nor Unix time: {start}"))
+            })?;
+            return Ok(Some(at));
+        }
+        // Old libraries tell how many milliseconds ago it happened.
+        let ago = self.fields.get("offset").and_then(scalar).and_then(|offset| offset.parse::<u32>().ok());
+        let ago = ago.map(|ago| i64::from(ago) * MILLISECOND).filter(|ago| *ago <= 30 * DAY);
+        Ok(ago.map(|ago| now - ago))
+    }
+
+    /// Its identity: its own id, or what tells it apart. In the latter case also whether its time is finer than a second.
+    pub(super) fn identity(&self, ids: &mut RecordIds) -> (Option<String>, Option<bool>) {
+        match (uuid(self.raw), self.time()) {
+            (Some(uuid), _) => (Some(sanitize::distinct(uuid)), None),
+            (None, Some(time)) => {
+                (Some(ids.id(Family::PostHog, b"", self.raw.get().as_bytes())), Some(is_finer_than_a_second(&time)))
+            }
+            (None, None) => (None, None),
+        }
     }
 
     /// The event of Tally. Its identity is its own id and its own time, which are the same at every attempt. `now` is the
@@ -65,10 +103,10 @@ impl<'a> Record<'a> {
         self,
         now: Timestamp,
         library: Option<(&str, &str)>,
-        ids: &mut RecordIds,
+        id: Option<String>,
     ) -> Result<Draft, Refusal> {
-        let uuid = self.uuid();
-        let Self { raw, mut fields, mut properties } = self;
+        let timestamp = self.happened(now)?;
+        let Self { raw: _, mut fields, mut properties } = self;
         let name = fields.take_text("event");
         if name.as_deref() == Some(SNAPSHOT) {
             return Err(Refusal::new(
@@ -76,9 +114,6 @@ impl<'a> Record<'a> {
                 "session replays are not kept: switch them off in the library",
             ));
         }
-        let (timestamp, is_exact) = time(&fields, now)?;
-        let id = uuid.map(sanitize::distinct);
-        let id = id.or_else(|| is_exact.then(|| ids.id(Family::PostHog, b"", raw.get().as_bytes())));
         let timestamp = timestamp.or_else(|| match id.as_deref().and_then(named_time) {
             Some(_) => None,
             None => Some(now),
@@ -145,7 +180,7 @@ impl<'a> Record<'a> {
 
 /// Makes an event of exceptions one that can be read and grouped.
 fn describe_exception(draft: &mut Draft, properties: &mut Fields<'_>) {
-    let exceptions = properties.take("$exception_list").map(Exceptions::read).unwrap_or_default();
+    let exceptions = properties.take("$exception_list").map(exception::read).unwrap_or_default();
     // Before there were lists.
     let mut old = |name: &str| properties.take_text(name);
     let (kind, value) = (old("$exception_type"), old("$exception_message"));
@@ -159,28 +194,6 @@ fn describe_exception(draft: &mut Draft, properties: &mut Fields<'_>) {
     draft.stack = exceptions.stack();
 }
 
-/// The time of an event, and whether it is as exact as a millisecond. A corrected one, by the time at which the request was
-/// sent, would be another one at every attempt.
-fn time(fields: &Fields<'_>, now: Timestamp) -> Result<(Option<Timestamp>, bool), Refusal> {
-    let text = fields.get("timestamp").map(|raw| scalar(raw).unwrap_or_else(|| raw.get().to_owned()));
-    if let Some(text) = text.filter(|text| !text.trim().is_empty()) {
-        let at = text.trim().parse();
-        let at = at.map_err(|_| {
-            let start = shortened(&text);
-            Refusal::new(Reason::InvalidTime, format!("`timestamp` is neither RFC 3339 nor Unix time: {start}"))
-        })?;
-        return Ok((Some(at), text.contains('.') || is_milliseconds(&text)));
-    }
-    // Old libraries tell how many milliseconds ago it happened.
-    let ago = fields.get("offset").and_then(scalar).and_then(|offset| offset.parse::<u32>().ok());
-    let ago = ago.map(|ago| i64::from(ago) * MILLISECOND).filter(|ago| *ago <= 30 * DAY);
-    Ok((ago.map(|ago| now - ago), false))
-}
-
-fn is_milliseconds(text: &str) -> bool {
-    text.trim().len() >= 12 && text.trim().bytes().all(|byte| byte.is_ascii_digit())
-}
-
 #[cfg(test)]
 mod tests {
     use tally_core::event::MAX_TEXT;
@@ -191,7 +204,9 @@ mod tests {
 
     fn draft(event: &str) -> Result<Draft, Refusal> {
         let raw = json::document(event.as_bytes()).expect("JSON");
-        Record::of(raw)?.draft(NOW, None, &mut RecordIds::default())
+        let record = Record::of(raw)?;
+        let (id, is_fine) = record.identity(&mut RecordIds::default());
+        record.draft(NOW, None, id.filter(|_| is_fine != Some(false)))
     }
 
     fn text(json: Option<&Json>) -> String {

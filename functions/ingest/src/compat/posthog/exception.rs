@@ -4,128 +4,56 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use tally_core::event::MAX_DEPTH;
-use tally_core::event::json::{self, Json, Kind};
+use tally_core::event::json::{self, Kind};
 
-use crate::compat::fields::{Fields, object, scalar};
-use crate::compat::raised::{Called, grouping, title, without_origin};
+use crate::compat::fields::{Fields, scalar};
+use crate::compat::raised::{Called, Exception, Exceptions, Frame, MAX_EXCEPTIONS, without_origin};
 use crate::compat::sanitize;
 
-/// Most exceptions of a chain that are kept.
-const MAX_EXCEPTIONS: usize = 20;
-/// Most frames of an exception that are kept: half of them from either end, since a recursion repeats in the middle.
-const MAX_FRAMES: usize = 100;
 /// The levels of a stack around a field of an exception: the list of exceptions, and the exception.
 const ABOVE_FIELD: usize = 2;
 /// The levels around a field of a frame: also the list of frames, and the frame.
 const ABOVE_FRAME_FIELD: usize = 4;
 
-/// The exceptions of an event: the one that was raised first, then its causes.
-#[derive(Debug, Default)]
-pub(super) struct Exceptions(Vec<Exception>);
-
-#[derive(Debug)]
-struct Exception {
-    kind: Option<String>,
-    value: Option<String>,
-    /// The innermost call first.
-    frames: Vec<Frame>,
-    /// The other fields.
-    rest: BTreeMap<String, Json>,
+/// Reads `$exception_list`. What is no exception is passed over.
+pub(super) fn read(list: &RawValue) -> Exceptions {
+    let (sent, _) = json::array_of_at_most(list, MAX_EXCEPTIONS).unwrap_or_default();
+    Exceptions(sent.into_iter().map(exception).filter(|exception| !exception.is_empty()).collect())
 }
 
-#[derive(Debug)]
-struct Frame {
-    call: Called,
-    all: BTreeMap<String, Json>,
+fn exception(raw: &RawValue) -> Exception {
+    let mut fields = Fields::of(raw);
+    let (kind, value) = (fields.take_text("type"), fields.take_text("value"));
+    let mut rest = BTreeMap::new();
+    for name in ["mechanism", "module", "thread_id"] {
+        if let Some(raw) = fields.take(name) {
+            rest.insert(name.to_owned(), sanitize::within(raw, MAX_DEPTH - ABOVE_FIELD));
+        }
+    }
+    let stack = fields.take_object("stacktrace");
+    let sent = stack.and_then(|stack| stack.get("frames").and_then(|raw| json::array(raw).ok())).unwrap_or_default();
+    Exception::new(kind, value, rest, sent, |raw| Some(frame(raw)))
 }
 
-impl Exceptions {
-    /// Reads `$exception_list`. What is no exception is passed over.
-    pub(super) fn read(list: &RawValue) -> Self {
-        let (sent, _) = json::array_of_at_most(list, MAX_EXCEPTIONS).unwrap_or_default();
-        Self(sent.into_iter().map(Exception::read).filter(|exception| !exception.is_empty()).collect())
-    }
-
-    /// `Type: value` of what was raised.
-    pub(super) fn message(&self) -> Option<String> {
-        let raised = self.0.first()?;
-        title(raised.kind.as_deref(), raised.value.as_deref())
-    }
-
-    /// The type of what was raised and the innermost call that is the application's own, without its line.
-    pub(super) fn grouping(&self) -> Option<String> {
-        let raised = self.0.first()?;
-        grouping(raised.kind.as_deref(), raised.frames.iter().map(|frame| &frame.call))
-    }
-
-    /// The stack of an event: a list of exceptions, each with its frames.
-    pub(super) fn stack(self) -> Option<Json> {
-        let stack: Vec<_> = self.0.into_iter().filter_map(Exception::json).collect();
-        (!stack.is_empty()).then_some(Json::Array(stack))
-    }
-}
-
-impl Exception {
-    fn read(raw: &RawValue) -> Self {
-        let mut fields = Fields::of(raw);
-        let (kind, value) = (fields.take_text("type"), fields.take_text("value"));
-        let mut rest = BTreeMap::new();
-        for name in ["mechanism", "module", "thread_id"] {
-            if let Some(raw) = fields.take(name) {
-                rest.insert(name.to_owned(), sanitize::within(raw, MAX_DEPTH - ABOVE_FIELD));
-            }
-        }
-        let stack = fields.take_object("stacktrace");
-        let sent =
-            stack.and_then(|stack| stack.get("frames").and_then(|raw| json::array(raw).ok())).unwrap_or_default();
-        let omitted = sent.len().saturating_sub(MAX_FRAMES);
-        if omitted > 0 {
-            rest.insert("omitted".to_owned(), Json::String(format!("{omitted} frames in the middle")));
-        }
-        let innermost_first = sent.into_iter().rev().enumerate();
-        let kept = innermost_first.filter(|(at, _)| *at < MAX_FRAMES / 2 || *at >= MAX_FRAMES / 2 + omitted);
-        Self { kind, value, frames: kept.map(|(_, raw)| Frame::read(raw)).collect(), rest }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.kind.is_none() && self.value.is_none() && self.frames.is_empty()
-    }
-
-    fn json(self) -> Option<Json> {
-        let mut exception = self.rest;
-        for (name, text) in [("type", self.kind), ("value", self.value)] {
-            if let Some(text) = text {
-                exception.insert(name.to_owned(), Json::String(text));
-            }
-        }
-        let frames: Vec<_> = self.frames.into_iter().filter_map(|frame| object(frame.all)).collect();
-        if !frames.is_empty() {
-            exception.insert("frames".to_owned(), Json::Array(frames));
-        }
-        object(exception)
-    }
-}
-
-impl Frame {
-    fn read(raw: &RawValue) -> Self {
-        let fields = Fields::of(raw);
-        let text = |name: &str| fields.get(name).and_then(scalar).filter(|text| !text.is_empty());
-        let function = text("function");
-        let place = text("module").or_else(|| text("filename")).or_else(|| text("abs_path")).map(without_origin);
-        let in_app = text("in_app").and_then(|text| text.parse().ok());
-        let all =
-            sanitize::object(raw).into_iter().filter(|(name, raw)| !name.is_empty() && json::kind(raw) != Kind::Null);
-        let all = all.map(|(name, raw)| (name, sanitize::within(raw, MAX_DEPTH - ABOVE_FRAME_FIELD))).collect();
-        Self { call: Called { function, place, in_app }, all }
-    }
+fn frame(raw: &RawValue) -> Frame {
+    let fields = Fields::of(raw);
+    let text = |name: &str| fields.get(name).and_then(scalar).filter(|text| !text.is_empty());
+    let function = text("function");
+    let place = text("module").or_else(|| text("filename")).or_else(|| text("abs_path")).map(without_origin);
+    let in_app = text("in_app").and_then(|text| text.parse().ok());
+    let all = sanitize::object(raw).into_iter().filter(|(name, raw)| !name.is_empty() && json::kind(raw) != Kind::Null);
+    let all = all.map(|(name, raw)| (name, sanitize::within(raw, MAX_DEPTH - ABOVE_FRAME_FIELD))).collect();
+    Frame { call: Called { function, place, in_app }, all }
 }
 
 #[cfg(test)]
 mod tests {
+    use tally_core::event::json::Json;
+
     use super::*;
 
     fn read(list: &str) -> Exceptions {
-        Exceptions::read(json::document(list.as_bytes()).expect("JSON"))
+        super::read(json::document(list.as_bytes()).expect("JSON"))
     }
 
     #[test]

@@ -7,12 +7,12 @@ use tally_core::event::json::Json;
 use tally_core::event::level::Level;
 use tally_core::event::{MAX_MESSAGE, MAX_TEXT};
 use tally_core::rejected::{Reason, Refusal};
-use tally_core::time::{SECOND, Timestamp};
+use tally_core::time::Timestamp;
 use tally_http::families::Family;
 
 use crate::compat::record_id::RecordIds;
 use crate::compat::sanitize::cut;
-use crate::compat::sentry::exception::{Exceptions, fingerprint};
+use crate::compat::sentry::exception::{self, fingerprint};
 use crate::compat::sentry::fields::{Fields, text_of};
 use crate::compat::sentry::fit::fit;
 
@@ -31,6 +31,8 @@ pub(super) struct Around {
     pub(super) now: Timestamp,
     /// Ids for records without one.
     pub(super) ids: RecordIds,
+    /// Whether the time of the record that was read last is finer than a second, if it is identified by it.
+    pub(super) is_fine: Option<bool>,
 }
 
 impl Around {
@@ -42,12 +44,18 @@ impl Around {
         (Draft { name: Some(cut(name.to_owned(), MAX_TEXT)), ..Draft::default() }, data, tags)
     }
 
-    /// Id and time of a record without an id. Only a time finer than a second can tell a second sending from a second
-    /// record.
-    pub(super) fn identify(&mut self, draft: &mut Draft, at: Option<Timestamp>, kind: &str, record: &[u8]) {
-        draft.timestamp = Some(at.unwrap_or(self.now));
-        if at.is_some_and(|at| at != at.floor(SECOND)) {
-            draft.id = Some(self.ids.id(Family::Sentry, kind.as_bytes(), record));
+    /// Id and time of a record without an id. It keeps the id if the clock of the request is finer than a second.
+    pub(super) fn identify(&mut self, draft: &mut Draft, at: Option<(Timestamp, bool)>, kind: &str, record: &[u8]) {
+        draft.timestamp = Some(at.map_or(self.now, |(at, _)| at));
+        self.is_fine = at.map(|(_, is_fine)| is_fine);
+        draft.id = at.map(|_| self.ids.id(Family::Sentry, kind.as_bytes(), record));
+    }
+
+    /// The id of a record that has one.
+    pub(super) fn identify_by(&mut self, draft: &mut Draft, id: Option<String>) {
+        if let Some(id) = id.filter(|id| !id.is_empty()) {
+            draft.id = Some(id);
+            self.is_fine = None;
         }
     }
 }
@@ -61,10 +69,12 @@ pub(super) fn normal(id: &str) -> String {
 pub(super) fn sdk(from: &mut Fields) -> Option<String> {
     let mut sdk = from.fields("sdk")?;
     let name = sdk.text("name")?;
-    Some(match sdk.text("version") {
+    let named = match sdk.text("version") {
         Some(version) => format!("{name}/{version}"),
         None => name,
-    })
+    };
+    // Each event of an envelope repeats it.
+    Some(cut(named, MAX_TEXT))
 }
 
 /// The level of a Sentry level.
@@ -85,7 +95,7 @@ pub(super) fn read(around: &mut Around, is_feedback: bool, payload: &[u8]) -> Re
     let mut event = Fields::read(payload, MAX_EVENT_PAYLOAD)?;
     let at = event.time("timestamp")?;
     let id = event.text("event_id").or_else(|| around.event_id.clone());
-    let exceptions = Exceptions::take(&mut event);
+    let exceptions = exception::take(&mut event);
     let mut entry = event.fields("logentry").or_else(|| event.fields("sentry.interfaces.Message")).unwrap_or_default();
     let text = said(&mut event, &entry);
     let template = entry.0.get("message").cloned().and_then(text_of).or_else(|| text.clone());
@@ -100,7 +110,7 @@ pub(super) fn read(around: &mut Around, is_feedback: bool, payload: &[u8]) -> Re
     };
     let (mut draft, mut data, mut tags) = around.draft(name);
     around.identify(&mut draft, at, "event", payload);
-    draft.id = id.map(|id| normal(&id)).filter(|id| !id.is_empty()).or(draft.id);
+    around.identify_by(&mut draft, id.map(|id| normal(&id)));
     let sent_level = event.text("level");
     draft.level = Some(level(sent_level.as_deref(), if is_feedback { Level::Info } else { Level::Error }));
     let message = feedback.flatten().or_else(|| exceptions.message()).or_else(|| text.clone());

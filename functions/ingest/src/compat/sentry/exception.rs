@@ -2,126 +2,51 @@
 
 use tally_core::event::json::Json;
 
-use crate::compat::raised::{Called, grouping, title, without_origin};
+use crate::compat::raised::{Called, Exception, Exceptions, Frame, MAX_EXCEPTIONS, without_origin};
 use crate::compat::sanitize::distinct;
 use crate::compat::sentry::fields::{Fields, text_of};
 
-/// Most exceptions of a chain that are kept.
-const MAX_EXCEPTIONS: usize = 20;
-/// Most frames of an exception that are kept: half of them from either end, since a recursion repeats in the middle.
-const MAX_FRAMES: usize = 100;
-
-/// The exceptions of an event: the one that was raised first, then its causes.
-#[derive(Debug, Default)]
-pub(super) struct Exceptions(Vec<Exception>);
-
-#[derive(Debug)]
-struct Exception {
-    kind: Option<String>,
-    value: Option<String>,
-    /// The other fields.
-    rest: Fields,
-    /// The innermost call first.
-    frames: Vec<Frame>,
-    frames_omitted: usize,
+/// Reads the exceptions of an event or, without any, the stack of its thread: SDKs attach one to a message if they are asked
+/// to.
+pub(super) fn take(event: &mut Fields) -> Exceptions {
+    // Sentry lists the cause first and the innermost call last.
+    let values = event.values("exception").into_iter().rev();
+    let exceptions: Vec<_> = values.filter_map(Fields::of).take(MAX_EXCEPTIONS).map(exception).collect();
+    if !exceptions.is_empty() {
+        return Exceptions(exceptions);
+    }
+    let threads: Vec<_> = event.values("threads").into_iter().filter_map(Fields::of).collect();
+    let is = |thread: &Fields, flag: &str| thread.0.get(flag) == Some(&Json::Bool(true));
+    let chosen = ["crashed", "current"].into_iter().find_map(|flag| threads.iter().position(|t| is(t, flag)));
+    let mut thread = threads.into_iter().nth(chosen.unwrap_or(0)).unwrap_or_default();
+    let stack = thread.take("stacktrace").or_else(|| event.take("stacktrace"));
+    let Some(stack) = stack else { return Exceptions::default() };
+    let mut only_stack = Fields::default();
+    only_stack.put("stacktrace", Some(stack));
+    Exceptions(Some(exception(only_stack)).filter(Exception::has_frames).into_iter().collect())
 }
 
-#[derive(Debug)]
-struct Frame {
-    call: Called,
-    all: Fields,
+fn exception(mut fields: Fields) -> Exception {
+    let (kind, value) = (fields.text("type"), fields.text("value"));
+    let mut rest = Fields::default();
+    for name in ["module", "mechanism", "thread_id"] {
+        rest.put(name, fields.take(name));
+    }
+    let stack = fields.fields("stacktrace").or_else(|| fields.fields("raw_stacktrace"));
+    let sent = stack.unwrap_or_default().list("frames");
+    Exception::new(kind, value, rest.0, sent, |sent| Fields::of(sent).map(frame))
 }
 
-impl Exceptions {
-    /// Reads the exceptions of an event or, without any, the stack of its thread: SDKs attach one to a message if they are
-    /// asked to.
-    pub(super) fn take(event: &mut Fields) -> Self {
-        // Sentry lists the cause first and the innermost call last.
-        let values = event.values("exception").into_iter().rev();
-        let exceptions: Vec<_> = values.filter_map(Fields::of).take(MAX_EXCEPTIONS).map(Exception::read).collect();
-        if !exceptions.is_empty() {
-            return Self(exceptions);
-        }
-        let threads: Vec<_> = event.values("threads").into_iter().filter_map(Fields::of).collect();
-        let is = |thread: &Fields, flag: &str| thread.0.get(flag) == Some(&Json::Bool(true));
-        let chosen = ["crashed", "current"].into_iter().find_map(|flag| threads.iter().position(|t| is(t, flag)));
-        let mut thread = threads.into_iter().nth(chosen.unwrap_or(0)).unwrap_or_default();
-        let stack = thread.take("stacktrace").or_else(|| event.take("stacktrace"));
-        let Some(stack) = stack else { return Self::default() };
-        let mut only_stack = Fields::default();
-        only_stack.put("stacktrace", Some(stack));
-        let exception = Exception::read(only_stack);
-        Self(if exception.frames.is_empty() { vec![] } else { vec![exception] })
-    }
-
-    /// The type of what was raised.
-    pub(super) fn kind(&self) -> Option<&str> {
-        self.0.first()?.kind.as_deref()
-    }
-
-    /// `Type: value` of what was raised.
-    pub(super) fn message(&self) -> Option<String> {
-        let raised = self.0.first()?;
-        title(raised.kind.as_deref(), raised.value.as_deref())
-    }
-
-    /// The type of what was raised and the innermost call that is the application's own, without its line: what Sentry
-    /// calls the default grouping, in short.
-    pub(super) fn grouping(&self) -> Option<String> {
-        let raised = self.0.first()?;
-        grouping(raised.kind.as_deref(), raised.frames.iter().map(|frame| &frame.call))
-    }
-
-    /// The stack of an event: a list of exceptions, each with its frames.
-    pub(super) fn stack(self) -> Option<Json> {
-        let stack: Vec<_> = self.0.into_iter().filter_map(Exception::json).collect();
-        (!stack.is_empty()).then_some(Json::Array(stack))
-    }
-}
-
-impl Exception {
-    fn read(mut exception: Fields) -> Self {
-        let (kind, value) = (exception.text("type"), exception.text("value"));
-        let mut rest = Fields::default();
-        for name in ["module", "mechanism", "thread_id"] {
-            rest.put(name, exception.take(name));
-        }
-        let stack = exception.fields("stacktrace").or_else(|| exception.fields("raw_stacktrace"));
-        let sent = stack.unwrap_or_default().list("frames");
-        let frames_omitted = sent.len().saturating_sub(MAX_FRAMES);
-        let newest_first = sent.into_iter().rev().enumerate();
-        let kept = newest_first.filter(|(at, _)| *at < MAX_FRAMES / 2 || *at >= MAX_FRAMES / 2 + frames_omitted);
-        let frames = kept.filter_map(|(_, frame)| Fields::of(frame)).map(Frame::read).collect();
-        Self { kind, value, rest, frames, frames_omitted }
-    }
-
-    fn json(self) -> Option<Json> {
-        let mut exception = self.rest;
-        exception.put_text("type", self.kind);
-        exception.put_text("value", self.value);
-        if !self.frames.is_empty() {
-            let frames = self.frames.into_iter().map(|frame| Json::Object(frame.all.0)).collect();
-            exception.put("frames", Some(Json::Array(frames)));
-        }
-        if self.frames_omitted > 0 {
-            exception.put_text("omitted", Some(format!("{} frames in the middle", self.frames_omitted)));
-        }
-        exception.json()
-    }
-}
-
-impl Frame {
-    fn read(mut frame: Fields) -> Self {
-        let in_app = match frame.0.get("in_app") {
-            Some(Json::Bool(in_app)) => Some(*in_app),
-            _ => None,
-        };
-        let text = |name: &str| frame.0.get(name).cloned().and_then(text_of);
-        let function = text("function");
-        let place = text("module").or_else(|| text("filename")).or_else(|| text("abs_path")).map(without_origin);
-        frame.0.retain(|_, value| *value != Json::Null);
-        Self { call: Called { function, place, in_app }, all: frame }
-    }
+fn frame(mut frame: Fields) -> Frame {
+    let in_app = match frame.0.get("in_app") {
+        Some(Json::Bool(in_app)) => Some(*in_app),
+        _ => None,
+    };
+    let text = |name: &str| frame.0.get(name).cloned().and_then(text_of);
+    let function = text("function");
+    let place = text("module").or_else(|| text("filename")).or_else(|| text("abs_path")).map(without_origin);
+    frame.0.retain(|_, value| *value != Json::Null);
+    Frame { call: Called { function, place, in_app }, all: frame.0 }
 }
 
 /// What groups an event: the client's own fingerprint, in which `{{ default }}` stands for the default grouping, or the
@@ -179,7 +104,7 @@ mod tests {
                 Some("b"),
             ),
         ] {
-            let exceptions = Exceptions::take(&mut fields(event));
+            let exceptions = take(&mut fields(event));
             assert_eq!(
                 (exceptions.message().as_deref(), exceptions.grouping().as_deref()),
                 (message, grouping),
@@ -192,7 +117,7 @@ mod tests {
     fn a_deep_stack_keeps_its_ends() {
         let frames: Vec<_> = (0..1_000).map(|n| format!(r#"{{"function":"f{n}"}}"#)).collect();
         let event = format!(r#"{{"exception":{{"type":"E","stacktrace":{{"frames":[{}]}}}}}}"#, frames.join(","));
-        let stack = Exceptions::take(&mut fields(&event)).stack().expect("a stack");
+        let stack = take(&mut fields(&event)).stack().expect("a stack");
         let text = serde_json::to_value(stack).expect("JSON");
         let frames = text[0]["frames"].as_array().expect("frames");
         assert_eq!(

@@ -6,6 +6,7 @@ use tally_core::event::json::{Json, document};
 use tally_core::rejected::{Reason, Refusal};
 use tally_core::time::Timestamp;
 
+use crate::compat::record_id::is_finer_than_a_second;
 use crate::compat::sanitize;
 
 /// Fields of an object that have not been taken yet.
@@ -65,17 +66,18 @@ impl Fields {
         }
     }
 
-    /// Takes a moment: Unix time or RFC 3339.
+    /// Takes a moment, Unix time or RFC 3339, and whether it is written finer than a second.
     ///
     /// # Errors
     /// Where it is neither.
-    pub(super) fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Refusal> {
+    pub(super) fn time(&mut self, name: &str) -> Result<Option<(Timestamp, bool)>, Refusal> {
         let read = match self.take(name) {
             None => return Ok(None),
             Some(Json::String(text)) if text.is_empty() => return Ok(None),
-            Some(Json::String(text)) => text.parse().ok(),
+            Some(Json::String(text)) => text.parse().ok().map(|at| (at, is_finer_than_a_second(&text))),
             Some(Json::Number(number)) => {
-                number.as_str().parse().ok().and_then(|number| Timestamp::from_unix(number).ok())
+                let at = number.as_str().parse().ok().and_then(|number| Timestamp::from_unix(number).ok());
+                at.map(|at| (at, is_finer_than_a_second(number.as_str())))
             }
             Some(_) => None,
         };
@@ -101,21 +103,6 @@ impl Fields {
     }
 }
 
-/// About how many JSON values a text has, without building any: each takes up to 600 bytes once it is built.
-pub(super) fn values(bytes: &[u8]) -> usize {
-    let (mut count, mut in_text, mut is_escaped) = (1, false, false);
-    for byte in bytes {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if in_text => is_escaped = true,
-            b'"' => in_text = !in_text,
-            b',' | b'[' | b'{' if !in_text => count += 1,
-            _ => {}
-        }
-    }
-    count
-}
-
 /// Reads a JSON value of at most `limit` bytes, sanitized to what an event can keep.
 ///
 /// # Errors
@@ -138,16 +125,4 @@ pub(super) fn text_of(value: Json) -> Option<String> {
         Json::Null | Json::Array(_) | Json::Object(_) => return None,
     };
     Some(text).filter(|text| text.chars().any(|c| !c.is_whitespace() && !c.is_control()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_counted_outside_of_texts() {
-        for (text, count) in [("1", 1), (r#"{"a":[1,"x,[{\"[,"],"b":{}}"#, 6), (r#"["\\",1]"#, 3), ("", 1)] {
-            assert_eq!(values(text.as_bytes()), count, "{text}");
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tally_core::counter::cell::CounterLabel;
-use tally_core::counter::key::CounterKind;
+use tally_core::counter::key::{CounterKey, CounterKind};
 use tally_core::time::Timestamp;
 use tally_core::time::bucket::Granularity;
 
@@ -29,6 +29,10 @@ pub struct Difference {
 pub(super) struct Found {
     /// The number of days, summed over shards, that were read to the end.
     pub(super) days: usize,
+    /// The occurrences in the settled counters of days.
+    pub(super) counted: i64,
+    /// The occurrences in the events of those days.
+    pub(super) stored: i64,
     sums: BTreeMap<(Timestamp, CounterKind, CounterLabel), ByGranularity>,
 }
 
@@ -36,6 +40,15 @@ pub(super) struct Found {
 type ByGranularity = BTreeMap<Granularity, (i64, i64)>;
 
 impl Found {
+    /// Adds a counter item that is settled to the totals: the occurrences stored in its bucket, and how many more its counts
+    /// are. Each event is in one item of a day: of all cells, or of errors.
+    pub(super) fn settled(&mut self, key: &CounterKey, stored: i64, surplus: i64) {
+        if key.bucket.granularity() == Granularity::Day && key.kind != CounterKind::Messages {
+            self.stored += stored;
+            self.counted += stored + surplus;
+        }
+    }
+
     /// Adds the counts of one counter item, and the stored values.
     pub(super) fn add(
         &mut self,

@@ -76,7 +76,9 @@ impl Settler<'_> {
                     continue;
                 }
                 let differences = compare(&item, &noted.stored);
-                if !differences.is_empty() {
+                if differences.is_empty() {
+                    found.settled(&key, noted.stored.values().sum(), 0);
+                } else {
                     differing.push((key, noted, differences));
                 }
             }
@@ -109,6 +111,8 @@ impl Settler<'_> {
             match corrected {
                 Ok(Corrected::Changed) => self.work.look_again(&key, noted.round),
                 Ok(Corrected::Done) => {
+                    let surplus = differences.iter().map(|(_, counted, stored)| counted - stored).sum();
+                    found.settled(&key, noted.stored.values().sum(), surplus);
                     let day = key.bucket.start().floor(DAY);
                     for (what, counted, stored) in differences {
                         found.add((day, key.kind, what), key.bucket.granularity(), counted, stored);

@@ -1,0 +1,302 @@
+//! Filters: several values, negation and comparison, on whatever takes a filter.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+use crate::database::cases;
+use crate::harness::{Tally, TestApp, assert_problem, column};
+
+/// A condition as a query spells it, and what it means for an event, by the rules of docs/api.md.
+#[derive(Clone, Debug)]
+struct Condition {
+    query: String,
+    means: Means,
+}
+
+#[derive(Clone, Debug)]
+enum Means {
+    /// A field is one of some values.
+    Is(&'static str, Vec<&'static str>),
+    /// It is none of them, or absent.
+    IsNot(&'static str, Vec<&'static str>),
+    /// The number in `data` compares to one of these.
+    Number(&'static str, Vec<i64>),
+    /// The number in `data` is none of these, or absent.
+    NumberIsNot(Vec<i64>),
+    /// The plan in `data` has a text in it.
+    Contains(&'static str),
+    /// There is a plan in `data`.
+    Exists(bool),
+}
+
+const FIELDS: [&str; 7] = ["name", "slug", "category", "level", "message", "session_id", "user_id"];
+const LEVELS: [&str; 4] = ["INFO", "WARN", "ERROR", "FATAL"];
+/// Every field but the level has one of these, so that values of one field are met in others.
+const VALUES: [&str; 4] = ["a", "b", "c", "d"];
+const PLANS: [&str; 3] = ["pro", "Profi", "free"];
+
+fn values_of(field: &str) -> Vec<&'static str> {
+    if field == "level" { LEVELS.to_vec() } else { VALUES.to_vec() }
+}
+
+/// An event: each field has a value or none; name and slug always have one.
+fn event() -> impl Strategy<Value = Value> {
+    let value = || prop::option::of(select(&VALUES[..]));
+    let texts = (select(&VALUES[..]), select(&VALUES[..]), value(), value(), value(), value());
+    let data = (prop::option::of(-2i64..4), prop::option::of(select(&PLANS[..])));
+    (texts, prop::option::of(select(&LEVELS[..])), data, 0..3 * 24 * 60i64).prop_map(
+        |((name, slug, category, message, session, user), level, (n, plan), minute)| {
+            let (day, minute) = (18 + minute / 1440, minute % 1440);
+            json!({
+                "name": name, "slug": slug, "category": category, "level": level, "message": message,
+                "session_id": session, "user_id": user, "data": {"n": n, "plan": plan},
+                "timestamp": format!("2026-11-{day}T{:02}:{:02}:00Z", minute / 60, minute % 60),
+            })
+        },
+    )
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let of_field = select(&FIELDS[..]).prop_flat_map(|field| {
+        let values = prop::collection::vec(select(values_of(field)), 1..4);
+        (values, any::<bool>(), any::<bool>()).prop_map(move |(values, negated, with_commas)| {
+            let name = if negated { format!("{field}[ne]") } else { field.to_owned() };
+            let query = if field == "level" && with_commas {
+                format!("{name}={}", values.join(","))
+            } else {
+                values.iter().map(|value| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+            };
+            let means = if negated { Means::IsNot(field, values) } else { Means::Is(field, values) };
+            Condition { query, means }
+        })
+    });
+    let numbers = (select(vec!["eq", "ne", "gt", "gte", "lt", "lte"]), prop::collection::vec(-2i64..4, 1..3));
+    let of_number = numbers.prop_map(|(operator, numbers)| Condition {
+        query: numbers.iter().map(|n| format!("attr.n[{operator}]={n}.0")).collect::<Vec<_>>().join("&"),
+        means: if operator == "ne" { Means::NumberIsNot(numbers) } else { Means::Number(operator, numbers) },
+    });
+    let contains = select(vec!["pro", "PRO", "fi", "ee", "x"])
+        .prop_map(|text| Condition { query: format!("attr.plan[contains]={text}"), means: Means::Contains(text) });
+    let exists = any::<bool>()
+        .prop_map(|exists| Condition { query: format!("attr.plan[exists]={exists}"), means: Means::Exists(exists) });
+    prop_oneof![5 => of_field, 2 => of_number, 1 => contains, 1 => exists]
+}
+
+impl Means {
+    fn matches(&self, event: &Value) -> bool {
+        let (n, plan) = (event["data"]["n"].as_i64(), event["data"]["plan"].as_str());
+        match self {
+            Self::Is(field, values) => event[field].as_str().is_some_and(|value| values.contains(&value)),
+            Self::IsNot(field, values) => event[field].as_str().is_none_or(|value| !values.contains(&value)),
+            Self::Number(operator, numbers) => n.is_some_and(|n| {
+                numbers.iter().any(|wanted| match *operator {
+                    "gt" => n > *wanted,
+                    "gte" => n >= *wanted,
+                    "lt" => n < *wanted,
+                    "lte" => n <= *wanted,
+                    _ => n == *wanted,
+                })
+            }),
+            Self::NumberIsNot(numbers) => n.is_none_or(|n| !numbers.contains(&n)),
+            Self::Contains(text) => plan.is_some_and(|plan| plan.to_lowercase().contains(&text.to_lowercase())),
+            Self::Exists(exists) => plan.is_some() == *exists,
+        }
+    }
+
+    /// Whether two conditions on one parameter would add to each other's values.
+    fn parameter(&self) -> String {
+        match self {
+            Self::Is(field, _) => (*field).to_owned(),
+            Self::IsNot(field, _) => format!("{field}[ne]"),
+            Self::Number(operator, _) => (*operator).to_owned(),
+            Self::NumberIsNot(_) => "ne".to_owned(),
+            Self::Contains(_) => "contains".to_owned(),
+            Self::Exists(_) => "exists".to_owned(),
+        }
+    }
+}
+
+fn filter() -> impl Strategy<Value = Vec<Condition>> {
+    prop::collection::vec(condition(), 1..4).prop_map(|mut conditions| {
+        let mut seen = std::collections::HashSet::new();
+        conditions.retain(|condition| seen.insert(condition.means.parameter()));
+        conditions
+    })
+}
+
+async fn check(tally: &Tally, app: &TestApp, events: &[Value], conditions: &[Condition]) {
+    let query = conditions.iter().map(|condition| condition.query.as_str()).collect::<Vec<_>>().join("&");
+    let matching: Vec<_> =
+        events.iter().filter(|event| conditions.iter().all(|condition| condition.means.matches(event))).collect();
+    let numbers = |events: &[&Value]| {
+        let mut numbers: Vec<_> = events.iter().map(|event| event["data"]["i"].as_i64().unwrap()).collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    let expected = numbers(&matching);
+    for how in ["order=desc", "order=asc", "consistent=true"] {
+        let listed = tally.list(app, &format!("{query}&{how}&limit=9")).await;
+        assert_eq!(numbers(&listed.iter().collect::<Vec<_>>()), expected, "{query}&{how}");
+    }
+    let range = "since=2026-11-18&until=2026-11-21";
+    let groups = tally.ask(app, &format!("/stats/groups?attr=i&limit=1000&{range}&{query}")).await;
+    let mut grouped: Vec<_> =
+        column(&groups["items"], "value").into_iter().map(|value| value.as_i64().unwrap()).collect();
+    grouped.sort_unstable();
+    assert_eq!(grouped, expected, "groups {query}");
+    // What counters know they count; anything else is named.
+    let counted = ["name", "slug", "category", "level"];
+    let unknown = conditions.iter().filter(|condition| match &condition.means {
+        Means::Is(field, _) | Means::IsNot(field, _) => !counted.contains(field),
+        _ => true,
+    });
+    let unknown = unknown.count();
+    for path in ["/stats/by-name", "/stats/by-level", "/stats/by-category", "/stats/timeseries", "/stats/hours"] {
+        let reply = tally.get(app, &format!("{path}?{range}&{query}")).await;
+        if unknown > 0 {
+            assert_eq!(reply.status, 400, "{path}?{query}: {}", reply.json);
+            assert!(!reply.json["errors"][0]["field"].as_str().unwrap().is_empty());
+            continue;
+        }
+        let list = if path == "/stats/timeseries" { "series" } else { "items" };
+        let total: i64 = column(&reply.json[list], "count").into_iter().map(|count| count.as_i64().unwrap()).sum();
+        assert_eq!(usize::try_from(total).unwrap(), expected.len(), "{path}?{query}");
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(12))]
+
+    #[test]
+    fn a_filter_finds_what_a_plain_one_finds(
+        events in prop::collection::vec(event(), 1..120),
+        filters in prop::collection::vec(filter(), 8),
+        shards in select(vec![1u16, 1, 3]),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut tally = Tally::start().await;
+            let new = admin::NewApp { name: "any".into(), shards: Some(shards), ..admin::NewApp::default() };
+            let app = tally.app_with(new).await;
+            let mut events = events;
+            for (i, event) in events.iter_mut().enumerate() {
+                event["data"]["i"] = json!(i);
+            }
+            tally.accept(&app, &json!(events)).await;
+            tally.drain().await;
+            for filter in &filters {
+                check(&tally, &app, &events, filter).await;
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_filter_has_bounds_and_names_what_is_wrong() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let times = |parameter: &str, n: usize| (0..n).map(|i| format!("{parameter}={i}")).collect::<Vec<_>>().join("&");
+    for parameter in
+        ["name", "slug[ne]", "category", "message[ne]", "session_id", "user_id", "attr.plan", "attr.plan[ne]"]
+    {
+        let most = tally.get(&app, &format!("/events?{}", times(parameter, 20))).await;
+        assert_eq!(most.status, 200, "{parameter}: {}", most.json);
+        let field = parameter;
+        assert_problem(&tally.get(&app, &format!("/events?{}", times(parameter, 21))).await, 400, &[field]);
+    }
+    let paths = |n: usize| (0..n).map(|i| format!("attr.p{i}[gt]=1")).collect::<Vec<_>>().join("&");
+    assert_eq!(tally.get(&app, &format!("/events?{}", paths(10))).await.status, 200);
+    for (query, field) in [
+        (paths(11), "attr"),
+        ("attr.plan[ge]=1".to_owned(), "attr.plan[ge]"),
+        ("attr.plan[exists]=maybe".to_owned(), "attr.plan[exists]"),
+        ("attr.plan=".to_owned(), "attr.plan"),
+        ("attr.=1".to_owned(), "attr."),
+        ("level=INFO,LOUD".to_owned(), "level"),
+        ("level[ne]=LOUD".to_owned(), "level[ne]"),
+        ("level=INFO,".to_owned(), "level"),
+        ("name[gt]=a".to_owned(), "name[gt]"),
+        ("name=a&name=".to_owned(), "name"),
+        ("name[ne]=a&event[ne]=a".to_owned(), "event[ne]"),
+    ] {
+        assert_problem(&tally.get(&app, &format!("/events?{query}")).await, 400, &[field]);
+    }
+    for (path, field) in [
+        ("/reports/day?date=today&session_id=s&session_id=t", "session_id"),
+        ("/stats/by-name?attr.plan[exists]=true", "attr.plan[exists]"),
+        ("/stats/timeseries?message[ne]=a", "message[ne]"),
+        ("/stats/top-messages?name[ne]=a", "name[ne]"),
+        ("/histogram?date=today&user_id[ne]=a", "user_id[ne]"),
+    ] {
+        assert_problem(&tally.get(&app, path).await, 400, &[field]);
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_holds_every_value_of_its_query() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let event =
+        |n: usize| json!({"name": (["a", "b", "c", "d"][n % 4]), "timestamp": format!("2026-11-21T09:{n:02}:00Z")});
+    tally.accept(&app, &(0..40).map(event).collect()).await;
+    tally.drain().await;
+    let names = |page: &Value| {
+        let names = column(&page["items"], "name");
+        names.into_iter().map(|name| name.as_str().unwrap().to_owned()).collect::<Vec<_>>().concat()
+    };
+    let page = tally.ask(&app, "/events?name=a&name=d&name=c&name[ne]=c&limit=3").await;
+    let cursor = page["next"].as_str().unwrap();
+    let next = tally.ask(&app, &format!("/events?cursor={cursor}&name=a&name=d&name=c")).await;
+    assert_eq!((names(&page), names(&next)), ("dad".to_owned(), "ada".to_owned()));
+    for other in ["name=a", "name=a&name=d", "name[ne]=a"] {
+        let field = other.split('=').next().unwrap();
+        assert_problem(&tally.get(&app, &format!("/events?cursor={cursor}&{other}")).await, 400, &[field]);
+    }
+    let page = tally.ask(&app, "/stats/by-name?name=a&name=b&name[ne]=c&limit=1").await;
+    let next = tally.ask(&app, &format!("/stats/by-name?cursor={}", page["next"].as_str().unwrap())).await;
+    assert_eq!((names(&page), names(&next)), ("a".to_owned(), "b".to_owned()));
+}
+
+/// Ten days of events, one of which each day is of a rare name.
+#[tokio::test]
+async fn several_rare_values_are_found_through_the_counters() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    for day in 1..=10 {
+        let event = |n: usize| {
+            let rare = n == 300 + day;
+            json!({"name": if rare { ["rare", "scarce"][day % 2] } else { "often" },
+                "level": if rare { ["ERROR", "FATAL"][day % 2] } else { "INFO" }, "session_id": format!("s{n}"),
+                "message": if rare { ["full", "hot"][day % 2] } else { "fine" }, "data": {"day": day},
+                "timestamp": format!("2026-11-{day:02}T{:02}:{:02}:30Z", n / 60, n % 60)})
+        };
+        tally.accept(&app, &(0..600).map(event).collect()).await;
+    }
+    tally.drain().await;
+    for filter in [
+        "name=rare&name=scarce",
+        "name[ne]=often",
+        "level=ERROR,FATAL",
+        "level[ne]=INFO",
+        "message=full&message=hot",
+        "message=full&message=hot&name[ne]=often",
+    ] {
+        let days = |events: Vec<Value>| events.iter().map(|e| e["data"]["day"].as_i64().unwrap()).collect::<Vec<_>>();
+        let before = tally.usage();
+        let planned = days(tally.list(&app, &format!("{filter}&limit=100")).await);
+        let units = (tally.usage() - before).read_units;
+        assert_eq!(planned, (1..=10).rev().collect::<Vec<_>>(), "{filter}");
+        let before = tally.usage();
+        assert_eq!(days(tally.list(&app, &format!("{filter}&limit=100&consistent=true")).await), planned);
+        let whole = (tally.usage() - before).read_units;
+        assert!(units * 3.0 < whole, "{filter}: {units} of {whole} units");
+    }
+    // Sessions come through their index.
+    let before = tally.usage();
+    let listed = tally.list(&app, "session_id=s301&session_id=s310&limit=100").await;
+    let units = (tally.usage() - before).read_units;
+    assert_eq!((listed.len(), units < 5.0), (20, true), "{units} units");
+    let times: Vec<_> = listed.iter().map(|event| event["timestamp"].as_str().unwrap()).collect();
+    assert!(times.windows(2).all(|pair| pair[0] >= pair[1]), "newest first");
+}

@@ -1,0 +1,62 @@
+import { changeText } from '../change.js';
+import { h } from '../dom.js';
+import { formatAgo, formatShare, formatTime } from '../format.js';
+import { sparkline } from '../sparkline.js';
+import { numberText } from '../value.js';
+import { errorsOf } from './reply.js';
+
+/**
+ * The cards: value, change and line of each.
+ *
+ * @param {import('./reply.js').Overview} reply
+ */
+export function overviewCards(reply) {
+  const { total, errors, names, series, previous, last_event_at: last, tz } = reply;
+  const counts = series.map(({ count }) => count);
+  const share = total > 0 ? formatShare(errors / total) : null;
+  return [
+    card('Events', numberText(total), changeText(total, previous?.total), sparkline(counts, 'Events over time')),
+    card(
+      ['Errors', share && h('span', { class: 'muted' }, ` ${share} of events`)],
+      numberText(errors),
+      changeText(errors, previous?.errors, { errors: true }),
+      sparkline(series.map(errorsOf), 'Errors over time'),
+    ),
+    card('Distinct names', numberText(names.distinct)),
+    estimate('Users seen', reply.users),
+    estimate('Sessions', reply.sessions),
+    card(
+      'Last event',
+      h('span', { title: last ? formatTime(last, tz, 'full') : null }, last ? formatAgo(last) : 'none'),
+      last && h('span', { class: 'change' }, formatTime(last, tz, 'second')),
+    ),
+  ];
+}
+
+/**
+ * @param {import('../dom.js').Child} label
+ * @param {import('../dom.js').Child} value
+ * @param {import('../dom.js').Child} [change]
+ * @param {import('../dom.js').Child} [line]
+ */
+function card(label, value, change, line) {
+  return h(
+    'div',
+    { class: 'panel card' },
+    h('div', null, h('h2', { class: 'cut' }, label), change),
+    h('div', null, h('div', { class: 'card-value' }, value), line),
+  );
+}
+
+/**
+ * @param {string} label
+ * @param {import('./reply.js').Estimate | null} found
+ */
+function estimate(label, found) {
+  if (found === null || found === undefined) {
+    return null;
+  }
+  const { total, error = 0, previous = undefined } = typeof found === 'number' ? { total: found } : found;
+  const about = error > 0 && h('span', { class: 'muted card-note' }, ` ≈ ±${formatShare(error)}`);
+  return card(label, [numberText(total), about], changeText(total, previous));
+}

@@ -1,0 +1,246 @@
+import { appPath, get } from './api.js';
+import { columnPicker } from './column-picker.js';
+import { describe } from './dialog.js';
+import { fill, h } from './dom.js';
+import { columnsOf } from './event-fields.js';
+import { EventList } from './event-list.js';
+import { EventPages } from './event-pages.js';
+import { filterBar } from './filter-bar.js';
+import { formatCount, formatDuration, formatTime } from './format.js';
+import { Panel } from './panel.js';
+import { searchNote, searchText } from './search-note.js';
+import { filterParams, navigate, rangeParams, withFilter } from './state.js';
+import { emptySummary, timelineHead } from './timeline-head.js';
+
+/** Events of a page. A session seldom has more. */
+const TIMELINE_PAGE = 1_000;
+
+/** Seconds from which on parts of them do not matter. */
+const GAP = 60;
+
+/** Rows before the end of the list at which more are read. */
+const TIMELINE_AHEAD = 60;
+
+/** @typedef {import('./event-fields.js').TallyEvent} TallyEvent */
+
+/**
+ * What one session or one user did: oldest first, with the days and the gaps between.
+ *
+ * @param {import('./state.js').State} first
+ * @param {import('./page.js').Account} account
+ * @param {'session_id' | 'user_id'} field
+ * @returns {import('./page.js').Page}
+ */
+export function timelinePage(first, account, field) {
+  const ofUser = field === 'user_id';
+  const what = ofUser ? 'User' : 'Session';
+  const other = ofUser ? 'session_id' : 'user_id';
+  let state = first;
+  let asked = '';
+  let reading = false;
+  /** @type {EventPages | null} */
+  let pages = null;
+  /** @type {(number | TallyEvent)[]} an event by its number, or a separator */
+  let rows = [];
+  /** @type {string[]} the time between each event and the one before */
+  let gaps = [];
+  let summary = emptySummary();
+  const panel = new Panel({ what: `Events of this ${what.toLowerCase()}`, class: 'event-panel' });
+  const head = h('div', { class: 'timeline-head' });
+  const list = new EventList({
+    label: `${what}, oldest event first`,
+    account,
+    at: (row) => {
+      const each = rows[row];
+      return typeof each === 'number' ? pages?.at(each) : each;
+    },
+    after: (row) => gaps[Number(rows[row])] ?? '',
+    shown: (last) => last >= rows.length - TIMELINE_AHEAD && readOn(false),
+  });
+  const note = searchNote(() => readOn(true));
+  // A session is shown whole; a user's events may go back years, and no index serves them.
+  const bar = filterBar(account, { range: ofUser, buttons: columnPicker(account, () => []) });
+  panel.element.append(h('div', { class: 'event-foot' }, note.element));
+  const element = h('div', { class: 'page events-page timeline-page' }, bar.element, head, panel.element);
+  update(first);
+  return { element, update, close };
+
+  /** @param {import('./state.js').State} next */
+  function update(next) {
+    state = next;
+    bar.update(next);
+    list.update(next, ['after', ...columnsOf(next, account).filter((column) => column !== field)]);
+    const query = [...filterParams(next.filters), ...(ofUser ? rangeParams(next) : [])];
+    if (JSON.stringify(query) !== asked) {
+      asked = JSON.stringify(query);
+      load(query);
+    }
+  }
+
+  function close() {
+    pages?.close();
+    panel.close();
+    list.close();
+    bar.close();
+  }
+
+  /** The one that the page is about. */
+  function subject() {
+    return state.filters.find((filter) => filter.field === field && filter.operator === '')?.values[0] ?? '';
+  }
+
+  /** @param {[string, string][]} query */
+  function load(query) {
+    pages?.close();
+    panel.close();
+    note.clear();
+    if (!subject()) {
+      pages = null;
+      fill(head, h('h1', null, what));
+      fill(panel.body, whichForm());
+      return;
+    }
+    const path = appPath(state.app ?? '', 'events');
+    const mine = new EventPages(path, [...query, ['order', 'asc']], () => list.list.refresh(), TIMELINE_PAGE);
+    pages = mine;
+    rows = [];
+    gaps = [];
+    summary = emptySummary();
+    showHead();
+    panel.show(
+      () => mine.more(grow),
+      (progress) => {
+        list.focused = 0;
+        list.list.reset();
+        list.list.setCount(rows.length, !mine.next);
+        note.show(progress, mine.count, false);
+        return content();
+      },
+    );
+    get(path, [...query, ['limit', '1']], mine.stopped.signal).then(
+      ({ items }) => {
+        summary.last = items[0]?.timestamp ?? summary.last;
+        showHead();
+      },
+      // The last event is then the last one that was read.
+      () => {},
+    );
+  }
+
+  function content() {
+    if (rows.length > 0) {
+      return list.element.isConnected ? undefined : list.element;
+    }
+    const text = pages?.next
+      ? `${searchText(pages.progress, 0)}.`
+      : ofUser
+        ? 'No events of this user in this range.'
+        : 'No events of this session. Its events may have expired.';
+    return h('div', { class: 'nothing' }, text);
+  }
+
+  /**
+   * Adds what was read to the rows and to the summary.
+   *
+   * @param {import('./event-pages.js').Progress} progress
+   */
+  function grow(progress) {
+    for (let index = summary.count; index < (pages?.count ?? 0); index += 1) {
+      const event = pages?.at(index);
+      // A page that was just read is at hand.
+      if (event) {
+        separate(event);
+        add(event);
+      }
+      rows.push(index);
+      summary.count += 1;
+    }
+    note.show(progress, summary.count, true);
+    showHead();
+  }
+
+  /**
+   * A line before the first event of a day, and the time since the event before.
+   *
+   * @param {TallyEvent} event
+   */
+  function separate({ timestamp }) {
+    const seconds = summary.end ? (Date.parse(timestamp) - Date.parse(summary.end)) / 1000 : Number.NaN;
+    gaps.push(
+      seconds >= GAP
+        ? `+${formatDuration(seconds)}`
+        : seconds >= 0
+          ? `+${seconds.toFixed(seconds < 10 ? 1 : 0)} s`
+          : '',
+    );
+    const day = formatTime(timestamp, state.tz, 'day');
+    if (day !== summary.day) {
+      rows.push(/** @type {TallyEvent} */ ({ id: '', separator: day }));
+    }
+    summary.day = day;
+    summary.end = timestamp;
+  }
+
+  /** @param {TallyEvent} event */
+  function add(event) {
+    summary.first ||= event.timestamp;
+    if (summary.last < event.timestamp) {
+      summary.last = event.timestamp;
+    }
+    summary.levels.set(event.level ?? '', (summary.levels.get(event.level ?? '') ?? 0) + 1);
+    const linked = event[other];
+    if (typeof linked === 'string') {
+      summary.others.set(linked, (summary.others.get(linked) ?? 0) + 1);
+    }
+  }
+
+  function showHead() {
+    const partly = pages?.next ? ` of the first ${formatCount(summary.count)} events` : '';
+    timelineHead(head, { what, id: subject(), ofUser, state, summary, partly });
+  }
+
+  /** @param {boolean} further */
+  async function readOn(further) {
+    const mine = pages;
+    if (!mine?.next || reading || panel.running || (!further && note.waits)) {
+      return;
+    }
+    reading = true;
+    try {
+      const progress = await mine.more((now) => {
+        if (pages === mine) {
+          grow(now);
+          list.list.setCount(rows.length, !mine.next);
+        }
+      });
+      if (pages === mine) {
+        note.show(progress, mine.count, false);
+        const shown = content();
+        if (shown) {
+          fill(panel.body, shown);
+        }
+      }
+    } catch (error) {
+      if (pages === mine) {
+        note.fail(`More events could not be read. ${describe(error)}`);
+      }
+    } finally {
+      reading = false;
+    }
+  }
+
+  function whichForm() {
+    const input = h('input', { name: 'id', required: true, autocomplete: 'off' });
+    /** @param {SubmitEvent} event */
+    function submit(event) {
+      event.preventDefault();
+      navigate({ filters: withFilter(state.filters, field, '', input.value) });
+    }
+    return h(
+      'form',
+      { class: 'nothing row', on: { submit } },
+      h('label', { class: 'row' }, `Id of the ${what.toLowerCase()}`, input),
+      h('button', { type: 'submit' }, 'Show'),
+    );
+  }
+}
