@@ -64,7 +64,7 @@ test("an app is erased only with its name typed", async () => {
     page.expects(404);
     await dialog.getByRole("button", { name: /^Erase/ }).click();
     await until(async () => {
-        const apps = await world.tally.call("GET", "/apps?limit=1000");
+        const apps = await world.tally.call("GET", "/apps");
         return !apps.items.some(each => each.id === app.id);
     });
 });

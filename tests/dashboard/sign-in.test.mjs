@@ -59,14 +59,14 @@ test("signing out ends the session everywhere", async () => {
 });
 
 test("the link that the server prints signs in once", async () => {
-    const link = world.tally.banner.match(/http:\/\/\S+\/\?sign_in=\S+/)?.[0];
-    assert.ok(link, world.tally.banner);
+    const path = world.tally.banner.match(/\/\?sign_in=\S+/)?.[0];
+    assert.ok(path, world.tally.banner);
     const page = await world.profile();
-    await page.goto(link);
+    await page.goto(path);
     await page.getByRole("heading", { name: "Apps" }).waitFor();
     assert.doesNotMatch(page.url(), /sign_in/);
     const other = await world.profile();
     other.expects(401);
-    await other.goto(link);
+    await other.goto(path);
     await other.getByRole("button", { name: "Sign in", exact: true }).waitFor();
 });
