@@ -66,6 +66,9 @@ impl HttpConnector for Taking<SharedHttpConnector> {
     }
 }
 
+/// What packs a body.
+type Pack = fn(&[u8]) -> Vec<u8>;
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
@@ -168,6 +171,7 @@ fn logs(attributes: &[u8], record: &[u8], count: usize) -> Vec<u8> {
 }
 
 /// The worst bodies of client libraries: what it is, the path, the body as it is decoded, and the status of the reply.
+#[allow(clippy::too_many_lines)] // a table
 fn worst_of_families() -> Vec<(&'static str, &'static str, Vec<u8>, u16)> {
     let batch = |piece: &str, count: usize| format!(r#"{{"batch":{}}}"#, list(piece, count)).into_bytes();
     let fields = |count: usize| (0..count).map(|n| format!(r#""f{n}":0"#)).collect::<Vec<_>>().join(",");
@@ -305,7 +309,7 @@ async fn a_request_takes_a_small_multiple_of_its_decoded_size() {
             .unwrap();
         failures.extend(check(&tally, what, request, most, status).await);
     }
-    let packings: [fn(&[u8]) -> Vec<u8>; 3] = [gzip, deflate, zstd];
+    let packings: [Pack; 3] = [gzip, deflate, zstd];
     for ((what, path, body, status), pack) in worst_of_families().into_iter().zip(packings.into_iter().cycle()) {
         assert!(body.len() <= DECODED, "{what}: {} bytes", body.len());
         let packed = pack(&body);
@@ -338,7 +342,7 @@ async fn check(tally: &Tally, what: &str, request: Request<Body>, most: usize, s
     MEMORY.reset_peak_usage();
     let (parts, reply) = tally.raw(request).await;
     let peak = MEMORY.peak_usage() - before;
-    println!("{what}: {}, {} KB of {} KB, {} KB answered", parts.status, peak / 1024, most / 1024, reply.len() / 1024,);
+    println!("{what}: {}, {} KB of {} KB, {} KB answered", parts.status, peak / 1024, most / 1024, reply.len() / 1024);
     if parts.status.as_u16() != status {
         failures.push(format!("{what}: {} {}", parts.status, String::from_utf8_lossy(&reply[..reply.len().min(300)])));
     }

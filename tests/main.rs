@@ -32,6 +32,7 @@ mod query;
 mod quota;
 mod recount;
 mod rejected;
+mod relative_times;
 mod replays;
 mod reply_size;
 mod reports;

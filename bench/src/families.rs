@@ -54,7 +54,7 @@ impl Sender {
         let events = (first..first + count).map(|n| event(n, at));
         match self {
             Self::Native if count == 1 => events.map(|event| event.to_string()).collect::<String>().into(),
-            Self::Native => Value::from_iter(events).to_string().into(),
+            Self::Native => events.collect::<Value>().to_string().into(),
             Self::Otlp => otlp(events).into(),
             Self::Sentry => sentry(events).into(),
         }
@@ -97,11 +97,15 @@ fn sentry(events: impl Iterator<Item = Value>) -> String {
 fn field(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![tag << 3 | 2];
     let mut length = content.len();
-    while length > 0x7f {
-        bytes.push((length & 0x7f) as u8 | 0x80);
+    // Seven bits at a time, the lowest first; a set eighth bit says that more follow.
+    loop {
+        let [low, ..] = length.to_le_bytes();
         length >>= 7;
+        bytes.push(low & 0x7f | if length > 0 { 0x80 } else { 0 });
+        if length == 0 {
+            break;
+        }
     }
-    bytes.push((length & 0x7f) as u8);
     bytes.extend_from_slice(content);
     bytes
 }

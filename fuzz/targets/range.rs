@@ -8,7 +8,7 @@ use query::AskedList;
 use reports::{Period, TimeRange};
 use tally_core::app::EventClock;
 use tally_core::time::calendar::{Interval, MAX_BUCKETS};
-use tally_core::time::zone::Zone;
+use tally_core::time::moment::Calendar;
 use tally_core::time::{DAY, HOUR, Range, TimeDelta, Timestamp};
 use tally_http::parameters::{FromQuery, Params};
 
@@ -34,8 +34,9 @@ fn list(query: &str) {
 
 fn statistic(query: &str) {
     let mut params = Params::parse(Some(query));
-    let zone = Zone::read(&mut params, now()).expect("a zone, or the default");
-    let range = TimeRange::read(&mut params, now());
+    let calendar = Calendar::read(&mut params, now()).expect("a calendar, or the default");
+    let range = TimeRange::in_calendar(&mut params, &calendar);
+    let zone = calendar.zone;
     if params.finish().is_ok() {
         let TimeRange(range) = range.expect("a range, since no error was recorded");
         nameable(range);
@@ -46,8 +47,9 @@ fn statistic(query: &str) {
 fn report(name: &str, query: &str) {
     let period = Period::of_name(name).expect("a report");
     let mut params = Params::parse(Some(query));
-    let zone = Zone::read(&mut params, now()).expect("a zone, or the default");
-    let asked = period.read(&mut params, &zone, now());
+    let calendar = Calendar::read(&mut params, now()).expect("a calendar, or the default");
+    let asked = period.read(&mut params, &calendar);
+    let zone = calendar.zone;
     if params.finish().is_err() {
         return;
     }

@@ -51,16 +51,26 @@ export function openDialog({ title, action, danger = false, closed }, content, s
         return;
       }
       done = true;
+      reopen();
       cancel.remove();
       fill(fields, result);
       fill(confirm, 'Done');
       confirm.className = 'primary';
       (fields.querySelector('button') ?? confirm).focus();
     } catch (error) {
+      reopen();
       fill(failure, describe(error));
       failure.hidden = false;
     } finally {
       confirm.disabled = false;
+    }
+  }
+
+  /** Shows the dialog again if it was closed while the answer was on its way: a key is shown only now. */
+  function reopen() {
+    if (!dialog.isConnected) {
+      document.body.append(dialog);
+      dialog.showModal();
     }
   }
 }

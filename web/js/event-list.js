@@ -69,10 +69,8 @@ export class EventList {
     this.columns = columns;
     fill(this.head, headRow(columns));
     this.element.style.setProperty('--columns', columnWidths(columns));
-    this.element.style.setProperty(
-      '--columns-narrow',
-      columnWidths(columns.filter((field) => !/^(user|session)_id$/.test(field))),
-    );
+    const few = columns.filter((field) => !/^(user|session)_id$/.test(field));
+    this.element.style.setProperty('--columns-narrow', columnWidths(few, true));
     this.list.refresh();
   }
 

@@ -10,10 +10,12 @@ use tally_core::counter::cell::{CounterLabel, OTHER};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::id::EventId;
 use tally_core::event::level::Level;
+use tally_core::time::Timestamp;
 use tally_core::time::bucket::Granularity;
+use tally_core::time::moment::{Calendar, Moment};
 use tally_http::body::{Fields, FromFields, JsonBody};
 use tally_http::guard::Target;
-use tally_http::openapi::{JSON, Operation, TimeInput};
+use tally_http::openapi::{JSON, MomentInput, Operation};
 use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
@@ -104,7 +106,8 @@ pub(crate) async fn recount(
     run(&context, &app, Purpose::Recount, job).await
 }
 
-async fn run(context: &Context, app: &App, purpose: Purpose, AskedJob(job): AskedJob) -> Result<Response, Problem> {
+async fn run(context: &Context, app: &App, purpose: Purpose, asked: AskedJob) -> Result<Response, Problem> {
+    let job = asked.job(context.clock.now())?;
     // The layout decides where each event is counted, so it must be current.
     let app = current(context, app).await?;
     let progress = work(&context.store, &context.clock, &app, purpose, &job).await.map_err(|error| match error {
@@ -128,7 +131,11 @@ async fn run(context: &Context, app: &App, purpose: Purpose, AskedJob(job): Aske
 }
 
 /// The days to go through, or where to continue.
-pub(crate) struct AskedJob(Job);
+pub(crate) struct AskedJob {
+    since: Option<Moment>,
+    until: Option<Moment>,
+    next: Option<EventId>,
+}
 
 impl FromFields for AskedJob {
     const HINT: &'static str = "send since and until, or next";
@@ -142,15 +149,30 @@ impl FromFields for AskedJob {
         if next.is_some() && (since.is_some() || until.is_some()) {
             fields.add("next", "continues with the days of the first call: send it alone");
         }
-        if since.zip(until).is_some_and(|(since, until)| since >= until) {
-            fields.add("since", "must be before `until`");
+        Some(Self { since, until, next })
+    }
+}
+
+impl AskedJob {
+    /// What it asks for at a time, by the calendar of UTC, whose days counters have.
+    fn job(self, now: Timestamp) -> Result<Job, Problem> {
+        if let Some(next) = self.next {
+            return Ok(Job::Continue(next));
         }
-        Some(Self(next.map_or(Job::Begin { since, until }, Job::Continue)))
+        let calendar = Calendar::utc(now);
+        let at = |field: &str, moment: Option<Moment>| {
+            moment.map(|moment| calendar.at(moment)).transpose().map_err(|e| Problem::field(field, e.to_string()))
+        };
+        let (since, until) = (at("since", self.since)?, at("until", self.until)?);
+        if since.zip(until).is_some_and(|(since, until)| since >= until) {
+            return Err(Problem::field("since", "must be before `until`"));
+        }
+        Ok(Job::Begin { since, until })
     }
 }
 
 pub(crate) fn operations(schemas: &mut SchemaGenerator) -> [Operation; 2] {
-    let time = schemas.subschema_for::<TimeInput>();
+    let time = schemas.subschema_for::<MomentInput>();
     let day = |about: &str| json_schema!({"description": about, "anyOf": [time, {"type": "string", "const": ""}, {"type": "null"}]});
     let body = json_schema!({
         "type": "object",

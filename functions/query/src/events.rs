@@ -9,13 +9,14 @@ use tally_core::app::App;
 use tally_core::event::Event;
 use tally_core::event::filter::EventFilter;
 use tally_core::invalid::Invalid;
+use tally_core::time::moment::Calendar;
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
 use tally_http::cursor::CursorError;
 use tally_http::event::EventBody;
 use tally_http::guard::Target;
-use tally_http::openapi::{DayInput, Operation, Parameter, TimeInput, number, number_or, text};
-use tally_http::parameters::{FromQuery, Params, SentParams, event_filters};
+use tally_http::openapi::{MomentInput, Operation, Parameter, PastDayInput, number, number_or, text};
+use tally_http::parameters::{FromQuery, Params, SentParams, calendar, event_filters};
 use tally_http::problem::{Problem, json};
 use tally_http::reply::Room;
 use tally_http::routes::LIST_EVENTS;
@@ -38,6 +39,10 @@ pub(crate) const MAX_OFFSET: usize = 10_000;
 pub(crate) struct EventPage<'a> {
     /// The events. A page may be short or empty and still have a next page.
     items: Vec<EventBody<'a>>,
+    /// The time from which events are listed; null where it is the beginning of time.
+    since: Option<Timestamp>,
+    /// The time before which events are listed; null where it is the end of time.
+    until: Option<Timestamp>,
     /// The cursor of the next page; null on the last.
     next: Option<String>,
     /// The offset of the next page; null on the last, and where only a cursor can tell where it begins.
@@ -53,6 +58,8 @@ pub(crate) async fn list(State(context): Shared, Target(app): Target, params: Pa
     let reached = asked.offset.map(|offset| offset + page.events.len());
     let reply = EventPage {
         items: page.events.iter().map(|event| EventBody::new(&app.slug, event)).collect(),
+        since: Some(asked.query.range.since()).filter(|since| *since != Timestamp::EPOCH),
+        until: Some(asked.query.range.until()).filter(|until| *until != Timestamp::MAX),
         // An offset cannot tell where the read budget ended inside a page.
         next_offset: reached.filter(|o| *o <= MAX_OFFSET && page.next.is_some_and(|next| next.skip == 0)),
         next,
@@ -129,7 +136,7 @@ impl AskedList {
     }
 }
 
-/// Reads which events are listed. The range of a cursor takes precedence, since `today` may mean another day by now.
+/// Reads which events are listed. The range of a cursor takes precedence, since `1h` means another time by now.
 fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Result<EventQuery, Invalid> {
     let filter = EventFilter::read(&mut params, now).unwrap_or_default();
     let range = read_range(&mut params, now);
@@ -150,18 +157,16 @@ fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Resul
 fn read_range(params: &mut Params, now: Timestamp) -> Range {
     let zone: Option<Zone> = params.parsed("tz");
     let has_zone = zone.is_some();
-    let zone = zone.unwrap_or_else(Zone::utc);
-    let since = params.time_in("since", &zone, now);
-    let until = params.time_in("until", &zone, now);
+    let week_start = params.parsed("week_start").unwrap_or_default();
+    let calendar = Calendar { zone: zone.unwrap_or_else(Zone::utc), week_start, now };
+    let since = params.time_in("since", &calendar);
+    let until = params.time_in("until", &calendar);
     let mut range = Range::ALL;
     if let Some(date) = params.text("date") {
-        let day = zone.read_date(&date, now).and_then(|date| {
-            let next = date.tomorrow().map_err(|_| tally_core::time::TimeError)?;
-            Ok((zone.start_of_day(date)?, zone.start_of_day(next)?))
-        });
-        match day.map(|(since, until)| Range::new(since, until)) {
-            Ok(Ok(day)) => range = day,
-            _ => params.add("date", "must be `today` or a day, e.g. 2026-02-10"),
+        let day = calendar.read_day(&date).and_then(|date| Ok(calendar.zone.day(date)?));
+        match day {
+            Ok(day) => range = day,
+            Err(_) => params.add("date", "must be `today`, `yesterday` or a day, e.g. 2026-02-10"),
         }
     } else if has_zone && since.is_none() && until.is_none() {
         params.add("tz", "only applies to `date`, `since` and `until`: send one of them");
@@ -173,7 +178,7 @@ fn read_range(params: &mut Params, now: Timestamp) -> Range {
 }
 
 pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
-    let (time, day) = (schemas.subschema_for::<TimeInput>(), schemas.subschema_for::<DayInput>());
+    let (time, day) = (schemas.subschema_for::<MomentInput>(), schemas.subschema_for::<PastDayInput>());
     Operation::of(&LIST_EVENTS, "listEvents", "Lists events")
         .about(
             "All filters combine; several values of one mean any of them, and of one with `[ne]` none. The order is by time to the millisecond, then by id. A filter on `name`, `slug`, \
@@ -182,11 +187,11 @@ pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
              more. A cursor contains its query: send it alone or with a `limit`.",
         )
         .takes(event_filters(schemas))
+        .takes(calendar())
         .takes([
             Parameter::query("since", "Only events from this time on, or from the start of this day of `tz`.", time.clone()),
             Parameter::query("until", "Only events before this time, or before the start of this day of `tz`.", time),
             Parameter::query("date", "Only events of this day.", day),
-            Parameter::query("tz", "The time zone of days, an IANA name; UTC by default.", text()),
             // Without defaults in their schemas: generated clients send these, and a cursor goes without them.
             Parameter::query(
                 "order",

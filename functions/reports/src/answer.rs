@@ -7,10 +7,10 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use tally_core::app::App;
 use tally_core::event::filter::CellFilter;
-use tally_core::time::zone::Zone;
+use tally_core::time::moment::Calendar;
 use tally_core::time::{DAY, MINUTE, Range, Timestamp};
-use tally_http::openapi::{Parameter, TimeInput};
-use tally_http::parameters::{FromQuery, Params, zone};
+use tally_http::openapi::{MomentInput, Parameter};
+use tally_http::parameters::{FromQuery, Params, calendar};
 use tally_http::problem::Problem;
 use tally_http::reply::LeftOut;
 use tally_service::reads::Reads;
@@ -22,16 +22,16 @@ pub struct TimeRange(pub Range);
 
 impl FromQuery for TimeRange {
     fn read(params: &mut Params, now: Timestamp) -> Option<Self> {
-        let zone = Zone::read(params, now)?;
-        Self::in_zone(params, &zone, now)
+        let calendar = Calendar::read(params, now)?;
+        Self::in_calendar(params, &calendar)
     }
 }
 
 impl TimeRange {
-    /// Reads a range whose bounds may be days of a zone.
-    pub(crate) fn in_zone(params: &mut Params, zone: &Zone, now: Timestamp) -> Option<Self> {
-        let minute = now.floor(MINUTE);
-        let (since, until) = (params.time_in("since", zone, now), params.time_in("until", zone, now));
+    /// Reads a range whose bounds may be days of a calendar.
+    pub fn in_calendar(params: &mut Params, calendar: &Calendar) -> Option<Self> {
+        let minute = calendar.now.floor(MINUTE);
+        let (since, until) = (params.time_in("since", calendar), params.time_in("until", calendar));
         if since.is_some_and(|since| since < Timestamp::EPOCH) {
             params.add("since", "is before 1970: send a later time");
         }
@@ -41,8 +41,9 @@ impl TimeRange {
 }
 
 /// The parameters of a [`TimeRange`].
-pub(crate) fn time_range(schemas: &mut SchemaGenerator) -> [Parameter; 3] {
-    let time = schemas.subschema_for::<TimeInput>();
+pub(crate) fn time_range(schemas: &mut SchemaGenerator) -> [Parameter; 4] {
+    let time = schemas.subschema_for::<MomentInput>();
+    let [zone, week_start] = calendar();
     [
         Parameter::query(
             "since",
@@ -54,7 +55,8 @@ pub(crate) fn time_range(schemas: &mut SchemaGenerator) -> [Parameter; 3] {
             "Before this time, or before the start of this day of `tz`; by default the end of this minute.",
             time,
         ),
-        zone(),
+        zone,
+        week_start,
     ]
 }
 

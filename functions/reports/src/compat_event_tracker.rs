@@ -130,7 +130,8 @@ async fn histogram(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let filter = CellFilter::of_name(name);
-    let day = Day::read(Some(date), filter, Zone::utc(), context.clock.now());
+    let zone = Zone::utc();
+    let day = Day::new(zone.read_date(date, context.clock.now()).ok(), filter, zone);
     let day = day.map_err(|e| Problem::field("date", e.to_string()))?;
     let counted = day.count(context, app).await?;
     let format = preferred(headers);

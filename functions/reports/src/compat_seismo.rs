@@ -5,8 +5,8 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::SchemaGenerator;
 use tally_core::event::filter::CellFilter;
-use tally_core::time::zone::Zone;
-use tally_http::compat::seismo::SeismoReport;
+use tally_core::time::moment::Calendar;
+use tally_http::compat::seismo::{SeismoReport, is_relative};
 use tally_http::guard::Target;
 use tally_http::openapi::{Operation, Parameter, text};
 use tally_http::parameters::{FromQuery, Params, SentParams};
@@ -27,7 +27,8 @@ pub(crate) async fn report(
     let now = context.clock.now();
     let period = Period::of_name(&report).ok_or_else(|| Problem::NotFound(NO_REPORT.to_owned()))?;
     let (filter, asked) = translate(period, params)?.read(|params| {
-        let (filter, asked) = (CellFilter::read(params, now), period.read(params, &Zone::utc(), now));
+        let calendar = Calendar::read(params, now)?;
+        let (filter, asked) = (CellFilter::read(params, now), period.read(params, &calendar));
         filter.zip(asked)
     })?;
     let counts = match app {
@@ -85,6 +86,9 @@ fn translate(period: Period, mut sent: Params) -> Result<Params, Problem> {
         if value.is_none() {
             sent.check()?;
             return Err(Problem::Forbidden(missing(name)));
+        }
+        if *name != "hour" && value.as_deref().is_some_and(is_relative) {
+            return Err(Problem::field(*name, "must be a day, e.g. 2013-09-29, or `today`"));
         }
         put(name, value);
     }

@@ -12,10 +12,11 @@ use tally_core::digest::sha256;
 use tally_core::event::filter::CellFilter;
 use tally_core::event::filter::values::Values;
 use tally_core::time::calendar::Interval;
+use tally_core::time::moment::Calendar;
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
 use tally_http::guard::Target;
-use tally_http::openapi::{DayInput, JSON, Operation, Parameter, ReplyDescription, number_or, one_of, text};
+use tally_http::openapi::{JSON, Operation, Parameter, PastDayInput, ReplyDescription, number_or, one_of, text};
 use tally_http::parameters::{FromQuery, Params, filters, zone};
 use tally_http::problem::Problem;
 use tally_http::routes::{HISTOGRAM, HISTOGRAM_FILE};
@@ -99,7 +100,9 @@ pub(crate) async fn histogram(
         if format.is_none() {
             params.add("format", "must be png, jpg, svg or json");
         }
-        let day = params.keep("date", Day::read(date.as_deref(), filter, zone, now));
+        let calendar = Calendar { zone, ..Calendar::utc(now) };
+        let date = date.and_then(|text| calendar.read_day(&text).ok());
+        let day = params.keep("date", Day::new(date, filter, calendar.zone));
         Some((day?, format?, size))
     })?;
     let counted = day.count(&context, &app).await?;
@@ -138,14 +141,13 @@ pub(crate) struct Day {
 
 /// Not a day.
 #[derive(Debug, thiserror::Error)]
-#[error("send a day from 1970 on as YYYYMMDD or YYYY-MM-DD, or `today`")]
+#[error("send a day from 1970 on as YYYYMMDD or YYYY-MM-DD, `today` or `yesterday`")]
 pub(crate) struct DayError;
 
 impl Day {
-    /// Reads a day.
-    pub(crate) fn read(date: Option<&str>, filter: CellFilter, zone: Zone, now: Timestamp) -> Result<Self, DayError> {
-        let date = date.and_then(|text| zone.read_date(text, now).ok()).filter(|date| date.year() >= 1970);
-        let date = date.ok_or(DayError)?;
+    /// A day, if there is one.
+    pub(crate) fn new(date: Option<jiff::civil::Date>, filter: CellFilter, zone: Zone) -> Result<Self, DayError> {
+        let date = date.filter(|date| date.year() >= 1970).ok_or(DayError)?;
         let bounds = date.tomorrow().ok().and_then(|next| {
             let (since, until) = (zone.start_of_day(date).ok()?, zone.start_of_day(next).ok()?);
             Range::new(since, until).ok()
@@ -235,10 +237,10 @@ fn cached(format: Format, body: Vec<u8>, closed: bool, counted_to: Timestamp, he
 }
 
 pub(crate) fn histogram_operations(schemas: &mut SchemaGenerator) -> [Operation; 2] {
-    let day = schemas.subschema_for::<DayInput>();
+    let day = schemas.subschema_for::<PastDayInput>();
     let file = json_schema!({
         "type": "string",
-        "pattern": r"^(today|\d{4}-?\d{2}-?\d{2})\.(png|jpg|jpeg|svg|json)$",
+        "pattern": r"^(today|yesterday|\d{4}-?\d{2}-?\d{2})\.(png|jpg|jpeg|svg|json)$",
         "examples": ["2026-11-21.png"],
     });
     let formats = one_of(&["png", "jpg", "jpeg", "svg", "json"]);

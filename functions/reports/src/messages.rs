@@ -25,6 +25,8 @@ const MAX_LIMIT: u64 = 100;
 pub(crate) struct TopMessages {
     /// The largest number of messages, as asked for.
     limit: u64,
+    since: Timestamp,
+    until: Timestamp,
     /// Largest first, then newest.
     items: Vec<MessageCount>,
     /// Whether every message was counted, the text of each was read, and the reply has room for all that were asked for.
@@ -67,7 +69,8 @@ pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Respons
     let left_out = LeftOut::of(Room::default().fill(&mut items)?.iter().map(|message| message.count));
     let complete = top.complete && left_out.is_none();
     let widened = (top.range != range).then_some(true);
-    let reply = TopMessages { limit, items, complete, left_out, counted_to, widened };
+    let (since, until) = (top.range.since(), top.range.until());
+    let reply = TopMessages { limit, since, until, items, complete, left_out, counted_to, widened };
     json(StatusCode::OK, &reply)
 }
 

@@ -7,12 +7,13 @@ use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::AppSlug;
 use tally_core::event::filter::CellFilter;
-use tally_core::time::calendar::{Interval, TooManyBuckets, WeekStart, hour_of_day};
+use tally_core::time::calendar::{Interval, TooManyBuckets, hour_of_day};
+use tally_core::time::moment::{Calendar, Moment, Span};
 use tally_core::time::zone::Zone;
-use tally_core::time::{Range, TimeError, Timestamp, parse_date};
+use tally_core::time::{Range, TimeError, Timestamp};
 use tally_http::guard::Target;
-use tally_http::openapi::{DayInput, Operation, Parameter, TimeInput, number};
-use tally_http::parameters::{FromQuery, Params, filters, zone};
+use tally_http::openapi::{MomentInput, Operation, Parameter, PastDayInput, number};
+use tally_http::parameters::{FromQuery, Params, calendar, filters};
 use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
 use tally_http::routes::REPORT;
@@ -20,7 +21,6 @@ use tally_http::service::Shared;
 use tally_service::report::count::{self as counters, Counts, widen};
 
 use crate::answer::{Freshness, NameCount, Point, boundaries, by_name_and_slug, count};
-use crate::statistics::week_start;
 
 /// The occurrences of a period.
 #[derive(Serialize, JsonSchema)]
@@ -60,8 +60,9 @@ pub(crate) async fn report(
         return Err(Problem::NotFound(NO_REPORT.to_owned()));
     };
     let (filter, zone, asked, parts) = params.read(|params| {
-        let (filter, zone) = (CellFilter::read(params, now), Zone::read(params, now)?);
-        let asked = period.read(params, &zone, now)?;
+        let (filter, calendar) = (CellFilter::read(params, now), Calendar::read(params, now)?);
+        let asked = period.read(params, &calendar)?;
+        let zone = calendar.zone;
         let starts = |part: &Range| Ok((*part, period.interval().starts(*part, &zone)?));
         let parts: Result<Vec<_>, TooManyBuckets> = asked.parts.iter().map(starts).collect();
         Some((filter?, zone, asked, params.keep("to", parts)?))
@@ -160,10 +161,11 @@ impl Period {
     }
 
     /// Reads the time to count; none where an error was recorded.
-    pub fn read(self, params: &mut Params, zone: &Zone, now: Timestamp) -> Option<Asked> {
+    pub fn read(self, params: &mut Params, calendar: &Calendar) -> Option<Asked> {
+        let zone = &calendar.zone;
         let bounds = match self {
             Self::Hour => {
-                let date = read_day(params, "date", zone, now);
+                let date = read_day(params, "date", calendar, None);
                 let hour = params.text("hour").as_deref().map(str::parse);
                 let hour = hour.and_then(Result::ok).filter(|hour| (0..24).contains(hour));
                 if hour.is_none() {
@@ -171,19 +173,18 @@ impl Period {
                 }
                 return params.keep("date", Asked::hour(zone, date?, hour?));
             }
-            Self::Day => days(zone, read_day(params, "date", zone, now)?, 1),
+            Self::Day => days(zone, read_day(params, "date", calendar, None)?, 1),
             Self::Week => {
-                let week_start: WeekStart = params.parsed("week_start").unwrap_or_default();
-                let date = read_day(params, "week", zone, now)?;
-                days(zone, week_start.first_day(date), 7)
+                let date = read_day(params, "week", calendar, Some(Span::ThisWeek))?;
+                days(zone, calendar.week_start.first_day(date), 7)
             }
             Self::Month => {
-                let first = read_day(params, "month", zone, now)?.first_of_month();
+                let first = read_day(params, "month", calendar, Some(Span::ThisMonth))?.first_of_month();
                 days(zone, first, i64::from(first.days_in_month()))
             }
             Self::Between => {
-                let from = read_bound(params, "from", zone, now, 0);
-                let to = read_bound(params, "to", zone, now, 1);
+                let from = read_bound(params, "from", calendar, Range::since);
+                let to = read_bound(params, "to", calendar, Range::until);
                 Ok((from?, to?))
             }
         };
@@ -230,38 +231,40 @@ fn days(zone: &Zone, first: jiff::civil::Date, count: i64) -> Result<(Timestamp,
     Ok((zone.start_of_day(first)?, zone.start_of_day(end)?))
 }
 
-/// A day in `date`, or in the parameter `alias`, which is `date` where there is none. With `alias` `month` it may be a month, e.g. `2026-11`.
-fn read_day(params: &mut Params, alias: &str, zone: &Zone, now: Timestamp) -> Option<jiff::civil::Date> {
+/// A day in `date`, or in the parameter `alias`, which is `date` where there is none. With `alias` `month` it may be a
+/// month, e.g. `2026-11`; it may also be the name of `span`.
+fn read_day(params: &mut Params, alias: &str, calendar: &Calendar, span: Option<Span>) -> Option<jiff::civil::Date> {
     let Some(text) = params.text_of("date", alias) else {
         params.add("date", "missing: send a day, e.g. 2026-11-21, or `today`");
         return None;
     };
     let whole_month = (alias == "month" && text.len() == 7).then(|| format!("{text}-01"));
-    let date = zone.read_date(whole_month.as_deref().unwrap_or(&text), now).ok();
-    let date = date.filter(|date| date.year() >= 1970);
+    let date = match text.parse() {
+        Ok(Moment::StartOf(named)) if Some(named) == span => calendar.first_day(named),
+        _ => calendar.read_day(whole_month.as_deref().unwrap_or(&text)),
+    };
+    let date = date.ok().filter(|date| date.year() >= 1970);
     if date.is_none() {
-        params.add("date", "must be a day from 1970 on, e.g. 2026-11-21, or `today`");
+        params.add("date", "must be a day from 1970 on, e.g. 2026-11-21, `today` or `yesterday`");
     }
     date
 }
 
-/// One end of a period: a day (its start, or with `after` the start of the day after), or a full time.
-fn read_bound(params: &mut Params, name: &str, zone: &Zone, now: Timestamp, after: i64) -> Option<Timestamp> {
+/// One end of a period: that of a day, a week or a month, or a time.
+fn read_bound(params: &mut Params, name: &str, calendar: &Calendar, end: fn(Range) -> Timestamp) -> Option<Timestamp> {
     let Some(text) = params.text(name) else {
         params.add(name, "missing: send a day, e.g. 2026-11-21, or a time");
         return None;
     };
-    let bound = if text == "today" || parse_date(&text).is_ok() {
-        zone.read_date(&text, now).and_then(|date| {
-            let date = date.checked_add(jiff::Span::new().days(after)).map_err(|_| TimeError)?;
-            zone.start_of_day(date)
-        })
-    } else {
-        text.parse()
-    };
+    let bound = text.parse().and_then(|moment| match moment {
+        Moment::Day(date) => Ok(end(calendar.zone.day(date)?)),
+        Moment::StartOf(span) => calendar.span(span).map(end),
+        moment => calendar.at(moment),
+    });
     let bound = bound.ok().filter(|bound| *bound >= Timestamp::EPOCH);
     if bound.is_none() {
-        params.add(name, "must be a day or a time from 1970 on, e.g. 2026-11-21 or 2026-11-21T06:30:00Z");
+        params
+            .add(name, "must be a day or a time from 1970 on, e.g. 2026-11-21, yesterday, 7d or 2026-11-21T06:30:00Z");
     }
     bound
 }
@@ -278,8 +281,7 @@ pub(crate) fn report_operations(schemas: &mut SchemaGenerator) -> [Operation; 5]
         Operation::of(&REPORT, id, summary)
             .with("{report}", period.name())
             .takes(period.parameters(schemas))
-            .takes((period == Period::Week).then(week_start))
-            .takes([zone()])
+            .takes(calendar())
             .takes(filters(schemas))
             .answers_with::<Report<'_>>(schemas, StatusCode::OK, "The report.")
     })
@@ -288,7 +290,7 @@ pub(crate) fn report_operations(schemas: &mut SchemaGenerator) -> [Operation; 5]
 impl Period {
     /// The parameters of its range.
     pub(crate) fn parameters(self, schemas: &mut SchemaGenerator) -> Vec<Parameter> {
-        let (day, time) = (schemas.subschema_for::<DayInput>(), schemas.subschema_for::<TimeInput>());
+        let (day, time) = (schemas.subschema_for::<PastDayInput>(), schemas.subschema_for::<MomentInput>());
         let date = |about: &str| Parameter::query("date", about, day.clone());
         match self {
             Self::Hour => vec![
@@ -311,8 +313,13 @@ impl Period {
             Self::Between => {
                 let bound = json_schema!({"anyOf": [day, time]});
                 vec![
-                    Parameter::query("from", "The first day, or a time.", bound.clone()).required(),
-                    Parameter::query("to", "The last day, or the time before which the period ends.", bound).required(),
+                    Parameter::query("from", "The first day, week or month, or a time.", bound.clone()).required(),
+                    Parameter::query(
+                        "to",
+                        "The last day, week or month, or the time before which the period ends.",
+                        bound,
+                    )
+                    .required(),
                 ]
             }
         }

@@ -12,10 +12,11 @@ use tally_core::event::filter::CellFilter;
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::calendar::{Interval, MAX_BUCKETS, TooManyBuckets, WeekStart};
+use tally_core::time::moment::Calendar;
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
 use tally_http::guard::Target;
-use tally_http::openapi::{Operation, Parameter, one_of};
+use tally_http::openapi::{Operation, Parameter};
 use tally_http::parameters::{FromQuery, Params, filters};
 use tally_http::problem::{Problem, json};
 use tally_http::service::Shared;
@@ -65,9 +66,9 @@ pub(crate) struct Timeseries<'a> {
 
 async fn timeseries(asked: Asked, params: Params) -> Result<Response, Problem> {
     let (filter, zone, interval, fill, (asked_range, range, starts)) = params.read(|params| {
-        let (filter, zone) = (CellFilter::read(params, asked.now), Zone::read(params, asked.now)?);
-        let range = TimeRange::in_zone(params, &zone, asked.now);
-        let week_start: WeekStart = params.parsed("week_start").unwrap_or_default();
+        let (filter, calendar) = (CellFilter::read(params, asked.now), Calendar::read(params, asked.now)?);
+        let range = TimeRange::in_calendar(params, &calendar);
+        let Calendar { zone, week_start, .. } = calendar;
         let interval = params.text("interval").map_or(Some(Interval::Hour), |text| Interval::read(&text, week_start));
         if interval.is_none() {
             params.add("interval", "must be MINUTE, HOUR, DAY, WEEK or MONTH");
@@ -378,11 +379,5 @@ fn timeseries_operation(schemas: &mut SchemaGenerator) -> Operation {
         .takes([
             Parameter::query("interval", "The length of a bucket.", intervals),
             Parameter::query("fill", "`zero` includes buckets without events.", zero),
-            week_start(),
         ])
-}
-
-/// The parameter `week_start`.
-pub(crate) fn week_start() -> Parameter {
-    Parameter::query("week_start", "The first day of a week.", one_of(&["monday", "sunday"]))
 }

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod covering;
 mod delta;
 pub mod micros;
+pub mod moment;
 mod range;
 mod timestamp;
 pub mod zone;

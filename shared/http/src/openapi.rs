@@ -267,6 +267,50 @@ impl JsonSchema for TimeInput {
     }
 }
 
+/// A time of a query in any of the accepted forms: absolute or relative.
+pub struct MomentInput;
+
+impl JsonSchema for MomentInput {
+    fn schema_name() -> Cow<'static, str> {
+        "MomentInput".into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A time, or one relative to now: minutes, hours, days of 24 hours or weeks before the start of this \
+                minute (`15m`, `1h`, `7d`, `2w`), `now`, or the first moment of `today`, `yesterday`, `this-week` or \
+                `this-month` (in the zone of `tz` where there is one, else in UTC; weeks by `week_start`).",
+            "anyOf": [
+                schemas.subschema_for::<TimeInput>(),
+                {"type": "string", "pattern": r"^\d{1,4}[mhdw]$"},
+                {"type": "string", "enum": ["now", "today", "yesterday", "this-week", "this-month"]},
+            ],
+            "examples": ["24h", "this-month", "2026-11-21T10:00:00Z"],
+        })
+    }
+}
+
+/// A day of a query in any of the accepted forms: absolute or relative.
+pub struct PastDayInput;
+
+impl JsonSchema for PastDayInput {
+    fn schema_name() -> Cow<'static, str> {
+        "PastDayInput".into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A day from 1970 on, or one relative to now: `today`, `yesterday`, or the day of `7d` before now.",
+            "anyOf": [
+                schemas.subschema_for::<DayInput>(),
+                {"type": "string", "const": "yesterday"},
+                {"type": "string", "pattern": r"^\d{1,4}[mhdw]$"},
+            ],
+            "examples": ["today", "yesterday", "2026-11-21"],
+        })
+    }
+}
+
 /// A day in any of the accepted forms.
 pub struct DayInput;
 

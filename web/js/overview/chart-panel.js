@@ -292,10 +292,15 @@ function chartData(reply, state, annotations) {
  * @param {import('../chart.js').ChartData} data
  */
 function valueTable(data) {
-  const { starts, series, previous, marks } = data;
-  /** @param {number | null | undefined} count */
-  const cell = (count) => h('td', null, typeof count === 'number' ? formatExact(count) : '');
-  const noted = marks?.some((texts) => texts.length > 0);
+  const { starts, series, previous, marks = [] } = data;
+  const columns = [
+    ...(marks.some((texts) => texts.length > 0)
+      ? [{ label: 'Annotations', values: marks.map((texts) => texts.join(', ')) }]
+      : []),
+    ...series,
+    ...(previous ? [{ label: 'Before', values: previous }] : []),
+    { label: 'Total', values: starts.map((_, i) => series.reduce((sum, { values }) => sum + (values[i] ?? 0), 0)) },
+  ];
   return h(
     'table',
     null,
@@ -305,9 +310,7 @@ function valueTable(data) {
       h(
         'tr',
         null,
-        ['Time', ...series.map(({ label }) => label), 'Total'].map((each) => h('th', { scope: 'col' }, each)),
-        previous && h('th', { scope: 'col' }, 'Before'),
-        noted && h('th', { scope: 'col' }, 'Annotations'),
+        ['Time', ...columns.map(({ label }) => label)].map((each) => h('th', { scope: 'col' }, each)),
       ),
     ),
     h(
@@ -318,10 +321,10 @@ function valueTable(data) {
           'tr',
           null,
           h('th', { scope: 'row' }, bucketLabel(data, i)),
-          series.map(({ values }) => cell(values[i])),
-          cell(series.reduce((sum, { values }) => sum + (values[i] ?? 0), 0)),
-          previous && cell(previous[i]),
-          noted && h('td', null, marks?.[i]?.join(', ')),
+          columns.map(({ values }) => {
+            const cell = values[i];
+            return h('td', null, typeof cell === 'number' ? formatExact(cell) : cell);
+          }),
         ),
       ),
     ),

@@ -7,6 +7,7 @@ import { currentState, navigate } from '../state.js';
 import { keepFocus } from '../value.js';
 import { countTable } from './count-table.js';
 import { listParams, withPrevious } from './lists.js';
+import { overviewParams } from './reply.js';
 
 const FIRST_ROWS = 10;
 const PAGE = 1000;
@@ -32,6 +33,8 @@ export function listPanel(listOf, { id, title, extra }) {
   );
   /** @type {import('./reply.js').Overview | null} */
   let reply = null;
+  /** The question whose rows are all shown. */
+  let shown = '';
   return { panel, update, fillNow };
 
   /**
@@ -51,6 +54,12 @@ export function listPanel(listOf, { id, title, extra }) {
       return;
     }
     const rows = list.rows(next);
+    const question = expanded ? JSON.stringify([list.field, overviewParams(state)]) : '';
+    if (expanded && question === shown) {
+      // All rows stay as they were read: a refresh would take away those of further pages.
+      return;
+    }
+    shown = question;
     if (expanded) {
       panel.show(
         (signal) => allRows(list, PAGE, signal),

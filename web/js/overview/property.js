@@ -5,6 +5,7 @@ import { formatCount } from '../format.js';
 import { currentState, navigate } from '../state.js';
 import { listPanel } from './list-panel.js';
 import { listParams, propertyList, withPrevious } from './lists.js';
+import { overviewParams } from './reply.js';
 
 const ROWS = 10;
 
@@ -25,6 +26,8 @@ export function propertyPanel() {
   let visible = false;
   /** The question that the table answers. */
   let shown = '';
+  /** @type {import('./reply.js').Overview | null} */
+  let drawn = null;
   /** @type {import('../attributes.js').Attribute[] | null} */
   let paths = null;
   // A hidden element is never on the screen, so what is watched is a line of no height where the table would be.
@@ -86,16 +89,19 @@ export function propertyPanel() {
         h('option', { value: each, selected: each === chosen }, each),
       ),
     );
-    const question = JSON.stringify([chosen, listParams(reply, state), state.options.all, state.compare]);
-    if (question !== shown) {
+    updateList(reply, state);
+    const question = JSON.stringify([chosen, overviewParams(state)]);
+    const again = question === shown;
+    if (state.options.all === 'property') {
+      shown = '';
+    } else if (!again || reply !== drawn) {
       shown = question;
-      updateList(reply, state);
-      if (state.options.all !== 'property') {
-        panel.show(
-          (signal) => read(list, /** @type {any} */ (reply), state, signal),
-          (page) => draw(list, page),
-        );
-      }
+      drawn = reply;
+      panel.show(
+        (signal) => read(list, /** @type {any} */ (reply), state, signal),
+        (page) => draw(list, page),
+        again,
+      );
     }
   }
 

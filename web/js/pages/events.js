@@ -99,7 +99,7 @@ export function eventsPage(first, account) {
         list.focused = 0;
         list.list.reset();
         list.list.setCount(mine.count, !mine.next);
-        note.show(progress, mine.count, false);
+        tell(mine, progress, false);
         suggest();
         switchLive();
         focusMarked();
@@ -129,16 +129,16 @@ export function eventsPage(first, account) {
       return;
     }
     reading = true;
-    note.show({ ...mine.progress, found: 0, requests: 0 }, mine.count, true);
+    tell(mine, { ...mine.progress, found: 0, requests: 0 }, true);
     try {
       const progress = await mine.more((now) => {
         if (pages === mine) {
           list.list.setCount(mine.count, !mine.next);
-          note.show(now, mine.count, true);
+          tell(mine, now, true);
         }
       });
       if (pages === mine) {
-        note.show(progress, mine.count, false);
+        tell(mine, progress, false);
         const shown = content();
         if (shown) {
           fill(panel.body, shown);
@@ -151,6 +151,16 @@ export function eventsPage(first, account) {
     } finally {
       reading = false;
     }
+  }
+
+  /**
+   * @param {EventPages} of
+   * @param {import('../event-pages.js').Progress} progress
+   * @param {boolean} busy
+   */
+  function tell(of, progress, busy) {
+    const hidden = of.hidden();
+    note.show(progress, of.count - hidden.separators, busy, hidden.events);
   }
 
   function toggleLive() {
@@ -190,8 +200,7 @@ export function eventsPage(first, account) {
     list.insert(pages.insert(events));
     pages.trim();
     list.list.setCount(pages.count, !pages.next);
-    const hidden = pages.hidden();
-    note.show(pages.progress, pages.count - hidden.separators, false, hidden.events);
+    tell(pages, pages.progress, false);
     if (!list.element.isConnected && pages.count > 0) {
       fill(panel.body, list.element);
     }

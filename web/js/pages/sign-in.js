@@ -36,7 +36,11 @@ function askToSignIn({ over, reason }) {
     const title = over ? 'Your session has ended' : 'Sign in to Tally';
     const form = h('form', { class: 'sign-in', on: { submit } }, h('h1', null, title), fields, failure, send, other);
     const holder = over
-      ? h('dialog', { class: 'over', 'aria-label': title, on: { close: stay } }, form)
+      ? h(
+          'dialog',
+          { class: 'over', 'aria-label': title, on: { cancel: (event) => event.preventDefault(), close: stay } },
+          form,
+        )
       : h('main', { class: 'centre' }, form);
     let byToken = true;
     change();

@@ -42,6 +42,8 @@ use tally_core::time::Timestamp;
 
 use crate::body::{Fields, invalid};
 use crate::openapi::any_json;
+use tally_core::time::moment::Moment;
+
 use crate::parameters::{Params, SentParams};
 use crate::problem::Problem;
 
@@ -191,8 +193,21 @@ impl JsonSchema for SeismoEventInput {
 pub fn list_params(mut sent: Params) -> Result<Params, Invalid> {
     let mut params = SentParams::from([("order".to_owned(), "asc".to_owned().into())]);
     for (theirs, ours) in [("event", "name"), ("id", "slug"), ("date", "date"), ("cursor", "cursor")] {
-        params.extend(sent.text(theirs).map(|value| (ours.to_owned(), value.into())));
+        let value = sent.text(theirs);
+        if let ("date", Some(date)) = (theirs, &value)
+            && is_relative(date)
+        {
+            sent.add(theirs, "must be `today` or a day, e.g. 2013-09-29");
+        }
+        params.extend(value.map(|value| (ours.to_owned(), value.into())));
     }
     sent.check()?;
     Ok(Params::of(params))
+}
+
+/// Whether a time is one of Tally's own forms, relative to now, that Seismo does not know. It knows `today`.
+pub fn is_relative(text: &str) -> bool {
+    use tally_core::time::moment::Span;
+    let relative = |moment| !matches!(moment, Moment::At(_) | Moment::Day(_) | Moment::StartOf(Span::Today));
+    text.parse().is_ok_and(relative)
 }
