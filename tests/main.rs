@@ -40,6 +40,7 @@ mod segment;
 mod seismo;
 mod sentry;
 mod sessions;
+mod share_links;
 mod stream;
 mod template;
 mod the_eye;

@@ -35,7 +35,7 @@ async fn statuses(router: &Router, token: &str) -> [u16; 4] {
 }
 
 /// The service of another process over the same tables.
-fn far(tally: &Tally, config: Config) -> Router {
+pub(crate) fn far(tally: &Tally, config: Config) -> Router {
     let tables = tally.context.config.tables.clone();
     let config = Config { tables, ..config };
     tally::server::service(&Context::new(tally.context.store.clone(), tally.clock.clone(), config))

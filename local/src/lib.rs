@@ -8,6 +8,7 @@ mod condition;
 pub mod connections;
 pub mod cost;
 pub mod dead_batches;
+pub mod demo;
 mod direct;
 mod door;
 pub mod embedded;

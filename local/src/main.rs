@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use tally::audit::{self, Audit};
 use tally::cost::{self, Cost};
 use tally::dead_batches::{self, DeadBatches};
+use tally::demo::{self, Demo};
 use tally::import::{self, Import};
 use tally::serve::{self, Serve};
 use tally::sign_in::{self, SignIn};
@@ -36,6 +37,8 @@ enum Command {
     Serve(Serve),
     /// Prints a link that signs in the admin of this machine, while a Tally serves it.
     SignIn(SignIn),
+    /// Fills the app `shop` with 30 days of a believable shop, and serves it.
+    Demo(Demo),
     /// Sends the lines of logs as events of an app.
     Import(Import),
     /// Compares the counters of an app with its events.
@@ -69,6 +72,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => serve::run(serve).await,
         Command::SignIn(sign_in) => sign_in::run(sign_in).await,
+        Command::Demo(demo) => demo::run(demo).await,
         Command::Import(import) => import::run(import).await,
         Command::Audit(audit) => audit::run(audit, false).await,
         Command::Recount(audit) => audit::run(audit, true).await,

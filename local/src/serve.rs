@@ -1,11 +1,13 @@
 //! `tally serve`: all of Tally on this machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
 use ipnet::IpNet;
+use tally_service::context::Context;
 use tokio::net::TcpListener;
 
 use crate::background::Background;
@@ -14,6 +16,7 @@ use crate::first_start::Machine;
 use crate::proxy::{BasePath, Proxies};
 use crate::server::{Data, Stack, StartError, config, context, service_with};
 use crate::sign_in;
+use crate::stream_poller::StreamPoller;
 use crate::web_folder::WebFolder;
 use crate::wire;
 
@@ -71,8 +74,52 @@ fn network(text: &str) -> Result<IpNet, String> {
     text.parse().or_else(|_| address()).map_err(|_| format!("`{text}` is no network such as 10.0.0.0/8"))
 }
 
+impl Serve {
+    /// The folder of the data; none where nothing is kept.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        (!self.memory).then_some(&*self.data)
+    }
+}
+
+/// What was done before the server accepts requests.
+pub(crate) struct Filled {
+    /// What to print of it.
+    pub(crate) told: String,
+    /// The path of the page that shows it.
+    pub(crate) page: String,
+}
+
 /// Serves until a signal stops it.
 pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    start(serve, async |_, _, _| Ok(None)).await
+}
+
+/// Serves data that something fills first, which counts it by the poller that it gets. Ends after that if it is `only` to be
+/// filled.
+pub(crate) async fn run_filled<E: std::error::Error + 'static>(
+    serve: Serve,
+    only: bool,
+    fill: impl AsyncFnOnce(&Arc<Context>, &mut StreamPoller) -> Result<Filled, E>,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    start(serve, async |stack, context, signals| {
+        let mut poller = stack.poller(context, stack.embedded.position_file());
+        say!("Filling…");
+        tokio::select! {
+            filled = fill(context, &mut poller) => Ok(Some((filled?, only))),
+            () = signals.next() => Err("interrupted; run it again to go on".into()),
+        }
+    })
+    .await
+}
+
+async fn start(
+    serve: Serve,
+    fill: impl AsyncFnOnce(
+        &Stack,
+        &Arc<Context>,
+        &mut Signals,
+    ) -> Result<Option<(Filled, bool)>, Box<dyn std::error::Error>>,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut config = config()?;
     let folder = serve.web_dir.filter(|dir| !dir.as_os_str().is_empty());
     let folder = folder.map(|dir| WebFolder::open(&dir)).transpose()?;
@@ -101,11 +148,22 @@ pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
         wire::spawn(listener, wire::for_tools(stack.embedded.direct()));
     }
     machine.make_demo(&context).await?;
-    let page = own_admin.then(|| listener.local_addr().map(sign_in::page)).transpose()?;
-    stack.open_door(page.clone()).await?;
-    say!("\n{}", machine.welcome(&url, own_admin));
-    if let Some(page) = page {
-        say!("{}", sign_in::link(&context, &page).await?);
+    let server = own_admin.then(|| listener.local_addr().map(sign_in::page)).transpose()?;
+    stack.open_door(server.clone()).await?;
+    let mut path = "/".to_owned();
+    if let Some((filled, only)) = fill(&stack, &context, &mut signals).await? {
+        say!("{}", filled.told);
+        if only {
+            return Ok(ExitCode::SUCCESS);
+        }
+        path = filled.page;
+    }
+    say!("
+{}", machine.welcome(&url, own_admin));
+    match server {
+        Some(server) => say!("{}", sign_in::link(&context, &server, &path).await?),
+        None => say!("Open {url}{path}
+"),
     }
     say!("Ctrl-C ends it.");
     let background = Background::start(&stack, &context);

@@ -149,6 +149,21 @@ pub async fn open(
     }
 }
 
+/// The store of the Tally that runs on a folder, if one does.
+pub(crate) fn running(folder: &Path, config: Config) -> Option<Arc<Context>> {
+    if !Embedded::is_in(folder) {
+        return None;
+    }
+    match Embedded::open(folder) {
+        Err(OpenError::InUse { door: Some(door), .. }) => {
+            let store = connect(Connection::Embedded(door.client()), config.tables.clone());
+            Some(context(store, config))
+        }
+        // Whoever opens the folder next tells what is wrong.
+        _ => None,
+    }
+}
+
 /// The settings of this process, where a laptop differs from the cloud.
 pub fn config() -> Result<Config, ConfigError> {
     let mut config = Config::from_env()?;

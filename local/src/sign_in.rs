@@ -41,11 +41,14 @@ pub(crate) fn page(address: SocketAddr) -> String {
     if is_here { format!("http://localhost:{}", address.port()) } else { format!("http://{address}") }
 }
 
-/// Two lines with a new link.
-pub(crate) async fn link(context: &Context, page: &str) -> Result<String, StoreError> {
+/// Two lines with a new link to a path of a server, such as `/` or `/?app=shop`.
+pub(crate) async fn link(context: &Context, server: &str, path: &str) -> Result<String, StoreError> {
     let code = make(&context.store, ADMIN, context.clock.now()).await?;
     let minutes = LIFETIME.as_seconds() / 60;
-    Ok(format!("Open the page, signed in as {ADMIN} (once, within {minutes} minutes):\n  {page}/?sign_in={code}\n"))
+    let joint = if path.contains('?') { '&' } else { '?' };
+    Ok(format!(
+        "Open the page, signed in as {ADMIN} (once, within {minutes} minutes):\n  {server}{path}{joint}sign_in={code}\n"
+    ))
 }
 
 /// Prints a link to the Tally that runs.
@@ -64,7 +67,7 @@ pub async fn run(sign_in: SignIn) -> Result<ExitCode, Box<dyn std::error::Error>
     let page = door.page.clone().ok_or_else(not_ours)?;
     let config = config()?;
     let store = connect(Connection::Embedded(door.client()), config.tables.clone());
-    print!("{}", link(&context(store, config), &page).await?);
+    print!("{}", link(&context(store, config), &page, "/").await?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -664,3 +664,41 @@ fn the_page_is_served_from_its_folder_for_work_on_it() {
     let said = fails(binary().args(["serve", "--port", "0", "--web-dir"]).arg(data.path()));
     assert!(said.contains("index.html"), "{said}");
 }
+
+#[test]
+fn one_command_fills_a_shop_and_serves_it() {
+    let data = TempDir::new().unwrap();
+    let mut command = binary();
+    command.args(["demo", "--days", "1"]);
+    // The helper adds `serve`, which this command is in place of.
+    let mut child = command.args(["--port", "0", "--data"]).arg(data.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = String::new();
+    while !said.contains("Ctrl-C ends it") {
+        said.push_str(&lines.next().expect("its banner").unwrap());
+        said.push('\n');
+    }
+    let url = said.split_once("http://").unwrap().1.split_whitespace().next().unwrap().to_owned();
+    assert!(said.contains(&format!("Open http://{url}/?app=shop")), "{said}");
+    let events: i64 = said.split_once(" days of a shop: ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+    assert!(events > 100, "{said}");
+
+    // A second one fills through the server that runs, and has only what happened since.
+    let again = binary().args(["demo", "--days", "1", "--data"]).arg(data.path()).output().unwrap();
+    let told = String::from_utf8(again.stdout).unwrap();
+    assert!(again.status.success() && told.contains("Open /?app=shop at the Tally that runs"), "{told}");
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    child.wait().unwrap();
+
+    let audit = binary().args(["audit", "--app", "shop", "--data"]).arg(data.path()).output().unwrap();
+    let verdict = String::from_utf8(audit.stdout).unwrap();
+    assert!(audit.status.success() && verdict.contains("every counter is right"), "{verdict}");
+    let counted: i64 = verdict.split_once("counted ").unwrap().1.split(',').next().unwrap().parse().unwrap();
+    assert!((events..events + 20).contains(&counted), "{events} of the first run: {verdict}");
+
+    let demo = binary()
+        .args(["demo", "--app", "demo", "--days", "1", "--no-serve", "--port", "0", "--data"])
+        .arg(data.path())
+        .output();
+    assert!(demo.unwrap().status.success(), "an app without events may be filled");
+}

@@ -38,7 +38,7 @@ import { bucketLabel, formatExact } from './format.js';
  * @returns {{ element: HTMLElement, update: (data: ChartData) => void, close: () => void }}
  */
 export function createChart({ label, height = 220, pick, zoom }) {
-  const tip = h('div', { class: 'chart-tip', role: 'status', hidden: true });
+  const tip = h('div', { class: 'chart-tip', 'aria-hidden': 'true', hidden: true });
   const area = h('div', {
     class: 'chart-area',
     role: 'slider',
@@ -138,8 +138,8 @@ export function createChart({ label, height = 220, pick, zoom }) {
     const words = [...tip.querySelectorAll('p, dt, dd')].map((each) => each.textContent);
     area.setAttribute('aria-valuetext', words.join(' '));
     const x = drawn.centre(column);
-    tip.style.left = x > width / 2 ? 'auto' : `${x + 12}px`;
-    tip.style.right = x > width / 2 ? `${width - x + 12}px` : 'auto';
+    const left = x > width / 2 ? x - tip.offsetWidth - 12 : x + 12;
+    tip.style.left = `${Math.max(0, Math.min(left, width - tip.offsetWidth))}px`;
   }
 
   /** @param {number} clientX */

@@ -61,6 +61,7 @@ export function openDialog({ title, action, danger = false, closed }, content, s
       reopen();
       fill(failure, describe(error));
       failure.hidden = false;
+      failure.scrollIntoView({ block: 'nearest' });
     } finally {
       confirm.disabled = false;
     }

@@ -28,7 +28,7 @@ export function emptyState(state, account, arrived) {
     'aria-label': 'Ways to send events',
     on: { keydown: moveTab },
   });
-  const way = h('div', { class: 'way', role: 'tabpanel', 'aria-label': 'How' });
+  const way = h('div', { class: 'way', role: 'tabpanel' });
   let chosen = 0;
   let timer = 0;
   let closed = false;
@@ -86,6 +86,7 @@ export function emptyState(state, account, arrived) {
     const { host, pathname, protocol } = new URL(baseUrl());
     const key = emptyKeys.get(app) ?? 'tly_in_…';
     const place = { url: baseUrl().slice(0, -1), host: host + pathname.slice(0, -1), scheme: protocol, app, key };
+    way.setAttribute('aria-label', title);
     fill(way, h('p', null, text), copyBlock(title, code(place).join('\n')));
   }
 

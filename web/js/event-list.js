@@ -65,7 +65,13 @@ export class EventList {
    * @param {string[]} columns
    */
   update(state, columns) {
+    const old = this.state;
+    const same =
+      state.tz === old?.tz && state.options.event === old.options.event && `${columns}` === `${this.columns}`;
     this.state = state;
+    if (same) {
+      return;
+    }
     this.columns = columns;
     fill(this.head, headRow(columns));
     this.element.style.setProperty('--columns', columnWidths(columns));

@@ -24,7 +24,7 @@ const WIDTHS = {
 
 /** The same where a page is narrow. */
 /** @type {Record<string, string>} */
-const NARROW_WIDTHS = { name: 'minmax(40px, 64px)', message: 'minmax(56px, 1fr)', after: '68px' };
+const NARROW_WIDTHS = { name: 'minmax(40px, 60px)', message: 'minmax(48px, 1fr)', after: '78px' };
 
 /**
  * The widths of the columns of a list, for CSS. A list without messages has an empty column at its end.
@@ -147,7 +147,7 @@ function dataLine(data) {
   const entries = typeof data === 'object' && data !== null ? Object.entries(data).slice(0, 12) : [];
   return entries
     .map(([key, value]) => `${key}: ${typeof value === 'object' ? '…' : cutText(String(value))}`)
-    .join('  ');
+    .join(', ');
 }
 
 /** @param {string} text */

@@ -79,6 +79,7 @@ export function homeRow({ id, name, open_issues: issues = null }, tz) {
       numberText(failed || wrong.reduce((sum, each) => sum + each, 0)),
       changeText(failed, previous?.errors, { errors: true }),
     );
+    fill(seen, at ? formatAgo(at) : 'no events');
     fill(
       /** @type {HTMLElement} */ (last),
       at ? h('span', { title: formatTime(at, tz, 'full') }, formatAgo(at)) : 'none',

@@ -162,11 +162,11 @@ function calendarForm(state, choose) {
  */
 function customForm(state, choose) {
   const { tz } = state;
-  const from = h('input', { type: 'datetime-local', step: '1', required: true });
-  const to = h('input', { type: 'datetime-local', step: '1' });
+  const from = h('input', { type: 'datetime-local', required: true });
+  const to = h('input', { type: 'datetime-local' });
   const now = Date.now();
-  from.value = wallClock(Date.parse(state.since) || now - 86_400_000, tz);
-  to.value = wallClock(Date.parse(state.until) || now, tz);
+  from.value = wallClock(Date.parse(state.since) || now - 86_400_000, tz).slice(0, 16);
+  to.value = wallClock(Date.parse(state.until) || now, tz).slice(0, 16);
   /** @param {SubmitEvent} event */
   function submit(event) {
     event.preventDefault();

@@ -1,7 +1,7 @@
 import { ApiError, request } from './api.js';
 import { readApps } from './apps.js';
 import { describe, notify } from './dialog.js';
-import { fill, h } from './dom.js';
+import { fill, h, svg } from './dom.js';
 import { openApp } from './landing.js';
 import { plainClick, stateLink } from './link.js';
 import { menuButton } from './menu.js';
@@ -155,11 +155,13 @@ async function signOut() {
   location.reload();
 }
 
+/** The tally marks of icon.svg, in the colour of the theme. */
 function logo() {
-  return h('img', { src: iconUrl(), alt: '', width: '20', height: '20' });
-}
-
-/** The icon that the page itself names, which holds the version of the files. */
-function iconUrl() {
-  return /** @type {HTMLLinkElement} */ (document.querySelector('link[rel=icon]')).href;
+  const marks = ['M3 2.5v11M6.3 2.5v11M9.7 2.5v11M13 2.5v11', 'M1 11.5 15 4.5'];
+  const props = { class: 'logo-marks', viewBox: '0 0 16 16', width: '20', height: '20', 'aria-hidden': 'true' };
+  return svg(
+    'svg',
+    props,
+    marks.map((d) => svg('path', { d })),
+  );
 }

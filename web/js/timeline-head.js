@@ -44,8 +44,8 @@ export function timelineHead(head, { what, id, ofUser, state, summary, partly })
     h(
       'dl',
       null,
-      fact('First seen', first && timeText(first, state.tz)),
-      fact('Last seen', last && timeText(last, state.tz)),
+      fact(ofUser ? 'First in this range' : 'First seen', first && timeText(first, state.tz)),
+      fact(ofUser ? 'Last in this range' : 'Last seen', last && timeText(last, state.tz)),
       fact('Duration', first && formatDuration((end - Date.parse(first)) / 1000)),
       fact(
         `Events${partly}`,

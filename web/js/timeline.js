@@ -195,7 +195,7 @@ export function timelinePage(first, account, field) {
   }
 
   function showHead() {
-    const partly = pages?.next ? ` of the first ${formatCount(summary.count)} events` : '';
+    const partly = pages?.next ? `, first ${formatCount(summary.count)}` : '';
     timelineHead(head, { what, id: subject(), ofUser, state, summary, partly });
   }
 

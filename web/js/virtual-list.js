@@ -35,6 +35,8 @@ export class VirtualList {
     /** @type {Opened[]} in the order of the rows */
     this.opened = [];
     this.frame = 0;
+    /** The row that gets the focus back once it is drawn anew. */
+    this.refocus = -1;
     this.head = head;
     this.space = h('div', { class: 'rows-space', role: 'rowgroup' });
     this.grid = h(
@@ -49,7 +51,6 @@ export class VirtualList {
     this.sizes.observe(this.element);
   }
 
-  /** Draws before the next frame. */
   later() {
     this.frame ||= requestAnimationFrame(() => this.draw());
   }
@@ -69,7 +70,8 @@ export class VirtualList {
 
   /** Draws every row anew, since what it shows has changed. */
   refresh() {
-    for (const element of this.drawn.values()) {
+    for (const [index, element] of this.drawn) {
+      this.refocus = element.contains(document.activeElement) ? index : this.refocus;
       element.remove();
     }
     this.drawn.clear();
@@ -162,14 +164,11 @@ export class VirtualList {
 
   /** @param {number} index */
   redraw(index) {
-    const old = this.drawn.get(index);
-    const focused = old?.contains(document.activeElement);
-    old?.remove();
+    const row = this.drawn.get(index);
+    this.refocus = row?.contains(document.activeElement) ? index : -1;
+    row?.remove();
     this.drawn.delete(index);
     this.draw();
-    if (focused) {
-      this.drawn.get(index)?.focus({ preventScroll: true });
-    }
   }
 
   /** @param {ResizeObserverEntry[]} entries */
@@ -259,6 +258,8 @@ export class VirtualList {
         element.remove();
       }
     }
+    this.drawn.get(this.refocus)?.focus({ preventScroll: true });
+    this.refocus = -1;
     this.shown(last);
   }
 
@@ -292,7 +293,6 @@ export class VirtualList {
     return drawn?.[0] ?? this.opened.find(({ element }) => element.contains(target))?.index ?? -1;
   }
 
-  /** Stops to watch sizes. */
   end() {
     cancelAnimationFrame(this.frame);
     this.sizes.disconnect();

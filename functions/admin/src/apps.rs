@@ -13,6 +13,7 @@ use tally_core::invalid::Invalid;
 use tally_core::time::Timestamp;
 use tally_http::body::{Fields, SmallBody};
 use tally_http::guard::Target;
+use tally_http::limits::Limited;
 use tally_http::openapi::{JSON, Operation, Parameter, text};
 use tally_http::parameters::{FromQuery, NoQuery, Params, Query};
 use tally_http::problem::{Problem, json};
@@ -214,8 +215,28 @@ pub(crate) async fn list(
     json(StatusCode::OK, &reply)
 }
 
+/// What a bounded key is told of its app.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AppName")]
+struct AppName<'a> {
+    /// Its id in paths.
+    id: &'a AppSlug,
+    /// Its name.
+    name: &'a str,
+}
+
 /// `GET /apps/{app}`
-pub(crate) async fn read(State(context): Shared, Target(app): Target, _: NoQuery) -> Result<Response, Problem> {
+pub(crate) async fn read(
+    State(context): Shared,
+    Target(app): Target,
+    Limited(limits): Limited,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    if !limits.is_none() {
+        // It reads no events, so there is nothing to filter.
+        limits.filter();
+        return json(StatusCode::OK, &AppName { id: &app.slug, name: &app.name });
+    }
     json(StatusCode::OK, &AppBody::new(&app, context.clock.now()))
 }
 
@@ -283,9 +304,13 @@ pub(crate) fn create_operations(schemas: &mut SchemaGenerator) -> [Operation; 2]
 }
 
 pub(crate) fn read_operation(schemas: &mut SchemaGenerator) -> Operation {
-    Operation::of(&READ_APP, "readApp", "Reads an app's settings").answers_with::<AppBody<'_>>(
-        schemas,
+    let reply = json_schema!({"anyOf": [
+        schemas.subschema_for::<AppBody<'_>>(),
+        schemas.subschema_for::<AppName<'_>>(),
+    ]});
+    Operation::of(&READ_APP, "readApp", "Reads an app's settings").answers(
         StatusCode::OK,
-        "The app.",
+        "The app; for a key that does not read all, its id and name alone.",
+        reply,
     )
 }

@@ -10,6 +10,7 @@ use tally_core::app::key::Scope;
 use tally_core::app::role::Role;
 use tally_core::time::{TimeDelta, Timestamp};
 use tally_http::guard::{Caller, Session, Target};
+use tally_http::limits::Limited;
 use tally_http::openapi::{Operation, ReplyDescription};
 use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
@@ -20,6 +21,7 @@ use tally_service::auth::token::signing_key;
 use tally_service::context::Context;
 
 use crate::auth::set_cookie;
+use crate::keys::Bounds;
 
 /// The user whose token calls.
 #[derive(Serialize, JsonSchema)]
@@ -44,6 +46,8 @@ struct KeySession<'a> {
     app_name: &'a str,
     label: Option<&'a str>,
     scopes: &'a [Scope],
+    #[serde(flatten)]
+    bounds: Bounds<'a>,
 }
 
 /// `GET /auth`
@@ -52,6 +56,7 @@ pub(crate) async fn read(
     caller: Caller,
     app: Option<Target>,
     session: Option<Session>,
+    Limited(limits): Limited,
     _: NoQuery,
 ) -> Result<Response, Problem> {
     if let Some(session) = session {
@@ -61,8 +66,18 @@ pub(crate) async fn read(
     let Caller::Key(id) = caller else { return Err(Problem::Internal("a caller without a session".to_owned())) };
     let key = app.keys.iter().find(|key| key.id == id);
     let key = key.ok_or_else(|| Problem::Internal("the key of the caller is none of the app".to_owned()))?;
-    let label = key.label.as_deref();
-    json(StatusCode::OK, &KeySession { app: &app.slug, app_name: &app.name, label, scopes: &key.scopes })
+    // It reads no events, so there is nothing to filter.
+    limits.filter();
+    json(
+        StatusCode::OK,
+        &KeySession {
+            app: &app.slug,
+            app_name: &app.name,
+            label: key.label.as_deref(),
+            scopes: &key.scopes,
+            bounds: Bounds::of(key).without_hidden(&limits),
+        },
+    )
 }
 
 async fn of_user(context: &Context, session: &Session) -> Result<Response, Problem> {

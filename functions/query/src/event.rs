@@ -6,6 +6,7 @@ use http::StatusCode;
 use schemars::SchemaGenerator;
 use tally_http::event::EventBody;
 use tally_http::guard::Target;
+use tally_http::limits::Limited;
 use tally_http::openapi::{Operation, Parameter, text};
 use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
@@ -16,6 +17,7 @@ pub(crate) async fn read(
     State(context): Shared,
     Target(app): Target,
     Path((_, id)): Path<(String, String)>,
+    Limited(limits): Limited,
     _: NoQuery,
 ) -> Result<Response, Problem> {
     // A text that cannot be an id is the id of no event.
@@ -23,8 +25,9 @@ pub(crate) async fn read(
         Ok(id) => context.store.get_event(&app, id, context.clock.now()).await?,
         Err(_) => None,
     };
+    let event = event.filter(|event| limits.show(event));
     let event = event.ok_or_else(|| Problem::NotFound("the app has no such event".to_owned()))?;
-    json(StatusCode::OK, &EventBody::new(&app.slug, &event))
+    json(StatusCode::OK, &EventBody::within(&limits, &app.slug, &event))
 }
 
 pub(crate) fn read_operation(schemas: &mut SchemaGenerator) -> Operation {

@@ -15,6 +15,7 @@ use tally_core::time::{Range, Timestamp};
 use tally_http::cursor::CursorError;
 use tally_http::event::EventBody;
 use tally_http::guard::Target;
+use tally_http::limits::Limited;
 use tally_http::openapi::{MomentInput, Operation, Parameter, PastDayInput, number, number_or, text};
 use tally_http::parameters::{FromQuery, Params, SentParams, calendar, event_filters};
 use tally_http::problem::{Problem, json};
@@ -49,15 +50,20 @@ pub(crate) struct EventPage<'a> {
     next_offset: Option<usize>,
 }
 
-pub(crate) async fn list(State(context): Shared, Target(app): Target, params: Params) -> Result<Response, Problem> {
+pub(crate) async fn list(
+    State(context): Shared,
+    Target(app): Target,
+    Limited(limits): Limited,
+    params: Params,
+) -> Result<Response, Problem> {
     let now = context.clock.now();
     let asked = AskedList::of(params, &app, now)?;
     let mut page = read_page(&context.reads(), &app, &asked.query).await?;
-    cut(&mut page, |room, event| room.take(&EventBody::new(&app.slug, event)))?;
+    cut(&mut page, |room, event| room.take(&EventBody::within(&limits, &app.slug, event)))?;
     let next = page.next.map(|next| asked.cursor(&app, next).encode());
     let reached = asked.offset.map(|offset| offset + page.events.len());
     let reply = EventPage {
-        items: page.events.iter().map(|event| EventBody::new(&app.slug, event)).collect(),
+        items: page.events.iter().map(|event| EventBody::within(&limits, &app.slug, event)).collect(),
         since: Some(asked.query.range.since()).filter(|since| *since != Timestamp::EPOCH),
         until: Some(asked.query.range.until()).filter(|until| *until != Timestamp::MAX),
         // An offset cannot tell where the read budget ended inside a page.
@@ -111,11 +117,12 @@ impl AskedList {
             return Ok(Self { query, params: sent, offset: Some(offset) });
         };
         let cursor = Cursor::decode(&cursor, &app.id).map_err(|e| Invalid::field("cursor", e.to_string()))?;
+        let limits = params.limits();
         params.finish_as(&cursor.params)?;
         let range = Some(cursor.range)
             .filter(|range| range.since() >= Timestamp::EPOCH && range.until() <= Timestamp::MAX)
             .ok_or_else(|| Invalid::field("cursor", CursorError.to_string()))?;
-        let mut query = read_query(Params::of(cursor.params.clone()), now, Some(range))?;
+        let mut query = read_query(Params::of(cursor.params.clone()).within(limits), now, Some(range))?;
         query.after = Some(cursor.after);
         // The checksum detects accidents, not intent.
         query.limit = limit.unwrap_or(cursor.limit).clamp(1, MAX_LIMIT);

@@ -65,6 +65,10 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
         if attr.is_none() {
             params.add("attr", format!("send a path into `data` of at most {MAX_PATH} bytes, e.g. plan or user.plan"));
         }
+        let hidden = attr.as_deref().zip(params.limits()).and_then(|(attr, limits)| limits.hides_attribute(attr));
+        if let Some(hidden) = hidden {
+            params.add("attr", hidden);
+        }
         let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
         Some((filter?, range?.0, attr?, limit))
     })?;

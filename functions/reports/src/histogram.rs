@@ -86,12 +86,13 @@ pub(crate) async fn histogram(
             Some((date, format)) => (Some(date.to_owned()), Some(format.to_owned())),
             None => (params.text("date"), params.text("format")),
         };
+        if name.is_some() && ["name", "name[ne]", "event", "event[ne]"].into_iter().any(|sent| params.was_sent(sent)) {
+            params.add("name", "the path has it already: send it once");
+        }
         let mut filter = CellFilter::read(params, now)?;
         if let Some(name) = name {
-            if !filter.name.is_any() {
-                params.add("name", "the path has it already: send it once");
-            }
-            filter.name = Values::only(name.to_owned());
+            // The key of the caller may have a filter of its own.
+            filter.name = filter.name.and(Values::only(name.to_owned()));
         }
         let zone = Zone::read(params, now)?;
         let mut size = |name: &str, default: u32| params.number(name, SIZES.0, SIZES.1).unwrap_or(default);

@@ -84,8 +84,9 @@ impl AskedRows {
         };
         let cursor = Cursor::decode(&text, &asked.app.id, statistic);
         let cursor = cursor.map_err(|e| Invalid::field("cursor", e.to_string()))?;
+        let limits = params.limits();
         params.finish_as(&cursor.params)?;
-        let filter = Params::of(cursor.params.clone()).read(|params| {
+        let filter = Params::of(cursor.params.clone()).within(limits).read(|params| {
             // The range of a cursor takes precedence, since `1h` means another by now.
             params.text("since");
             params.text("until");

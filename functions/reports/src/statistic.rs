@@ -6,6 +6,7 @@ use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator};
 use tally_core::app::App;
 use tally_core::time::Timestamp;
+use tally_http::limits::Restriction;
 use tally_http::openapi::Operation;
 use tally_http::parameters::filters;
 use tally_http::routes::STATISTIC;
@@ -46,6 +47,18 @@ impl Statistic {
             Self::Hours => "hours",
             Self::Totals => "totals",
             Self::Groups => "groups",
+        }
+    }
+
+    /// What it enforces of the bounds of keys.
+    pub(crate) const fn enforces(self) -> &'static [Restriction] {
+        match self {
+            Self::Timeseries | Self::By(_) | Self::Hours | Self::Totals => {
+                &[Restriction::Cells, Restriction::People, Restriction::Data, Restriction::Statistics]
+            }
+            // A message is counted by its level alone, and its text may be about people.
+            Self::TopMessages => &[Restriction::Data],
+            Self::Groups => &[Restriction::Cells, Restriction::Fields, Restriction::People],
         }
     }
 

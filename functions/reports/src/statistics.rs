@@ -16,6 +16,7 @@ use tally_core::time::moment::Calendar;
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
 use tally_http::guard::Target;
+use tally_http::limits::Limited;
 use tally_http::openapi::{Operation, Parameter};
 use tally_http::parameters::{FromQuery, Params, filters};
 use tally_http::problem::{Problem, json};
@@ -34,10 +35,15 @@ pub(crate) async fn statistic(
     State(context): Shared,
     Target(app): Target,
     Path((_, stat)): Path<(String, String)>,
+    Limited(limits): Limited,
     params: Params,
 ) -> Result<Response, Problem> {
     let asked = Asked { now: context.clock.now(), reads: context.reads(), app };
-    match Statistic::of_name(&stat) {
+    let statistic = Statistic::of_name(&stat);
+    if let Some(statistic) = statistic {
+        limits.admit(statistic.enforces())?;
+    }
+    match statistic {
         Some(Statistic::Timeseries) => timeseries(asked, params).await,
         Some(Statistic::By(Dimension::Level)) => by_level(asked, params).await,
         Some(Statistic::By(dimension)) => breakdown(asked, params, dimension).await,

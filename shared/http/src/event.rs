@@ -9,6 +9,8 @@ use tally_core::event::json::Json;
 use tally_core::event::level::Level;
 use tally_core::time::Timestamp;
 
+use crate::limits::Limits;
+
 /// An event; fields that it does not have are left out.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Event")]
@@ -60,6 +62,19 @@ pub struct EventBody<'a> {
 }
 
 impl<'a> EventBody<'a> {
+    /// An event of an app, for a caller who may not see all of it. What is hidden is left out, as if the event did not have
+    /// it.
+    pub fn within(limits: &Limits, app: &'a AppSlug, event: &'a Event) -> Self {
+        let mut body = Self::new(app, event);
+        if limits.hides_people {
+            (body.user_id, body.session_id, body.message, body.client_id) = (None, None, None, None);
+        }
+        if limits.hides_data {
+            (body.data, body.tags, body.stack, body.fingerprint, body.client_id) = (None, None, None, None, None);
+        }
+        body
+    }
+
     /// An event of an app.
     pub fn new(app: &'a AppSlug, event: &'a Event) -> Self {
         Self {

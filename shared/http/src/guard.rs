@@ -1,5 +1,6 @@
 //! Lets a request through to its handler if its caller may call the route.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,10 @@ use http::{HeaderMap, Uri};
 use tally_core::app::key::{KeyId, PresentedKey, Scope};
 use tally_core::app::role::Role;
 use tally_core::app::{App, AppSlug};
+use tally_core::event::filter::EventFilter;
+use tally_core::invalid::Invalid;
 use tally_core::rejected::{Reason, Refusal};
+use tally_core::time::Timestamp;
 use tally_service::auth::token::Claims;
 use tally_service::config::{Config, Origins};
 use tally_service::context::Context;
@@ -22,6 +26,8 @@ use tally_store::{Deadline, Store};
 use crate::cors;
 use crate::credentials::{Credential, Sender, credential};
 use crate::gateway::CutPath;
+use crate::limits::{Limits, Restriction};
+use crate::parameters::{FromQuery, Params, Sent};
 use crate::path::NotUtf8;
 use crate::problem::Problem;
 use crate::routes::{self, Access, Route};
@@ -88,6 +94,8 @@ struct Admitted {
     caller: Caller,
     app: Option<Arc<App>>,
     session: Option<Session>,
+    /// What the key may not read; none of a user.
+    limits: Option<Arc<Limits>>,
 }
 
 /// The caller, in the extensions of a reply: for the request log.
@@ -173,8 +181,8 @@ pub(crate) async fn guard(
         let param = |wanted| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
         let app = param("app").map(str::to_owned);
         let deadline = context.store.deadline();
-        let Admitted { caller, app, session } = if let Some(key) = param("key") {
-            deadline.hold(by_key_in_path(&context, route.access, key, &asked)).await?
+        let Admitted { caller, app, session, limits } = if let Some(key) = param("key") {
+            deadline.hold(by_key_in_path(&context, route, key, &asked)).await?
         } else {
             let asks = authorize(&context, route, app, &asked, request.uri());
             deadline.hold(asks).await?
@@ -185,11 +193,18 @@ pub(crate) async fn guard(
         if let Some(session) = session {
             request.extensions_mut().insert(session);
         }
+        if let Some(limits) = &limits {
+            request.extensions_mut().insert(Arc::clone(limits));
+        }
         if let Some(app) = app {
             slug = Some(app.slug.clone());
             request.extensions_mut().insert(app);
         }
-        Ok::<_, Problem>(next.run(request).await)
+        let reply = next.run(request).await;
+        if limits.is_some_and(|limits| limits.was_forgotten()) && reply.status().is_success() {
+            return Err(Problem::Internal(format!("{}: the handler does not apply the filter of a key", route.path)));
+        }
+        Ok::<_, Problem>(reply)
     };
     let mut reply = reply.await.unwrap_or_else(IntoResponse::into_response);
     cors::permit(&context.config, route.access, &asked, reply.headers_mut());
@@ -246,7 +261,7 @@ async fn authorize(
 ) -> Result<Admitted, Problem> {
     let access = route.access;
     if access == Access::Public {
-        return Ok(Admitted { caller: Caller::Anybody, app: None, session: None });
+        return Ok(Admitted { caller: Caller::Anybody, app: None, session: None, limits: None });
     }
     let Some((credential, sender)) = credential(headers, uri) else {
         return Err(Problem::Unauthorized(match access {
@@ -267,7 +282,7 @@ async fn authorize(
     // A name that no app can have names no app.
     let slug = app.and_then(|name| AppSlug::of_name(&name).ok());
     match credential {
-        Credential::Key(key) => by_key(context, access, slug, &key, (headers, EVENTS)).await,
+        Credential::Key(key) => by_key(context, (access, route.enforces), slug, &key, (headers, EVENTS)).await,
         Credential::Token(text) if sender != Sender::Browser && !is_like_a_token(&text) => {
             Err(Problem::Unauthorized(neither(&text, access)))
         }
@@ -289,7 +304,7 @@ async fn authorize(
             let caller = Caller::User { name: claims.sub.clone(), role: claims.role };
             let in_header = sender == Sender::Header;
             let may_renew = may_change && sender != Sender::Query;
-            Ok(Admitted { caller, app, session: Some(Session { claims, in_header, may_renew }) })
+            Ok(Admitted { caller, app, session: Some(Session { claims, in_header, may_renew }), limits: None })
         }
     }
 }
@@ -341,15 +356,10 @@ async fn in_use(context: &Context, slug: Option<AppSlug>) -> Result<Option<Arc<A
 }
 
 /// The caller by the key in the path, and the app of that key.
-async fn by_key_in_path(
-    context: &Context,
-    access: Access,
-    key: &str,
-    headers: &HeaderMap,
-) -> Result<Admitted, Problem> {
+async fn by_key_in_path(context: &Context, route: &Route, key: &str, headers: &HeaderMap) -> Result<Admitted, Problem> {
     let Some(key) = PresentedKey::parse(key) else { return Err(unknown_key()) };
     let slug = context.keys.app_of(&key.id).await?;
-    by_key(context, access, slug, &key, (headers, EVENTS)).await
+    by_key(context, (route.access, route.enforces), slug, &key, (headers, EVENTS)).await
 }
 
 /// The app of an ingest key, and the key in it: for requests whose key stands where the guard does not look. `source` is
@@ -364,7 +374,7 @@ pub async fn sender(
     source: &'static str,
 ) -> Result<(Arc<App>, KeyId), Problem> {
     let slug = context.keys.app_of(&key.id).await?;
-    match by_key(context, Access::Ingest, slug, key, (headers, source)).await? {
+    match by_key(context, (Access::Ingest, &[]), slug, key, (headers, source)).await? {
         Admitted { caller: Caller::Key(id), app: Some(app), .. } => Ok((app, id)),
         _ => Err(Problem::Internal("a key has neither an app nor an id".to_owned())),
     }
@@ -382,7 +392,7 @@ fn unknown_key() -> Problem {
 
 async fn by_key(
     context: &Context,
-    access: Access,
+    (access, enforced): (Access, &[Restriction]),
     slug: Option<AppSlug>,
     key: &PresentedKey,
     (headers, source): (&HeaderMap, &'static str),
@@ -415,6 +425,9 @@ async fn by_key(
     let Some(known) = app.keys.iter().find(|known| known.id == key.id && key.is(known)) else {
         return Err(unknown_key());
     };
+    if let Some(expired) = known.expires_at.filter(|at| *at <= context.clock.now()) {
+        return Err(Problem::ExpiredKey(expired));
+    }
     // A route for every key names no app.
     if slug.as_ref() != Some(&app.slug) && scope.is_some() {
         return Err(Problem::Forbidden("this key belongs to another app".to_owned()));
@@ -440,7 +453,31 @@ async fn by_key(
         context.rejections.add(&app.id, source, &refusal, 1, context.clock.now(), || origin.clone());
         return Err(Problem::Forbidden(refusal.detail));
     }
-    Ok(Admitted { caller: Caller::Key(key.id.clone()), app: Some(app), session: None })
+    let limits = if known.reads.is_none() {
+        None
+    } else {
+        let filter = stored_filter(&known.reads.filter);
+        let filter = filter.map_err(|e| Problem::Internal(format!("the filter of key {}: {e}", key.id.as_str())))?;
+        let limits = Limits::of(&known.reads, filter);
+        limits.admit(enforced)?;
+        Some(Arc::new(limits))
+    };
+    Ok(Admitted { caller: Caller::Key(key.id.clone()), app: Some(app), session: None, limits })
+}
+
+/// The filter of a key, from the parameters that are stored with it.
+///
+/// # Errors
+/// Names each wrong parameter.
+pub fn stored_filter(params: &BTreeMap<String, Vec<String>>) -> Result<EventFilter, Invalid> {
+    let sent = |values: &Vec<String>| match values.as_slice() {
+        [one] => Sent::Once(one.clone()),
+        several => Sent::Often(several.to_vec()),
+    };
+    let mut params = Params::of(params.iter().map(|(name, values)| (name.clone(), sent(values))).collect());
+    let filter = EventFilter::read(&mut params, Timestamp::EPOCH);
+    params.finish()?;
+    filter.ok_or_else(|| Invalid::field("", "not a filter"))
 }
 
 /// The origin of the page that sent a request: none where no browser did. A picture has no `Origin`, only a `Referer`.

@@ -4,10 +4,12 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use tally_core::event::json::JsonError;
 use tally_core::invalid::{Invalid, Problems};
 
+use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::synonyms::meant;
 
@@ -32,6 +34,8 @@ pub struct Input<V> {
     problems: Problems,
     /// The names that were asked for.
     known: Known,
+    /// What the key of the caller may not read.
+    limits: Option<Arc<Limits>>,
 }
 
 /// The names that an input may have.
@@ -44,7 +48,19 @@ enum Known {
 
 impl<V: Value> Input<V> {
     pub(crate) fn new(left: Vec<(String, V)>, problems: Problems) -> Self {
-        Self { left, problems, known: Known::Asked(vec![]) }
+        Self { left, problems, known: Known::Asked(vec![]), limits: None }
+    }
+
+    /// The same, sent with a key that may not read all. Filters that are read from it match no more than the key may read.
+    #[must_use]
+    pub fn within(mut self, limits: Option<Arc<Limits>>) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What the key of the caller may not read.
+    pub fn limits(&self) -> Option<Arc<Limits>> {
+        self.limits.clone()
     }
 
     /// The same, where the names that may be asked for are known in advance.

@@ -11,6 +11,7 @@ pub mod families;
 pub mod gateway;
 pub mod guard;
 pub mod input;
+pub mod limits;
 pub mod name_in_path;
 pub mod openapi;
 pub mod parameters;

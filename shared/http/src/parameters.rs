@@ -23,6 +23,7 @@ use tally_service::context::Context;
 
 use crate::credentials;
 use crate::input::{Input, Value};
+use crate::limits;
 use crate::openapi::{LevelInput, Parameter, text};
 use crate::problem::Problem;
 
@@ -82,6 +83,9 @@ impl Value for Sent {
     }
 }
 
+/// The parameters of a chart that whoever shows it may choose.
+const LOOK: [&str; 4] = ["theme", "width", "height", "title"];
+
 /// Most parameters of a request.
 const MOST: usize = 100;
 
@@ -115,6 +119,11 @@ impl Params {
             }
         }
         Self::new(left, problems)
+    }
+
+    /// The parameters of a request, within what its caller may read.
+    fn of_request(parts: &Parts) -> Self {
+        Self::parse(parts.uri.query()).within(limits::of_caller(parts))
     }
 
     /// Parameters that were read from elsewhere.
@@ -260,7 +269,32 @@ impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::parse(parts.uri.query()))
+        Ok(Self::of_request(parts))
+    }
+}
+
+/// The parameters of a chart, in a handler's signature. Of a key that is bound to one chart they are the key's, but for how the
+/// picture looks.
+pub struct ChartParams(pub Params);
+
+impl<S: Sync> FromRequestParts<S> for ChartParams {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let mut sent = Params::of_request(parts);
+        let limits = sent.limits();
+        let Some(chart) = limits.as_ref().and_then(|limits| limits.chart.as_deref()) else { return Ok(Self(sent)) };
+        let mut params = Params::parse(Some(chart));
+        for (name, value) in std::mem::take(sent.left_mut()) {
+            if LOOK.contains(&name.as_str()) {
+                params.left_mut().retain(|(other, _)| *other != name);
+                params.left_mut().push((name, value));
+            } else {
+                params.add(&name, "the key decides what the chart shows: leave it out");
+            }
+        }
+        params.add_nested("", sent.check());
+        Ok(Self(params.within(limits)))
     }
 }
 
@@ -281,7 +315,7 @@ impl<T: FromQuery> FromRequestParts<Arc<Context>> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
-        Params::parse(parts.uri.query()).read(|params| T::read(params, context.clock.now())).map(Self)
+        Params::of_request(parts).read(|params| T::read(params, context.clock.now())).map(Self)
     }
 }
 
@@ -308,7 +342,12 @@ impl FromQuery for CellFilter {
         }
         let name = params.texts("name");
         let name = name.and(params.texts("event"));
-        Some(Self { name, slug: params.texts("slug"), category: params.texts("category"), level: params.levels() })
+        let asked =
+            Self { name, slug: params.texts("slug"), category: params.texts("category"), level: params.levels() };
+        Some(match params.limits() {
+            Some(limits) => asked.and(limits.cells()),
+            None => asked,
+        })
     }
 }
 
@@ -316,14 +355,21 @@ impl FromQuery for CellFilter {
 impl FromQuery for EventFilter {
     fn read(params: &mut Params, now: Timestamp) -> Option<Self> {
         let cell = CellFilter::read(params, now)?;
-        Some(Self {
+        let asked = Self {
             cell,
             message: params.texts("message"),
             session_id: params.texts("session_id"),
             user_id: params.texts("user_id"),
             fingerprint: params.texts("fingerprint"),
             attributes: attributes(params),
-        })
+        };
+        let Some(limits) = params.limits() else { return Some(asked) };
+        for field in asked.beyond_cells() {
+            if let Some(hidden) = limits.hides_field(field).filter(|_| field != "attr") {
+                params.add(field, hidden);
+            }
+        }
+        Some(asked.and(limits.filter()))
     }
 }
 
@@ -337,6 +383,11 @@ fn attributes(params: &mut Params) -> AttributeFilters {
     let mut all = Vec::new();
     for (text, values) in sent {
         let filter = path_and_operator(&text);
+        let path = filter.as_ref().map_or(text.as_str(), |(path, _)| path);
+        if let Some(hidden) = params.limits().and_then(|limits| limits.hides_attribute(path)) {
+            params.add(&format!("attr.{text}"), hidden);
+            continue;
+        }
         let filter = filter.and_then(|(path, operator)| AttributeFilter::new(path, operator, values));
         all.extend(params.keep(&format!("attr.{text}"), filter));
     }

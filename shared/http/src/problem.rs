@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tally_core::invalid::{FieldError, Invalid};
+use tally_core::time::Timestamp;
 use tally_service::apps::create::NewAppError;
 use tally_service::auth::token::{SigningKeyError, TokenError};
 use tally_service::budget::{ReadError, Spent};
@@ -23,6 +24,9 @@ pub enum Problem {
     /// 401: no credentials, or unknown ones.
     #[error("{0}")]
     Unauthorized(String),
+    /// 401: a key that was good until this time.
+    #[error("this key expired at {0}: ask for a new one where it came from")]
+    ExpiredKey(Timestamp),
     /// 403: credentials that do not allow this.
     #[error("{0}")]
     Forbidden(String),
@@ -61,18 +65,24 @@ pub const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// The media type of problem documents.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
+/// The type of the problem of a key that expired.
+pub const EXPIRED_KEY: &str = "urn:tally:expired-key";
+
 /// An error (RFC 9457).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
 pub struct ProblemDocument<'a> {
-    /// Always `about:blank`: the status tells the kind of problem.
+    /// `about:blank`, where the status tells the kind of problem; `urn:tally:expired-key` for a key that expired.
     r#type: &'static str,
-    /// The status in words.
+    /// The kind of problem in words.
     title: &'static str,
     /// The status.
     status: u16,
     /// What is wrong, and what to send instead.
     detail: String,
+    /// When the key expired; only of an expired key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expired_at: Option<Timestamp>,
     /// Every wrong field of the input; only with status 400.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
@@ -104,7 +114,7 @@ impl Problem {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
-            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized(_) | Self::ExpiredKey(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -174,10 +184,20 @@ impl IntoResponse for Problem {
             _ => &[],
         };
         let document = ProblemDocument {
-            r#type: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error"),
+            r#type: match self {
+                Self::ExpiredKey(_) => EXPIRED_KEY,
+                _ => "about:blank",
+            },
+            title: match self {
+                Self::ExpiredKey(_) => "Expired key",
+                _ => status.canonical_reason().unwrap_or("Error"),
+            },
             status: status.as_u16(),
             detail: self.to_string(),
+            expired_at: match self {
+                Self::ExpiredKey(at) => Some(at),
+                _ => None,
+            },
             errors,
         };
         // Texts and numbers alone always serialize.
@@ -185,7 +205,7 @@ impl IntoResponse for Problem {
         let mut response = (status, [(CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
         let headers = response.headers_mut();
         match &self {
-            Self::Unauthorized(_) => {
+            Self::Unauthorized(_) | Self::ExpiredKey(_) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tally\""));
             }
             Self::MethodNotAllowed(methods) => {

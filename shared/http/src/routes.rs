@@ -5,6 +5,8 @@
 
 use http::Method;
 
+use crate::limits::Restriction;
+
 /// A function behind the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Function {
@@ -53,11 +55,15 @@ pub struct Route {
     pub access: Access,
     /// Whether a user may call it for an app that does not exist; the handler decides what that means.
     pub app_may_be_absent: bool,
+    /// What its handler enforces of the bounds of keys. A key that is bounded in another way may not call it: so a new route
+    /// is closed to bounded keys until it declares what it does about them.
+    pub enforces: &'static [Restriction],
 }
 
 /// Makes a static of each line, and `ROUTES` of all.
 macro_rules! routes {
-    ($($name:ident = $method:ident $path:literal => $function:ident, $access:ident $(($absent:ident))?;)*) => {
+    ($($name:ident = $method:ident $path:literal => $function:ident, $access:ident $(($absent:ident))?
+        $([$($restriction:ident),*])?;)*) => {
         $(
             #[doc = concat!("`", stringify!($method), " ", $path, "`")]
             pub static $name: Route = Route {
@@ -66,6 +72,7 @@ macro_rules! routes {
                 function: Function::$function,
                 access: Access::$access,
                 app_may_be_absent: routes!(@absent $($absent)?),
+                enforces: &[$($(Restriction::$restriction),*)?],
             };
         )*
 
@@ -82,11 +89,11 @@ routes! {
     HEALTH              = GET    "/health"                                      => Admin, Public;
     DESCRIPTION         = GET    "/openapi.json"                                => Admin, Public;
     SIGN_IN             = POST   "/auth"                                        => Admin, Public;
-    READ_SESSION        = GET    "/auth"                                        => Admin, Known;
+    READ_SESSION        = GET    "/auth"                                        => Admin, Known [Cells, Fields, People, Data, Statistics, Chart];
     SIGN_OUT            = DELETE "/auth"                                        => Admin, Users;
     LIST_APPS           = GET    "/apps"                                        => Admin, Users;
     CREATE_APP          = POST   "/apps"                                        => Admin, Admins;
-    READ_APP            = GET    "/apps/{app}"                                  => Admin, Read;
+    READ_APP            = GET    "/apps/{app}"                                  => Admin, Read [Cells, Fields, People, Data, Statistics];
     CREATE_NAMED_APP    = POST   "/apps/{app}"                                  => Admin, Admins;
     CHANGE_APP          = PATCH  "/apps/{app}"                                  => Admin, AppAdmins;
     ERASE_APP           = DELETE "/apps/{app}"                                  => Admin, Admins;
@@ -103,12 +110,13 @@ routes! {
     SEND_EVENTS         = POST   "/apps/{app}/events"                           => Ingest, Ingest;
     COUNT               = POST   "/apps/{app}/count"                            => Ingest, Ingest;
     COUNT_NAME          = POST   "/apps/{app}/count/{*name}"                    => Ingest, Ingest;
-    LIST_EVENTS         = GET    "/apps/{app}/events"                           => Query, Read;
-    READ_EVENT          = GET    "/apps/{app}/events/{id}"                      => Query, Read;
-    REPORT              = GET    "/apps/{app}/reports/{report}"                 => Reports, Read;
-    STATISTIC           = GET    "/apps/{app}/stats/{stat}"                     => Reports, Read;
-    HISTOGRAM           = GET    "/apps/{app}/histogram"                        => Reports, Read;
-    HISTOGRAM_FILE      = GET    "/apps/{app}/histogram/{*path}"                => Reports, Read;
+    LIST_EVENTS         = GET    "/apps/{app}/events"                           => Query, Read [Cells, Fields, People, Data];
+    READ_EVENT          = GET    "/apps/{app}/events/{id}"                      => Query, Read [Cells, Fields, People, Data];
+    REPORT              = GET    "/apps/{app}/reports/{report}"                 => Reports, Read [Cells, People, Data, Statistics];
+    // Each statistic declares what of it it enforces.
+    STATISTIC           = GET    "/apps/{app}/stats/{stat}"                     => Reports, Read [Cells, Fields, People, Data, Statistics];
+    HISTOGRAM           = GET    "/apps/{app}/histogram"                        => Reports, Read [Cells, People, Data, Statistics];
+    HISTOGRAM_FILE      = GET    "/apps/{app}/histogram/{*path}"                => Reports, Read [Cells, People, Data, Statistics];
     SEISMO_SIGN_IN      = POST   "/seismo/auth"                                 => Admin, Public;
     SEISMO_SEND         = POST   "/seismo/api/events/{app}"                     => Ingest, Ingest (app_may_be_absent);
     SEISMO_LIST         = GET    "/seismo/api/events/{app}"                     => Query, Read (app_may_be_absent);

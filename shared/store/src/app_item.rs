@@ -188,3 +188,22 @@ impl TryFrom<AppItem> for App {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tally_core::app::key::generate;
+
+    #[test]
+    fn an_earlier_version_reads_a_bounded_key_as_one_without_scopes() {
+        let (plain, _) = generate(&[Scope::Read], None, Timestamp::EPOCH);
+        assert_eq!(KeyItem::from(&plain).scopes, [Scope::Read]);
+        let at = Some(Timestamp::EPOCH);
+        let hiding = ReadLimits { hides_people: true, ..ReadLimits::default() };
+        for bounded in [Key { reads: hiding, ..plain.clone() }, Key { expires_at: at, ..plain }] {
+            let item = KeyItem::from(&bounded);
+            assert!(item.scopes.is_empty());
+            assert_eq!(item.bounded.map(|bounded| bounded.scopes), Some(vec![Scope::Read]));
+        }
+    }
+}

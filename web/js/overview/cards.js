@@ -27,8 +27,12 @@ export function overviewCards(reply) {
     estimate('Sessions', reply.sessions),
     card(
       'Last event',
-      h('span', { title: last ? formatTime(last, tz, 'full') : null }, last ? formatAgo(last) : 'none'),
-      last && h('span', { class: 'change' }, formatTime(last, tz, 'second')),
+      h(
+        'span',
+        { class: 'card-time', title: last ? formatTime(last, tz, 'full') : null },
+        last ? formatAgo(last) : 'none',
+      ),
+      last && h('span', { class: 'change card-clock' }, formatTime(last, tz, 'second')),
     ),
   ];
 }

@@ -33,8 +33,8 @@ export function chartPanel(account) {
     h('div', { class: 'panel-head' }, title, legend, h('div', { class: 'spacer' }), tools),
     h('div', { class: 'panel-body' }, chart.element, table),
   );
-  /** Ranges before each zoom, which Esc brings back. */
-  /** @type {{ since: string, until: string }[]} */
+  /** The range before each zoom, which Esc brings back, and the range after it. */
+  /** @type {{ since: string, until: string, after: string }[]} */
   const zooms = [];
   /** @type {Set<string>} */
   let offBefore = new Set();
@@ -169,14 +169,16 @@ export function chartPanel(account) {
    */
   function zoom(from, to) {
     const { since, until, options } = currentState();
-    zooms.push({ since, until });
+    zooms.push({ since, until, after: iso(from) + iso(to) });
     navigate({ since: iso(from), until: iso(to), options: { ...options, interval: '' } });
   }
 
   function undo() {
-    const before = zooms.pop();
-    if (before) {
-      navigate(before);
+    const { since, until } = currentState();
+    const last = zooms.pop();
+    // A range that was chosen since then is no zoom.
+    if (last && last.after === since + until) {
+      navigate({ since: last.since, until: last.until });
     }
   }
 }

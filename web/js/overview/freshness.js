@@ -44,7 +44,7 @@ export function freshness(reply, app, account) {
  * @param {string} when the time of the numbers that are shown
  */
 export function offlineNote(when) {
-  return note('○', `Showing ${when}. Reconnecting`);
+  return h('span', { role: 'status' }, note('○', `Showing ${when}. Reconnecting`));
 }
 
 /**

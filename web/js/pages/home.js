@@ -91,7 +91,7 @@ export function homePage(state, account) {
     const issues = apps.some(({ open_issues: open }) => typeof open === 'number');
     const columns = [
       ['', 'App'],
-      ['home-line', '24 hours'],
+      ['home-line', '24 h'],
       ['home-number', 'Events'],
       ['home-number', 'Errors'],
       ...(issues ? [['home-number', 'Open issues']] : []),

@@ -33,7 +33,7 @@ let stacksNames = true;
 export function overviewPage(first, account) {
   const bar = filterBar(account, { compare: true });
   const cards = h('div', { class: 'cards' });
-  const fresh = h('div', { class: 'fresh-line', role: 'status' });
+  const fresh = h('div', { class: 'fresh-line' });
   const problem = new Panel({ what: 'Numbers' });
   const chart = chartPanel(account);
   const property = maySeeData(account) ? propertyPanel() : null;
@@ -58,6 +58,7 @@ export function overviewPage(first, account) {
   /** The question that `reply` answers. */
   let answered = '';
   let readAt = 0;
+  let failed = false;
   let timer = 0;
   let controller = new AbortController();
   /** @type {import('../overview/chart-panel.js').Mark[]} */
@@ -101,7 +102,7 @@ export function overviewPage(first, account) {
   }
 
   function refreshIfOld() {
-    if (!document.hidden && (Date.now() - readAt >= REFRESH || !navigator.onLine)) {
+    if (!document.hidden && (failed || Date.now() - readAt >= REFRESH)) {
       load();
     }
   }
@@ -112,42 +113,40 @@ export function overviewPage(first, account) {
     const { signal } = controller;
     const asked = question();
     const app = state.app ?? '';
+    let next = REFRESH;
     clearTimeout(timer);
     // A refresh replaces numbers without a sign; another question dims the old ones.
     content.toggleAttribute('aria-busy', asked !== answered);
-    let next = REFRESH;
     try {
       const found = await readOverview(app, JSON.parse(asked), signal);
       readAt = Date.now();
+      failed = false;
       const isNew = asked !== answered;
       // A server that does not know the parameter may also pass over it.
       stacksNames &&= state.options.by !== 'name' || found.series.some(({ by_name: names, count }) => names || !count);
-      answered = asked;
+      answered = question();
       reply = found;
       clearTimeout(skeleton);
       content.classList.remove('waiting');
       problem.element.hidden = true;
+      fill(problem.body);
       show(found, isNew);
       showAnnotations(app, found, signal);
     } catch (error) {
       if (signal.aborted) {
         return;
       }
-      next = RECONNECT;
+      failed = true;
       fail(error, asked);
-      if (error instanceof ApiError && error.status > 0) {
-        next = REFRESH;
+      if (error instanceof ApiError && error.status === 0) {
+        next = RECONNECT;
       }
     }
-    content.removeAttribute('aria-busy');
-    if (!signal.aborted && (isRunning(state) || next === RECONNECT)) {
-      timer = setTimeout(refreshIfOldOrFailed, next);
-    }
-  }
-
-  function refreshIfOldOrFailed() {
-    if (!document.hidden) {
-      load();
+    if (!signal.aborted) {
+      content.removeAttribute('aria-busy');
+      if (failed || isRunning(state)) {
+        timer = setTimeout(() => document.hidden || load(), next);
+      }
     }
   }
 
