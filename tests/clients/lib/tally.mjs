@@ -1,4 +1,4 @@
-// A Tally of our own for one run, and what is asked of it.
+// A Tally of our own for one run, and what is asked of it. The tests of client libraries and of the dashboard use it.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -24,8 +24,11 @@ export class Tally {
         const lines = createInterface({ input: tally.#process.stdout });
         const banner = await Promise.race([failed, readBanner(lines)]);
         tally.url = banner.match(/ on (http:\/\/\S+)/)[1];
+        /** What it printed when it was ready. */
+        tally.banner = banner;
         const [, username, password] = banner.match(/"username":"([^"]+)","password":"([^"]+)"/);
-        tally.#token = (await tally.#call("POST", "/auth", { username, password })).token;
+        tally.admin = { username, password };
+        tally.#token = (await tally.call("POST", "/auth", { username, password })).token;
         return tally;
     }
 
@@ -36,7 +39,7 @@ export class Tally {
 
     /** Makes an app; its name and ingest key. */
     async app(name) {
-        const made = await this.#call("POST", "/apps", { name });
+        const made = await this.call("POST", "/apps", { name });
         return { id: made.id, key: made.ingest_key };
     }
 
@@ -45,7 +48,7 @@ export class Tally {
         const all = [];
         let query = "limit=500";
         for (;;) {
-            const page = await this.#call("GET", `/apps/${app}/events?${query}`);
+            const page = await this.call("GET", `/apps/${app}/events?${query}`);
             all.push(...page.items);
             if (!page.next) return all;
             query = `cursor=${encodeURIComponent(page.next)}`;
@@ -54,7 +57,7 @@ export class Tally {
 
     /** What the counters of an app add up to. */
     async counted(app) {
-        const { items } = await this.#call("GET", `/apps/${app}/stats/totals`);
+        const { items } = await this.call("GET", `/apps/${app}/stats/totals`);
         return items.reduce((sum, item) => sum + item.count, 0);
     }
 
@@ -70,11 +73,12 @@ export class Tally {
         return fetch(this.url + path, { method, headers, body: body && JSON.stringify(body) });
     }
 
-    async #call(method, path, body) {
+    /** Sends a request as the admin; what it answers. */
+    async call(method, path, body) {
         const reply = await this.#fetch(method, path, body);
         const text = await reply.text();
         if (!reply.ok) throw new Error(`${method} ${path}: ${reply.status} ${text}`);
-        return JSON.parse(text);
+        return text ? JSON.parse(text) : null;
     }
 }
 
