@@ -1,6 +1,7 @@
 import { h } from '../dom.js';
 import { describeFilter } from '../filter-text.js';
 import { formatExact } from '../format.js';
+import { COUNTED_FIELDS } from '../page.js';
 import { describeRange, PRESETS } from '../range.js';
 import { navigate, withoutFilter } from '../state.js';
 import { overviewParams, readOverview } from './reply.js';
@@ -55,6 +56,10 @@ async function suggestRemovals(state, signal, holder) {
   const { app, filters } = state;
   for (const filter of filters.slice(0, TRIED)) {
     const without = withoutFilter(filters, filter.field, filter.operator);
+    // Counters do not know the other fields.
+    if (!without.every(({ field }) => COUNTED_FIELDS.includes(field))) {
+      continue;
+    }
     const params = overviewParams({ ...state, filters: without, compare: false });
     // A suggestion that cannot be counted is left out.
     const found = await readOverview(app ?? '', params, signal).catch(() => null);
