@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::Body;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, Request};
 use serde_json::{Value, json};
 use tally_core::app::role::Role;
@@ -200,7 +202,14 @@ async fn hear(tally: &Tally, method: &Method, key: &str, path: &str) -> (u16, St
     for (name, value) in &parts.headers {
         told.extend(["\n", name.as_str(), ": ", &String::from_utf8_lossy(value.as_bytes())]);
     }
-    (parts.status.as_u16(), told, serde_json::from_slice(&body).unwrap_or_default())
+    let json: Value = serde_json::from_slice(&body).unwrap_or_default();
+    told.push_str(&in_cursor(json["next"].as_str().unwrap_or_default()));
+    (parts.status.as_u16(), told, json)
+}
+
+/// What a cursor holds.
+fn in_cursor(text: &str) -> String {
+    String::from_utf8_lossy(&URL_SAFE_NO_PAD.decode(text).unwrap_or_default()).into_owned()
 }
 
 /// All replies of a route to a key, with those to the cursors in them. A path is what was asked, by which replies are found.
@@ -291,7 +300,8 @@ async fn no_route_tells_a_bounded_key_what_it_hides() {
                 let own = (route.access == Access::Known).then_some("outside-name-canary");
                 for canary in hidden.iter().filter(|canary| Some(canary.as_str()) != own) {
                     // A filter of the caller is in its cursor.
-                    let is_own = path.contains(canary.as_str());
+                    let cursor = path.split_once("cursor=").map(|(_, cursor)| in_cursor(cursor)).unwrap_or_default();
+                    let is_own = path.contains(canary.as_str()) || cursor.contains(canary.as_str());
                     assert!(is_own || !told.contains(canary.as_str()), "{about}: {path}: {canary} in {told}");
                 }
             }

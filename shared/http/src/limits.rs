@@ -133,7 +133,7 @@ impl Limits {
         match field {
             "user_id" | "session_id" | "message" if self.hides_people => Some("this key hides people: leave it out"),
             "fingerprint" if self.hides_data => Some("this key hides data: leave it out"),
-            _ if self.statistics_only && !["name", "slug", "category", "level", "group"].contains(&field) => {
+            _ if self.statistics_only && !["name", "event", "slug", "category", "level", "group"].contains(&field) => {
                 Some("this key reads only statistics: leave it out")
             }
             _ => None,
