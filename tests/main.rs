@@ -40,4 +40,5 @@ mod sentry;
 mod stream;
 mod template;
 mod the_eye;
+mod views;
 mod web;

@@ -199,7 +199,7 @@ fn refusals(operation: &Operation) -> Vec<StatusCode> {
     let route = operation.route;
     let by_access: &[StatusCode] = match route.access {
         Access::Public => &[],
-        Access::Ingest | Access::Read | Access::AppAdmins if !route.app_may_be_absent => {
+        Access::Ingest | Access::Read | Access::AppUsers | Access::AppAdmins if !route.app_may_be_absent => {
             &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE]
         }
         _ => &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE],
@@ -282,7 +282,7 @@ fn security(route: &Route) -> Value {
         Access::Public => return json!([]),
         Access::Ingest => &INGEST,
         Access::Read => &READ,
-        Access::Users | Access::Admins | Access::AppAdmins => &[],
+        Access::Users | Access::AppUsers | Access::Admins | Access::AppAdmins => &[],
     };
     TOKEN.iter().chain(keys).map(|name| json!({*name: []})).collect()
 }

@@ -4,6 +4,7 @@ pub mod key;
 pub mod layout;
 pub mod partition;
 pub mod role;
+pub mod view;
 
 use std::fmt;
 
