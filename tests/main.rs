@@ -40,5 +40,6 @@ mod sentry;
 mod stream;
 mod template;
 mod the_eye;
+mod usage;
 mod views;
 mod web;

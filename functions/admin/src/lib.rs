@@ -12,6 +12,7 @@ mod recount;
 mod rejected;
 mod settings;
 mod signing_keys;
+mod usage;
 mod views;
 
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .serve(&routes::LIST_KEYS, keys::list)
         .serve(&routes::CREATE_KEY, keys::create)
         .serve(&routes::REVOKE_KEY, keys::revoke)
+        .serve(&routes::APP_USAGE, usage::read)
         .serve(&routes::LIST_VIEWS, views::list)
         .serve(&routes::SAVE_VIEW, views::save)
         .serve(&routes::DELETE_VIEW, views::delete)
@@ -71,6 +73,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     operations.push(keys::list_operation(schemas));
     operations.push(keys::create_operation(schemas));
     operations.push(keys::revoke_operation());
+    operations.push(usage::operation(schemas));
     operations.extend(views::operations(schemas));
     operations.push(signing_keys::rotate_operation(schemas));
     operations

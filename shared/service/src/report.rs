@@ -2,3 +2,4 @@
 
 pub mod count;
 pub mod top_messages;
+pub mod usage;
