@@ -68,7 +68,7 @@ fn expected(credential: &Credential, route: &Route) -> u16 {
             let is_known = [0, 403].contains(&credential.expected[0]) || [0, 403].contains(&credential.expected[1]);
             return if is_known { 0 } else { 401 };
         }
-        Access::Users => 2,
+        Access::Users | Access::AppUsers => 2,
         Access::Admins => 3,
         Access::AppAdmins => 4,
     };
@@ -129,7 +129,13 @@ async fn credentials(tally: &Tally, app: &TestApp) -> Vec<Credential> {
 
 async fn ask(tally: &Tally, route: &Route, text: Option<&str>) -> StatusCode {
     let path = [("{app}", "shop"), ("{*name}", "a"), ("{*path}", "a/2026-11-21.json"), ("{report}", "day")];
-    let path = path.into_iter().chain([("{stat}", "hours"), ("{id}", "x"), ("{key_id}", "x"), ("{version}", "x")]);
+    let path = path.into_iter().chain([
+        ("{stat}", "hours"),
+        ("{id}", "x"),
+        ("{key_id}", "x"),
+        ("{version}", "x"),
+        ("{name}", "x"),
+    ]);
     let path = path.chain([("{key}", text.unwrap_or("none"))]);
     let mut path = path.fold(route.path.to_owned(), |path, (part, value)| path.replace(part, value));
     if path.starts_with("/seismo/api/reports/") {

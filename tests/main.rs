@@ -45,4 +45,6 @@ mod share_links;
 mod stream;
 mod template;
 mod the_eye;
+mod usage;
+mod views;
 mod web;

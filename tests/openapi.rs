@@ -226,8 +226,8 @@ fn every_error_response_is_described_as_a_problem() {
         let statuses = operation.statuses();
         let has_body = !operation.value["requestBody"].is_null();
         let guarded = route.access != Access::Public;
-        let about_an_app =
-            matches!(route.access, Access::Ingest | Access::Read | Access::AppAdmins) && !route.app_may_be_absent;
+        let about_an_app = matches!(route.access, Access::Ingest | Access::Read | Access::AppUsers | Access::AppAdmins)
+            && !route.app_may_be_absent;
         // It reads the app itself, as it may be half erased.
         let erases_an_app = route.path == "/apps/{app}" && route.method == Method::DELETE;
         let signs_in = route.path.ends_with("/auth") && route.method == Method::POST;

@@ -206,7 +206,7 @@ fn refusals(operation: &Operation) -> Vec<StatusCode> {
     let route = operation.route;
     let by_access: &[StatusCode] = match route.access {
         Access::Public => &[],
-        Access::Ingest | Access::Read | Access::AppAdmins if !route.app_may_be_absent => {
+        Access::Ingest | Access::Read | Access::AppUsers | Access::AppAdmins if !route.app_may_be_absent => {
             &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE]
         }
         _ => &[StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE],
@@ -290,7 +290,7 @@ fn security(route: &Route) -> Value {
         Access::Ingest => &[&INGEST],
         Access::Read => &[&READ],
         Access::Known => &[&INGEST, &READ],
-        Access::Users | Access::Admins | Access::AppAdmins => &[],
+        Access::Users | Access::AppUsers | Access::Admins | Access::AppAdmins => &[],
     };
     TOKEN.iter().chain(keys.iter().copied().flatten()).map(|name| json!({*name: []})).collect()
 }

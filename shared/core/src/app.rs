@@ -5,6 +5,7 @@ pub mod layout;
 pub mod partition;
 pub mod role;
 pub mod sign_in_code;
+pub mod view;
 
 use std::fmt;
 

@@ -96,7 +96,13 @@ pub(crate) fn library_options(request: &HeaderMap) -> Response {
 fn permission(config: &Config, access: Access, request: &HeaderMap) -> Option<HeaderValue> {
     let origins = match access {
         Access::Ingest => &config.ingest_origins,
-        Access::Public | Access::Read | Access::Known | Access::Users | Access::Admins | Access::AppAdmins => {
+        Access::Public
+        | Access::Read
+        | Access::Known
+        | Access::Users
+        | Access::AppUsers
+        | Access::Admins
+        | Access::AppAdmins => {
             &config.read_origins
         }
     };

@@ -292,7 +292,7 @@ async fn authorize(
                 return Err(Problem::Forbidden("this needs the role `admin`".to_owned()));
             }
             let app = match access {
-                Access::Ingest | Access::Read | Access::AppAdmins => {
+                Access::Ingest | Access::Read | Access::AppUsers | Access::AppAdmins => {
                     let app = in_use(context, slug).await?;
                     if app.is_none() && !route.app_may_be_absent {
                         return Err(Problem::NotFound("no such app: GET /apps lists the apps".to_owned()));
@@ -401,7 +401,7 @@ async fn by_key(
         Access::Ingest => Some(Scope::Ingest),
         Access::Read => Some(Scope::Read),
         Access::Known => None,
-        Access::Public | Access::Users | Access::Admins | Access::AppAdmins => {
+        Access::Public | Access::Users | Access::AppUsers | Access::Admins | Access::AppAdmins => {
             return Err(Problem::Forbidden("this needs a signed-in user: a key is not enough".to_owned()));
         }
     };

@@ -33,8 +33,10 @@ pub enum Access {
     Read,
     /// Every user, and every key whatever its scopes.
     Known,
-    /// Every user.
+    /// Every user. The route concerns no app.
     Users,
+    /// Every user. The route concerns an app that is in use.
+    AppUsers,
     /// Admins. The route concerns no app, or one that may not be in use.
     Admins,
     /// Admins. The route concerns an app that is in use.
@@ -107,6 +109,10 @@ routes! {
     RECOUNT             = POST   "/apps/{app}/recount"                          => Admin, AppAdmins;
     LIST_DEAD_LETTERS   = GET    "/apps/{app}/dead-letters"                     => Admin, AppAdmins;
     LIST_REJECTED       = GET    "/apps/{app}/rejected"                         => Admin, Read;
+    APP_USAGE           = GET    "/apps/{app}/usage"                            => Admin, AppAdmins;
+    LIST_VIEWS          = GET    "/apps/{app}/views"                            => Admin, Read;
+    SAVE_VIEW           = PUT    "/apps/{app}/views/{name}"                     => Admin, AppUsers;
+    DELETE_VIEW         = DELETE "/apps/{app}/views/{name}"                     => Admin, AppUsers;
     SEND_EVENTS         = POST   "/apps/{app}/events"                           => Ingest, Ingest;
     COUNT               = POST   "/apps/{app}/count"                            => Ingest, Ingest;
     COUNT_NAME          = POST   "/apps/{app}/count/{*name}"                    => Ingest, Ingest;

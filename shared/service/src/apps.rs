@@ -3,3 +3,4 @@
 pub mod cache;
 pub mod create;
 pub mod key_cache;
+pub mod views;

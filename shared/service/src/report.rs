@@ -3,3 +3,4 @@
 pub mod count;
 pub mod from_events;
 pub mod top_messages;
+pub mod usage;

@@ -1,9 +1,11 @@
 //! The formats of all keys. Other modules handle keys through the types of this module.
 
-use tally_core::app::key::KeyId;
+use tally_core::app::key::{KeyId, hex};
 use tally_core::app::partition::Partition;
+use tally_core::app::view::ViewOwner;
 use tally_core::app::{AppId, AppSlug};
 use tally_core::counter::key::{CounterKey, CounterKind};
+use tally_core::digest::sha256;
 use tally_core::event::MAX_TEXT;
 use tally_core::rejected::Reason;
 use tally_core::time::bucket::{Bucket, Granularity};
@@ -171,6 +173,24 @@ pub(super) fn attempts(subject: &str) -> String {
     format!("sign-in#{subject}")
 }
 
+/// Returns the Apps partition with the saved views of an app.
+pub(super) fn views(app: &AppId) -> String {
+    format!("views#{app}")
+}
+
+/// Returns the sort key of the views of an owner. DynamoDB rejects sort keys longer than 1,024 bytes, so the name of a user that
+/// is long is hashed.
+pub(super) fn views_of(owner: &ViewOwner) -> String {
+    match owner {
+        ViewOwner::App => "app".to_owned(),
+        ViewOwner::User(name) if name.len() <= MAX_VIEW_USER => format!("user#{name}"),
+        ViewOwner::User(name) => format!("hash#{}", hex(&sha256(name.as_bytes()))),
+    }
+}
+
+/// The longest name of a user, in bytes, that is a part of a sort key.
+const MAX_VIEW_USER: usize = 512;
+
 /// The Apps partition with the private signing key. IAM lets only `admin` read it.
 pub(super) const SIGNING_KEY: &str = "signing-key";
 
@@ -227,6 +247,10 @@ mod tests {
         assert_eq!(quota_of_key(&id, Timestamp::EPOCH + 7 * MINUTE), "k#0123456789ab#00000000007");
         assert_eq!(rejected(&partition.app), "~rejected#shop~2");
         assert_eq!(revoked_session(Timestamp::from_seconds(1_795_255_705), "S"), "01795255705#S");
+        assert_eq!(views(&partition.app), "views#shop~2");
+        assert_eq!(views_of(&ViewOwner::App), "app");
+        assert_eq!(views_of(&ViewOwner::User("ann".to_owned())), "user#ann");
+        assert_eq!(views_of(&ViewOwner::User("x".repeat(513))).len(), 5 + 64);
         assert_eq!(rejected_kind("posthog", Reason::InvalidTime), "posthog#invalid_time");
     }
 

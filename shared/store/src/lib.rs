@@ -28,6 +28,7 @@ mod stored;
 pub mod tables;
 mod uncounted;
 mod uncounted_cache;
+mod views;
 
 pub use apps::CreateAppError;
 pub use attempts::{Attempts, Ended};

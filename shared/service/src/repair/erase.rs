@@ -205,7 +205,7 @@ impl Eraser<'_> {
         Ok(true)
     }
 
-    /// Erases all counters. Returns whether none is left.
+    /// Erases all counters and saved views. Returns whether none is left.
     async fn counters(&self) -> Result<bool, StoreError> {
         for partition in &self.partitions {
             while !self.store.erase_counters(partition).await? {
@@ -215,6 +215,11 @@ impl Eraser<'_> {
             }
         }
         while !self.store.erase_beside_counters(&self.app.id).await? {
+            if Instant::now() >= self.end {
+                return Ok(false);
+            }
+        }
+        while !self.store.erase_views(&self.app.id).await? {
             if Instant::now() >= self.end {
                 return Ok(false);
             }
