@@ -35,7 +35,7 @@ test("a key is made, shown once, used and revoked", async () => {
 test("Verify now says that what is counted is what is stored", async () => {
     const app = await appWith(world.tally, shopEvents(48));
     const page = await world.signIn(`/?app=${app.id}`);
-    await page.getByRole("status").getByRole("button").first().click();
+    await page.getByRole("button", { name: /^Exact to/ }).click();
     await page.getByRole("button", { name: "Verify now" }).click();
     await page.getByText("counted 48 = stored 48").waitFor();
 });
@@ -44,8 +44,10 @@ test("a view is saved under a name and opened again", async () => {
     const app = await appWith(world.tally, shopEvents(48));
     const page = await world.signIn(`/?app=${app.id}&since=7d&level=ERROR`);
     await page.getByRole("button", { name: "☆" }).click();
+    await page.getByRole("button", { name: "Save this view…" }).click();
     await page.getByLabel("Name", { exact: true }).fill("Errors of the week");
     await page.getByRole("button", { name: "Save", exact: true }).click();
+    await page.getByText("Saved").waitFor();
     await page.goto(`/?app=${app.id}`);
     await page.getByRole("button", { name: /☆|★/ }).click();
     await page.getByText("Errors of the week").click();

@@ -1,9 +1,10 @@
 import { auditRange } from '../audit.js';
 import { describe } from '../dialog.js';
 import { fill, h } from '../dom.js';
-import { formatDuration, formatExact, formatTime } from '../format.js';
+import { formatCount, formatDuration, formatExact, formatTime } from '../format.js';
 import { menuButton } from '../menu.js';
 import { isAdmin } from '../page.js';
+import { navigate } from '../state.js';
 import { countingLag, exactTo } from './reply.js';
 
 /** Counting that is this far behind is said, in milliseconds. */
@@ -25,7 +26,10 @@ export function freshness(reply, app, account) {
   } else {
     lines.push(exactMenu(reply, app, account, exact));
   }
-  if (reply.complete === false) {
+  if (reply.covered) {
+    lines.push(coveredNote(reply));
+  }
+  if (reply.names_complete === false) {
     const beyond = reply.names.beyond;
     lines.push(
       note(
@@ -38,6 +42,23 @@ export function freshness(reply, app, account) {
     lines.push(note('◐', 'The range is widened to whole minutes'));
   }
   return lines;
+}
+
+/**
+ * Where a filter made the server read events, and the budget of one question ended before the range: what is counted, and the way
+ * to the rest.
+ *
+ * @param {import('./reply.js').Overview} reply
+ */
+function coveredNote({ covered, since, until, total, tz }) {
+  const from = covered?.since ?? since;
+  const part = (Date.parse(until) - Date.parse(from)) / (Date.parse(until) - Date.parse(since));
+  const about = part > 0 ? ` of about ${formatCount(Math.round(total / part))}` : '';
+  const line = note('◐', `${formatCount(total)}${about} events: those since ${formatTime(from, tz, 'full')}`);
+  const before = h('button', { type: 'button', class: 'quiet' }, 'Show those before');
+  before.addEventListener('click', () => navigate({ since, until: from }));
+  line.append(before);
+  return line;
 }
 
 /**

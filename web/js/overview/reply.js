@@ -25,7 +25,8 @@ import { calendarRange, timeOfWall, wallClock } from '../zone.js';
  *   previous?: { since: string, until: string, total: number, errors: number, series: Bucket[] },
  *   last_event_at: string | null,
  *   users: Estimate | null, sessions: Estimate | null,
- *   complete?: boolean, widened?: boolean, counted_to: string, live_from?: string,
+ *   complete?: boolean, names_complete?: boolean, messages_complete?: boolean, covered?: { since: string, until: string },
+ *   widened?: boolean, counted_to: string, live_from?: string,
  * }} Overview
  */
 
