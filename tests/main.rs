@@ -26,6 +26,7 @@ mod openapi;
 mod other;
 mod otlp;
 mod overload;
+mod overview;
 mod posthog;
 mod public_keys;
 mod query;

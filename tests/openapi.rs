@@ -76,7 +76,17 @@ fn every_route_is_described_and_nothing_else() {
             }
             "/apps/{app}/stats/{stat}" => (
                 "{stat}",
-                &["timeseries", "by-level", "by-name", "by-category", "top-messages", "hours", "totals", "groups"],
+                &[
+                    "overview",
+                    "timeseries",
+                    "by-level",
+                    "by-name",
+                    "by-category",
+                    "top-messages",
+                    "hours",
+                    "totals",
+                    "groups",
+                ],
             ),
             "/apps/{app}/count/{*name}" => ("{*name}", &["{name}", "{name}/{n}"]),
             "/apps/{app}/histogram/{*path}" => ("{*path}", &["{name}/{file}"]),

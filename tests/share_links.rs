@@ -316,8 +316,10 @@ async fn each_statistic_declares_what_it_enforces() {
     for bound in bounds() {
         let key = share(&tally, bound.body.clone()).await;
         let only = |known: &[Restriction]| bound.restrictions.iter().all(|restriction| known.contains(restriction));
+        let overview = ("overview?", only(&[Cells, Fields, People, Data, Statistics]));
         let with_counts = counts.map(|stat| (stat, only(&[Cells, People, Data, Statistics])));
-        let others = [("top-messages?", only(&[Data])), ("groups?attr=plan&", only(&[Cells, Fields, People]))];
+        let others =
+            [overview, ("top-messages?", only(&[Data])), ("groups?attr=plan&", only(&[Cells, Fields, People]))];
         for (stat, opens) in with_counts.into_iter().chain(others) {
             let range = if stat == "totals?" { "" } else { "since=2026-11-20" };
             let reply = get(&tally, &key, &format!("/apps/shop/stats/{stat}{range}")).await;
@@ -423,6 +425,13 @@ async fn filters_of_the_caller_and_of_the_key_combine() {
     let picture = get(&tally, &key, "/apps/shop/histogram/visit/20261121.svg").await;
     assert_eq!(picture.status, 200);
     assert!(picture.headers["content-security-policy"].to_str().unwrap().starts_with("sandbox; default-src 'none'"));
+
+    let pro = share(&tally, json!({"filter": {"attr.plan": "pro"}, "hide": ["data"], "statistics_only": true})).await;
+    let overview = get(&tally, &pro, "/apps/shop/stats/overview?since=2026-11-21&name=buy").await;
+    assert_eq!((overview.status.as_u16(), &overview.json["total"]), (200, &json!(2)), "{}", overview.json);
+    assert_eq!(overview.json["messages"], json!([]));
+    let refused = get(&tally, &pro, "/apps/shop/stats/overview?since=2026-11-21&attr.plan=pro").await;
+    assert_problem(&refused, 400, &["attr.plan"]);
 
     let pro = share(&tally, json!({"filter": {"attr.plan": "pro"}, "hide": ["data"]})).await;
     let list = get(&tally, &pro, "/apps/shop/events").await;

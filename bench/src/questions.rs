@@ -89,7 +89,7 @@ pub(crate) async fn run(options: Questions) -> Result<(), Box<dyn Error>> {
     bench
         .ask(&large, "series of 30 days by hour", &format!("stats/timeseries?since={}&until={until}", bench.since))
         .await?;
-    Ok(())
+    bench.overviews(&large, whole_days).await
 }
 
 struct Bench {
@@ -187,6 +187,21 @@ impl Bench {
         let [median] = percentiles(times, [50]);
         println!("{about:<58} {:>10.1} {:>7} {median:>9.2}", used.read_units, used.read_requests);
         Ok(used.read_units)
+    }
+
+    /// The overview of the newest days, alone and compared, beside the series that it holds.
+    async fn overviews(&self, of: &Filled, until: Timestamp) -> Result<(), Box<dyn Error>> {
+        for (about, days, interval) in [("24 h", 1, "HOUR"), ("7 d", 7, "DAY"), ("30 d", DAYS, "DAY")] {
+            let range = format!("since={}&until={until}", until - days * DAY);
+            let series = format!("stats/timeseries?{range}&interval={interval}");
+            self.ask(of, &format!("series of {about}"), &series).await?;
+            let top = format!("stats/top-messages?{range}&limit=20");
+            self.ask(of, &format!("top 20 messages of {about}"), &top).await?;
+            let overview = format!("stats/overview?{range}");
+            self.ask(of, &format!("overview of {about}"), &overview).await?;
+            self.ask(of, &format!("overview of {about}, compared"), &format!("{overview}&compare=previous")).await?;
+        }
+        Ok(())
     }
 
     /// The cost of finding the 50 newest rare events by an attribute that is not counted.

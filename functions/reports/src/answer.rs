@@ -30,13 +30,58 @@ impl FromQuery for TimeRange {
 impl TimeRange {
     /// Reads a range whose bounds may be days of a calendar.
     pub fn in_calendar(params: &mut Params, calendar: &Calendar) -> Option<Self> {
+        Self::compared(params, calendar).map(|(range, _)| Self(range))
+    }
+
+    /// Reads a range, with the one to compare it with.
+    pub(crate) fn compared(params: &mut Params, calendar: &Calendar) -> Option<(Range, Range)> {
         let minute = calendar.now.floor(MINUTE);
-        let (since, until) = (params.time_in("since", calendar), params.time_in("until", calendar));
+        let moment = params.moment("since");
+        let since = moment.and_then(|moment| params.keep("since", calendar.at(moment)));
+        let until = params.time_in("until", calendar);
         if since.is_some_and(|since| since < Timestamp::EPOCH) {
             params.add("since", "is before 1970: send a later time");
         }
         let default = Range::new(minute - DAY, minute + MINUTE).unwrap_or(Range::EMPTY);
-        params.range(since, until, default).map(Self)
+        let range = params.range(since, until, default)?;
+        Some((range, calendar.previous(moment, range)))
+    }
+}
+
+/// The range of a statistic, and the one to compare it with if that is asked for.
+pub(crate) struct Compared {
+    pub(crate) range: Range,
+    pub(crate) previous: Option<Range>,
+}
+
+impl FromQuery for Compared {
+    fn read(params: &mut Params, now: Timestamp) -> Option<Self> {
+        let calendar = Calendar::read(params, now)?;
+        let compares = compares(params);
+        let (range, previous) = TimeRange::compared(params, &calendar)?;
+        Some(Self { range, previous: compares.then_some(previous) })
+    }
+}
+
+/// Whether a comparison with the period before is asked for.
+pub(crate) fn compares(params: &mut Params) -> bool {
+    params.choice("compare", &[("previous", true)]).unwrap_or(false)
+}
+
+/// The period before, to which a reply compares.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PreviousRange")]
+pub(crate) struct PreviousRange {
+    since: Timestamp,
+    until: Timestamp,
+    /// False where counts of this period may be missing, and items without `previous` may have had some; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
+}
+
+impl PreviousRange {
+    pub(crate) fn of(range: Range, complete: bool) -> Self {
+        Self { since: range.since(), until: range.until(), complete: (!complete).then_some(false) }
     }
 }
 

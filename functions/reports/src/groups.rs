@@ -6,22 +6,23 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
+use tally_core::app::App;
 use tally_core::event::filter::EventFilter;
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
-use tally_core::time::Timestamp;
+use tally_core::time::{Range, Timestamp};
 use tally_http::openapi::{Operation, Parameter, number_or};
 use tally_http::parameters::{FromQuery, Params, event_filters};
 use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
 use tally_service::read::query::EventQuery;
 use tally_service::read::reader::{End, walk};
-use tally_service::reads::json_weight;
+use tally_service::reads::{Reads, json_weight};
 use tally_service::report::count::counted_to;
 use tally_store::Order;
 
-use crate::answer::{TimeRange, largest_first};
-use crate::statistic::{Asked, Statistic};
+use crate::answer::{Compared, PreviousRange, largest_first};
+use crate::statistic::{Asked, Statistic, compared};
 
 /// Values by default.
 const DEFAULT_LIMIT: u64 = 10;
@@ -48,6 +49,9 @@ pub(crate) struct Groups {
     left_out: Option<LeftOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     covered_since: Option<Timestamp>,
+    /// With `compare=previous`, the period before; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<PreviousRange>,
     counted_to: Timestamp,
 }
 
@@ -56,11 +60,14 @@ pub(crate) struct Groups {
 struct Group {
     value: Json,
     count: i64,
+    /// Of the period before, with `compare=previous` and if all its events were read; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<i64>,
 }
 
 pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Problem> {
-    let (filter, range, attr, limit) = params.read(|params| {
-        let (filter, range) = (EventFilter::read(params, asked.now), TimeRange::read(params, asked.now));
+    let (filter, Compared { range, previous }, attr, limit) = params.read(|params| {
+        let (filter, range) = (EventFilter::read(params, asked.now), Compared::read(params, asked.now));
         let attr = params.text("attr").filter(|attr| attr.len() <= MAX_PATH);
         if attr.is_none() {
             params.add("attr", format!("send a path into `data` of at most {MAX_PATH} bytes, e.g. plan or user.plan"));
@@ -70,50 +77,25 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
             params.add("attr", hidden);
         }
         let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-        Some((filter?, range?.0, attr?, limit))
+        Some((filter?, range?, attr?, limit))
     })?;
-    let query = EventQuery {
-        range,
-        filter,
-        order: Order::Descending,
-        after: None,
-        skip: 0,
-        limit: usize::MAX / 2,
-        consistent: false,
-    };
     let reads = &asked.reads;
     let counted_to = counted_to(reads, &asked.app).await?;
-    // By their JSON text, which tells 1 from "1" and sorts.
-    let mut sums: HashMap<String, i64> = HashMap::new();
-    let mut values: HashMap<String, Json> = HashMap::new();
-    // The next event, where the values did not fit into memory.
-    let mut full = None;
-    let end = walk(reads, &asked.app, &query, |event| {
-        let value = event.attribute(&attr).unwrap_or(Json::Null);
-        // Texts, numbers, lists and maps of them always serialize.
-        let key = serde_json::to_string(&value).unwrap_or_default();
-        // `count` is at most 1e9.
-        let count = i64::try_from(event.count).unwrap_or(0);
-        if let Some(sum) = sums.get_mut(&key) {
-            *sum += count;
-            return true;
-        }
-        if reads.budget.hold(2 * key.len() + json_weight(&value) + GROUP_BYTES).is_err() {
-            full = Some(event.id);
-            return false;
-        }
-        sums.insert(key.clone(), count);
-        values.insert(key, value);
-        true
-    });
-    let frontier = match end.await? {
-        End::Read { frontier } => frontier,
-        End::Stopped => full.and_then(EventId::after),
+    let Grouped { sums, mut values, frontier } = Grouped::read(reads, &asked.app, range, &filter, &attr).await?;
+    // After the range itself, since both share the read budget.
+    let before = match previous {
+        Some(previous) => Some((previous, Grouped::read(reads, &asked.app, previous, &filter, &attr).await?)),
+        None => None,
     };
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut sums = largest_first(sums);
     let past_limit = sums.split_off(most.min(sums.len()));
-    let group = |(key, count): (String, i64)| Group { value: values.remove(&key).unwrap_or(Json::Null), count };
+    let is_whole = before.as_ref().is_some_and(|(_, before)| before.frontier.is_none());
+    let group = |(key, count): (String, i64)| Group {
+        previous: before.as_ref().filter(|_| is_whole).map(|(_, before)| before.sums.get(&key).copied().unwrap_or(0)),
+        value: values.remove(&key).unwrap_or(Json::Null),
+        count,
+    };
     let mut items: Vec<_> = sums.into_iter().map(group).collect();
     let cut = Room::default().fill(&mut items)?;
     let left_out = cut.iter().map(|group| group.count).chain(past_limit.into_iter().map(|(_, count)| count));
@@ -125,9 +107,60 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
         complete: frontier.is_none() && cut.is_empty(),
         left_out: LeftOut::of(left_out),
         covered_since: frontier.map(EventId::at),
+        previous: before.as_ref().map(|(range, _)| PreviousRange::of(*range, is_whole)),
         counted_to,
     };
     json(StatusCode::OK, &reply)
+}
+
+/// The values of an attribute in the events of a range.
+struct Grouped {
+    /// Occurrences by the JSON text of the value, which tells 1 from "1" and sorts.
+    sums: HashMap<String, i64>,
+    values: HashMap<String, Json>,
+    /// Where the budget ended before all were read: events from here on are counted.
+    frontier: Option<EventId>,
+}
+
+impl Grouped {
+    async fn read(reads: &Reads, app: &App, range: Range, filter: &EventFilter, attr: &str) -> Result<Self, Problem> {
+        let query = EventQuery {
+            range,
+            filter: filter.clone(),
+            order: Order::Descending,
+            after: None,
+            skip: 0,
+            limit: usize::MAX / 2,
+            consistent: false,
+        };
+        let mut sums: HashMap<String, i64> = HashMap::new();
+        let mut values: HashMap<String, Json> = HashMap::new();
+        // The next event, where the values did not fit into memory.
+        let mut full = None;
+        let end = walk(reads, app, &query, |event| {
+            let value = event.attribute(attr).unwrap_or(Json::Null);
+            // Texts, numbers, lists and maps of them always serialize.
+            let key = serde_json::to_string(&value).unwrap_or_default();
+            // `count` is at most 1e9.
+            let count = i64::try_from(event.count).unwrap_or(0);
+            if let Some(sum) = sums.get_mut(&key) {
+                *sum += count;
+                return true;
+            }
+            if reads.budget.hold(2 * key.len() + json_weight(&value) + GROUP_BYTES).is_err() {
+                full = Some(event.id);
+                return false;
+            }
+            sums.insert(key.clone(), count);
+            values.insert(key, value);
+            true
+        });
+        let frontier = match end.await? {
+            End::Read { frontier } => frontier,
+            End::Stopped => full.and_then(EventId::after),
+        };
+        Ok(Self { sums, values, frontier })
+    }
 }
 
 pub(crate) fn groups_operation(schemas: &mut SchemaGenerator) -> Operation {
@@ -148,5 +181,6 @@ pub(crate) fn groups_operation(schemas: &mut SchemaGenerator) -> Operation {
             Parameter::query("attr", "The path of the attribute in `data`.", attr).required(),
             Parameter::query("limit", "Most values.", number_or(DEFAULT_LIMIT, 1, MAX_LIMIT)),
         ])
+        .takes([compared()])
         .takes(event_filters(schemas))
 }

@@ -7,10 +7,12 @@ mod compat_seismo;
 mod groups;
 mod histogram;
 mod messages;
+mod overview;
 mod page;
 mod periods;
 mod statistic;
 mod statistics;
+mod view;
 
 pub use answer::TimeRange;
 pub use periods::Period;

@@ -12,8 +12,8 @@ use tally_http::reply::{LeftOut, Room};
 use tally_service::report::count::{counted_to, widen};
 use tally_service::report::top_messages as messages;
 
-use crate::answer::{TimeRange, time_range};
-use crate::statistic::{Asked, Statistic};
+use crate::answer::{Compared, PreviousRange, time_range};
+use crate::statistic::{Asked, Statistic, compared};
 
 /// Messages by default.
 const DEFAULT_LIMIT: u64 = 10;
@@ -34,6 +34,9 @@ pub(crate) struct TopMessages {
     /// The messages for which the reply has no room; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<LeftOut>,
+    /// With `compare=previous`, the period before; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<PreviousRange>,
     /// Everything that was accepted before this time is counted.
     counted_to: Timestamp,
     /// True where the range was widened to whole minutes, since the events at its ends have expired or are too many to read;
@@ -47,15 +50,18 @@ pub(crate) struct TopMessages {
 struct MessageCount {
     message: String,
     count: i64,
+    /// Of the period before, with `compare=previous`; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<i64>,
     last_seen: Timestamp,
 }
 
 pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Response, Problem> {
-    let (range, levels, limit) = params.read(|params| {
-        let range = TimeRange::read(params, asked.now);
+    let (Compared { range, previous }, levels, limit) = params.read(|params| {
+        let range = Compared::read(params, asked.now);
         let levels = params.levels();
         let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-        Some((range?.0, levels, limit))
+        Some((range?, levels, limit))
     })?;
     let wide = widen(&asked.app, range, asked.now);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -63,14 +69,27 @@ pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Respons
     let counted_to = counted_to(&asked.reads, &asked.app).await?;
     let top = messages::top(&asked.reads, &asked.app, wide, &levels, most).await;
     let top = top.map_err(|e| Problem::of_read(e, "since"))?;
-    let items = top.messages.into_iter();
-    let items = items.map(|top| MessageCount { message: top.message, count: top.count, last_seen: top.last_seen });
+    let before = match previous.map(|previous| widen(&asked.app, previous, asked.now)) {
+        Some(range) => {
+            let counts = messages::counts(&asked.reads, &asked.app, range, &levels).await;
+            Some((range, counts.map_err(|e| Problem::of_read(e, "since"))?))
+        }
+        None => None,
+    };
+    let previous = |hash: &_| Some(before.as_ref()?.1.counts.get(hash).copied().unwrap_or(0));
+    let items = top.messages.into_iter().map(|top| MessageCount {
+        previous: previous(&top.hash),
+        message: top.message,
+        count: top.count,
+        last_seen: top.last_seen,
+    });
     let mut items: Vec<_> = items.collect();
     let left_out = LeftOut::of(Room::default().fill(&mut items)?.iter().map(|message| message.count));
     let complete = top.complete && left_out.is_none();
     let widened = (top.range != range).then_some(true);
     let (since, until) = (top.range.since(), top.range.until());
-    let reply = TopMessages { limit, since, until, items, complete, left_out, counted_to, widened };
+    let previous = before.map(|(range, counts)| PreviousRange::of(range, counts.complete));
+    let reply = TopMessages { limit, since, until, items, complete, left_out, previous, counted_to, widened };
     json(StatusCode::OK, &reply)
 }
 
@@ -79,6 +98,7 @@ pub(crate) fn top_messages_operation(schemas: &mut SchemaGenerator) -> Operation
         .operation("topMessages", "The most frequent messages, largest first, then newest")
         .takes(time_range(schemas))
         .takes(level(schemas))
+        .takes([compared()])
         .takes([Parameter::query("limit", "Most messages.", number_or(DEFAULT_LIMIT, 1, MAX_LIMIT))])
         .answers_with::<TopMessages>(schemas, StatusCode::OK, "The messages.")
 }

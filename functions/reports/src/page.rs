@@ -14,7 +14,7 @@ use tally_http::parameters::{FromQuery, Params, SentParams};
 use tally_http::problem::Problem;
 use tally_http::reply::Room;
 
-use crate::answer::TimeRange;
+use crate::answer::{Compared, TimeRange};
 use crate::statistic::{Asked, Statistic};
 
 /// Most rows of a page. Fewer fit into a reply.
@@ -30,6 +30,8 @@ pub(crate) trait Row: Serialize {
 pub(crate) struct AskedRows {
     pub(crate) filter: CellFilter,
     pub(crate) range: Range,
+    /// The range to compare with, if that was asked for.
+    pub(crate) previous: Option<Range>,
     pub(crate) after: Option<Place>,
     statistic: &'static str,
     limit: Option<usize>,
@@ -51,6 +53,9 @@ struct Cursor {
     params: SentParams,
     #[serde(rename = "r", with = "micros::range")]
     range: Range,
+    /// The range to compare with, in microseconds.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    previous: Option<(i64, i64)>,
     #[serde(rename = "p")]
     after: Place,
     #[serde(rename = "l")]
@@ -64,6 +69,15 @@ impl Cursor {
         let its_own = cursor.app == app.as_str() && cursor.statistic == statistic.name();
         if in_time && its_own { Ok(cursor) } else { Err(CursorError) }
     }
+
+    /// The range to compare with.
+    fn previous(&self) -> Result<Option<Range>, CursorError> {
+        let at = Timestamp::from_micros;
+        let range = self.previous.map(|(since, until)| Range::new(at(since), at(until)));
+        let range = range.transpose().map_err(|_| CursorError)?;
+        let in_time = range.is_none_or(|range| range.since() >= Timestamp::EPOCH && range.until() <= Timestamp::MAX);
+        if in_time { Ok(range) } else { Err(CursorError) }
+    }
 }
 
 impl AskedRows {
@@ -72,29 +86,34 @@ impl AskedRows {
         let limit = params.number("limit", 1, MAX_LIMIT);
         let Some(text) = params.text("cursor") else {
             let sent = params.remaining();
-            let (filter, range) = params.read(|params| {
+            let (filter, Compared { range, previous }) = params.read(|params| {
                 let filter = CellFilter::read(params, asked.now);
+                let alone = |range| Compared { range, previous: None };
                 let range = match statistic {
-                    Statistic::Totals => Some(Range::ALL),
-                    _ => TimeRange::read(params, asked.now).map(|TimeRange(range)| range),
+                    Statistic::Totals => Some(alone(Range::ALL)),
+                    Statistic::By(_) => Compared::read(params, asked.now),
+                    _ => TimeRange::read(params, asked.now).map(|TimeRange(range)| alone(range)),
                 };
                 filter.zip(range)
             })?;
-            return Ok(Self { filter, range, after: None, statistic: statistic.name(), limit, params: sent });
+            return Ok(Self { filter, range, previous, after: None, statistic: statistic.name(), limit, params: sent });
         };
         let cursor = Cursor::decode(&text, &asked.app.id, statistic);
         let cursor = cursor.map_err(|e| Invalid::field("cursor", e.to_string()))?;
         let limits = params.limits();
+        let previous = cursor.previous().map_err(|e| Invalid::field("cursor", e.to_string()))?;
         params.finish_as(&cursor.params)?;
         let filter = Params::of(cursor.params.clone()).within(limits).read(|params| {
             // The range of a cursor takes precedence, since `1h` means another by now.
-            params.text("since");
-            params.text("until");
+            for of_range in ["since", "until", "tz", "week_start", "compare"] {
+                params.text(of_range);
+            }
             CellFilter::read(params, asked.now)
         })?;
         Ok(Self {
             filter,
             range: cursor.range,
+            previous,
             after: Some(cursor.after),
             statistic: statistic.name(),
             limit: limit.or(cursor.limit),
@@ -130,6 +149,7 @@ impl AskedRows {
             statistic: self.statistic.to_owned(),
             params: self.params.clone(),
             range: self.range,
+            previous: self.previous.map(|range| (range.since().micros(), range.until().micros())),
             after: Place(number, name.to_owned(), slug.to_owned()),
             limit: self.limit,
         };

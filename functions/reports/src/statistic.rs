@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use schemars::{JsonSchema, SchemaGenerator};
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use tally_core::app::App;
 use tally_core::time::Timestamp;
+use tally_core::time::calendar::{Interval, WeekStart};
 use tally_http::limits::Restriction;
-use tally_http::openapi::Operation;
+use tally_http::openapi::{Operation, Parameter};
 use tally_http::parameters::filters;
 use tally_http::routes::STATISTIC;
 use tally_service::reads::Reads;
@@ -17,6 +18,7 @@ use crate::answer::time_range;
 /// The statistics.
 #[derive(Clone, Copy)]
 pub(crate) enum Statistic {
+    Overview,
     Timeseries,
     By(Dimension),
     TopMessages,
@@ -26,7 +28,8 @@ pub(crate) enum Statistic {
 }
 
 impl Statistic {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Overview,
         Self::Timeseries,
         Self::By(Dimension::Level),
         Self::By(Dimension::Name),
@@ -39,6 +42,7 @@ impl Statistic {
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Overview => "overview",
             Self::Timeseries => "timeseries",
             Self::By(Dimension::Level) => "by-level",
             Self::By(Dimension::Name) => "by-name",
@@ -53,6 +57,14 @@ impl Statistic {
     /// What it enforces of the bounds of keys.
     pub(crate) const fn enforces(self) -> &'static [Restriction] {
         match self {
+            // It leaves out the messages where people are hidden, and where it may show only statistics.
+            Self::Overview => &[
+                Restriction::Cells,
+                Restriction::Fields,
+                Restriction::People,
+                Restriction::Data,
+                Restriction::Statistics,
+            ],
             Self::Timeseries | Self::By(_) | Self::Hours | Self::Totals => {
                 &[Restriction::Cells, Restriction::People, Restriction::Data, Restriction::Statistics]
             }
@@ -79,6 +91,23 @@ impl Statistic {
             "The counts.",
         )
     }
+}
+
+/// The parameter `interval`.
+pub(crate) fn intervals(about: &str, default: Option<Interval>) -> Parameter {
+    let week = Interval::Week(WeekStart::default());
+    let names = [Interval::Minute, Interval::Hour, Interval::Day, week, Interval::Month].map(Interval::name);
+    let mut schema = json_schema!({"type": "string", "enum": names});
+    if let Some(default) = default {
+        schema.insert("default".to_owned(), default.name().into());
+    }
+    Parameter::query("interval", about, schema)
+}
+
+/// The parameter `compare`.
+pub(crate) fn compared() -> Parameter {
+    let previous = json_schema!({"type": "string", "enum": ["previous"]});
+    Parameter::query("compare", "`previous` adds the counts of the period before.", previous)
 }
 
 /// What every statistic is asked with.

@@ -1,9 +1,11 @@
 //! `GET /apps/{app}/stats/{stat}`
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use futures::future::try_join;
 use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -11,7 +13,7 @@ use tally_core::app::App;
 use tally_core::event::filter::CellFilter;
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
-use tally_core::time::calendar::{Interval, MAX_BUCKETS, TooManyBuckets, WeekStart};
+use tally_core::time::calendar::{Interval, MAX_BUCKETS, TooManyBuckets};
 use tally_core::time::moment::Calendar;
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
@@ -25,11 +27,12 @@ use tally_service::reads::Reads;
 use tally_service::report::count as counters;
 use tally_service::report::count::{AllDays, CellKey, Counts, widen};
 
-use crate::answer::{Freshness, Point, TimeRange, boundaries, count, largest_first};
+use crate::answer::{Compared, Freshness, Point, PreviousRange, TimeRange, boundaries, count, largest_first};
 use crate::groups::{groups, groups_operation};
 use crate::messages::{top_messages, top_messages_operation};
+use crate::overview::{overview, overview_operation};
 use crate::page::{AskedRows, Row, paging};
-use crate::statistic::{Asked, Dimension, Statistic};
+use crate::statistic::{Asked, Dimension, Statistic, compared, intervals};
 
 pub(crate) async fn statistic(
     State(context): Shared,
@@ -44,6 +47,7 @@ pub(crate) async fn statistic(
         limits.admit(statistic.enforces())?;
     }
     match statistic {
+        Some(Statistic::Overview) => overview(asked, params).await,
         Some(Statistic::Timeseries) => timeseries(asked, params).await,
         Some(Statistic::By(Dimension::Level)) => by_level(asked, params).await,
         Some(Statistic::By(dimension)) => breakdown(asked, params, dimension).await,
@@ -112,6 +116,9 @@ pub(crate) struct Items<T> {
     items: Vec<T>,
     /// The cursor of the next page; null on the last.
     next: Option<String>,
+    /// With `compare=previous`, the period before; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<PreviousRange>,
     #[serde(flatten)]
     freshness: Freshness,
 }
@@ -121,6 +128,9 @@ pub(crate) struct Items<T> {
 pub(crate) struct LevelCount {
     level: Option<Level>,
     count: i64,
+    /// Of the period before, with `compare=previous`; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<i64>,
 }
 
 /// The occurrences of a name with any slug.
@@ -129,6 +139,9 @@ pub(crate) struct LevelCount {
 pub(crate) struct NameSum<'a> {
     name: &'a str,
     count: i64,
+    /// Of the period before, with `compare=previous`; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<i64>,
 }
 
 impl Row for NameSum<'_> {
@@ -142,6 +155,9 @@ impl Row for NameSum<'_> {
 pub(crate) struct CategoryCount<'a> {
     category: Option<&'a str>,
     count: i64,
+    /// Of the period before, with `compare=previous`; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<i64>,
 }
 
 impl Row for CategoryCount<'_> {
@@ -152,36 +168,78 @@ impl Row for CategoryCount<'_> {
 }
 
 async fn by_level(asked: Asked, params: Params) -> Result<Response, Problem> {
-    let (filter, TimeRange(range)) = params.read(|params| FromQuery::read(params, asked.now))?;
-    let wide = widen(&asked.app, range, asked.now);
-    let (counts, counted_to) = whole(&asked, wide, &filter).await?;
-    let wide = counts.range;
-    let items = largest_first(counts.by(CellKey::level)).into_iter();
-    let items = items.map(|(level, count)| LevelCount { level, count }).collect();
-    let freshness = Freshness::of_sums(&counts, counted_to).widened(wide != range);
-    json(StatusCode::OK, &Items { since: wide.since(), until: wide.until(), items, next: None, freshness })
+    let (filter, Compared { range, previous }) = params.read(|params| FromQuery::read(params, asked.now))?;
+    let both = Both::count(&asked, range, previous, &filter).await?;
+    let items = both.largest_first(CellKey::level).into_iter();
+    let items = items.map(|(level, count, previous)| LevelCount { level, count, previous }).collect();
+    let freshness = Freshness::of_sums(&both.counts, both.counted_to);
+    json(StatusCode::OK, &both.reply(items, None, freshness))
 }
 
-/// A range counted as a whole.
-async fn whole(asked: &Asked, range: Range, filter: &CellFilter) -> Result<(Counts, Timestamp), Problem> {
-    count(&asked.reads, &asked.app, vec![range.since(), range.until()], filter, "since").await
+/// A range counted as a whole, and the one to compare with.
+struct Both {
+    asked: Range,
+    counts: Counts,
+    previous: Option<Counts>,
+    counted_to: Timestamp,
+}
+
+impl Both {
+    async fn count(asked: &Asked, range: Range, previous: Option<Range>, filter: &CellFilter) -> Result<Self, Problem> {
+        let (reads, app) = (&asked.reads, &asked.app);
+        let whole = async |range: Range| {
+            let wide = widen(app, range, asked.now);
+            let counts = counters::count(reads, app, vec![wide.since(), wide.until()], filter).await;
+            counts.map_err(|e| Problem::of_read(e, "since"))
+        };
+        // Read before the counters: a batch that is folded in between is then not claimed to be counted.
+        let counted_to = counters::counted_to(reads, app).await?;
+        let before = async {
+            match previous {
+                Some(previous) => whole(previous).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (counts, previous) = try_join(whole(range), before).await?;
+        Ok(Self { asked: range, counts, previous, counted_to })
+    }
+
+    /// Occurrences by a property of the cell, now and before, the largest first.
+    fn largest_first<'a, K: Ord + Hash>(&'a self, key: impl Fn(&'a CellKey) -> K) -> Vec<(K, i64, Option<i64>)> {
+        let before = self.previous.as_ref().map(|previous| previous.by(&key));
+        let with_before = |(key, count): (K, i64)| {
+            let before = before.as_ref().map(|before| before.get(&key).copied().unwrap_or(0));
+            (key, count, before)
+        };
+        largest_first(self.counts.by(&key)).into_iter().map(with_before).collect()
+    }
+
+    fn reply<T>(&self, items: Vec<T>, next: Option<String>, freshness: Freshness) -> Items<T> {
+        let range = self.counts.range;
+        Items {
+            since: range.since(),
+            until: range.until(),
+            items,
+            next,
+            previous: self.previous.as_ref().map(|previous| PreviousRange::of(previous.range, previous.complete)),
+            freshness: freshness.widened(range != self.asked),
+        }
+    }
 }
 
 async fn breakdown(asked: Asked, params: Params, dimension: Dimension) -> Result<Response, Problem> {
     let list = AskedRows::read(params, Statistic::By(dimension), &asked)?;
-    let wide = widen(&asked.app, list.range, asked.now);
-    let (counts, counted_to) = whole(&asked, wide, &list.filter).await?;
-    let wide = counts.range;
-    let freshness = Freshness::of_names(&counts, counted_to).widened(wide != list.range);
-    let (since, until, app) = (wide.since(), wide.until(), &asked.app.id);
+    let both = Both::count(&asked, list.range, list.previous, &list.filter).await?;
+    let (freshness, app) = (Freshness::of_names(&both.counts, both.counted_to), &asked.app.id);
     if let Dimension::Category = dimension {
-        let items = largest_first(counts.by(CellKey::category)).into_iter();
-        let (items, next) = list.page(app, items.map(|(category, count)| CategoryCount { category, count }))?;
-        json(StatusCode::OK, &Items { since, until, items, next, freshness })
+        let rows = both.largest_first(CellKey::category).into_iter();
+        let row = |(category, count, previous)| CategoryCount { category, count, previous };
+        let (items, next) = list.page(app, rows.map(row))?;
+        json(StatusCode::OK, &both.reply(items, next, freshness))
     } else {
-        let items = largest_first(counts.by(CellKey::name)).into_iter();
-        let (items, next) = list.page(app, items.map(|(name, count)| NameSum { name, count }))?;
-        json(StatusCode::OK, &Items { since, until, items, next, freshness })
+        let rows = both.largest_first(CellKey::name).into_iter();
+        let (items, next) = list.page(app, rows.map(|(name, count, previous)| NameSum { name, count, previous }))?;
+        json(StatusCode::OK, &both.reply(items, next, freshness))
     }
 }
 
@@ -221,7 +279,7 @@ async fn hours(asked: Asked, params: Params) -> Result<Response, Problem> {
     let until = counted.until().max(wide.until());
     let (items, next) = list.page(&asked.app.id, hours.rows())?;
     let freshness = hours.freshness().widened((since, until) != (list.range.since(), list.range.until()));
-    json(StatusCode::OK, &Items { since, until, items, next, freshness })
+    json(StatusCode::OK, &Items { since, until, items, next, previous: None, freshness })
 }
 
 /// The hours (UTC) of a range of rows.
@@ -340,20 +398,25 @@ pub(crate) async fn by_day(
     Ok((days, Freshness::of(names_complete, counted_to)))
 }
 
-pub(crate) fn statistic_operations(schemas: &mut SchemaGenerator) -> [Operation; 8] {
+pub(crate) fn statistic_operations(schemas: &mut SchemaGenerator) -> [Operation; 9] {
     let by = |dimension| Statistic::By(dimension);
     let pages = "A page has as many rows as were asked for, or as a reply has room for. Only `next` tells whether there is more. A \
                  cursor contains its query: send it alone or with a `limit`. Counts may change between two pages.";
     [
+        overview_operation(schemas),
         timeseries_operation(schemas),
-        by(Dimension::Level).counts::<Items<LevelCount>>(schemas, "countByLevel", "Counts by level, largest first"),
+        by(Dimension::Level)
+            .counts::<Items<LevelCount>>(schemas, "countByLevel", "Counts by level, largest first")
+            .takes([compared()]),
         by(Dimension::Name)
             .counts::<Items<NameSum<'_>>>(schemas, "countByName", "Counts by name, largest first")
             .about(pages)
+            .takes([compared()])
             .takes(paging()),
         by(Dimension::Category)
             .counts::<Items<CategoryCount<'_>>>(schemas, "countByCategory", "Counts by category, largest first")
             .about(pages)
+            .takes([compared()])
             .takes(paging()),
         top_messages_operation(schemas),
         Statistic::Hours
@@ -375,15 +438,12 @@ pub(crate) fn statistic_operations(schemas: &mut SchemaGenerator) -> [Operation;
 }
 
 fn timeseries_operation(schemas: &mut SchemaGenerator) -> Operation {
-    let week = Interval::Week(WeekStart::default());
-    let intervals = [Interval::Minute, Interval::Hour, Interval::Day, week, Interval::Month].map(Interval::name);
-    let intervals = json_schema!({"type": "string", "enum": intervals, "default": Interval::Hour.name()});
     let zero = json_schema!({"type": "string", "enum": ["zero"]});
     Statistic::Timeseries
         .counts::<Timeseries<'_>>(schemas, "countInBuckets", "Counts in buckets of time")
         .about(format!("At most {MAX_BUCKETS} buckets in the range."))
         .takes([
-            Parameter::query("interval", "The length of a bucket.", intervals),
+            intervals("The length of a bucket.", Some(Interval::Hour)),
             Parameter::query("fill", "`zero` includes buckets without events.", zero),
         ])
 }

@@ -182,6 +182,26 @@ impl Calendar {
         self.from(first.checked_sub(Self::length(span)).map_err(|_| MomentError)?, first)
     }
 
+    /// The period to compare a range with: before it, and as long. If `since` names a day, week or month, it is the one
+    /// before, up to the same elapsed time if the range ends before the day, week or month does.
+    pub fn previous(&self, since: Option<Moment>, range: Range) -> Range {
+        let of_span = match since {
+            Some(Moment::StartOf(span)) => self.span(span).ok().zip(self.before(span).ok()),
+            _ => None,
+        };
+        let length = range.until() - range.since();
+        let earliest = |at: Timestamp| at.max(Timestamp::EPOCH);
+        let (from, to) = match of_span {
+            Some((this, before)) if range.until() == this.until() => (before.since(), before.until()),
+            // The day before may be shorter.
+            Some((this, before)) if this.contains(range.until()) => {
+                (before.since(), (before.since() + length).min(before.until()))
+            }
+            _ => (range.since() - length, range.since()),
+        };
+        Range::new(earliest(from), earliest(to)).unwrap_or(Range::EMPTY)
+    }
+
     fn from(&self, first: Date, end: Date) -> Result<Range, MomentError> {
         let (since, until) = (self.zone.start_of_day(first)?.nameable()?, self.zone.start_of_day(end)?.nameable()?);
         Range::new(since, until).map_err(|_| MomentError)
@@ -281,6 +301,32 @@ mod tests {
         assert_eq!(range(berlin.before(Span::ThisWeek)), "2026-03-15T23:00:00Z 2026-03-22T23:00:00Z");
         assert_eq!(range(berlin.span(Span::ThisMonth)), "2026-02-28T23:00:00Z 2026-03-31T22:00:00Z");
         assert_eq!(range(berlin.before(Span::ThisMonth)), "2026-01-31T23:00:00Z 2026-02-28T23:00:00Z");
+    }
+
+    #[test]
+    fn a_range_is_compared_with_the_time_before_it() {
+        let berlin = calendar("Europe/Berlin", WeekStart::Monday, "2026-03-30T12:00:00Z");
+        let previous = |since: &str, until: &str| {
+            let moment: Moment = since.parse().expect("a time");
+            let range = Range::new(berlin.at(moment).expect("a time"), berlin.read_time(until).expect("a time"));
+            let previous = berlin.previous(Some(moment), range.expect("in order"));
+            format!("{} {}", previous.since(), previous.until())
+        };
+        for (since, until, expected) in [
+            ("24h", "now", "2026-03-28T12:00:00Z 2026-03-29T12:00:00Z"),
+            ("today", "now", "2026-03-28T23:00:00Z 2026-03-29T13:00:00Z"),
+            // The day before, from which an hour is missing, was over by then.
+            ("today", "2026-03-30T21:30:00Z", "2026-03-28T23:00:00Z 2026-03-29T22:00:00Z"),
+            ("yesterday", "today", "2026-03-27T23:00:00Z 2026-03-28T23:00:00Z"),
+            ("this-week", "now", "2026-03-22T23:00:00Z 2026-03-23T13:00:00Z"),
+            ("this-month", "now", "2026-01-31T23:00:00Z 2026-02-28T23:00:00Z"),
+            ("this-month", "2026-03-11", "2026-01-31T23:00:00Z 2026-02-10T23:00:00Z"),
+            ("this-month", "2026-04-01", "2026-01-31T23:00:00Z 2026-02-28T23:00:00Z"),
+            ("yesterday", "now", "2026-03-27T10:00:00Z 2026-03-28T23:00:00Z"),
+            ("1970-01-02", "now", "1970-01-01T00:00:00Z 1970-01-01T23:00:00Z"),
+        ] {
+            assert_eq!(previous(since, until), expected, "{since} {until}");
+        }
     }
 
     proptest! {

@@ -141,7 +141,8 @@ impl Counts {
         }
     }
 
-    fn add_cell(&mut self, budget: &Budget, slot: u32, cell: CellKey, count: i64) -> Result<(), Spent> {
+    /// Adds the occurrences of a cell in a slot.
+    pub(super) fn add_cell(&mut self, budget: &Budget, slot: u32, cell: CellKey, count: i64) -> Result<(), Spent> {
         let number = if let Some(number) = self.cells.get(&cell) {
             *number
         } else {

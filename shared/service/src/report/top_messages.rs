@@ -41,6 +41,10 @@ pub const UNREAD: &str = "(not read)";
 /// A message, its number of occurrences, and its last occurrence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopMessage {
+    /// Its hash, which counters know it by.
+    pub hash: MessageHash,
+    /// The most severe level that it had.
+    pub level: Option<Level>,
     /// Its text.
     pub message: String,
     /// The number of occurrences in the range.
@@ -90,15 +94,41 @@ pub async fn top(
             Newest::Seen(at, message) => (message, at),
             Newest::In(bucket) => (unread.to_owned(), bucket.start().max(range.since())),
         };
-        TopMessage { message, count: candidate.count, last_seen }
+        TopMessage { hash: candidate.hash, level: candidate.level, message, count: candidate.count, last_seen }
     });
     Ok(TopMessages { messages: top.collect(), range, complete })
+}
+
+/// The occurrences of every message of a range.
+#[derive(Clone, Debug)]
+pub struct MessageCounts {
+    /// Occurrences by message.
+    pub counts: HashMap<MessageHash, i64>,
+    /// Whether every message was counted.
+    pub complete: bool,
+}
+
+/// Counts every message of a range.
+///
+/// # Errors
+/// Returns an error if the store fails, or if the budget ends.
+pub async fn counts(
+    reads: &Reads,
+    app: &App,
+    range: Range,
+    levels: &Values<Level>,
+) -> Result<MessageCounts, ReadError> {
+    let counted = Search { reads, app, range, levels }.count().await?;
+    let counts = counted.candidates.into_iter().map(|candidate| (candidate.hash, candidate.count)).collect();
+    Ok(MessageCounts { counts, complete: counted.complete })
 }
 
 /// A message that may be among the most frequent.
 #[derive(Clone, Debug)]
 struct Candidate {
     hash: MessageHash,
+    /// The most severe level so far.
+    level: Option<Level>,
     count: i64,
     newest: Newest,
 }
@@ -149,12 +179,20 @@ struct Messages {
 }
 
 impl Messages {
-    fn add(&mut self, reads: &Reads, hash: MessageHash, count: i64, newest: Newest) -> Result<(), Spent> {
+    fn add(
+        &mut self,
+        reads: &Reads,
+        (hash, level): (MessageHash, Option<Level>),
+        count: i64,
+        newest: Newest,
+    ) -> Result<(), Spent> {
         if !self.found.contains_key(&hash) {
             reads.budget.hold(MESSAGE_BYTES)?;
         }
-        let candidate = self.found.entry(hash).or_insert_with(|| Candidate { hash, count: 0, newest: newest.clone() });
+        let candidate =
+            self.found.entry(hash).or_insert_with(|| Candidate { hash, level, count: 0, newest: newest.clone() });
         candidate.count += count;
+        candidate.level = candidate.level.max(level);
         if newest.at() > candidate.newest.at() {
             candidate.newest = newest;
         }
@@ -164,7 +202,15 @@ impl Messages {
 
 /// The messages of a part of a minute: how often, and when and with which text last. None once it is known that the
 /// events are too many.
-type Part = Mutex<Option<HashMap<MessageHash, (i64, Timestamp, String)>>>;
+type Part = Mutex<Option<HashMap<MessageHash, InPart>>>;
+
+/// A message in a part of a minute.
+struct InPart {
+    count: i64,
+    level: Option<Level>,
+    last_seen: Timestamp,
+    message: String,
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -206,8 +252,8 @@ impl Search<'_> {
         let mut minutes = Vec::new();
         for (part, counted) in parts {
             if let Some(counted) = counted.into_inner().unwrap_or_else(PoisonError::into_inner) {
-                for (hash, (count, at, message)) in counted {
-                    lock(&messages).add(self.reads, hash, count, Newest::Seen(at, message))?;
+                for (hash, InPart { count, level, last_seen, message }) in counted {
+                    lock(&messages).add(self.reads, (hash, level), count, Newest::Seen(last_seen, message))?;
                 }
             } else {
                 let minute = widened(part, self.range).ok_or(Spent::Units)?;
@@ -237,7 +283,7 @@ impl Search<'_> {
         for (counted, count) in read.counts.into_iter().filter(|(_, count)| *count != 0) {
             match counted {
                 CounterLabel::Message(level, hash) if self.wants(level) => {
-                    messages.add(self.reads, hash, count, Newest::In(read.bucket))?;
+                    messages.add(self.reads, (hash, level), count, Newest::In(read.bucket))?;
                 }
                 CounterLabel::Other(level) if self.wants(level) => messages.hidden = true,
                 _ => {}
@@ -258,11 +304,12 @@ impl Search<'_> {
             // `count` is at most 1e9.
             let count = i64::try_from(event.count).unwrap_or(0);
             if let Some(known) = messages.get_mut(&hash) {
-                known.0 += count;
-                known.1 = known.1.max(at);
+                known.count += count;
+                known.level = known.level.max(event.level);
+                known.last_seen = known.last_seen.max(at);
             } else {
                 self.reads.budget.hold(MESSAGE_BYTES + message.len())?;
-                messages.insert(hash, (count, at, message));
+                messages.insert(hash, InPart { count, level: event.level, last_seen: at, message });
             }
             Ok(true)
         });

@@ -1,0 +1,116 @@
+//! Counts of what counters cannot select: the events themselves are read, the newest first, as far as the budget goes.
+
+use std::collections::HashMap;
+
+use tally_core::app::App;
+use tally_core::event::filter::EventFilter;
+use tally_core::event::id::EventId;
+use tally_core::event::level::Level;
+use tally_core::time::{Range, Timestamp};
+use tally_store::{Order, StoreError};
+
+use super::count::{CellKey, Counts};
+use crate::read::query::EventQuery;
+use crate::read::reader::{End, walk};
+use crate::reads::Reads;
+
+/// The bytes that a message takes, beside its text.
+const MESSAGE_BYTES: usize = 200;
+
+/// Occurrences that were counted from events.
+#[derive(Debug, Default)]
+pub struct FromEvents {
+    /// Occurrences by slot and cell.
+    pub counts: Counts,
+    /// Occurrences by message.
+    pub messages: HashMap<String, MessageSum>,
+    /// Where the budget or the limit ended before all were read: events before this time are not counted.
+    pub covered_since: Option<Timestamp>,
+    /// The newest event.
+    pub newest: Option<Timestamp>,
+}
+
+/// The occurrences of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageSum {
+    /// The number of occurrences.
+    pub count: i64,
+    /// The last of them.
+    pub last_seen: Timestamp,
+    /// The most severe level that it had.
+    pub level: Option<Level>,
+}
+
+/// Counts the newest `most` events that match a filter in the slots between `boundaries`, which are in order.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn count_events(
+    reads: &Reads,
+    app: &App,
+    boundaries: &[Timestamp],
+    filter: &EventFilter,
+    most: usize,
+) -> Result<FromEvents, StoreError> {
+    let mut found = FromEvents::default();
+    let (Some(first), Some(last)) = (boundaries.first(), boundaries.last()) else { return Ok(found) };
+    let Ok(range) = Range::new(*first, *last) else { return Ok(found) };
+    found.counts.range = range;
+    let query = EventQuery {
+        range,
+        filter: filter.clone(),
+        order: Order::Descending,
+        after: None,
+        skip: 0,
+        // One more tells whether there are more.
+        limit: most.min(usize::MAX / 2).saturating_add(1),
+        consistent: false,
+    };
+    let mut left = most;
+    // The first event that was not counted, since it is one too many or had no room in memory.
+    let mut stopped_at = None;
+    let end = walk(reads, app, &query, |event| {
+        let at = event.at(app.clock);
+        let slot = boundaries.partition_point(|boundary| *boundary <= at).saturating_sub(1);
+        // `count` is at most 1e9.
+        let count = i64::try_from(event.count).unwrap_or(0);
+        // Slots are far fewer than 2^32.
+        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+        if left == 0 || found.add(reads, slot, CellKey::Cell(event.cell()), count).is_err() {
+            stopped_at = Some(event.id);
+            return false;
+        }
+        left -= 1;
+        found.newest = found.newest.max(Some(at));
+        let Some(message) = event.message else { return true };
+        if let Some(sum) = found.messages.get_mut(&message) {
+            sum.count += count;
+            sum.last_seen = sum.last_seen.max(at);
+            sum.level = sum.level.max(event.level);
+        } else {
+            // What does not fit ends the walk with the next event.
+            let _ = reads.budget.hold(MESSAGE_BYTES + message.len());
+            found.messages.insert(message, MessageSum { count, last_seen: at, level: event.level });
+        }
+        true
+    });
+    let frontier = match end.await? {
+        End::Read { frontier } => frontier,
+        End::Stopped => stopped_at.and_then(EventId::after),
+    };
+    found.covered_since = frontier.map(|id| id.at().max(range.since()));
+    found.counts.complete = frontier.is_none();
+    Ok(found)
+}
+
+impl FromEvents {
+    /// Adds an event to the counts, or nothing if it has no room.
+    fn add(&mut self, reads: &Reads, slot: u32, cell: CellKey, count: i64) -> Result<(), crate::budget::Spent> {
+        let held = self.counts.add_cell(&reads.budget, slot, cell.clone(), count);
+        if held.is_err() {
+            // It was added before memory was short.
+            let _ = self.counts.add_cell(&reads.budget, slot, cell, -count);
+        }
+        held
+    }
+}
