@@ -221,6 +221,6 @@ async fn head_answers_as_get_does_without_a_body() {
     assert!(checked > 10);
     let refused = tally.call(Method::HEAD, "/apps/shop/events", ("accept", "*/*"), "").await;
     assert_eq!(refused.status, 401);
-    let refused = tally.call(Method::HEAD, "/auth", ("accept", "*/*"), "").await;
+    let refused = tally.call(Method::HEAD, "/signing-keys", ("accept", "*/*"), "").await;
     assert_eq!((refused.status.as_u16(), &refused.headers["allow"]), (405, &"POST".parse().unwrap()));
 }

@@ -181,6 +181,14 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
             .into_iter()
             .flat_map(|name| ["svg", "json"].map(|format| format!("/apps/shop/histogram/{name}/20261121.{format}")))
             .collect(),
+        "/apps/{app}/chart.svg" | "/apps/{app}/chart.png" => {
+            let path = route.path.replace("{app}", "shop");
+            let mut all = with(&path, &[range, &format!("{range}&by=name&theme=dark&title=Mine")]);
+            all.extend(fields.map(|field| format!("{path}?{range}&by=name&{field}")));
+            all.push(path);
+            all
+        }
+        "/apps/{app}/attributes" => with("/apps/shop/attributes", &[range, "limit=1", ""]),
         "/seismo/api/events/{app}" => vec!["/seismo/api/events/shop".to_owned()],
         "/seismo/api/reports/{report}/{app}" => vec!["/seismo/api/reports/day/shop?date=today".to_owned()],
         "/the-eye/{key}/api/event" => vec![format!("/the-eye/{key}/api/event/")],
@@ -316,8 +324,10 @@ async fn each_statistic_declares_what_it_enforces() {
     for bound in bounds() {
         let key = share(&tally, bound.body.clone()).await;
         let only = |known: &[Restriction]| bound.restrictions.iter().all(|restriction| known.contains(restriction));
+        let overview = ("overview?", only(&[Cells, Fields, People, Data, Statistics]));
         let with_counts = counts.map(|stat| (stat, only(&[Cells, People, Data, Statistics])));
-        let others = [("top-messages?", only(&[Data])), ("groups?attr=plan&", only(&[Cells, Fields, People]))];
+        let others =
+            [overview, ("top-messages?", only(&[Data])), ("groups?attr=plan&", only(&[Cells, Fields, People]))];
         for (stat, opens) in with_counts.into_iter().chain(others) {
             let range = if stat == "totals?" { "" } else { "since=2026-11-20" };
             let reply = get(&tally, &key, &format!("/apps/shop/stats/{stat}{range}")).await;
@@ -424,6 +434,13 @@ async fn filters_of_the_caller_and_of_the_key_combine() {
     assert_eq!(picture.status, 200);
     assert!(picture.headers["content-security-policy"].to_str().unwrap().starts_with("sandbox; default-src 'none'"));
 
+    let pro = share(&tally, json!({"filter": {"attr.plan": "pro"}, "hide": ["data"], "statistics_only": true})).await;
+    let overview = get(&tally, &pro, "/apps/shop/stats/overview?since=2026-11-21&name=buy").await;
+    assert_eq!((overview.status.as_u16(), &overview.json["total"]), (200, &json!(2)), "{}", overview.json);
+    assert_eq!(overview.json["messages"], json!([]));
+    let refused = get(&tally, &pro, "/apps/shop/stats/overview?since=2026-11-21&attr.plan=pro").await;
+    assert_problem(&refused, 400, &["attr.plan"]);
+
     let pro = share(&tally, json!({"filter": {"attr.plan": "pro"}, "hide": ["data"]})).await;
     let list = get(&tally, &pro, "/apps/shop/events").await;
     assert_eq!(list.json["items"].as_array().unwrap().len(), 6, "{}", list.json);
@@ -528,4 +545,61 @@ async fn a_key_is_told_what_it_may_do_and_its_maker_all() {
         }
         assert_problem(&admin(&tally, Method::POST, "/apps/shop/keys", &body).await, 400, &fields);
     }
+}
+
+#[tokio::test]
+async fn a_key_of_one_chart_gives_this_picture_and_nothing_else() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let events = json!([{"name": "buy", "level": "ERROR"}, {"name": "visit"}, {"name": "visit"}]);
+    tally.accept(&app, &events).await;
+    tally.drain().await;
+    let chart = json!({"chart": "?since=2026-11-21&interval=HOUR&by=name&name=visit&title=Visits", "expires_at": "1w"});
+    let key = share(&tally, chart).await;
+    let picture = async |path: &str| {
+        let request = Request::get(format!("/apps/shop/{path}")).body(Body::empty()).unwrap();
+        let (parts, body) = tally.raw(request).await;
+        (parts, String::from_utf8_lossy(&body).into_owned())
+    };
+    let (parts, svg) = picture(&format!("chart.svg?read_key={key}")).await;
+    assert_eq!(parts.status, 200, "{svg}");
+    assert!(svg.contains("Visits") && svg.contains("visit") && !svg.contains("buy"), "{svg}");
+    for (name, value) in [
+        ("content-type", "image/svg+xml"),
+        ("cache-control", "public, max-age=60"),
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    ] {
+        assert_eq!(parts.headers[name], value, "{name}");
+    }
+    let etag = parts.headers["etag"].to_str().unwrap().to_owned();
+    let again = Request::get(format!("/apps/shop/chart.svg?read_key={key}")).header("if-none-match", etag);
+    let (parts, _) = tally.raw(again.body(Body::empty()).unwrap()).await;
+    assert_eq!((parts.status.as_u16(), &parts.headers["cache-control"]), (304, &"public, max-age=60".parse().unwrap()));
+    // How it looks is up to who shows it.
+    let (parts, dark) = picture(&format!("chart.svg?read_key={key}&theme=dark&width=900&height=300&title=Mine")).await;
+    assert_eq!(parts.status, 200, "{dark}");
+    assert!(dark.contains("Mine") && !dark.contains("Visits") && dark.contains("900") && dark != svg, "{dark}");
+    let (parts, png) = picture(&format!("chart.png?read_key={key}")).await;
+    assert_eq!((&parts.headers["content-type"], &parts.headers["cache-control"]), (&"image/png".parse().unwrap(), &"public, max-age=60".parse().unwrap()), "{png}");
+
+    for wider in ["since=2026-01-01", "name=buy", "name[ne]=visit", "by=level", "interval=DAY", "until=now", "color=red"] {
+        let path = format!("/apps/shop/chart.svg?{}", wider.replace('[', "%5B").replace(']', "%5D"));
+        assert_problem(&get(&tally, &key, &path).await, 400, &[wider.split('=').next().unwrap()]);
+    }
+    for closed in ["events", "reports/day?date=today", "stats/overview", "stats/totals", "histogram?date=today", "attributes", ""] {
+        assert_problem(&get(&tally, &key, &format!("/apps/shop/{closed}").trim_end_matches('/')).await, 403, &[]);
+    }
+    let own = get(&tally, &key, "/auth").await.json;
+    assert_eq!((&own["chart"], &own["filter"]), (&json!("since=2026-11-21&interval=HOUR&by=name&name=visit&title=Visits"), &json!(null)));
+
+    // Other keys read charts within their bounds, and no cache of others keeps them.
+    let bounded = share(&tally, json!({"filter": {"name": "visit"}, "statistics_only": true})).await;
+    let (parts, svg) = picture(&format!("chart.svg?read_key={bounded}&since=2026-11-21&by=name")).await;
+    assert!(svg.contains("visit") && !svg.contains("buy"), "{svg}");
+    assert!(parts.headers["cache-control"].to_str().unwrap().starts_with("private"), "{:?}", parts.headers);
+    tally.clock.set(tally.clock.now() + 7 * DAY);
+    let (parts, told) = picture(&format!("chart.svg?read_key={key}")).await;
+    assert_eq!(parts.status, 401);
+    assert!(told.contains("urn:tally:expired-key"), "{told}");
 }

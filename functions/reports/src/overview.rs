@@ -12,7 +12,6 @@ use tally_core::counter::cell::MessageHash;
 use tally_core::event::filter::EventFilter;
 use tally_core::event::level::Level;
 use tally_core::time::{Range, Timestamp};
-use tally_http::limits::Limits;
 use tally_http::openapi::{Operation, Parameter};
 use tally_http::parameters::{Params, event_filters};
 use tally_http::problem::{Problem, json};
@@ -192,7 +191,7 @@ impl Covered {
     }
 }
 
-pub(crate) async fn overview(asked: Asked, params: Params, limits: &Limits) -> Result<Response, Problem> {
+pub(crate) async fn overview(asked: Asked, params: Params) -> Result<Response, Problem> {
     let view = params.read(|params| View::read(params, asked.now, true))?;
     let (reads, app) = (&asked.reads, &*asked.app);
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
@@ -200,12 +199,8 @@ pub(crate) async fn overview(asked: Asked, params: Params, limits: &Limits) -> R
     let (now, before) = count_both(reads, app, &view).await?;
     let (counts, range) = (&now.counts, now.range);
     let earlier = before.as_ref().map(|before| &before.counts);
-    // Messages may be about people, and are no statistics.
-    let Found { messages, messages_complete, last_event_at } = if limits.hides_people || limits.statistics_only {
-        Found { messages: vec![], messages_complete: true, last_event_at: newest(reads, app, &view, &now).await? }
-    } else {
-        messages_and_newest(reads, app, &view, &now, before.as_ref()).await?
-    };
+    let Found { messages, messages_complete, last_event_at } =
+        messages_and_newest(reads, app, &view, &now, before.as_ref()).await?;
     let is_error = |level: Option<Level>| level >= Some(Level::Error);
     let errors =
         |counts: &Counts| counts.by(CellKey::level).iter().filter(|(level, _)| is_error(**level)).map(|(_, n)| n).sum();
@@ -341,6 +336,13 @@ async fn messages_and_newest(
     now: &Counted,
     before: Option<&Counted>,
 ) -> Result<Found, Problem> {
+    if !view.messages {
+        let last_event_at = match &now.events {
+            Some(events) => events.newest,
+            None => newest(reads, app, view, now).await?,
+        };
+        return Ok(Found { messages: vec![], messages_complete: true, last_event_at });
+    }
     if let Some(events) = &now.events {
         let earlier = before.and_then(|before| before.events.as_ref());
         let earlier = earlier.filter(|earlier| earlier.covered_since.is_none()).map(|earlier| &earlier.messages);

@@ -100,8 +100,8 @@ impl AskedRows {
         };
         let cursor = Cursor::decode(&text, &asked.app.id, statistic);
         let cursor = cursor.map_err(|e| Invalid::field("cursor", e.to_string()))?;
-        let previous = cursor.previous().map_err(|e| Invalid::field("cursor", e.to_string()))?;
         let limits = params.limits();
+        let previous = cursor.previous().map_err(|e| Invalid::field("cursor", e.to_string()))?;
         params.finish_as(&cursor.params)?;
         let filter = Params::of(cursor.params.clone()).within(limits).read(|params| {
             // The range of a cursor takes precedence, since `1h` means another by now.

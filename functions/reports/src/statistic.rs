@@ -57,9 +57,7 @@ impl Statistic {
     /// What it enforces of the bounds of keys.
     pub(crate) const fn enforces(self) -> &'static [Restriction] {
         match self {
-            Self::Timeseries | Self::By(_) | Self::Hours | Self::Totals => {
-                &[Restriction::Cells, Restriction::People, Restriction::Data, Restriction::Statistics]
-            }
+            // It leaves out the messages where people are hidden, and where it may show only statistics.
             Self::Overview => &[
                 Restriction::Cells,
                 Restriction::Fields,
@@ -67,6 +65,9 @@ impl Statistic {
                 Restriction::Data,
                 Restriction::Statistics,
             ],
+            Self::Timeseries | Self::By(_) | Self::Hours | Self::Totals => {
+                &[Restriction::Cells, Restriction::People, Restriction::Data, Restriction::Statistics]
+            }
             // A message is counted by its level alone, and its text may be about people.
             Self::TopMessages => &[Restriction::Data],
             Self::Groups => &[Restriction::Cells, Restriction::Fields, Restriction::People],

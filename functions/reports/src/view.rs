@@ -31,12 +31,15 @@ pub(crate) struct View {
     pub(crate) previous: Option<Range>,
     pub(crate) interval: Interval,
     pub(crate) by: By,
+    /// Whether the caller may read messages.
+    pub(crate) messages: bool,
 }
 
 impl View {
     /// Reads its parameters. Only the overview compares.
     pub(crate) fn read(params: &mut Params, now: Timestamp, compares: bool) -> Option<Self> {
         let filter = EventFilter::read(params, now);
+        let messages = params.limits().is_none_or(|limits| limits.shows_messages());
         let calendar = Calendar::read(params, now)?;
         let compares = compares && answer::compares(params);
         let range = TimeRange::compared(params, &calendar);
@@ -53,7 +56,7 @@ impl View {
         let ((range, previous), interval) = (range?, interval?);
         let zone = calendar.zone;
         params.keep(if sent.is_some() { "interval" } else { "since" }, interval.starts(range, &zone))?;
-        Some(Self { filter: filter?, zone, range, previous: compares.then_some(previous), interval, by })
+        Some(Self { filter: filter?, zone, range, previous: compares.then_some(previous), interval, by, messages })
     }
 }
 

@@ -128,6 +128,11 @@ impl Limits {
         self.filter != EventFilter::default() && !self.taken.load(Ordering::Relaxed)
     }
 
+    /// Whether the texts of messages may be told.
+    pub fn shows_messages(&self) -> bool {
+        !self.hides_people && !self.statistics_only
+    }
+
     /// What is hidden that a filter on a field, or on an attribute of that name, would tell.
     pub fn hides_field(&self, field: &str) -> Option<&'static str> {
         match field {
