@@ -7,7 +7,7 @@ use super::dice::{dice, happens, one_of};
 /// How many days a person may come back after the first visit.
 pub(super) const LONGEST: i64 = 60;
 /// New visitors of a day, before the rhythm of the week and the season.
-const NEW: f64 = 13.0;
+const NEW: f64 = 16.0;
 /// How busy a day of the week is, from Monday on.
 const WEEK: [f64; 7] = [0.78, 0.8, 0.86, 0.95, 1.06, 1.42, 1.33];
 
