@@ -9,6 +9,7 @@ use tally_core::app::partition::partitions;
 use tally_core::event::Event;
 use tally_core::event::filter::CellFilter;
 use tally_core::event::id::id_range;
+use tally_core::event::json::Json;
 use tally_core::time::{DAY, Range, Timestamp};
 use tally_store::Order;
 
@@ -85,7 +86,7 @@ async fn bytes_of_one(reads: &Reads, app: &App, day: Timestamp) -> Result<f64, R
 fn stored(event: &Event) -> usize {
     let Event { client_id, category, message, session_id, user_id, fingerprint, .. } = event;
     let texts = [client_id, category, message, session_id, user_id, fingerprint].into_iter().flatten().map(String::len);
-    let values = [&event.data, &event.tags, &event.stack].into_iter().flatten().map(|json| json.stored_size());
+    let values = [&event.data, &event.tags, &event.stack].into_iter().flatten().map(Json::stored_size);
     let own = BESIDE + event.name.len() + event.slug.len() + texts.sum::<usize>() + values.sum::<usize>();
     if event.session_id.is_some() { 2 * own } else { own }
 }
