@@ -98,10 +98,13 @@ routes! {
     COUNT_NAME          = POST   "/apps/{app}/count/{*name}"                    => Ingest, Ingest;
     LIST_EVENTS         = GET    "/apps/{app}/events"                           => Query, Read;
     READ_EVENT          = GET    "/apps/{app}/events/{id}"                      => Query, Read;
+    LIST_ATTRIBUTES     = GET    "/apps/{app}/attributes"                       => Query, Read;
     REPORT              = GET    "/apps/{app}/reports/{report}"                 => Reports, Read;
     STATISTIC           = GET    "/apps/{app}/stats/{stat}"                     => Reports, Read;
     HISTOGRAM           = GET    "/apps/{app}/histogram"                        => Reports, Read;
     HISTOGRAM_FILE      = GET    "/apps/{app}/histogram/{*path}"                => Reports, Read;
+    CHART_SVG           = GET    "/apps/{app}/chart.svg"                        => Reports, Read;
+    CHART_PNG           = GET    "/apps/{app}/chart.png"                        => Reports, Read;
     SEISMO_SIGN_IN      = POST   "/seismo/auth"                                 => Admin, Public;
     SEISMO_SEND         = POST   "/seismo/api/events/{app}"                     => Ingest, Ingest (app_may_be_absent);
     SEISMO_LIST         = GET    "/seismo/api/events/{app}"                     => Query, Read (app_may_be_absent);
