@@ -596,7 +596,7 @@ async fn a_key_of_one_chart_gives_this_picture_and_nothing_else() {
     for closed in
         ["events", "reports/day?date=today", "stats/overview", "stats/totals", "histogram?date=today", "attributes", ""]
     {
-        assert_problem(&get(&tally, &key, &format!("/apps/shop/{closed}").trim_end_matches('/')).await, 403, &[]);
+        assert_problem(&get(&tally, &key, format!("/apps/shop/{closed}").trim_end_matches('/')).await, 403, &[]);
     }
     let own = get(&tally, &key, "/auth").await.json;
     assert_eq!(
