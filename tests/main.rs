@@ -6,6 +6,8 @@ mod access;
 mod admin;
 mod aggregate;
 mod architecture;
+mod attributes;
+mod chart;
 mod counts;
 mod database;
 mod erase;

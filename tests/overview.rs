@@ -237,7 +237,8 @@ async fn an_interval_is_chosen_by_the_range() {
     two_days(&mut tally, &app).await;
     for (query, interval, buckets) in [
         ("since=15m", "MINUTE", 16),
-        ("since=6h&until=now", "HOUR", 7),
+        ("since=6h", "MINUTE", 361),
+        ("since=7h&until=now", "HOUR", 8),
         ("since=24h", "HOUR", 25),
         ("since=7d", "DAY", 8),
         ("since=30d", "DAY", 31),

@@ -161,7 +161,7 @@ fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Resul
     })
 }
 
-fn read_range(params: &mut Params, now: Timestamp) -> Range {
+pub(crate) fn read_range(params: &mut Params, now: Timestamp) -> Range {
     let zone: Option<Zone> = params.parsed("tz");
     let has_zone = zone.is_some();
     let week_start = params.parsed("week_start").unwrap_or_default();

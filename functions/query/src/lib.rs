@@ -1,5 +1,6 @@
 //! Reads events.
 
+mod attributes;
 mod compat_seismo;
 mod compat_the_eye;
 mod cursor;
@@ -23,6 +24,7 @@ pub fn router(context: Arc<Context>) -> Router {
     Routes::of(Function::Query, context)
         .serve(&routes::LIST_EVENTS, events::list)
         .serve(&routes::READ_EVENT, event::read)
+        .serve(&routes::LIST_ATTRIBUTES, attributes::list)
         .serve(&routes::SEISMO_LIST, compat_seismo::list)
         .serve(&routes::THE_EYE_LIST, compat_the_eye::list)
         .finish()
@@ -33,6 +35,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     vec![
         events::list_operation(schemas),
         event::read_operation(schemas),
+        attributes::list_operation(schemas),
         compat_seismo::list_operation(schemas),
         compat_the_eye::list_operation(schemas),
     ]

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -25,12 +25,12 @@ use tally_service::context::Context;
 use tally_service::report::count::Counts;
 
 use crate::answer::{Freshness, Point, boundaries, count};
-use crate::chart::{Chart, Picture, grouped};
+use crate::chart::{Chart, Picture, Theme, grouped};
 
 /// The size of a picture by default: width and height in pixels.
 pub(crate) const DEFAULT_SIZE: (u32, u32) = (800, 400);
 /// The smallest and largest width and height in pixels.
-const SIZES: (u64, u64) = (200, 2_000);
+pub(crate) const SIZES: (u64, u64) = (200, 2_000);
 /// How long a client may cache a day that is over and counted, in seconds. Late events may still change it.
 const CACHE_SECONDS: u32 = 3_600;
 
@@ -198,8 +198,9 @@ impl CountedDay<'_> {
         };
         let title = format!("{name}, {date}: {} in all", grouped(self.counts.total()));
         let axis = format!("hour of the day ({})", zone.name());
-        let bars: Vec<_> = self.hours.iter().map(|(at, count)| (zone.hour(*at).to_string(), *count)).collect();
-        let chart = Chart { title: &title, axis: &axis, bars: &bars, width, height };
+        let bars: Vec<_> = self.hours.iter().map(|(at, count)| (zone.hour(*at).to_string(), vec![*count])).collect();
+        let theme = &Theme::LIGHT;
+        let chart = Chart { title: &title, axis: &axis, bars: &bars, parts: &[theme.whole()], theme, width, height };
         chart.draw(picture).map_err(|e| Problem::Internal(e.to_string()))
     }
 
@@ -215,7 +216,13 @@ impl CountedDay<'_> {
 }
 
 /// A reply that clients may cache: for a while if the day is over and counted, else to revalidate.
-fn cached(format: Format, body: Vec<u8>, closed: bool, counted_to: Timestamp, headers: &HeaderMap) -> Response {
+pub(crate) fn cached(
+    format: Format,
+    body: Vec<u8>,
+    closed: bool,
+    counted_to: Timestamp,
+    headers: &HeaderMap,
+) -> Response {
     let tag = format!("\"{}\"", hex(&sha256(&body)[..16]));
     let known = headers.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
     let unchanged = known.is_some_and(|tags| tags.split(',').any(|t| t.trim().trim_start_matches("W/") == tag));
@@ -230,6 +237,11 @@ fn cached(format: Format, body: Vec<u8>, closed: bool, counted_to: Timestamp, he
         if let Ok(value) = HeaderValue::from_str(&value) {
             reply.insert(name, value);
         }
+    }
+    if format == Format::Picture(Picture::Svg) {
+        // Opened by itself, it is a document that could hold scripts.
+        let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
+        reply.insert(CONTENT_SECURITY_POLICY, policy);
     }
     if let Ok(counted_to) = HeaderValue::from_str(&counted_to.to_string()) {
         reply.insert("tally-counted-to", counted_to);

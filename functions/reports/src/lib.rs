@@ -10,6 +10,7 @@ mod messages;
 mod overview;
 mod page;
 mod periods;
+mod series_chart;
 mod statistic;
 mod statistics;
 mod view;
@@ -33,6 +34,8 @@ pub fn router(context: Arc<Context>) -> Router {
         .serve(&routes::STATISTIC, statistics::statistic)
         .serve(&routes::HISTOGRAM, histogram::histogram)
         .serve(&routes::HISTOGRAM_FILE, histogram::histogram)
+        .serve(&routes::CHART_SVG, series_chart::svg)
+        .serve(&routes::CHART_PNG, series_chart::png)
         .serve(&routes::SEISMO_REPORT, compat_seismo::report)
         .serve(&routes::EVENT_TRACKER_LIST, compat_event_tracker::hours)
         .serve(&routes::EVENT_TRACKER_PATH, compat_event_tracker::of_path)
@@ -45,6 +48,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     operations.extend(periods::report_operations(schemas));
     operations.extend(statistics::statistic_operations(schemas));
     operations.extend(histogram::histogram_operations(schemas));
+    operations.extend(series_chart::chart_operations(schemas));
     operations.extend(compat_seismo::report_operations(schemas));
     operations.push(compat_event_tracker::hours_operation(schemas));
     operations.extend(compat_event_tracker::of_path_operations(schemas));

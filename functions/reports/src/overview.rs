@@ -31,9 +31,9 @@ use crate::view::{By, Counted, View};
 /// The items of each list.
 const TOP: usize = 20;
 /// The names of a series that are shown by themselves.
-const TOP_OF_SERIES: usize = 8;
+pub(crate) const TOP_OF_SERIES: usize = 8;
 /// What the other names of a series are shown as.
-const OTHER_NAMES: &str = "(other names)";
+pub(crate) const OTHER_NAMES: &str = "(other names)";
 /// What events without a level are shown as in a series.
 const NO_LEVEL: &str = "NONE";
 /// Most events that are read for the messages of a name, slug or category, which counters of messages do not know.

@@ -5,7 +5,7 @@ use tally_core::event::filter::EventFilter;
 use tally_core::time::calendar::{Interval, TooManyBuckets};
 use tally_core::time::moment::Calendar;
 use tally_core::time::zone::Zone;
-use tally_core::time::{DAY, HOUR, Range, TimeDelta, Timestamp};
+use tally_core::time::{DAY, HOUR, MINUTE, Range, TimeDelta, Timestamp};
 use tally_http::parameters::{FromQuery, Params};
 use tally_http::problem::Problem;
 use tally_service::reads::Reads;
@@ -60,9 +60,10 @@ impl View {
     }
 }
 
-/// The interval with which a range has a few dozen columns.
+/// The interval with which a range has a few dozen columns, or a few hundred minutes.
 fn sensible(range: Range, calendar: &Calendar) -> Interval {
-    match range.until() - range.since() {
+    // A range up to now has the rest of this minute as well.
+    match range.until() - range.since() - MINUTE {
         length if length <= 6 * HOUR => Interval::Minute,
         length if length <= 3 * DAY => Interval::Hour,
         length if length <= 100 * DAY => Interval::Day,

@@ -7,8 +7,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderName, HeaderValue, Method};
 use tally_core::app::AppSlug;
@@ -42,7 +41,7 @@ pub(crate) async fn finish_and_log(request: Request, next: Next) -> Response {
     }
     let headers = response.headers_mut();
     for (name, value) in SECURITY_HEADERS {
-        // The page has its own.
+        // The page and pictures have their own.
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     if headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"image/svg+xml")) {
@@ -74,10 +73,6 @@ const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
     (REFERRER_POLICY, "no-referrer"),
     (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
 ];
-
-/// The policy of a picture that could hold scripts, where it is opened by itself: it has no origin either.
-const SANDBOX: HeaderValue =
-    HeaderValue::from_static("sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
 
 /// Most bytes of a path with its query.
 const MAX_PATH_AND_QUERY: usize = 8 * 1024;

@@ -118,11 +118,14 @@ routes! {
     COUNT_NAME          = POST   "/apps/{app}/count/{*name}"                    => Ingest, Ingest;
     LIST_EVENTS         = GET    "/apps/{app}/events"                           => Query, Read [Cells, Fields, People, Data];
     READ_EVENT          = GET    "/apps/{app}/events/{id}"                      => Query, Read [Cells, Fields, People, Data];
+    LIST_ATTRIBUTES     = GET    "/apps/{app}/attributes"                       => Query, Read [Cells, Fields, People];
     REPORT              = GET    "/apps/{app}/reports/{report}"                 => Reports, Read [Cells, People, Data, Statistics];
     // Each statistic declares what of it it enforces.
     STATISTIC           = GET    "/apps/{app}/stats/{stat}"                     => Reports, Read [Cells, Fields, People, Data, Statistics];
     HISTOGRAM           = GET    "/apps/{app}/histogram"                        => Reports, Read [Cells, People, Data, Statistics];
     HISTOGRAM_FILE      = GET    "/apps/{app}/histogram/{*path}"                => Reports, Read [Cells, People, Data, Statistics];
+    CHART_SVG           = GET    "/apps/{app}/chart.svg"                        => Reports, Read [Cells, Fields, People, Data, Statistics, Chart];
+    CHART_PNG           = GET    "/apps/{app}/chart.png"                        => Reports, Read [Cells, Fields, People, Data, Statistics, Chart];
     SEISMO_SIGN_IN      = POST   "/seismo/auth"                                 => Admin, Public;
     SEISMO_SEND         = POST   "/seismo/api/events/{app}"                     => Ingest, Ingest (app_may_be_absent);
     SEISMO_LIST         = GET    "/seismo/api/events/{app}"                     => Query, Read (app_may_be_absent);

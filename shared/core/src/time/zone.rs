@@ -35,6 +35,11 @@ impl Zone {
         self.zone.to_datetime(at.jiff()).date()
     }
 
+    /// The date and clock time of a moment.
+    pub fn datetime(&self, at: Timestamp) -> jiff::civil::DateTime {
+        self.zone.to_datetime(at.jiff())
+    }
+
     /// The hour of the day that a moment is in, 0 to 23.
     pub fn hour(&self, at: Timestamp) -> i8 {
         self.zone.to_datetime(at.jiff()).hour()
