@@ -25,7 +25,7 @@ test("the page's own curl command sends the first event, the light turns, and th
     assert.ok(command.includes(key));
     await run("bash", ["-c", command]);
     await page.getByRole("region", { name: "Names" }).waitFor({ timeout: 30_000 });
-    await page.getByRole("region", { name: "Names" }).getByRole("row").nth(0).waitFor();
+    await page.getByRole("region", { name: "Names" }).getByRole("row").nth(1).waitFor();
 });
 
 test("each way to send events shows the key of the app", async () => {
