@@ -44,9 +44,6 @@ pub(crate) async fn finish_and_log(request: Request, next: Next) -> Response {
         // The page and pictures have their own.
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    if headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"image/svg+xml")) {
-        headers.insert(CONTENT_SECURITY_POLICY, SANDBOX);
-    }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, id);
