@@ -1,11 +1,15 @@
-import { ApiError, appPath, get } from '../api.js';
+import { appPath, get } from '../api.js';
 import { h } from '../dom.js';
-import { formatBytes } from '../format.js';
+import { formatBytes, formatExact } from '../format.js';
 import { Panel } from '../panel.js';
 import { listTable, numberCell, tabHead } from './list.js';
 
 /**
- * What the app uses. A server that does not tell shows nothing.
+ * What the app stores a day, the newest first.
+ *
+ * @typedef {{
+ *   days: { day: string, events: number, bytes: number }[], events: number, bytes: number, bytes_estimated: boolean,
+ * }} UsageReply
  *
  * @param {import('../state.js').State} state
  * @returns {import('../pages/settings.js').Tab}
@@ -13,28 +17,27 @@ import { listTable, numberCell, tabHead } from './list.js';
 export function usageTab({ app }) {
   const panel = new Panel({ what: 'Usage' });
   panel.show(
-    (signal) =>
-      get(appPath(app ?? '', 'usage'), [], signal).catch((error) => {
-        if (error instanceof ApiError && error.status === 404) {
-          return null;
-        }
-        throw error;
-      }),
-    (usage) => [
-      tabHead('Usage', usage ? 'Events and bytes a day.' : 'This server does not tell what the app uses.'),
-      usage
-        ? listTable(
-            'Usage',
-            ['Day', 'Events', 'Bytes'],
-            (usage.days ?? []).map((/** @type {{ day: string, events: number, bytes: number }} */ each) => [
-              each.day,
-              numberCell(each.events),
-              h('span', { class: 'number' }, formatBytes(each.bytes)),
-            ]),
-            'Nothing was sent yet.',
-          )
-        : null,
-    ],
+    (signal) => get(appPath(app ?? '', 'usage'), [], signal),
+    (/** @type {UsageReply} */ usage) => {
+      const about = usage.bytes_estimated ? 'about ' : '';
+      const days = usage.days.filter((each) => each.events > 0).reverse();
+      return [
+        tabHead(
+          'Usage',
+          `The last 30 days: ${formatExact(usage.events)} events, ${about}${formatBytes(usage.bytes)}. Days are in UTC.`,
+        ),
+        listTable(
+          'Usage',
+          ['Day', 'Events', usage.bytes_estimated ? 'Bytes, about' : 'Bytes'],
+          days.map(({ day, events, bytes }) => [
+            day,
+            numberCell(events),
+            h('span', { class: 'number' }, formatBytes(bytes)),
+          ]),
+          'Nothing was sent in the last 30 days.',
+        ),
+      ];
+    },
   );
   return { element: panel.element, close: () => panel.close() };
 }
