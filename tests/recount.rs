@@ -364,7 +364,7 @@ async fn invalid_options_are_reported() {
     let tally = Tally::start().await;
     tally.app("shop").await;
     for (body, fields) in [
-        (json!({"since": "yesterday"}), vec!["since"]),
+        (json!({"since": "the day before"}), vec!["since"]),
         (json!({"since": "2026-11-21", "until": "2026-11-20"}), vec!["since"]),
         (json!({"next": "x"}), vec!["next"]),
         (json!({"next": "01KAJ2Z8E0000000000000000A"}), vec!["next"]),

@@ -188,6 +188,7 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
             all.push(path);
             all
         }
+        "/apps/{app}/views" => vec!["/apps/shop/views".to_owned()],
         "/apps/{app}/attributes" => with("/apps/shop/attributes", &[range, "limit=1", ""]),
         "/seismo/api/events/{app}" => vec!["/seismo/api/events/shop".to_owned()],
         "/seismo/api/reports/{report}/{app}" => vec!["/seismo/api/reports/day/shop?date=today".to_owned()],
@@ -236,7 +237,7 @@ async fn hear_all(tally: &Tally, route: &Route, key: &str, ids: &[String]) -> BT
     heard
 }
 
-/// A shop with an event that filters match, one that they do not, and a rejected one. Returns the ids of the events.
+/// A shop with an event that filters match, one that they do not, a rejected one, and a saved view. Returns the ids of the events.
 async fn shop() -> (Tally, TestApp, [Canaries; 2], Vec<String>) {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
@@ -246,6 +247,9 @@ async fn shop() -> (Tally, TestApp, [Canaries; 2], Vec<String>) {
     let ids = ids.as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect();
     tally.ingest(&app, &json!({"name": "rejected-name-canary", "timestamp": "never"})).await;
     tally.context.rejections.written().await;
+    let view = json!({"query": "app=shop&user_id=view-query-canary", "scope": "app"});
+    let saved = tally.admin(Method::PUT, "/apps/shop/views/view-name-canary", &view).await;
+    assert_eq!(saved.status, 201, "{}", saved.json);
     tally.drain().await;
     // Counters of the minute are read, not its events.
     tally.clock.set(tally.clock.now() + HOUR);
@@ -271,13 +275,16 @@ async fn no_route_tells_a_bounded_key_what_it_hides() {
             assert!(told.contains(canary), "{canary} is told nowhere");
         }
     }
-    assert!(told.contains("rejected-name-canary"));
+    // What no bounded key is told.
+    let closed = ["rejected-name-canary", "view-name-canary", "view-query-canary"].map(str::to_owned);
+    for canary in &closed {
+        assert!(told.contains(canary), "{canary} is told nowhere");
+    }
 
     for Bound { name, body, restrictions, hides, filters } in bounds() {
         let key = share(&tally, body).await;
         let mut hidden: BTreeSet<&String> = hides(&inside).into_iter().chain(hides(&outside)).collect();
-        let rejected = "rejected-name-canary".to_owned();
-        hidden.insert(&rejected);
+        hidden.extend(&closed);
         if filters {
             let Canaries { cell, people, data, event } = &outside;
             hidden.extend([cell, people, data, event].into_iter().flatten());

@@ -158,12 +158,15 @@ async fn start(
         }
         path = filled.page;
     }
-    say!("
-{}", machine.welcome(&url, own_admin));
-    match server {
-        Some(server) => say!("{}", sign_in::link(&context, &server, &path).await?),
-        None => say!("Open {url}{path}
-"),
+    say!(
+        "
+{}",
+        machine.welcome(&url, own_admin)
+    );
+    if let Some(server) = server {
+        say!("{}", sign_in::link(&context, &server, &path).await?);
+    } else {
+        say!("Open {url}{path}\n");
     }
     say!("Ctrl-C ends it.");
     let background = Background::start(&stack, &context);

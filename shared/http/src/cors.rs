@@ -102,9 +102,7 @@ fn permission(config: &Config, access: Access, request: &HeaderMap) -> Option<He
         | Access::Users
         | Access::AppUsers
         | Access::Admins
-        | Access::AppAdmins => {
-            &config.read_origins
-        }
+        | Access::AppAdmins => &config.read_origins,
     };
     let origin = request.get(ORIGIN)?;
     match origins {
