@@ -4,10 +4,13 @@
 pub mod audit;
 mod background;
 pub mod backlog;
+mod catalog;
 mod condition;
 pub mod connections;
 pub mod cost;
 pub mod dead_batches;
+#[cfg(test)]
+mod differential;
 mod direct;
 mod door;
 pub mod embedded;
@@ -16,6 +19,9 @@ pub mod housekeeping;
 pub mod import;
 mod pages;
 pub mod proxy;
+mod puts;
+mod queries;
+mod readers;
 mod refusals;
 pub mod serve;
 pub mod server;
@@ -23,3 +29,4 @@ pub mod stream_poller;
 pub mod table;
 mod wire;
 pub mod workbench;
+mod writer;
