@@ -103,6 +103,10 @@ impl Index {
             return Ok(());
         }
         let (view, of) = (quoted(&name), table.quoted());
+        let has_copies = connection.query_row(&format!("SELECT EXISTS (SELECT 1 FROM {view})"), [], |row| row.get(0));
+        if has_copies? {
+            tracing::warn!(index = name, "the index is rebuilt once, so that it takes less space");
+        }
         let (index, insert, delete) =
             (quoted(&format!("tally_{name}")), quoted(&format!("{name}::insert")), quoted(&format!("{name}::delete")));
         let (key, members) = (self.key(), self.members());

@@ -300,6 +300,64 @@ fn the_requests_of_the_store_are_answered_without_dynoxide() {
 }
 
 #[test]
+fn a_database_of_an_earlier_version_loses_its_copies_and_nothing_else() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join(crate::embedded::FILE);
+    let database = Database::new(file.to_str().expect("UTF-8")).expect("as dynoxide makes it");
+    assert_eq!(plain(&database, "CreateTable", &table()).0, 200);
+    let put = |n: usize, session: &str| {
+        let item = json!({"pk": {"S": "a"}, "sk": {"S": format!("k{n}")}, "session": {"S": session}});
+        json!({"TableName": "events", "Item": item})
+    };
+    for n in 0..9 {
+        assert_eq!(plain(&database, "PutItem", &put(n, if n < 6 { "s" } else { "t" })).0, 200);
+    }
+    let of_session = json!({"TableName": "events", "IndexName": "by_session", "KeyConditionExpression": "#key = :key",
+        "ExpressionAttributeNames": {"#key": "session"}, "ExpressionAttributeValues": {":key": {"S": "s"}}});
+    let before = plain(&database, "Query", &of_session);
+    drop(database);
+    let embedded = Embedded::open(folder.path()).expect("a database");
+    let direct = embedded.direct();
+    assert_eq!(ours(&direct, "Query", &of_session), before);
+    let connection = embedded.connect().expect("the same file");
+    let kind =
+        connection.query_row("SELECT type FROM sqlite_schema WHERE name = 'events::gsi::by_session'", [], |row| {
+            row.get::<_, String>(0)
+        });
+    assert_eq!(kind.as_deref(), Ok("view"));
+    // An earlier version still writes and reads it.
+    drop((connection, direct, embedded));
+    let database = Database::new(file.to_str().expect("UTF-8")).expect("the same file");
+    assert_eq!(plain(&database, "PutItem", &put(9, "s")).0, 200);
+    assert_eq!(plain(&database, "PutItem", &put(0, "t")).0, 200);
+    assert_eq!(plain(&database, "Query", &of_session).1["Count"], 6);
+}
+
+#[test]
+fn what_fails_is_undone_alone() {
+    let embedded = Embedded::temporary().expect("a database");
+    let direct = embedded.direct();
+    assert_eq!(ours(&direct, "CreateTable", &table()).0, 200);
+    let update = |n: usize| {
+        let condition = if n.is_multiple_of(2) { "attribute_not_exists(pk)" } else { "attribute_exists(pk)" };
+        json!({"TableName": "events", "Key": {"pk": {"S": "a"}, "sk": {"S": format!("k{n}")}}, "UpdateExpression": "SET x = :x",
+            "ConditionExpression": condition, "ExpressionAttributeValues": {":x": {"N": "1"}}})
+        .to_string()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let replies = runtime.block_on(async {
+        let bodies: Vec<_> = (0..60).map(update).collect();
+        let calls = bodies.iter().map(|body| direct.answer("UpdateItem", body.as_bytes()));
+        futures::future::join_all(calls).await
+    });
+    let statuses: Vec<_> = replies.iter().map(|(status, _)| *status).collect();
+    assert_eq!(statuses, [200, 400].repeat(30));
+    let query = json!({"TableName": "events", "KeyConditionExpression": "#key = :key", "ExpressionAttributeNames": {"#key": "pk"},
+        "ExpressionAttributeValues": {":key": {"S": "a"}}});
+    assert_eq!(ours(&direct, "Query", &query).1["Count"], 30);
+}
+
+#[test]
 fn an_index_reads_no_more_than_its_partition() {
     let embedded = Embedded::temporary().expect("a database");
     assert_eq!(ours(&embedded.direct(), "CreateTable", &table()).0, 200);

@@ -134,7 +134,7 @@ impl Direct {
             "UpdateItem" => self.write(body, |storage, request| now(update_item::execute(storage, request))).await,
             "DeleteItem" => self.write(body, |storage, request| now(delete_item::execute(storage, request))).await,
             // It has tokens, of which only dynoxide's database knows.
-            "TransactWriteItems" => self.alone(body, |db, request| db.transact_write_items(request)).await,
+            "TransactWriteItems" => self.alone(body, Database::transact_write_items).await,
             "GetItem" => match Get::of(body, &self.catalog) {
                 Some(get) => self.look(move |storage| get.run(storage.conn())).await,
                 None => self.read(body, |storage, request| now(get_item::execute(storage, request))).await,
@@ -144,8 +144,8 @@ impl Direct {
                 Some(page) => self.look(move |storage| page.run(storage.conn())).await,
                 None => self.read(body, query).await,
             },
-            "CreateTable" => self.change(body, |db, request| db.create_table(request)).await,
-            "UpdateTimeToLive" => self.change(body, |db, request| db.update_time_to_live(request)).await,
+            "CreateTable" => self.change(body, Database::create_table).await,
+            "UpdateTimeToLive" => self.change(body, Database::update_time_to_live).await,
             "DescribeTable" => call(body, |request| self.describe_table(request)),
             "DescribeStream" => self.describe_stream(parse(body)?).await,
             "GetShardIterator" => {

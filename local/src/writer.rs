@@ -1,9 +1,12 @@
-//! The one writer of the database: a thread that makes one transaction of everything that waits.
+//! The one writer of the database: it makes one transaction of everything that waits.
 //!
 //! dynoxide 3.2.0 commits each item by itself, also those of a `BatchWriteItem`, and a commit costs more than the write
 //! of a small item. Here the requests that wait at the same time share a transaction, and are answered once it is
 //! committed. A request that fails is undone alone, up to its savepoint. Requests of few items go before those of many,
 //! so they wait for one transaction at most.
+//!
+//! Whoever finds the writer free works for all that wait, on its own thread: switching to another thread and back takes as
+//! long as a small write. It does one transaction; what came meanwhile is left to a thread of the writer.
 //!
 //! dynoxide's actions begin and commit transactions of their own. SQLite asks an authorizer before it compiles such a
 //! statement; within a shared transaction it is told to ignore them. In dynoxide this would be a `Database::together`
@@ -13,7 +16,7 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Wake};
 use std::thread::{self, JoinHandle, Thread};
 
@@ -43,21 +46,25 @@ struct Waiting {
     closed: bool,
 }
 
-#[derive(Default)]
 struct Queue {
     waiting: Mutex<Waiting>,
+    /// Tells the thread that something waits.
     news: Condvar,
+    desk: Mutex<Desk>,
 }
 
 /// Answers a request once it is known whether its transaction is committed; otherwise with the error.
 type Answer = Box<dyn FnOnce(Result<(), &str>) + Send>;
+
+/// What a request does with the desk.
+type Work = Box<dyn FnOnce(Result<&mut Desk, &str>) -> Done + Send>;
 
 /// A request. It is given the desk, or the error of the transaction that it would have been a part of.
 struct Job {
     weight: usize,
     /// Whether it makes transactions of its own.
     alone: bool,
-    run: Box<dyn FnOnce(Result<&mut Desk, &str>) -> Done + Send>,
+    run: Work,
 }
 
 struct Done {
@@ -105,20 +112,47 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for requests. Returns those of one transaction; none at the end.
-    fn next(&self) -> Vec<Job> {
-        let mut waiting = self.lock();
-        loop {
-            let jobs = waiting.take();
-            if !jobs.is_empty() || waiting.closed {
-                return jobs;
+    /// Does one transaction, if nobody else does one.
+    fn help(&self) {
+        let desk = match self.desk.try_lock() {
+            Ok(desk) => Some(desk),
+            Err(TryLockError::Poisoned(desk)) => Some(desk.into_inner()),
+            // Whoever has it sees afterwards what waits now.
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if let Some(mut desk) = desk {
+            let jobs = self.lock().take();
+            desk.work(jobs);
+            drop(desk);
+            if !self.lock().is_empty() {
+                self.news.notify_one();
             }
-            waiting = self.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Works until the handle is gone and nothing waits.
+    fn serve(&self) {
+        loop {
+            let mut waiting = self.lock();
+            while waiting.is_empty() {
+                if waiting.closed {
+                    return;
+                }
+                waiting = self.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+            drop(waiting);
+            let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+            let jobs = self.lock().take();
+            desk.work(jobs);
         }
     }
 }
 
 impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.short.is_empty() && self.long.is_empty()
+    }
+
     /// Takes the requests of the next transaction: the short ones first, and at least one long one, so that those do
     /// not wait forever.
     fn take(&mut self) -> Vec<Job> {
@@ -147,18 +181,10 @@ impl Waiting {
 impl Writer {
     /// Opens the connections of a database and starts the thread.
     pub(crate) fn start(name: &str) -> Result<Self, DynoxideError> {
-        let mut desk = Desk::open(name)?;
-        let queue = Arc::new(Queue::default());
-        let waiting = Arc::clone(&queue);
-        let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            loop {
-                let jobs = waiting.next();
-                if jobs.is_empty() {
-                    return;
-                }
-                desk.work(jobs);
-            }
-        });
+        let desk = Mutex::new(Desk::open(name)?);
+        let queue = Arc::new(Queue { waiting: Mutex::default(), news: Condvar::new(), desk });
+        let served = Arc::clone(&queue);
+        let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || served.serve());
         let thread = thread.map_err(|e| DynoxideError::InternalServerError(format!("cannot start the writer: {e}")))?;
         Ok(Self { queue, thread: Some(thread) })
     }
@@ -206,23 +232,29 @@ impl Writer {
         let job = Job { weight, alone, run: Box::new(run) };
         let mut waiting = self.queue.lock();
         if weight <= SHORT && !alone {
-            waiting.short.push_back(job)
+            waiting.short.push_back(job);
         } else {
-            waiting.long.push_back(job)
+            waiting.long.push_back(job);
         }
         drop(waiting);
-        self.queue.news.notify_one();
-        Promise(promise)
+        Promise { done: promise, queue: Some(Arc::clone(&self.queue)) }
     }
 }
 
 /// The reply to a request that the writer has.
-pub(crate) struct Promise<T>(oneshot::Receiver<Result<T, DynoxideError>>);
+pub(crate) struct Promise<T> {
+    done: oneshot::Receiver<Result<T, DynoxideError>>,
+    /// Until its owner has helped.
+    queue: Option<Arc<Queue>>,
+}
 
 impl<T> Promise<T> {
     /// Waits for it.
-    pub(crate) async fn get(self) -> Result<T, DynoxideError> {
-        self.0.await.unwrap_or_else(|_| Err(gone()))
+    pub(crate) async fn get(mut self) -> Result<T, DynoxideError> {
+        // Others may put their requests first, to share the transaction.
+        tokio::task::yield_now().await;
+        self.help();
+        (&mut self.done).await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// Waits for it on this thread, also where it belongs to a runtime.
@@ -233,12 +265,31 @@ impl<T> Promise<T> {
                 self.0.unpark();
             }
         }
+        self.help();
         let waker = Arc::new(Unpark(thread::current())).into();
         loop {
-            match Pin::new(&mut self.0).poll(&mut Context::from_waker(&waker)) {
+            match Pin::new(&mut self.done).poll(&mut Context::from_waker(&waker)) {
                 Poll::Ready(done) => return done.unwrap_or_else(|_| Err(gone())),
                 Poll::Pending => thread::park(),
             }
+        }
+    }
+
+    fn help(&mut self) {
+        if let Some(queue) = self.queue.take()
+            // Someone else may have done it already.
+            && self.done.is_empty()
+        {
+            queue.help();
+        }
+    }
+}
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        // Its request must not wait for the next one.
+        if let Some(queue) = &self.queue {
+            queue.news.notify_one();
         }
     }
 }
@@ -283,7 +334,7 @@ impl Desk {
         if jobs.first().is_some_and(|job| job.alone)
             && let Some(job) = jobs.pop()
         {
-            let done = catch_unwind(AssertUnwindSafe(|| (job.run)(Ok(self))));
+            let done = catch_unwind(AssertUnwindSafe(|| (job.run)(Ok(&mut *self))));
             self.sequences.clear();
             if !self.connection().is_autocommit() {
                 // A panic has left it open.
@@ -292,6 +343,9 @@ impl Desk {
             if let Ok(done) = done {
                 (done.answer)(Ok(()));
             }
+            return;
+        }
+        if jobs.is_empty() {
             return;
         }
         let mut answers = Vec::with_capacity(jobs.len());
