@@ -81,10 +81,13 @@ impl Server {
         &self,
         request: Request<Body>,
     ) -> Result<(StatusCode, Bytes), Box<dyn Error + Send + Sync>> {
-        let free = self.idle.lock().await.pop();
-        let mut connection = match free {
-            Some(connection) => connection,
-            None => self.connect().await?,
+        let mut connection = loop {
+            let free = self.idle.lock().await.pop();
+            let Some(mut free) = free else { break self.connect().await? };
+            // The server ends connections that are idle for long.
+            if free.ready().await.is_ok() {
+                break free;
+            }
         };
         connection.ready().await?;
         let reply = connection.send_request(request).await?;

@@ -104,6 +104,11 @@ impl Direct {
         }
     }
 
+    /// A number that grows with every change, before whoever made it knows.
+    pub(crate) fn changes(&self) -> u64 {
+        self.writer.commits()
+    }
+
     /// Answers a request outside of a task.
     #[cfg(test)]
     pub(crate) fn answer_to(&self, target: &str, body: &[u8]) -> (u16, String) {

@@ -92,6 +92,8 @@ pub struct StreamPoller {
     client: Client,
     /// The database, where it is in this process: its records are passed on as the JSON in which they are stored.
     direct: Option<Direct>,
+    /// The state of the database in which its stream had nothing new.
+    idle: Option<u64>,
     context: Arc<Context>,
     /// Where the position is stored across restarts.
     file: Option<PathBuf>,
@@ -141,6 +143,7 @@ impl StreamPoller {
         Self {
             client: Client::from_conf(config),
             direct: None,
+            idle: None,
             context,
             position: kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default(),
             file,
@@ -209,10 +212,19 @@ impl StreamPoller {
     /// Reads one batch from every readable stream shard.
     async fn round(&mut self) -> Result<Round, PollError> {
         let mut round = Round::default();
+        // Taken first, since what is written meanwhile may not be read.
+        let changes = self.direct.as_ref().map(Direct::changes);
+        if changes.is_some() && changes == self.idle.take() {
+            self.idle = changes;
+            return Ok(round);
+        }
         for shard in self.readable_shards().await? {
             let (polled, full) = self.batch(&shard).await?;
             round.polled += polled;
             round.more |= full;
+        }
+        if round.polled == 0 && !round.more {
+            self.idle = changes;
         }
         Ok(round)
     }

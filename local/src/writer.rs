@@ -15,7 +15,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Wake};
 use std::thread::{self, JoinHandle, Thread};
@@ -51,6 +51,8 @@ struct Queue {
     /// Tells the thread that something waits.
     news: Condvar,
     desk: Mutex<Desk>,
+    /// Counts what was committed.
+    commits: Arc<AtomicU64>,
 }
 
 /// Answers a request once it is known whether its transaction is committed; otherwise with the error.
@@ -82,6 +84,7 @@ pub(crate) struct Desk {
     pub(crate) sequences: HashMap<String, i64>,
     name: String,
     shared: Arc<Shared>,
+    commits: Arc<AtomicU64>,
 }
 
 /// What the authorizer of the connection knows.
@@ -181,12 +184,18 @@ impl Waiting {
 impl Writer {
     /// Opens the connections of a database and starts the thread.
     pub(crate) fn start(name: &str) -> Result<Self, DynoxideError> {
-        let desk = Mutex::new(Desk::open(name)?);
-        let queue = Arc::new(Queue { waiting: Mutex::default(), news: Condvar::new(), desk });
+        let commits = Arc::new(AtomicU64::new(0));
+        let desk = Mutex::new(Desk::open(name, Arc::clone(&commits))?);
+        let queue = Arc::new(Queue { waiting: Mutex::default(), news: Condvar::new(), desk, commits });
         let served = Arc::clone(&queue);
         let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || served.serve());
         let thread = thread.map_err(|e| DynoxideError::InternalServerError(format!("cannot start the writer: {e}")))?;
         Ok(Self { queue, thread: Some(thread) })
+    }
+
+    /// A number that grows with every transaction, before those in it are answered.
+    pub(crate) fn commits(&self) -> u64 {
+        self.queue.commits.load(Ordering::Acquire)
     }
 
     /// Has a request of a weight run within a shared transaction.
@@ -299,7 +308,7 @@ fn gone() -> DynoxideError {
 }
 
 impl Desk {
-    fn open(name: &str) -> Result<Self, DynoxideError> {
+    fn open(name: &str, commits: Arc<AtomicU64>) -> Result<Self, DynoxideError> {
         let database = Database::new(name)?;
         // This is the only way to set `synchronous = NORMAL`. Commits still survive the end of the process, and a put
         // takes a third of the time.
@@ -311,6 +320,7 @@ impl Desk {
             sequences: HashMap::new(),
             name: name.to_owned(),
             shared,
+            commits,
         })
     }
 
@@ -340,6 +350,7 @@ impl Desk {
                 // A panic has left it open.
                 let _ = self.run("ROLLBACK");
             }
+            self.commits.fetch_add(1, Ordering::Release);
             if let Ok(done) = done {
                 (done.answer)(Ok(()));
             }
@@ -353,6 +364,7 @@ impl Desk {
         if committed.is_err() {
             self.sequences.clear();
         }
+        self.commits.fetch_add(1, Ordering::Release);
         let committed = committed.as_ref().map(|&()| ()).map_err(String::as_str);
         for answer in answers {
             answer(committed);
