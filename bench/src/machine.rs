@@ -147,11 +147,11 @@ async fn writes(server: &Arc<Server>, scale: usize, figures: &mut Figures) -> Re
     let before = server.cpu();
     sleep(length).await;
     if let Some((before, after)) = before.zip(server.cpu()) {
-        let what = format!("machine: idle with {} events", count(all, scale));
-        figures.add(what, "% of a CPU", (after - before).as_secs_f64() / length.as_secs_f64() * 100.0);
+        let what = format!("machine: idle with {} events", count(scale));
+        figures.add(what, "% of a CPU", after.saturating_sub(before).as_secs_f64() / length.as_secs_f64() * 100.0);
     }
     if let Some(memory) = server.memory() {
-        figures.add(format!("machine: memory with {} events", count(all, scale)), "MB", memory.now as f64);
+        figures.add(format!("machine: memory with {} events", count(scale)), "MB", memory.now as f64);
         figures.add("machine: memory at most", "MB", memory.highest as f64);
     }
     if let Some(bytes) = server.end()? {
@@ -161,7 +161,7 @@ async fn writes(server: &Arc<Server>, scale: usize, figures: &mut Figures) -> Re
 }
 
 /// About how many; the same text in every run.
-fn count(_: usize, scale: usize) -> String {
+fn count(scale: usize) -> String {
     if scale == 1 { "some 50,000".to_owned() } else { "some 500,000".to_owned() }
 }
 
@@ -289,7 +289,7 @@ async fn large(server: &Arc<Server>, events: usize, figures: &mut Figures) -> Re
 #[allow(clippy::cast_precision_loss)]
 fn add_cpu(what: &str, server: &Server, before: Option<Duration>, of: usize, figures: &mut Figures) {
     if let Some((before, after)) = before.zip(server.cpu()) {
-        figures.add(what, "µs", (after - before).as_secs_f64() * 1e6 / of as f64);
+        figures.add(what, "µs", after.saturating_sub(before).as_secs_f64() * 1e6 / of as f64);
     }
 }
 
