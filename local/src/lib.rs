@@ -17,6 +17,7 @@ pub mod embedded;
 pub mod first_start;
 pub mod housekeeping;
 pub mod import;
+mod large;
 mod pages;
 pub mod proxy;
 mod puts;

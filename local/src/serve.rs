@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use crate::background::Background;
 use crate::connections::{Limits, serve_connections};
 use crate::first_start::Machine;
+use crate::large::Large;
 use crate::proxy::{BasePath, Proxies};
 use crate::server::{Data, Stack, StartError, config, context, service};
 use crate::wire;
@@ -97,7 +98,8 @@ pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     stack.open_door().await?;
     say!("\n{}", machine.welcome(&url, own_admin));
     say!("Ctrl-C ends it.");
-    let background = Background::start(&stack, &context);
+    let large = Large::start()?;
+    let background = Background::start(&stack, &context, &large);
     let proxies = Proxies { trusted: serve.trusted_proxy, base_path: serve.base_path };
     let end = async {
         signals.next().await;
@@ -107,7 +109,7 @@ pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
             std::process::exit(INTERRUPTED);
         });
     };
-    serve_connections(listener, proxies.before(service(&context)), Limits::default(), end).await;
+    serve_connections(listener, proxies.before(large.serve(service(&context))), Limits::default(), end).await;
     background.stop().await;
     say!("{}", if serve.memory { "Ended; nothing is kept." } else { "Ended; what was accepted is kept." });
     Ok(ExitCode::SUCCESS)
