@@ -13,7 +13,6 @@ use tokio::net::TcpListener;
 use crate::background::Background;
 use crate::connections::{Limits, serve_connections};
 use crate::first_start::Machine;
-use crate::large::Large;
 use crate::proxy::{BasePath, Proxies};
 use crate::server::{Data, Stack, StartError, config, context, service_with};
 use crate::sign_in;
@@ -159,15 +158,18 @@ async fn start(
         }
         path = filled.page;
     }
-    say!("\n{}", machine.welcome(&url, own_admin));
+    say!(
+        "
+{}",
+        machine.welcome(&url, own_admin)
+    );
     if let Some(server) = server {
         say!("{}", sign_in::link(&context, &server, &path).await?);
     } else {
         say!("Open {url}{path}\n");
     }
     say!("Ctrl-C ends it.");
-    let large = Large::start()?;
-    let background = Background::start(&stack, &context, &large);
+    let background = Background::start(&stack, &context);
     let proxies = Proxies { trusted: serve.trusted_proxy, base_path: serve.base_path };
     let service = service_with(&context, |config| match folder {
         Some(folder) => web::router_of(config, folder),
@@ -181,7 +183,7 @@ async fn start(
             std::process::exit(INTERRUPTED);
         });
     };
-    serve_connections(listener, proxies.before(large.serve(service)), Limits::default(), end).await;
+    serve_connections(listener, proxies.before(service), Limits::default(), end).await;
     background.stop().await;
     say!("{}", if serve.memory { "Ended; nothing is kept." } else { "Ended; what was accepted is kept." });
     Ok(ExitCode::SUCCESS)
