@@ -158,11 +158,7 @@ async fn start(
         }
         path = filled.page;
     }
-    say!(
-        "
-{}",
-        machine.welcome(&url, own_admin)
-    );
+    say!("\n{}", machine.welcome(&url, own_admin));
     if let Some(server) = server {
         say!("{}", sign_in::link(&context, &server, &path).await?);
     } else {
