@@ -3,12 +3,15 @@ import { fieldLabel, verbOf } from './filter-text.js';
 import { currentState, navigate, withFilter, withoutFilter } from './state.js';
 
 /**
- * The filters of a state, each as a chip such as `level is ERROR, FATAL ✕`.
+ * The filters of a state, each as a chip such as `level is ERROR, FATAL ✕`. Those of the key of a visitor cannot be changed.
  *
- * @param {import('./state.js').Filter[]} filters
+ * @param {import('./state.js').Filter[]} all
+ * @param {import('./state.js').Filter[]} fixed
  */
-export function filterChips(filters) {
-  if (filters.length === 0) {
+export function filterChips(all, fixed) {
+  const isFixed = new Set(fixed.map((each) => JSON.stringify(each)));
+  const filters = all.filter((each) => !isFixed.has(JSON.stringify(each)));
+  if (filters.length + fixed.length === 0) {
     return null;
   }
   const clear = h(
@@ -16,7 +19,21 @@ export function filterChips(filters) {
     { type: 'button', class: 'quiet', on: { click: () => navigate({ filters: [] }) } },
     'Clear',
   );
-  return [h('ul', { class: 'chips', 'aria-label': 'Filters' }, filters.map(chip)), filters.length > 1 ? clear : null];
+  return [
+    h('ul', { class: 'chips', 'aria-label': 'Filters' }, fixed.map(fixedChip), filters.map(chip)),
+    filters.length > 1 ? clear : null,
+  ];
+}
+
+/** @param {import('./state.js').Filter} filter */
+function fixedChip({ field, operator, values }) {
+  return h(
+    'li',
+    { class: 'chip', title: 'This link shows nothing else' },
+    h('span', { class: 'chip-field' }, fieldLabel(field)),
+    h('span', null, verbOf(operator)),
+    operator === 'exists' ? null : h('bdi', { class: 'chip-values' }, values.join(', ')),
+  );
 }
 
 /** @param {import('./state.js').Filter} filter */

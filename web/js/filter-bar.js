@@ -2,7 +2,7 @@ import { filterChips } from './chips.js';
 import { fill, h } from './dom.js';
 import { filterInput } from './filter-input.js';
 import { registerKeys } from './keys.js';
-import { mayFilter } from './page.js';
+import { keyFilters, mayFilter } from './page.js';
 import { rangePicker } from './range.js';
 import { savedViewsMenu } from './saved-views.js';
 import { shareButton } from './share.js';
@@ -53,6 +53,6 @@ export function filterBar(account, { compare = false, range = true, buttons = nu
   function update(state) {
     picker.update(state);
     comparison.setAttribute('aria-pressed', String(state.compare));
-    fill(chips, filterChips(state.filters));
+    fill(chips, filterChips(state.filters, keyFilters(account)));
   }
 }

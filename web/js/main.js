@@ -115,6 +115,9 @@ async function start() {
   applyTheme();
   try {
     const who = await account();
+    if (who.kind === 'key' && who.chart !== null) {
+      throw new Error('This key gives one picture alone: use it as the address of the picture.');
+    }
     if (who.kind === 'key' && !currentState().app) {
       history.replaceState(null, '', `${location.pathname}?${who.view ?? `app=${who.app}`}${location.hash}`);
     }

@@ -1,10 +1,12 @@
+import { parseState } from './state.js';
+
 /**
  * Who uses the page: a signed-in user, or whoever has a share link.
  *
  * @typedef {{ kind: 'user', user: string, role: 'admin' | 'reader', expires_at: string }} User
  * @typedef {{
  *   kind: 'key', app: string, label: string | null, expires_at: string | null, view: string | null,
- *   filter: Record<string, string[]> | null, hide: string[], statistics_only: boolean,
+ *   filter: Record<string, string[]> | null, hide: string[], statistics_only: boolean, chart: string | null,
  * }} Visitor
  * @typedef {User | Visitor} Account
  */
@@ -65,6 +67,20 @@ export function maySeeData(account) {
 export const COUNTED_FIELDS = ['name', 'slug', 'category', 'level'];
 
 /**
+ * The filters of the key of a visitor, which the server adds to the visitor's own.
+ *
+ * @param {Account} account
+ * @returns {import('./state.js').Filter[]}
+ */
+export function keyFilters(account) {
+  if (account.kind === 'user' || !account.filter) {
+    return [];
+  }
+  const params = Object.entries(account.filter).flatMap(([name, values]) => values.map((value) => [name, value]));
+  return parseState(new URLSearchParams(params).toString()).filters;
+}
+
+/**
  * Whether a field may be filtered.
  *
  * @param {Account} account
@@ -77,5 +93,7 @@ export function mayFilter(account, field) {
   if (account.statistics_only) {
     return COUNTED_FIELDS.includes(field);
   }
-  return field.startsWith('attr.') ? maySeeData(account) : !/^message$|_id$/.test(field) || maySeePeople(account);
+  return field.startsWith('attr.') || field === 'fingerprint'
+    ? maySeeData(account)
+    : !/^message$|_id$/.test(field) || maySeePeople(account);
 }

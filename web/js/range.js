@@ -35,6 +35,9 @@ const CALENDAR = /** @type {const} */ ([
   ['this-month', ''],
 ]);
 
+/** The running day, week and month. */
+const RUNNING = { day: 'today', week: 'this-week', month: 'this-month' };
+
 /**
  * A range in words, as `Last 24 h`, `25 Nov 2026` or `25 Nov 2026, 10:00 – 12:00`.
  *
@@ -42,7 +45,7 @@ const CALENDAR = /** @type {const} */ ([
  */
 export function describeRange({ since, until, tz }) {
   const known = rangeWords(since);
-  if (known && (!until || until === 'now' || since === 'yesterday')) {
+  if (known && (since === 'yesterday' ? until === 'today' : !until || until === 'now')) {
     return known;
   }
   if (isDay(since) && isDay(until)) {
@@ -147,7 +150,11 @@ function calendarForm(state, choose) {
   /** @param {'day' | 'week' | 'month'} unit */
   function pick(unit) {
     if (day.value) {
-      choose(...calendarRange(day.value, unit, currentState().weekStart));
+      const { weekStart } = currentState();
+      const [first, next] = calendarRange(day.value, unit, weekStart);
+      // The running one by its name: it is then compared up to the same elapsed time.
+      const running = first <= today && today < next;
+      choose(...(running ? /** @type {const} */ ([RUNNING[unit], '']) : /** @type {const} */ ([first, next])));
     }
   }
   const buttons = units.map((unit) =>

@@ -29,6 +29,8 @@ export function shareButton(account) {
 export function shareView(state, done) {
   const app = state.app ?? '';
   const words = [describeView(state), ...state.filters.map(describeFilter)].join(' · ');
+  // The visitor is told the label: it does not hold what filters ask for.
+  const label = describeView(state);
   const link = h('div', { class: 'fields' }, restrictions(state));
   const picture = h('div', { class: 'fields', hidden: true }, pictureFields());
   const kind = radios('kind', 'Share it as', [
@@ -50,7 +52,7 @@ export function shareView(state, done) {
       field('Expires', choice('lifetime', EXPIRIES, '90d')),
       field(
         'Label',
-        input('label', { required: true, maxlength: '100' }, words.slice(0, 100)),
+        input('label', { required: true, maxlength: '100' }, label.slice(0, 100)),
         'By it you find the link again.',
       ),
     ],
@@ -109,7 +111,7 @@ function restrictions({ view, filters }) {
   const fields = filters.map((filter) => filter.field);
   const counted = (view === '' || view === 'overview') && fields.every((each) => COUNTED_FIELDS.includes(each));
   const people = view !== 'session' && view !== 'user' && !fields.some((each) => /^message$|_id$/.test(each));
-  const data = !fields.some((each) => each.startsWith('attr.'));
+  const data = !fields.some((each) => each.startsWith('attr.') || each === 'fingerprint');
   return h(
     'fieldset',
     null,

@@ -4,7 +4,7 @@
  */
 
 /** The fields that take filters, besides `attr.PATH`. */
-export const FILTER_FIELDS = ['name', 'slug', 'category', 'level', 'message', 'session_id', 'user_id'];
+export const FILTER_FIELDS = ['name', 'slug', 'category', 'level', 'message', 'session_id', 'user_id', 'fingerprint'];
 
 /** @typedef {'' | 'ne' | 'gt' | 'gte' | 'lt' | 'lte' | 'contains' | 'exists'} Operator */
 
@@ -30,8 +30,9 @@ export const FILTER_FIELDS = ['name', 'slug', 'category', 'level', 'message', 's
  * }} State
  */
 
+/** A parameter that is a filter. The last brackets hold the operator: a path of `data` may hold some too. */
 const FILTER_NAME =
-  /^(name|slug|category|level|message|session_id|user_id|attr\.[^[\]]+)(?:\[(ne|gt|gte|lt|lte|contains|exists)\])?$/;
+  /^(name|event|slug|category|level|message|session_id|user_id|fingerprint|attr\..+?)(?:\[(eq|ne|gt|gte|lt|lte|contains|exists)\])?$/;
 
 /** The browser's time zone. */
 export const BROWSER_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
@@ -56,10 +57,11 @@ export function parseState(query) {
   for (const [name, value] of new URLSearchParams(query)) {
     const filter = FILTER_NAME.exec(name);
     if (filter) {
-      const operator = /** @type {Operator} */ (filter[2] ?? '');
-      const values = filter[1] === 'level' ? value.split(',') : [value];
+      const operator = /** @type {Operator} */ (filter[2] === 'eq' ? '' : (filter[2] ?? ''));
+      const field = filter[1] === 'event' ? 'name' : (filter[1] ?? '');
+      const values = field === 'level' ? value.split(',') : [value];
       for (const each of values) {
-        addTo(state.filters, filter[1] ?? '', operator, each);
+        addTo(state.filters, field, operator, each);
       }
     } else if (name === 'app') {
       state.app = value || null;
@@ -86,7 +88,9 @@ export function filterParams(filters) {
   /** @type {[string, string][]} */
   const params = [];
   for (const { field, operator, values } of filters) {
-    const name = operator ? `${field}[${operator}]` : field;
+    // Without an operator, brackets at the end of a path would be read as one.
+    const written = operator || (field.endsWith(']') ? 'eq' : '');
+    const name = written ? `${field}[${written}]` : field;
     for (const value of field === 'level' ? [values.join(',')] : values) {
       params.push([name, value]);
     }
@@ -107,6 +111,9 @@ export function rangeParams(state) {
     params.push(['until', state.until]);
   }
   params.push(['tz', state.tz]);
+  if (state.weekStart !== 'monday' && [state.since, state.until].includes('this-week')) {
+    params.push(['week_start', state.weekStart]);
+  }
   return params;
 }
 

@@ -62,7 +62,9 @@ export function zoneOffset(time, tz) {
 export function timeOfWall(wall, tz) {
   const utc = Date.parse(`${wall}Z`);
   const first = utc - zoneOffset(utc, tz);
-  return utc - zoneOffset(first, tz);
+  const second = utc - zoneOffset(first, tz);
+  // Where the clocks leave the text out, the two differ, and neither shows it.
+  return Date.parse(`${wallClock(second, tz)}Z`) === utc ? second : Math.max(first, second);
 }
 
 /**

@@ -1,5 +1,6 @@
 //! `/apps/{app}/keys`
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
@@ -66,9 +67,9 @@ pub(crate) struct Bounds<'a> {
     /// Whether it reads only counts.
     statistics_only: bool,
     /// The query of the only chart that it reads; null where it is not bound to one.
-    chart: Option<&'a str>,
+    chart: Option<Cow<'a, str>>,
     /// The query of the page that the dashboard shows with it.
-    view: Option<&'a str>,
+    view: Option<Cow<'a, str>>,
 }
 
 /// What a key can hide.
@@ -90,19 +91,29 @@ impl<'a> Bounds<'a> {
                 .then(|| filter.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect()),
             hide: hidden.into_iter().filter_map(|(hides, what)| hides.then_some(what)).collect(),
             statistics_only: *statistics_only,
-            chart: chart.as_deref(),
-            view: key.view.as_deref(),
+            chart: chart.as_deref().map(Cow::Borrowed),
+            view: key.view.as_deref().map(Cow::Borrowed),
         }
     }
 
-    /// The same for who has the key: its filter does not tell what it hides.
+    /// The same for who has the key: its filter, its view and its chart do not tell what it hides. A chart shows no people and no
+    /// data.
     pub(crate) fn without_hidden(mut self, limits: &Limits) -> Self {
         if let Some(filter) = &mut self.filter {
             filter.retain(|name, _| !limits.hides_parameter(name));
         }
         self.filter = self.filter.filter(|filter| !filter.is_empty());
+        self.view = self.view.map(|view| without(&view, |name| limits.hides_parameter(name)).into());
+        let of_picture = Limits::of_picture();
+        self.chart = self.chart.map(|chart| without(&chart, |name| of_picture.hides_parameter(name)).into());
         self
     }
+}
+
+/// A query without some of its parameters.
+fn without(query: &str, hides: impl Fn(&str) -> bool) -> String {
+    let is_shown = |pair: &&str| form_urlencoded::parse(pair.as_bytes()).all(|(name, _)| !hides(&name));
+    query.split('&').filter(is_shown).collect::<Vec<_>>().join("&")
 }
 
 impl<'a> KeyBody<'a> {

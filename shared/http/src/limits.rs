@@ -74,6 +74,11 @@ impl Limits {
         }
     }
 
+    /// What a picture shows: counts, no people and no data.
+    pub fn of_picture() -> Self {
+        Self { hides_people: true, hides_data: true, ..Self::default() }
+    }
+
     /// The ways in which it is bounded.
     pub fn restrictions(&self) -> impl Iterator<Item = Restriction> {
         let all = [

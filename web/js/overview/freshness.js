@@ -20,14 +20,14 @@ const BEHIND = 60_000;
 export function freshness(reply, app, account) {
   const exact = exactTo(reply);
   const behind = countingLag(reply);
+  if (reply.covered) {
+    return [coveredNote(reply)];
+  }
   const lines = [];
   if (behind > BEHIND) {
     lines.push(note('◐', `Counting is ${formatDuration(behind / 1000)} behind: later columns may grow`));
   } else {
     lines.push(exactMenu(reply, app, account, exact));
-  }
-  if (reply.covered) {
-    lines.push(coveredNote(reply));
   }
   if (reply.names_complete === false) {
     const beyond = reply.names.beyond;
@@ -52,7 +52,8 @@ export function freshness(reply, app, account) {
  */
 function coveredNote({ covered, since, until, total, tz }) {
   const from = covered?.since ?? since;
-  const part = (Date.parse(until) - Date.parse(from)) / (Date.parse(until) - Date.parse(since));
+  const end = Math.min(Date.parse(until), Date.now());
+  const part = (end - Date.parse(from)) / (end - Date.parse(since));
   const about = part > 0 ? ` of about ${formatCount(Math.round(total / part))}` : '';
   const line = note('◐', `${formatCount(total)}${about} events: those since ${formatTime(from, tz, 'full')}`);
   const before = h('button', { type: 'button', class: 'quiet' }, 'Show those before');

@@ -2,6 +2,7 @@ import { downloadCsv } from '../csv.js';
 import { describe, notify } from '../dialog.js';
 import { fill, h } from '../dom.js';
 import { formatCount, formatExact } from '../format.js';
+import { keyFilters } from '../page.js';
 import { Panel } from '../panel.js';
 import { currentState, navigate } from '../state.js';
 import { keepFocus } from '../value.js';
@@ -18,9 +19,10 @@ const MAX_DRAWN = 10_000;
  * A table of an overview: its first ten rows, or all of them (`all=ID` in the URL).
  *
  * @param {() => import('./lists.js').List | null} listOf null while no property is chosen
- * @param {{ id: string, title: string, extra?: HTMLElement, tools?: boolean }} options `extra` stands beside the title
+ * @param {{ id: string, title: string, account: import('../page.js').Account, extra?: HTMLElement }} options `extra` stands beside
+ *   the title
  */
-export function listPanel(listOf, { id, title, extra }) {
+export function listPanel(listOf, { id, title, account, extra }) {
   const panel = new Panel({ what: title, class: 'list-panel' });
   const all = h('button', { type: 'button', class: 'quiet', on: { click: toggleAll } }, 'Show all');
   const csv = h(
@@ -44,11 +46,12 @@ export function listPanel(listOf, { id, title, extra }) {
   function update(next, state) {
     reply = next;
     const list = listOf();
-    const expanded = state.options.all === id;
+    const readable = !!list && mayListAll(list, state);
+    const expanded = readable && state.options.all === id;
     all.textContent = expanded ? 'Show less' : 'Show all';
     all.setAttribute('aria-label', `${all.textContent}: ${title}`);
-    all.hidden = !list;
-    csv.hidden = !list;
+    all.hidden = !readable;
+    csv.hidden = !readable;
     panel.element.classList.toggle('expanded', expanded);
     if (!list) {
       return;
@@ -69,6 +72,16 @@ export function listPanel(listOf, { id, title, extra }) {
       panel.close();
       fillNow(list, rows.slice(0, FIRST_ROWS));
     }
+  }
+
+  /**
+   * Whether the server lists all rows with the filters of the page, and of the key of a visitor.
+   *
+   * @param {import('./lists.js').List} list
+   * @param {import('../state.js').State} state
+   */
+  function mayListAll({ knows }, { filters }) {
+    return !knows || [...filters, ...keyFilters(account)].every(({ field }) => knows.includes(field));
   }
 
   /**

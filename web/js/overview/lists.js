@@ -1,4 +1,5 @@
 import { appPath, get } from '../api.js';
+import { COUNTED_FIELDS } from '../page.js';
 import { filterParams } from '../state.js';
 
 /**
@@ -19,7 +20,9 @@ import { filterParams } from '../state.js';
  *   rows: (reply: import('./reply.js').Overview) => Row[] | null,
  *   page: (app: string, params: [string, string][], limit: number, signal?: AbortSignal) => Promise<RowPage>,
  *   largest: number,
- * }} List `largest` is the most rows that one request may ask for
+ *   knows: string[] | null,
+ * }} List `largest` is the most rows that one request may ask for; `knows` are the fields by which all rows can be filtered, null
+ *   for any
  *
  * @typedef {{
  *   rows: Row[], next: string | null, complete: boolean, leftOut: number, coveredSince: string | null,
@@ -49,14 +52,36 @@ function pages(statistic, key) {
   };
 }
 
+/**
+ * A name is listed once for each of its slugs.
+ *
+ * @param {(import('./reply.js').Counted & { name: string })[]} items
+ * @returns {Row[]}
+ */
+function sumByName(items) {
+  /** @type {Map<string, Row>} */
+  const rows = new Map();
+  for (const { name, count, previous } of items) {
+    const row = rows.get(name);
+    if (!row) {
+      rows.set(name, previous === undefined ? { value: name, count } : { value: name, count, previous });
+    } else {
+      row.count += count;
+      row.previous = previous === undefined ? row.previous : (row.previous ?? 0) + previous;
+    }
+  }
+  return [...rows.values()].sort((a, b) => b.count - a.count);
+}
+
 /** @type {List} */
 export const NAMES = {
   id: 'names',
   title: 'Names',
   field: 'name',
-  rows: ({ names }) => names.items.map(({ name, ...rest }) => ({ value: name, ...rest })),
+  rows: ({ names }) => sumByName(names.items),
   page: pages('by-name', 'name'),
   largest: 100_000,
+  knows: COUNTED_FIELDS,
 };
 
 /** @type {List} */
@@ -74,6 +99,7 @@ export const MESSAGES = {
     })) ?? null,
   page: pages('top-messages', 'message'),
   largest: 100,
+  knows: ['level'],
 };
 
 /** @type {List} */
@@ -84,6 +110,7 @@ export const CATEGORIES = {
   rows: ({ categories }) => categories?.map(({ category, ...rest }) => ({ value: category, ...rest })) ?? null,
   page: pages('by-category', 'category'),
   largest: 100_000,
+  knows: COUNTED_FIELDS,
 };
 
 /**
@@ -101,6 +128,7 @@ export function propertyList(path) {
     rows: () => null,
     page: (app, params, limit, signal) => page(app, [['attr', path], ...params], limit, signal),
     largest: 1000,
+    knows: null,
   };
 }
 

@@ -28,7 +28,8 @@ export function noMatch(state, signal) {
       ? 'No events'
       : `No events match ${filters.length === 1 ? 'this filter' : `these ${filters.length} filters`}`;
   const removals = h('span');
-  const longer = PRESETS[PRESETS.indexOf(state.since) + 1] ?? '7d';
+  const at = PRESETS.indexOf(state.since);
+  const longer = at < 0 ? '30d' : (PRESETS[at + 1] ?? '30d');
   const search = h(
     'button',
     { type: 'button', class: 'quiet link', on: { click: () => navigate({ since: longer, until: '' }) } },

@@ -12,14 +12,16 @@ const ROWS = 10;
 /**
  * The table of one property of `data`, with a picker of the paths seen. Its counts are read from events, so it asks for them only
  * once it is on the screen. Where the server lists no paths it is hidden.
+ *
+ * @param {import('../page.js').Account} account
  */
-export function propertyPanel() {
+export function propertyPanel(account) {
   const select = h('select', { 'aria-label': 'Property', on: { change: choose } });
   const {
     panel,
     update: updateList,
     fillNow,
-  } = listPanel(listOf, { id: 'property', title: 'Property', extra: select });
+  } = listPanel(listOf, { id: 'property', title: 'Property', account, extra: select });
   panel.element.hidden = true;
   /** @type {import('./reply.js').Overview | null} */
   let reply = null;

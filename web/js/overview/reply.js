@@ -22,7 +22,7 @@ import { calendarRange, timeOfWall, wallClock } from '../zone.js';
  *   categories?: (Counted & { category: string | null })[],
  *   messages?: Message[],
  *   series: Bucket[],
- *   previous?: { since: string, until: string, total: number, errors: number, series: Bucket[] },
+ *   previous?: { since: string, until: string, total: number, errors: number, series: Bucket[], complete?: boolean },
  *   last_event_at: string | null,
  *   users: Estimate | null, sessions: Estimate | null,
  *   complete?: boolean, names_complete?: boolean, messages_complete?: boolean, covered?: { since: string, until: string },
@@ -111,20 +111,30 @@ export function overviewParams(state, byName = false) {
   if (byName) {
     params.push(['by', 'name']);
   }
-  if (state.weekStart !== 'monday' && (interval === 'WEEK' || state.since === 'this-week')) {
+  if (state.weekStart !== 'monday' && interval === 'WEEK' && !params.some(([name]) => name === 'week_start')) {
     params.push(['week_start', state.weekStart]);
   }
   return [...params, ...filterParams(state.filters)];
 }
 
 /**
+ * Reads the overview. Where only a part of a period is counted, the two are not compared.
+ *
  * @param {string} app
  * @param {[string, string][]} params
  * @param {AbortSignal} [signal]
  * @returns {Promise<Overview>}
  */
-export function readOverview(app, params, signal) {
-  return get(appPath(app, 'stats', 'overview'), params, signal);
+export async function readOverview(app, params, signal) {
+  /** @type {Overview} */
+  const reply = await get(appPath(app, 'stats', 'overview'), params, signal);
+  if (reply.previous && (reply.covered || reply.previous.complete === false)) {
+    delete reply.previous;
+    for (const each of [reply.names.items, reply.levels, reply.categories ?? [], reply.messages ?? []].flat()) {
+      delete each.previous;
+    }
+  }
+  return reply;
 }
 
 /**
@@ -212,7 +222,9 @@ const NAME_COLORS = ['info', 'good', 'warn', 'fatal', 'debug'];
  * @returns {(import('../chart.js').Series & { key: string })[]}
  */
 export function nameSeries({ series, names }) {
-  const top = names.items.slice(0, NAME_COLORS.length).map(({ name }, i) => ({
+  // A name is listed once for each of its slugs.
+  const distinct = [...new Set(names.items.map(({ name }) => name))];
+  const top = distinct.slice(0, NAME_COLORS.length).map((name, i) => ({
     key: name,
     label: name,
     color: NAME_COLORS[i] ?? 'trace',

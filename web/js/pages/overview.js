@@ -36,10 +36,10 @@ export function overviewPage(first, account) {
   const fresh = h('div', { class: 'fresh-line' });
   const problem = new Panel({ what: 'Numbers' });
   const chart = chartPanel(account);
-  const property = maySeeData(account) ? propertyPanel() : null;
+  const property = maySeeData(account) ? propertyPanel(account) : null;
   const lists = [NAMES, MESSAGES, CATEGORIES].map((list) => ({
     list,
-    ...listPanel(() => list, { id: list.id, title: list.title }),
+    ...listPanel(() => list, { id: list.id, title: list.title, account }),
   }));
   const tables = h(
     'div',
