@@ -32,7 +32,7 @@ export const FILTER_FIELDS = ['name', 'slug', 'category', 'level', 'message', 's
 
 /** A parameter that is a filter. The last brackets hold the operator: a path of `data` may hold some too. */
 const FILTER_NAME =
-  /^(name|event|slug|category|level|message|session_id|user_id|fingerprint|attr\..+?)(?:\[(eq|ne|gt|gte|lt|lte|contains|exists)\])?$/;
+  /^(name|slug|category|level|message|session_id|user_id|fingerprint|attr\..+?)(?:\[(eq|ne|gt|gte|lt|lte|contains|exists)\])?$/;
 
 /** The browser's time zone. */
 export const BROWSER_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
@@ -58,7 +58,7 @@ export function parseState(query) {
     const filter = FILTER_NAME.exec(name);
     if (filter) {
       const operator = /** @type {Operator} */ (filter[2] === 'eq' ? '' : (filter[2] ?? ''));
-      const field = filter[1] === 'event' ? 'name' : (filter[1] ?? '');
+      const field = filter[1] ?? '';
       const values = field === 'level' ? value.split(',') : [value];
       for (const each of values) {
         addTo(state.filters, field, operator, each);
