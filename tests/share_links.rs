@@ -612,11 +612,11 @@ async fn a_key_of_one_chart_gives_this_picture_and_nothing_else() {
     );
 
     let secret = "since=7d&user_id=secret-user&attr.plan%5Bne%5D=secret-plan&level=ERROR";
-    let key = share(&tally, json!({"chart": secret})).await;
-    assert_eq!(get(&tally, &key, "/auth").await.json["chart"], "since=7d&level=ERROR");
-    let key = share(&tally, json!({"hide": ["people"], "view": format!("app=shop&{secret}")})).await;
+    let other = share(&tally, json!({"chart": secret})).await;
+    assert_eq!(get(&tally, &other, "/auth").await.json["chart"], "since=7d&level=ERROR");
+    let other = share(&tally, json!({"hide": ["people"], "view": format!("app=shop&{secret}")})).await;
     let shown = "app=shop&since=7d&attr.plan%5Bne%5D=secret-plan&level=ERROR";
-    assert_eq!(get(&tally, &key, "/auth").await.json["view"], shown);
+    assert_eq!(get(&tally, &other, "/auth").await.json["view"], shown);
 
     // Other keys read charts within their bounds, and no cache of others keeps them.
     let bounded = share(&tally, json!({"filter": {"name": "visit"}, "statistics_only": true})).await;
