@@ -49,6 +49,8 @@ async fn a_view_is_saved_changed_and_deleted() {
     assert_eq!(call(&tally, &ann, Method::DELETE, "/Errors%20today", &Value::Null).await.status, 204);
     assert_problem(&call(&tally, &ann, Method::DELETE, "/Errors%20today", &Value::Null).await, 404, &[]);
     assert!(list(&tally, &ann).await.is_empty());
+    // An empty parameter counts as absent.
+    assert_problem(&call(&tally, &ann, Method::DELETE, "/a?scope=", &Value::Null).await, 404, &[]);
 }
 
 #[tokio::test]

@@ -178,9 +178,7 @@ pub(crate) struct AskedScope(Scope);
 
 impl FromQuery for AskedScope {
     fn read(params: &mut Params, _: Timestamp) -> Option<Self> {
-        let sent = params.was_sent("scope");
-        let scope = params.choice("scope", &Scope::WORDS);
-        (!sent || scope.is_some()).then(|| Self(scope.unwrap_or_default()))
+        Some(Self(params.choice("scope", &Scope::WORDS).unwrap_or_default()))
     }
 }
 
@@ -194,7 +192,7 @@ pub(crate) fn operations(schemas: &mut SchemaGenerator) -> [Operation; 3] {
         "type": "object",
         "properties": {
             "query": {
-                "description": "The query string of the page, percent-encoded and without `?`.",
+                "description": "The query string of the page, percent-encoded and without `?`. Without one it is the page as it opens.",
                 "type": ["string", "null"], "maxLength": MAX_VIEW_QUERY,
             },
             "scope": {
@@ -215,7 +213,7 @@ pub(crate) fn operations(schemas: &mut SchemaGenerator) -> [Operation; 3] {
         Operation::of(&SAVE_VIEW, "saveView", "Saves a view, in place of the one of its name")
             .about(format!("A user has at most {MAX_VIEWS} in an app, and an app {MAX_VIEWS} for everyone."))
             .takes([name()])
-            .body(JSON, body)
+            .optional_body(JSON, body)
             .answers_with::<ViewBody>(schemas, StatusCode::CREATED, "The view, which is new.")
             .answers_with::<ViewBody>(schemas, StatusCode::OK, "The view, which was there.")
             .refuses([StatusCode::CONFLICT]),
