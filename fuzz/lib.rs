@@ -6,7 +6,7 @@ use tally_core::app::layout::Layout;
 use tally_core::app::{App, EventClock};
 use tally_core::event::draft::Draft;
 use tally_core::event::json::Json;
-use tally_core::event::{MAX_DEPTH, MAX_MESSAGE, MAX_TEXT};
+use tally_core::event::{Event, MAX_DEPTH, MAX_MESSAGE, MAX_TEXT};
 use tally_core::rejected::Refusal;
 use tally_core::time::Timestamp;
 
@@ -29,15 +29,24 @@ pub fn check<E: Debug + PartialEq>(read: impl Fn() -> Result<Vec<Result<Draft, R
     let sent = read();
     assert_eq!(sent, read(), "a second sending");
     for draft in sent.into_iter().flatten().flatten() {
-        let Ok(event) = draft.accept(&app(EventClock::Event), now()) else { continue };
-        let texts = [&event.client_id, &event.category, &event.session_id, &event.user_id, &event.fingerprint];
-        for text in texts.into_iter().flatten().chain([&event.name]) {
-            assert!((1..=MAX_TEXT).contains(&text.len()), "{event:?}");
+        if let Ok(event) = draft.accept(&app(EventClock::Event), now()) {
+            within_limits(&event);
         }
-        assert!(event.message.as_ref().is_none_or(|message| (1..=MAX_MESSAGE).contains(&message.len())), "{event:?}");
-        for free in [&event.data, &event.tags, &event.stack].into_iter().flatten() {
-            assert!(depth(free) <= MAX_DEPTH, "{event:?}");
-        }
+    }
+}
+
+/// Checks the texts and the free fields of an accepted event.
+///
+/// # Panics
+/// Where one is beyond its limit.
+pub fn within_limits(event: &Event) {
+    let texts = [&event.client_id, &event.category, &event.session_id, &event.user_id, &event.fingerprint];
+    for text in texts.into_iter().flatten().chain([&event.name]) {
+        assert!((1..=MAX_TEXT).contains(&text.len()), "{event:?}");
+    }
+    assert!(event.message.as_ref().is_none_or(|message| (1..=MAX_MESSAGE).contains(&message.len())), "{event:?}");
+    for free in [&event.data, &event.tags, &event.stack].into_iter().flatten() {
+        assert!(depth(free) <= MAX_DEPTH, "{event:?}");
     }
 }
 

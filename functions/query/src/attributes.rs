@@ -21,7 +21,6 @@ use tally_http::routes::LIST_ATTRIBUTES;
 use tally_http::service::Shared;
 use tally_service::read::query::EventQuery;
 use tally_service::read::reader::read_page;
-use tally_store::Order;
 
 use crate::events::read_range;
 
@@ -104,9 +103,7 @@ impl Kind {
 
 pub(crate) async fn list(State(context): Shared, Target(app): Target, params: Params) -> Result<Response, Problem> {
     let (filter, range) = read(params, context.clock.now())?;
-    let order = Order::Descending;
-    let query = EventQuery { range, filter, order, after: None, skip: 0, limit: MOST_EVENTS, consistent: false };
-    let page = read_page(&context.reads(), &app, &query).await?;
+    let page = read_page(&context.reads(), &app, &EventQuery::newest(range, filter, MOST_EVENTS)).await?;
     let mut found = Found::default();
     page.events.iter().for_each(|event| found.add(event));
     let (items, all) = found.largest();

@@ -19,7 +19,6 @@ use tally_service::read::query::EventQuery;
 use tally_service::read::reader::{End, walk};
 use tally_service::reads::{Reads, json_weight};
 use tally_service::report::count::counted_to;
-use tally_store::Order;
 
 use crate::answer::{Compared, PreviousRange, largest_first};
 use crate::statistic::{Asked, Statistic, compared};
@@ -124,15 +123,7 @@ struct Grouped {
 
 impl Grouped {
     async fn read(reads: &Reads, app: &App, range: Range, filter: &EventFilter, attr: &str) -> Result<Self, Problem> {
-        let query = EventQuery {
-            range,
-            filter: filter.clone(),
-            order: Order::Descending,
-            after: None,
-            skip: 0,
-            limit: usize::MAX / 2,
-            consistent: false,
-        };
+        let query = EventQuery::newest(range, filter.clone(), usize::MAX / 2);
         let mut sums: HashMap<String, i64> = HashMap::new();
         let mut values: HashMap<String, Json> = HashMap::new();
         // The next event, where the values did not fit into memory.

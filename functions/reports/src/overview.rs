@@ -22,7 +22,6 @@ use tally_service::reads::Reads;
 use tally_service::report::count::{CellKey, Counts, counted_to};
 use tally_service::report::from_events::{MessageSum, count_events};
 use tally_service::report::top_messages as messages;
-use tally_store::Order;
 
 use crate::answer::{Freshness, Point, boundaries, largest_first, time_range};
 use crate::statistic::{Asked, Statistic, compared, intervals};
@@ -442,9 +441,7 @@ async fn newest(reads: &Reads, app: &App, view: &View, now: &Counted) -> Result<
     if range != Range::ALL && now.counts.total() == 0 {
         return Ok(None);
     }
-    let (filter, order) = (view.filter.clone(), Order::Descending);
-    let query = EventQuery { range, filter, order, after: None, skip: 0, limit: 1, consistent: false };
-    let page = read_page(reads, app, &query).await?;
+    let page = read_page(reads, app, &EventQuery::newest(range, view.filter.clone(), 1)).await?;
     Ok(page.events.first().map(|event| event.at(app.clock)))
 }
 

@@ -23,3 +23,10 @@ pub struct EventQuery {
     /// Whether to include events that were stored a moment ago.
     pub consistent: bool,
 }
+
+impl EventQuery {
+    /// The newest events that match, eventually consistent.
+    pub fn newest(range: Range, filter: EventFilter, limit: usize) -> Self {
+        Self { range, filter, order: Order::Descending, after: None, skip: 0, limit, consistent: false }
+    }
+}

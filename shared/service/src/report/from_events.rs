@@ -7,7 +7,7 @@ use tally_core::event::filter::EventFilter;
 use tally_core::event::id::EventId;
 use tally_core::event::level::Level;
 use tally_core::time::{Range, Timestamp};
-use tally_store::{Order, StoreError};
+use tally_store::StoreError;
 
 use super::count::{CellKey, Counts};
 use crate::read::query::EventQuery;
@@ -56,16 +56,9 @@ pub async fn count_events(
     let (Some(first), Some(last)) = (boundaries.first(), boundaries.last()) else { return Ok(found) };
     let Ok(range) = Range::new(*first, *last) else { return Ok(found) };
     found.counts.range = range;
-    let query = EventQuery {
-        range,
-        filter: filter.clone(),
-        order: Order::Descending,
-        after: None,
-        skip: 0,
-        // One more tells whether there are more.
-        limit: most.min(usize::MAX / 2).saturating_add(1),
-        consistent: false,
-    };
+    // One more tells whether there are more.
+    let limit = most.min(usize::MAX / 2).saturating_add(1);
+    let query = EventQuery::newest(range, filter.clone(), limit);
     let mut left = most;
     // The first event that was not counted, since it is one too many or had no room in memory.
     let mut stopped_at = None;

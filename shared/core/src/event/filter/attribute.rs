@@ -240,28 +240,13 @@ mod tests {
 
     #[test]
     fn attributes_are_compared_by_value() {
-        let data =
-            json::document(br#"{"plan":"pro","n":1.50,"a":{"b":[true,null],"b.0":7,"c.d":{"e.f":"g"}},"a.b":"x","http.status_code":500,
-                "user_id":"of data","l":[{"x.y":1}]}"#)
-            .and_then(|raw| json::value(raw, 16));
-        let data = data.expect("JSON");
-        let mut event = crate::event::Event {
-            id: crate::event::id::EventId::first_at(crate::time::Timestamp::EPOCH),
-            client_id: None,
-            name: "a".into(),
-            slug: "a".into(),
-            category: None,
-            level: None,
-            message: None,
+        let mut event = Event {
             session_id: Some("s-1".into()),
             user_id: Some("ann".into()),
-            fingerprint: None,
-            timestamp: crate::time::Timestamp::EPOCH,
-            received_at: crate::time::Timestamp::EPOCH,
-            count: 1,
-            data: Some(data),
-            tags: None,
-            stack: None,
+            ..event(
+                r#"{"plan":"pro","n":1.50,"a":{"b":[true,null],"b.0":7,"c.d":{"e.f":"g"}},"a.b":"x","http.status_code":500,
+                "user_id":"of data","l":[{"x.y":1}]}"#,
+            )
         };
         let matches = |event: &Event, path: &str, value: &str| {
             AttributeFilter::new(path, Operator::Is, vec![value.into()]).is_ok_and(|filter| filter.matches(event))
