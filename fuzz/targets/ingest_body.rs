@@ -18,7 +18,6 @@ use tally_core::app::layout::MAX_AHEAD;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::Json;
 use tally_core::event::{Event, MAX_COUNT};
-use tally_core::invalid::Invalid;
 use tally_core::time::Timestamp;
 
 const JSON: &str = "application/json";
@@ -49,7 +48,8 @@ fuzz_target!(|data: &[u8]| {
 /// What was read of a body.
 #[derive(Debug, PartialEq)]
 struct Read {
-    drafts: Vec<Result<Draft, Invalid>>,
+    /// Each event, or all that is known of why it is none.
+    drafts: Vec<Result<Draft, String>>,
     alone: bool,
 }
 
@@ -60,7 +60,7 @@ fn sent(kind: &'static str, encoding: &'static str, body: &[u8]) -> Result<Read,
     ]);
     let body = decompress(&headers, Bytes::copy_from_slice(body)).map_err(|problem| problem.to_string())?;
     let sent = Sent::split(&headers, &body).map_err(|problem| problem.to_string())?;
-    let drafts = (0..sent.count()).map(|index| sent.read(index)).collect();
+    let drafts = (0..sent.count()).map(|index| sent.read(index).map_err(|error| format!("{error:?}"))).collect();
     Ok(Read { drafts, alone: sent.alone().is_some() })
 }
 

@@ -9,6 +9,7 @@ use reports::{Period, TimeRange};
 use tally_core::app::EventClock;
 use tally_core::time::calendar::{Interval, MAX_BUCKETS};
 use tally_core::time::moment::Calendar;
+use tally_core::time::zone::Zone;
 use tally_core::time::{DAY, HOUR, Range, TimeDelta, Timestamp};
 use tally_http::parameters::{FromQuery, Params};
 
@@ -33,8 +34,7 @@ fn list(query: &str) {
 }
 
 fn statistic(query: &str) {
-    let mut params = Params::parse(Some(query));
-    let calendar = Calendar::read(&mut params, now()).expect("a calendar, or the default");
+    let Some((mut params, calendar)) = in_calendar(query) else { return };
     let range = TimeRange::in_calendar(&mut params, &calendar);
     let zone = calendar.zone;
     if params.finish().is_ok() {
@@ -44,10 +44,19 @@ fn statistic(query: &str) {
     }
 }
 
+/// The parameters of a query and its calendar; none where the calendar is wrong, which is then said.
+fn in_calendar(query: &str) -> Option<(Params, Calendar)> {
+    let mut params = Params::parse(Some(query));
+    let Some(calendar) = Calendar::read(&mut params, now()) else {
+        assert!(params.finish().is_err(), "{query}");
+        return None;
+    };
+    Some((params, calendar))
+}
+
 fn report(name: &str, query: &str) {
     let period = Period::of_name(name).expect("a report");
-    let mut params = Params::parse(Some(query));
-    let calendar = Calendar::read(&mut params, now()).expect("a calendar, or the default");
+    let Some((mut params, calendar)) = in_calendar(query) else { return };
     let asked = period.read(&mut params, &calendar);
     let zone = calendar.zone;
     if params.finish().is_err() {
