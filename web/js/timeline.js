@@ -1,6 +1,5 @@
 import { appPath, get } from './api.js';
 import { columnPicker } from './column-picker.js';
-import { describe } from './dialog.js';
 import { fill, h } from './dom.js';
 import { columnsOf } from './event-fields.js';
 import { EventList } from './event-list.js';
@@ -8,6 +7,7 @@ import { EventPages } from './event-pages.js';
 import { filterBar } from './filter-bar.js';
 import { formatCount, formatDuration, formatTime } from './format.js';
 import { Panel } from './panel.js';
+import { readFurther } from './read-on.js';
 import { searchNote, searchText } from './search-note.js';
 import { filterParams, navigate, rangeParams, withFilter } from './state.js';
 import { emptySummary, timelineHead } from './timeline-head.js';
@@ -206,27 +206,18 @@ export function timelinePage(first, account, field) {
       return;
     }
     reading = true;
-    try {
-      const progress = await mine.more((now) => {
-        if (pages === mine) {
-          grow(now);
-          list.list.setCount(rows.length, !mine.next);
-        }
-      });
-      if (pages === mine) {
-        note.show(progress, mine.count, false);
-        const shown = content();
-        if (shown) {
-          fill(panel.body, shown);
-        }
-      }
-    } catch (error) {
-      if (pages === mine) {
-        note.fail(`More events could not be read. ${describe(error)}`);
-      }
-    } finally {
-      reading = false;
-    }
+    await readFurther(mine, {
+      isShown: () => pages === mine,
+      grow: (now) => {
+        grow(now);
+        list.list.setCount(rows.length, !mine.next);
+      },
+      tell: (progress) => note.show(progress, mine.count, false),
+      content,
+      body: panel.body,
+      note,
+    });
+    reading = false;
   }
 
   function whichForm() {

@@ -1,6 +1,5 @@
 import { appPath, serverNow } from '../api.js';
 import { columnPicker } from '../column-picker.js';
-import { describe } from '../dialog.js';
 import { fill, h } from '../dom.js';
 import { columnsOf } from '../event-fields.js';
 import { EventList } from '../event-list.js';
@@ -11,6 +10,7 @@ import { Live } from '../live.js';
 import { noMatch } from '../overview/no-match.js';
 import { Panel } from '../panel.js';
 import { isRunning } from '../range.js';
+import { readFurther } from '../read-on.js';
 import { searchNote, searchText } from '../search-note.js';
 import { filterParams, navigate, rangeParams } from '../state.js';
 
@@ -130,27 +130,18 @@ export function eventsPage(first, account) {
     }
     reading = true;
     tell(mine, { ...mine.progress, found: 0, requests: 0 }, true);
-    try {
-      const progress = await mine.more((now) => {
-        if (pages === mine) {
-          list.list.setCount(mine.count, !mine.next);
-          tell(mine, now, true);
-        }
-      });
-      if (pages === mine) {
-        tell(mine, progress, false);
-        const shown = content();
-        if (shown) {
-          fill(panel.body, shown);
-        }
-      }
-    } catch (error) {
-      if (pages === mine) {
-        note.fail(`More events could not be read. ${describe(error)}`);
-      }
-    } finally {
-      reading = false;
-    }
+    await readFurther(mine, {
+      isShown: () => pages === mine,
+      grow: (now) => {
+        list.list.setCount(mine.count, !mine.next);
+        tell(mine, now, true);
+      },
+      tell: (progress) => tell(mine, progress, false),
+      content,
+      body: panel.body,
+      note,
+    });
+    reading = false;
   }
 
   /**
