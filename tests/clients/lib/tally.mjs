@@ -7,11 +7,11 @@ export class Tally {
     #process;
     #token;
 
-    /** Starts one on a free port that keeps nothing. */
-    static async start(binary) {
+    /** Starts one on a free port. It keeps nothing, or its data in a folder: in memory is room for 1 GiB. */
+    static async start(binary, folder = null) {
         const tally = new Tally();
         const own = Object.entries(process.env).filter(([name]) => !name.startsWith("TALLY_"));
-        const args = ["serve", "--memory", "--no-dynamodb", "--port", "0"];
+        const args = ["serve", ...(folder ? ["--data", folder] : ["--memory"]), "--no-dynamodb", "--port", "0"];
         tally.#process = spawn(binary, args, {
             env: { RUST_LOG: "warn", ...Object.fromEntries(own) },
             stdio: ["ignore", "pipe", "inherit"],
@@ -38,8 +38,8 @@ export class Tally {
     }
 
     /** Makes an app; its name and ingest key. */
-    async app(name) {
-        const made = await this.call("POST", "/apps", { name });
+    async app(name, settings = {}) {
+        const made = await this.call("POST", "/apps", { name, ...settings });
         return { id: made.id, key: made.ingest_key };
     }
 

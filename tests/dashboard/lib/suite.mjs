@@ -1,6 +1,8 @@
-// What each file of tests begins with: a Tally that keeps nothing, Chromium, and helpers of the page.
+// What each file of tests begins with: a Tally of its own, Chromium, and helpers of the page.
 
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { after, afterEach, before } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -11,11 +13,15 @@ import { openProfile, startChromium } from "./chromium.mjs";
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
 const BINARY = process.env.TALLY_BINARY ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), "debug/tally");
 
-/** Prepares a file of tests. What it returns is filled before the first test. */
-export function suite() {
+/**
+ * Prepares a file of tests. What it returns is filled before the first test. With `onDisk`, Tally keeps its data in a folder
+ * until the end.
+ */
+export function suite({ onDisk = false } = {}) {
+    const folder = onDisk ? mkdtempSync(join(tmpdir(), "tally-")) : null;
     const world = { tally: null, browser: null, signIn, profile, pages: [] };
     before(async () => {
-        world.tally = await Tally.start(BINARY);
+        world.tally = await Tally.start(BINARY, folder);
         world.browser = await startChromium();
     });
     afterEach(async () => {
@@ -27,6 +33,7 @@ export function suite() {
     after(async () => {
         await world.browser?.close();
         world.tally?.stop();
+        if (folder) rmSync(folder, { recursive: true });
     });
 
     /** A page in a fresh profile, without a session. */
