@@ -133,6 +133,79 @@ async fn a_path_that_was_cut_at_a_question_mark_is_refused() {
     assert_problem(&tally.on_lambda(cut).await, 400);
 }
 
+/// A request as the URL of the function `ingest` hands it over, without credentials.
+fn function_url_event(method: &str, path: &str) -> Value {
+    let mut event = event(method, path, "");
+    event["headers"]["host"] = json!("abc.lambda-url.eu-central-1.on.aws");
+    event["requestContext"]["domainName"] = json!("abc.lambda-url.eu-central-1.on.aws");
+    event
+}
+
+#[tokio::test]
+async fn a_function_url_hands_the_path_over_as_it_was_sent() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    for (path, name) in [
+        ("100%25", "100%"),
+        ("%2541", "%41"),
+        ("what%3F", "what?"),
+        ("a%2Fb", "a/b"),
+        ("zo%C3%AB", "zoë"),
+        ("zoë", "zoë"),
+        ("a b", "a b"),
+        ("a+b", "a+b"),
+        ("%zz", "%zz"),
+    ] {
+        let count = with_key(function_url_event("POST", &format!("/apps/shop/count/{path}")), &app);
+        let reply = tally.on_function_url(count).await;
+        assert_eq!((&reply["statusCode"], &body(&reply)["name"]), (&json!(201), &json!(name)), "{path}: {reply}");
+    }
+}
+
+#[tokio::test]
+async fn a_function_url_accepts_events_answers_preflights_and_serves_nothing_else() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    for path in ["/apps/shop/events", "/apps/shop/events/"] {
+        let mut send = with_key(function_url_event("POST", path), &app);
+        send["body"] = json!(r#"{"name": "signup"}"#);
+        send["headers"]["origin"] = json!("https://shop.example");
+        let reply = tally.on_function_url(send.clone()).await;
+        assert_eq!(reply["statusCode"], 201, "{reply}");
+        assert_eq!(reply["headers"]["access-control-allow-origin"], "*");
+        send["headers"]["x-ingest-key"] = json!("wrong");
+        assert_problem(&tally.on_function_url(send).await, 401);
+    }
+    for path in ["/apps/shop/events", "/apps/shop/count", "/v1/logs", "/e/", "/k/key/api/1/envelope/"] {
+        let mut preflight = function_url_event("OPTIONS", path);
+        preflight["headers"]["origin"] = json!("https://shop.example");
+        preflight["headers"]["access-control-request-method"] = json!("POST");
+        let reply = tally.on_function_url(preflight).await;
+        assert_eq!(reply["statusCode"], 204, "{path}: {reply}");
+        assert!(!reply["headers"]["access-control-allow-origin"].is_null(), "{path}: {reply}");
+    }
+    let library = format!("/k/{}/v1/logs", app.ingest_key);
+    let mut logs = function_url_event("POST", &library);
+    logs["headers"]["content-type"] = json!("application/json");
+    logs["body"] = json!(r#"{"resourceLogs": []}"#);
+    assert_eq!(tally.on_function_url(logs).await["statusCode"], 200);
+    // Paths of other functions, also those that ingest serves with another method.
+    for (method, path) in [
+        ("GET", "/"),
+        ("GET", "/apps"),
+        ("GET", "/apps/shop/events"),
+        ("POST", "/auth"),
+        ("GET", "/apps/shop/stats/totals"),
+        ("DELETE", "/apps/shop/events"),
+        ("GET", "/nothing"),
+    ] {
+        let reply = tally.on_function_url(function_url_event(method, path)).await;
+        assert!([404, 405].contains(&reply["statusCode"].as_u64().unwrap()), "{method} {path}: {reply}");
+        assert_problem(&reply, reply["statusCode"].as_u64().unwrap().try_into().unwrap());
+        assert!(reply["body"].as_str().unwrap().contains("only accepts events"), "{method} {path}: {reply}");
+    }
+}
+
 #[tokio::test]
 async fn cookies_that_are_not_ascii_do_not_hide_ours() {
     let tally = Tally::start().await;

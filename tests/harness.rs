@@ -19,6 +19,7 @@ use tally_core::app::{AppSlug, EventClock};
 use tally_core::time::clock::Clock;
 use tally_core::time::{HOUR, Timestamp};
 use tally_http::gateway::answer;
+use tally_http::service::serve;
 use tally_service::config::Config;
 use tally_service::context::Context;
 use tally_store::{Connection, Timeouts, Usage, connect_with};
@@ -138,10 +139,20 @@ impl Tally {
 
     /// Gives an event of the HTTP API to the code that answers it on Lambda. Returns the reply as HTTP API takes it.
     pub(crate) async fn on_lambda(&self, event: Value) -> Value {
+        Self::on_lambda_by(self.router.clone(), event).await
+    }
+
+    /// The same for the URL of `ingest`, behind which is this function alone.
+    pub(crate) async fn on_function_url(&self, event: Value) -> Value {
+        let context = Arc::clone(&self.context);
+        Self::on_lambda_by(serve(Arc::clone(&context), [ingest::router(context)]), event).await
+    }
+
+    async fn on_lambda_by(router: Router, event: Value) -> Value {
         let event = serde_json::from_value(event).expect("an event of the HTTP API");
         let mut context = lambda_http::Context::default();
         context.request_id = String::from("request");
-        let Ok(reply) = answer(self.router.clone(), event, context).await;
+        let Ok(reply) = answer(router, event, context).await;
         serde_json::to_value(reply).expect("JSON")
     }
 

@@ -178,6 +178,9 @@ fn routes_and_permissions_stay_within_the_limits_of_amazon() {
     // A function's policy has at most 20 KB, about 50 statements: so it has one for all routes.
     let mut permitted: Vec<_> = Vec::new();
     for (id, permission) in resources(&template, "AWS::Lambda::Permission") {
+        if permission["Condition"] == "HasIngestUrl" {
+            continue;
+        }
         let properties = &permission["Properties"];
         assert_eq!(written(&properties["Action"]), "lambda:InvokeFunction", "{id}");
         assert_eq!(written(&properties["Principal"]), "apigateway.amazonaws.com", "{id}");
@@ -192,6 +195,34 @@ fn routes_and_permissions_stay_within_the_limits_of_amazon() {
     let mut behind = BEHIND_THE_API.map(|(id, _)| format!("!Ref {id}"));
     behind.sort();
     assert_eq!(permitted, behind, "one permission for each function");
+}
+
+#[test]
+fn only_ingest_may_have_a_url_and_only_with_bounded_concurrency() {
+    let template = template();
+    let urls = resources(&template, "AWS::Lambda::Url");
+    assert_eq!(urls.keys().collect::<Vec<_>>(), ["IngestFunctionUrl"]);
+    let url = &urls["IngestFunctionUrl"];
+    assert_eq!(url["Condition"], "HasIngestUrl");
+    assert_eq!(written(&url["Properties"]["TargetFunctionArn"]), "!GetAtt IngestFunction.Arn");
+    // The function answers preflights; the URL would answer them in its place.
+    assert!(url["Properties"]["Cors"].is_null());
+    let mut permitted = Vec::new();
+    for (id, permission) in resources(&template, "AWS::Lambda::Permission") {
+        let properties = &permission["Properties"];
+        if permission["Condition"] != "HasIngestUrl" {
+            continue;
+        }
+        assert_eq!(written(&properties["FunctionName"]), "!Ref IngestFunction", "{id}");
+        // Each is bound to the URL by its own property; without, anybody could invoke the function.
+        let bound = (properties["FunctionUrlAuthType"] == "NONE", properties["InvokedViaFunctionUrl"] == true);
+        permitted.push((written(&properties["Action"]), bound));
+    }
+    permitted.sort();
+    let expected = [("lambda:InvokeFunction", (false, true)), ("lambda:InvokeFunctionUrl", (true, false))];
+    assert_eq!(permitted, expected.map(|(action, bound)| (action.to_owned(), bound)));
+    let rule = &template["Rules"]["IngestUrlIsThrottled"]["Assertions"][0]["Assert"];
+    assert_eq!(written(rule), "!Not - !Equals\n  - !Ref IngestConcurrency\n  - 0");
 }
 
 #[test]
@@ -775,6 +806,9 @@ fn optional_resources_are_off_by_default_and_monitoring_can_be_left_out() {
     assert_eq!((default("DomainName"), default("AggregateConcurrency")), ("".into(), 0.into()));
     let reserved = &template["Resources"]["AggregateFunction"]["Properties"]["ReservedConcurrentExecutions"];
     assert_eq!(written(reserved), "!If - ReservesAggregate\n- !Ref AggregateConcurrency\n- !Ref AWS::NoValue");
+    assert_eq!((default("IngestUrl"), default("IngestConcurrency")), ("false".into(), 0.into()));
+    let reserved = &template["Resources"]["IngestFunction"]["Properties"]["ReservedConcurrentExecutions"];
+    assert_eq!(written(reserved), "!If - ReservesIngest\n- !Ref IngestConcurrency\n- !Ref AWS::NoValue");
     for id in ["ApiDomain", "ApiDomainMapping"] {
         assert_eq!(template["Resources"][id]["Condition"], "HasDomain");
     }

@@ -63,7 +63,16 @@ fn app_bill(rate: usize, stored: Stored) -> Bill {
 
 async fn storing(lab: &mut Lab) -> Result<Vec<(usize, Stored)>, Box<dyn Error>> {
     println!("## Storing a million events\n");
-    let header = ["sessions", "events in a request", "write units an event", "API", "Lambda", "DynamoDB", "dollars"];
+    let header = [
+        "sessions",
+        "events in a request",
+        "write units an event",
+        "API",
+        "Lambda",
+        "DynamoDB",
+        "dollars",
+        "by Function URL",
+    ];
     let mut rows = table(&header, 1);
     let mut plain = Vec::new();
     for sessions in [false, true] {
@@ -78,6 +87,8 @@ async fn storing(lab: &mut Lab) -> Result<Vec<(usize, Stored)>, Box<dyn Error>> 
                 format!("{:.3}", bill.lambda()),
                 format!("{:.3}", bill.dynamodb()),
                 format!("{:.3}", bill.dollars()),
+                // It has no price of its own.
+                format!("{:.3}", bill.dollars() - bill.api()),
             ]);
             if !sessions {
                 plain.push((batch, stored));

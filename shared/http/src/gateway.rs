@@ -1,4 +1,5 @@
-//! Requests as HTTP API gives them to Lambda (payload format 2.0), and replies as it takes them.
+//! Requests as HTTP API gives them to Lambda (payload format 2.0), and replies as it takes them. Function URLs have the same
+//! format.
 //!
 //! `lambda_http` has the types of both, and the runtime. Its conversion of requests panics where path, query or `Host` do not
 //! make a URL, fails on a header that is not text, and drops cookies that are not ASCII. All of these are up to the
@@ -33,15 +34,18 @@ use crate::source::Source;
 const NOT_IN_A_QUERY: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'}');
 
+/// What must not stand in a path as it is. A `%` stays, since Function URLs hand the path over as it was sent.
+const NOT_IN_A_PATH: &AsciiSet = &NOT_IN_A_QUERY.add(b'?');
+
 /// The id that Lambda gave a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(pub String);
 
-/// A request, as HTTP API describes it. What a client does not send may be absent or null.
+/// A request, as HTTP API or a Function URL describes it. What a client does not send may be absent or null.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayRequest {
-    /// Percent-decoded.
+    /// Percent-decoded by HTTP API, as it was sent by a Function URL.
     raw_path: Option<String>,
     raw_query_string: Option<String>,
     cookies: Option<Vec<String>>,
@@ -55,8 +59,17 @@ pub struct GatewayRequest {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RequestContext {
+    domain_name: Option<String>,
     http: HttpContext,
+}
+
+impl RequestContext {
+    /// Whether the request came to a Function URL: these have names such as `abc.lambda-url.eu-central-1.on.aws`, and no others.
+    fn is_of_function_url(&self) -> bool {
+        self.domain_name.as_deref().and_then(|name| name.split('.').nth(1)) == Some("lambda-url")
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,7 +124,8 @@ async fn gateway_reply(reply: Response, is_head: bool) -> ApiGatewayV2httpRespon
 
 impl GatewayRequest {
     fn into_request(self) -> Result<Request, Problem> {
-        let cut = self.is_cut();
+        let by_function_url = self.request_context.is_of_function_url();
+        let cut = !by_function_url && self.is_cut();
         let Self { raw_path, raw_query_string, cookies, headers, request_context, body, is_base64_encoded, .. } = self;
         let mut headers = self::headers(headers.unwrap_or_default());
         if let Some(cookies) = cookies
@@ -129,12 +143,17 @@ impl GatewayRequest {
         let HttpContext { method, source_ip, .. } = request_context.http;
         *request.method_mut() =
             Method::from_bytes(method.as_bytes()).map_err(|_| Problem::field("", "not a method of HTTP"))?;
-        *request.uri_mut() = uri(&raw_path.unwrap_or_default(), &raw_query_string.unwrap_or_default())?;
+        let path = raw_path.unwrap_or_default();
+        let path = if by_function_url { utf8_percent_encode(&path, NOT_IN_A_PATH).to_string() } else { encoded(&path) };
+        *request.uri_mut() = uri(path, &raw_query_string.unwrap_or_default())?;
         *request.headers_mut() = headers;
         let address: Option<IpAddr> = source_ip.and_then(|ip| ip.parse().ok());
         request.extensions_mut().insert(Source(address));
         if cut {
             request.extensions_mut().insert(CutPath);
+        }
+        if by_function_url {
+            request.extensions_mut().insert(ByFunctionUrl);
         }
         Ok(request)
     }
@@ -154,6 +173,10 @@ impl GatewayRequest {
 #[derive(Clone, Copy)]
 pub(crate) struct CutPath;
 
+/// In the extensions of a request that came to the URL of one function, where the paths of the others are not served.
+#[derive(Clone, Copy)]
+pub(crate) struct ByFunctionUrl;
+
 /// The headers that can be sent; others are left out, as a server that reads HTTP would refuse them.
 fn headers(sent: HashMap<String, String>) -> HeaderMap {
     let read = |(name, value): (String, String)| {
@@ -162,8 +185,7 @@ fn headers(sent: HashMap<String, String>) -> HeaderMap {
     sent.into_iter().filter_map(read).collect()
 }
 
-fn uri(path: &str, query: &str) -> Result<Uri, Problem> {
-    let mut target = encoded(path);
+fn uri(mut target: String, query: &str) -> Result<Uri, Problem> {
     if !target.starts_with('/') {
         target.insert(0, '/');
     }

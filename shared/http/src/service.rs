@@ -19,6 +19,7 @@ use tower::ServiceExt;
 
 use crate::cors;
 use crate::families::{FAMILY_PATHS, KEY_PREFIX};
+use crate::gateway::ByFunctionUrl;
 use crate::guard::{Guard, guard, guard_public, not_allowed};
 use crate::path::{decoded, encoded, read_path};
 use crate::problem::Problem;
@@ -199,6 +200,11 @@ async fn no_route(axum::Extension(config): axum::Extension<Arc<Config>>, request
 
 fn stray(path: &str, request: &Request) -> Response {
     let plain = routes::without_slash(path);
+    if request.extensions().get::<ByFunctionUrl>().is_some() {
+        let text =
+            "this address only accepts events: send other requests to the address of the API (`ApiUrl` of the stack)";
+        return Problem::NotFound(text.to_owned()).into_response();
+    }
     let mut routes = routes::at(plain).peekable();
     if routes.peek().is_some() && (plain == path || !routes.any(|route| route.answers(request.method()))) {
         return not_allowed(plain).into_response();
