@@ -274,6 +274,41 @@ async fn every_kind_of_item_is_taken_or_said_not_to_be() {
 }
 
 #[tokio::test]
+async fn what_has_no_time_of_its_own_is_stored_once_when_it_comes_again_later() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let untimed = |sent_at: &str| {
+        let check_in =
+            |status: &str| json!({"check_in_id": "c1", "monitor_slug": "backup", "status": status}).to_string();
+        let report = json!({"event_id": ID, "name": "Ann", "comments": "It broke"}).to_string();
+        let csp =
+            json!({"csp-report": {"effective-directive": "img-src", "blocked-uri": "https://x.example/"}}).to_string();
+        let event = json!({"event_id": ID, "message": "hi"}).to_string();
+        let items = [
+            ("check_in", check_in("ok")),
+            ("check_in", check_in("error")),
+            ("user_report", report),
+            ("raw_security", csp),
+            ("event", event),
+        ];
+        envelope(&json!({"sent_at": sent_at}), &items)
+    };
+    for _ in 0..2 {
+        tally.envelope(&app, untimed("2026-11-21T10:08:26.000Z")).await;
+        tally.clock.set(tally.clock.now() + SECOND);
+    }
+    let events = tally.all(&app).await;
+    assert_eq!(events.len(), 5, "{events:#?}");
+    assert!(events.iter().all(|event| event["timestamp"] == "2026-11-21T10:08:26Z"), "{events:#?}");
+    // A check-in that tells its time, and a whole second: the id of its own remains.
+    let timed = json!({"check_in_id": "c2", "monitor_slug": "backup", "status": "ok", "timestamp": 1_795_255_700});
+    for sent_at in ["2026-11-21T10:08:27.000Z", "2026-11-21T10:08:28.000Z"] {
+        tally.envelope(&app, envelope(&json!({"sent_at": sent_at}), &[("check_in", timed.to_string())])).await;
+    }
+    assert_eq!(tally.all(&app).await.len(), 6);
+}
+
+#[tokio::test]
 async fn a_key_is_found_wherever_an_sdk_puts_it() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
@@ -386,7 +421,7 @@ async fn a_bad_item_loses_none_of_its_neighbours() {
 async fn an_event_without_an_id_or_a_time_is_taken_at_its_arrival() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
-    tally.envelope(&app, one("event", &json!({"message": "bare"}))).await;
+    tally.envelope(&app, envelope(&json!({}), &[("event", json!({"message": "bare"}).to_string())])).await;
     let header = json!({"event_id": ID});
     tally.envelope(&app, envelope(&header, &[("event", json!({"message": "id in front"}).to_string())])).await;
     let events = tally.all(&app).await;

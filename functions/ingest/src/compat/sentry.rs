@@ -170,7 +170,8 @@ struct Records<'a> {
 impl<'a> Records<'a> {
     fn new(path: &str, now: Timestamp) -> Self {
         let project = cut(path.split('/').nth(2).unwrap_or_default().to_owned(), MAX_TEXT);
-        let around = Around { project, event_id: None, sdk: None, now, ids: RecordIds::default(), is_fine: None };
+        let ids = RecordIds::default();
+        let around = Around { project, event_id: None, sdk: None, sent_at: None, now, ids, is_fine: None };
         let (drafts, sources, clock, left_out) = Default::default();
         Self { around, drafts, sources, clock, id: None, values: 0, left_out }
     }
@@ -194,6 +195,8 @@ impl<'a> Records<'a> {
         self.id = envelope.header.text("event_id").map(|id| event::normal(&id));
         self.around.event_id.clone_from(&self.id);
         self.around.sdk = event::sdk(&mut envelope.header);
+        // A time that cannot be read is as good as none: it is not of a record.
+        self.around.sent_at = envelope.header.time("sent_at").ok().flatten();
         for item in envelope.items {
             match item {
                 Ok(item) => {

@@ -27,6 +27,8 @@ pub(super) struct Around {
     pub(super) event_id: Option<String>,
     /// `name/version` of the SDK.
     pub(super) sdk: Option<String>,
+    /// When the envelope was made, and whether this is finer than a second: the time of a record that has none.
+    pub(super) sent_at: Option<(Timestamp, bool)>,
     /// The server's time.
     pub(super) now: Timestamp,
     /// Ids for records without one.
@@ -93,7 +95,7 @@ pub(super) fn level(text: Option<&str>, otherwise: Level) -> String {
 /// Where it is no JSON object, its time cannot be read, or it is too large.
 pub(super) fn read(around: &mut Around, is_feedback: bool, payload: &[u8]) -> Result<Draft, Refusal> {
     let mut event = Fields::read(payload, MAX_EVENT_PAYLOAD)?;
-    let at = event.time("timestamp")?;
+    let at = event.time("timestamp")?.or(around.sent_at);
     let id = event.text("event_id").or_else(|| around.event_id.clone());
     let exceptions = exception::take(&mut event);
     let mut entry = event.fields("logentry").or_else(|| event.fields("sentry.interfaces.Message")).unwrap_or_default();

@@ -63,7 +63,7 @@ pub(super) fn log(around: &mut Around, log: Json) -> Result<Draft, Refusal> {
 pub(super) fn user_report(around: &mut Around, payload: &[u8]) -> Result<Draft, Refusal> {
     let mut report = Fields::read(payload, MAX_EVENT_PAYLOAD)?;
     let (mut draft, mut data, tags) = around.draft("feedback");
-    around.identify(&mut draft, None, "user_report", payload);
+    around.identify(&mut draft, around.sent_at, "user_report", payload);
     draft.level = Some(Level::Info.as_str().to_owned());
     draft.message = report.text("comments").map(|comments| cut(comments, MAX_MESSAGE));
     draft.user_id = report.0.get("email").cloned().and_then(text_of).map(|email| cut(email, MAX_TEXT));
@@ -77,11 +77,12 @@ pub(super) fn user_report(around: &mut Around, payload: &[u8]) -> Result<Draft, 
 /// Reads a check-in of a scheduled job. The category is the job, so that each has counters of its own.
 ///
 /// # Errors
-/// Where it is not a JSON object.
+/// Where it is not a JSON object, or its time cannot be read.
 pub(super) fn check_in(around: &mut Around, payload: &[u8]) -> Result<Draft, Refusal> {
     let mut check_in = Fields::read(payload, MAX_EVENT_PAYLOAD)?;
     let (mut draft, mut data, mut tags) = around.draft("check_in");
-    around.identify(&mut draft, None, "check_in", payload);
+    let at = check_in.time("timestamp")?.or(around.sent_at);
+    around.identify(&mut draft, at, "check_in", payload);
     let slug = check_in.text("monitor_slug").unwrap_or_else(|| "unknown".to_owned());
     let status = check_in.text("status").unwrap_or_else(|| "unknown".to_owned());
     let has_failed = matches!(&*status, "error" | "missed" | "timeout");
@@ -89,8 +90,9 @@ pub(super) fn check_in(around: &mut Around, payload: &[u8]) -> Result<Draft, Ref
     draft.message = Some(cut(format!("{slug}: {status}"), MAX_MESSAGE));
     draft.category = Some(cut(slug.clone(), MAX_TEXT));
     // The first of a run and the last have the same id.
-    draft.id = check_in.text("check_in_id").map(|id| cut(format!("{}-{status}", normal(&id)), MAX_TEXT));
-    data.put_text("check_in_id", draft.id.as_ref().and_then(|id| id.split('-').next()).map(str::to_owned));
+    let id = check_in.text("check_in_id").map(|id| normal(&id));
+    around.identify_by(&mut draft, id.as_ref().map(|id| cut(format!("{id}-{status}"), MAX_TEXT)));
+    data.put_text("check_in_id", id);
     data.put_text("monitor_slug", Some(slug));
     data.put_text("status", Some(status));
     for name in ["duration", "monitor_config", "contexts"] {
@@ -118,7 +120,7 @@ pub(super) fn browser_report(around: &mut Around, report: Json, record: &[u8]) -
     };
     let is_csp = matches!(&*kind, "csp" | "csp-violation");
     let (mut draft, mut data, tags) = around.draft(if is_csp { "csp" } else { &kind });
-    around.identify(&mut draft, None, "security", record);
+    around.identify(&mut draft, around.sent_at, "security", record);
     draft.level = Some(Level::Warn.as_str().to_owned());
     let peek = |names: &[&str]| names.iter().find_map(|name| body.0.get(*name).cloned().and_then(text_of));
     let directive = peek(&["effective-directive", "effectiveDirective", "violated-directive"]);
