@@ -27,6 +27,8 @@ mod readers;
 mod refusals;
 pub mod serve;
 pub mod server;
+#[cfg(test)]
+mod sharing;
 pub mod sign_in;
 pub mod stream_poller;
 pub mod table;
