@@ -40,9 +40,10 @@ fn server() -> Option<String> {
     named
 }
 
-/// How many cases of a property run: fewer on a server, which is slower.
+/// How many cases of a property run: fewer on a server, which is slower. `TALLY_CASES` names another number.
 pub(crate) fn cases(embedded: u32) -> ProptestConfig {
-    let cases = if Database::is_embedded() { embedded } else { embedded.div_ceil(4) };
+    let asked = std::env::var("TALLY_CASES").ok().map(|cases| cases.parse().expect("a number"));
+    let cases = asked.unwrap_or_else(|| if Database::is_embedded() { embedded } else { embedded.div_ceil(4) });
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 

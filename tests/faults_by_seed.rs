@@ -324,8 +324,10 @@ impl World {
         }
         // Requests still in progress complete.
         tokio::time::sleep(latest()).await;
+        self.tally.late_writes().await;
         self.count_some().await;
         tokio::time::sleep(latest()).await;
+        self.tally.late_writes().await;
         set(&self.plan, false);
         self.tally.drain().await;
 

@@ -15,6 +15,7 @@ use aws_smithy_types::byte_stream::ByteStream;
 use serde_json::{Value, json};
 use tally_service::config::Config;
 use tally_store::Timeouts;
+use tokio::sync::RwLock;
 
 use crate::harness::Tally;
 
@@ -70,6 +71,7 @@ impl Fault {
 struct Faulty<T> {
     inner: T,
     decide: Decide,
+    late: Arc<RwLock<()>>,
 }
 
 impl<T> std::fmt::Debug for Faulty<T> {
@@ -81,7 +83,7 @@ impl<T> std::fmt::Debug for Faulty<T> {
 impl HttpClient for Faulty<SharedHttpClient> {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let inner = self.inner.http_connector(settings, components);
-        SharedHttpConnector::new(Faulty { inner, decide: Arc::clone(&self.decide) })
+        SharedHttpConnector::new(Faulty { inner, decide: Arc::clone(&self.decide), late: Arc::clone(&self.late) })
     }
 }
 
@@ -91,7 +93,7 @@ impl HttpConnector for Faulty<SharedHttpConnector> {
             request.headers().get("x-amz-target").unwrap_or_default().rsplit('.').next().unwrap().to_owned();
         let body = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
         let fault = (self.decide)(&operation, &body);
-        HttpConnectorFuture::new(suffer(self.inner.clone(), request, body, fault))
+        HttpConnectorFuture::new(suffer(self.inner.clone(), request, body, fault, Arc::clone(&self.late)))
     }
 }
 
@@ -100,6 +102,7 @@ async fn suffer(
     request: HttpRequest,
     mut body: Value,
     fault: Fault,
+    late: Arc<RwLock<()>>,
 ) -> Result<HttpResponse, ConnectorError> {
     let dropped = || Err(ConnectorError::io("the connection dropped".into()));
     match fault {
@@ -131,7 +134,9 @@ async fn suffer(
             inner.call(request).await
         }
         Fault::Late(delay) => {
+            let in_progress = late.read_owned().await;
             tokio::spawn(async move {
+                let _in_progress = in_progress;
                 tokio::time::sleep(delay).await;
                 // The result is discarded.
                 let _ = inner.call(request).await;
@@ -189,8 +194,10 @@ impl Tally {
         config: Config,
         decide: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static,
     ) -> Self {
-        let decide: Decide = Arc::new(decide);
-        Self::over(config, Timeouts::LAPTOP, |inner| SharedHttpClient::new(Faulty { inner, decide })).await
+        let late = Arc::default();
+        let mut tally = Self::over(config, Timeouts::LAPTOP, faulty(decide, &late)).await;
+        tally.late = late;
+        tally
     }
 
     /// … and is waited for with some timeouts.
@@ -198,7 +205,23 @@ impl Tally {
         timeouts: Timeouts,
         decide: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static,
     ) -> Self {
-        let decide: Decide = Arc::new(decide);
-        Self::through(timeouts, |inner| SharedHttpClient::new(Faulty { inner, decide })).await
+        let late = Arc::default();
+        let mut tally = Self::through(timeouts, faulty(decide, &late)).await;
+        tally.late = late;
+        tally
     }
+
+    /// Waits until no write is in progress whose caller saw the connection drop.
+    pub(crate) async fn late_writes(&self) {
+        drop(self.late.write().await);
+    }
+}
+
+/// Makes a client faulty.
+fn faulty(
+    decide: impl Fn(&str, &Value) -> Fault + Send + Sync + 'static,
+    late: &Arc<RwLock<()>>,
+) -> impl FnOnce(SharedHttpClient) -> SharedHttpClient {
+    let (decide, late): (Decide, _) = (Arc::new(decide), Arc::clone(late));
+    |inner| SharedHttpClient::new(Faulty { inner, decide, late })
 }

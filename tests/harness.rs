@@ -23,7 +23,7 @@ use tally_http::service::serve;
 use tally_service::config::Config;
 use tally_service::context::Context;
 use tally_store::{Connection, Timeouts, Usage, connect_with};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, RwLock};
 use tower::ServiceExt;
 
 use crate::database::Database;
@@ -44,6 +44,8 @@ pub(crate) struct Tally {
     database: Database,
     router: Router,
     poller: Mutex<StreamPoller>,
+    /// Held by every write that lands later than its caller knows.
+    pub(crate) late: Arc<RwLock<()>>,
 }
 
 /// An app and its keys.
@@ -95,7 +97,7 @@ impl Tally {
         let clock = Clock::at(at(NOW));
         let context = Context::new(store, clock.clone(), config);
         let poller = Mutex::new(StreamPoller::new(database.client(), "http://database", Arc::clone(&context), None));
-        Self { router: service(&context), poller, database, context, clock }
+        Self { router: service(&context), poller, database, context, clock, late: Arc::default() }
     }
 
     /// Creates an app with an ingest key and a read key.

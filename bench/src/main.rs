@@ -8,6 +8,8 @@ mod figures;
 mod handler;
 mod instructions;
 mod load;
+mod machine;
+mod peers;
 mod questions;
 mod server;
 mod table;
@@ -40,6 +42,10 @@ enum Command {
     Questions(questions::Questions),
     /// Prints the events per second of client libraries (OpenTelemetry, Sentry) beside native ones.
     Families(families::Families),
+    /// Measures a server in its own process: events, questions, memory, disk and idle time.
+    Machine(machine::Machine),
+    /// Measures what SQLite and PostgreSQL alone do with the same rows.
+    Peers(peers::Peers),
     /// Starts a server, sends events at a steady rate, and checks that every accepted event is stored and counted once.
     Load(load::Load),
     /// Runs one handler over a store that answers at once; `table` runs it under valgrind to count instructions.
@@ -68,6 +74,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             Command::Table(options) => table::run(options).await,
             Command::Questions(options) => questions::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Families(options) => families::run(options).await,
+            Command::Machine(options) => machine::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Peers(options) => peers::run(&options).map(|()| ExitCode::SUCCESS),
             Command::Load(options) => load::run(options).await,
             Command::Handler(options) => handler::run(options).await.map(|()| ExitCode::SUCCESS),
         }

@@ -3,7 +3,10 @@
 use std::error::Error;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -18,7 +21,7 @@ use tokio::sync::Mutex;
 
 /// A running server. Dropping it stops the process and deletes its data.
 pub(crate) struct Server {
-    child: Child,
+    child: std::sync::Mutex<Child>,
     address: SocketAddr,
     /// Sends events to the app `demo`.
     pub(crate) ingest_key: String,
@@ -26,13 +29,21 @@ pub(crate) struct Server {
     pub(crate) read_key: String,
     /// Idle connections.
     idle: Mutex<Vec<SendRequest<Body>>>,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Server {
-    /// Starts the program `tally` next to this one and reads its address and keys from its output.
+    /// Starts the program `tally` next to this one.
     pub(crate) fn start() -> Result<Self, Box<dyn Error>> {
-        let program = std::env::current_exe()?.with_file_name(format!("tally{}", std::env::consts::EXE_SUFFIX));
+        Self::start_program(None)
+    }
+
+    /// Starts a program, and reads its address and keys from its output.
+    pub(crate) fn start_program(program: Option<&Path>) -> Result<Self, Box<dyn Error>> {
+        let program = match program {
+            Some(program) => program.to_owned(),
+            None => std::env::current_exe()?.with_file_name(format!("tally{}", std::env::consts::EXE_SUFFIX)),
+        };
         let data = TempDir::with_prefix("tally-load-")?;
         let mut child = Command::new(&program)
             .args(["--port", "0", "--dynamodb-port", "0", "--data"])
@@ -59,9 +70,9 @@ impl Server {
             address: after("http://")?.parse()?,
             ingest_key: after("X-Ingest-Key: ")?.to_owned(),
             read_key: after("X-Read-Key: ")?.to_owned(),
-            child,
+            child: std::sync::Mutex::new(child),
             idle: Mutex::default(),
-            _data: data,
+            data,
         })
     }
 
@@ -70,10 +81,13 @@ impl Server {
         &self,
         request: Request<Body>,
     ) -> Result<(StatusCode, Bytes), Box<dyn Error + Send + Sync>> {
-        let free = self.idle.lock().await.pop();
-        let mut connection = match free {
-            Some(connection) => connection,
-            None => self.connect().await?,
+        let mut connection = loop {
+            let free = self.idle.lock().await.pop();
+            let Some(mut free) = free else { break self.connect().await? };
+            // The server ends connections that are idle for long.
+            if free.ready().await.is_ok() {
+                break free;
+            }
         };
         connection.ready().await?;
         let reply = connection.send_request(request).await?;
@@ -107,9 +121,33 @@ impl Server {
         Ok(serde_json::from_slice(&body)?)
     }
 
+    fn id(&self) -> u32 {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).id()
+    }
+
+    /// The processor time that it has used, where the system reports it.
+    pub(crate) fn cpu(&self) -> Option<Duration> {
+        /// Clock ticks of Linux in a second.
+        const TICKS: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
+        // The name of the program, in brackets, may have spaces.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+        Some(Duration::from_secs_f64(ticks / TICKS))
+    }
+
+    /// Ends it as Ctrl-C does. Returns the size of its database, where the system can ask a process to end.
+    pub(crate) fn end(&self) -> Result<Option<u64>, Box<dyn Error>> {
+        if !Command::new("kill").arg(self.id().to_string()).status().is_ok_and(|done| done.success()) {
+            return Ok(None);
+        }
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).wait()?;
+        Ok(Some(std::fs::metadata(self.data.path().join("tally.db"))?.len()))
+    }
+
     /// Its current and peak resident memory, where the system reports it.
     pub(crate) fn memory(&self) -> Option<Memory> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
         let megabytes = |field: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(field))?;
             Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
@@ -120,9 +158,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         // Where it has ended already there is nothing to do.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::figures::Figures;
-use crate::{endpoints, instructions, throughput};
+use crate::{endpoints, instructions, machine, throughput};
 
 /// What to measure, and which earlier run to compare with.
 #[derive(Args)]
@@ -33,6 +33,7 @@ pub(crate) async fn run(options: Table) -> Result<ExitCode, Box<dyn Error>> {
     let mut figures = Figures { quick: options.quick, rows: vec![] };
     throughput::measure(options.quick, &mut figures).await?;
     endpoints::measure(options.quick, &mut figures).await?;
+    machine::measure(options.quick, &mut figures).await?;
     instructions::measure(&mut figures)?;
     println!("{}", figures.table(before.as_ref()));
     if let Some(file) = &options.json {

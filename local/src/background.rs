@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::housekeeping::Housekeeping;
+use crate::large::Large;
 use crate::server::Stack;
 
 /// How often expired items are deleted and free space is released.
@@ -26,10 +27,10 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    pub(crate) fn start(stack: &Stack, context: &Arc<Context>) -> Self {
+    pub(crate) fn start(stack: &Stack, context: &Arc<Context>, large: &Large) -> Self {
         let poller = stack.poller(context, stack.embedded.position_file());
         let (counted, news) = watch::channel(None);
-        let polling = tokio::spawn(poller.run(move |shards| {
+        let polling = large.handle().spawn(poller.run(move |shards| {
             // The embedded database has one stream shard.
             let newest = shards.values().max();
             counted.send_if_modified(|counted: &mut Option<String>| {

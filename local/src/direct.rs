@@ -18,16 +18,29 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use dynoxide::actions::describe_stream::{DescribeStreamRequest, StreamDescription};
 use dynoxide::actions::describe_table::DescribeTableRequest;
-use dynoxide::actions::get_records::{GetRecordsRequest, Record as DynoxideRecord, StreamRecord};
+use dynoxide::actions::get_records::{GetRecordsRequest, GetRecordsResponse, Record as DynoxideRecord, StreamRecord};
 use dynoxide::actions::query::{QueryRequest, QueryResponse};
-use dynoxide::actions::scan::{ScanRequest, ScanResponse};
+use dynoxide::actions::scan::ScanRequest;
+use dynoxide::actions::vector_lifecycle::VectorIndexLifecycle;
+use dynoxide::actions::{
+    batch_get_item, batch_write_item, delete_item, describe_stream, describe_table, describe_time_to_live, get_item,
+    get_records, get_shard_iterator, list_streams, list_tables, put_item, query, scan, transact_get_items, update_item,
+};
+use dynoxide::storage::Storage;
 use dynoxide::types::KeySchemaElement;
 use dynoxide::{Database, DynoxideError};
+use futures::FutureExt;
+use rusqlite::params;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::catalog::Catalog;
 use crate::condition::{Condition, Trouble};
-use crate::pages::Pages;
+use crate::pages;
+use crate::puts::Puts;
+use crate::queries::{self, Get, Page};
+use crate::readers::Readers;
+use crate::writer::Writer;
 
 /// An HTTP client backed by the database.
 pub(crate) fn client(direct: Direct) -> SharedHttpClient {
@@ -37,8 +50,10 @@ pub(crate) fn client(direct: Direct) -> SharedHttpClient {
 /// A database that answers wire API requests.
 #[derive(Clone)]
 pub(crate) struct Direct {
-    pub(crate) database: Database,
-    pub(crate) pages: Arc<Pages>,
+    pub(crate) writer: Arc<Writer>,
+    /// `None` where the writer reads too: a database in memory has one version, which nobody reads while it changes.
+    pub(crate) readers: Option<Arc<Readers>>,
+    pub(crate) catalog: Arc<Catalog>,
     pub(crate) condition: Arc<Condition>,
 }
 
@@ -58,10 +73,11 @@ impl HttpConnector for Direct {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let direct = self.clone();
         HttpConnectorFuture::new(async move {
-            // Nothing here waits, so a task with many requests would otherwise monopolize its thread.
+            // Reads do not wait, so a task with many requests would otherwise monopolize its thread.
             tokio::task::yield_now().await;
-            // Runs on this thread: switching to another thread and back takes as long as the work itself.
-            let (status, body) = direct.answer(&request);
+            let target = request.headers().get("x-amz-target").unwrap_or_default();
+            // The SDK's requests are entirely in memory.
+            let (status, body) = direct.answer(target, request.body().bytes().unwrap_or_default()).await;
             let status = aws_smithy_runtime_api::http::StatusCode::try_from(status)
                 .map_err(|e| ConnectorError::other(e.into(), None))?;
             Ok(HttpResponse::new(status, SdkBody::from(body)))
@@ -70,17 +86,11 @@ impl HttpConnector for Direct {
 }
 
 impl Direct {
-    fn answer(&self, request: &HttpRequest) -> (u16, String) {
-        let target = request.headers().get("x-amz-target").unwrap_or_default();
-        // The SDK's requests are entirely in memory.
-        self.answer_to(target, request.body().bytes().unwrap_or_default())
-    }
-
     /// Answers a request of the wire API: its `X-Amz-Target` (`DynamoDB_20120810.PutItem`,
     /// `DynamoDBStreams_20120810.GetRecords`) and its body.
-    pub(crate) fn answer_to(&self, target: &str, body: &[u8]) -> (u16, String) {
+    pub(crate) async fn answer(&self, target: &str, body: &[u8]) -> (u16, String) {
         let operation = target.rsplit('.').next().unwrap_or_default();
-        match self.run(operation, body) {
+        match self.run(operation, body).await {
             Ok(reply) => {
                 if !is_read(operation) {
                     self.condition.wrote();
@@ -94,6 +104,18 @@ impl Direct {
         }
     }
 
+    /// A number that grows with every change, before whoever made it knows.
+    pub(crate) fn changes(&self) -> u64 {
+        self.writer.commits()
+    }
+
+    /// Answers a request outside of a task.
+    #[cfg(test)]
+    pub(crate) fn answer_to(&self, target: &str, body: &[u8]) -> (u16, String) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(self.answer(target, body))
+    }
+
     /// Maps an error for the store: a damaged database will not answer a retry either.
     fn told(&self, error: DynoxideError) -> DynoxideError {
         let is_its_own = matches!(error, DynoxideError::InternalServerError(_) | DynoxideError::SqliteError(_));
@@ -104,67 +126,199 @@ impl Direct {
         }
     }
 
-    fn run(&self, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
-        let db = &self.database;
+    async fn run(&self, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
         match operation {
-            "PutItem" => call(body, |request| db.put_item(request)),
-            "BatchWriteItem" => call(body, |request| db.batch_write_item(request)),
-            "UpdateItem" => call(body, |request| db.update_item(request)),
-            "DeleteItem" => call(body, |request| db.delete_item(request)),
-            "TransactWriteItems" => call(body, |request| db.transact_write_items(request)),
-            "GetItem" => call(body, |request| db.get_item(request)),
-            "BatchGetItem" => call(body, |request| db.batch_get_item(request)),
-            "Query" => call(body, |request| self.query(request)),
-            "CreateTable" => call(body, |request| db.create_table(request)),
-            "DescribeTable" => call(body, |request| db.describe_table(request)),
-            "UpdateTimeToLive" => call(body, |request| db.update_time_to_live(request)),
-            "DescribeStream" => call(body, |request| self.describe_stream(request)),
-            "GetShardIterator" => call(body, |request| db.get_shard_iterator(request)),
-            "GetRecords" => call(body, |request| self.get_records(request)),
+            "PutItem" => match Puts::of_put_item(body, &self.catalog) {
+                Some(puts) => Ok(self.store(puts).await?.put_item()),
+                None => self.write(body, |storage, request| now(put_item::execute(storage, request))).await,
+            },
+            "BatchWriteItem" => match Puts::of_batch(body, &self.catalog) {
+                Some(puts) => Ok(self.store(puts).await?.batch()),
+                None => self.write(body, |storage, request| now(batch_write_item::execute(storage, request))).await,
+            },
+            "UpdateItem" => self.write(body, |storage, request| now(update_item::execute(storage, request))).await,
+            "DeleteItem" => self.write(body, |storage, request| now(delete_item::execute(storage, request))).await,
+            // It has tokens, of which only dynoxide's database knows.
+            "TransactWriteItems" => self.alone(body, Database::transact_write_items).await,
+            "GetItem" => match Get::of(body, &self.catalog) {
+                Some(get) => self.look(move |storage| get.run(storage.conn())).await,
+                None => self.read(body, |storage, request| now(get_item::execute(storage, request))).await,
+            },
+            "BatchGetItem" => self.read(body, |storage, request| now(batch_get_item::execute(storage, request))).await,
+            "Query" => match Page::of(body, &self.catalog) {
+                Some(page) => self.look(move |storage| page.run(storage.conn())).await,
+                None => self.read(body, query).await,
+            },
+            "CreateTable" => self.change(body, Database::create_table).await,
+            "UpdateTimeToLive" => self.change(body, Database::update_time_to_live).await,
+            "DescribeTable" => call(body, |request| self.describe_table(request)),
+            "DescribeStream" => self.describe_stream(parse(body)?).await,
+            "GetShardIterator" => {
+                self.read(body, |storage, request| now(get_shard_iterator::execute(storage, request))).await
+            }
+            "GetRecords" => self.get_records(parse(body)?).await,
             // Tally itself does not need this, but other tools that inspect its tables do.
-            "Scan" => call(body, |request| self.scan(request)),
-            "ListTables" => call(body, |request| db.list_tables(request)),
-            "ListStreams" => call(body, |request| db.list_streams(request)),
-            "TransactGetItems" => call(body, |request| db.transact_get_items(request)),
-            "DescribeTimeToLive" => call(body, |request| db.describe_time_to_live(request)),
+            "Scan" => {
+                self.read(body, |storage, mut request: ScanRequest| {
+                    request.limit = Some(pages::of_scan(request.limit));
+                    now(scan::execute(storage, request))
+                })
+                .await
+            }
+            "ListTables" => self.read(body, |storage, request| now(list_tables::execute(storage, request))).await,
+            "ListStreams" => self.read(body, |storage, request| now(list_streams::execute(storage, request))).await,
+            "TransactGetItems" => self.read(body, together).await,
+            "DescribeTimeToLive" => {
+                self.read(body, |storage, request| now(describe_time_to_live::execute(storage, request))).await
+            }
             _ => Err(DynoxideError::ValidationException(format!("the operation {operation} is not served"))),
         }
     }
 
+    async fn store(&self, puts: Puts) -> Result<crate::puts::Stored, DynoxideError> {
+        self.writer.together(puts.weight(), move |desk| puts.store(desk)).get().await
+    }
+
+    /// Writes with dynoxide, in a transaction with others.
+    async fn write<Q: DeserializeOwned + Send + 'static, R: Serialize + Send + 'static>(
+        &self,
+        body: &[u8],
+        run: impl FnOnce(&Storage, Q) -> Result<R, DynoxideError> + Send + 'static,
+    ) -> Result<String, DynoxideError> {
+        let request = parse(body)?;
+        let weight = (body.len() / 1024).max(1);
+        let written = self.writer.together(weight, move |desk| {
+            desk.sequences.clear();
+            run(&desk.storage, request)
+        });
+        render(&written.get().await?)
+    }
+
+    /// Writes with dynoxide, in a transaction of its own.
+    async fn alone<Q: DeserializeOwned + Send + 'static, R: Serialize + Send + 'static>(
+        &self,
+        body: &[u8],
+        run: impl FnOnce(&Database, Q) -> Result<R, DynoxideError> + Send + 'static,
+    ) -> Result<String, DynoxideError> {
+        let request = parse(body)?;
+        render(&self.writer.alone(move |desk| run(&desk.database, request)).get().await?)
+    }
+
+    /// Changes what tables there are.
+    async fn change<Q: DeserializeOwned + Send + 'static, R: Serialize + Send + 'static>(
+        &self,
+        body: &[u8],
+        run: impl FnOnce(&Database, Q) -> Result<R, DynoxideError> + Send + 'static,
+    ) -> Result<String, DynoxideError> {
+        let request = parse(body)?;
+        let (catalog, readers) = (Arc::clone(&self.catalog), self.readers.clone());
+        let changed = self.writer.alone(move |desk| {
+            let reply = run(&desk.database, request)?;
+            desk.reopen()?;
+            catalog.refresh(&desk.storage)?;
+            if let Some(readers) = readers {
+                readers.forget();
+            }
+            Ok(reply)
+        });
+        render(&changed.get().await?)
+    }
+
+    /// Reads with dynoxide.
+    async fn read<Q: DeserializeOwned + Send + 'static, R: Serialize + Send + 'static>(
+        &self,
+        body: &[u8],
+        run: impl FnOnce(&Storage, Q) -> Result<R, DynoxideError> + Send + 'static,
+    ) -> Result<String, DynoxideError> {
+        let request = parse(body)?;
+        render(&self.look(move |storage| run(storage, request)).await?)
+    }
+
+    /// Reads on this thread, beside the writer: switching to another thread and back takes as long as the work itself.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Storage) -> Result<T, DynoxideError> + Send + 'static,
+    ) -> Result<T, DynoxideError> {
+        match &self.readers {
+            Some(readers) => readers.with(look),
+            None => self.writer.together(1, move |desk| look(&desk.storage)).get().await,
+        }
+    }
+
+    fn describe_table(
+        &self,
+        request: DescribeTableRequest,
+    ) -> Result<describe_table::DescribeTableResponse, DynoxideError> {
+        self.catalog.describe(|storage| now(describe_table::execute(storage, request, &VectorIndexLifecycle::new())))
+    }
+
     /// Corrects a shard description: dynoxide reports the last record of an open shard as its end, which makes it look
     /// closed; it returns the start shard itself as the next one; and it omits the key.
-    fn describe_stream(&self, request: DescribeStreamRequest) -> Result<DescribeStreamResponse, DynoxideError> {
+    async fn describe_stream(&self, request: DescribeStreamRequest) -> Result<String, DynoxideError> {
         let after = request.exclusive_start_shard_id.clone();
-        let mut description = self.database.describe_stream(request)?.stream_description;
+        let described = self.catalog.describe(|storage| now(describe_stream::execute(storage, request)));
+        let mut description = described?.stream_description;
         description.shards.retain(|shard| after.as_ref().is_none_or(|after| shard.shard_id > *after));
+        let table = description.table_name.clone();
+        let first = self.look(move |storage| first_record(storage, &table)).await?;
         for shard in &mut description.shards {
+            shard.sequence_number_range.starting_sequence_number.clone_from(&first);
             shard.sequence_number_range.ending_sequence_number = None;
         }
         let table = DescribeTableRequest { table_name: description.table_name.clone() };
-        let key_schema = self.database.describe_table(table)?.table.key_schema;
-        Ok(DescribeStreamResponse { stream_description: Described { description, key_schema } })
+        let key_schema = self.describe_table(table)?.table.key_schema;
+        render(&DescribeStreamResponse { stream_description: Described { description, key_schema } })
     }
 
-    /// A page, for which dynoxide loads only the rows it needs.
-    fn query(&self, mut request: QueryRequest) -> Result<QueryResponse, DynoxideError> {
-        request.limit = self.pages.of_query(&request)?;
-        self.database.query(request)
+    /// A page of at most 1 MB.
+    async fn get_records(&self, request: GetRecordsRequest) -> Result<String, DynoxideError> {
+        let reply = self.look(move |storage| {
+            if let Some(reply) = queries::records(storage, &request)? {
+                return Ok(reply);
+            }
+            let request = GetRecordsRequest {
+                limit: Some(pages::of_stream(storage.conn(), &request.shard_iterator, request.limit)?),
+                shard_iterator: request.shard_iterator,
+            };
+            let reply: GetRecordsResponse = now(get_records::execute(storage, request))?;
+            render(&Records {
+                records: reply.records.into_iter().map(Record::from).collect(),
+                next_shard_iterator: reply.next_shard_iterator,
+            })
+        });
+        reply.await
     }
+}
 
-    fn scan(&self, mut request: ScanRequest) -> Result<ScanResponse, DynoxideError> {
-        request.limit = Some(Pages::of_scan(request.limit));
-        self.database.scan(request)
-    }
+/// The oldest record of a table's stream, by its index.
+fn first_record(storage: &Storage, table: &str) -> Result<Option<String>, DynoxideError> {
+    let mut select = storage
+        .conn()
+        .prepare_cached("SELECT MIN(CAST(sequence_number AS INTEGER)) FROM _stream_records WHERE table_name = ?1")?;
+    let first: Option<i64> = select.query_row(params![table], |row| row.get(0))?;
+    Ok(first.map(queries::public_sequence))
+}
 
-    /// Limits a page to 1 MB. dynoxide limits only the number of records, each of which may exceed 400 KB.
-    fn get_records(&self, mut request: GetRecordsRequest) -> Result<GetRecordsResponse, DynoxideError> {
-        request.limit = Some(self.pages.of_stream(&request.shard_iterator, request.limit)?);
-        let reply = self.database.get_records(request)?;
-        Ok(GetRecordsResponse {
-            records: reply.records.into_iter().map(Record::from).collect(),
-            next_shard_iterator: reply.next_shard_iterator,
-        })
-    }
+/// A page, for which dynoxide loads only the rows it needs.
+fn query(storage: &Storage, mut request: QueryRequest) -> Result<QueryResponse, DynoxideError> {
+    request.limit = pages::of_query(storage.conn(), &request)?;
+    now(query::execute(storage, request))
+}
+
+/// Reads several items as they are at one time.
+fn together(
+    storage: &Storage,
+    request: transact_get_items::TransactGetItemsRequest,
+) -> Result<transact_get_items::TransactGetItemsResponse, DynoxideError> {
+    // It ends by being dropped. Within the writer's transaction, there is one already.
+    let _snapshot = storage.conn().is_autocommit().then(|| storage.conn().unchecked_transaction()).transpose()?;
+    now(transact_get_items::execute(storage, request))
+}
+
+/// The result of an action of dynoxide, none of which waits on SQLite.
+fn now<T>(action: impl Future<Output = Result<T, DynoxideError>>) -> Result<T, DynoxideError> {
+    let waits = || DynoxideError::InternalServerError("an action waits".to_owned());
+    action.now_or_never().unwrap_or_else(|| Err(waits()))
 }
 
 #[derive(Serialize)]
@@ -183,7 +337,7 @@ struct Described {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct GetRecordsResponse {
+struct Records {
     records: Vec<Record>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_shard_iterator: Option<String>,
@@ -239,8 +393,15 @@ fn call<Q: DeserializeOwned, R: Serialize>(
     body: &[u8],
     run: impl FnOnce(Q) -> Result<R, DynoxideError>,
 ) -> Result<String, DynoxideError> {
-    let request = serde_json::from_slice(body).map_err(|e| DynoxideError::ValidationException(e.to_string()))?;
-    serde_json::to_string(&run(request)?).map_err(|e| DynoxideError::InternalServerError(e.to_string()))
+    render(&run(parse(body)?)?)
+}
+
+fn parse<Q: DeserializeOwned>(body: &[u8]) -> Result<Q, DynoxideError> {
+    serde_json::from_slice(body).map_err(|e| DynoxideError::ValidationException(e.to_string()))
+}
+
+fn render<R: Serialize>(reply: &R) -> Result<String, DynoxideError> {
+    serde_json::to_string(reply).map_err(|e| DynoxideError::InternalServerError(e.to_string()))
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 //!
 //! dynoxide 3.2.0 reads all records that a stream ever had to find the next sequence number, or the records after a
 //! given one. This module adds an index to dynoxide's table through a second connection, so both become a tree lookup:
-//! a put costs the same after 50,000 events as after none. [`crate::pages`] limits what dynoxide loads for a page, and
-//! [`crate::housekeeping`] deletes expired and counted data. The statements depend on dynoxide's tables, so its version
-//! is pinned.
+//! a put costs the same after 50,000 events as after none. [`crate::writer`] makes one transaction of what waits, and
+//! [`crate::readers`] read beside it. [`crate::puts`] and [`crate::queries`] answer the most frequent requests without
+//! dynoxide, [`crate::catalog`] replaces its copies of items by indexes, [`crate::pages`] limits what it loads for a
+//! page, and [`crate::housekeeping`] deletes expired and counted data. The statements depend on dynoxide's tables, so
+//! its version is pinned.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -13,15 +15,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use dynoxide::Database;
+use dynoxide::DynoxideError;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use crate::catalog::Catalog;
 use crate::condition::Condition;
 use crate::direct::{self, Direct};
 use crate::door::Door;
 use crate::housekeeping::Housekeeping;
-use crate::pages::Pages;
+use crate::readers::Readers;
+use crate::writer::Writer;
 
 /// The database's file in the data folder.
 pub(crate) const FILE: &str = "tally.db";
@@ -41,9 +45,7 @@ static IN_MEMORY: AtomicU64 = AtomicU64::new(0);
 
 /// An open embedded database.
 pub struct Embedded {
-    database: Database,
-    pages: Arc<Pages>,
-    condition: Arc<Condition>,
+    direct: Direct,
     /// What SQLite opens: a path, or the URI of a database in memory.
     name: PathBuf,
     /// The folder and its lock; `None` for a database in memory.
@@ -124,17 +126,18 @@ impl Embedded {
         let text = name.to_str().ok_or_else(|| failed("its path is not UTF-8".to_owned()))?;
         let connection = Connection::open(&name).map_err(|e| failed(e.to_string()))?;
         make_shrinkable(&connection).map_err(|e| failed(e.to_string()))?;
-        let database = Database::new(text).map_err(|e| failed(e.to_string()))?;
+        let failed_to_open = |e: DynoxideError| failed(e.to_string());
+        let writer = Arc::new(Writer::start(text).map_err(failed_to_open)?);
         connection.execute_batch(INDEX).map_err(|e| failed(e.to_string()))?;
-        // This is the only way to set `synchronous = NORMAL`. Commits still survive the end of the process, and a put
-        // takes a third of the time.
-        database
-            .enable_bulk_loading()
-            .and_then(|()| database.disable_bulk_loading())
-            .map_err(|e| failed(e.to_string()))?;
-        let pages = Arc::new(Pages::open(&name).map_err(|e| failed(e.to_string()))?);
-        let condition = Arc::new(Condition::of(&name));
-        Ok(Self { database, pages, condition, name, folder, _temporary: temporary })
+        let catalog = writer.alone(|desk| Catalog::open(&desk.storage)).get_blocking().map_err(failed_to_open)?;
+        let readers = folder.as_ref().map(|_| Readers::open(text)).transpose().map_err(failed_to_open)?;
+        let direct = Direct {
+            writer,
+            readers: readers.map(Arc::new),
+            catalog: Arc::new(catalog),
+            condition: Arc::new(Condition::of(&name)),
+        };
+        Ok(Self { direct, name, folder, _temporary: temporary })
     }
 
     /// The folder of the database, or `None` if it is in memory.
@@ -149,11 +152,7 @@ impl Embedded {
 
     /// The handler for DynamoDB API requests.
     pub(crate) fn direct(&self) -> Direct {
-        Direct {
-            database: self.database.clone(),
-            pages: Arc::clone(&self.pages),
-            condition: Arc::clone(&self.condition),
-        }
+        self.direct.clone()
     }
 
     /// The client that connects without a socket.
@@ -171,9 +170,8 @@ impl Embedded {
 
     /// The housekeeping of the database. Its tables must exist.
     pub fn housekeeping(&self) -> Result<Housekeeping, OpenError> {
-        let failed = |e: String| OpenError::Database(self.name.clone(), e);
-        let name = self.name.to_str().ok_or_else(|| failed("its path is not UTF-8".to_owned()))?;
-        Housekeeping::open(name).map_err(|e| failed(e.to_string()))
+        let failed = |e: DynoxideError| OpenError::Database(self.name.clone(), e.to_string());
+        Housekeeping::open(Arc::clone(&self.direct.writer)).map_err(failed)
     }
 
     /// Tells other processes how to reach it.
@@ -300,7 +298,7 @@ mod tests {
     #[test]
     fn a_database_of_an_earlier_version_learns_to_shrink() {
         let folder = TempDir::new().expect("a folder");
-        Database::new(folder.path().join(FILE).to_str().expect("UTF-8")).expect("as dynoxide makes it");
+        dynoxide::Database::new(folder.path().join(FILE).to_str().expect("UTF-8")).expect("as dynoxide makes it");
         let embedded = Embedded::open(folder.path()).expect("a database");
         let connection = embedded.connect().expect("the same database");
         let mode: i64 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).expect("a pragma");

@@ -2,11 +2,11 @@
 //! file.
 //!
 //! dynoxide's own sweep reads every item of every table. This module reads only expired items, through an index on the
-//! expiry time. It deletes them with dynoxide's storage layer, so that indexes and the stream are updated as usual. All
-//! work runs on a separate connection, in transactions short enough not to disturb requests.
+//! expiry time. It deletes them with dynoxide's storage layer, so that indexes and the stream are updated as usual. The
+//! writer does all of it, in pieces short enough not to disturb requests.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dynoxide::storage::Storage;
@@ -14,6 +14,8 @@ use dynoxide::streams::{extract_keys, shard_id};
 use dynoxide::{DynoxideError, Item, TableMetadata};
 use rusqlite::params;
 use serde::Deserialize;
+
+use crate::writer::{Desk, Writer};
 
 /// Longest pause after a piece of work.
 const LONGEST_TURN: Duration = Duration::from_millis(100);
@@ -34,7 +36,7 @@ const TTL_IDENTITY: &str = r#"{"type":"Service","principalId":"dynamodb.amazonaw
 
 /// Keeps a database small.
 pub struct Housekeeping {
-    storage: Mutex<Storage>,
+    writer: Arc<Writer>,
     stopped: AtomicBool,
 }
 
@@ -45,15 +47,17 @@ struct Index {
 }
 
 impl Housekeeping {
-    /// Opens a separate connection to a database whose tables exist, and creates the indexes that it needs.
-    pub(crate) fn open(database: &str) -> Result<Self, DynoxideError> {
-        let storage = Storage::new(database)?;
-        storage.conn().execute_batch("PRAGMA synchronous = NORMAL")?;
-        for table in storage.list_ttl_enabled_tables()? {
-            let Some(expiry) = Expiry::of(&table) else { continue };
-            storage.conn().execute_batch(&expiry.index())?;
-        }
-        Ok(Self { storage: Mutex::new(storage), stopped: AtomicBool::new(false) })
+    /// The housekeeping of a database whose tables exist. Creates the indexes that it needs.
+    pub(crate) fn open(writer: Arc<Writer>) -> Result<Self, DynoxideError> {
+        let made = writer.alone(|desk| {
+            for table in desk.storage.list_ttl_enabled_tables()? {
+                let Some(expiry) = Expiry::of(&table) else { continue };
+                desk.connection().execute_batch(&expiry.index())?;
+            }
+            Ok(())
+        });
+        made.get_blocking()?;
+        Ok(Self { writer, stopped: AtomicBool::new(false) })
     }
 
     /// Stops the current work after its transaction.
@@ -61,23 +65,34 @@ impl Housekeeping {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    fn storage(&self) -> MutexGuard<'_, Storage> {
-        // A panic can leave a transaction open. The next one then cannot begin, which is reported as an error.
-        self.storage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
+    /// Has the writer do a piece of work in a transaction, then leaves it to requests for as long as that took.
+    fn in_turn<T: Send + 'static>(
+        &self,
+        weight: usize,
+        work: impl FnOnce(&mut Desk) -> Result<T, DynoxideError> + Send + 'static,
+    ) -> Result<T, DynoxideError> {
+        let (done, took) = self.writer.together(weight, move |desk| timed(|| work(desk))).get_blocking()?;
+        std::thread::sleep(took.min(LONGEST_TURN));
+        Ok(done)
+    }
+
     /// Deletes expired items, as DynamoDB does by itself. Returns how many.
     pub fn delete_expired(&self) -> Result<usize, DynoxideError> {
-        let storage = self.storage();
         let mut deleted = 0;
-        for table in storage.list_ttl_enabled_tables()? {
+        let tables = self.writer.together(1, |desk| desk.storage.list_ttl_enabled_tables()).get_blocking()?;
+        for table in tables {
             let Some(expiry) = Expiry::of(&table) else { continue };
+            let (table, expiry) = (Arc::new(table), Arc::new(expiry));
             loop {
-                let some = in_turns(|| transaction(&storage, || delete_some_expired(&storage, &table, &expiry)))?;
+                let (table, expiry) = (Arc::clone(&table), Arc::clone(&expiry));
+                let some = self.in_turn(ITEMS, move |desk| {
+                    desk.sequences.clear();
+                    delete_some_expired(&desk.storage, &table, &expiry)
+                })?;
                 deleted += some;
                 if some == 0 || self.is_stopped() {
                     break;
@@ -91,73 +106,68 @@ impl Housekeeping {
     /// next sequence number is one above the highest, and must never fall below a checkpoint.
     pub fn delete_counted(&self, table: &str, counted: &str) -> Result<usize, DynoxideError> {
         let Some(counted) = stored_sequence(counted) else { return Ok(0) };
-        let storage = self.storage();
         let mut deleted = 0;
         loop {
-            let some = in_turns(|| transaction(&storage, || delete_some_counted(&storage, table, counted)))?;
+            let table = table.to_owned();
+            let some = self.in_turn(RECORDS, move |desk| delete_some_counted(&desk.storage, &table, counted))?;
             deleted += some;
             if some == 0 || self.is_stopped() {
                 break;
             }
         }
-        // As a deletion by the service, it matches none of Tally's filters.
-        let mut empty = storage.conn().prepare_cached(
-            "UPDATE _stream_records
-             SET event_name = 'REMOVE', keys_json = '{}', new_image = NULL, old_image = NULL, user_identity = ?3
-             WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) = ?2
-                 AND (new_image IS NOT NULL OR old_image IS NOT NULL)",
-        )?;
-        empty.execute(params![table, counted, TTL_IDENTITY])?;
+        let table = table.to_owned();
+        let emptied = self.writer.together(1, move |desk| {
+            // As a deletion by the service, it matches none of Tally's filters.
+            let mut empty = desk.connection().prepare_cached(
+                "UPDATE _stream_records
+                 SET event_name = 'REMOVE', keys_json = '{}', new_image = NULL, old_image = NULL, user_identity = ?3
+                 WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) = ?2
+                     AND (new_image IS NOT NULL OR old_image IS NOT NULL)",
+            )?;
+            Ok(empty.execute(params![table, counted, TTL_IDENTITY])?)
+        });
+        emptied.get_blocking()?;
         Ok(deleted)
     }
 
     /// Releases free space of the file, except for some that will soon be used again. Empties the write-ahead log,
     /// which still holds deleted data. Returns how many pages were released.
     pub fn shrink(&self) -> Result<i64, DynoxideError> {
-        let storage = self.storage();
-        let pragma = |name: &str| storage.conn().query_row(name, [], |row| row.get::<_, i64>(0));
-        let spare = SPARE_PAGES.max(pragma("PRAGMA page_count")? / SPARE_PART);
         let mut given_back = 0;
         while !self.is_stopped() {
-            let free = pragma("PRAGMA freelist_count")?;
-            if free <= spare {
+            let released = self.writer.alone(|desk| timed(|| release_some(&desk.storage)));
+            let (released, took) = released.get_blocking()?;
+            std::thread::sleep(took.min(LONGEST_TURN));
+            if released == 0 {
                 break;
             }
-            let vacuum = format!("PRAGMA incremental_vacuum({})", PAGES.min(free - spare));
-            in_turns(|| storage.conn().execute_batch(&vacuum))?;
-            let left = pragma("PRAGMA freelist_count")?;
-            if left >= free {
-                break;
-            }
-            given_back += free - left;
+            given_back += released;
         }
-        checkpoint(&storage)?;
+        self.settle()?;
         Ok(given_back)
     }
 
     /// Moves the contents of the write-ahead log into the database file, so that the file is complete by itself.
     pub fn settle(&self) -> Result<(), DynoxideError> {
-        checkpoint(&self.storage())
+        self.writer.alone(|desk| checkpoint(&desk.storage)).get_blocking()
     }
 }
 
-/// Does a piece of work, then leaves the database to requests for as long as the work took: SQLite does not queue
-/// waiters for its lock fairly.
-fn in_turns<T>(work: impl FnOnce() -> T) -> T {
+fn timed<T>(work: impl FnOnce() -> Result<T, DynoxideError>) -> Result<(T, Duration), DynoxideError> {
     let started = Instant::now();
-    let done = work();
-    std::thread::sleep(started.elapsed().min(LONGEST_TURN));
-    done
+    Ok((work()?, started.elapsed()))
 }
 
-fn transaction<T>(storage: &Storage, run: impl FnOnce() -> Result<T, DynoxideError>) -> Result<T, DynoxideError> {
-    storage.begin_transaction()?;
-    let done = run().and_then(|done| storage.commit().map(|()| done));
-    if done.is_err() {
-        // Report the first error.
-        let _ = storage.rollback();
+/// Releases some free pages of the file. Returns how many; 0 where no more than the spare ones are left.
+fn release_some(storage: &Storage) -> Result<i64, DynoxideError> {
+    let pragma = |name: &str| storage.conn().query_row(name, [], |row| row.get::<_, i64>(0));
+    let spare = SPARE_PAGES.max(pragma("PRAGMA page_count")? / SPARE_PART);
+    let free = pragma("PRAGMA freelist_count")?;
+    if free <= spare {
+        return Ok(0);
     }
-    done
+    storage.conn().execute_batch(&format!("PRAGMA incremental_vacuum({})", PAGES.min(free - spare)))?;
+    Ok((free - pragma("PRAGMA freelist_count")?).max(0))
 }
 
 fn delete_some_expired(storage: &Storage, table: &TableMetadata, expiry: &Expiry) -> Result<usize, DynoxideError> {
@@ -369,7 +379,8 @@ mod tests {
     #[test]
     fn only_what_has_expired_is_read() {
         let (embedded, _direct, housekeeping) = database();
-        let table = housekeeping.storage().get_table_metadata("events").expect("a table").expect("a table");
+        let table = housekeeping.writer.together(1, |desk| desk.storage.get_table_metadata("events"));
+        let table = table.get_blocking().expect("a table").expect("a table");
         let expiry = Expiry::of(&table).expect("a TTL");
         let plan = embedded.plan(&expiry.expired().replace("?1", "5").replace("?2", "10"));
         assert!(plan.contains("tally_expiry::events") && !plan.contains("TEMP B-TREE"), "{plan}");
@@ -398,14 +409,14 @@ mod tests {
     #[test]
     fn the_file_shrinks() {
         let (embedded, direct, housekeeping) = database();
-        for n in 0..60 {
+        for n in 0..90 {
             put(&direct, n, Some(1), 300_000);
         }
         housekeeping.shrink().expect("a checkpoint");
         let file = embedded.folder().expect("a folder").join("tally.db");
         let size = || std::fs::metadata(&file).expect("the file").len();
         let full = size();
-        assert!(full > 50_000_000, "table, index and stream: {full}");
+        assert!(full > 50_000_000, "table and stream: {full}");
         housekeeping.delete_expired().expect("a sweep");
         let last = records(&direct);
         let mut counted = last.last().expect("a record")["dynamodb"]["SequenceNumber"].clone();

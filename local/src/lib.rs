@@ -4,25 +4,35 @@
 pub mod audit;
 mod background;
 pub mod backlog;
+mod catalog;
 mod condition;
 pub mod connections;
 pub mod cost;
 pub mod dead_batches;
 pub mod demo;
+#[cfg(test)]
+mod differential;
 mod direct;
 mod door;
 pub mod embedded;
 pub mod first_start;
 pub mod housekeeping;
 pub mod import;
+mod large;
 mod pages;
 pub mod proxy;
+mod puts;
+mod queries;
+mod readers;
 mod refusals;
 pub mod serve;
 pub mod server;
+#[cfg(test)]
+mod sharing;
 pub mod sign_in;
 pub mod stream_poller;
 pub mod table;
 mod web_folder;
 mod wire;
 pub mod workbench;
+mod writer;

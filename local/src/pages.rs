@@ -2,20 +2,20 @@
 //!
 //! DynamoDB ends a page at 1 MB. dynoxide 3.2.0 first loads every row up to the request's `Limit`, or all remaining
 //! rows, and then cuts the page. Reading a partition page by page is therefore quadratic, and a page of large items
-//! takes hundreds of megabytes. This module first reads the sizes of the rows through a separate connection, and sets
-//! the `Limit` from them. SQLite reads the sizes from the row headers without loading the rows.
+//! takes hundreds of megabytes. This module first reads the sizes of the rows, and sets the `Limit` from them. SQLite
+//! reads the sizes from the row headers without loading the rows.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+#[cfg(test)]
 use std::time::Duration;
 
 use dynoxide::AttributeValue;
 use dynoxide::actions::get_shard_iterator::decode_shard_iterator;
 use dynoxide::actions::query::QueryRequest;
-use rusqlite::{CachedStatement, Connection, OpenFlags, ToSql, params};
+use rusqlite::{CachedStatement, Connection, ToSql, params};
 
-/// How long a statement waits for a lock of another connection.
+/// How long a statement of a test waits for a lock of another connection.
+#[cfg(test)]
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// Bytes of a page, as in DynamoDB.
@@ -24,13 +24,11 @@ pub(crate) const PAGE_BYTES: usize = 1024 * 1024;
 /// for three times that size, pages of typical items end where DynamoDB's do.
 const LOADED_BYTES: usize = 3 * PAGE_BYTES;
 /// Maximum records in a page of a stream, as in DynamoDB.
-const PAGE_RECORDS: usize = 1_000;
+pub(crate) const PAGE_RECORDS: usize = 1_000;
 /// Rows that may be loaded without knowing their sizes.
 const UNMEASURED_ROWS: usize = 100;
 /// Row counts too small to be worth measuring.
 const FEW_ROWS: usize = 8;
-/// Prepared statements that are cached: three for every table and index.
-const STATEMENTS: usize = 64;
 
 /// The sizes of stream records after a position.
 const STREAM_SIZES: &str = "
@@ -40,90 +38,71 @@ const STREAM_SIZES: &str = "
     ORDER BY CAST(sequence_number AS INTEGER)
     LIMIT ?4";
 
-/// Determines how many rows make a page.
-pub(crate) struct Pages {
-    connection: Mutex<Connection>,
+/// How many stream records at a shard iterator make a page: as many as fit, but at least one, because a record
+/// larger than a page would otherwise block its stream. Records written in the meantime come after them, so the
+/// number stays correct.
+pub(crate) fn of_stream(connection: &Connection, iterator: &str, limit: Option<usize>) -> rusqlite::Result<usize> {
+    let most = limit.unwrap_or(PAGE_RECORDS).clamp(1, PAGE_RECORDS);
+    // dynoxide reports the error.
+    let Some((table, shard, position)) = decode_shard_iterator(iterator) else { return Ok(most) };
+    with(connection, STREAM_SIZES, |statement| {
+        let mut rows = statement.query(params![table, shard, position, most])?;
+        let (mut records, mut bytes) = (0, 0);
+        while let Some(row) = rows.next()? {
+            bytes += row.get::<_, usize>(0)?;
+            if bytes > PAGE_BYTES {
+                break;
+            }
+            records += 1;
+        }
+        Ok(records.max(1))
+    })
 }
 
-impl Pages {
-    pub(crate) fn open(database: &Path) -> rusqlite::Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        let connection = Connection::open_with_flags(database, flags)?;
-        connection.busy_timeout(BUSY)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        Ok(Self { connection: Mutex::new(connection) })
+/// The `Limit` with which a query loads only what a page needs, or `None` if all remaining rows fit in a page.
+pub(crate) fn of_query(connection: &Connection, request: &QueryRequest) -> rusqlite::Result<Option<usize>> {
+    let limit = request.limit;
+    if limit.is_some_and(|limit| limit <= FEW_ROWS) {
+        return Ok(limit);
     }
-
-    /// How many stream records at a shard iterator make a page: as many as fit, but at least one, because a record
-    /// larger than a page would otherwise block its stream. Records written in the meantime come after them, so the
-    /// number stays correct.
-    pub(crate) fn of_stream(&self, iterator: &str, limit: Option<usize>) -> rusqlite::Result<usize> {
-        let most = limit.unwrap_or(PAGE_RECORDS).clamp(1, PAGE_RECORDS);
-        // dynoxide reports the error.
-        let Some((table, shard, position)) = decode_shard_iterator(iterator) else { return Ok(most) };
-        self.with(STREAM_SIZES, |statement| {
-            let mut rows = statement.query(params![table, shard, position, most])?;
-            let (mut records, mut bytes) = (0, 0);
-            while let Some(row) = rows.next()? {
-                bytes += row.get::<_, usize>(0)?;
-                if bytes > PAGE_BYTES {
-                    break;
-                }
-                records += 1;
+    let unmeasured = Some(limit.unwrap_or(UNMEASURED_ROWS).min(UNMEASURED_ROWS));
+    let Some(Start { partition, from }) = Start::of(request) else { return Ok(unmeasured) };
+    let statement = sizes(request, from.is_some());
+    let most = limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(-1));
+    let fits = with(connection, &statement, |statement| {
+        let with_bound: [&dyn ToSql; 3] = [&partition, &most, &from];
+        let mut rows = statement.query(if from.is_some() { &with_bound[..] } else { &with_bound[..2] })?;
+        let (mut count, mut bytes) = (0, 0);
+        while let Some(row) = rows.next()? {
+            count += 1;
+            bytes += row.get::<_, usize>(0)?;
+            if bytes > LOADED_BYTES {
+                return Ok(Some(count));
             }
-            Ok(records.max(1))
-        })
-    }
-
-    /// The `Limit` with which a query loads only what a page needs, or `None` if all remaining rows fit in a page.
-    pub(crate) fn of_query(&self, request: &QueryRequest) -> rusqlite::Result<Option<usize>> {
-        let limit = request.limit;
-        if limit.is_some_and(|limit| limit <= FEW_ROWS) {
-            return Ok(limit);
         }
-        let unmeasured = Some(limit.unwrap_or(UNMEASURED_ROWS).min(UNMEASURED_ROWS));
-        let Some(Start { partition, from }) = Start::of(request) else { return Ok(unmeasured) };
-        let statement = sizes(request, from.is_some());
-        let most = limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(-1));
-        let fits = self.with(&statement, |statement| {
-            let with_bound: [&dyn ToSql; 3] = [&partition, &most, &from];
-            let mut rows = statement.query(if from.is_some() { &with_bound[..] } else { &with_bound[..2] })?;
-            let (mut count, mut bytes) = (0, 0);
-            while let Some(row) = rows.next()? {
-                count += 1;
-                bytes += row.get::<_, usize>(0)?;
-                if bytes > LOADED_BYTES {
-                    return Ok(Some(count));
-                }
-            }
-            Ok(None)
-        });
-        match fits {
-            Ok(Some(fits)) => Ok(Some(limit.map_or(fits, |limit| limit.min(fits)))),
-            Ok(None) => Ok(limit),
-            // If the table or index does not exist, dynoxide reports it.
-            Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::Unknown => {
-                Ok(unmeasured)
-            }
-            Err(error) => Err(error),
-        }
+        Ok(None)
+    });
+    match fits {
+        Ok(Some(fits)) => Ok(Some(limit.map_or(fits, |limit| limit.min(fits)))),
+        Ok(None) => Ok(limit),
+        // If the table or index does not exist, dynoxide reports it.
+        Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::Unknown => Ok(unmeasured),
+        Err(error) => Err(error),
     }
+}
 
-    /// The `Limit` of a scan. Its rows are not measured, because Tally itself never scans.
-    pub(crate) fn of_scan(limit: Option<usize>) -> usize {
-        limit.unwrap_or(UNMEASURED_ROWS).min(UNMEASURED_ROWS)
-    }
+/// The `Limit` of a scan. Its rows are not measured, because Tally itself never scans.
+pub(crate) fn of_scan(limit: Option<usize>) -> usize {
+    limit.unwrap_or(UNMEASURED_ROWS).min(UNMEASURED_ROWS)
+}
 
-    fn with<T>(
-        &self,
-        statement: &str,
-        run: impl FnOnce(&mut CachedStatement<'_>) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
-        // The connection only reads, so a panic leaves it unchanged.
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut statement = connection.prepare_cached(statement)?;
-        run(&mut statement)
-    }
+fn with<T>(
+    connection: &Connection,
+    statement: &str,
+    run: impl FnOnce(&mut CachedStatement<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let mut statement = connection.prepare_cached(statement)?;
+    run(&mut statement)
 }
 
 /// The sizes of the rows of a partition in the order in which a query reads them.
@@ -248,7 +227,8 @@ mod tests {
                 "x": {"S": "x".repeat(size)}});
             ask("PutItem", json!({"TableName": "things", "Item": item}));
         }
-        let limit = |condition: &str, more: Value| direct.pages.of_query(&request(condition, &more)).expect("a limit");
+        let connection = embedded.connect().expect("the same database");
+        let limit = |condition: &str, more: Value| of_query(&connection, &request(condition, &more)).expect("a limit");
         let (all, large) = ("#pk = :pk", 3 * PAGE_BYTES / 300_000 + 1);
         assert_eq!(limit(all, json!({})), Some(large));
         assert_eq!(limit(all, json!({"IndexName": "by_g"})), Some(large));
@@ -305,12 +285,12 @@ mod tests {
                 )
                 .expect("a row");
         }
-        let pages = embedded.direct().pages;
-        let page =
-            |after, limit| pages.of_stream(&encode_shard_iterator("events", "shard", after), limit).expect("a number");
+        let page = |after, limit| {
+            of_stream(&connection, &encode_shard_iterator("events", "shard", after), limit).expect("a number")
+        };
         assert_eq!([page(0, None), page(0, Some(1)), page(1, None), page(2, None)], [2, 1, 2, 1]);
         assert_eq!(page(3, None), 1, "one that is larger than a page is a page");
         assert_eq!([page(4, None), page(5, None)], [1, 1], "at the end there is nothing to cut");
-        assert_eq!([page(0, Some(0)), pages.of_stream("nonsense", Some(5_000)).expect("a number")], [1, 1_000]);
+        assert_eq!([page(0, Some(0)), of_stream(&connection, "nonsense", Some(5_000)).expect("a number")], [1, 1_000]);
     }
 }

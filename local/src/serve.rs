@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use crate::background::Background;
 use crate::connections::{Limits, serve_connections};
 use crate::first_start::Machine;
+use crate::large::Large;
 use crate::proxy::{BasePath, Proxies};
 use crate::server::{Data, Stack, StartError, config, context, service_with};
 use crate::sign_in;
@@ -165,7 +166,8 @@ async fn start(
         say!("Open {url}{path}\n");
     }
     say!("Ctrl-C ends it.");
-    let background = Background::start(&stack, &context);
+    let large = Large::start()?;
+    let background = Background::start(&stack, &context, &large);
     let proxies = Proxies { trusted: serve.trusted_proxy, base_path: serve.base_path };
     let service = service_with(&context, |config| match folder {
         Some(folder) => web::router_of(config, folder),
@@ -179,7 +181,7 @@ async fn start(
             std::process::exit(INTERRUPTED);
         });
     };
-    serve_connections(listener, proxies.before(service), Limits::default(), end).await;
+    serve_connections(listener, proxies.before(large.serve(service)), Limits::default(), end).await;
     background.stop().await;
     say!("{}", if serve.memory { "Ended; nothing is kept." } else { "Ended; what was accepted is kept." });
     Ok(ExitCode::SUCCESS)

@@ -93,7 +93,7 @@ impl Stack {
 
     /// A poller that sends the stream to `aggregate` and stores its position in `file`.
     pub fn poller(&self, context: &Arc<Context>, file: Option<PathBuf>) -> StreamPoller {
-        StreamPoller::new(self.embedded.client(), "http://embedded", Arc::clone(context), file)
+        StreamPoller::within(self.embedded.direct(), Arc::clone(context), file)
     }
 }
 

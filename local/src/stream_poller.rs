@@ -18,6 +18,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use tally_core::time::{TimeDelta, Timestamp};
 use tally_service::context::Context;
 
+use crate::direct::{self, Direct};
+
 /// Maximum records in a batch (a parameter of the mapping; Lambda accepts up to 10,000).
 const BATCH: usize = 5_000;
 /// Maximum bytes of a batch's event, as for every Lambda payload.
@@ -88,6 +90,10 @@ struct Round {
 /// Polls a stream into `aggregate`.
 pub struct StreamPoller {
     client: Client,
+    /// The database, where it is in this process: its records are passed on as the JSON in which they are stored.
+    direct: Option<Direct>,
+    /// The state of the database in which its stream had nothing new.
+    idle: Option<u64>,
     context: Arc<Context>,
     /// Where the position is stored across restarts.
     file: Option<PathBuf>,
@@ -136,11 +142,19 @@ impl StreamPoller {
         let kept = file.as_ref().and_then(|file| std::fs::read(file).ok());
         Self {
             client: Client::from_conf(config),
+            direct: None,
+            idle: None,
             context,
             position: kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default(),
             file,
             listed: None,
         }
+    }
+
+    /// A poller for the database of this process.
+    pub(crate) fn within(direct: Direct, context: Arc<Context>, file: Option<PathBuf>) -> Self {
+        let http = direct::client(direct.clone());
+        Self { direct: Some(direct), ..Self::new(http, "http://embedded", context, file) }
     }
 
     /// Polls forever. `each_round` receives the counted position of each stream shard after every successful round.
@@ -198,10 +212,19 @@ impl StreamPoller {
     /// Reads one batch from every readable stream shard.
     async fn round(&mut self) -> Result<Round, PollError> {
         let mut round = Round::default();
+        // Taken first, since what is written meanwhile may not be read.
+        let changes = self.direct.as_ref().map(Direct::changes);
+        if changes.is_some() && changes == self.idle.take() {
+            self.idle = changes;
+            return Ok(round);
+        }
         for shard in self.readable_shards().await? {
             let (polled, full) = self.batch(&shard).await?;
             round.polled += polled;
             round.more |= full;
+        }
+        if round.polled == 0 && !round.more {
+            self.idle = changes;
         }
         Ok(round)
     }
@@ -260,6 +283,22 @@ impl StreamPoller {
         let mut read = Read { bytes: self.event(shard, &[])?.len(), ..Read::default() };
         let mut trimmed = false;
         while let Some(at) = iterator.take() {
+            if let Some(direct) = &self.direct {
+                let reply = records_of(direct, &at).await?;
+                let page: Page<'_> = serde_json::from_str(&reply)?;
+                iterator = page.next_shard_iterator.map(str::to_owned);
+                if page.records.is_empty() {
+                    break;
+                }
+                for record in page.records {
+                    let sequence = record.dynamodb.sequence_number.to_owned();
+                    read.add(Some(sequence), to_raw_value(&record.of(stream))?);
+                    if read.full {
+                        return Ok(read);
+                    }
+                }
+                continue;
+            }
             let reply = match self.client.get_records().shard_iterator(at).send().await {
                 Err(error) if !trimmed && read.records.is_empty() && is_trimmed(&error) => {
                     trimmed = true;
@@ -348,6 +387,96 @@ impl StreamPoller {
         let fresh = file.with_extension("new");
         std::fs::write(&fresh, serde_json::to_vec(&self.position)?)?;
         std::fs::rename(fresh, file)
+    }
+}
+
+/// Asks the database of this process for a page of records, as JSON.
+async fn records_of(direct: &Direct, iterator: &str) -> Result<String, PollError> {
+    let request = serde_json::json!({"ShardIterator": iterator}).to_string();
+    match direct.answer("GetRecords", request.as_bytes()).await {
+        (200, reply) => Ok(reply),
+        (status, reply) => Err(PollError::Stream(format!("{status}: {reply}"))),
+    }
+}
+
+/// A page of the streams API, with images that are not looked at.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Page<'a> {
+    #[serde(borrow)]
+    records: Vec<RawRecord<'a>>,
+    next_shard_iterator: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawRecord<'a> {
+    #[serde(rename = "eventID")]
+    event_id: &'a str,
+    event_name: &'a str,
+    event_version: &'a str,
+    event_source: &'a str,
+    aws_region: &'a str,
+    #[serde(borrow)]
+    dynamodb: RawStreamRecord<'a>,
+    #[serde(borrow, default)]
+    user_identity: Option<RawIdentity<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawStreamRecord<'a> {
+    approximate_creation_date_time: f64,
+    #[serde(borrow)]
+    keys: &'a RawValue,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    new_image: Option<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    old_image: Option<&'a RawValue>,
+    sequence_number: &'a str,
+    size_bytes: i64,
+    stream_view_type: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawIdentity<'a> {
+    r#type: &'a str,
+    principal_id: &'a str,
+}
+
+/// The same as [`LambdaRecord`].
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RawLambdaRecord<'a> {
+    #[serde(rename = "eventID")]
+    event_id: &'a str,
+    event_name: &'a str,
+    event_version: &'a str,
+    event_source: &'a str,
+    aws_region: &'a str,
+    dynamodb: RawStreamRecord<'a>,
+    #[serde(rename = "eventSourceARN")]
+    event_source_arn: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_identity: Option<LambdaIdentity>,
+}
+
+impl<'a> RawRecord<'a> {
+    fn of(self, stream_arn: &'a str) -> RawLambdaRecord<'a> {
+        RawLambdaRecord {
+            event_id: self.event_id,
+            event_name: self.event_name,
+            event_version: self.event_version,
+            event_source: self.event_source,
+            aws_region: self.aws_region,
+            dynamodb: self.dynamodb,
+            event_source_arn: stream_arn,
+            user_identity: self.user_identity.map(|by| LambdaIdentity {
+                r#type: Some(by.r#type.to_owned()),
+                principal_id: Some(by.principal_id.to_owned()),
+            }),
+        }
     }
 }
 

@@ -65,10 +65,8 @@ fn is_no_name_of_a_website(host: &str) -> bool {
 fn api(direct: Direct) -> Router {
     Router::new()
         .fallback(async move |headers: HeaderMap, body: Bytes| {
-            let target =
-                headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default().to_owned();
-            let answered = tokio::task::spawn_blocking(move || direct.answer_to(&target, &body)).await;
-            let (status, reply) = answered.unwrap_or_else(|e| (500, e.to_string()));
+            let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+            let (status, reply) = direct.answer(target, &body).await;
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             (status, [(CONTENT_TYPE, "application/x-amz-json-1.0")], reply).into_response()
         })
