@@ -10,6 +10,7 @@ pub mod cost;
 pub mod dead_batches;
 pub mod demo;
 mod direct;
+mod disk;
 mod door;
 pub mod embedded;
 pub mod first_start;

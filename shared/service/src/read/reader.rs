@@ -88,7 +88,7 @@ fn is_applied_after_reading(query: &EventQuery) -> bool {
         _ => false,
     };
     let is_unplanned = !filter.cell.is_empty() && !can_plan(query);
-    is_unplanned || !filter.beyond_cells().iter().all(|field| is_located(field))
+    is_unplanned || !filter.beyond_cells().iter().all(is_located)
 }
 
 /// How a walk ended.
