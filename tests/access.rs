@@ -477,6 +477,88 @@ async fn a_cookie_authorizes_changes_only_from_our_own_origin() {
     assert_eq!(tally.send(read.body(Body::empty()).unwrap()).await.status, 200, "a link to a report works");
 }
 
+/// Any page could sign its visitor in as itself, and learn what is entered from then on.
+#[tokio::test]
+async fn a_page_of_another_origin_sets_no_cookie() {
+    let read_origins = tally_service::config::Origins::Only(vec!["https://board.example".into()]);
+    let tally = Tally::with(Config { read_origins, ..users() }).await;
+    for (who, headers, is_set) in [
+        ("curl", vec![], true),
+        ("our page", vec![("sec-fetch-site", "same-origin"), ("origin", "https://tally.example")], true),
+        ("our page in an old browser", vec![("origin", "https://tally.example")], true),
+        ("a page that may read", vec![("sec-fetch-site", "cross-site"), ("origin", "https://board.example")], true),
+        ("a stranger", vec![("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")], false),
+        ("a stranger in an old browser", vec![("origin", "https://evil.example")], false),
+        ("a form in a frame", vec![("sec-fetch-site", "cross-site"), ("origin", "null")], false),
+        ("a sibling", vec![("sec-fetch-site", "same-site"), ("origin", "https://evil.tally.example")], false),
+    ] {
+        let call = async |method: Method, path: &str, own: Vec<(&str, String)>, body: String| {
+            let mut request = Request::builder().method(method).uri(path).header("host", "tally.example");
+            for (name, value) in own.into_iter().chain(headers.iter().map(|(name, value)| (*name, (*value).to_owned())))
+            {
+                request = request.header(name, value);
+            }
+            tally.send(request.body(Body::from(body)).unwrap()).await
+        };
+        let sets = |reply: &Reply| reply.headers.contains_key("set-cookie");
+        let password = json!({"username": "ann", "password": "correct horse"}).to_string();
+        let mut token = String::new();
+        for path in ["/auth", "/seismo/auth"] {
+            let json = vec![("content-type", "application/json".to_owned())];
+            let reply = call(Method::POST, path, json, password.clone()).await;
+            assert_eq!((reply.status.as_u16(), sets(&reply)), (200, is_set), "{who}: {path}");
+            reply.json["token"].as_str().expect("a token").clone_into(&mut token);
+        }
+        tally.clock.set(tally.clock.now() + 45 * MINUTE);
+        let reply = call(Method::GET, "/auth", vec![("x-access-token", token)], String::new()).await;
+        assert_eq!((reply.status.as_u16(), sets(&reply)), (200, is_set), "{who}: a renewed token");
+        let token = reply.json["token"].as_str().expect("the new token").to_owned();
+        let reply = call(Method::DELETE, "/auth", vec![("x-access-token", token)], String::new()).await;
+        assert_eq!((reply.status.as_u16(), sets(&reply)), (204, is_set), "{who}: sign-out");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_is_sent_twice_is_named() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let (read, token) = (&app.read_key, tally.token(Role::Admin).await);
+    for (query, expected) in [
+        (format!("read_key={read}"), None),
+        (format!("read_key={read}&read_key={read}"), Some("read_key")),
+        (format!("read_key={read}&read_key="), Some("read_key")),
+        (format!("read_key=&read_key={read}"), Some("read_key")),
+        (format!("read_key=wrong&read_key={read}"), Some("read_key")),
+        (format!("read_key={read}&name=a&access_token={token}"), Some("access_token")),
+        (format!("access_token={token}&ingest_key={}", app.ingest_key), Some("ingest_key")),
+        (format!("access_token={token}&access_token={token}"), Some("access_token")),
+    ] {
+        for path in ["/apps/shop/events", "/apps/shop/stats/by-name", "/apps/shop"] {
+            let request = Request::get(format!("{path}?{}", query.replace("&name=a", ""))).body(Body::empty()).unwrap();
+            let reply = tally.send(request).await;
+            match expected {
+                Some(name) => assert_problem(&reply, 400, &[name]),
+                None => assert_eq!(reply.status, 200, "{path}: {}", reply.json),
+            }
+        }
+    }
+    for (name, value) in [
+        ("x-read-key", read.clone()),
+        ("x-access-token", token.clone()),
+        ("x-ingest-key", app.ingest_key.clone()),
+        ("authorization", format!("Bearer {token}")),
+    ] {
+        let request = Request::get("/apps/shop/events").header(name, &value).header(name, &value);
+        assert_problem(&tally.send(request.body(Body::empty()).unwrap()).await, 400, &[name]);
+    }
+    let sent = Request::post(format!("/apps/shop/count/a?ingest_key={0}&ingest_key={0}", app.ingest_key));
+    assert_problem(&tally.send(sent.body(Body::empty()).unwrap()).await, 400, &["ingest_key"]);
+    // The order of different places is documented: a proxy may need a header of its own.
+    let request = Request::get("/apps/shop/events?read_key=wrong").header("x-read-key", read);
+    let request = request.header("authorization", "Basic cHJveHk6c2VjcmV0").header("cookie", "token=old; token=older");
+    assert_eq!(tally.send(request.body(Body::empty()).unwrap()).await.status, 200);
+}
+
 #[tokio::test]
 async fn a_malformed_credential_is_named_for_what_it_is() {
     let tally = Tally::start().await;

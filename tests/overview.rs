@@ -149,6 +149,8 @@ async fn an_overview_compares_with_the_period_before() {
             for field in ["since", "until", "total", "errors"] {
                 assert_eq!(previous[field], earlier[field], "{range}{filter}: {field}");
             }
+            assert_eq!(both["names"]["previous"], earlier["names"]["distinct"], "{range}{filter}");
+            assert_eq!(earlier["names"].get("previous"), None);
             let points = ["bucket_start", "count"];
             if !range.contains("tz") {
                 assert_eq!(only(&previous["series"], &points), only(&earlier["series"], &points), "{range}{filter}");
@@ -187,6 +189,61 @@ async fn an_overview_compares_with_the_period_before() {
         assert_eq!(item["previous"], then.expect("every user was there")["count"], "{item}");
     }
     assert_eq!(groups["previous"]["since"], "2026-11-19T10:07:00Z");
+}
+
+/// What ends in the future runs still: a comparison with the whole period before would show a fall that nobody had.
+#[tokio::test]
+async fn a_range_that_runs_still_is_compared_up_to_the_same_elapsed_time() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    two_days(&mut tally, &app).await;
+    for (range, since, until) in [
+        ("since=2026-11-21T06:00:00Z&until=2026-11-21T18:00:00Z", "2026-11-20T18:00:00Z", "2026-11-20T22:09:00Z"),
+        ("since=2026-11-21&until=2026-11-22", "2026-11-20T00:00:00Z", "2026-11-20T10:09:00Z"),
+        ("since=today&until=2026-11-22", "2026-11-20T00:00:00Z", "2026-11-20T10:09:00Z"),
+        ("since=today&until=2026-11-21T12:00:00Z", "2026-11-20T00:00:00Z", "2026-11-20T10:09:00Z"),
+        ("since=this-week&until=2026-11-23", "2026-11-09T00:00:00Z", "2026-11-14T10:09:00Z"),
+        ("since=2026-11-21T12:00:00Z&until=2026-11-21T14:00:00Z", "2026-11-21T10:00:00Z", "2026-11-21T10:00:00Z"),
+    ] {
+        let earlier = tally.ask(&app, &format!("/stats/by-name?since={since}&until={until}")).await;
+        let earlier_levels = tally.ask(&app, &format!("/stats/by-level?since={since}&until={until}")).await;
+        for filter in ["", "&attr.n[exists]=true"] {
+            let both = tally.ask(&app, &format!("/stats/overview?{range}{filter}&compare=previous")).await;
+            assert_eq!(
+                (&both["previous"]["since"], &both["previous"]["until"]),
+                (&json!(since), &json!(until)),
+                "{range}"
+            );
+            assert_eq!(both["previous"]["total"], sum(&earlier["items"]), "{range}{filter}");
+        }
+        let levels = tally.ask(&app, &format!("/stats/by-level?{range}&compare=previous")).await;
+        assert_eq!(levels["previous"]["until"], until, "{range}");
+        for item in levels["items"].as_array().unwrap() {
+            let then = earlier_levels["items"].as_array().unwrap().iter().find(|then| then["level"] == item["level"]);
+            assert_eq!(item["previous"], then.map_or(json!(0), |then| then["count"].clone()), "{range}: {item}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_overview_counts_the_names_of_each_bucket() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    two_days(&mut tally, &app).await;
+    for query in
+        ["since=today&interval=HOUR", "since=2d&interval=DAY&by=name", "since=today&level=ERROR&attr.n[exists]=true"]
+    {
+        let all = tally.ask(&app, &format!("/stats/overview?{query}")).await;
+        let starts = column(&all["series"], "bucket_start");
+        let filter = query.split_once("&level").map_or(String::new(), |(_, rest)| format!("&level{rest}"));
+        for (i, point) in all["series"].as_array().unwrap().iter().enumerate() {
+            let since = std::cmp::max(point["bucket_start"].as_str().unwrap(), all["since"].as_str().unwrap());
+            let until = starts.get(i + 1).map_or(&all["until"], |next| *next).as_str().unwrap();
+            let of_bucket = tally.ask(&app, &format!("/stats/overview?since={since}&until={until}{filter}")).await;
+            assert_eq!(point["names"], of_bucket["names"]["distinct"], "{query}: {point}");
+        }
+        assert!(column(&all["series"], "names").iter().any(|names| **names != json!(0)), "{query}");
+    }
 }
 
 #[tokio::test]

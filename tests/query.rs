@@ -36,6 +36,44 @@ async fn events_come_newest_first_or_oldest_first_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_list_says_how_much_was_looked_at_where_no_index_serves() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    ten_events(&tally, &app).await;
+    tally.drain().await;
+    for (query, scanned) in [
+        ("", None),
+        ("name=view", None),
+        ("message=m1", None),
+        ("session_id=s0", None),
+        ("user_id=u1", Some(10)),
+        ("user_id=nobody", Some(10)),
+        ("attr.n=3", Some(10)),
+        ("message[ne]=m1", Some(10)),
+        ("session_id[ne]=s0", Some(10)),
+        // Of the index of sessions, and with strong reads of no index at all.
+        ("session_id=s0&user_id=u1", Some(5)),
+        ("session_id=s0&consistent=true", Some(10)),
+        ("name=view&consistent=true", Some(10)),
+        ("user_id=u1&since=2026-11-21T09:05:00Z", Some(5)),
+    ] {
+        let page = tally.ask(&app, &format!("/events?{query}")).await;
+        assert_eq!(page.get("scanned"), scanned.map(|count| json!(count)).as_ref(), "{query}");
+    }
+    // Each page tells its own.
+    let page = tally.ask(&app, "/events?user_id=u1&limit=1").await;
+    let next = tally.ask(&app, &format!("/events?limit=50&cursor={}", page["next"].as_str().unwrap())).await;
+    let both: Vec<_> = [&page, &next].iter().map(|page| page["scanned"].as_i64().unwrap()).collect();
+    assert!(both[0] < 10 && both[1] < 10 && both[0] + both[1] >= 10, "{both:?}");
+    // A bounded key does not learn how much there is beside what it reads.
+    let key = json!({"scopes": ["read"], "filter": {"user_id": "u1"}});
+    let made = tally.admin(Method::POST, "/apps/shop/keys", &key).await;
+    let key = made.json["key"].as_str().expect("a key");
+    let page = tally.call(Method::GET, "/apps/shop/events", ("x-read-key", key), "").await;
+    assert_eq!((page.json["items"].as_array().unwrap().len(), page.json.get("scanned")), (3, None));
+}
+
+#[tokio::test]
 async fn a_range_excludes_its_end_to_the_microsecond() {
     let tally = Tally::start().await;
     let app = tally.app("shop").await;

@@ -1,8 +1,6 @@
 //! `cargo run -- cost`: dollars per million events and per million queries, based on units measured at run time.
 
-mod lambda;
 mod measure;
-mod prices;
 mod tables;
 
 use std::error::Error;

@@ -13,6 +13,7 @@ pub mod demo;
 #[cfg(test)]
 mod differential;
 mod direct;
+mod disk;
 mod door;
 pub mod embedded;
 pub mod first_start;

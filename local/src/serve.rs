@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use crate::background::Background;
 use crate::connections::{Limits, serve_connections};
+use crate::disk::DataDisk;
 use crate::first_start::Machine;
 use crate::large::Large;
 use crate::proxy::{BasePath, Proxies};
@@ -139,6 +140,8 @@ async fn start(
         config.users = machine.users();
     }
     let context = context(stack.store.clone(), config);
+    // Nobody else sets it.
+    let _ = context.disk.set(Box::new(DataDisk(stack.embedded.folder().map(Path::to_owned))));
     let url = format!("http://{}", listener.local_addr()?);
     say!("Tally {} on {url}", env!("CARGO_PKG_VERSION"));
     let kept =

@@ -189,7 +189,7 @@ struct AppPage<'a> {
 }
 
 /// Where a page begins.
-pub(crate) struct AppsAfter(Option<AppSlug>);
+pub(crate) struct AppsAfter(pub(crate) Option<AppSlug>);
 
 impl FromQuery for AppsAfter {
     fn read(params: &mut Params, _: Timestamp) -> Option<Self> {

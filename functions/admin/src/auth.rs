@@ -14,6 +14,7 @@ use tally_core::app::role::Role;
 use tally_core::time::{TimeDelta, Timestamp};
 use tally_http::body::{Fields, FromFields, JsonBody};
 use tally_http::credentials::COOKIE_NAME;
+use tally_http::guard::OwnPage;
 use tally_http::openapi::{JSON, Operation, ReplyDescription, text};
 use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
@@ -58,6 +59,7 @@ pub(crate) enum Proof {
 pub(crate) async fn sign_in(
     State(context): Shared,
     source: Source,
+    page: OwnPage,
     _: NoQuery,
     JsonBody(proof): JsonBody<Proof>,
 ) -> Result<Response, Problem> {
@@ -65,7 +67,7 @@ pub(crate) async fn sign_in(
     // On its own, so that an attempt ends although its client has hung up.
     let user = tokio::spawn(async move { prove(&for_proof, source, proof).await });
     let user = user.await.map_err(|e| Problem::Internal(e.to_string()))??;
-    welcome(&context, &user).await
+    welcome(&context, page, &user).await
 }
 
 /// Checks a proof, as an attempt that counts if it fails.
@@ -168,7 +170,7 @@ async fn by_password(context: &Context, username: String, password: String) -> R
 }
 
 /// The reply with the token of a user whose proof was accepted.
-async fn welcome(context: &Context, user: &User) -> Result<Response, Problem> {
+async fn welcome(context: &Context, page: OwnPage, user: &User) -> Result<Response, Problem> {
     let key = tally_service::auth::token::signing_key(&context.store).await?;
     context.tokens.expect_a_new_key();
     let lifetime = context.config.token_lifetime;
@@ -176,17 +178,20 @@ async fn welcome(context: &Context, user: &User) -> Result<Response, Problem> {
         key.sign(&user.name, user.role, context.clock.now(), lifetime).map_err(|e| Problem::Internal(e.to_string()))?;
     let reply = SignedIn { token: &token, user: &user.name, role: user.role, expires_at };
     let mut response = json(StatusCode::OK, &reply)?;
-    set_cookie(&mut response, context, &token, lifetime)?;
+    set_cookie(&mut response, (context, page), &token, lifetime)?;
     Ok(response)
 }
 
-/// Sets the cookie with an access token; an empty one with no lifetime removes it.
+/// Sets the cookie with an access token, unless a page of another origin asks; an empty one with no lifetime removes it.
 pub(crate) fn set_cookie(
     response: &mut Response,
-    context: &Context,
+    (context, OwnPage(is_own)): (&Context, OwnPage),
     token: &str,
     lifetime: TimeDelta,
 ) -> Result<(), Problem> {
+    if !is_own {
+        return Ok(());
+    }
     let cookie = Cookie::build((COOKIE_NAME, token))
         .path("/")
         .http_only(true)
@@ -242,7 +247,7 @@ pub(crate) fn sign_in_operations(schemas: &mut SchemaGenerator) -> [Operation; 2
             .about(format!(
                 "By user name and password (at most {MAX_PASSWORD} bytes), by a GitHub personal token, or by \
                  the code of a link that signs in once (`tally` prints one). The access token \
-                 is in the reply and in the cookie `token`. After 10 failures of one user, or from one source, within 15 \
+                 is in the reply and in the cookie `token`, which a page of another origin does not get. After 10 failures of one user, or from one source, within 15 \
                  minutes, sign-in is refused for a while."
             ))
             .body(JSON, body.clone())
@@ -250,7 +255,7 @@ pub(crate) fn sign_in_operations(schemas: &mut SchemaGenerator) -> [Operation; 2
                 status: StatusCode::OK,
                 about: "The user is signed in.",
                 content: vec![(JSON, schemas.subschema_for::<SignedIn<'_>>())],
-                headers: vec![("Set-Cookie", "The access token as the cookie `token`.")],
+                headers: vec![("Set-Cookie", "The access token as the cookie `token`; absent where a page of another origin asks.")],
             })
             .refuses([StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS])
     })

@@ -22,6 +22,7 @@ use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
 use tally_http::routes::{CREATE_KEY, LIST_KEYS, REVOKE_KEY};
 use tally_http::service::Shared;
+use tally_http::view::ChartView;
 use tally_service::config::is_origin;
 
 use crate::apps::{MAX_QUOTA, current, read_texts};
@@ -156,6 +157,10 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let now = context.clock.now();
     let expires_at = expires.map(|expires| expires.after(now)).transpose()?;
+    if let Some(chart) = &reads.chart {
+        // Nobody who meets the picture could tell what is wrong with it.
+        ChartView::check(chart, now).map_err(|invalid| invalid.within("chart"))?;
+    }
     let (key, text) = generate(&scopes, label, now);
     let key = Key { limits, reads, expires_at, view, ..key };
     if !context.store.add_key(&app, &key).await? {

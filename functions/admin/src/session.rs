@@ -9,7 +9,7 @@ use tally_core::app::AppSlug;
 use tally_core::app::key::Scope;
 use tally_core::app::role::Role;
 use tally_core::time::{TimeDelta, Timestamp};
-use tally_http::guard::{Caller, Session, Target};
+use tally_http::guard::{Caller, OwnPage, Session, Target};
 use tally_http::limits::Limited;
 use tally_http::openapi::{Operation, ReplyDescription};
 use tally_http::parameters::NoQuery;
@@ -56,11 +56,12 @@ pub(crate) async fn read(
     caller: Caller,
     app: Option<Target>,
     session: Option<Session>,
+    page: OwnPage,
     Limited(limits): Limited,
     _: NoQuery,
 ) -> Result<Response, Problem> {
     if let Some(session) = session {
-        return of_user(&context, &session).await;
+        return of_user(&context, page, &session).await;
     }
     let Some(Target(app)) = app else { return Err(Problem::Internal("neither a user nor a key calls".to_owned())) };
     let Caller::Key(id) = caller else { return Err(Problem::Internal("a caller without a session".to_owned())) };
@@ -80,7 +81,7 @@ pub(crate) async fn read(
     )
 }
 
-async fn of_user(context: &Context, session: &Session) -> Result<Response, Problem> {
+async fn of_user(context: &Context, page: OwnPage, session: &Session) -> Result<Response, Problem> {
     let claims = &session.claims;
     let renewed = if session.may_renew { renew(context, session).await? } else { None };
     let (token, role, expires_at) = match &renewed {
@@ -90,7 +91,7 @@ async fn of_user(context: &Context, session: &Session) -> Result<Response, Probl
     let shown = token.filter(|_| session.in_header);
     let mut response = json(StatusCode::OK, &UserBody { user: &claims.sub, role, expires_at, token: shown })?;
     if let Some(token) = token {
-        set_cookie(&mut response, context, token, expires_at - context.clock.now())?;
+        set_cookie(&mut response, (context, page), token, expires_at - context.clock.now())?;
     }
     Ok(response)
 }
@@ -117,7 +118,12 @@ async fn renew(context: &Context, session: &Session) -> Result<Option<Renewed>, 
 }
 
 /// `DELETE /auth`
-pub(crate) async fn sign_out(State(context): Shared, session: Session, _: NoQuery) -> Result<Response, Problem> {
+pub(crate) async fn sign_out(
+    State(context): Shared,
+    session: Session,
+    page: OwnPage,
+    _: NoQuery,
+) -> Result<Response, Problem> {
     let claims = &session.claims;
     // A token of an earlier version names no session: it ends by itself.
     if let Some(sid) = &claims.sid {
@@ -129,7 +135,7 @@ pub(crate) async fn sign_out(State(context): Shared, session: Session, _: NoQuer
         })?;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
-    set_cookie(&mut response, &context, "", TimeDelta::ZERO)?;
+    set_cookie(&mut response, (&context, page), "", TimeDelta::ZERO)?;
     Ok(response)
 }
 

@@ -48,6 +48,10 @@ pub(crate) struct EventPage<'a> {
     next: Option<String>,
     /// The offset of the next page; null on the last, and where only a cursor can tell where it begins.
     next_offset: Option<usize>,
+    /// Where no index and no counter locates what the filter asks, the number of events that were looked at for this page;
+    /// otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scanned: Option<usize>,
 }
 
 pub(crate) async fn list(
@@ -69,6 +73,8 @@ pub(crate) async fn list(
         // An offset cannot tell where the read budget ended inside a page.
         next_offset: reached.filter(|o| *o <= MAX_OFFSET && page.next.is_some_and(|next| next.skip == 0)),
         next,
+        // It would tell a bounded key how many events there are beside those that it reads.
+        scanned: page.scanned.filter(|_| limits.is_none()),
     };
     json(StatusCode::OK, &reply)
 }

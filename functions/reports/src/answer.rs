@@ -8,45 +8,16 @@ use serde::Serialize;
 use tally_core::app::App;
 use tally_core::event::filter::CellFilter;
 use tally_core::time::moment::Calendar;
-use tally_core::time::{DAY, MINUTE, Range, Timestamp};
+use tally_core::time::{Range, Timestamp};
 use tally_http::openapi::{MomentInput, Parameter};
 use tally_http::parameters::{FromQuery, Params, calendar};
 use tally_http::problem::Problem;
 use tally_http::reply::LeftOut;
+pub use tally_http::view::TimeRange;
+use tally_http::view::compares;
 use tally_service::reads::Reads;
 use tally_service::report::count as counters;
 use tally_service::report::count::Counts;
-
-/// The range of a statistic, `since` to `until`: by default the 24 hours before this minute, and this minute.
-pub struct TimeRange(pub Range);
-
-impl FromQuery for TimeRange {
-    fn read(params: &mut Params, now: Timestamp) -> Option<Self> {
-        let calendar = Calendar::read(params, now)?;
-        Self::in_calendar(params, &calendar)
-    }
-}
-
-impl TimeRange {
-    /// Reads a range whose bounds may be days of a calendar.
-    pub fn in_calendar(params: &mut Params, calendar: &Calendar) -> Option<Self> {
-        Self::compared(params, calendar).map(|(range, _)| Self(range))
-    }
-
-    /// Reads a range, with the one to compare it with.
-    pub(crate) fn compared(params: &mut Params, calendar: &Calendar) -> Option<(Range, Range)> {
-        let minute = calendar.now.floor(MINUTE);
-        let moment = params.moment("since");
-        let since = moment.and_then(|moment| params.keep("since", calendar.at(moment)));
-        let until = params.time_in("until", calendar);
-        if since.is_some_and(|since| since < Timestamp::EPOCH) {
-            params.add("since", "is before 1970: send a later time");
-        }
-        let default = Range::new(minute - DAY, minute + MINUTE).unwrap_or(Range::EMPTY);
-        let range = params.range(since, until, default)?;
-        Some((range, calendar.previous(moment, range)))
-    }
-}
 
 /// The range of a statistic, and the one to compare it with if that is asked for.
 pub(crate) struct Compared {
@@ -61,11 +32,6 @@ impl FromQuery for Compared {
         let (range, previous) = TimeRange::compared(params, &calendar)?;
         Some(Self { range, previous: compares.then_some(previous) })
     }
-}
-
-/// Whether a comparison with the period before is asked for.
-pub(crate) fn compares(params: &mut Params) -> bool {
-    params.choice("compare", &[("previous", true)]).unwrap_or(false)
 }
 
 /// The period before, to which a reply compares.

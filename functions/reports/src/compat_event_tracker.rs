@@ -20,6 +20,7 @@ use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
 use tally_http::routes::{EVENT_TRACKER_LIST, EVENT_TRACKER_PATH};
 use tally_http::service::Shared;
+use tally_http::view::DEFAULT_SIZE;
 use tally_service::budget::Spent;
 use tally_service::context::Context;
 use tally_service::reads::Reads;
@@ -27,7 +28,7 @@ use tally_service::report::count::AllDays;
 
 use crate::answer::{Freshness, largest_first};
 use crate::chart::Picture;
-use crate::histogram::{DEFAULT_SIZE, Day, Format, Histogram, answers_cached, body_of};
+use crate::histogram::{Day, Format, Histogram, answers_cached, body_of};
 use crate::statistics::{HourCount, Hours, MAX_HOURS, by_day, hours_of};
 
 pub(crate) async fn hours(

@@ -21,16 +21,13 @@ use tally_http::parameters::{FromQuery, Params, filters, zone};
 use tally_http::problem::Problem;
 use tally_http::routes::{HISTOGRAM, HISTOGRAM_FILE};
 use tally_http::service::Shared;
+use tally_http::view::{DEFAULT_SIZE, SIZES};
 use tally_service::context::Context;
 use tally_service::report::count::Counts;
 
 use crate::answer::{Freshness, Point, boundaries, count};
 use crate::chart::{Chart, Picture, Theme, grouped};
 
-/// The size of a picture by default: width and height in pixels.
-pub(crate) const DEFAULT_SIZE: (u32, u32) = (800, 400);
-/// The smallest and largest width and height in pixels.
-pub(crate) const SIZES: (u64, u64) = (200, 2_000);
 /// How long a client may cache a day that is over and counted, in seconds. Late events may still change it.
 const CACHE_SECONDS: u32 = 3_600;
 

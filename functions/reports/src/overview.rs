@@ -1,6 +1,6 @@
 //! `GET /apps/{app}/stats/overview`
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use axum::response::Response;
 use futures::future::{try_join, try_join3};
@@ -91,8 +91,12 @@ pub(crate) struct Overview<'a> {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "OverviewNames")]
 struct Names<'a> {
-    /// The number of different names.
+    /// The number of different names; `(other)`, which counts those beyond the limit of an app, is none. How many names that
+    /// are nobody knows: `names_complete` tells that there are some.
     distinct: usize,
+    /// Those of the period before, with `compare=previous`; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<usize>,
     /// The 20 most frequent, largest first.
     items: Vec<NameCount<'a>>,
 }
@@ -152,6 +156,8 @@ struct SeriesPoint<'a> {
     /// The start of the whole bucket, even where it is before the range.
     bucket_start: Timestamp,
     count: i64,
+    /// The number of different names in the bucket.
+    names: usize,
     /// The occurrences of each level with any; `NONE` counts the events without one. With `by=name` absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     by_level: Option<BTreeMap<&'static str, i64>>,
@@ -214,6 +220,7 @@ pub(crate) async fn overview(asked: Asked, params: Params) -> Result<Response, P
         errors: errors(counts),
         names: Names {
             distinct: distinct(counts),
+            previous: earlier.map(distinct),
             items: top(
                 counts,
                 earlier,
@@ -297,6 +304,7 @@ fn series<'a>(
         .map(|Point { bucket_start, count }| SeriesPoint {
             bucket_start,
             count,
+            names: 0,
             by_level: (view.by == By::Level).then(BTreeMap::new),
             by_name: (view.by == By::Name).then(BTreeMap::new),
         })
@@ -305,8 +313,11 @@ fn series<'a>(
     if view.by == By::Name {
         shown.extend(largest_first(names.clone()).into_iter().map(|(name, _)| name).take(TOP_OF_SERIES));
     }
+    let mut seen = HashSet::new();
     for (slot, cell, count) in counted.counts.each() {
         let Some(point) = series.get_mut(slot) else { continue };
+        // A name has a cell for each of its slugs, categories and levels.
+        point.names += usize::from(!cell.is_other() && seen.insert((slot, cell.name())));
         if let Some(levels) = &mut point.by_level {
             *levels.entry(cell.level().map_or(NO_LEVEL, Level::as_str)).or_default() += count;
         }

@@ -12,24 +12,20 @@ use tally_core::time::calendar::Interval;
 use tally_core::time::zone::Zone;
 use tally_http::guard::Target;
 use tally_http::openapi::{Operation, Parameter, number_or, one_of};
-use tally_http::parameters::{ChartParams, Params, event_filters};
+use tally_http::parameters::{ChartParams, FromQuery, Params, event_filters};
 use tally_http::problem::Problem;
 use tally_http::routes::{CHART_PNG, CHART_SVG, Route};
 use tally_http::service::Shared;
+use tally_http::view::{ChartView, DEFAULT_SIZE, MAX_TITLE, SIZES};
 use tally_service::context::Context;
 use tally_service::report::count::{CellKey, counted_to};
 
 use crate::answer::{largest_first, time_range};
 use crate::chart::{Chart, Part, Picture, Theme, grouped};
-use crate::histogram::{DEFAULT_SIZE, Format, SIZES, answers_cached, cached};
+use crate::histogram::{Format, answers_cached, cached};
 use crate::overview::{OTHER_NAMES, TOP_OF_SERIES};
 use crate::statistic::intervals;
 use crate::view::{By, Counted, View};
-
-/// Most columns of a chart.
-const MAX_COLUMNS: usize = 2_000;
-/// Longest title, in bytes.
-const MAX_TITLE: usize = 200;
 
 pub(crate) async fn svg(
     State(context): Shared,
@@ -59,22 +55,9 @@ async fn chart(
     let now = context.clock.now();
     // Everybody who meets the address of such a picture may see it.
     let is_public = params.limits().is_some_and(|limits| limits.chart.is_some());
-    let (view, theme, size, title) = params.read(|params| {
-        let view = View::read(params, now, false);
-        let theme = params.choice("theme", &[("light", Theme::LIGHT), ("dark", Theme::DARK)]).unwrap_or(Theme::LIGHT);
-        let mut pixels = |name: &str, default: u32| params.number(name, SIZES.0, SIZES.1).unwrap_or(default);
-        let size = (pixels("width", DEFAULT_SIZE.0), pixels("height", DEFAULT_SIZE.1));
-        let title = params.text("title");
-        if title.as_ref().is_some_and(|title| title.len() > MAX_TITLE) {
-            params.add("title", format!("must be at most {MAX_TITLE} bytes"));
-        }
-        let view = view?;
-        let columns = view.interval.starts_at_most(view.range, &view.zone, MAX_COLUMNS);
-        if columns.is_err() {
-            params.add("interval", format!("the range has more than {MAX_COLUMNS} columns: send a longer interval"));
-        }
-        Some((view, theme, size, title))
-    })?;
+    let asked = params.read(|params| ChartView::read(params, now))?;
+    let ChartView { view, is_dark, size, title } = asked;
+    let theme = if is_dark { Theme::DARK } else { Theme::LIGHT };
     let reads = context.reads();
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
     let counted_to = counted_to(&reads, app).await?;

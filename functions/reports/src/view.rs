@@ -1,76 +1,15 @@
-//! What the overview and charts count: a series over a range, with any filter.
+//! What the overview and charts count.
 
 use tally_core::app::App;
-use tally_core::event::filter::EventFilter;
-use tally_core::time::calendar::{Interval, TooManyBuckets};
-use tally_core::time::moment::Calendar;
-use tally_core::time::zone::Zone;
-use tally_core::time::{DAY, HOUR, MINUTE, Range, TimeDelta, Timestamp};
-use tally_http::parameters::{FromQuery, Params};
+use tally_core::time::calendar::TooManyBuckets;
+use tally_core::time::{Range, Timestamp};
 use tally_http::problem::Problem;
+pub(crate) use tally_http::view::{By, View};
 use tally_service::reads::Reads;
 use tally_service::report::count::{self as counters, Counts, widen};
 use tally_service::report::from_events::{FromEvents, count_events};
 
-use crate::answer::{self, TimeRange, boundaries};
-
-/// What the columns of a series are divided by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum By {
-    #[default]
-    Level,
-    Name,
-}
-
-/// A view as it was asked for.
-pub(crate) struct View {
-    pub(crate) filter: EventFilter,
-    pub(crate) zone: Zone,
-    pub(crate) range: Range,
-    /// The period to compare with, if one was asked for.
-    pub(crate) previous: Option<Range>,
-    pub(crate) interval: Interval,
-    pub(crate) by: By,
-    /// Whether the caller may read messages.
-    pub(crate) messages: bool,
-}
-
-impl View {
-    /// Reads its parameters. Only the overview compares.
-    pub(crate) fn read(params: &mut Params, now: Timestamp, compares: bool) -> Option<Self> {
-        let filter = EventFilter::read(params, now);
-        let messages = params.limits().is_none_or(|limits| limits.shows_messages());
-        let calendar = Calendar::read(params, now)?;
-        let compares = compares && answer::compares(params);
-        let range = TimeRange::compared(params, &calendar);
-        let by = params.choice("by", &[("level", By::Level), ("name", By::Name)]).unwrap_or_default();
-        let sent = params.text("interval");
-        let interval = match (&sent, &range) {
-            (Some(text), _) => Interval::read(text, calendar.week_start),
-            (None, Some((range, _))) => Some(sensible(*range, &calendar)),
-            (None, None) => Some(Interval::Hour),
-        };
-        if interval.is_none() {
-            params.add("interval", "must be MINUTE, HOUR, DAY, WEEK or MONTH");
-        }
-        let ((range, previous), interval) = (range?, interval?);
-        let zone = calendar.zone;
-        params.keep(if sent.is_some() { "interval" } else { "since" }, interval.starts(range, &zone))?;
-        Some(Self { filter: filter?, zone, range, previous: compares.then_some(previous), interval, by, messages })
-    }
-}
-
-/// The interval with which a range has a few dozen columns, or a few hundred minutes.
-fn sensible(range: Range, calendar: &Calendar) -> Interval {
-    // A range up to now has the rest of this minute as well.
-    match range.until() - range.since() - MINUTE {
-        length if length <= 6 * HOUR => Interval::Minute,
-        length if length <= 3 * DAY => Interval::Hour,
-        length if length <= 100 * DAY => Interval::Day,
-        length if length <= TimeDelta::days(2 * 366) => Interval::Week(calendar.week_start),
-        _ => Interval::Month,
-    }
-}
+use crate::answer::boundaries;
 
 /// A range with its counts.
 pub(crate) struct Counted {

@@ -1,10 +1,10 @@
 //! The tables of docs/cost.md.
 
 use std::error::Error;
+use tally_service::report::prices::{AS_OF, Bill};
+use tally_service::report::run_time as lambda;
 
-use super::lambda;
 use super::measure::{CounterLabel, Lab, Stored};
-use super::prices::{AS_OF, Bill};
 use crate::table::table;
 use crate::workbench::Mix;
 

@@ -39,6 +39,13 @@ impl Invalid {
         Self(vec![FieldError::new(field.into(), detail.into())])
     }
 
+    /// The same errors of what stands in a field.
+    #[must_use]
+    pub fn within(self, field: &str) -> Self {
+        let nested = |inner: &str| if inner.is_empty() { field.to_owned() } else { format!("{field}.{inner}") };
+        Self(self.0.into_iter().map(|error| FieldError::new(nested(&error.field), error.detail)).collect())
+    }
+
     /// The first errors, `most` at the most, and how many more there are.
     #[must_use]
     pub fn first(mut self, most: usize) -> Self {

@@ -20,6 +20,22 @@ pub fn in_query(query: Option<&str>) -> Option<(String, String)> {
     pairs.find(|(name, value)| IN_QUERY.contains(&name.as_str()) && !value.is_empty())
 }
 
+/// The headers that carry a credential, in the order in which they count.
+const IN_HEADERS: [&str; 3] = ["x-ingest-key", "x-read-key", "x-access-token"];
+
+/// The header or query parameter that says who calls for a second time, so that nobody could tell which one counts: a header
+/// that is sent twice, or a second parameter that carries a credential. Of different headers one counts by their order, since a
+/// proxy may add or need one of its own; a header counts before the query.
+pub(crate) fn sent_twice(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    let names = IN_HEADERS.into_iter().chain([AUTHORIZATION.as_str()]);
+    let header = names.into_iter().find(|name| headers.get_all(*name).iter().nth(1).is_some());
+    let in_query = || {
+        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned();
+        pairs.map(|(name, _)| name).filter(|name| IN_QUERY.contains(&name.as_str())).nth(1)
+    };
+    header.map(str::to_owned).or_else(in_query)
+}
+
 /// Who decided to send a credential.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sender {
@@ -46,7 +62,7 @@ pub(crate) fn credential(headers: &HeaderMap, uri: &Uri) -> Option<(Credential, 
         let value = value.trim();
         (!value.is_empty()).then(|| value.to_owned())
     };
-    let (text, sender) = ["x-ingest-key", "x-read-key", "x-access-token"]
+    let (text, sender) = IN_HEADERS
         .into_iter()
         .find_map(header)
         .or_else(|| authorization(&lenient(headers.get(AUTHORIZATION)?)))

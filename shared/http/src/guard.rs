@@ -24,7 +24,7 @@ use tally_service::context::Context;
 use tally_store::{Deadline, Store};
 
 use crate::cors;
-use crate::credentials::{Credential, Sender, credential};
+use crate::credentials::{Credential, Sender, credential, sent_twice};
 use crate::gateway::CutPath;
 use crate::limits::{Limits, Restriction};
 use crate::parameters::{FromQuery, Params, Sent};
@@ -263,6 +263,9 @@ async fn authorize(
     if access == Access::Public {
         return Ok(Admitted { caller: Caller::Anybody, app: None, session: None, limits: None });
     }
+    if let Some(name) = sent_twice(headers, uri.query()) {
+        return Err(Problem::field(&name, "sent twice: send one credential, once"));
+    }
     let Some((credential, sender)) = credential(headers, uri) else {
         return Err(Problem::Unauthorized(match access {
             Access::Ingest => "no credentials: send the app's ingest key as `X-Ingest-Key`".to_owned(),
@@ -345,6 +348,21 @@ fn is_from_allowed_page(context: &Context, headers: &HeaderMap) -> bool {
         Some(site) => matches!(site, "same-origin" | "none"),
         // An older browser, or none at all.
         None => origin.is_none_or(|origin| origin.split_once("://").is_some_and(|(_, of)| of == host)),
+    }
+}
+
+/// Whether the reply may set or remove the cookie, in a handler's signature: for a page of this server or of an origin that
+/// may read, and for who is no page. Else any page could sign its visitor in as somebody else, or out.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnPage(pub bool);
+
+impl FromRequestParts<Arc<Context>> for OwnPage {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Self::Rejection> {
+        // Browsers name the page of every request that may change something.
+        let is_of_page = parts.headers.contains_key(ORIGIN) || parts.headers.contains_key("sec-fetch-site");
+        Ok(Self(!is_of_page || is_from_allowed_page(context, &parts.headers)))
     }
 }
 

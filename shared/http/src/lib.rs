@@ -24,5 +24,6 @@ pub mod runtime;
 pub mod service;
 pub mod source;
 mod synonyms;
+pub mod view;
 
 pub use request_log::Figures;

@@ -110,6 +110,7 @@ routes! {
     LIST_DEAD_LETTERS   = GET    "/apps/{app}/dead-letters"                     => Admin, AppAdmins;
     LIST_REJECTED       = GET    "/apps/{app}/rejected"                         => Admin, Read;
     APP_USAGE           = GET    "/apps/{app}/usage"                            => Admin, AppAdmins;
+    USAGE               = GET    "/usage"                                       => Admin, Admins;
     LIST_VIEWS          = GET    "/apps/{app}/views"                            => Admin, Read;
     SAVE_VIEW           = PUT    "/apps/{app}/views/{name}"                     => Admin, AppUsers;
     DELETE_VIEW         = DELETE "/apps/{app}/views/{name}"                     => Admin, AppUsers;

@@ -1,6 +1,6 @@
 //! The context that the HTTP layer and `aggregate` pass to the use cases. Created once per process.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tally_core::time::clock::Clock;
 use tally_store::{Connection, Store, connect};
@@ -10,6 +10,7 @@ use crate::apps::key_cache::KeyCache;
 use crate::auth::token::TokenVerifier;
 use crate::budget::Limits;
 use crate::config::{Config, ConfigError};
+use crate::disk::Disk;
 use crate::ingest::names::Names;
 use crate::ingest::quota::Quotas;
 use crate::ingest::rejected::Rejections;
@@ -35,6 +36,8 @@ pub struct Context {
     pub apps: AppCache,
     /// The cache that maps keys to apps.
     pub keys: KeyCache,
+    /// The disk of the database, on a machine of its own; set once, by the server that runs there.
+    pub disk: OnceLock<Box<dyn Disk>>,
 }
 
 impl Context {
@@ -60,6 +63,7 @@ impl Context {
             store,
             clock,
             config,
+            disk: OnceLock::new(),
         })
     }
 

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod budget;
 pub mod config;
 pub mod context;
+pub mod disk;
 pub mod ingest;
 pub mod log;
 pub mod metrics;

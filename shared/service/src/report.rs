@@ -2,5 +2,7 @@
 
 pub mod count;
 pub mod from_events;
+pub mod prices;
+pub mod run_time;
 pub mod top_messages;
 pub mod usage;

@@ -22,7 +22,15 @@ export function overviewCards(reply) {
       changeText(errors, previous?.errors, { errors: true }),
       sparkline(series.map(errorsOf), 'Errors over time'),
     ),
-    card('Distinct names', numberText(names.distinct)),
+    card(
+      'Distinct names',
+      numberText(names.distinct),
+      changeText(names.distinct, previous && names.previous),
+      sparkline(
+        series.map((bucket) => bucket.names ?? 0),
+        'Names over time',
+      ),
+    ),
     estimate('Users seen', reply.users),
     estimate('Sessions', reply.sessions),
     card(

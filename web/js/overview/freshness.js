@@ -30,13 +30,7 @@ export function freshness(reply, app, account) {
     lines.push(exactMenu(reply, app, account, exact));
   }
   if (reply.names_complete === false) {
-    const beyond = reply.names.beyond;
-    lines.push(
-      note(
-        '◐',
-        `${beyond ? `${formatExact(beyond)} names` : 'Names'} beyond the limit are in (other); totals are exact`,
-      ),
-    );
+    lines.push(note('◐', 'Some names beyond the limit are in (other); totals are exact'));
   }
   if (reply.widened) {
     lines.push(note('◐', 'The range is widened to whole minutes'));

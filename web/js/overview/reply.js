@@ -6,7 +6,7 @@ import { calendarRange, timeOfWall, wallClock } from '../zone.js';
 /**
  * @typedef {{ count: number, previous?: number }} Counted
  * @typedef {{
- *   bucket_start: string, count: number, by_level?: Record<string, number>, by_name?: Record<string, number>,
+ *   bucket_start: string, count: number, names?: number, by_level?: Record<string, number>, by_name?: Record<string, number>,
  * }} Bucket
  * @typedef {Counted & { message: string, group: string | null, level: string | null, last_seen?: string }} Message
  */
@@ -17,7 +17,7 @@ import { calendarRange, timeOfWall, wallClock } from '../zone.js';
  *
  * @typedef {{
  *   since: string, until: string, tz: string, interval: string, total: number, errors: number,
- *   names: { distinct: number, beyond?: number, items: (Counted & { name: string })[] },
+ *   names: { distinct: number, previous?: number, items: (Counted & { name: string })[] },
  *   levels: (Counted & { level: string | null })[],
  *   categories?: (Counted & { category: string | null })[],
  *   messages?: Message[],

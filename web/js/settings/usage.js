@@ -1,43 +1,73 @@
 import { appPath, get } from '../api.js';
 import { h } from '../dom.js';
-import { formatBytes, formatExact } from '../format.js';
+import { formatBytes, formatExact, formatTime } from '../format.js';
 import { Panel } from '../panel.js';
 import { listTable, numberCell, tabHead } from './list.js';
 
 /**
- * What the app stores a day, the newest first.
- *
+ * @typedef {{ app?: string, day?: string, events: number | null, bytes: number | null }} UsageRow
+ * @typedef {{ days: UsageRow[], events: number, bytes: number }} UsageReply what the app stores a day
  * @typedef {{
- *   days: { day: string, events: number, bytes: number }[], events: number, bytes: number, bytes_estimated: boolean,
- * }} UsageReply
+ *   items: UsageRow[], next: string | null, cost?: { dollars_from: number, dollars_to: number, prices: string },
+ *   disk?: { database_bytes: number, free_bytes: number | null, full_at: string | null },
+ * }} UsageOfAll
  *
  * @param {import('../state.js').State} state
  * @returns {import('../pages/settings.js').Tab}
  */
-export function usageTab({ app }) {
+export function usageTab({ app, tz }) {
   const panel = new Panel({ what: 'Usage' });
+  const others = new Panel({ what: 'Usage of all apps' });
   panel.show(
     (signal) => get(appPath(app ?? '', 'usage'), [], signal),
-    (/** @type {UsageReply} */ usage) => {
-      const about = usage.bytes_estimated ? 'about ' : '';
-      const days = usage.days.filter((each) => each.events > 0).reverse();
-      return [
-        tabHead(
-          'Usage',
-          `The last 30 days: ${formatExact(usage.events)} events, ${about}${formatBytes(usage.bytes)}. Days are in UTC.`,
-        ),
-        listTable(
-          'Usage',
-          ['Day', 'Events', usage.bytes_estimated ? 'Bytes, about' : 'Bytes'],
-          days.map(({ day, events, bytes }) => [
-            day,
-            numberCell(events),
-            h('span', { class: 'number' }, formatBytes(bytes)),
-          ]),
-          'Nothing was sent in the last 30 days.',
-        ),
-      ];
-    },
+    (/** @type {UsageReply} */ { days, events, bytes }) => [
+      tabHead(
+        'Usage',
+        `The last 30 days: ${formatExact(events)} events, about ${formatBytes(bytes)}. Days are in UTC.`,
+      ),
+      usageTable('Day', days.filter((each) => each.events).reverse()),
+    ],
   );
-  return { element: panel.element, close: () => panel.close() };
+  others.show(
+    (signal) => get('usage', [], signal),
+    (/** @type {UsageOfAll} */ { items, next, disk, cost }) => [
+      tabHead(
+        'All apps',
+        [
+          disk &&
+            `The database takes ${formatBytes(disk.database_bytes)}${
+              disk.free_bytes === null ? '' : `, ${formatBytes(disk.free_bytes)} are free`
+            }${disk.full_at ? `: full on ${formatTime(disk.full_at, tz, 'date')} at this rate` : ''}. `,
+          cost &&
+            `Their events cost $${cost.dollars_from} to $${cost.dollars_to} in 30 days: an estimate (${cost.prices}). `,
+          next && `The first ${items.length}.`,
+        ].filter(Boolean),
+      ),
+      usageTable('App', items),
+    ],
+  );
+  return {
+    element: h('div', null, panel.element, others.element),
+    close() {
+      panel.close();
+      others.close();
+    },
+  };
+}
+
+/**
+ * @param {string} of
+ * @param {UsageRow[]} rows
+ */
+function usageTable(of, rows) {
+  return listTable(
+    `Usage by ${of.toLowerCase()}`,
+    [of, 'Events', 'Bytes, about'],
+    rows.map(({ app, day, events, bytes }) => [
+      day ?? app,
+      events === null ? 'not read' : numberCell(events),
+      h('span', { class: 'number' }, bytes === null ? '' : formatBytes(bytes)),
+    ]),
+    'Nothing was sent in the last 30 days.',
+  );
 }

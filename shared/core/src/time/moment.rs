@@ -184,20 +184,27 @@ impl Calendar {
 
     /// The period to compare a range with: before it, and as long. If `since` names a day, week or month, it is the one
     /// before, up to the same elapsed time if the range ends before the day, week or month does.
+    ///
+    /// A range that ends in the future runs still: it is compared up to the same elapsed time, which ends with the minute of
+    /// the request, since counters know no shorter time. One that has not begun is compared with nothing.
     pub fn previous(&self, since: Option<Moment>, range: Range) -> Range {
         let of_span = match since {
             Some(Moment::StartOf(span)) => self.span(span).ok().zip(self.before(span).ok()),
             _ => None,
         };
-        let length = range.until() - range.since();
+        let elapsed = range.until().min(self.now.floor(MINUTE) + MINUTE).max(range.since());
+        let length = elapsed - range.since();
         let earliest = |at: Timestamp| at.max(Timestamp::EPOCH);
         let (from, to) = match of_span {
-            Some((this, before)) if range.until() == this.until() => (before.since(), before.until()),
+            Some((this, before)) if elapsed == this.until() => (before.since(), before.until()),
             // The day before may be shorter.
-            Some((this, before)) if this.contains(range.until()) => {
+            Some((this, before)) if range.until() <= this.until() && this.contains(elapsed) => {
                 (before.since(), (before.since() + length).min(before.until()))
             }
-            _ => (range.since() - length, range.since()),
+            _ => {
+                let from = range.since() - (range.until() - range.since());
+                (from, from + length)
+            }
         };
         Range::new(earliest(from), earliest(to)).unwrap_or(Range::EMPTY)
     }
@@ -315,8 +322,15 @@ mod tests {
         for (since, until, expected) in [
             ("24h", "now", "2026-03-28T12:00:00Z 2026-03-29T12:00:00Z"),
             ("today", "now", "2026-03-28T23:00:00Z 2026-03-29T13:00:00Z"),
-            // The day before, from which an hour is missing, was over by then.
-            ("today", "2026-03-30T21:30:00Z", "2026-03-28T23:00:00Z 2026-03-29T22:00:00Z"),
+            // It runs still: up to the end of this minute.
+            ("today", "2026-03-30T21:30:00Z", "2026-03-28T23:00:00Z 2026-03-29T13:01:00Z"),
+            ("today", "2026-03-30T22:00:00Z", "2026-03-28T23:00:00Z 2026-03-29T13:01:00Z"),
+            ("2026-03-30T10:00:00Z", "2026-03-30T18:00:00Z", "2026-03-30T02:00:00Z 2026-03-30T04:01:00Z"),
+            // The last minute is whole.
+            ("2026-03-30T11:01:00Z", "2026-03-30T12:01:00Z", "2026-03-30T10:01:00Z 2026-03-30T11:01:00Z"),
+            ("2026-03-30T14:00:00Z", "2026-03-30T18:00:00Z", "2026-03-30T10:00:00Z 2026-03-30T10:00:00Z"),
+            // It is longer than the day.
+            ("today", "2026-03-31T22:00:00Z", "2026-03-27T22:00:00Z 2026-03-28T12:01:00Z"),
             ("yesterday", "today", "2026-03-27T23:00:00Z 2026-03-28T23:00:00Z"),
             ("this-week", "now", "2026-03-22T23:00:00Z 2026-03-23T13:00:00Z"),
             ("this-month", "now", "2026-01-31T23:00:00Z 2026-02-28T23:00:00Z"),
@@ -327,6 +341,12 @@ mod tests {
         ] {
             assert_eq!(previous(since, until), expected, "{since} {until}");
         }
+        // The day before, from which an hour is missing, was over by then.
+        let late = Calendar { now: "2026-03-30T21:40:00Z".parse().expect("a time"), ..berlin };
+        let today =
+            Range::new(late.read_time("today").expect("a day"), "2026-03-30T21:30:00Z".parse().expect("a time"));
+        let before = late.previous(Some(Moment::StartOf(Span::Today)), today.expect("in order"));
+        assert_eq!(before.until().to_string(), "2026-03-29T22:00:00Z");
     }
 
     proptest! {

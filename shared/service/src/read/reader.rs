@@ -32,6 +32,9 @@ pub struct Page {
     pub events: Vec<Event>,
     /// Where to continue, if there may be more.
     pub next: Option<Next>,
+    /// The events that were looked at one by one, where the filter asks what neither the counters nor the index of sessions
+    /// locate.
+    pub scanned: Option<usize>,
 }
 
 /// Where to continue.
@@ -49,7 +52,8 @@ pub async fn read_page(reads: &Reads, app: &App, query: &EventQuery) -> Result<P
     let mut page = Page::default();
     let mut skip = query.skip;
     let mut held = 0;
-    let end = walk(reads, app, query, |event| {
+    let mut scanned = 0;
+    let end = walk_counting(reads, app, query, &mut scanned, |event| {
         if skip > 0 {
             skip -= 1;
         } else if page.events.len() < query.limit {
@@ -70,7 +74,21 @@ pub async fn read_page(reads: &Reads, app: &App, query: &EventQuery) -> Result<P
         // Either everything was read, or the budget ran out first.
         End::Read { frontier } => frontier.map(|after| Next { after, skip }),
     };
+    page.scanned = is_applied_after_reading(query).then_some(scanned);
     Ok(page)
+}
+
+/// Whether a filter has conditions that say nothing about where its matches are: all events of a range, of a session, or of
+/// the minutes that the other conditions leave are then read to find them.
+fn is_applied_after_reading(query: &EventQuery) -> bool {
+    let filter = &query.filter;
+    let is_located = |field: &&str| match *field {
+        "session_id" => !query.consistent && filter.session_id.listed().is_some(),
+        "message" => can_plan(query) && filter.message.listed().is_some(),
+        _ => false,
+    };
+    let is_unplanned = !filter.cell.is_empty() && !can_plan(query);
+    is_unplanned || !filter.beyond_cells().iter().all(is_located)
 }
 
 /// How a walk ended.
@@ -91,6 +109,17 @@ pub async fn walk(
     reads: &Reads,
     app: &App,
     query: &EventQuery,
+    show: impl FnMut(Event) -> bool,
+) -> Result<End, StoreError> {
+    walk_counting(reads, app, query, &mut 0, show).await
+}
+
+/// The same; counts the events that it looks at.
+async fn walk_counting(
+    reads: &Reads,
+    app: &App,
+    query: &EventQuery,
+    scanned: &mut usize,
     mut show: impl FnMut(Event) -> bool,
 ) -> Result<End, StoreError> {
     const NOTHING: End = End::Read { frontier: None };
@@ -114,6 +143,7 @@ pub async fn walk(
         let Some(event) = merge.next().await? else {
             return Ok(End::Read { frontier: merge.frontier() });
         };
+        *scanned += 1;
         if query.range.contains(event.at(app.clock)) && query.filter.matches(&event) {
             merge.wanted = merge.wanted.saturating_sub(1);
             if !show(event) {

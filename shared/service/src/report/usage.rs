@@ -16,6 +16,8 @@ use tally_store::Order;
 use crate::budget::ReadError;
 use crate::reads::{EventRead, Reads, Source};
 use crate::report::count::{count, counted_to};
+use crate::report::prices::Bill;
+use crate::report::run_time;
 
 /// Events of a day that are read.
 const SAMPLE: usize = 20;
@@ -24,6 +26,13 @@ const CONCURRENCY: usize = 8;
 /// The bytes of an event beside its texts and values: its keys, times and count, the names of its attributes, and what
 /// DynamoDB adds to each item.
 const BESIDE: usize = 260;
+
+/// The seconds for which events are gathered before they are counted: the default of template.yaml.
+const WINDOW: f64 = 2.0;
+/// The counter items that a batch updates.
+const UPDATES: f64 = 6.0;
+/// About the bytes of a cell in a counter item: 160 combinations make 5 KB.
+const CELL_BYTES: f64 = 32.0;
 
 /// A day of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +67,88 @@ pub async fn usage(reads: &Reads, app: &App, days: i64) -> Result<(Vec<DayUsage>
     Ok((days, counted_to))
 }
 
+/// What an app used in some days, in all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Total {
+    /// The occurrences that were counted.
+    pub events: i64,
+    /// About how many bytes their events take, with their copies in the index of sessions; 0 if they have expired.
+    pub bytes: i64,
+    /// The days from the first one with any events to today.
+    pub days: i64,
+    /// What storing and counting them took on AWS, about, whatever the number of requests.
+    pub stored: Bill,
+    /// What their requests took beside that if each event came alone, which is the most.
+    pub requests: Bill,
+}
+
+/// Returns what an app used in the last days.
+///
+/// # Errors
+/// Where the store fails or the budget ends.
+pub async fn total(reads: &Reads, app: &App, days: i64) -> Result<Total, ReadError> {
+    let until = reads.now.floor(DAY) + DAY;
+    let starts: Vec<_> = (0..days).rev().map(|n| until - DAY - n * DAY).collect();
+    let boundaries = starts.iter().copied().chain([until]).collect();
+    let counts = count(reads, app, boundaries, &CellFilter::default()).await?;
+    let by_day = counts.by_slot(starts.len());
+    let events: i64 = by_day.iter().sum();
+    let range = Range::new(until - days * DAY, until).unwrap_or(Range::EMPTY);
+    let one = if events == 0 { One::default() } else { sample(reads, app, range).await? };
+    let combinations = counts.by(|cell| (cell.name(), cell.slug(), cell.category(), cell.level())).len();
+    let unused = by_day.iter().take_while(|count| **count == 0).count();
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // an estimate
+    let total = {
+        let counting: Bill = by_day.iter().map(|n| counted(*n as f64 * one.items, combinations as f64)).sum();
+        let items = events as f64 * one.items;
+        let written = Bill { write_units: items * one.units, ..Bill::default() };
+        let requests =
+            Bill { requests: items, calls: items, milliseconds: items * run_time::ingest(1.0), ..Bill::default() };
+        Total {
+            events,
+            bytes: (events as f64 * one.bytes).round() as i64,
+            days: days - i64::try_from(unused).unwrap_or(days),
+            stored: written + counting,
+            requests,
+        }
+    };
+    Ok(total)
+}
+
+/// What counting so many events of a day takes: batches gather for [`WINDOW`] seconds, and each updates the items of a minute, an
+/// hour and a day, and those of errors. docs/cost.md measures it.
+fn counted(events: f64, combinations: f64) -> Bill {
+    let batches = events.min(86_400.0 / WINDOW);
+    if batches <= 0.0 {
+        return Bill::default();
+    }
+    let units = (combinations * CELL_BYTES / 1_024.0).ceil().max(1.0);
+    Bill {
+        calls: batches,
+        milliseconds: batches * run_time::aggregate(events / batches, UPDATES),
+        write_units: batches * UPDATES / 2.0 * (units + 1.0),
+        ..Bill::default()
+    }
+}
+
 /// About how many bytes an occurrence of a day takes, by the newest events of a shard; 0 without any.
 async fn bytes_of_one(reads: &Reads, app: &App, day: Timestamp) -> Result<f64, ReadError> {
     let range = Range::new(day, day + DAY).unwrap_or(Range::EMPTY);
+    Ok(sample(reads, app, range).await?.bytes)
+}
+
+/// What an occurrence takes, by a few events.
+#[derive(Clone, Copy, Debug, Default)]
+struct One {
+    bytes: f64,
+    /// The part of a stored event that it is.
+    items: f64,
+    /// The write units of a stored event: one for each started KB, again in the index.
+    units: f64,
+}
+
+/// What an occurrence of a range takes, by the newest events of a shard; nothing without any.
+async fn sample(reads: &Reads, app: &App, range: Range) -> Result<One, ReadError> {
     for partition in &partitions(app, range) {
         let read = EventRead {
             source: Source::Shard(partition),
@@ -75,11 +163,22 @@ async fn bytes_of_one(reads: &Reads, app: &App, day: Timestamp) -> Result<f64, R
         let occurrences: u64 = events.iter().map(|event| event.count).sum();
         if occurrences > 0 {
             let bytes: usize = events.iter().map(stored).sum();
+            let units: usize = events.iter().map(units).sum();
             #[allow(clippy::cast_precision_loss)] // an estimate
-            return Ok(bytes as f64 / occurrences as f64);
+            return Ok(One {
+                bytes: bytes as f64 / occurrences as f64,
+                items: events.len() as f64 / occurrences as f64,
+                units: units as f64 / events.len() as f64,
+            });
         }
     }
-    Ok(0.0)
+    Ok(One::default())
+}
+
+/// The write units of a stored event.
+fn units(event: &Event) -> usize {
+    let copies = if event.session_id.is_some() { 2 } else { 1 };
+    copies * (stored(event) / copies).div_ceil(1_024)
 }
 
 /// The bytes of a stored event, with its copy in the index.

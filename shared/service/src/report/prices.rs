@@ -1,7 +1,7 @@
 //! AWS prices, and the cost of usage at these prices.
 
 /// When the prices were looked up, and the region that they apply to.
-pub(super) const AS_OF: &str = "us-east-1, arm64, November 2026";
+pub const AS_OF: &str = "us-east-1, arm64, November 2026";
 
 /// Dollars for a million write units on demand: one for each started KB of an item, in the table and in each index.
 const WRITE_UNITS: f64 = 0.625;
@@ -19,42 +19,43 @@ const MEMORY: f64 = 256.0;
 
 /// The resources that something uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Bill {
+pub struct Bill {
     /// Requests of the HTTP API.
-    pub(super) requests: f64,
+    pub requests: f64,
     /// Calls of functions.
-    pub(super) calls: f64,
+    pub calls: f64,
     /// Milliseconds of function run time.
-    pub(super) milliseconds: f64,
+    pub milliseconds: f64,
     /// Write units.
-    pub(super) write_units: f64,
+    pub write_units: f64,
     /// Read units.
-    pub(super) read_units: f64,
+    pub read_units: f64,
 }
 
 impl Bill {
     /// Dollars of API Gateway.
-    pub(super) fn api(self) -> f64 {
+    pub fn api(self) -> f64 {
         self.requests * REQUESTS / 1e6
     }
 
     /// Dollars of Lambda.
-    pub(super) fn lambda(self) -> f64 {
+    pub fn lambda(self) -> f64 {
         self.calls * CALLS / 1e6 + self.milliseconds / 1e3 * MEMORY / 1024.0 * GB_SECOND
     }
 
     /// Dollars of DynamoDB. Streams cost nothing when Lambda reads them.
-    pub(super) fn dynamodb(self) -> f64 {
+    pub fn dynamodb(self) -> f64 {
         (self.write_units * WRITE_UNITS + self.read_units * READ_UNITS) / 1e6
     }
 
     /// Total dollars.
-    pub(super) fn dollars(self) -> f64 {
+    pub fn dollars(self) -> f64 {
         self.api() + self.lambda() + self.dynamodb()
     }
 
     /// Multiplies all quantities.
-    pub(super) fn times(self, n: f64) -> Self {
+    #[must_use]
+    pub fn times(self, n: f64) -> Self {
         Self {
             requests: self.requests * n,
             calls: self.calls * n,
@@ -76,6 +77,12 @@ impl std::ops::Add for Bill {
             write_units: self.write_units + other.write_units,
             read_units: self.read_units + other.read_units,
         }
+    }
+}
+
+impl std::iter::Sum for Bill {
+    fn sum<I: Iterator<Item = Self>>(bills: I) -> Self {
+        bills.fold(Self::default(), |all, bill| all + bill)
     }
 }
 

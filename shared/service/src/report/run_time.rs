@@ -28,17 +28,17 @@ fn compute(instructions: f64) -> f64 {
 }
 
 /// Milliseconds of `ingest` for a request with this many events.
-pub(super) fn ingest(events: f64) -> f64 {
+pub fn ingest(events: f64) -> f64 {
     let waits = if events > 1.0 { BATCH_TRIP * (events / 25.0 / AT_ONCE).ceil() } else { TRIP };
     waits + compute(REQUEST + EVENT * events)
 }
 
 /// Milliseconds of `aggregate` for a batch with this many events that updates this many items.
-pub(super) fn aggregate(events: f64, updates: f64) -> f64 {
+pub fn aggregate(events: f64, updates: f64) -> f64 {
     TRIP * (updates / AT_ONCE).ceil() + compute(FOLD * events + UPDATE * updates)
 }
 
 /// Milliseconds of a query that reads this many units in this many sequential round trips.
-pub(super) fn question(read_units: f64, trips: f64) -> f64 {
+pub fn question(read_units: f64, trips: f64) -> f64 {
     TRIP * trips + ANSWER / SHARE * read_units
 }
