@@ -4,7 +4,8 @@ import { svg } from './dom.js';
 const POINTS = 60;
 
 /**
- * A line of counts, 24 px high, that fills the width of its holder.
+ * A line of counts, 24 px high, that fills the width of its holder. Where there are more than fit, a point is the highest of its
+ * neighbours: not all counts can be added, such as those of distinct names.
  *
  * @param {number[]} counts
  * @param {string} label what it shows, for those who do not see it
@@ -12,7 +13,7 @@ const POINTS = 60;
 export function sparkline(counts, label) {
   const size = Math.ceil(counts.length / POINTS);
   const values = Array.from({ length: Math.ceil(counts.length / size) || 0 }, (_, i) =>
-    counts.slice(i * size, (i + 1) * size).reduce((sum, each) => sum + each, 0),
+    Math.max(...counts.slice(i * size, (i + 1) * size)),
   );
   const max = Math.max(1, ...values);
   const last = Math.max(1, values.length - 1);
