@@ -15,19 +15,8 @@ impl Disk for DataDisk {
         // SQLite keeps what is written last beside the database.
         let files = ["", "-wal", "-shm"].map(|end| std::fs::metadata(folder.join(format!("{FILE}{end}"))));
         let database = files.into_iter().flatten().map(|file| file.len()).sum();
-        Some(Space { database, free: free(folder) })
+        Some(Space { database, free: fs4::available_space(folder).ok() })
     }
-}
-
-#[cfg(unix)]
-fn free(folder: &std::path::Path) -> Option<u64> {
-    let disk = rustix::fs::statvfs(folder).ok()?;
-    disk.f_bavail.checked_mul(disk.f_frsize)
-}
-
-#[cfg(not(unix))]
-fn free(_: &std::path::Path) -> Option<u64> {
-    None
 }
 
 #[cfg(test)]
@@ -41,7 +30,7 @@ mod tests {
         std::fs::write(folder.path().join(format!("{FILE}-wal")), [0; 200]).expect("a file");
         std::fs::write(folder.path().join("other"), [0; 5_000]).expect("a file");
         let space = DataDisk(Some(folder.path().to_owned())).space().expect("its space");
-        assert_eq!((space.database, space.free.is_some_and(|free| free > 0)), (1_200, cfg!(unix)));
+        assert_eq!((space.database, space.free.is_some_and(|free| free > 0)), (1_200, true));
         assert_eq!(DataDisk(None).space(), None);
     }
 }
