@@ -139,6 +139,23 @@ async fn a_store_that_never_answers_is_reported_within_two_seconds() {
 
 #[tokio::test(start_paused = true)]
 #[cfg_attr(feature = "server", ignore = "a clock that jumps does not wait for a server")]
+async fn a_laptop_waits_for_a_busy_disk() {
+    let tally = Tally::failing(|operation, _| match operation {
+        "PutItem" | "BatchWriteItem" => Fault::Slow(Duration::from_secs(13)),
+        _ => Fault::None,
+    })
+    .await;
+    let app = tally.app("shop").await;
+    let began = Instant::now();
+    for body in [json!({"name": "a"}), events(25)] {
+        let reply = tally.ingest(&app, &body).await;
+        assert!(reply.status.is_success(), "{}", reply.json);
+    }
+    assert!(began.elapsed() < Duration::from_secs(27), "a request was sent again");
+}
+
+#[tokio::test(start_paused = true)]
+#[cfg_attr(feature = "server", ignore = "a clock that jumps does not wait for a server")]
 async fn reads_that_stay_unprocessed_fail() {
     let overloaded = Overloaded::start(|operation, body| match operation {
         "BatchGetItem" => Fault::Instead(200, json!({"Responses": {}, "UnprocessedKeys": body["RequestItems"]})),

@@ -6,7 +6,9 @@ use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region, SharedHttpClient};
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Builder, Credentials, Region, SharedHttpClient, StalledStreamProtectionConfig,
+};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
@@ -58,6 +60,9 @@ pub fn connect_with(timeouts: Timeouts, connection: Connection, tables: TableNam
     let config = builder
         .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)))
         .timeout_config(limits)
+        // The limits above bound every request. The SDK's own watch fails a request whose body nobody has taken for 5 s, which
+        // an embedded database does while the machine is busy.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         // Retries use a budget that successes refill, so retries are rare while a store throttles. A separate
         // partition isolates this store from failures of other stores in the process.
         .retry_partition(RetryPartition::custom("tally").build())
