@@ -10,6 +10,7 @@ use crate::apps::key_cache::KeyCache;
 use crate::auth::token::TokenVerifier;
 use crate::budget::Limits;
 use crate::config::{Config, ConfigError};
+use crate::event_units::EventUnits;
 use crate::ingest::names::Names;
 use crate::ingest::quota::Quotas;
 use crate::ingest::rejected::Rejections;
@@ -35,6 +36,8 @@ pub struct Context {
     pub apps: AppCache,
     /// The cache that maps keys to apps.
     pub keys: KeyCache,
+    /// How much the events of apps weigh.
+    pub event_units: Arc<EventUnits>,
 }
 
 impl Context {
@@ -55,6 +58,7 @@ impl Context {
             quotas: Quotas::default(),
             names: Names::default(),
             rejections: Rejections::default(),
+            event_units: Arc::default(),
             apps: AppCache::new(store.clone(), clock.clone()),
             keys: KeyCache::new(store.clone()),
             store,
@@ -65,7 +69,7 @@ impl Context {
 
     /// Creates the reads of a request, which keep to the read budget.
     pub fn reads(&self) -> Reads {
-        let limits = Limits::new(self.config.read_budget, self.config.read_time);
-        Reads::new(self.store.clone(), limits, self.clock.now())
+        let limits = Limits::new(self.config.read_budget, self.config.tail_budget, self.config.read_time);
+        Reads::new(self.store.clone(), limits, Arc::clone(&self.event_units), self.clock.now())
     }
 }

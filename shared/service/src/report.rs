@@ -2,5 +2,6 @@
 
 pub mod count;
 pub mod from_events;
+pub mod tail;
 pub mod top_messages;
 pub mod usage;

@@ -87,6 +87,8 @@ pub struct CounterQuery<'a> {
     pub limit: usize,
     /// The attributes to return, at most 100. `None` selects all attributes.
     pub only: Option<&'a [String]>,
+    /// Whether to read strongly: replicas differ in what is counted.
+    pub consistent: bool,
 }
 
 /// The counts of one counter item in a range.
@@ -114,14 +116,14 @@ pub struct CounterPage {
 pub struct CounterPlace(Item);
 
 /// What a day item tells about how far its shard is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointRead {
     /// The day.
     pub day: Bucket,
     /// The page of the day. In a backward read, page 0 is the last of a day.
     pub page: u16,
-    /// The largest time stored with a checkpoint.
-    pub newest: Option<Timestamp>,
+    /// The stream shards that have changed the item, each with the time stored with its checkpoint.
+    pub checkpoints: Vec<(String, Timestamp)>,
 }
 
 /// The checkpoints of one request.
@@ -239,6 +241,7 @@ impl Store {
         let mut request = self
             .query_between(&self.tables.counters, keys::partition(query.partition), range)
             .scan_index_forward(query.order == Order::Ascending)
+            .consistent_read(query.consistent)
             .set_limit(i32::try_from(query.limit).ok())
             .set_exclusive_start_key(from.map(|place| place.0));
         if let Some(only) = query.only {
@@ -269,17 +272,18 @@ impl Store {
         partition: &Partition,
         kind: CounterKind,
         limit: i32,
+        consistent: bool,
         from: Option<CounterPlace>,
     ) -> Result<CheckpointPage, StoreError> {
         let day = |at| Bucket::of(Granularity::Day, at);
         let range = keys::counter_range(kind, day(Timestamp::EPOCH), day(Timestamp::MAX));
         let request = self.query_between(&self.tables.counters, keys::partition(partition), range);
-        let request = request.scan_index_forward(false).limit(limit);
+        let request = request.scan_index_forward(false).limit(limit).consistent_read(consistent);
         let read = self.send_query(request.set_exclusive_start_key(from.map(|place| place.0))).await?;
         let reads = read.items.into_iter().filter_map(|item| {
             let (day, page) = keys::read_counter(kind, Granularity::Day, sort_key(&item))?;
-            let newest = checkpoints(&item).map(|(_, checkpoint)| checkpoint.created_at).max();
-            Some(CheckpointRead { day, page, newest })
+            let all = checkpoints(&item).map(|(shard, checkpoint)| (shard.to_owned(), checkpoint.created_at));
+            Some(CheckpointRead { day, page, checkpoints: all.collect() })
         });
         Ok(CheckpointPage { reads: reads.collect(), next: read.next.map(CounterPlace), units: read.units })
     }

@@ -25,6 +25,8 @@ mod sign_in_codes;
 mod signing_keys;
 mod store;
 mod stored;
+mod stream_shard_cache;
+mod stream_shards;
 pub mod tables;
 mod uncounted;
 mod uncounted_cache;
