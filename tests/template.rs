@@ -415,7 +415,11 @@ fn every_function_has_its_own_log_group_with_a_retention() {
 
 #[test]
 fn the_cost_model_uses_the_deployed_batch_window() {
-    assert_eq!(template()["Parameters"]["AggregateBatchWindow"]["Default"], u64::from(tally::cost::WINDOW));
+    let template = template();
+    let default = |name: &str| template["Parameters"][name]["Default"].as_u64();
+    assert_eq!(default("AggregateBatchWindow"), Some(tally::cost::WINDOW.into()));
+    assert_eq!(default("AggregateBatchSize"), Some(tally::cost::BATCH_SIZE.into()));
+    assert_eq!(default("TailBudget"), Some(tally_service::config::TAIL_BUDGET.into()));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod apply;
 mod dead_batch;
 mod error;
 mod event;
+mod lineage;
 mod object;
 mod record;
 
@@ -27,6 +28,7 @@ use tally_store::DeadLetter;
 pub use dead_batch::DeadBatch;
 pub use error::{AggregateError, DeadBatchError};
 pub use event::StreamEvent;
+pub use lineage::note as note_lineage;
 pub use object::{Created, ObjectError};
 
 use record::{Read, UncountableRecord};

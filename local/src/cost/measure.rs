@@ -86,16 +86,16 @@ impl Lab {
         Ok(Stored { write_units: used.write_units / (REQUESTS * batch) as f64, app_read_units: first.read_units })
     }
 
-    /// Counts `rate` events a second, gathered for `window` seconds, over a minute of the clock or [`ENOUGH`] events.
+    /// Counts `rate` events a second in batches of `events`, over a minute of the clock or [`ENOUGH`] events.
     /// By then the counters of the hour and the day hold every combination, as they do except in the first moments of
     /// an hour.
     #[allow(clippy::cast_precision_loss)] // some thousand
-    pub(super) async fn count(&mut self, mix: Mix, rate: usize, window: usize) -> Result<CounterLabel, Box<dyn Error>> {
+    pub(super) async fn count(&mut self, mix: Mix, rate: usize, events: usize) -> Result<CounterLabel, Box<dyn Error>> {
         let app = self.app().await?;
         let mut sent = mix.combinations().max(mix.messages);
         self.bench.send(&app, mix.body(0, sent, self.start, SECOND)).await?;
         self.bench.count().await?;
-        let events = FULL.min(rate * window);
+        let events = FULL.min(events);
         let length = i64::try_from(events)? * SECOND / i64::try_from(rate)?;
         let began = self.start + MINUTE;
         let mut at = began;

@@ -23,9 +23,9 @@ const KEPT: TimeDelta = TimeDelta::hours(96);
 const MOST_ANCESTORS: usize = 24;
 
 impl Store {
-    /// Returns whether this process knows that the parent of a stream shard is stored.
-    pub fn knows_parent(&self, shard: &str) -> bool {
-        self.stream_shards.parent(shard).flatten().is_some()
+    /// Returns whether the parent of a stream shard is stored.
+    pub async fn knows_parent(&self, shard: &str) -> Result<bool, StoreError> {
+        Ok(self.parent_of(shard).await?.is_some())
     }
 
     /// Stores which stream shard another one continues.
@@ -60,8 +60,9 @@ impl Store {
         if let Some(known) = self.stream_shards.parent(shard) {
             return Ok(known);
         }
-        let request = self.client.get_item().table_name(&self.tables.counters);
-        let item = self.send(request.set_key(Some(key(keys::STREAM_SHARDS, shard)))).await?.0.item;
+        // Whoever reads counters may query them, and not all may get an item.
+        let request = self.query_between(&self.tables.counters, keys::STREAM_SHARDS, (shard, shard));
+        let item = self.send_query(request).await?.items.pop();
         let parent = item.and_then(|item| Some(Arc::from(item.get(PARENT)?.as_s().ok()?.as_str())));
         self.stream_shards.insert(shard, parent.clone().map_or_else(|| Known::None(Instant::now()), Known::Parent));
         Ok(parent)

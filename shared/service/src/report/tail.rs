@@ -9,11 +9,10 @@ use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
-use tally_core::counter::cell::CounterLabel;
 use tally_core::counter::key::CounterKind;
 use tally_core::event::id::{EventId, id_range};
 use tally_core::time::bucket::{Bucket, Granularity};
-use tally_core::time::{HOUR, MINUTE, Range, TimeDelta, Timestamp};
+use tally_core::time::{HOUR, MINUTE, Range, SECOND, TimeDelta, Timestamp};
 use tally_store::{CounterQuery, Order, StoreError};
 use tokio::sync::OnceCell;
 
@@ -22,8 +21,8 @@ use crate::live::{Live, Tail, TailEvent};
 use crate::read::checkpoints::counted_before;
 use crate::reads::{EventRead, Part, Reads, Source};
 
-/// How much later than its own time an event of the server's clock may be stored.
-const STORED_WITHIN: TimeDelta = TimeDelta::seconds(10);
+/// How many seconds later than its own time an event of the server's clock may be stored.
+pub const STORED_WITHIN: u32 = 10;
 /// The minutes by which the tail may begin earlier, for the clocks of clients. The largest that fits is taken.
 const MARGINS: [i64; 3] = [2, 1, 0];
 /// The read units up to which the tail may begin earlier than it must.
@@ -91,7 +90,7 @@ pub(super) async fn tail<'a>(reads: &'a Reads, app: &App, range: Range) -> Resul
 
 /// The start of the tail of a shard, with a margin of some minutes.
 fn start(counted_before: Timestamp, margin: i64) -> Timestamp {
-    let minute = (counted_before - STORED_WITHIN).floor(MINUTE) - margin * MINUTE;
+    let minute = (counted_before - i64::from(STORED_WITHIN) * SECOND).floor(MINUTE) - margin * MINUTE;
     minute.max(Timestamp::EPOCH)
 }
 
@@ -139,9 +138,8 @@ fn expected(to: Timestamp, margin: i64, now: Timestamp, minutes: &[(Timestamp, i
 
 /// What the minutes of a shard from `since` on have counted. An estimate needs neither a strong read nor more than a page.
 async fn minutes_of(reads: &Reads, partition: &Partition, since: Timestamp) -> Result<Vec<(Timestamp, i64)>, ReadError> {
-    let mut minutes = Vec::new();
     let minute = |at| Bucket::of(Granularity::Minute, at);
-    for kind in CounterKind::OF_CELLS {
+    let of_kind = async |kind: CounterKind| {
         let query = CounterQuery {
             partition,
             kind,
@@ -152,12 +150,11 @@ async fn minutes_of(reads: &Reads, partition: &Partition, since: Timestamp) -> R
             only: None,
             consistent: false,
         };
-        for read in reads.counters(&query, None).await?.reads {
-            let counts = read.counts.iter().filter(|(label, _)| !matches!(label, CounterLabel::Message(..)));
-            minutes.push((read.bucket.start(), counts.map(|(_, count)| *count).sum()));
-        }
-    }
-    Ok(minutes)
+        reads.counters(&query, None).await
+    };
+    let pages = try_join_all(CounterKind::OF_CELLS.into_iter().map(of_kind)).await?;
+    let items = pages.into_iter().flat_map(|page| page.reads);
+    Ok(items.map(|read| (read.bucket.start(), read.counts.iter().map(|(_, count)| *count).sum())).collect())
 }
 
 /// The events of the tail, by shard. They are read once for a request. `None` if they are more than the budget allows.
@@ -187,12 +184,15 @@ async fn events_of(
 ) -> Result<Vec<TailEvent>, ReadError> {
     let (mut events, mut held, mut units) = (Vec::new(), 0, 0.0);
     let (mut first, last) = id_range(Range::new(since, Timestamp::MAX).unwrap_or(Range::EMPTY));
+    // So that a page takes no more than the tail may.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small and positive
+    let limit = ((reads.budget.tail() / reads.event_units.of(&app.id)) as usize).clamp(20, EVENTS_PAGE);
     let read = loop {
         let read = EventRead {
             source: Source::Shard(partition),
             ids: (first, last),
             order: Order::Ascending,
-            limit: EVENTS_PAGE,
+            limit,
             consistent: true,
             part: Some(Part::Tail),
             forced: false,
