@@ -203,7 +203,8 @@ impl World {
         let line = &mut self.lines[line];
         // Records live for 24 hours.
         let living = (self.tally.clock.now() - DAY).seconds();
-        let is_dead = |one: &&Delivered| one.record["dynamodb"]["ApproximateCreationDateTime"].as_i64().unwrap() < living;
+        let is_dead =
+            |one: &&Delivered| one.record["dynamodb"]["ApproximateCreationDateTime"].as_i64().unwrap() < living;
         let start = line.done.saturating_sub(back).max(line.records.iter().take_while(is_dead).count());
         let Some(first) = line.records.get(start) else { return };
         let batch = line.records[start..].iter().take(count).take_while(|one| one.stream_shard == first.stream_shard);
@@ -296,7 +297,8 @@ impl World {
         let live_from = reply["live_from"].as_str().map(at);
         assert!(counted_to <= self.now());
         let items = reply[list].as_array().unwrap().iter();
-        let mut counts: BTreeMap<_, _> = items.map(|item| (item[key].as_str().unwrap(), item["count"].clone())).collect();
+        let mut counts: BTreeMap<_, _> =
+            items.map(|item| (item[key].as_str().unwrap(), item["count"].clone())).collect();
         // Texts of messages are looked for in events.
         for hidden in ["(expired)", "(not read)"] {
             if counts.remove(hidden).is_some() {

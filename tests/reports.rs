@@ -100,7 +100,10 @@ async fn a_month_report_reads_no_events_and_little_else() {
     assert_eq!(past.read_requests, 4, "the days, and how far they are counted, of errors and of the rest");
     assert!(past.read_units <= 8.0, "{past:?}");
     let current = used("/reports/month?date=today").await;
-    assert_eq!(current.read_requests, 11, "also the hours and minutes of today, two minutes again, and the newest events");
+    assert_eq!(
+        current.read_requests, 11,
+        "also the hours and minutes of today, two minutes again, and the newest events"
+    );
     assert!(current.read_units <= 16.0, "{current:?}");
 }
 

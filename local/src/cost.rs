@@ -12,7 +12,7 @@ use std::process::ExitCode;
 /// The default of `AggregateBatchWindow` in template.yaml.
 pub const WINDOW: u16 = 20;
 /// The default of `AggregateBatchSize` in template.yaml.
-pub const BATCH_SIZE: u16 = 450;
+pub const BATCH_SIZE: u16 = 460;
 
 /// Options of the cost calculation.
 #[derive(clap::Args)]
@@ -35,6 +35,13 @@ struct Gathered {
     window: usize,
     /// Or until there are so many.
     most: usize,
+}
+
+#[cfg(test)]
+impl Default for Gathered {
+    fn default() -> Self {
+        Self { window: WINDOW.into(), most: BATCH_SIZE.into() }
+    }
 }
 
 impl Gathered {

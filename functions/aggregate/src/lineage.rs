@@ -156,7 +156,8 @@ fn signed(
     let parameters = v4::SigningParams::builder().identity(&identity).region(region).name("dynamodb").time(at);
     let parameters = parameters.settings(SigningSettings::default()).build().map_err(|e| e.to_string())?.into();
     let request = SignableRequest::new("POST", url, HEADERS.into_iter(), SignableBody::Bytes(body.as_bytes()));
-    let (instructions, _) = sign(request.map_err(|e| e.to_string())?, &parameters).map_err(|e| e.to_string())?.into_parts();
+    let (instructions, _) =
+        sign(request.map_err(|e| e.to_string())?, &parameters).map_err(|e| e.to_string())?.into_parts();
     let mut request = HttpRequest::new(SdkBody::from(body));
     request.set_method("POST").map_err(|e| e.to_string())?;
     request.set_uri(url).map_err(|e| e.to_string())?;
@@ -188,7 +189,10 @@ mod tests {
         assert_eq!((request.method(), request.uri()), ("POST", url));
         let signature = request.headers().get("authorization").expect("a signature");
         assert!(signature.contains("/20130524/eu-central-1/dynamodb/aws4_request"), "{signature}");
-        assert!(signature.contains("SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target"), "{signature}");
+        assert!(
+            signature.contains("SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target"),
+            "{signature}"
+        );
         assert_eq!(request.headers().get("x-amz-target"), Some("DynamoDBStreams_20120810.DescribeStream"));
     }
 }

@@ -93,7 +93,8 @@ pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Respons
     let widened = (top.range != range).then_some(true);
     let (since, until, live_from) = (top.range.since(), top.range.until(), top.live_from);
     let previous = before.map(|(range, counts)| PreviousRange::of(range, counts.complete));
-    let reply = TopMessages { limit, since, until, items, complete, left_out, previous, counted_to, live_from, widened };
+    let reply =
+        TopMessages { limit, since, until, items, complete, left_out, previous, counted_to, live_from, widened };
     json(StatusCode::OK, &reply)
 }
 

@@ -51,9 +51,12 @@ pub(super) async fn print(gathered: Gathered) -> Result<(), Box<dyn Error>> {
                 let of = |(from, to): (f64, f64)| format!("{from:.0} to {to:.0}");
                 (margins, of(seconds), of(units), 0.0)
             }
-            Tail::Sometimes { share, units } => {
-                (format!("0, or no tail ({:.0} %)", 100.0 * (1.0 - share)), String::new(), format!("up to {units:.0}"), behind)
-            }
+            Tail::Sometimes { share, units } => (
+                format!("0, or no tail ({:.0} %)", 100.0 * (1.0 - share)),
+                String::new(),
+                format!("up to {units:.0}"),
+                behind,
+            ),
             Tail::Never => ("no tail".to_owned(), String::new(), String::new(), behind),
         };
         rows.add_row([
@@ -68,15 +71,29 @@ pub(super) async fn print(gathered: Gathered) -> Result<(), Box<dyn Error>> {
         ]);
     }
     println!("{rows}\n");
+    for mix in [Mix::FEW, Mix::MANY] {
+        let (today, past) = lab.day(mix).await?;
+        println!(
+            "A day's report with {} combinations at one event a second, after 11:30: {today:.1} read units; of a day that has passed {past:.1}.",
+            mix.combinations()
+        );
+    }
     Ok(())
 }
 
 /// The tail at a rate.
 enum Tail {
     /// It fits in every second of a minute.
-    Always { margins: String, seconds: (f64, f64), units: (f64, f64) },
+    Always {
+        margins: String,
+        seconds: (f64, f64),
+        units: (f64, f64),
+    },
     /// It fits in some seconds of a minute.
-    Sometimes { share: f64, units: f64 },
+    Sometimes {
+        share: f64,
+        units: f64,
+    },
     Never,
 }
 

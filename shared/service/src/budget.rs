@@ -259,9 +259,7 @@ impl Budget {
     fn ended(&self, state: &State, kind: Kind) -> Option<Spent> {
         let time = self.started.elapsed();
         let part = state.part(kind);
-        if state.all.used >= self.limits.units
-            || part.is_some_and(|part| part.used >= self.share(kind))
-        {
+        if state.all.used >= self.limits.units || part.is_some_and(|part| part.used >= self.share(kind)) {
             Some(Spent::Units)
         } else if time >= self.limits.time || (part.is_some() && time >= self.limits.time / TIME_OF_PART) {
             Some(Spent::Time)

@@ -230,7 +230,16 @@ async fn page(
     let order = query.order;
     let queries: Vec<_> = kinds
         .iter()
-        .map(|&kind| CounterQuery { partition, kind, first, last, order, limit: limit.saturating_add(1), only, consistent: false })
+        .map(|&kind| CounterQuery {
+            partition,
+            kind,
+            first,
+            last,
+            order,
+            limit: limit.saturating_add(1),
+            only,
+            consistent: false,
+        })
         .collect();
     let parts = try_join_all(queries.iter().map(|one| whole_buckets(reads, one, limit, query))).await?;
     let beyond = |a: Bucket, b: Bucket| if order == Order::Ascending { a > b } else { a < b };

@@ -382,8 +382,16 @@ pub(super) async fn each_read(
     order: Order,
     mut show: impl FnMut(CellRead) -> Result<(), Spent>,
 ) -> Result<(), ReadError> {
-    let query =
-        CounterQuery { partition, kind, first: run.first, last: run.last, order, limit: usize::MAX, only: None, consistent: true };
+    let query = CounterQuery {
+        partition,
+        kind,
+        first: run.first,
+        last: run.last,
+        order,
+        limit: usize::MAX,
+        only: None,
+        consistent: true,
+    };
     let mut from = None;
     loop {
         let page = reads.counters(&query, from).await?;
@@ -417,17 +425,18 @@ impl Part {
         partition: &Partition,
         filter: &CellFilter,
     ) -> Result<(), ReadError> {
-        let read = each_event(reads, app, Source::Shard(partition), self.range, Some(Share::OfMinute(self.place)), |event| {
-            match lock(&self.counts).as_mut() {
-                // `count` is at most 1e9.
-                Some(counts) => {
-                    let count = i64::try_from(event.count).unwrap_or(0);
-                    counts.add(&reads.budget, filter, 0, CounterLabel::Cell(event.cell()), count)
+        let read =
+            each_event(reads, app, Source::Shard(partition), self.range, Some(Share::OfMinute(self.place)), |event| {
+                match lock(&self.counts).as_mut() {
+                    // `count` is at most 1e9.
+                    Some(counts) => {
+                        let count = i64::try_from(event.count).unwrap_or(0);
+                        counts.add(&reads.budget, filter, 0, CounterLabel::Cell(event.cell()), count)
+                    }
+                    // Another shard has too many.
+                    None => Err(Spent::Units),
                 }
-                // Another shard has too many.
-                None => Err(Spent::Units),
-            }
-        });
+            });
         match read.await {
             Err(ReadError::Spent(_)) => {
                 *lock(&self.counts) = None;

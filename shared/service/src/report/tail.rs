@@ -137,7 +137,11 @@ fn expected(to: Timestamp, margin: i64, now: Timestamp, minutes: &[(Timestamp, i
 }
 
 /// What the minutes of a shard from `since` on have counted. An estimate needs neither a strong read nor more than a page.
-async fn minutes_of(reads: &Reads, partition: &Partition, since: Timestamp) -> Result<Vec<(Timestamp, i64)>, ReadError> {
+async fn minutes_of(
+    reads: &Reads,
+    partition: &Partition,
+    since: Timestamp,
+) -> Result<Vec<(Timestamp, i64)>, ReadError> {
     let minute = |at| Bucket::of(Granularity::Minute, at);
     let of_kind = async |kind: CounterKind| {
         let query = CounterQuery {
