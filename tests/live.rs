@@ -163,7 +163,7 @@ impl World {
         let mut records = vec![];
         for event in self.tally.peek().await {
             let mut event: Value = serde_json::from_str(&event).unwrap();
-            records.extend(event["Records"].as_array_mut().unwrap().drain(..));
+            records.append(event["Records"].as_array_mut().unwrap());
         }
         for mut record in records.drain(self.seen.min(records.len())..) {
             self.seen += 1;
@@ -262,7 +262,7 @@ impl World {
         let now = self.now();
         let (mut since, mut until) = (at(NOW) - 2 * DAY, now + 2 * DAY);
         let all = Range::new(since, until).unwrap();
-        if let Some(some) = self.events.get(now.seconds().unsigned_abs() as usize % self.events.len()) {
+        if let Some(some) = self.events.get(usize::try_from(now.seconds()).unwrap() % self.events.len()) {
             (since, until) = (some.at, (now + SECOND).max(some.at));
         }
         let some = Range::new(since, until).unwrap();
@@ -275,16 +275,12 @@ impl World {
             ("/stats/top-messages?limit=100", "items", "message", Some(all), false),
             ("/stats/top-messages?limit=100", "items", "message", Some(some), false),
         ] {
-            let mut asked = path.to_owned();
-            let range = if path.starts_with("/reports") {
-                asked.push_str(&format!("&from={}&to={}", all.since(), all.until()));
-                all
-            } else if let Some(range) = range {
-                asked.push_str(&format!("&since={}&until={}", range.since(), range.until()));
-                range
-            } else {
-                Range::ALL
+            let (range, bounds) = match range {
+                Some(range) => (range, format!("&since={}&until={}", range.since(), range.until())),
+                None if path.starts_with("/reports") => (all, format!("&from={}&to={}", all.since(), all.until())),
+                None => (Range::ALL, String::new()),
             };
+            let asked = format!("{path}{bounds}");
             let reply = self.tally.ask(&self.app, &asked).await;
             self.hold(&asked, &reply, list, key, range, errors);
         }

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 /// The maximum number of stream shards that a process remembers.
 const MOST: usize = 10_000;
+
 /// The parents of stream shards that this process has read. That of a shard never changes.
 #[derive(Debug, Default)]
 pub(crate) struct StreamShards(Mutex<HashMap<String, Known>>);
 
+/// What is known of a stream shard.
 #[derive(Clone, Debug)]
 pub(crate) enum Known {
     /// It continues this one.
@@ -25,12 +27,10 @@ impl StreamShards {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The parent of a stream shard, if this is known.
-    pub(crate) fn parent(&self, shard: &str) -> Option<Option<Arc<str>>> {
-        match self.lock().get(shard)? {
-            Known::Parent(parent) => Some(Some(Arc::clone(parent))),
-            Known::None(at) => (at.elapsed() < UNKNOWN_FOR).then_some(None),
-        }
+    /// What is known of a stream shard, if that may still be so.
+    pub(crate) fn get(&self, shard: &str) -> Option<Known> {
+        let known = self.lock().get(shard).cloned();
+        known.filter(|known| !matches!(known, Known::None(at) if at.elapsed() >= UNKNOWN_FOR))
     }
 
     pub(crate) fn insert(&self, shard: &str, known: Known) {

@@ -57,8 +57,10 @@ impl Store {
     }
 
     async fn parent_of(&self, shard: &str) -> Result<Option<Arc<str>>, StoreError> {
-        if let Some(known) = self.stream_shards.parent(shard) {
-            return Ok(known);
+        match self.stream_shards.get(shard) {
+            Some(Known::Parent(parent)) => return Ok(Some(parent)),
+            Some(Known::None(_)) => return Ok(None),
+            None => {}
         }
         // Whoever reads counters may query them, and not all may get an item.
         let request = self.query_between(&self.tables.counters, keys::STREAM_SHARDS, (shard, shard));
