@@ -1,5 +1,6 @@
 //! `cargo run -- cost`: dollars per million events and per million queries, based on units measured at run time.
 
+mod gathered;
 mod lambda;
 mod measure;
 mod prices;
@@ -9,10 +10,9 @@ mod tail;
 use std::error::Error;
 use std::process::ExitCode;
 
-/// The default of `AggregateBatchWindow` in template.yaml.
-pub const WINDOW: u16 = 20;
-/// The default of `AggregateBatchSize` in template.yaml.
-pub const BATCH_SIZE: u16 = 460;
+pub use gathered::{BATCH_SIZE, WINDOW};
+
+use gathered::Gathered;
 
 /// Options of the cost calculation.
 #[derive(clap::Args)]
@@ -26,29 +26,6 @@ pub struct Cost {
     /// Prints only the last table: what the newest minutes of a report and counting cost by the rate of events.
     #[arg(long)]
     tail: bool,
-}
-
-/// How events are gathered before they are counted.
-#[derive(Clone, Copy)]
-struct Gathered {
-    /// For so many seconds.
-    window: usize,
-    /// Or until there are so many.
-    most: usize,
-}
-
-#[cfg(test)]
-impl Default for Gathered {
-    fn default() -> Self {
-        Self { window: WINDOW.into(), most: BATCH_SIZE.into() }
-    }
-}
-
-impl Gathered {
-    /// The events of a batch at a rate a second.
-    fn events(self, rate: usize) -> usize {
-        self.most.min(rate * self.window)
-    }
 }
 
 /// Measures on a temporary database and prints the tables of docs/cost.md. Fails if counting costs more than its limit.

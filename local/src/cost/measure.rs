@@ -191,7 +191,7 @@ impl Lab {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cost::Gathered;
+    use crate::cost::gathered::Gathered;
     use crate::cost::tables::LIMITS;
 
     #[tokio::test]

@@ -2,10 +2,11 @@
 
 use std::error::Error;
 
+use super::gathered::Gathered;
 use super::lambda;
 use super::measure::{CounterLabel, Lab, Stored};
 use super::prices::{AS_OF, Bill};
-use super::{Gathered, tail};
+use super::tail;
 use crate::table::table;
 use crate::workbench::Mix;
 

@@ -5,7 +5,7 @@ use std::error::Error;
 use tally_service::config::TAIL_BUDGET;
 use tally_service::report::tail::{MARGIN_UNITS, STORED_WITHIN};
 
-use super::Gathered;
+use super::gathered::Gathered;
 use super::measure::Lab;
 use crate::table::table;
 use crate::workbench::Mix;
