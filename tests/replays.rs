@@ -24,7 +24,6 @@ use tally_core::event::id::EventId;
 use tally_core::event::level::Level;
 use tally_core::time::bucket::Granularity;
 use tally_core::time::{DAY, HOUR, MINUTE, Timestamp};
-use tally_service::config::Config;
 
 use crate::counts::{Counts, Sums, all_partitions};
 use crate::database::{Database, cases};
@@ -500,7 +499,7 @@ proptest! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_aggregators_count_each_record_once() {
     // There are records, and no events.
-    let tally = Tally::with(Config { tail_budget: 0.0, ..Config::default() }).await;
+    let tally = Tally::of_counters().await;
     let app = tally.app("shop").await;
     let id = |n: i64| EventId::of_client_id(at(NOW) - n * MINUTE, "x");
     let record = |sequence: i64, shard: i64| {
