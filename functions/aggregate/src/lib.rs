@@ -20,6 +20,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use tally_core::app::{App, AppId, AppState};
 use tally_core::counter::folding::{Change, Folded, Record};
+use tally_core::time::bucket::Granularity;
 use tally_core::time::{DAY, MINUTE, TimeDelta, Timestamp};
 use tally_service::context::Context;
 use tally_service::metrics::{self, Metric};
@@ -71,8 +72,15 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
         first: batch.first.clone(),
         created_at: batch.created_at,
     };
-    let updates: Vec<_> = folded.keys().map(|key| applier.apply(key.clone())).collect();
-    let outcomes: Vec<_> = stream::iter(updates).buffer_unordered(CONCURRENCY).try_collect().await?;
+    let mut outcomes: Vec<apply::Outcome> = Vec::new();
+    // Minutes first, then hours, then days: an hour or a day never holds a record that one of its minutes lacks. So reports may
+    // subtract the newest minutes from it.
+    for granularity in Granularity::ALL {
+        let keys = folded.keys().filter(|key| key.bucket.granularity() == granularity);
+        let updates: Vec<_> = keys.map(|key| applier.apply(key.clone())).collect();
+        let updated = stream::iter(updates).buffer_unordered(CONCURRENCY);
+        outcomes.extend(updated.try_collect::<Vec<_>>().await?);
+    }
     for outcome in &outcomes {
         if let Some(refused) = &outcome.refused {
             let record = UncountableRecord {

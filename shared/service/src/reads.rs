@@ -9,8 +9,11 @@ use tally_core::counter::key::CounterKind;
 use tally_core::event::Event;
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
+use tally_core::time::bucket::Bucket;
 use tally_core::time::{Range, Timestamp};
-use tally_store::{CheckpointPage, CountedPage, CounterPage, CounterPlace, CounterQuery, EventPage, Order, Store};
+use tally_store::{
+    CheckpointPage, CountedPage, CounterPage, CounterPlace, CounterQuery, EventPage, Order, Store, WholeItem,
+};
 use tokio::sync::OnceCell;
 
 use crate::budget::{Budget, Kind, Limits, Planned, ReadError};
@@ -88,6 +91,20 @@ impl Reads {
         let page = self.store.page_counters(query, from).await?;
         reservation.settle(page.units, page.reads.len(), bytes(page.units, COUNTER_BYTES));
         Ok(page)
+    }
+
+    /// Reads all items of some buckets as a whole, strongly.
+    pub(crate) async fn whole_items(
+        &self,
+        partition: &Partition,
+        kind: CounterKind,
+        buckets: (Bucket, Bucket),
+    ) -> Result<Vec<WholeItem>, ReadError> {
+        // Few have more than two items.
+        let reservation = self.budget.reserve(counters(2, true)).await?;
+        let (items, units) = self.store.whole_items(partition, kind, buckets).await?;
+        reservation.settle(units, items.len(), bytes(units, COUNTER_BYTES));
+        Ok(items)
     }
 
     /// Reads checkpoints in one request.

@@ -23,6 +23,8 @@ use crate::store::Store;
 const CHECKPOINT: &str = "s:";
 /// An attribute that is set when an item has grown too large.
 const FULL: &str = "full";
+/// The attribute that names the recount that has corrected an item.
+pub(crate) const RECOUNT: &str = "rec";
 /// The attribute that counts an item's updates.
 pub(crate) const VERSION: &str = "v";
 
@@ -109,6 +111,19 @@ pub struct CounterPage {
     pub next: Option<CounterPlace>,
     /// The read units consumed.
     pub units: f64,
+}
+
+/// A counter item as a whole.
+#[derive(Clone, Debug)]
+pub struct WholeItem {
+    /// The bucket.
+    pub bucket: Bucket,
+    /// Which of the items of the bucket it is.
+    pub page: u16,
+    /// Its counts and checkpoints.
+    pub item: CounterItem,
+    /// Whether a recount has corrected it, beside what its checkpoints say.
+    pub corrected: bool,
 }
 
 /// Where to continue to read counters.
@@ -264,6 +279,33 @@ impl Store {
             reads.push(CellRead { bucket, counts: counts.collect() });
         }
         Ok(CounterPage { reads, next: read.next.map(CounterPlace), units: read.units })
+    }
+
+    /// Reads all items of some buckets as a whole, strongly consistent. Returns them with the read units consumed.
+    pub async fn whole_items(
+        &self,
+        partition: &Partition,
+        kind: CounterKind,
+        (first, last): (Bucket, Bucket),
+    ) -> Result<(Vec<WholeItem>, f64), StoreError> {
+        let (mut items, mut units, mut start) = (Vec::new(), 0.0, None);
+        loop {
+            let range = keys::counter_range(kind, first, last);
+            let request = self.query_between(&self.tables.counters, keys::partition(partition), range);
+            let page = self.send_query(request.consistent_read(true).set_exclusive_start_key(start)).await?;
+            units += page.units;
+            for item in page.items {
+                let sort = sort_key(&item);
+                let (bucket, page) = keys::read_counter(kind, first.granularity(), sort)
+                    .ok_or_else(|| StoreError::Unreadable(format!("the key {sort:?} of a counter")))?;
+                let corrected = item.contains_key(RECOUNT);
+                items.push(WholeItem { bucket, page, item: read_item(item), corrected });
+            }
+            start = page.next;
+            if start.is_none() {
+                return Ok((items, units));
+            }
+        }
     }
 
     /// Reads the checkpoints of the newest days of one kind, at most `limit` items in one request.

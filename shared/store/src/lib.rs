@@ -42,7 +42,8 @@ pub use client::meter::{Meter, Usage};
 pub use client::timeouts::Timeouts;
 pub use counter_repair::{Corrected, VersionedItem};
 pub use counters::{
-    Applied, CellRead, CheckpointPage, CheckpointRead, CounterPage, CounterPlace, CounterQuery, Increment, Precondition,
+    Applied, CellRead, CheckpointPage, CheckpointRead, CounterPage, CounterPlace, CounterQuery, Increment,
+    Precondition, WholeItem,
 };
 pub use dead_letters::DeadLetter;
 pub use erase::{Erased, ErasedEvents};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures::future::{try_join3, try_join4};
+use futures::future::{try_join3, try_join5};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
@@ -16,7 +16,7 @@ use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::covering::{Cover, Run};
 use tally_core::time::{DAY, MILLISECOND, MINUTE, Range, Timestamp};
-use tally_store::{CellRead, CounterQuery, Order, StoreError};
+use tally_store::{CellRead, CounterQuery, Order, StoreError, WholeItem};
 
 use crate::budget::{Budget, ReadError, Spent};
 use crate::live::Tail;
@@ -276,14 +276,21 @@ async fn count_with(
     let partitions = partitions(app, range);
     let start = |partition: &Partition| tail.map_or(Timestamp::MAX, |tail| tail.start(partition));
     // Few, since shards are counted about equally far.
-    let covers: BTreeMap<_, _> = partitions.iter().map(start).map(|start| (start, cover.before(start))).collect();
+    let covers = partitions.iter().map(start).map(|start| {
+        // A tail that begins within a bucket leaves the rest of it.
+        let coarse = [Granularity::Day, Granularity::Hour].map(|granularity| Bucket::of(granularity, start));
+        let cut = coarse.into_iter().find(|bucket| bucket.start() < start && cover.holds(*bucket));
+        (start, (cover.before(cut.map_or(start, Bucket::start)), cut))
+    });
+    let covers: BTreeMap<_, _> = covers.collect();
     let folded = Mutex::new(counts);
     let parts: Vec<_> = cover.raw.iter().enumerate().map(|(i, range)| Part::new(*range, i.min(1))).collect();
     let mut runs = Vec::new();
+    let mut rests = Vec::new();
     let mut events = Vec::new();
     for partition in &partitions {
         let start = start(partition);
-        let counted = &covers[&start];
+        let (counted, cut) = &covers[&start];
         let (folded, counted_slots) = (&folded, cover);
         let fold = move |read: CellRead| {
             let slot = counted_slots.slot_of(read.bucket.start()).filter(|_| counted.holds(read.bucket));
@@ -293,10 +300,17 @@ async fn count_with(
             let kinds = CounterKind::that_count(&filter.level).iter();
             runs.extend(kinds.map(|kind| each_read(reads, partition, *kind, run, Order::Ascending, fold)));
         }
+        if let Some(bucket) = *cut {
+            let slot = cover.slot_of(bucket.start()).unwrap_or_default();
+            let fold = move |read: CellRead| add_read(&mut lock(folded), &reads.budget, filter, slot, read);
+            let kinds = CounterKind::that_count(&filter.level).iter();
+            rests.extend(kinds.map(|kind| each_before(reads, partition, *kind, bucket, start, fold)));
+        }
         let parts = parts.iter().filter(|part| part.range.since() < start);
         events.extend(parts.map(|part| part.read(reads, app, partition, filter)));
     }
     let runs = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>();
+    let rests = stream::iter(rests).buffer_unordered(CONCURRENCY).try_collect::<()>();
     let events = stream::iter(events).buffer_unordered(CONCURRENCY).try_collect::<()>();
     let newest = async {
         match tail {
@@ -304,7 +318,7 @@ async fn count_with(
             None => Ok(Some(&[][..])),
         }
     };
-    let (lacks, newest, ..) = try_join4(reads.lacks_counts(&app.id, range), newest, runs, events).await?;
+    let (lacks, newest, ..) = try_join5(reads.lacks_counts(&app.id, range), newest, runs, rests, events).await?;
     let Some(newest) = newest else { return Ok(false) };
     let mut minutes = Vec::new();
     for part in parts {
@@ -401,6 +415,49 @@ pub(super) async fn each_read(
             None => return Ok(()),
         }
     }
+}
+
+/// Passes the counters of a bucket up to a minute in it to the callback: those of the bucket less those of its later minutes, or
+/// those of the finer buckets before.
+async fn each_before(
+    reads: &Reads,
+    partition: &Partition,
+    kind: CounterKind,
+    bucket: Bucket,
+    until: Timestamp,
+    mut show: impl FnMut(CellRead) -> Result<(), Spent>,
+) -> Result<(), ReadError> {
+    let minute = |at| Bucket::of(Granularity::Minute, at);
+    // The minutes come second, so that they hold what the bucket holds.
+    let whole = reads.whole_items(partition, kind, (bucket, bucket)).await?;
+    let minutes = reads.whole_items(partition, kind, (minute(until), minute(bucket.end() - MINUTE))).await?;
+    if let Some(counts) = subtracted(&whole, &minutes) {
+        return Ok(show(CellRead { bucket, counts })?);
+    }
+    let finer = Cover::new(vec![bucket.start(), until]);
+    for run in finer.reads() {
+        each_read(reads, partition, kind, run, Order::Ascending, |read| {
+            if finer.holds(read.bucket) { show(read) } else { Ok(()) }
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// The counts of the items of a bucket without those of some of its minutes, if these are known to be the same events.
+fn subtracted(whole: &[WholeItem], minutes: &[WholeItem]) -> Option<Vec<(CounterLabel, i64)>> {
+    let is_whole = |minute: &WholeItem| whole.iter().any(|item| item.page == minute.page);
+    if whole.iter().chain(minutes).any(|item| item.corrected) || !minutes.iter().all(is_whole) {
+        return None;
+    }
+    let mut counts = Vec::new();
+    for item in whole {
+        // A count is on the same page of its minute, its hour and its day.
+        let of_page = minutes.iter().filter(|minute| minute.page == item.page).map(|minute| &minute.item);
+        let rest = item.item.without(&of_page.collect::<Vec<_>>())?;
+        counts.extend(rest.into_iter().filter_map(|(name, count)| Some((CounterLabel::parse(&name)?, count))));
+    }
+    Some(counts)
 }
 
 /// A part of a minute, whose events are counted one by one.
@@ -634,21 +691,17 @@ async fn days_with(
     let covered = Mutex::new(0);
     let shard = async |partition: &Partition, kind: CounterKind| {
         let start = tail.map_or(Timestamp::MAX, |tail| tail.start(partition));
-        // The day in which the tail begins is counted from finer cells.
+        // Of the day in which the tail begins, the rest is counted.
         let midnight = start.floor(DAY);
         let last = Bucket::of(Granularity::Day, (midnight - DAY).max(Timestamp::EPOCH)).min(run.last);
-        let rest = Cover::new(if tail.is_some() { vec![midnight, start] } else { vec![] });
         let add = |read: CellRead| {
             let slot = slot_of(read.bucket.start());
             add_read(&mut lock(&folded), &reads.budget, filter, slot, read)
         };
         let mut reached = None;
         let read = async {
-            for finer in rest.reads() {
-                each_read(reads, partition, kind, finer, Order::Ascending, |read| {
-                    if rest.holds(read.bucket) { add(read) } else { Ok(()) }
-                })
-                .await?;
+            if tail.is_some() && midnight < start {
+                each_before(reads, partition, kind, Bucket::of(Granularity::Day, start), start, add).await?;
             }
             if midnight <= run.first.start() {
                 return Ok(());
