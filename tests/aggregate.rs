@@ -240,7 +240,8 @@ async fn past_64_kb_an_item_is_full_and_the_rest_is_counted_as_other() {
 
 #[tokio::test]
 async fn a_costly_item_gets_more_pages_from_a_future_midnight() {
-    let tally = Tally::start().await;
+    // There are records, and no events.
+    let tally = Tally::of_counters().await;
     let app = tally.app("shop").await;
     let records: Vec<_> = (1..=100).map(|n| insert("shop", n, &format!("{n:04}{}", "y".repeat(100)))).collect();
     count(&tally, &records).await;

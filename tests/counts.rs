@@ -86,7 +86,7 @@ impl Counts {
                 let (first, last) =
                     (Bucket::of(granularity, Timestamp::EPOCH), Bucket::of(granularity, at("2100-01-01T00:00:00Z")));
                 let (order, limit, only) = (Order::Ascending, usize::MAX, None);
-                let query = CounterQuery { partition, kind, first, last, order, limit, only };
+                let query = CounterQuery { partition, kind, first, last, order, limit, only, consistent: true };
                 let mut from = None;
                 loop {
                     let page = tally.context.store.page_counters(&query, from).await.expect("counters");

@@ -22,6 +22,7 @@ mod gateway;
 mod harness;
 mod ingest;
 mod layouts;
+mod live;
 mod log_handler;
 mod mixpanel;
 mod openapi;

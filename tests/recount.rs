@@ -200,6 +200,8 @@ async fn dead_letters_are_listed_and_a_recount_repairs_their_days() {
     let app = tally.app("shop").await;
     tally.accept(&app, &events(0, 50)).await;
     tally.drain().await;
+    // So that the events are of whole days.
+    tally.clock.set(at(NOW) + 2 * DAY);
     let errors = |events: &Value| {
         let errors = events.as_array().unwrap().iter().filter(|event| event["level"] == "ERROR");
         occurrences(&errors.cloned().collect())

@@ -500,7 +500,8 @@ proptest! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_aggregators_count_each_record_once() {
-    let tally = Tally::start().await;
+    // There are records, and no events.
+    let tally = Tally::of_counters().await;
     let app = tally.app("shop").await;
     let id = |n: i64| EventId::of_client_id(at(NOW) - n * MINUTE, "x");
     let record = |sequence: i64, shard: i64| {

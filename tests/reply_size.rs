@@ -140,7 +140,7 @@ async fn with_names(tally: &Tally, of: &str, names: usize, granularities: &[Gran
 #[tokio::test]
 async fn lists_of_counts_are_cut_by_bytes_and_continue() {
     for of in WORST {
-        let tally = Tally::start().await;
+        let tally = Tally::of_counters().await;
         let names = too_many(of, 1);
         let app = with_names(&tally, of, names, &[Granularity::Day, Granularity::Hour]).await;
         let range = "since=2026-11-20&until=2026-11-21";
@@ -299,7 +299,7 @@ async fn pictures_and_numbers_of_a_day_fit() {
 
 #[tokio::test]
 async fn a_month_of_forty_names_is_a_list_of_event_tracker() {
-    let tally = Tally::start().await;
+    let tally = Tally::of_counters().await;
     let app = tally.app("shop").await;
     let names: Vec<_> = (0..40)
         .map(|n| Cell { name: format!("name {n:02}"), slug: format!("name-{n:02}"), category: None, level: None })
@@ -318,7 +318,7 @@ async fn a_month_of_forty_names_is_a_list_of_event_tracker() {
 #[tokio::test]
 async fn event_tracker_says_how_to_ask_for_less() {
     for of in WORST {
-        let tally = Tally::start().await;
+        let tally = Tally::of_counters().await;
         let names = too_many(of, 1);
         let app = with_names(&tally, of, names, &[Granularity::Day, Granularity::Hour]).await;
         let cells = cells(1_600, of);

@@ -90,12 +90,21 @@ async fn a_month_report_reads_no_events_and_little_else() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     two_weeks(&mut tally, &app).await;
-    tally.ask(&app, "/reports/month?date=today").await;
-    let before = tally.usage();
-    tally.ask(&app, "/reports/month?date=today").await;
-    let used = tally.usage() - before;
-    assert_eq!(used.read_requests, 4, "the days, and how far they are counted, of errors and of the rest");
-    assert!(used.read_units <= 4.0, "{used:?}");
+    let used = async |path: &str| {
+        tally.ask(&app, path).await;
+        let before = tally.usage();
+        tally.ask(&app, path).await;
+        tally.usage() - before
+    };
+    let past = used("/reports/period?from=2026-11-01&to=2026-11-20").await;
+    assert_eq!(past.read_requests, 4, "the days, and how far they are counted, of errors and of the rest");
+    assert!(past.read_units <= 8.0, "{past:?}");
+    let current = used("/reports/month?date=today").await;
+    assert_eq!(
+        current.read_requests, 11,
+        "also the hours and minutes of today, two minutes again, and the newest events"
+    );
+    assert!(current.read_units <= 16.0, "{current:?}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde_yaml_ng::{Mapping, Value};
 use tally_http::compat::Compat;
 use tally_http::families::{FAMILY_PATHS, FamilyPath, KEY_PREFIX};
 use tally_http::routes::{Function, ROUTES};
-use tally_service::config::Config;
+use tally_service::config::{BATCH_SIZE, BATCH_WINDOW, Config};
 use tally_service::metrics::{DIMENSION, Metric, NAMESPACE};
 use tally_store::tables::{BY_SESSION, EXPIRES_AT, PK, SESSION, SK, TABLES};
 
@@ -446,7 +446,11 @@ fn every_function_has_its_own_log_group_with_a_retention() {
 
 #[test]
 fn the_cost_model_uses_the_deployed_batch_window() {
-    assert_eq!(template()["Parameters"]["AggregateBatchWindow"]["Default"], u64::from(tally::cost::WINDOW));
+    let template = template();
+    let default = |name: &str| template["Parameters"][name]["Default"].as_u64();
+    assert_eq!(default("AggregateBatchWindow"), Some(BATCH_WINDOW.into()));
+    assert_eq!(default("AggregateBatchSize"), Some(BATCH_SIZE.into()));
+    assert_eq!(default("TailBudget"), Some(tally_service::config::TAIL_BUDGET.into()));
 }
 
 #[test]

@@ -239,7 +239,9 @@ impl StreamPoller {
             if self.position.stream != stream {
                 self.position = Position { stream, ..Position::default() };
             }
-            self.listed = Some((Instant::now(), self.shards().await?));
+            let shards = self.shards().await?;
+            self.note_parents(&shards).await?;
+            self.listed = Some((Instant::now(), shards));
         }
         let shards = self.listed.as_ref().map_or(&[][..], |(_, shards)| shards);
         let finished = |id: &str| self.position.finished.contains(id);
@@ -247,6 +249,20 @@ impl StreamPoller {
         let readable = shards.iter().filter(|shard| !shard.parent_shard_id().is_some_and(is_open));
         let ids = readable.filter_map(|shard| shard.shard_id().filter(|id| !finished(id)));
         Ok(ids.map(str::to_owned).collect())
+    }
+
+    /// Stores which stream shard continues which, as the function does in the cloud.
+    async fn note_parents(&self, shards: &[Shard]) -> Result<(), PollError> {
+        let store = &self.context.store;
+        let failed = |e: tally_store::StoreError| PollError::Stream(e.to_string());
+        for shard in shards {
+            if let (Some(id), Some(parent)) = (shard.shard_id(), shard.parent_shard_id())
+                && !store.knows_parent(id).await.map_err(failed)?
+            {
+                store.put_parent(id, parent, self.context.clock.now()).await.map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
     async fn shards(&self) -> Result<Vec<Shard>, PollError> {

@@ -9,6 +9,7 @@ mod apply;
 mod dead_batch;
 mod error;
 mod event;
+mod lineage;
 mod object;
 mod record;
 
@@ -19,6 +20,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use tally_core::app::{App, AppId, AppState};
 use tally_core::counter::folding::{Change, Folded, Record};
+use tally_core::time::bucket::Granularity;
 use tally_core::time::{DAY, MINUTE, TimeDelta, Timestamp};
 use tally_service::context::Context;
 use tally_service::metrics::{self, Metric};
@@ -27,6 +29,7 @@ use tally_store::DeadLetter;
 pub use dead_batch::DeadBatch;
 pub use error::{AggregateError, DeadBatchError};
 pub use event::StreamEvent;
+pub use lineage::note as note_lineage;
 pub use object::{Created, ObjectError};
 
 use record::{Read, UncountableRecord};
@@ -69,8 +72,15 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
         first: batch.first.clone(),
         created_at: batch.created_at,
     };
-    let updates: Vec<_> = folded.keys().map(|key| applier.apply(key.clone())).collect();
-    let outcomes: Vec<_> = stream::iter(updates).buffer_unordered(CONCURRENCY).try_collect().await?;
+    let mut outcomes: Vec<apply::Outcome> = Vec::new();
+    // Minutes first, then hours, then days: an hour or a day never holds a record that one of its minutes lacks. So reports may
+    // subtract the newest minutes from it.
+    for granularity in Granularity::ALL {
+        let keys = folded.keys().filter(|key| key.bucket.granularity() == granularity);
+        let updates: Vec<_> = keys.map(|key| applier.apply(key.clone())).collect();
+        let updated = stream::iter(updates).buffer_unordered(CONCURRENCY);
+        outcomes.extend(updated.try_collect::<Vec<_>>().await?);
+    }
     for outcome in &outcomes {
         if let Some(refused) = &outcome.refused {
             let record = UncountableRecord {

@@ -27,7 +27,7 @@ const MOST: usize = 32 * 1024 * 1024;
 /// The characters that S3 does not encode in a path.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-static CONNECTOR: LazyLock<Connector> =
+pub(crate) static CONNECTOR: LazyLock<Connector> =
     LazyLock::new(|| Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build());
 
 /// The `EventBridge` notification of an object that was put into a bucket.

@@ -90,6 +90,10 @@ pub(crate) async fn count(
 pub(crate) struct Freshness {
     /// Everything that was accepted before this time is counted.
     pub(crate) counted_to: Timestamp,
+    /// Everything that was accepted and happened from this time on is counted too, since it was read from the events; absent
+    /// where everything comes from counters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) live_from: Option<Timestamp>,
     /// False where `(other)` is listed or may hide counts, where a day of the range lacks counts until it is recounted, or
     /// where `left_out` tells what the reply has no room for; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,16 +107,16 @@ pub(crate) struct Freshness {
 impl Freshness {
     /// Of a reply with sums over all names: a total, a series, levels.
     pub(crate) fn of_sums(counts: &Counts, counted_to: Timestamp) -> Self {
-        Self::of(counts.complete, counted_to)
+        Self::of(counts.complete, counted_to, counts.live_from)
     }
 
     /// Of a reply with names, slugs or categories: `(other)` may be among them.
     pub(crate) fn of_names(counts: &Counts, counted_to: Timestamp) -> Self {
-        Self::of(counts.names_complete(), counted_to)
+        Self::of(counts.names_complete(), counted_to, counts.live_from)
     }
 
-    pub(crate) fn of(complete: bool, counted_to: Timestamp) -> Self {
-        Self { counted_to, complete: (!complete).then_some(false), widened: None }
+    pub(crate) fn of(complete: bool, counted_to: Timestamp, live_from: Option<Timestamp>) -> Self {
+        Self { counted_to, live_from, complete: (!complete).then_some(false), widened: None }
     }
 
     /// The same, of a reply that leaves something out.

@@ -204,7 +204,7 @@ impl CountedDay<'_> {
     /// The reply with a body that was made of it.
     pub(crate) fn answer(&self, format: Format, body: Vec<u8>, headers: &HeaderMap) -> Response {
         let closed = self.day.range.until() <= self.counted_to;
-        let mut reply = cached(format, body, closed, self.counted_to, headers);
+        let mut reply = cached(format, body, closed, (self.counted_to, self.counts.live_from), headers);
         if !self.counts.complete {
             reply.headers_mut().insert("tally-complete", HeaderValue::from_static("false"));
         }
@@ -217,7 +217,7 @@ pub(crate) fn cached(
     format: Format,
     body: Vec<u8>,
     closed: bool,
-    counted_to: Timestamp,
+    (counted_to, live_from): (Timestamp, Option<Timestamp>),
     headers: &HeaderMap,
 ) -> Response {
     let tag = format!("\"{}\"", hex(&sha256(&body)[..16]));
@@ -240,8 +240,10 @@ pub(crate) fn cached(
         let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
         reply.insert(CONTENT_SECURITY_POLICY, policy);
     }
-    if let Ok(counted_to) = HeaderValue::from_str(&counted_to.to_string()) {
-        reply.insert("tally-counted-to", counted_to);
+    for (name, at) in [("tally-counted-to", Some(counted_to)), ("tally-live-from", live_from)] {
+        if let Some(at) = at.and_then(|at| HeaderValue::from_str(&at.to_string()).ok()) {
+            reply.insert(name, at);
+        }
     }
     response
 }
@@ -283,10 +285,15 @@ pub(crate) fn histogram_operations(schemas: &mut SchemaGenerator) -> [Operation;
 
 /// Answers with a chart that clients may cache.
 pub(crate) fn answers_cached(operation: Operation, content: Vec<(&'static str, Schema)>) -> Operation {
-    const HEADERS: [(&str, &str); 4] = [
+    const HEADERS: [(&str, &str); 5] = [
         ("ETag", "Identifies this reply."),
         ("Cache-Control", "How long the reply may be cached."),
         ("Tally-Counted-To", "Everything that was accepted before this time is counted."),
+        (
+            "Tally-Live-From",
+            "Everything that was accepted and happened from this time on is counted too; absent where everything comes from \
+             counters.",
+        ),
         ("Tally-Complete", "`false` where counts may be missing; otherwise absent."),
     ];
     let etag = json_schema!({"type": "string"});

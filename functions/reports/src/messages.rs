@@ -39,6 +39,10 @@ pub(crate) struct TopMessages {
     previous: Option<PreviousRange>,
     /// Everything that was accepted before this time is counted.
     counted_to: Timestamp,
+    /// Everything that was accepted and happened from this time on is counted too, since it was read from the events; absent
+    /// where everything comes from counters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_from: Option<Timestamp>,
     /// True where the range was widened to whole minutes, since the events at its ends have expired or are too many to read;
     /// otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,9 +91,10 @@ pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Respons
     let left_out = LeftOut::of(Room::default().fill(&mut items)?.iter().map(|message| message.count));
     let complete = top.complete && left_out.is_none();
     let widened = (top.range != range).then_some(true);
-    let (since, until) = (top.range.since(), top.range.until());
+    let (since, until, live_from) = (top.range.since(), top.range.until(), top.live_from);
     let previous = before.map(|(range, counts)| PreviousRange::of(range, counts.complete));
-    let reply = TopMessages { limit, since, until, items, complete, left_out, previous, counted_to, widened };
+    let reply =
+        TopMessages { limit, since, until, items, complete, left_out, previous, counted_to, live_from, widened };
     json(StatusCode::OK, &reply)
 }
 

@@ -75,7 +75,7 @@ async fn chart(
         height: size.1,
     };
     let body = chart.draw(picture).map_err(|e| Problem::Internal(e.to_string()))?;
-    let mut reply = cached(Format::Picture(picture), body, false, counted_to, headers);
+    let mut reply = cached(Format::Picture(picture), body, false, (counted_to, counted.counts.live_from), headers);
     if is_public {
         reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
     }

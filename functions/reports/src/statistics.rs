@@ -395,7 +395,8 @@ pub(crate) async fn by_day(
     let counted_to = counters::counted_to(reads, app).await?;
     let days = counters::count_days(reads, app, filter).await.map_err(|e| Problem::of_read(e, field))?;
     let names_complete = days.complete && !days.cells.keys().any(CellKey::is_other);
-    Ok((days, Freshness::of(names_complete, counted_to)))
+    let freshness = Freshness::of(names_complete, counted_to, days.live_from);
+    Ok((days, freshness))
 }
 
 pub(crate) fn statistic_operations(schemas: &mut SchemaGenerator) -> [Operation; 9] {

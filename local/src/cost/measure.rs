@@ -86,16 +86,16 @@ impl Lab {
         Ok(Stored { write_units: used.write_units / (REQUESTS * batch) as f64, app_read_units: first.read_units })
     }
 
-    /// Counts `rate` events a second, gathered for `window` seconds, over a minute of the clock or [`ENOUGH`] events.
+    /// Counts `rate` events a second in batches of `events`, over a minute of the clock or [`ENOUGH`] events.
     /// By then the counters of the hour and the day hold every combination, as they do except in the first moments of
     /// an hour.
     #[allow(clippy::cast_precision_loss)] // some thousand
-    pub(super) async fn count(&mut self, mix: Mix, rate: usize, window: usize) -> Result<CounterLabel, Box<dyn Error>> {
+    pub(super) async fn count(&mut self, mix: Mix, rate: usize, events: usize) -> Result<CounterLabel, Box<dyn Error>> {
         let app = self.app().await?;
         let mut sent = mix.combinations().max(mix.messages);
         self.bench.send(&app, mix.body(0, sent, self.start, SECOND)).await?;
         self.bench.count().await?;
-        let events = FULL.min(rate * window);
+        let events = FULL.min(events);
         let length = i64::try_from(events)? * SECOND / i64::try_from(rate)?;
         let began = self.start + MINUTE;
         let mut at = began;
@@ -157,12 +157,41 @@ impl Lab {
         }
         Ok(asked)
     }
+
+    /// The read units of the report of a day in an app of one event a second, half an hour after 11:00: of that day, and of the
+    /// same hours of a day that has passed.
+    pub(super) async fn day(&mut self, mix: Mix) -> Result<(f64, f64), Box<dyn Error>> {
+        let app = self.app().await?;
+        let today = self.start.floor(DAY);
+        let mut sent = 0;
+        for day in [today - DAY, today] {
+            for hour in 0..(self.start - today) / HOUR {
+                self.bench.send(&app, mix.body(sent, mix.combinations(), day + hour * HOUR, HOUR)).await?;
+                sent += mix.combinations();
+            }
+            for minute in 0..30 {
+                let at = self.start - today - HOUR / 2 + minute * MINUTE;
+                self.bench.send(&app, mix.body(sent, 60, day + at, MINUTE)).await?;
+                sent += 60;
+            }
+        }
+        self.bench.count().await?;
+        let mut units = [0.0; 2];
+        for (day, units) in [today, today - DAY].into_iter().zip(&mut units) {
+            let path = format!("reports/day?date={}", &day.to_string()[..10]);
+            self.bench.ask(&app, &path).await?;
+            let before = self.bench.usage();
+            self.bench.ask(&app, &path).await?;
+            *units = (self.bench.usage() - before).read_units;
+        }
+        Ok((units[0], units[1]))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cost::WINDOW;
+    use crate::cost::gathered::Gathered;
     use crate::cost::tables::LIMITS;
 
     #[tokio::test]
@@ -180,7 +209,7 @@ mod tests {
     async fn counting_costs_no_more_than_it_may() {
         let mut lab = Lab::open().await.expect("a lab");
         for (rate, limit) in LIMITS {
-            let counted = lab.count(Mix::MANY, rate, usize::from(WINDOW)).await.expect("counted");
+            let counted = lab.count(Mix::MANY, rate, Gathered::default().events(rate)).await.expect("counted");
             #[allow(clippy::cast_precision_loss)] // some thousand
             let per_event = counted.write_units / counted.events as f64;
             assert!(per_event <= limit, "{rate} events a second: {per_event}");
@@ -191,7 +220,7 @@ mod tests {
     async fn counting_costs_less_the_more_is_counted_at_once() {
         let mut lab = Lab::open().await.expect("a lab");
         let (few, many) =
-            (lab.count(Mix::FEW, 10, 2).await.expect("few"), lab.count(Mix::FEW, 100, 2).await.expect("many"));
+            (lab.count(Mix::FEW, 10, 20).await.expect("few"), lab.count(Mix::FEW, 100, 200).await.expect("many"));
         assert_eq!((few.events, many.events), (20, 200));
         // A minute, an hour and a day, of both kinds of cells, each below 1 KB.
         assert!((few.write_units - 6.0).abs() < 1e-9 && (many.write_units - 6.0).abs() < 1e-9, "{few:?} {many:?}");

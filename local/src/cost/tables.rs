@@ -4,7 +4,9 @@ use std::error::Error;
 use tally_service::report::prices::{AS_OF, Bill};
 use tally_service::report::run_time as lambda;
 
+use super::gathered::Gathered;
 use super::measure::{CounterLabel, Lab, Stored};
+use super::tail;
 use crate::table::table;
 use crate::workbench::Mix;
 
@@ -13,18 +15,20 @@ const BATCHES: [usize; 4] = [1, 25, 100, 500];
 /// Events a second.
 const RATES: [usize; 3] = [1, 100, 1_000];
 /// The limit on the cost of counting with 160 combinations: write units per event, by events per second.
-pub(super) const LIMITS: [(usize, f64); 2] = [(100, 0.15), (1_000, 0.02)];
+pub(super) const LIMITS: [(usize, f64); 3] = [(1, 1.0), (100, 0.05), (1_000, 0.04)];
 /// A million events or queries.
 const MILLION: f64 = 1e6;
 
 /// Measures and prints. Returns whether counting stays within its cost limit.
-pub(super) async fn print(window: usize) -> Result<bool, Box<dyn Error>> {
-    println!("Prices: {AS_OF}. Events are gathered for {window} s before they are counted.\n");
+pub(super) async fn print(gathered: Gathered) -> Result<bool, Box<dyn Error>> {
+    let Gathered { window, most } = gathered;
+    println!("Prices: {AS_OF}. Up to {most} events are gathered for {window} s before they are counted.\n");
     let mut lab = Lab::open().await?;
     let stored = storing(&mut lab).await?;
-    let (counted, within) = counting(&mut lab, window).await?;
+    let (counted, within) = counting(&mut lab, gathered).await?;
     all(&stored, &counted);
     questions(&mut lab).await?;
+    tail::print(gathered).await?;
     Ok(within)
 }
 
@@ -102,7 +106,7 @@ async fn storing(lab: &mut Lab) -> Result<Vec<(usize, Stored)>, Box<dyn Error>> 
 /// The measurements of counting, by rate and number of combinations.
 type Counting = Vec<(usize, usize, CounterLabel)>;
 
-async fn counting(lab: &mut Lab, window: usize) -> Result<(Counting, bool), Box<dyn Error>> {
+async fn counting(lab: &mut Lab, gathered: Gathered) -> Result<(Counting, bool), Box<dyn Error>> {
     println!("\n## Counting a million events\n");
     let header = [
         "events a second",
@@ -121,7 +125,7 @@ async fn counting(lab: &mut Lab, window: usize) -> Result<(Counting, bool), Box<
     let mut within = true;
     for rate in RATES {
         for mix in [Mix::FEW, Mix::MANY, Mix { messages: 50, ..Mix::MANY }] {
-            let counted = lab.count(mix, rate, window).await?;
+            let counted = lab.count(mix, rate, gathered.events(rate)).await?;
             let bill = count_bill(counted);
             let per_event = bill.write_units / MILLION;
             rows.add_row([

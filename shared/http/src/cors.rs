@@ -14,7 +14,7 @@ use crate::routes::{self, Access, Route};
 /// Request headers that a page may send.
 const REQUEST_HEADERS: &str = "authorization, content-type, content-encoding, x-ingest-key, x-read-key, x-access-token";
 /// Reply headers that a page may read.
-const REPLY_HEADERS: &str = "etag, link, retry-after, tally-complete, tally-counted-to";
+const REPLY_HEADERS: &str = "etag, link, retry-after, tally-complete, tally-counted-to, tally-live-from";
 
 /// Whether a request is a preflight.
 pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {

@@ -18,6 +18,8 @@ const CONCURRENCY: usize = 32;
 /// A part of a minute may take an eighth of the units, and a quarter of the time. The rest must do for the counters.
 const UNITS_OF_PART: f64 = 8.0;
 const TIME_OF_PART: u32 = 4;
+/// The events of the newest minutes may take at most this share of the units, whatever their own limit.
+const UNITS_OF_TAIL: f64 = 1.5;
 
 const MIB: usize = 1024 * 1024;
 /// The largest page of DynamoDB, in read units, if it is not strongly consistent.
@@ -37,6 +39,8 @@ const MARGIN: f64 = 2.0;
 pub struct Limits {
     /// Read units.
     pub units: f64,
+    /// Read units of the events of the newest minutes.
+    pub tail: f64,
     /// Bytes that are held in memory.
     pub bytes: usize,
     /// The time in which reads may start.
@@ -44,9 +48,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits of a function, with a number of read units and a time.
-    pub fn new(units: f64, time: Duration) -> Self {
-        Self { units, bytes: BYTES, time }
+    /// The limits of a function, with a number of read units, how many of them the newest minutes may take, and a time.
+    pub fn new(units: f64, tail: f64, time: Duration) -> Self {
+        Self { units, tail: tail.min(units / UNITS_OF_TAIL), bytes: BYTES, time }
     }
 }
 
@@ -82,28 +86,42 @@ pub(crate) enum Kind {
     Events,
     /// Events for a part of a minute: of the first in a range (0), or of another (1).
     Part(usize),
+    /// Events of the newest minutes.
+    Tail,
 }
+
+/// The place of the account of [`Kind::Tail`], after those of parts.
+const TAIL: usize = 2;
 
 impl Kind {
     /// What was read of events tells about all events.
     const fn seen(self) -> usize {
         match self {
             Self::Counters => 0,
-            Self::Events | Self::Part(_) => 1,
+            Self::Events | Self::Part(_) | Self::Tail => 1,
         }
     }
 
     const fn largest(self) -> f64 {
         match self {
             Self::Counters => COUNTER_UNITS,
-            Self::Events | Self::Part(_) => EVENT_UNITS,
+            Self::Events | Self::Part(_) | Self::Tail => EVENT_UNITS,
         }
     }
 
     const fn bytes_of_unit(self) -> f64 {
         match self {
             Self::Counters => COUNTER_BYTES,
-            Self::Events | Self::Part(_) => EVENT_BYTES,
+            Self::Events | Self::Part(_) | Self::Tail => EVENT_BYTES,
+        }
+    }
+
+    /// The account that it has a share of the budget in.
+    const fn share(self) -> Option<usize> {
+        match self {
+            Self::Counters | Self::Events => None,
+            Self::Part(part) => Some(part),
+            Self::Tail => Some(TAIL),
         }
     }
 }
@@ -133,8 +151,8 @@ pub struct Budget {
 #[derive(Debug, Default)]
 struct State {
     all: Account,
-    /// The shares of parts of minutes.
-    parts: [Account; 2],
+    /// The shares of parts of minutes, and of the newest minutes.
+    parts: [Account; 3],
     reads: usize,
     /// Bytes that are held, and bytes that reads may return.
     held: usize,
@@ -154,6 +172,7 @@ struct Account {
 pub(crate) struct Reservation<'a> {
     budget: &'a Budget,
     kind: Kind,
+    consistent: bool,
     units: f64,
     bytes: f64,
 }
@@ -222,7 +241,7 @@ impl Budget {
         for account in state.accounts(read.kind) {
             account.reserved += units;
         }
-        Ok(Some(Reservation { budget: self, kind: read.kind, units, bytes }))
+        Ok(Some(Reservation { budget: self, kind: read.kind, consistent: read.consistent, units, bytes }))
     }
 
     /// A read that is alone always fits. Otherwise the last read could never start.
@@ -232,7 +251,7 @@ impl Budget {
         let part = state.part(read.kind).filter(|part| part.reserved > 0.0);
         let has_units = read.forced
             || (state.all.with(units) <= self.limits.units
-                && part.is_none_or(|part| part.with(units) <= self.limits.units / UNITS_OF_PART));
+                && part.is_none_or(|part| part.with(units) <= self.share(read.kind)));
         let has_memory = state.held as f64 + state.reserved + bytes <= self.limits.bytes as f64;
         state.reads == 0 || (state.reads < CONCURRENCY && has_units && has_memory)
     }
@@ -240,9 +259,7 @@ impl Budget {
     fn ended(&self, state: &State, kind: Kind) -> Option<Spent> {
         let time = self.started.elapsed();
         let part = state.part(kind);
-        if state.all.used >= self.limits.units
-            || part.is_some_and(|part| part.used >= self.limits.units / UNITS_OF_PART)
-        {
+        if state.all.used >= self.limits.units || part.is_some_and(|part| part.used >= self.share(kind)) {
             Some(Spent::Units)
         } else if time >= self.limits.time || (part.is_some() && time >= self.limits.time / TIME_OF_PART) {
             Some(Spent::Time)
@@ -251,6 +268,16 @@ impl Budget {
         } else {
             None
         }
+    }
+
+    /// The units that a kind of reads may take.
+    fn share(&self, kind: Kind) -> f64 {
+        if kind == Kind::Tail { self.limits.tail } else { self.limits.units / UNITS_OF_PART }
+    }
+
+    /// The units that the events of the newest minutes may take.
+    pub(crate) fn tail(&self) -> f64 {
+        self.limits.tail
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -274,11 +301,11 @@ impl State {
     }
 
     fn part(&self, kind: Kind) -> Option<&Account> {
-        if let Kind::Part(part) = kind { self.parts.get(part) } else { None }
+        self.parts.get(kind.share()?)
     }
 
     fn accounts(&mut self, kind: Kind) -> impl Iterator<Item = &mut Account> {
-        let part = if let Kind::Part(part) = kind { self.parts.get_mut(part) } else { None };
+        let part = kind.share().and_then(|share| self.parts.get_mut(share));
         [Some(&mut self.all), part].into_iter().flatten()
     }
 }
@@ -298,6 +325,7 @@ impl Reservation<'_> {
             account.used += units;
         }
         if items > 0 {
+            let units = if self.consistent { units / 2.0 } else { units };
             let mean = (units / items as f64, bytes as f64 / items as f64);
             let seen = &mut state.seen[self.kind.seen()];
             let largest = seen.unwrap_or_default();

@@ -7,6 +7,14 @@ use tally_store::tables::TableNames;
 
 use crate::auth::user::{Users, UsersError};
 
+/// The default of `TALLY_TAIL_BUDGET`, and of `TailBudget` in template.yaml. docs/performance.md says why.
+pub const TAIL_BUDGET: u32 = 600;
+
+/// The seconds for which events are gathered before they are counted: the default of `AggregateBatchWindow` in template.yaml.
+pub const BATCH_WINDOW: u16 = 20;
+/// The most events that are counted at once: the default of `AggregateBatchSize` in template.yaml.
+pub const BATCH_SIZE: u16 = 460;
+
 /// The settings of a deployment.
 #[derive(Clone)]
 pub struct Config {
@@ -22,6 +30,9 @@ pub struct Config {
     pub read_origins: Origins,
     /// `TALLY_READ_BUDGET` (default 1,000): the read units that one request may use.
     pub read_budget: f64,
+    /// `TALLY_TAIL_BUDGET` (default 600): the read units that the events of the newest minutes may take in a report, of those
+    /// that a request may use. With 0, reports come from counters alone.
+    pub tail_budget: f64,
     /// The time in which one request may start reads: 10 s. Only tests change it.
     pub read_time: Duration,
     /// `TALLY_GITHUB_API` (default `https://api.github.com`): the API that identifies the owner of a GitHub token.
@@ -104,6 +115,7 @@ impl Default for Config {
             ingest_origins: Origins::Any,
             read_origins: Origins::Only(vec![]),
             read_budget: 1_000.0,
+            tail_budget: f64::from(TAIL_BUDGET),
             read_time: Duration::from_secs(10),
             github_api: "https://api.github.com".to_owned(),
             secure_cookies: true,
@@ -144,6 +156,7 @@ impl Config {
             ingest_origins: origins("TALLY_INGEST_ORIGINS", default.ingest_origins)?,
             read_origins: origins("TALLY_READ_ORIGINS", default.read_origins)?,
             read_budget: f64::from(number("TALLY_READ_BUDGET", 1_000, 10, 1_000_000)?),
+            tail_budget: f64::from(number("TALLY_TAIL_BUDGET", TAIL_BUDGET, 0, 1_000_000)?),
             read_time: default.read_time,
             github_api: variable("TALLY_GITHUB_API").unwrap_or(default.github_api),
             secure_cookies: default.secure_cookies,
@@ -164,6 +177,7 @@ mod tests {
         for (name, value) in [
             ("TALLY_TOKEN_MINUTES", "0"),
             ("TALLY_READ_BUDGET", "lots"),
+            ("TALLY_TAIL_BUDGET", "-1"),
             ("TALLY_USERS", "ann"),
             ("TALLY_READ_ORIGINS", "app.example"),
             ("TALLY_READ_ORIGINS", "https://a.example/"),

@@ -11,6 +11,7 @@ use crate::auth::token::TokenVerifier;
 use crate::budget::Limits;
 use crate::config::{Config, ConfigError};
 use crate::disk::Disk;
+use crate::event_units::EventUnits;
 use crate::ingest::names::Names;
 use crate::ingest::quota::Quotas;
 use crate::ingest::rejected::Rejections;
@@ -38,6 +39,8 @@ pub struct Context {
     pub keys: KeyCache,
     /// The disk of the database, on a machine of its own; set once, by the server that runs there.
     pub disk: OnceLock<Box<dyn Disk>>,
+    /// How much the events of apps weigh.
+    pub event_units: Arc<EventUnits>,
 }
 
 impl Context {
@@ -58,6 +61,7 @@ impl Context {
             quotas: Quotas::default(),
             names: Names::default(),
             rejections: Rejections::default(),
+            event_units: Arc::default(),
             apps: AppCache::new(store.clone(), clock.clone()),
             keys: KeyCache::new(store.clone()),
             store,
@@ -69,7 +73,7 @@ impl Context {
 
     /// Creates the reads of a request, which keep to the read budget.
     pub fn reads(&self) -> Reads {
-        let limits = Limits::new(self.config.read_budget, self.config.read_time);
-        Reads::new(self.store.clone(), limits, self.clock.now())
+        let limits = Limits::new(self.config.read_budget, self.config.tail_budget, self.config.read_time);
+        Reads::new(self.store.clone(), limits, Arc::clone(&self.event_units), self.clock.now())
     }
 }

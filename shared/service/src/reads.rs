@@ -1,15 +1,24 @@
 //! The reads of a request. All of them keep to one budget.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use tally_core::app::partition::Partition;
 use tally_core::app::{App, AppId};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::Event;
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
+use tally_core::time::bucket::Bucket;
 use tally_core::time::{Range, Timestamp};
-use tally_store::{CheckpointPage, CountedPage, CounterPage, CounterPlace, CounterQuery, EventPage, Order, Store};
+use tally_store::{
+    CheckpointPage, CountedPage, CounterPage, CounterPlace, CounterQuery, EventPage, Order, Store, WholeItem,
+};
+use tokio::sync::OnceCell;
 
 use crate::budget::{Budget, Kind, Limits, Planned, ReadError};
+use crate::event_units::EventUnits;
+use crate::live::Live;
 
 /// The items of a request for checkpoints. Two suffice if each day has one page.
 const CHECKPOINTS: i32 = 2;
@@ -24,6 +33,10 @@ pub struct Reads {
     pub budget: Budget,
     /// The time of the request.
     pub now: Timestamp,
+    /// How far the app of the request is counted. It is found out once, so that all parts of a reply agree.
+    pub(crate) live: OnceCell<Live>,
+    /// What this process knows about the size of events.
+    pub(crate) event_units: Arc<EventUnits>,
 }
 
 /// Events to read.
@@ -36,10 +49,19 @@ pub(crate) struct EventRead<'a> {
     /// The maximum number of events.
     pub(crate) limit: usize,
     pub(crate) consistent: bool,
-    /// The part of a minute that they are for, if they are: the first in a range (0), or another (1).
-    pub(crate) part: Option<usize>,
+    /// What they are for, where only a share of the budget is for that.
+    pub(crate) part: Option<Part>,
     /// Whether they are read even if the budget has ended.
     pub(crate) forced: bool,
+}
+
+/// What has a share of the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// A part of a minute: the first in a range (0), or another (1).
+    OfMinute(usize),
+    /// The newest minutes.
+    Tail,
 }
 
 /// Where to read events.
@@ -53,8 +75,8 @@ pub(crate) enum Source<'a> {
 
 impl Reads {
     /// Creates the reads of a request that starts now.
-    pub fn new(store: Store, limits: Limits, now: Timestamp) -> Self {
-        Self { store, budget: Budget::new(limits), now }
+    pub fn new(store: Store, limits: Limits, event_units: Arc<EventUnits>, now: Timestamp) -> Self {
+        Self { store, budget: Budget::new(limits), now, live: OnceCell::new(), event_units }
     }
 
     /// Reads counters in one request. Of the buckets, `items` are expected.
@@ -65,10 +87,24 @@ impl Reads {
     ) -> Result<CounterPage, ReadError> {
         let buckets = (query.last.end() - query.first.start()) / query.first.granularity().length();
         let items = usize::try_from(buckets).unwrap_or(usize::MAX).min(query.limit);
-        let reservation = self.budget.reserve(counters(items)).await?;
+        let reservation = self.budget.reserve(counters(items, query.consistent)).await?;
         let page = self.store.page_counters(query, from).await?;
         reservation.settle(page.units, page.reads.len(), bytes(page.units, COUNTER_BYTES));
         Ok(page)
+    }
+
+    /// Reads all items of some buckets as a whole, strongly.
+    pub(crate) async fn whole_items(
+        &self,
+        partition: &Partition,
+        kind: CounterKind,
+        buckets: (Bucket, Bucket),
+    ) -> Result<Vec<WholeItem>, ReadError> {
+        // Few have more than two items.
+        let reservation = self.budget.reserve(counters(2, true)).await?;
+        let (items, units) = self.store.whole_items(partition, kind, buckets).await?;
+        reservation.settle(units, items.len(), bytes(units, COUNTER_BYTES));
+        Ok(items)
     }
 
     /// Reads checkpoints in one request.
@@ -76,25 +112,38 @@ impl Reads {
         &self,
         partition: &Partition,
         kind: CounterKind,
+        consistent: bool,
         from: Option<CounterPlace>,
     ) -> Result<CheckpointPage, ReadError> {
-        let reservation = self.budget.reserve(counters(usize::try_from(CHECKPOINTS).unwrap_or(1))).await?;
-        let page = self.store.page_checkpoints(partition, kind, CHECKPOINTS, from).await?;
+        let items = usize::try_from(CHECKPOINTS).unwrap_or(1);
+        let reservation = self.budget.reserve(counters(items, consistent)).await?;
+        let page = self.store.page_checkpoints(partition, kind, CHECKPOINTS, consistent, from).await?;
         reservation.settle(page.units, page.reads.len(), bytes(page.units, COUNTER_BYTES));
         Ok(page)
+    }
+
+    /// Returns those of some stream shards that others of them continue.
+    pub(crate) async fn continued_shards(&self, shards: &[&str]) -> Result<HashSet<String>, ReadError> {
+        // Small, and remembered.
+        let _reservation = self.budget.reserve(counters(1, false)).await?;
+        Ok(self.store.continued_shards(shards).await?)
     }
 
     /// Returns whether the counters lack events on any day that overlaps a range.
     pub(crate) async fn lacks_counts(&self, app: &AppId, range: Range) -> Result<bool, ReadError> {
         // Small, and remembered for a minute.
-        let _reservation = self.budget.reserve(counters(1)).await?;
+        let _reservation = self.budget.reserve(counters(1, false)).await?;
         Ok(self.store.lacks_counts(app, range).await?)
     }
 
     /// Reads events in one request.
     pub(crate) async fn events(&self, read: &EventRead<'_>) -> Result<EventPage, ReadError> {
         let EventRead { source, ids, order, limit, consistent, part, forced } = *read;
-        let kind = part.map_or(Kind::Events, Kind::Part);
+        let kind = match part {
+            None => Kind::Events,
+            Some(Part::OfMinute(part)) => Kind::Part(part),
+            Some(Part::Tail) => Kind::Tail,
+        };
         let reservation = self.budget.reserve(Planned { kind, items: limit, consistent, forced }).await?;
         // What has to be read although the budget has ended, or is about to, is as little as possible.
         let is_small = self.budget.is_tight() || self.budget.spent().is_some();
@@ -124,8 +173,8 @@ impl Reads {
     }
 }
 
-const fn counters(items: usize) -> Planned {
-    Planned { kind: Kind::Counters, items, consistent: false, forced: false }
+const fn counters(items: usize, consistent: bool) -> Planned {
+    Planned { kind: Kind::Counters, items, consistent, forced: false }
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small and positive

@@ -4,5 +4,6 @@ pub mod count;
 pub mod from_events;
 pub mod prices;
 pub mod run_time;
+pub mod tail;
 pub mod top_messages;
 pub mod usage;

@@ -11,13 +11,10 @@ use tally_core::time::bucket::{Bucket, Granularity};
 
 use crate::client::error::StoreError;
 use crate::client::send::Outcome;
-use crate::counters::{VERSION, read_item};
+use crate::counters::{RECOUNT, VERSION, read_item};
 use crate::item::{self, Item, number, sort_key};
 use crate::keys;
 use crate::store::Store;
-
-/// The id and part of the recount that last corrected an item.
-const RECOUNT: &str = "rec";
 
 /// A counter item with its version.
 #[derive(Clone, Debug, PartialEq, Eq)]

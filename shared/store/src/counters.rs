@@ -23,6 +23,8 @@ use crate::store::Store;
 const CHECKPOINT: &str = "s:";
 /// An attribute that is set when an item has grown too large.
 const FULL: &str = "full";
+/// The attribute that names the recount that has corrected an item.
+pub(crate) const RECOUNT: &str = "rec";
 /// The attribute that counts an item's updates.
 pub(crate) const VERSION: &str = "v";
 
@@ -87,6 +89,8 @@ pub struct CounterQuery<'a> {
     pub limit: usize,
     /// The attributes to return, at most 100. `None` selects all attributes.
     pub only: Option<&'a [String]>,
+    /// Whether to read strongly: replicas differ in what is counted.
+    pub consistent: bool,
 }
 
 /// The counts of one counter item in a range.
@@ -109,19 +113,32 @@ pub struct CounterPage {
     pub units: f64,
 }
 
+/// A counter item as a whole.
+#[derive(Clone, Debug)]
+pub struct WholeItem {
+    /// The bucket.
+    pub bucket: Bucket,
+    /// Which of the items of the bucket it is.
+    pub page: u16,
+    /// Its counts and checkpoints.
+    pub item: CounterItem,
+    /// Whether a recount has corrected it, beside what its checkpoints say.
+    pub corrected: bool,
+}
+
 /// Where to continue to read counters.
 #[derive(Clone, Debug)]
 pub struct CounterPlace(Item);
 
 /// What a day item tells about how far its shard is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointRead {
     /// The day.
     pub day: Bucket,
     /// The page of the day. In a backward read, page 0 is the last of a day.
     pub page: u16,
-    /// The largest time stored with a checkpoint.
-    pub newest: Option<Timestamp>,
+    /// The stream shards that have changed the item, each with the time stored with its checkpoint.
+    pub checkpoints: Vec<(String, Timestamp)>,
 }
 
 /// The checkpoints of one request.
@@ -239,6 +256,7 @@ impl Store {
         let mut request = self
             .query_between(&self.tables.counters, keys::partition(query.partition), range)
             .scan_index_forward(query.order == Order::Ascending)
+            .consistent_read(query.consistent)
             .set_limit(i32::try_from(query.limit).ok())
             .set_exclusive_start_key(from.map(|place| place.0));
         if let Some(only) = query.only {
@@ -263,23 +281,51 @@ impl Store {
         Ok(CounterPage { reads, next: read.next.map(CounterPlace), units: read.units })
     }
 
+    /// Reads all items of some buckets as a whole, strongly consistent. Returns them with the read units consumed.
+    pub async fn whole_items(
+        &self,
+        partition: &Partition,
+        kind: CounterKind,
+        (first, last): (Bucket, Bucket),
+    ) -> Result<(Vec<WholeItem>, f64), StoreError> {
+        let (mut items, mut units, mut start) = (Vec::new(), 0.0, None);
+        loop {
+            let range = keys::counter_range(kind, first, last);
+            let request = self.query_between(&self.tables.counters, keys::partition(partition), range);
+            let page = self.send_query(request.consistent_read(true).set_exclusive_start_key(start)).await?;
+            units += page.units;
+            for item in page.items {
+                let sort = sort_key(&item);
+                let (bucket, page) = keys::read_counter(kind, first.granularity(), sort)
+                    .ok_or_else(|| StoreError::Unreadable(format!("the key {sort:?} of a counter")))?;
+                let corrected = item.contains_key(RECOUNT);
+                items.push(WholeItem { bucket, page, item: read_item(item), corrected });
+            }
+            start = page.next;
+            if start.is_none() {
+                return Ok((items, units));
+            }
+        }
+    }
+
     /// Reads the checkpoints of the newest days of one kind, at most `limit` items in one request.
     pub async fn page_checkpoints(
         &self,
         partition: &Partition,
         kind: CounterKind,
         limit: i32,
+        consistent: bool,
         from: Option<CounterPlace>,
     ) -> Result<CheckpointPage, StoreError> {
         let day = |at| Bucket::of(Granularity::Day, at);
         let range = keys::counter_range(kind, day(Timestamp::EPOCH), day(Timestamp::MAX));
         let request = self.query_between(&self.tables.counters, keys::partition(partition), range);
-        let request = request.scan_index_forward(false).limit(limit);
+        let request = request.scan_index_forward(false).limit(limit).consistent_read(consistent);
         let read = self.send_query(request.set_exclusive_start_key(from.map(|place| place.0))).await?;
         let reads = read.items.into_iter().filter_map(|item| {
             let (day, page) = keys::read_counter(kind, Granularity::Day, sort_key(&item))?;
-            let newest = checkpoints(&item).map(|(_, checkpoint)| checkpoint.created_at).max();
-            Some(CheckpointRead { day, page, newest })
+            let all = checkpoints(&item).map(|(shard, checkpoint)| (shard.to_owned(), checkpoint.created_at));
+            Some(CheckpointRead { day, page, checkpoints: all.collect() })
         });
         Ok(CheckpointPage { reads: reads.collect(), next: read.next.map(CounterPlace), units: read.units })
     }

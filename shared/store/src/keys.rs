@@ -102,6 +102,9 @@ pub(super) fn barriers(owner: &str) -> String {
     format!("~fences#{owner}")
 }
 
+/// The Counters partition with the stream shards that continue another one.
+pub(super) const STREAM_SHARDS: &str = "~stream-shards";
+
 /// Returns the Counters partition with the state of an app's recounts.
 pub(super) fn recount(app: &AppId) -> String {
     format!("~recount#{app}")

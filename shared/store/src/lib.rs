@@ -25,6 +25,8 @@ mod sign_in_codes;
 mod signing_keys;
 mod store;
 mod stored;
+mod stream_shard_cache;
+mod stream_shards;
 pub mod tables;
 mod uncounted;
 mod uncounted_cache;
@@ -40,7 +42,8 @@ pub use client::meter::{Meter, Usage};
 pub use client::timeouts::Timeouts;
 pub use counter_repair::{Corrected, VersionedItem};
 pub use counters::{
-    Applied, CellRead, CheckpointPage, CheckpointRead, CounterPage, CounterPlace, CounterQuery, Increment, Precondition,
+    Applied, CellRead, CheckpointPage, CheckpointRead, CounterPage, CounterPlace, CounterQuery, Increment,
+    Precondition, WholeItem,
 };
 pub use dead_letters::DeadLetter;
 pub use erase::{Erased, ErasedEvents};

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::Client;
 use crate::client::deadline::Deadline;
 use crate::client::meter::Meter;
 use crate::client::timeouts::Timeouts;
+use crate::stream_shard_cache::StreamShards;
 use crate::tables::TableNames;
 use crate::uncounted_cache::UncountedCache;
 
@@ -18,12 +19,20 @@ pub struct Store {
     pub(crate) meter: Arc<Meter>,
     timeouts: Timeouts,
     pub(crate) uncounted: Arc<UncountedCache>,
+    pub(crate) stream_shards: Arc<StreamShards>,
 }
 
 impl Store {
     /// Creates a store from a connected client.
     pub fn new(client: Client, tables: TableNames, timeouts: Timeouts) -> Self {
-        Self { client, tables: Arc::new(tables), meter: Arc::default(), timeouts, uncounted: Arc::default() }
+        Self {
+            client,
+            tables: Arc::new(tables),
+            meter: Arc::default(),
+            timeouts,
+            uncounted: Arc::default(),
+            stream_shards: Arc::default(),
+        }
     }
 
     /// Returns the deadline of a time-critical response that starts now.

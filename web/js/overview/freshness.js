@@ -78,7 +78,7 @@ function note(mark, text) {
  * @param {number} exact
  */
 function exactMenu(reply, app, account, exact) {
-  const label = `Exact to ${formatTime(exact, reply.tz, 'second')}`;
+  const label = `Exact to ${reply.live_from ? 'now' : formatTime(exact, reply.tz, 'second')}`;
   if (!isAdmin(account)) {
     return note('●', label);
   }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::app::partition::Partition;
-use crate::counter::cell::Cell;
+use crate::counter::cell::{Cell, CounterLabel};
 use crate::counter::checkpoint::Checkpoint;
 use crate::event::id::EventId;
 use crate::time::Timestamp;
@@ -33,6 +33,32 @@ impl CounterItem {
         stale.sort_by_key(|(_, checkpoint)| checkpoint.created_at);
         stale.truncate(MAX_STALE);
         stale
+    }
+
+    /// The counts of an item without those of its newest minutes, items of which were read after it. `None` if the minutes may
+    /// hold what the item does not, or the other way round.
+    ///
+    /// Every update of an item follows those of its minutes (`aggregate` sees to that). So the minutes lack nothing that the item
+    /// holds, and if no checkpoint of theirs is ahead, they hold nothing that it lacks.
+    pub fn without(&self, minutes: &[&Self]) -> Option<HashMap<String, i64>> {
+        let ahead = |(shard, checkpoint): (&String, &Checkpoint)| {
+            self.checkpoints.get(shard).is_none_or(|own| own.sequence < checkpoint.sequence)
+        };
+        if minutes.iter().any(|minute| minute.full || minute.checkpoints.iter().any(ahead)) {
+            return None;
+        }
+        let mut counts = self.counts.clone();
+        for (attribute, count) in minutes.iter().flat_map(|minute| &minute.counts) {
+            // What a full item has no attribute for, it counts as the rest of its level.
+            let attribute = match CounterLabel::parse(attribute) {
+                Some(label) if self.full && !self.counts.contains_key(attribute) => {
+                    CounterLabel::Other(label.level()).attribute()
+                }
+                _ => attribute.clone(),
+            };
+            *counts.entry(attribute).or_default() -= count;
+        }
+        Some(counts)
     }
 
     /// The size of its counts in bytes, as DynamoDB reckons it: the length of each name, and a byte for every two

@@ -40,6 +40,15 @@ impl Cover {
         cover
     }
 
+    /// The cover of what lies before a time, with the same slots.
+    #[must_use]
+    pub fn before(&self, until: Timestamp) -> Self {
+        if self.boundaries.last().is_none_or(|last| *last <= until) {
+            return self.clone();
+        }
+        Self::new(self.boundaries.iter().map(|boundary| (*boundary).min(until)).collect())
+    }
+
     fn slot(&mut self, since: Timestamp, until: Timestamp) {
         let (from, to) = (since.ceil(MINUTE), until.floor(MINUTE));
         if from > to {

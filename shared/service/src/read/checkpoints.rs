@@ -1,41 +1,74 @@
 //! How far a shard is counted, from the checkpoints of its counters.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures::future::try_join_all;
 use tally_core::app::partition::Partition;
 use tally_core::counter::key::CounterKind;
-use tally_core::time::Timestamp;
+use tally_core::time::{TimeDelta, Timestamp};
 
 use crate::budget::ReadError;
 use crate::reads::Reads;
 
-/// Returns the largest time stored with a checkpoint in the cells of the partition's two newest days. Everything accepted
-/// before that time is counted. Returns `None` if nothing has been counted yet.
-pub(crate) async fn newest_checkpoint(reads: &Reads, partition: &Partition) -> Result<Option<Timestamp>, ReadError> {
+/// A stream shard takes records for about 4 hours, and they live for 24. So one whose checkpoint is so much older than the
+/// newest has no record left that is not counted.
+const STREAM_SHARD_LIFE: TimeDelta = TimeDelta::hours(30);
+
+/// By stream shard, the largest time stored with its checkpoints.
+type Times = HashMap<String, Timestamp>;
+
+/// Returns the time before which everything that was accepted in the partition is counted, from the checkpoints in the cells
+/// of its two newest days. Returns `None` if nothing has been counted yet.
+///
+/// DynamoDB may have split the partition, so that several stream shards have its records. The one that is behind decides. A
+/// stream shard that another one continues is counted completely, and decides nothing.
+pub(crate) async fn counted_before(
+    reads: &Reads,
+    partition: &Partition,
+    consistent: bool,
+) -> Result<Option<Timestamp>, ReadError> {
     let kinds = CounterKind::OF_CELLS.iter();
-    Ok(try_join_all(kinds.map(|kind| newest_of(reads, partition, *kind))).await?.into_iter().max().flatten())
+    let mut times = Times::new();
+    for (shard, at) in
+        try_join_all(kinds.map(|kind| times_of(reads, partition, *kind, consistent))).await?.into_iter().flatten()
+    {
+        let newest = times.entry(shard).or_insert(at);
+        *newest = at.max(*newest);
+    }
+    let Some(newest) = times.values().max().copied() else { return Ok(None) };
+    times.retain(|_, at| *at + STREAM_SHARD_LIFE >= newest);
+    if times.len() > 1 {
+        let shards: Vec<_> = times.keys().map(String::as_str).collect();
+        let continued = reads.continued_shards(&shards).await?;
+        times.retain(|shard, _| !continued.contains(shard));
+    }
+    Ok(times.into_values().min())
 }
 
-async fn newest_of(reads: &Reads, partition: &Partition, kind: CounterKind) -> Result<Option<Timestamp>, ReadError> {
+async fn times_of(
+    reads: &Reads,
+    partition: &Partition,
+    kind: CounterKind,
+    consistent: bool,
+) -> Result<Vec<(String, Timestamp)>, ReadError> {
     let mut days = HashSet::new();
-    let mut newest: Option<Timestamp> = None;
+    let mut times = Vec::new();
     let mut from = None;
     loop {
-        let page = reads.checkpoints(partition, kind, from).await?;
+        let page = reads.checkpoints(partition, kind, consistent, from).await?;
         for read in page.reads {
             days.insert(read.day);
             if days.len() > 2 {
-                return Ok(newest);
+                return Ok(times);
             }
-            newest = newest.max(read.newest);
+            times.extend(read.checkpoints);
             if days.len() == 2 && read.page == 0 {
-                return Ok(newest);
+                return Ok(times);
             }
         }
         match page.next {
             Some(next) => from = Some(next),
-            None => return Ok(newest),
+            None => return Ok(times),
         }
     }
 }

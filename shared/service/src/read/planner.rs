@@ -16,7 +16,7 @@ use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{MICROSECOND, MINUTE, Range, TimeDelta, Timestamp};
 use tally_store::{CellRead, CounterQuery, Order};
 
-use super::checkpoints::newest_checkpoint;
+use super::checkpoints::counted_before;
 use super::cost::{Sum, runs};
 use super::query::EventQuery;
 use crate::budget::ReadError;
@@ -70,7 +70,7 @@ impl Plan {
         (first, last): (EventId, EventId),
     ) -> Result<(Self, Option<KeyRange>), ReadError> {
         // A clock that was ahead may have left a checkpoint in the future, which proves nothing about later events.
-        let counted_to = newest_checkpoint(reads, &partition).await?.map(|at| at.min(reads.now));
+        let counted_to = counted_before(reads, &partition, false).await?.map(|at| at.min(reads.now));
         // Without counters, the whole shard is read.
         let fresh = counted_to.map_or(Timestamp::EPOCH, |to| to - FRESH).floor(MINUTE);
         let fresh = EventId::first_at(fresh.max(Timestamp::EPOCH));
@@ -230,7 +230,16 @@ async fn page(
     let order = query.order;
     let queries: Vec<_> = kinds
         .iter()
-        .map(|&kind| CounterQuery { partition, kind, first, last, order, limit: limit.saturating_add(1), only })
+        .map(|&kind| CounterQuery {
+            partition,
+            kind,
+            first,
+            last,
+            order,
+            limit: limit.saturating_add(1),
+            only,
+            consistent: false,
+        })
         .collect();
     let parts = try_join_all(queries.iter().map(|one| whole_buckets(reads, one, limit, query))).await?;
     let beyond = |a: Bucket, b: Bucket| if order == Order::Ascending { a > b } else { a < b };

@@ -1,9 +1,9 @@
 //! Counts occurrences by time slot and cell, from cells.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures::future::{try_join, try_join3};
+use futures::future::{try_join3, try_join5};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
@@ -15,12 +15,13 @@ use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::covering::{Cover, Run};
-use tally_core::time::{MILLISECOND, MINUTE, Range, Timestamp};
-use tally_store::{CellRead, CounterQuery, Order, StoreError};
+use tally_core::time::{DAY, MILLISECOND, MINUTE, Range, Timestamp};
+use tally_store::{CellRead, CounterQuery, Order, StoreError, WholeItem};
 
 use crate::budget::{Budget, ReadError, Spent};
-use crate::read::checkpoints::newest_checkpoint;
-use crate::reads::{EventRead, Reads, Source};
+use crate::live::Tail;
+use crate::reads::{EventRead, Part as Share, Reads, Source};
+use crate::report::tail;
 
 /// The number of shards and ranges that are read at once. The budget decides how many of them may send a request.
 const CONCURRENCY: usize = 32;
@@ -38,6 +39,8 @@ pub struct Counts {
     /// Whether the sums over all cells of a slot are complete: no match may be hidden in the rest of a full item, or on a
     /// day whose counters lack events. What lists names asks [`names_complete`](Self::names_complete).
     pub complete: bool,
+    /// Where the newest minutes are counted from their events: everything that happened since then is counted.
+    pub live_from: Option<Timestamp>,
     /// A number for each cell.
     cells: HashMap<CellKey, u32>,
     /// Occurrences by slot and cell.
@@ -108,7 +111,7 @@ impl CellKey {
 impl Default for Counts {
     /// Nothing, which is complete.
     fn default() -> Self {
-        Self { range: Range::EMPTY, complete: true, cells: HashMap::new(), sums: HashMap::new() }
+        Self { range: Range::EMPTY, complete: true, live_from: None, cells: HashMap::new(), sums: HashMap::new() }
     }
 }
 
@@ -159,6 +162,7 @@ impl Counts {
     /// Adds counts of other slots, as occurrences of its first slot.
     pub fn add_all(&mut self, reads: &Reads, more: &Self) -> Result<(), Spent> {
         self.complete &= more.complete;
+        self.live_from = self.live_from.max(more.live_from);
         let first = u32::default();
         for (cell, count) in more.by_cell() {
             self.add_cell(&reads.budget, first, cell.clone(), count)?;
@@ -247,27 +251,75 @@ async fn count_into(
         return Ok(());
     };
     let Ok(range) = Range::new(first, last) else { return Ok(()) };
-    counts.range = range;
     let cover = Cover::new(boundaries);
+    if let Some(tail) = tail::tail(reads, app, range).await? {
+        if count_with(reads, app, &cover, range, filter, counts, Some(tail)).await? {
+            return Ok(());
+        }
+        *counts = Counts::default();
+    }
+    count_with(reads, app, &cover, range, filter, counts, None).await.map(drop)
+}
+
+/// Counts what lies in a tail from its events, and the rest from cells. Returns false if the tail cannot be read within its
+/// part of the budget: then nothing is counted.
+async fn count_with(
+    reads: &Reads,
+    app: &App,
+    cover: &Cover,
+    range: Range,
+    filter: &CellFilter,
+    counts: &mut Counts,
+    tail: Option<&Tail>,
+) -> Result<bool, ReadError> {
+    counts.range = range;
     let partitions = partitions(app, range);
+    let start = |partition: &Partition| tail.map_or(Timestamp::MAX, |tail| tail.start(partition));
+    // Few, since shards are counted about equally far.
+    let covers = partitions.iter().map(start).map(|start| {
+        // A tail that begins within a bucket leaves the rest of it.
+        let coarse = [Granularity::Day, Granularity::Hour].map(|granularity| Bucket::of(granularity, start));
+        let cut = coarse.into_iter().find(|bucket| bucket.start() < start && cover.holds(*bucket));
+        (start, (cover.before(cut.map_or(start, Bucket::start)), cut))
+    });
+    let covers: BTreeMap<_, _> = covers.collect();
     let folded = Mutex::new(counts);
-    let fold = |read: CellRead| {
-        let slot = cover.slot_of(read.bucket.start()).filter(|_| cover.holds(read.bucket));
-        slot.map_or(Ok(()), |slot| add_read(&mut lock(&folded), &reads.budget, filter, slot, read))
-    };
     let parts: Vec<_> = cover.raw.iter().enumerate().map(|(i, range)| Part::new(*range, i.min(1))).collect();
     let mut runs = Vec::new();
+    let mut rests = Vec::new();
     let mut events = Vec::new();
     for partition in &partitions {
-        for run in cover.reads() {
+        let start = start(partition);
+        let (counted, cut) = &covers[&start];
+        let (folded, counted_slots) = (&folded, cover);
+        let fold = move |read: CellRead| {
+            let slot = counted_slots.slot_of(read.bucket.start()).filter(|_| counted.holds(read.bucket));
+            slot.map_or(Ok(()), |slot| add_read(&mut lock(folded), &reads.budget, filter, slot, read))
+        };
+        for run in counted.reads() {
             let kinds = CounterKind::that_count(&filter.level).iter();
             runs.extend(kinds.map(|kind| each_read(reads, partition, *kind, run, Order::Ascending, fold)));
         }
-        events.extend(parts.iter().map(|part| part.read(reads, app, partition, filter)));
+        if let Some(bucket) = *cut {
+            let slot = cover.slot_of(bucket.start()).unwrap_or_default();
+            let fold = move |read: CellRead| add_read(&mut lock(folded), &reads.budget, filter, slot, read);
+            let kinds = CounterKind::that_count(&filter.level).iter();
+            rests.extend(kinds.map(|kind| each_before(reads, partition, *kind, bucket, start, fold)));
+        }
+        let parts = parts.iter().filter(|part| part.range.since() < start);
+        events.extend(parts.map(|part| part.read(reads, app, partition, filter)));
     }
     let runs = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>();
+    let rests = stream::iter(rests).buffer_unordered(CONCURRENCY).try_collect::<()>();
     let events = stream::iter(events).buffer_unordered(CONCURRENCY).try_collect::<()>();
-    let (lacks, ..) = try_join3(reads.lacks_counts(&app.id, range), runs, events).await?;
+    let newest = async {
+        match tail {
+            Some(tail) => tail::events(tail, reads, app).await,
+            None => Ok(Some(&[][..])),
+        }
+    };
+    let (lacks, newest, ..) = try_join5(reads.lacks_counts(&app.id, range), newest, runs, rests, events).await?;
+    let Some(newest) = newest else { return Ok(false) };
     let mut minutes = Vec::new();
     for part in parts {
         let counted = part.counts.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -283,25 +335,34 @@ async fn count_into(
         }
     }
     // Such a minute is at most the first and the last.
-    for (slot, minute) in minutes {
+    for (slot, minute) in &minutes {
         {
             let range = &mut lock(&folded).range;
             let (since, until) = (minute.start().min(range.since()), minute.end().max(range.until()));
             *range = Range::new(since, until).unwrap_or(*range);
         }
-        let fold = |read: CellRead| add_read(&mut lock(&folded), &reads.budget, filter, slot, read);
-        let run = Run { first: minute, last: minute };
+        let fold = |read: CellRead| add_read(&mut lock(&folded), &reads.budget, filter, *slot, read);
+        let run = Run { first: *minute, last: *minute };
         let kinds = CounterKind::that_count(&filter.level);
         let runs: Vec<_> = partitions
             .iter()
+            .filter(|partition| minute.start() < start(partition))
             .flat_map(|partition| {
                 kinds.iter().map(|kind| each_read(reads, partition, *kind, run, Order::Ascending, fold))
             })
             .collect();
         stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
     }
-    lock(&folded).complete &= !lacks;
-    Ok(())
+    let mut counts = lock(&folded);
+    counts.complete &= !lacks;
+    counts.live_from = tail.map(Tail::live_from);
+    for event in newest.iter().flatten() {
+        let widened = minutes.iter().find(|(_, minute)| *minute == Bucket::of(Granularity::Minute, event.at));
+        if let Some(slot) = widened.map(|(slot, _)| *slot).or_else(|| cover.slot_of(event.at)) {
+            counts.add(&reads.budget, filter, slot, CounterLabel::Cell(event.cell.clone()), event.count)?;
+        }
+    }
+    Ok(true)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -335,8 +396,16 @@ pub(super) async fn each_read(
     order: Order,
     mut show: impl FnMut(CellRead) -> Result<(), Spent>,
 ) -> Result<(), ReadError> {
-    let query =
-        CounterQuery { partition, kind, first: run.first, last: run.last, order, limit: usize::MAX, only: None };
+    let query = CounterQuery {
+        partition,
+        kind,
+        first: run.first,
+        last: run.last,
+        order,
+        limit: usize::MAX,
+        only: None,
+        consistent: true,
+    };
     let mut from = None;
     loop {
         let page = reads.counters(&query, from).await?;
@@ -346,6 +415,49 @@ pub(super) async fn each_read(
             None => return Ok(()),
         }
     }
+}
+
+/// Passes the counters of a bucket up to a minute in it to the callback: those of the bucket less those of its later minutes, or
+/// those of the finer buckets before.
+async fn each_before(
+    reads: &Reads,
+    partition: &Partition,
+    kind: CounterKind,
+    bucket: Bucket,
+    until: Timestamp,
+    mut show: impl FnMut(CellRead) -> Result<(), Spent>,
+) -> Result<(), ReadError> {
+    let minute = |at| Bucket::of(Granularity::Minute, at);
+    // The minutes come second, so that they hold what the bucket holds.
+    let whole = reads.whole_items(partition, kind, (bucket, bucket)).await?;
+    let minutes = reads.whole_items(partition, kind, (minute(until), minute(bucket.end() - MINUTE))).await?;
+    if let Some(counts) = subtracted(&whole, &minutes) {
+        return Ok(show(CellRead { bucket, counts })?);
+    }
+    let finer = Cover::new(vec![bucket.start(), until]);
+    for run in finer.reads() {
+        each_read(reads, partition, kind, run, Order::Ascending, |read| {
+            if finer.holds(read.bucket) { show(read) } else { Ok(()) }
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// The counts of the items of a bucket without those of some of its minutes, if these are known to be the same events.
+fn subtracted(whole: &[WholeItem], minutes: &[WholeItem]) -> Option<Vec<(CounterLabel, i64)>> {
+    let is_whole = |minute: &WholeItem| whole.iter().any(|item| item.page == minute.page);
+    if whole.iter().chain(minutes).any(|item| item.corrected) || !minutes.iter().all(is_whole) {
+        return None;
+    }
+    let mut counts = Vec::new();
+    for item in whole {
+        // A count is on the same page of its minute, its hour and its day.
+        let of_page = minutes.iter().filter(|minute| minute.page == item.page).map(|minute| &minute.item);
+        let rest = item.item.without(&of_page.collect::<Vec<_>>())?;
+        counts.extend(rest.into_iter().filter_map(|(name, count)| Some((CounterLabel::parse(&name)?, count))));
+    }
+    Some(counts)
 }
 
 /// A part of a minute, whose events are counted one by one.
@@ -370,17 +482,18 @@ impl Part {
         partition: &Partition,
         filter: &CellFilter,
     ) -> Result<(), ReadError> {
-        let read = each_event(reads, app, Source::Shard(partition), self.range, Some(self.place), |event| {
-            match lock(&self.counts).as_mut() {
-                // `count` is at most 1e9.
-                Some(counts) => {
-                    let count = i64::try_from(event.count).unwrap_or(0);
-                    counts.add(&reads.budget, filter, 0, CounterLabel::Cell(event.cell()), count)
+        let read =
+            each_event(reads, app, Source::Shard(partition), self.range, Some(Share::OfMinute(self.place)), |event| {
+                match lock(&self.counts).as_mut() {
+                    // `count` is at most 1e9.
+                    Some(counts) => {
+                        let count = i64::try_from(event.count).unwrap_or(0);
+                        counts.add(&reads.budget, filter, 0, CounterLabel::Cell(event.cell()), count)
+                    }
+                    // Another shard has too many.
+                    None => Err(Spent::Units),
                 }
-                // Another shard has too many.
-                None => Err(Spent::Units),
-            }
-        });
+            });
         match read.await {
             Err(ReadError::Spent(_)) => {
                 *lock(&self.counts) = None;
@@ -397,7 +510,7 @@ async fn each_event(
     app: &App,
     source: Source<'_>,
     range: Range,
-    part: Option<usize>,
+    part: Option<Share>,
     mut show: impl FnMut(Event) -> Result<(), Spent>,
 ) -> Result<(), ReadError> {
     let (mut first, last) = id_range(range);
@@ -407,7 +520,8 @@ async fn each_event(
             ids: (first, last),
             order: Order::Ascending,
             limit: EVENTS_PAGE,
-            consistent: false,
+            // As strong as counters are read. An index cannot be.
+            consistent: matches!(source, Source::Shard(_)),
             part,
             forced: false,
         };
@@ -519,35 +633,7 @@ pub fn widen(app: &App, range: Range, now: Timestamp) -> Range {
 /// The time up to which all accepted events are counted, in all shards. If the budget ends, nothing is claimed: the time is
 /// then that of the app's creation.
 pub async fn counted_to(reads: &Reads, app: &App) -> Result<Timestamp, StoreError> {
-    let partitions = partitions(app, Range::ALL);
-    let shards: Vec<_> = partitions.iter().map(|partition| shard_counted_to(reads, app, partition)).collect();
-    let times = match stream::iter(shards).buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>().await {
-        Ok(times) => times,
-        Err(ReadError::Spent(_)) => vec![app.created_at],
-        Err(ReadError::Store(error)) => return Err(error),
-    };
-    // A clock that was ahead may have left a time in the future.
-    Ok(times.into_iter().min().unwrap_or(reads.now).min(reads.now))
-}
-
-/// The time up to which one shard is counted. A shard without events is up to date. One without counters is not counted
-/// at all.
-async fn shard_counted_to(reads: &Reads, app: &App, partition: &Partition) -> Result<Timestamp, ReadError> {
-    if let Some(at) = newest_checkpoint(reads, partition).await? {
-        return Ok(at);
-    }
-    let any = EventRead {
-        source: Source::Shard(partition),
-        ids: id_range(Range::ALL),
-        order: Order::Ascending,
-        limit: 1,
-        consistent: true,
-        part: None,
-        forced: false,
-    };
-    let any = reads.events(&any).await?;
-    let empty = any.events.is_empty() && any.more_after.is_none();
-    Ok(if empty { reads.now } else { app.created_at })
+    Ok(tail::live(reads, app).await?.counted_to)
 }
 
 /// The occurrences of cells on all days.
@@ -560,6 +646,8 @@ pub struct AllDays {
     pub complete: bool,
     /// Days before this one are not counted, since the budget ended.
     pub covered_since: Option<Timestamp>,
+    /// Where the newest minutes are counted from their events: everything that happened since then is counted.
+    pub live_from: Option<Timestamp>,
 }
 
 /// The occurrences of a cell on some days.
@@ -576,20 +664,56 @@ pub struct CellDays {
 /// Counts all days (UTC) of an app, the newest first. If the budget ends, the newest days are counted: those of which all
 /// shards were read.
 pub async fn count_days(reads: &Reads, app: &App, filter: &CellFilter) -> Result<AllDays, ReadError> {
+    if let Some(tail) = tail::tail(reads, app, Range::ALL).await?
+        && let Some(days) = days_with(reads, app, filter, Some(tail)).await?
+    {
+        return Ok(days);
+    }
+    // Without a tail there is a result.
+    Ok(days_with(reads, app, filter, None).await?.ok_or(Spent::Units)?)
+}
+
+/// Counts what lies in a tail from its events, and the rest from cells. Returns none if the tail cannot be read within its part
+/// of the budget.
+async fn days_with(
+    reads: &Reads,
+    app: &App,
+    filter: &CellFilter,
+    tail: Option<&Tail>,
+) -> Result<Option<AllDays>, ReadError> {
     let run = all_days();
     let partitions = partitions(app, Range::ALL);
-    let slot_of = |day: Bucket| usize::try_from((day.start() - run.first.start()) / run.first.granularity().length());
+    let slot_of = |at: Timestamp| {
+        usize::try_from((at.floor(DAY) - run.first.start()) / run.first.granularity().length()).unwrap_or_default()
+    };
     let folded = Mutex::new(Counts::default());
     // Days up to here were read of all shards and kinds.
     let covered = Mutex::new(0);
     let shard = async |partition: &Partition, kind: CounterKind| {
-        let mut reached = None;
-        let read = each_read(reads, partition, kind, run, Order::Descending, |read| {
-            let slot = slot_of(read.bucket).unwrap_or_default();
-            // A day may have further items.
-            reached = Some(slot);
+        let start = tail.map_or(Timestamp::MAX, |tail| tail.start(partition));
+        // Of the day in which the tail begins, the rest is counted.
+        let midnight = start.floor(DAY);
+        let last = Bucket::of(Granularity::Day, (midnight - DAY).max(Timestamp::EPOCH)).min(run.last);
+        let add = |read: CellRead| {
+            let slot = slot_of(read.bucket.start());
             add_read(&mut lock(&folded), &reads.budget, filter, slot, read)
-        });
+        };
+        let mut reached = None;
+        let read = async {
+            if tail.is_some() && midnight < start {
+                each_before(reads, partition, kind, Bucket::of(Granularity::Day, start), start, add).await?;
+            }
+            if midnight <= run.first.start() {
+                return Ok(());
+            }
+            let days = Run { first: run.first, last };
+            each_read(reads, partition, kind, days, Order::Descending, |read| {
+                // A day may have further items.
+                reached = Some(slot_of(read.bucket.start()));
+                add(read)
+            })
+            .await
+        };
         match read.await {
             Err(ReadError::Spent(spent)) => {
                 let reached = reached.map_or(usize::MAX, |slot| slot.saturating_add(1));
@@ -604,14 +728,24 @@ pub async fn count_days(reads: &Reads, app: &App, filter: &CellFilter) -> Result
     let all = partitions.iter().flat_map(|partition| kinds.iter().map(|kind| shard(partition, *kind)));
     // All at once, so that none is far behind when the budget ends.
     let shards = futures::future::try_join_all(all.collect::<Vec<_>>());
+    let newest = async {
+        match tail {
+            Some(tail) => tail::events(tail, reads, app).await,
+            None => Ok(Some(&[][..])),
+        }
+    };
     let range = Range::new(run.first.start(), run.last.end()).unwrap_or(Range::ALL);
-    let (lacks, spent) = try_join(reads.lacks_counts(&app.id, range), shards).await?;
+    let (lacks, newest, spent) = try_join3(reads.lacks_counts(&app.id, range), newest, shards).await?;
+    let Some(newest) = newest else { return Ok(None) };
     let covered = *lock(&covered);
     let spent = spent.into_iter().flatten().next();
     if let (Some(spent), usize::MAX) = (spent, covered) {
         return Err(spent.into());
     }
-    let counts = folded.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut counts = folded.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for event in newest.iter().flatten() {
+        counts.add(&reads.budget, filter, slot_of(event.at), CounterLabel::Cell(event.cell.clone()), event.count)?;
+    }
     let mut cells: HashMap<CellKey, CellDays> = HashMap::new();
     let start = |slot: usize| run.first.start() + i64::try_from(slot).unwrap_or(0) * run.first.granularity().length();
     for (slot, cell, count) in counts.each().filter(|(slot, ..)| *slot >= covered) {
@@ -623,8 +757,12 @@ pub async fn count_days(reads: &Reads, app: &App, filter: &CellFilter) -> Result
         *known = CellDays { count: known.count + count, first: known.first.min(day), last: known.last.max(day) };
     }
     cells.retain(|_, days| days.count != 0);
-    let covered_since = spent.map(|_| start(covered));
-    Ok(AllDays { cells, complete: counts.complete && !lacks && spent.is_none(), covered_since })
+    Ok(Some(AllDays {
+        cells,
+        complete: counts.complete && !lacks && spent.is_none(),
+        covered_since: spent.map(|_| start(covered)),
+        live_from: tail.map(Tail::live_from),
+    }))
 }
 
 /// The day buckets that contain all events of an app.

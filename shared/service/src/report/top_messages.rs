@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures::future::try_join3;
+use futures::future::try_join4;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
@@ -21,8 +21,10 @@ use tally_core::time::{Range, Timestamp};
 use tally_store::{CellRead, Order};
 
 use super::count::{each_read, widened};
+use super::tail;
 use crate::budget::{ReadError, Spent};
-use crate::reads::{EventRead, Reads, Source};
+use crate::live::Tail;
+use crate::reads::{EventRead, Part as Share, Reads, Source};
 
 /// The number of shards and ranges that are read at once. The budget decides how many of them may send a request.
 const CONCURRENCY: usize = 32;
@@ -63,6 +65,8 @@ pub struct TopMessages {
     /// Whether the result is complete: no message may be hidden in the rest of a full item, or on a day whose counters
     /// lack events, and all texts were read.
     pub complete: bool,
+    /// Where the newest minutes are counted from their events: everything that happened since then is counted.
+    pub live_from: Option<Timestamp>,
 }
 
 /// Finds the most frequent messages of a range.
@@ -77,7 +81,7 @@ pub async fn top(
     limit: usize,
 ) -> Result<TopMessages, ReadError> {
     let search = Search { reads, app, range, levels };
-    let Counted { mut candidates, range, mut complete } = search.count().await?;
+    let Counted { mut candidates, range, mut complete, live_from } = search.count().await?;
     let search = Search { range, ..search };
     cut(&mut candidates, limit);
     // What is not found within the budget has no text.
@@ -96,7 +100,7 @@ pub async fn top(
         };
         TopMessage { hash: candidate.hash, level: candidate.level, message, count: candidate.count, last_seen }
     });
-    Ok(TopMessages { messages: top.collect(), range, complete })
+    Ok(TopMessages { messages: top.collect(), range, complete, live_from })
 }
 
 /// The occurrences of every message of a range.
@@ -168,6 +172,7 @@ struct Counted {
     candidates: Vec<Candidate>,
     range: Range,
     complete: bool,
+    live_from: Option<Timestamp>,
 }
 
 /// Messages while they are counted.
@@ -231,23 +236,48 @@ impl Search<'_> {
 
     /// Counts every message of the range. A part of a minute with too many events is widened to its minute.
     async fn count(&self) -> Result<Counted, ReadError> {
+        if let Some(tail) = tail::tail(self.reads, self.app, self.range).await?
+            && let Some(counted) = self.count_with(Some(tail)).await?
+        {
+            return Ok(counted);
+        }
+        // Without a tail there is a result.
+        Ok(self.count_with(None).await?.ok_or(Spent::Units)?)
+    }
+
+    /// Counts what lies in a tail from its events, and the rest from message items. Returns none if the tail cannot be read
+    /// within its part of the budget.
+    async fn count_with(&self, tail: Option<&Tail>) -> Result<Option<Counted>, ReadError> {
         let cover = Cover::new(vec![self.range.since(), self.range.until()]);
         let partitions = partitions(self.app, self.range);
+        let start = |partition: &Partition| tail.map_or(Timestamp::MAX, |tail| tail.start(partition));
+        // Few, since shards are counted about equally far.
+        let covers: BTreeMap<_, _> = partitions.iter().map(start).map(|start| (start, cover.before(start))).collect();
         let messages = Mutex::new(Messages::default());
         let fold = |read: CellRead| self.add_read(&mut lock(&messages), read);
-        let kept = |read: CellRead| if cover.holds(read.bucket) { fold(read) } else { Ok(()) };
         let parts: Vec<(Range, Part)> =
             cover.raw.iter().map(|range| (*range, Mutex::new(Some(HashMap::new())))).collect();
         let mut runs = Vec::new();
         let mut raws = Vec::new();
         for partition in &partitions {
-            runs.extend(cover.reads().into_iter().map(|run| self.each_read(partition, run, kept)));
-            let parts = parts.iter().enumerate();
+            let start = start(partition);
+            let (fold, counted) = (&fold, &covers[&start]);
+            let kept = move |read: CellRead| if counted.holds(read.bucket) { fold(read) } else { Ok(()) };
+            runs.extend(counted.reads().into_iter().map(|run| self.each_read(partition, run, kept)));
+            let parts = parts.iter().enumerate().filter(|(_, (range, _))| range.since() < start);
             raws.extend(parts.map(|(i, (range, part))| self.add_part(partition, *range, i.min(1), part)));
         }
         let runs = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>();
         let raws = stream::iter(raws).buffer_unordered(CONCURRENCY).try_collect::<()>();
-        let (lacks, ..) = try_join3(self.reads.lacks_counts(&self.app.id, self.range), runs, raws).await?;
+        let newest = async {
+            match tail {
+                Some(tail) => tail::events(tail, self.reads, self.app).await,
+                None => Ok(Some(&[][..])),
+            }
+        };
+        let lacks = self.reads.lacks_counts(&self.app.id, self.range);
+        let (lacks, newest, ..) = try_join4(lacks, newest, runs, raws).await?;
+        let Some(newest) = newest else { return Ok(None) };
         let mut range = self.range;
         let mut minutes = Vec::new();
         for (part, counted) in parts {
@@ -262,12 +292,23 @@ impl Search<'_> {
             }
         }
         let runs = minutes.iter();
-        let runs = runs.flat_map(|run| partitions.iter().map(|partition| self.each_read(partition, *run, fold)));
+        let runs = runs.flat_map(|run| {
+            let counted = partitions.iter().filter(|partition| run.first.start() < start(partition));
+            counted.map(|partition| self.each_read(partition, *run, fold))
+        });
         let runs: Vec<_> = runs.collect();
         stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
-        let Messages { found, hidden } = messages.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut messages = messages.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for event in newest.iter().flatten().filter(|event| range.contains(event.at) && self.wants(event.cell.level)) {
+            if let Some(message) = &event.message {
+                let key = (MessageHash::of(message), event.cell.level);
+                messages.add(self.reads, key, event.count, Newest::Seen(event.at, message.clone()))?;
+            }
+        }
+        let Messages { found, hidden } = messages;
         let candidates = found.into_values().filter(|candidate| candidate.count > 0).collect();
-        Ok(Counted { candidates, range, complete: !hidden && !lacks })
+        let live_from = tail.map(Tail::live_from);
+        Ok(Some(Counted { candidates, range, complete: !hidden && !lacks, live_from }))
     }
 
     async fn each_read(
@@ -294,7 +335,7 @@ impl Search<'_> {
 
     /// Counts the messages of a part of a minute from the events of a shard.
     async fn add_part(&self, partition: &Partition, range: Range, place: usize, part: &Part) -> Result<(), ReadError> {
-        let read = self.each_newest_first(partition, range, Some(place), |event| {
+        let read = self.each_newest_first(partition, range, Some(Share::OfMinute(place)), |event| {
             let at = event.at(self.app.clock);
             let Some(message) = event.message else { return Ok(true) };
             let mut part = lock(part);
@@ -459,7 +500,7 @@ impl Search<'_> {
         &self,
         partition: &Partition,
         range: Range,
-        part: Option<usize>,
+        part: Option<Share>,
         mut show: impl FnMut(Event) -> Result<bool, Spent>,
     ) -> Result<(), ReadError> {
         let (first, mut last) = id_range(range);
@@ -469,7 +510,8 @@ impl Search<'_> {
                 ids: (first, last),
                 order: Order::Descending,
                 limit: EVENTS_PAGE,
-                consistent: false,
+                // What is counted is read strongly, as counters are; a text may be a little old.
+                consistent: part.is_some(),
                 part,
                 forced: false,
             };

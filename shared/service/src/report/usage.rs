@@ -14,6 +14,7 @@ use tally_core::time::{DAY, Range, Timestamp};
 use tally_store::Order;
 
 use crate::budget::ReadError;
+use crate::config::{BATCH_SIZE, BATCH_WINDOW};
 use crate::reads::{EventRead, Reads, Source};
 use crate::report::count::{count, counted_to};
 use crate::report::prices::Bill;
@@ -27,8 +28,6 @@ const CONCURRENCY: usize = 8;
 /// DynamoDB adds to each item.
 const BESIDE: usize = 260;
 
-/// The seconds for which events are gathered before they are counted: the default of template.yaml.
-const WINDOW: f64 = 2.0;
 /// The counter items that a batch updates.
 const UPDATES: f64 = 6.0;
 /// About the bytes of a cell in a counter item: 160 combinations make 5 KB.
@@ -115,10 +114,10 @@ pub async fn total(reads: &Reads, app: &App, days: i64) -> Result<Total, ReadErr
     Ok(total)
 }
 
-/// What counting so many events of a day takes: batches gather for [`WINDOW`] seconds, and each updates the items of a minute, an
+/// What counting so many events of a day takes: a batch gathers until it is full or its time is over, and each updates the items of a minute, an
 /// hour and a day, and those of errors. docs/cost.md measures it.
 fn counted(events: f64, combinations: f64) -> Bill {
-    let batches = events.min(86_400.0 / WINDOW);
+    let batches = events.min((86_400.0 / f64::from(BATCH_WINDOW)).max(events / f64::from(BATCH_SIZE)));
     if batches <= 0.0 {
         return Bill::default();
     }
