@@ -63,7 +63,7 @@ impl Database {
         config.tables = TableNames { events: name("events"), counters: name("counters"), apps: name("apps") };
         // One client per test: its connections end with the test's runtime.
         let client = SharedHttpClient::new(Redirected { inner: Builder::new().build_http(), url });
-        let store = connect(Connection::Embedded(client.clone()), config.tables.clone());
+        let store = connect(Connection::Behind(client.clone()), config.tables.clone());
         store.create_tables().await.expect("tables");
         Self::Server(client, config.tables.clone())
     }

@@ -99,7 +99,8 @@ impl Tally {
         // A slow machine must not change what a test gets.
         config.read_time = Duration::from_hours(1);
         let database = Database::start(&mut config).await;
-        let store = connect_with(timeouts, Connection::Embedded(client(database.client())), config.tables.clone());
+        let client_of = if Database::is_embedded() { Connection::Embedded } else { Connection::Behind };
+        let store = connect_with(timeouts, client_of(client(database.client())), config.tables.clone());
         let clock = Clock::at(at(NOW));
         let context = Context::new(store, clock.clone(), config);
         let poller = Mutex::new(StreamPoller::new(database.client(), "http://database", Arc::clone(&context), None));

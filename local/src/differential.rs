@@ -145,9 +145,20 @@ fn query() -> impl Strategy<Value = (&'static str, Value)> {
     let more = select(vec![
         json!({}),
         json!({}),
-        json!({}),
         json!({"FilterExpression": "attribute_exists(x)"}),
+        json!({"FilterExpression": "#f = :f", "ExpressionAttributeNames": {"#f": "x"}, "ExpressionAttributeValues": {":f": {"S": "plain"}}}),
+        json!({"FilterExpression": "#f IN (:f,:g) AND #n = :f", "ExpressionAttributeNames": {"#f": "x", "#n": "name"},
+            "ExpressionAttributeValues": {":f": {"S": "plain"}, ":g": {"S": "\\ \u{0} \u{7f}"}}}),
+        json!({"FilterExpression": "#f IN (:f,:g)", "ExpressionAttributeNames": {"#f": "session"},
+            "ExpressionAttributeValues": {":f": {"S": "s"}, ":g": {"S": "u1"}}}),
+        json!({"FilterExpression": "#f = :f", "ExpressionAttributeNames": {"#f": "sk"}, "ExpressionAttributeValues": {":f": {"S": "k1"}}}),
+        json!({"FilterExpression": "#f = :f", "ExpressionAttributeNames": {"#f": "x", "#g": "y"}, "ExpressionAttributeValues": {":f": {"S": "plain"}}}),
         json!({"ProjectionExpression": "sk, x"}),
+        json!({"ProjectionExpression": "#p,#f,#g", "ExpressionAttributeNames": {"#p": "sk", "#f": "x", "#g": "long attribute"}}),
+        json!({"ProjectionExpression": "#f", "ExpressionAttributeNames": {"#f": "nothing"}}),
+        json!({"ProjectionExpression": "#f,#f", "ExpressionAttributeNames": {"#f": "x"}}),
+        json!({"ProjectionExpression": "#f", "FilterExpression": "#g = :g", "ExpressionAttributeNames": {"#f": "x", "#g": "session"},
+            "ExpressionAttributeValues": {":g": {"S": "s"}}}),
         json!({"Select": "COUNT"}),
     ]);
     (select(&KEYS[..]), range, any::<bool>(), any::<bool>(), limit, start, of_index, more, capacity()).prop_map(
@@ -173,7 +184,10 @@ fn query() -> impl Strategy<Value = (&'static str, Value)> {
                 }
             }
             for (name, value) in more.as_object().expect("an object") {
-                query[name] = value.clone();
+                match (query[name].as_object_mut(), value) {
+                    (Some(all), Value::Object(more)) => all.extend(more.clone()),
+                    _ => query[name] = value.clone(),
+                }
             }
             add(&mut query, "Limit", &limit);
             add(&mut query, "ReturnConsumedCapacity", &capacity);
@@ -297,6 +311,16 @@ fn the_requests_of_the_store_are_answered_without_dynoxide() {
         "ConsistentRead": false, "ReturnConsumedCapacity": "TOTAL",
         "ExclusiveStartKey": {"pk": {"S": "a"}, "sk": {"S": "k"}}});
     assert!(Page::of(query.to_string().as_bytes(), &catalog).is_some());
+    let mut chosen = query;
+    chosen["FilterExpression"] = "#level = :level0 AND #name IN (:name0,:name1)".into();
+    chosen["ProjectionExpression"] = "#sk,#0".into();
+    for (placeholder, name) in [("#level", "level"), ("#name", "name"), ("#0", "c:I|a||")] {
+        chosen["ExpressionAttributeNames"][placeholder] = name.into();
+    }
+    for placeholder in [":level0", ":name0", ":name1"] {
+        chosen["ExpressionAttributeValues"][placeholder] = json!({"S": "a"});
+    }
+    assert!(Page::of(chosen.to_string().as_bytes(), &catalog).is_some());
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Reads that return items as they are stored: as JSON, which is copied into the reply.
 //!
-//! dynoxide 3.2.0 parses each item to measure and filter it, copies it, and writes it as JSON again. A request with a
-//! filter or a projection still goes there, and so does every request in another form than those of the store.
+//! dynoxide 3.2.0 parses each item to measure and filter it, copies it, and writes it as JSON again. Here an item is looked
+//! into only for a filter or a projection, without parsing what neither asks for. Every request in another form than those
+//! of the store goes to dynoxide.
 //! `tests::queries_are_those_of_dynoxide` compares the two.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use dynoxide::DynoxideError;
@@ -16,7 +17,9 @@ use dynoxide::storage::Storage;
 use dynoxide::types::read_capacity_units_with_consistency;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::catalog::{Catalog, Index, Table};
 use crate::pages::{PAGE_BYTES, PAGE_RECORDS};
@@ -50,6 +53,10 @@ struct Query<'a> {
     #[serde(default)]
     index_name: Option<Cow<'a, str>>,
     key_condition_expression: Cow<'a, str>,
+    #[serde(default)]
+    filter_expression: Option<Cow<'a, str>>,
+    #[serde(default)]
+    projection_expression: Option<Cow<'a, str>>,
     #[serde(default)]
     expression_attribute_names: HashMap<Cow<'a, str>, Cow<'a, str>>,
     #[serde(borrow)]
@@ -154,6 +161,133 @@ pub(crate) struct Page {
     limit: Option<usize>,
     consistent: bool,
     units: bool,
+    chosen: Chosen,
+}
+
+/// What of the items is returned.
+#[derive(Default)]
+struct Chosen {
+    /// Attributes, and the texts that each may have.
+    conditions: Vec<(String, Vec<String>)>,
+    /// The attributes to return, sorted; `None` for all.
+    only: Option<Vec<String>>,
+}
+
+impl Chosen {
+    /// Reads a filter and a projection. Adds the placeholders that they use. `None` for what dynoxide answers.
+    fn of<'q>(query: &'q Query<'_>, keys: &[&String], used: &mut BTreeSet<&'q str>) -> Option<Self> {
+        let mut chosen = Self::default();
+        let name = |placeholder: &str| query.expression_attribute_names.get(placeholder).map(ToString::to_string);
+        if let Some(filter) = &query.filter_expression {
+            for condition in filter.split(" AND ") {
+                let (attribute, values) = condition.split_once(' ')?;
+                let values: Vec<_> = match values.split_once(' ')? {
+                    ("=", value) => vec![value],
+                    ("IN", list) => list.strip_prefix('(')?.strip_suffix(')')?.split(',').collect(),
+                    _ => return None,
+                };
+                used.insert(attribute);
+                used.extend(&values);
+                let texts =
+                    values.iter().map(|value| Some(query.expression_attribute_values.get(*value)?.text.to_string()));
+                let attribute = name(attribute)?;
+                // DynamoDB refuses these.
+                if keys.contains(&&attribute) {
+                    return None;
+                }
+                chosen.conditions.push((attribute, texts.collect::<Option<_>>()?));
+            }
+        }
+        if let Some(projection) = &query.projection_expression {
+            let placeholders: Vec<_> = projection.split(',').collect();
+            used.extend(&placeholders);
+            let mut only = placeholders.into_iter().map(name).collect::<Option<Vec<_>>>()?;
+            only.sort_unstable();
+            // DynamoDB refuses paths that overlap.
+            if only.windows(2).any(|two| two[0] == two[1]) {
+                return None;
+            }
+            chosen.only = Some(only);
+        }
+        Some(chosen)
+    }
+
+    /// Appends what is returned of an item. Returns whether it matches.
+    fn push(&self, reply: &mut String, count: usize, item: &str) -> Result<bool, DynoxideError> {
+        let comma = if count > 0 { "," } else { "" };
+        if self.conditions.is_empty() && self.only.is_none() {
+            reply.push_str(comma);
+            reply.push_str(item);
+            return Ok(true);
+        }
+        let before = reply.len();
+        reply.push_str(comma);
+        let looked = Looked { chosen: self, reply, met: 0 };
+        let is_met = serde_json::Deserializer::from_str(item)
+            .deserialize_map(looked)
+            .map_err(|e| DynoxideError::InternalServerError(e.to_string()))?;
+        if !is_met {
+            reply.truncate(before);
+        } else if self.only.is_none() {
+            reply.push_str(item);
+        }
+        Ok(is_met)
+    }
+}
+
+/// Looks into an item. Whether all conditions are met.
+struct Looked<'r> {
+    chosen: &'r Chosen,
+    reply: &'r mut String,
+    met: usize,
+}
+
+impl<'de> Visitor<'de> for Looked<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an item")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<bool, A::Error> {
+        let Chosen { conditions, only } = self.chosen;
+        let mut open = '{';
+        while let Some(name) = map.next_key::<Name<'de>>()? {
+            let name = name.0.as_ref();
+            let condition = conditions.iter().find(|(attribute, _)| attribute == name);
+            let is_wanted = only.as_ref().is_some_and(|only| only.binary_search_by(|o| o.as_str().cmp(name)).is_ok());
+            if condition.is_none() && !is_wanted {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value = map.next_value::<&RawValue>()?.get();
+            if let Some((_, texts)) = condition {
+                let is_met = serde_json::from_str::<Text<'_>>(value)
+                    .is_ok_and(|value| texts.iter().any(|text| *text == value.text));
+                self.met += usize::from(is_met);
+            }
+            if is_wanted {
+                self.reply.push(open);
+                open = ',';
+                push_text(self.reply, name);
+                self.reply.push(':');
+                self.reply.push_str(value);
+            }
+        }
+        if only.is_some() {
+            self.reply.push_str(if open == '{' { "{}" } else { "}" });
+        }
+        Ok(self.met == conditions.len())
+    }
+}
+
+/// The name of an attribute. Borrows where the JSON has no escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Writes a JSON text.
+fn push_text(reply: &mut String, text: &str) {
+    reply.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 
 impl Page {
@@ -179,7 +313,14 @@ impl Page {
             placeholder.starts_with('#')
                 && query.expression_attribute_names.get(*placeholder).is_some_and(|is| is == *name)
         };
-        if !names.iter().all(is_used) || query.expression_attribute_names.len() != names.len() {
+        if !names.iter().all(is_used) {
+            return None;
+        }
+        let mut used: BTreeSet<&str> = words.iter().copied().filter(|word| word.starts_with(['#', ':'])).collect();
+        let chosen = Chosen::of(&query, &[hash, &table.sk], &mut used)?;
+        let named = query.expression_attribute_names.keys().chain(query.expression_attribute_values.keys());
+        // DynamoDB refuses placeholders that are not used.
+        if named.clone().any(|placeholder| !used.contains(placeholder.as_ref())) || named.count() != used.len() {
             return None;
         }
         let value = |placeholder: &str| key_text(&query.expression_attribute_values.get(placeholder)?.text);
@@ -189,9 +330,8 @@ impl Page {
             None => (None, None),
             Some((first, last)) => (Some(value(first)?), Some(value(last)?)),
         };
-        let used = if range.is_some() { 3 } else { 1 };
         let is_consistent_index = index.is_some() && query.consistent_read;
-        if query.expression_attribute_values.len() != used || first > last || is_consistent_index {
+        if first > last || is_consistent_index {
             return None;
         }
         let limit = match query.limit {
@@ -208,6 +348,7 @@ impl Page {
             limit,
             consistent: query.consistent_read,
             units,
+            chosen,
             table,
         };
         if let Some(after) = &query.exclusive_start_key {
@@ -260,32 +401,29 @@ impl Page {
         ))?;
         let mut rows = select.query(values.as_slice())?;
         let mut reply = String::from(r#"{"Items":["#);
-        let (mut count, mut size) = (0, 0);
+        let (mut count, mut scanned, mut size) = (0, 0, 0);
         let (mut sk, mut pk) = (String::new(), String::new());
         let mut has_more = false;
         while let Some(row) = rows.next()? {
             let item_size: usize = row.get(1)?;
-            if count > 0 && size + item_size > PAGE_BYTES {
+            if scanned > 0 && size + item_size > PAGE_BYTES {
                 has_more = true;
                 break;
             }
-            if count > 0 {
-                reply.push(',');
-            }
-            reply.push_str(text(row, 0)?);
+            count += usize::from(self.chosen.push(&mut reply, count, text(row, 0)?)?);
             text(row, 2)?.clone_into(&mut sk);
             if index.is_some() {
                 text(row, 3)?.clone_into(&mut pk);
             }
             size += item_size;
-            count += 1;
-            if self.limit == Some(count) {
+            scanned += 1;
+            if self.limit == Some(scanned) {
                 has_more = true;
                 break;
             }
         }
-        let _ = write!(reply, r#"],"Count":{count},"ScannedCount":{count}"#);
-        if has_more && count > 0 {
+        let _ = write!(reply, r#"],"Count":{count},"ScannedCount":{scanned}"#);
+        if has_more && scanned > 0 {
             self.push_last(&mut reply, index, &sk, if index.is_some() { &pk } else { &self.pk });
         }
         if self.units {

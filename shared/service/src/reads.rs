@@ -7,6 +7,7 @@ use tally_core::app::partition::Partition;
 use tally_core::app::{App, AppId};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::Event;
+use tally_core::event::filter::EventFilter;
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
 use tally_core::time::bucket::Bucket;
@@ -138,6 +139,15 @@ impl Reads {
 
     /// Reads events in one request.
     pub(crate) async fn events(&self, read: &EventRead<'_>) -> Result<EventPage, ReadError> {
+        self.matching_events(read, None).await
+    }
+
+    /// Reads events in one request, without most that a filter does not match. The limit is of events before the filter.
+    pub(crate) async fn matching_events(
+        &self,
+        read: &EventRead<'_>,
+        filter: Option<&EventFilter>,
+    ) -> Result<EventPage, ReadError> {
         let EventRead { source, ids, order, limit, consistent, part, forced } = *read;
         let kind = match part {
             None => Kind::Events,
@@ -150,11 +160,13 @@ impl Reads {
         let limit = if is_small { 1 } else { i32::try_from(limit).unwrap_or(i32::MAX) };
         let (store, now) = (&self.store, self.now);
         let page = match source {
-            Source::Shard(partition) => store.query_events(partition, ids, order, limit, consistent, now).await?,
+            Source::Shard(partition) => {
+                store.query_events(partition, ids, filter, order, limit, consistent, now).await?
+            }
             Source::Session(app, session) => store.query_session(&app.id, session, ids, order, limit, now).await?,
         };
         let held = page.events.iter().map(weight).sum::<usize>().max(bytes(page.units, COUNTER_BYTES));
-        reservation.settle(page.units, page.events.len(), held);
+        reservation.settle(page.units, page.scanned, held);
         Ok(page)
     }
 

@@ -29,6 +29,8 @@ const FRESH: TimeDelta = TimeDelta::minutes(2);
 const FIRST_DAYS: usize = 2;
 /// The maximum number of days per request.
 const MOST_DAYS: usize = 512;
+/// The maximum number of requests for days before finer buckets are asked for. Those of all days then share requests.
+const MOST_PAGES: usize = 3;
 /// The maximum number of attributes named in a request. A request is at most 4 KB long.
 const MOST_NAMED: usize = 100;
 /// The maximum number of buckets refined at once.
@@ -122,16 +124,34 @@ impl Plan {
         };
         let day = |id: EventId| Bucket::of(Granularity::Day, id.at());
         let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
-        let asked = Asked { first: day(first), last: day(last), limit: self.days, only: None };
-        let page = page(reads, &self.partition, kinds(query), query, &asked).await?;
+        let mut asked = Asked { first: day(first), last: day(last), limit: self.days, only: None };
+        let mut found = page(reads, &self.partition, kinds(query), query, &asked).await?;
         self.days = (self.days * 4).min(MOST_DAYS);
+        for _ in 1..MOST_PAGES {
+            let promised: i64 = found.sums.iter().map(|sum| sum.matches).sum();
+            let Some(reached) = found.last.filter(|_| promised < wanted) else { break };
+            match query.order {
+                Order::Ascending => asked.first = Bucket::of(Granularity::Day, reached.end()),
+                Order::Descending => asked.last = Bucket::of(Granularity::Day, reached.start() - MICROSECOND),
+            }
+            asked.limit = self.days;
+            let next = match page(reads, &self.partition, kinds(query), query, &asked).await {
+                // What was found leads further.
+                Err(ReadError::Spent(_)) => break,
+                next => next?,
+            };
+            self.days = (self.days * 4).min(MOST_DAYS);
+            found.sums.extend(next.sums);
+            found.attributes.join(next.attributes);
+            found.last = next.last;
+        }
         // Finer buckets count nothing that their day does not, so only the attributes that match in the day are
         // requested.
-        let only = page.attributes.names();
-        let mut chosen = page.sums;
+        let only = found.attributes.names();
+        let mut chosen = found.sums;
         order(&mut chosen, query.order);
-        let mut reached = page.last;
-        let mut more = page.last.is_some();
+        let mut reached = found.last;
+        let mut more = found.last.is_some();
         // Everything after the last chosen bucket is planned later.
         if enough(&mut chosen, wanted) {
             (reached, more) = (chosen.last().map(|sum| sum.bucket), true);

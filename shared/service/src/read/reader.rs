@@ -19,6 +19,8 @@ use crate::reads::{self, EventRead, Reads, weight};
 const MOST: usize = 1_000;
 /// The minimum number of events requested from a shard at once.
 const FEWEST: usize = 8;
+/// The minimum number of events requested at once where few of them match: what is saved by less costs another request.
+const FEWEST_OF_RARE: usize = 100;
 /// The maximum number of key ranges of a shard that are read at once.
 const PARALLEL: usize = 32;
 
@@ -412,8 +414,10 @@ impl Source {
             Place::Session(session) => reads::Source::Session(app, session),
         };
         let all = taken.iter().enumerate().map(|(i, key_range)| {
+            let is_rare = key_range.expected * 4 < asked.chunk;
+            let chunk = if is_rare { asked.chunk.max(FEWEST_OF_RARE) } else { asked.chunk };
             // The first leads further. The others only save time.
-            read(reads, query, source, key_range.ids, Asked { forced: asked.forced && i == 0, ..asked })
+            read(reads, query, source, key_range.ids, Asked { chunk, forced: asked.forced && i == 0, ..asked })
         });
         let pages = try_join_all(all).await?;
         for (key_range, page) in taken.into_iter().zip(pages).rev() {
@@ -466,7 +470,7 @@ async fn read(
         part: None,
         forced: asked.forced,
     };
-    let page = unless_spent(reads.events(&read).await)?;
+    let page = unless_spent(reads.matching_events(&read, Some(&query.filter)).await)?;
     for event in page.iter().flat_map(|page| &page.events) {
         // What does not fit into memory ends the walk before the next read.
         let _ = reads.budget.hold(weight(event));

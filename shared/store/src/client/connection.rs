@@ -24,33 +24,38 @@ pub enum Connection {
     Environment,
     /// A local server at this URL. Credentials are not checked.
     Local(String),
-    /// A database in this process, with the interface of an HTTP client.
+    /// A database in this process, with the interface of an HTTP client. Requests are not signed, which would take longer
+    /// than a small read.
     Embedded(SharedHttpClient),
+    /// A server behind this client, which checks that requests are signed, but not by whom.
+    Behind(SharedHttpClient),
 }
 
 /// Connects to DynamoDB with the timeouts for the location.
 pub fn connect(connection: Connection, tables: TableNames) -> Store {
     let timeouts = match connection {
         Connection::Environment => Timeouts::CLOUD,
-        Connection::Local(_) | Connection::Embedded(_) => Timeouts::LAPTOP,
+        Connection::Local(_) | Connection::Embedded(_) | Connection::Behind(_) => Timeouts::LAPTOP,
     };
     connect_with(timeouts, connection, tables)
 }
 
 /// Connects to DynamoDB.
 pub fn connect_with(timeouts: Timeouts, connection: Connection, tables: TableNames) -> Store {
+    let at = |builder: Builder, http, url: String| {
+        builder.http_client(http).endpoint_url(url).region(Region::from_static("eu-central-1"))
+    };
     let local = |builder: Builder, http, url: String| {
-        let credentials = Credentials::new("local", "local", None, None, "local");
-        let builder = builder.http_client(http).endpoint_url(url).region(Region::from_static("eu-central-1"));
-        builder.credentials_provider(credentials)
+        at(builder, http, url).credentials_provider(Credentials::new("local", "local", None, None, "local"))
     };
     let builder = Builder::new().behavior_version(BehaviorVersion::v2026_01_12());
     let builder = match connection {
         Connection::Environment => from_environment(builder),
         // A client without TLS would add a second HTTP client to every function.
         Connection::Local(url) => local(builder, https(TrustStore::default()), url),
-        // No request is sent to this URL.
-        Connection::Embedded(client) => local(builder, client, "http://embedded".to_owned()),
+        // No request is sent to this URL. Without credentials, the SDK's only other choice is not to sign.
+        Connection::Embedded(client) => at(builder, client, "http://embedded".to_owned()).allow_no_auth(),
+        Connection::Behind(client) => local(builder, client, "http://embedded".to_owned()),
     };
     let limits = TimeoutConfig::builder()
         .connect_timeout(Timeouts::CLOUD.attempt)

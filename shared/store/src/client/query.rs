@@ -12,6 +12,8 @@ use crate::tables::{PK, SK};
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) items: Vec<Item>,
+    /// How many items were read, also those that a filter left out.
+    pub(crate) scanned: usize,
     /// The key to start the next page after, or `None` at the end.
     pub(crate) next: Option<Item>,
     /// Read units.
@@ -46,6 +48,7 @@ impl Store {
     /// Sends a query.
     pub(crate) async fn send_query(&self, request: QueryFluentBuilder) -> Result<Page, StoreError> {
         let (reply, units) = self.send(request).await?;
-        Ok(Page { items: reply.items.unwrap_or_default(), next: reply.last_evaluated_key, units })
+        let scanned = usize::try_from(reply.scanned_count).unwrap_or(0);
+        Ok(Page { items: reply.items.unwrap_or_default(), scanned, next: reply.last_evaluated_key, units })
     }
 }
