@@ -64,7 +64,7 @@ async fn a_list_says_how_much_was_looked_at_where_no_index_serves() {
     let page = tally.ask(&app, "/events?user_id=u1&limit=1").await;
     let next = tally.ask(&app, &format!("/events?limit=50&cursor={}", page["next"].as_str().unwrap())).await;
     let both: Vec<_> = [&page, &next].iter().map(|page| page["scanned"].as_i64().unwrap()).collect();
-    assert!(both[0] < 10 && both[1] < 10 && both[0] + both[1] >= 10, "{both:?}");
+    assert!(both[0] <= 10 && both[1] < 10 && both[0] + both[1] >= 10, "{both:?}");
     // A bounded key does not learn how much there is beside what it reads.
     let key = json!({"scopes": ["read"], "filter": {"user_id": "u1"}});
     let made = tally.admin(Method::POST, "/apps/shop/keys", &key).await;

@@ -151,8 +151,9 @@ pub(crate) async fn read_all(
         next = apps.last().map(|app| app.slug.clone());
     }
     let (mut items, mut totals) = (Vec::new(), Vec::new());
-    let reads = context.reads();
+    let mut reads = context.reads();
     for app in apps.iter().filter(|app| app.state == AppState::Active) {
+        reads.turn_to_another_app();
         let used = match total(&reads, app, DAYS).await {
             Ok(used) => Some(used),
             Err(ReadError::Spent(_)) => None,

@@ -34,7 +34,7 @@ pub struct Reads {
     pub budget: Budget,
     /// The time of the request.
     pub now: Timestamp,
-    /// How far the app of the request is counted. It is found out once, so that all parts of a reply agree.
+    /// How far the app that is read is counted, and its newest events. It is found out once, so that all parts of a reply agree.
     pub(crate) live: OnceCell<Live>,
     /// What this process knows about the size of events.
     pub(crate) event_units: Arc<EventUnits>,
@@ -78,6 +78,11 @@ impl Reads {
     /// Creates the reads of a request that starts now.
     pub fn new(store: Store, limits: Limits, event_units: Arc<EventUnits>, now: Timestamp) -> Self {
         Self { store, budget: Budget::new(limits), now, live: OnceCell::new(), event_units }
+    }
+
+    /// Goes on with another app, on the same budget.
+    pub fn turn_to_another_app(&mut self) {
+        self.live = OnceCell::new();
     }
 
     /// Reads counters in one request. Of the buckets, `items` are expected.

@@ -116,7 +116,7 @@ pub async fn walk(
     walk_counting(reads, app, query, &mut 0, show).await
 }
 
-/// The same; counts the events that it looks at.
+/// The same; counts the events that it or the store looks at.
 async fn walk_counting(
     reads: &Reads,
     app: &App,
@@ -141,18 +141,18 @@ async fn walk_counting(
         return Ok(NOTHING);
     }
     let mut merge = Merge::new(reads, app, query, (first, last)).await?;
-    loop {
-        let Some(event) = merge.next().await? else {
-            return Ok(End::Read { frontier: merge.frontier() });
-        };
+    let end = loop {
+        let Some(event) = merge.next().await? else { break End::Read { frontier: merge.frontier() } };
         *scanned += 1;
         if query.range.contains(event.at(app.clock)) && query.filter.matches(&event) {
             merge.wanted = merge.wanted.saturating_sub(1);
             if !show(event) {
-                return Ok(End::Stopped);
+                break End::Stopped;
             }
         }
-    }
+    };
+    *scanned += merge.sources.iter().map(|source| source.left_out).sum::<usize>();
+    Ok(end)
 }
 
 /// The events of all shards, or of some sessions, as one ordered stream.
@@ -180,6 +180,8 @@ struct Source {
     plan: Option<Plan>,
     /// Whether events were read and dropped again, since they had no room.
     is_unloaded: bool,
+    /// How many events the store looked at and left out.
+    left_out: usize,
 }
 
 /// Where a source is read.
@@ -333,7 +335,7 @@ fn unless_spent<T>(read: Result<T, ReadError>) -> Result<Option<T>, StoreError> 
 
 impl Source {
     fn unplanned(place: Place, whole: KeyRange) -> Self {
-        Self { place, pieces: VecDeque::from([Piece::Unread(whole)]), plan: None, is_unloaded: false }
+        Self { place, pieces: VecDeque::from([Piece::Unread(whole)]), plan: None, is_unloaded: false, left_out: 0 }
     }
 
     /// If the budget does not suffice for a plan, everything is to be read.
@@ -347,7 +349,7 @@ impl Source {
             return Ok(Self::unplanned(Place::Shard(partition), whole));
         };
         let pieces = first.into_iter().map(Piece::Unread).collect();
-        Ok(Self { place: Place::Shard(partition), pieces, plan: Some(plan), is_unloaded: false })
+        Ok(Self { place: Place::Shard(partition), pieces, plan: Some(plan), is_unloaded: false, left_out: 0 })
     }
 
     /// Returns whether the source may have more, but has no event loaded.
@@ -402,7 +404,8 @@ impl Source {
         let mut taken = Vec::new();
         let mut expected = 0;
         while let Some(Piece::Unread(key_range)) = self.pieces.front() {
-            expected += key_range.expected;
+            // Nothing may be known of how many there are.
+            expected = key_range.expected.saturating_add(expected);
             taken.push(*key_range);
             self.pieces.pop_front();
             if expected >= asked.wanted || taken.len() == PARALLEL {
@@ -414,7 +417,7 @@ impl Source {
             Place::Session(session) => reads::Source::Session(app, session),
         };
         let all = taken.iter().enumerate().map(|(i, key_range)| {
-            let is_rare = key_range.expected * 4 < asked.chunk;
+            let is_rare = key_range.expected.saturating_mul(4) < asked.chunk;
             let chunk = if is_rare { asked.chunk.max(FEWEST_OF_RARE) } else { asked.chunk };
             // The first leads further. The others only save time.
             read(reads, query, source, key_range.ids, Asked { chunk, forced: asked.forced && i == 0, ..asked })
@@ -425,6 +428,7 @@ impl Source {
                 self.pieces.push_front(Piece::Unread(key_range));
                 continue;
             };
+            self.left_out += page.scanned.saturating_sub(page.events.len());
             let (first, last) = key_range.ids;
             let left = page.more_after.and_then(|read| match query.order {
                 Order::Ascending => read.after().map(|first| (first, last)),
