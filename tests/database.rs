@@ -1,7 +1,8 @@
-//! The database of a test: an embedded one or, with the feature `server`, its own tables in the server that
+//! The database of a test: an embedded one or, with the feature `server`, its own tables in a server that
 //! `TALLY_TEST_DYNAMODB` names (`.ci/dynamodb-local` starts Amazon's and sets both). Tests that only the embedded one can
 //! run are `ignored` with that feature, so that the runner counts them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
@@ -32,12 +33,15 @@ pub(crate) enum Database {
     Server(SharedHttpClient, TableNames),
 }
 
-/// The URL of the server that tests use in place of the embedded database.
+/// The URL of the server that a test uses in place of the embedded database. Where several are named, separated by commas, tests
+/// take turns: Amazon's does one thing at a time.
 fn server() -> Option<String> {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
     let named = std::env::var("TALLY_TEST_DYNAMODB").ok();
     // One without the other would test something else than was asked for.
     assert_eq!(named.is_some(), cfg!(feature = "server"), "TALLY_TEST_DYNAMODB and the feature `server` go together");
-    named
+    let urls: Vec<_> = named.as_ref()?.split(',').collect();
+    Some(urls[TURN.fetch_add(1, Ordering::Relaxed) % urls.len()].to_owned())
 }
 
 /// How many cases of a property run: fewer on a server, which is slower. `TALLY_CASES` names another number.

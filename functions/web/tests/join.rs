@@ -36,10 +36,10 @@ fn modules_follow_those_that_they_import() {
     .unwrap();
     assert_eq!(
         all.script,
-        "// js/d.js\nconst d = 4;\nclass F {}\nfunction* g() {}\n\
-         // js/views/b.js\nconst b = 1,\nc = d;\nasync function e() {}\n\
-         // js/a.js\nconst a = b;\n\
-         // js/main.js\nconst main = a + b + c;\n"
+        "// js/d.js\nconst d= 4;\nclass F{}\nfunction* g(){}\n\
+         // js/views/b.js\nconst b= 1,\nc=d;\nasync function e(){}\n\
+         // js/a.js\nconst a=b;\n\
+         // js/main.js\nconst main=a + b + c;\n"
     );
     assert_eq!(all.unused, ["js/old.js"]);
 }
@@ -62,14 +62,26 @@ function five() {
 }
 "#;
     let all = joined(&[("js/main.js", text)]).unwrap();
-    let code = text.replace("// import a from 'a'; `\n/* export default 1; */\n", "").replace("\n  ", "\n");
+    let code = r#"const one="import x from 'y'; `";
+const two= `export default ${[1].map((n)=> `${n} {`).join('}')}
+import z from 'z';
+const one = 2;
+`;
+const three= /[/"`]export {\/"/g.test(two)? 4 / 2 / 1 :one;
+const four={import: 1,export: 2 };
+four.import=four.export;
+function five(){
+const one= 3;
+return /}/.exec(one);
+}
+"#;
     assert_eq!(all.script, format!("// js/main.js\n{code}"));
 }
 
 #[test]
 fn comments_stay_behind_and_lines_stay_lines() {
     let text = "/** A. */\nconst a = 1; // one\n\n\n/*\n * b\n */\nconst b = a /* two */ + 1,\n  c = a/**/+b;\nconst d = `\n  // no comment ${/* e */ b}\n`;\n";
-    let expected = "// js/main.js\nconst a = 1;\nconst b = a + 1,\nc = a +b;\nconst d = `\n  // no comment ${ b}\n`;\n";
+    let expected = "// js/main.js\nconst a= 1;\nconst b=a + 1,\nc=a +b;\nconst d= `\n  // no comment ${ b}\n`;\n";
     assert_eq!(joined(&[("js/main.js", text)]).unwrap().script, expected);
 }
 
