@@ -15,6 +15,7 @@ use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{DAY, HOUR, MINUTE};
 use tally_store::VersionedItem;
 
+use crate::database::Database;
 use crate::faulty::Fault;
 use crate::harness::{NOW, Reply, Tally, TestApp, assert_problem, at, column};
 
@@ -263,9 +264,18 @@ async fn a_recount_waits_for_events_that_are_not_counted_yet() {
     // These have the same minutes and days as before, so checked data changes and is checked again.
     let recounts = async {
         for _ in 0..3 {
-            let reply = tally.admin(Method::POST, "/apps/shop/recount", &json!({})).await;
-            assert_eq!((reply.status.as_u16(), &reply.json["next"]), (200, &json!(null)), "{}", reply.json);
-            assert_eq!(reply.json["differences"], json!([]), "nothing was wrong");
+            let mut body = json!({});
+            loop {
+                let reply = tally.admin(Method::POST, "/apps/shop/recount", &body).await;
+                assert_eq!(reply.status, 200, "{}", reply.json);
+                assert_eq!(reply.json["differences"], json!([]), "nothing was wrong");
+                if reply.json["next"].is_null() {
+                    break;
+                }
+                // A server may be too slow for one call.
+                assert!(!Database::is_embedded(), "{}", reply.json);
+                body = json!({"next": reply.json["next"]});
+            }
         }
     };
     let writes = async {

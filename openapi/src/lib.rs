@@ -194,7 +194,7 @@ fn reply(reply: &ReplyDescription) -> Value {
 }
 
 /// Headers that not every reply of their kind has: a last page leads no further, and counts are mostly complete.
-const OPTIONAL_HEADERS: [&str; 2] = ["Link", "Tally-Complete"];
+const OPTIONAL_HEADERS: [&str; 3] = ["Link", "Tally-Complete", "Tally-Live-From"];
 
 fn headers(headers: &[(&'static str, &'static str)]) -> Value {
     let header = |name: &str, about: &str| json!({"description": about, "required": !OPTIONAL_HEADERS.contains(&name), "schema": {"type": "string"}});
