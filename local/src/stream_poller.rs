@@ -308,7 +308,7 @@ impl StreamPoller {
                 }
                 for record in page.records {
                     let sequence = record.dynamodb.sequence_number.to_owned();
-                    read.add(Some(sequence), to_raw_value(&record.of(stream))?);
+                    read.add(Some(sequence), to_raw_value(&RawRecord { event_source_arn: stream, ..record })?);
                     if read.full {
                         return Ok(read);
                     }
@@ -424,7 +424,8 @@ struct Page<'a> {
     next_shard_iterator: Option<&'a str>,
 }
 
-#[derive(Deserialize)]
+/// The same as [`LambdaRecord`], with images that are passed on as they are.
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawRecord<'a> {
     #[serde(rename = "eventID")]
@@ -435,7 +436,10 @@ struct RawRecord<'a> {
     aws_region: &'a str,
     #[serde(borrow)]
     dynamodb: RawStreamRecord<'a>,
-    #[serde(borrow, default)]
+    /// Unknown to the streams API.
+    #[serde(rename = "eventSourceARN", skip_deserializing)]
+    event_source_arn: &'a str,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     user_identity: Option<RawIdentity<'a>>,
 }
 
@@ -454,46 +458,11 @@ struct RawStreamRecord<'a> {
     stream_view_type: &'a str,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all(serialize = "camelCase", deserialize = "PascalCase"))]
 struct RawIdentity<'a> {
     r#type: &'a str,
     principal_id: &'a str,
-}
-
-/// The same as [`LambdaRecord`].
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RawLambdaRecord<'a> {
-    #[serde(rename = "eventID")]
-    event_id: &'a str,
-    event_name: &'a str,
-    event_version: &'a str,
-    event_source: &'a str,
-    aws_region: &'a str,
-    dynamodb: RawStreamRecord<'a>,
-    #[serde(rename = "eventSourceARN")]
-    event_source_arn: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_identity: Option<LambdaIdentity>,
-}
-
-impl<'a> RawRecord<'a> {
-    fn of(self, stream_arn: &'a str) -> RawLambdaRecord<'a> {
-        RawLambdaRecord {
-            event_id: self.event_id,
-            event_name: self.event_name,
-            event_version: self.event_version,
-            event_source: self.event_source,
-            aws_region: self.aws_region,
-            dynamodb: self.dynamodb,
-            event_source_arn: stream_arn,
-            user_identity: self.user_identity.map(|by| LambdaIdentity {
-                r#type: Some(by.r#type.to_owned()),
-                principal_id: Some(by.principal_id.to_owned()),
-            }),
-        }
-    }
 }
 
 /// The last counted sequence numbers, from the file of a poller's position.

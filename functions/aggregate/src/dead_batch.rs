@@ -10,7 +10,7 @@ use tally_service::context::Context;
 use tally_store::{StoreError, StreamImage};
 
 use crate::error::{AggregateError, DeadBatchError};
-use crate::object::{self, ObjectError};
+use crate::object;
 
 /// An invocation record in the format that Lambda stores in the bucket.
 #[derive(Deserialize)]
@@ -106,12 +106,6 @@ pub(crate) async fn mark(context: &Context, object: &object::Created) -> Result<
     let apps = batch.days.len();
     tracing::error!(key = object.key(), apps, days, unreadable = batch.unreadable, "Lambda gave up a batch");
     Ok(())
-}
-
-impl From<ObjectError> for AggregateError {
-    fn from(error: ObjectError) -> Self {
-        Self::Object(error)
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use tally_store::StoreError;
 
-use crate::object::ObjectError;
+use crate::signed_request::RequestError;
 
 /// The reason why a batch is incomplete. Lambda redelivers it.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum AggregateError {
     Contention,
     /// A dead batch could not be fetched.
     #[error("a dead batch cannot be fetched, so its days are not marked: {0}")]
-    Object(ObjectError),
+    Object(#[from] RequestError),
     /// A dead batch could not be read.
     #[error("a dead batch cannot be read, so its days are not marked: {0}")]
     DeadBatch(#[from] DeadBatchError),

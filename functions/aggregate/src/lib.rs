@@ -12,6 +12,7 @@ mod event;
 mod lineage;
 mod object;
 mod record;
+mod signed_request;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -30,7 +31,8 @@ pub use dead_batch::DeadBatch;
 pub use error::{AggregateError, DeadBatchError};
 pub use event::StreamEvent;
 pub use lineage::note as note_lineage;
-pub use object::{Created, ObjectError};
+pub use object::Created;
+pub use signed_request::RequestError;
 
 use record::{Read, UncountableRecord};
 

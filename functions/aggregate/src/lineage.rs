@@ -6,20 +6,17 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
-use aws_smithy_runtime_api::client::http::HttpConnector;
-use aws_smithy_runtime_api::client::identity::Identity;
+use aws_sigv4::http_request::SigningSettings;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::body::SdkBody;
-use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use tally_service::context::Context;
 use tally_store::StoreError;
 
 use crate::event::StreamEvent;
-use crate::object::{CONNECTOR, ObjectError};
+use crate::signed_request::{Caller, RequestError, Service, Unsigned, domain, send, signed};
 
+const STREAMS: Service =
+    Service { name: "DynamoDB Streams", signing: "dynamodb", endpoint: "AWS_ENDPOINT_URL_DYNAMODB" };
 /// How long a batch waits for the answer. Without it the batch is counted all the same.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long after a failure it is asked again.
@@ -64,7 +61,7 @@ pub async fn note(context: &Context, event: &StreamEvent) {
 #[derive(Debug, thiserror::Error)]
 enum LineageError {
     #[error("DescribeStream: {0}")]
-    Describe(#[from] ObjectError),
+    Describe(#[from] RequestError),
     #[error("the answer of DescribeStream: {0}")]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
@@ -123,48 +120,24 @@ struct Shard {
 
 /// Sends a `DescribeStream` with the Lambda credentials from the environment. `AWS_ENDPOINT_URL_DYNAMODB` overrides the
 /// endpoint.
-async fn describe(body: String) -> Result<Vec<u8>, ObjectError> {
-    let optional = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-    let variable = |name| optional(name).ok_or(ObjectError::Environment(name));
-    let region = variable("AWS_REGION")?;
-    let (id, secret) = (variable("AWS_ACCESS_KEY_ID")?, variable("AWS_SECRET_ACCESS_KEY")?);
-    let credentials = Credentials::new(id, secret, optional("AWS_SESSION_TOKEN"), None, "environment");
-    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    let url = optional("AWS_ENDPOINT_URL_DYNAMODB");
-    let url = url.unwrap_or_else(|| format!("https://streams.dynamodb.{region}.{suffix}/"));
-    let request = signed(&url, &region, credentials, body, SystemTime::now()).map_err(ObjectError::Request)?;
-    let reply = CONNECTOR.call(request).await.map_err(|e| ObjectError::Silent(e.to_string()))?;
-    let status = reply.status().as_u16();
-    if status != 200 {
-        return Err(ObjectError::Refused(status));
-    }
-    let body = Limited::new(reply.into_body(), MOST).collect().await;
-    Ok(body.map_err(|e| ObjectError::Silent(e.to_string()))?.to_bytes().to_vec())
+async fn describe(body: String) -> Result<Vec<u8>, RequestError> {
+    let Caller { region, credentials, endpoint } = Caller::of_environment(STREAMS)?;
+    let url = endpoint.unwrap_or_else(|| format!("https://streams.dynamodb.{region}.{}/", domain(&region)));
+    send(STREAMS, signed_post(&url, &region, credentials, body, SystemTime::now())?, MOST).await
 }
 
 /// Builds a POST request with a version 4 signature.
-fn signed(
+fn signed_post(
     url: &str,
     region: &str,
     credentials: Credentials,
     body: String,
     at: SystemTime,
-) -> Result<HttpRequest, String> {
+) -> Result<HttpRequest, RequestError> {
     const HEADERS: [(&str, &str); 2] =
         [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "DynamoDBStreams_20120810.DescribeStream")];
-    let identity: Identity = credentials.into();
-    let parameters = v4::SigningParams::builder().identity(&identity).region(region).name("dynamodb").time(at);
-    let parameters = parameters.settings(SigningSettings::default()).build().map_err(|e| e.to_string())?.into();
-    let request = SignableRequest::new("POST", url, HEADERS.into_iter(), SignableBody::Bytes(body.as_bytes()));
-    let (instructions, _) =
-        sign(request.map_err(|e| e.to_string())?, &parameters).map_err(|e| e.to_string())?.into_parts();
-    let mut request = HttpRequest::new(SdkBody::from(body));
-    request.set_method("POST").map_err(|e| e.to_string())?;
-    request.set_uri(url).map_err(|e| e.to_string())?;
-    for (name, value) in HEADERS.into_iter().chain(instructions.headers()) {
-        request.headers_mut().try_insert(name.to_owned(), value.to_owned()).map_err(|e| e.to_string())?;
-    }
-    Ok(request)
+    let request = Unsigned { method: "POST", url, headers: &HEADERS, body, settings: SigningSettings::default() };
+    signed(STREAMS, request, region, credentials, at)
 }
 
 #[cfg(test)]
@@ -185,7 +158,7 @@ mod tests {
         let at = SystemTime::UNIX_EPOCH + Duration::from_hours(380_376);
         let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", "secret", Some("token".to_owned()), None, "example");
         let url = "https://streams.dynamodb.eu-central-1.amazonaws.com/";
-        let request = signed(url, "eu-central-1", credentials, "{}".to_owned(), at).expect("a request");
+        let request = signed_post(url, "eu-central-1", credentials, "{}".to_owned(), at).expect("a request");
         assert_eq!((request.method(), request.uri()), ("POST", url));
         let signature = request.headers().get("authorization").expect("a signature");
         assert!(signature.contains("/20130524/eu-central-1/dynamodb/aws4_request"), "{signature}");

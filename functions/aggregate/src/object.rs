@@ -1,34 +1,22 @@
 //! Reads one S3 object. The S3 SDK would double the size of the function, and a single signed GET is enough.
 
-use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode,
-    sign,
-};
-use aws_sigv4::sign::v4;
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_runtime_api::client::http::HttpConnector;
-use aws_smithy_runtime_api::client::identity::Identity;
+use aws_sigv4::http_request::{PayloadChecksumKind, PercentEncodingMode, SigningSettings, UriPathNormalizationMode};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::body::SdkBody;
-use http_body_util::{BodyExt, Limited};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use crate::signed_request::{Caller, RequestError, Service, Unsigned, domain, send, signed};
+
+const S3: Service = Service { name: "S3", signing: "s3", endpoint: "AWS_ENDPOINT_URL_S3" };
 /// The timeout for S3.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The maximum object size in bytes. A batch has at most 6 MB, and the quotes in it are escaped.
 const MOST: usize = 32 * 1024 * 1024;
 /// The characters that S3 does not encode in a path.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-pub(crate) static CONNECTOR: LazyLock<Connector> =
-    LazyLock::new(|| Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build());
 
 /// The `EventBridge` notification of an object that was put into a bucket.
 #[derive(Clone, Debug, Deserialize)]
@@ -60,68 +48,28 @@ impl Created {
         if let Some(endpoint) = endpoint {
             return format!("{}/{bucket}/{key}", endpoint.trim_end_matches('/'));
         }
-        let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        format!("https://{bucket}.s3.{region}.{suffix}/{key}")
+        format!("https://{bucket}.s3.{region}.{}/{key}", domain(region))
     }
 }
 
-/// The reason why an object could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ObjectError {
-    /// An environment variable that Lambda sets is missing.
-    #[error("the environment has no {0}")]
-    Environment(&'static str),
-    /// The request could not be made.
-    #[error("the request to S3 could not be made: {0}")]
-    Request(String),
-    /// S3 does not respond.
-    #[error("S3 does not answer: {0}")]
-    Silent(String),
-    /// S3 returned an error status.
-    #[error("S3 answered {0}")]
-    Refused(u16),
-}
-
 /// Reads an object with the Lambda credentials from the environment. `AWS_ENDPOINT_URL_S3` overrides the endpoint.
-pub(crate) async fn get(object: &Created) -> Result<Vec<u8>, ObjectError> {
-    let optional = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-    let variable = |name| optional(name).ok_or(ObjectError::Environment(name));
-    let region = variable("AWS_REGION")?;
-    let (id, secret) = (variable("AWS_ACCESS_KEY_ID")?, variable("AWS_SECRET_ACCESS_KEY")?);
-    let credentials = Credentials::new(id, secret, optional("AWS_SESSION_TOKEN"), None, "environment");
-    let url = object.url(&region, optional("AWS_ENDPOINT_URL_S3").as_deref());
-    let request = signed(&url, &region, credentials, SystemTime::now()).map_err(ObjectError::Request)?;
-    let reply = tokio::time::timeout(PATIENCE, async {
-        let reply = CONNECTOR.call(request).await.map_err(|e| ObjectError::Silent(e.to_string()))?;
-        let status = reply.status().as_u16();
-        if status != 200 {
-            return Err(ObjectError::Refused(status));
-        }
-        let body = Limited::new(reply.into_body(), MOST).collect().await;
-        Ok(body.map_err(|e| ObjectError::Silent(e.to_string()))?.to_bytes().to_vec())
-    });
-    reply.await.map_err(|e| ObjectError::Silent(e.to_string()))?
+pub(crate) async fn get(object: &Created) -> Result<Vec<u8>, RequestError> {
+    let Caller { region, credentials, endpoint } = Caller::of_environment(S3)?;
+    let url = object.url(&region, endpoint.as_deref());
+    let request = signed_get(&url, &region, credentials, SystemTime::now())?;
+    let reply = tokio::time::timeout(PATIENCE, send(S3, request, MOST)).await;
+    reply.map_err(|e| RequestError::Silent(S3.name, e.to_string()))?
 }
 
 /// Builds a GET request with a version 4 signature.
-fn signed(url: &str, region: &str, credentials: Credentials, at: SystemTime) -> Result<HttpRequest, String> {
+fn signed_get(url: &str, region: &str, credentials: Credentials, at: SystemTime) -> Result<HttpRequest, RequestError> {
     let mut settings = SigningSettings::default();
     // S3 uses the path without double encoding and requires the body digest in a header.
     settings.percent_encoding_mode = PercentEncodingMode::Single;
     settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
     settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-    let identity: Identity = credentials.into();
-    let parameters = v4::SigningParams::builder().identity(&identity).region(region).name("s3").time(at);
-    let parameters = parameters.settings(settings).build().map_err(|e| e.to_string())?.into();
-    let request = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[]));
-    let request = request.map_err(|e| e.to_string())?;
-    let (instructions, _) = sign(request, &parameters).map_err(|e| e.to_string())?.into_parts();
-    let mut request = HttpRequest::new(SdkBody::empty());
-    request.set_uri(url).map_err(|e| e.to_string())?;
-    for (name, value) in instructions.headers() {
-        request.headers_mut().try_insert(name.to_owned(), value.to_owned()).map_err(|e| e.to_string())?;
-    }
-    Ok(request)
+    let request = Unsigned { method: "GET", url, headers: &[], body: String::new(), settings };
+    signed(S3, request, region, credentials, at)
 }
 
 #[cfg(test)]
@@ -150,7 +98,7 @@ mod tests {
         let at = SystemTime::UNIX_EPOCH + Duration::from_hours(380_376);
         let credentials =
             Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None, None, "example");
-        let request = signed("https://examplebucket.s3.amazonaws.com/?lifecycle", "us-east-1", credentials, at);
+        let request = signed_get("https://examplebucket.s3.amazonaws.com/?lifecycle", "us-east-1", credentials, at);
         let request = request.expect("a request");
         assert_eq!(
             request.headers().get("authorization"),

@@ -30,8 +30,8 @@ pub(crate) fn sent_twice(headers: &HeaderMap, query: Option<&str>) -> Option<Str
     let names = IN_HEADERS.into_iter().chain([AUTHORIZATION.as_str()]);
     let header = names.into_iter().find(|name| headers.get_all(*name).iter().nth(1).is_some());
     let in_query = || {
-        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned();
-        pairs.map(|(name, _)| name).filter(|name| IN_QUERY.contains(&name.as_str())).nth(1)
+        let names = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).map(|(name, _)| name);
+        names.filter(|name| IN_QUERY.contains(&&**name)).nth(1).map(Cow::into_owned)
     };
     header.map(str::to_owned).or_else(in_query)
 }

@@ -1,5 +1,6 @@
 //! How far an app is counted, and the newest minutes, whose events are read: what a request finds out about them once.
 
+use tally_core::app::AppId;
 use tally_core::app::partition::Partition;
 use tally_core::counter::cell::Cell;
 use tally_core::time::Timestamp;
@@ -8,6 +9,8 @@ use tokio::sync::OnceCell;
 /// How far an app is counted.
 #[derive(Debug)]
 pub(crate) struct Live {
+    /// The app.
+    pub(crate) app: AppId,
     /// By shard: everything accepted before is counted.
     pub(crate) counted_before: Vec<Timestamp>,
     /// The smallest of them.

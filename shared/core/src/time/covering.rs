@@ -13,12 +13,19 @@ pub struct Run {
     pub last: Bucket,
 }
 
+/// Buckets of all granularities, without gaps where their granularity allows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Buckets {
+    /// By granularity, sorted. Two of them neither overlap nor touch, so that a year of hours is one run.
+    runs: [Vec<Run>; 3],
+}
+
 /// The buckets and parts of minutes that make up the slots between given boundaries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cover {
     boundaries: Vec<Timestamp>,
-    /// Buckets that lie in one slot. Those of one granularity are sorted and do not overlap.
-    runs: [Vec<Run>; 3],
+    /// Buckets that lie in one slot.
+    pub buckets: Buckets,
     /// Parts of minutes, whose events are counted one by one.
     pub raw: Vec<Range>,
 }
@@ -31,38 +38,54 @@ impl Cover {
     pub fn new(boundaries: Vec<Timestamp>) -> Self {
         let mut cover = Self::default();
         for slot in boundaries.windows(2) {
-            cover.slot(slot[0], slot[1]);
-        }
-        for runs in &mut cover.runs {
-            runs.sort_by_key(|run| run.first);
+            let (buckets, raw) = (&mut cover.buckets, &mut cover.raw);
+            buckets.add_slot(slot[0], slot[1], |part| raw.push(part));
         }
         cover.boundaries = boundaries;
         cover
     }
 
-    /// The cover of what lies before a time, with the same slots.
-    #[must_use]
-    pub fn before(&self, until: Timestamp) -> Self {
+    /// The buckets that make up what lies before a time.
+    pub fn buckets_before(&self, until: Timestamp) -> Buckets {
         if self.boundaries.last().is_none_or(|last| *last <= until) {
-            return self.clone();
+            return self.buckets.clone();
         }
-        Self::new(self.boundaries.iter().map(|boundary| (*boundary).min(until)).collect())
+        let mut buckets = Buckets::default();
+        for slot in self.boundaries.windows(2).take_while(|slot| slot[0] < until) {
+            buckets.add_slot(slot[0], slot[1].min(until), |_| ());
+        }
+        buckets
     }
 
-    fn slot(&mut self, since: Timestamp, until: Timestamp) {
+    /// The slot that contains a moment.
+    pub fn slot_of(&self, at: Timestamp) -> Option<usize> {
+        let after = self.boundaries.partition_point(|boundary| *boundary <= at);
+        (1..self.boundaries.len()).contains(&after).then(|| after - 1)
+    }
+}
+
+impl Buckets {
+    /// Adds the buckets of a slot after all others. What is left of its minutes is passed to the callback.
+    fn add_slot(&mut self, since: Timestamp, until: Timestamp, mut raw: impl FnMut(Range)) {
+        let mut raw = |since, until| {
+            if let Ok(range) = Range::new(since, until)
+                && !range.is_empty()
+            {
+                raw(range);
+            }
+        };
         let (from, to) = (since.ceil(MINUTE), until.floor(MINUTE));
         if from > to {
             // Both ends lie within one minute.
-            self.raw_between(since, until);
-            return;
+            return raw(since, until);
         }
-        self.raw_between(since, from);
-        self.whole(Granularity::Day, from, to);
-        self.raw_between(to, until);
+        raw(since, from);
+        self.add(Granularity::Day, from, to);
+        raw(to, until);
     }
 
-    /// Covers a range with whole buckets of a granularity, and its ends with the next finer one.
-    fn whole(&mut self, granularity: Granularity, since: Timestamp, until: Timestamp) {
+    /// Adds a range as whole buckets of a granularity, and its ends as those of the next finer one.
+    fn add(&mut self, granularity: Granularity, since: Timestamp, until: Timestamp) {
         if since >= until {
             return;
         }
@@ -75,35 +98,24 @@ impl Cover {
         if from >= to {
             // None fits; the minutes' ends are whole minutes, so one of them always does.
             if let Some(finer) = finer {
-                self.whole(finer, since, until);
+                self.add(finer, since, until);
             }
             return;
         }
-        self.runs[granularity as usize].push(Run {
-            first: Bucket::of(granularity, from),
-            last: Bucket::of(granularity, to - granularity.length()),
-        });
+        let first = Bucket::of(granularity, from);
+        let last = Bucket::of(granularity, to - granularity.length());
+        let runs = &mut self.runs[granularity as usize];
+        match runs.last_mut() {
+            Some(before) if before.last.end() == from => before.last = last,
+            _ => runs.push(Run { first, last }),
+        }
         if let Some(finer) = finer {
-            self.whole(finer, since, from);
-            self.whole(finer, to, until);
+            self.add(finer, since, from);
+            self.add(finer, to, until);
         }
     }
 
-    fn raw_between(&mut self, since: Timestamp, until: Timestamp) {
-        if let Ok(range) = Range::new(since, until)
-            && !range.is_empty()
-        {
-            self.raw.push(range);
-        }
-    }
-
-    /// The slot that contains a moment.
-    pub fn slot_of(&self, at: Timestamp) -> Option<usize> {
-        let after = self.boundaries.partition_point(|boundary| *boundary <= at);
-        (1..self.boundaries.len()).contains(&after).then(|| after - 1)
-    }
-
-    /// Whether a bucket belongs to the cover. Buckets in a gap between two runs are read but not needed.
+    /// Whether a bucket is one of them. Buckets in a gap between two runs are read but not needed.
     pub fn holds(&self, bucket: Bucket) -> bool {
         let runs = &self.runs[bucket.granularity() as usize];
         let after = runs.partition_point(|run| run.first <= bucket);
@@ -135,7 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn runs(cover: &Cover) -> Vec<String> {
-        let spelt = cover.runs.iter().flatten().map(|run| format!("{}-{}", run.first, run.last));
+        let spelt = cover.buckets.runs.iter().flatten().map(|run| format!("{}-{}", run.first, run.last));
         spelt.chain(cover.raw.iter().map(|r| format!("raw {}-{}", r.since(), r.until()))).collect()
     }
 
@@ -171,19 +183,19 @@ mod tests {
     fn a_month_of_days_in_a_half_hour_zone_is_few_requests() {
         let first = at("2025-12-31T18:30:00Z");
         let cover = Cover::new((0..=31).map(|day| first + day * DAY).collect());
-        let reads = cover.reads();
+        let reads = cover.buckets.reads();
         let of = |granularity| reads.iter().filter(|run| run.first.granularity() == granularity).count();
         assert_eq!((of(Granularity::Day), of(Granularity::Hour), of(Granularity::Minute)), (0, 1, 32));
         // The hour that every boundary cuts was read over, and does not count.
-        assert!(!cover.holds(Bucket::of(Granularity::Hour, first + DAY)));
-        assert!(cover.holds(Bucket::of(Granularity::Hour, first + DAY + HOUR)));
+        assert!(!cover.buckets.holds(Bucket::of(Granularity::Hour, first + DAY)));
+        assert!(cover.buckets.holds(Bucket::of(Granularity::Hour, first + DAY + HOUR)));
     }
 
     #[test]
     fn runs_that_lie_two_buckets_apart_are_read_at_once() {
         let hours = |boundaries: &[&str]| {
             let boundaries = boundaries.iter().map(|time| at(&format!("2026-01-01T{time}:00Z"))).collect();
-            let reads = Cover::new(boundaries).reads().into_iter();
+            let reads = Cover::new(boundaries).buckets.reads().into_iter();
             let hours = reads.filter(|run| run.first.granularity() == Granularity::Hour);
             hours.map(|run| (run.first.start(), run.last.end())).collect::<Vec<_>>()
         };
@@ -212,17 +224,24 @@ mod tests {
             prop_assert!(boundaries[slot] <= moment && moment < boundaries[slot + 1]);
 
             let raw = cover.raw.iter().filter(|range| range.contains(moment)).count();
-            let buckets: Vec<_> = Granularity::ALL.map(|granularity| Bucket::of(granularity, moment)).into_iter().filter(|b| cover.holds(*b)).collect();
+            let buckets: Vec<_> = Granularity::ALL.map(|granularity| Bucket::of(granularity, moment)).into_iter().filter(|b| cover.buckets.holds(*b)).collect();
             prop_assert_eq!(raw + buckets.len(), 1);
             for bucket in buckets {
                 prop_assert!(boundaries[slot] <= bucket.start() && bucket.end() <= boundaries[slot + 1]);
-                prop_assert!(cover.reads().iter().any(|run| run.first.granularity() == bucket.granularity() && run.first <= bucket && bucket <= run.last));
+                prop_assert!(cover.buckets.reads().iter().any(|run| run.first.granularity() == bucket.granularity() && run.first <= bucket && bucket <= run.last));
             }
             prop_assert_eq!(cover.slot_of(end), None);
             prop_assert!(cover.raw.len() <= 2 * (boundaries.len() - 1));
             let in_a_minute = |raw: &Range| raw.until() <= raw.since().floor(MINUTE) + MINUTE;
             prop_assert!(cover.raw.iter().all(in_a_minute), "{:?}", cover.raw);
-            prop_assert!(cover.runs.iter().flatten().all(|run| run.first <= run.last), "{:?}", cover.runs);
+            for runs in &cover.buckets.runs {
+                prop_assert!(runs.iter().all(|run| run.first <= run.last), "{runs:?}");
+                prop_assert!(runs.windows(2).all(|two| two[0].last.end() < two[1].first.start()), "{runs:?}");
+            }
+            let before = cover.buckets_before(moment);
+            let mut cut: Vec<_> = boundaries.into_iter().filter(|boundary| *boundary < moment).collect();
+            cut.push(moment);
+            prop_assert_eq!(before, Cover::new(cut).buckets);
         }
     }
 }

@@ -275,14 +275,15 @@ async fn count_with(
     counts.range = range;
     let partitions = partitions(app, range);
     let start = |partition: &Partition| tail.map_or(Timestamp::MAX, |tail| tail.start(partition));
-    // Few, since shards are counted about equally far.
-    let covers = partitions.iter().map(start).map(|start| {
-        // A tail that begins within a bucket leaves the rest of it.
-        let coarse = [Granularity::Day, Granularity::Hour].map(|granularity| Bucket::of(granularity, start));
-        let cut = coarse.into_iter().find(|bucket| bucket.start() < start && cover.holds(*bucket));
-        (start, (cover.before(cut.map_or(start, Bucket::start)), cut))
-    });
-    let covers: BTreeMap<_, _> = covers.collect();
+    // By where the tail of a shard begins: the buckets before, and the bucket that it begins within.
+    let mut covers = BTreeMap::new();
+    for start in partitions.iter().map(start) {
+        covers.entry(start).or_insert_with(|| {
+            let coarse = [Granularity::Day, Granularity::Hour].map(|granularity| Bucket::of(granularity, start));
+            let cut = coarse.into_iter().find(|bucket| bucket.start() < start && cover.buckets.holds(*bucket));
+            (cover.buckets_before(cut.map_or(start, Bucket::start)), cut)
+        });
+    }
     let folded = Mutex::new(counts);
     let parts: Vec<_> = cover.raw.iter().enumerate().map(|(i, range)| Part::new(*range, i.min(1))).collect();
     let mut runs = Vec::new();
@@ -312,12 +313,7 @@ async fn count_with(
     let runs = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>();
     let rests = stream::iter(rests).buffer_unordered(CONCURRENCY).try_collect::<()>();
     let events = stream::iter(events).buffer_unordered(CONCURRENCY).try_collect::<()>();
-    let newest = async {
-        match tail {
-            Some(tail) => tail::events(tail, reads, app).await,
-            None => Ok(Some(&[][..])),
-        }
-    };
+    let newest = tail::events(tail, reads, app);
     let (lacks, newest, ..) = try_join5(reads.lacks_counts(&app.id, range), newest, runs, rests, events).await?;
     let Some(newest) = newest else { return Ok(false) };
     let mut minutes = Vec::new();
@@ -434,7 +430,7 @@ async fn each_before(
     if let Some(counts) = subtracted(&whole, &minutes) {
         return Ok(show(CellRead { bucket, counts })?);
     }
-    let finer = Cover::new(vec![bucket.start(), until]);
+    let finer = Cover::new(vec![bucket.start(), until]).buckets;
     for run in finer.reads() {
         each_read(reads, partition, kind, run, Order::Ascending, |read| {
             if finer.holds(read.bucket) { show(read) } else { Ok(()) }
@@ -728,12 +724,7 @@ async fn days_with(
     let all = partitions.iter().flat_map(|partition| kinds.iter().map(|kind| shard(partition, *kind)));
     // All at once, so that none is far behind when the budget ends.
     let shards = futures::future::try_join_all(all.collect::<Vec<_>>());
-    let newest = async {
-        match tail {
-            Some(tail) => tail::events(tail, reads, app).await,
-            None => Ok(Some(&[][..])),
-        }
-    };
+    let newest = tail::events(tail, reads, app);
     let range = Range::new(run.first.start(), run.last.end()).unwrap_or(Range::ALL);
     let (lacks, newest, spent) = try_join3(reads.lacks_counts(&app.id, range), newest, shards).await?;
     let Some(newest) = newest else { return Ok(None) };

@@ -52,9 +52,11 @@ pub(super) async fn live<'a>(reads: &'a Reads, app: &App) -> Result<&'a Live, St
             Err(ReadError::Store(error)) => return Err(error),
         };
         let counted_to = times.iter().copied().min().unwrap_or(app.created_at.min(reads.now));
-        Ok(Live { counted_before: times, counted_to, tail: OnceCell::new() })
+        Ok(Live { app: app.id.clone(), counted_before: times, counted_to, tail: OnceCell::new() })
     });
-    found.await
+    let live = found.await?;
+    debug_assert_eq!(live.app, app.id, "`Reads::turn_to_another_app` comes before another app");
+    Ok(live)
 }
 
 /// The time before which everything accepted in one shard is counted. A shard without events is up to date. One without
@@ -161,12 +163,14 @@ async fn minutes_of(
     Ok(items.map(|read| (read.bucket.start(), read.counts.iter().map(|(_, count)| *count).sum())).collect())
 }
 
-/// The events of the tail, by shard. They are read once for a request. `None` if they are more than the budget allows.
+/// The events of the tail, by shard; none without a tail. They are read once for a request. `None` if they are more than the
+/// budget allows.
 pub(super) async fn events<'a>(
-    tail: &'a Tail,
+    tail: Option<&'a Tail>,
     reads: &Reads,
     app: &App,
 ) -> Result<Option<&'a [Vec<TailEvent>]>, ReadError> {
+    let Some(tail) = tail else { return Ok(Some(&[])) };
     let read = tail.events.get_or_try_init(|| async {
         let partitions = partitions(app, Range::ALL);
         let shards = partitions.iter().map(|partition| events_of(reads, app, partition, tail.start(partition)));

@@ -252,7 +252,10 @@ impl Search<'_> {
         let partitions = partitions(self.app, self.range);
         let start = |partition: &Partition| tail.map_or(Timestamp::MAX, |tail| tail.start(partition));
         // Few, since shards are counted about equally far.
-        let covers: BTreeMap<_, _> = partitions.iter().map(start).map(|start| (start, cover.before(start))).collect();
+        let mut covers = BTreeMap::new();
+        for start in partitions.iter().map(start) {
+            covers.entry(start).or_insert_with(|| cover.buckets_before(start));
+        }
         let messages = Mutex::new(Messages::default());
         let fold = |read: CellRead| self.add_read(&mut lock(&messages), read);
         let parts: Vec<(Range, Part)> =
@@ -269,12 +272,7 @@ impl Search<'_> {
         }
         let runs = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>();
         let raws = stream::iter(raws).buffer_unordered(CONCURRENCY).try_collect::<()>();
-        let newest = async {
-            match tail {
-                Some(tail) => tail::events(tail, self.reads, self.app).await,
-                None => Ok(Some(&[][..])),
-            }
-        };
+        let newest = tail::events(tail, self.reads, self.app);
         let lacks = self.reads.lacks_counts(&self.app.id, self.range);
         let (lacks, newest, ..) = try_join4(lacks, newest, runs, raws).await?;
         let Some(newest) = newest else { return Ok(None) };

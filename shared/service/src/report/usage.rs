@@ -50,11 +50,10 @@ pub struct DayUsage {
 /// Where the store fails or the budget ends.
 pub async fn usage(reads: &Reads, app: &App, days: i64) -> Result<(Vec<DayUsage>, Timestamp), ReadError> {
     let counted_to = counted_to(reads, app).await.map_err(ReadError::Store)?;
-    let until = reads.now.floor(DAY) + DAY;
-    let starts: Vec<_> = (0..days).rev().map(|n| until - DAY - n * DAY).collect();
-    let boundaries = starts.iter().copied().chain([until]).collect();
-    let counts = count(reads, app, boundaries, &CellFilter::default()).await?;
-    let counted = starts.iter().copied().zip(counts.by_slot(starts.len()));
+    let boundaries = boundaries(reads.now, days);
+    let counts = count(reads, app, boundaries.clone(), &CellFilter::default()).await?;
+    let by_day = counts.by_slot(boundaries.len() - 1);
+    let counted = boundaries.into_iter().zip(by_day);
     let read = counted.map(|(day, events)| async move {
         let bytes = if events == 0 { 0.0 } else { bytes_of_one(reads, app, day).await? };
         #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // an estimate
@@ -64,6 +63,12 @@ pub async fn usage(reads: &Reads, app: &App, days: i64) -> Result<(Vec<DayUsage>
     let mut days: Vec<_> = stream::iter(read).buffer_unordered(CONCURRENCY).try_collect().await?;
     days.sort_by_key(|usage| usage.day);
     Ok((days, counted_to))
+}
+
+/// The starts of the last days in UTC, the oldest first, and the end of today.
+fn boundaries(now: Timestamp, days: i64) -> Vec<Timestamp> {
+    let until = now.floor(DAY) + DAY;
+    (0..=days).rev().map(|n| until - n * DAY).collect()
 }
 
 /// What an app used in some days, in all.
@@ -86,13 +91,12 @@ pub struct Total {
 /// # Errors
 /// Where the store fails or the budget ends.
 pub async fn total(reads: &Reads, app: &App, days: i64) -> Result<Total, ReadError> {
-    let until = reads.now.floor(DAY) + DAY;
-    let starts: Vec<_> = (0..days).rev().map(|n| until - DAY - n * DAY).collect();
-    let boundaries = starts.iter().copied().chain([until]).collect();
+    let boundaries = boundaries(reads.now, days);
+    let range = Range::new(boundaries[0], boundaries[boundaries.len() - 1]).unwrap_or(Range::EMPTY);
+    let slots = boundaries.len() - 1;
     let counts = count(reads, app, boundaries, &CellFilter::default()).await?;
-    let by_day = counts.by_slot(starts.len());
+    let by_day = counts.by_slot(slots);
     let events: i64 = by_day.iter().sum();
-    let range = Range::new(until - days * DAY, until).unwrap_or(Range::EMPTY);
     let one = if events == 0 { One::default() } else { sample(reads, app, range).await? };
     let combinations = counts.by(|cell| (cell.name(), cell.slug(), cell.category(), cell.level())).len();
     let unused = by_day.iter().take_while(|count| **count == 0).count();
