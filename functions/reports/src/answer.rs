@@ -159,7 +159,7 @@ pub(crate) fn by_name_and_slug(counts: &Counts) -> Vec<NameCount<'_>> {
 /// The largest first, ties by key.
 pub(crate) fn largest_first<K: Ord>(sums: HashMap<K, i64>) -> Vec<(K, i64)> {
     let mut sorted: Vec<_> = sums.into_iter().collect();
-    sorted.sort_by(|a, b| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0)));
+    sorted.sort_unstable_by(|a, b| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0)));
     sorted
 }
 

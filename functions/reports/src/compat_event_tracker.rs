@@ -56,7 +56,7 @@ pub(crate) async fn hours(
         }
         rows.push(row);
     }
-    rows.sort_by(|[a], [b]| (&a.event, &a.date).cmp(&(&b.event, &b.date)));
+    rows.sort_unstable_by(|[a], [b]| (&a.event, &a.date).cmp(&(&b.event, &b.date)));
     json(StatusCode::OK, &EventTrackerRows::of(rows).lacking(hours.freshness().complete, None))
 }
 

@@ -434,7 +434,7 @@ async fn messages_of_names(
 /// The most frequent messages, largest first, then newest.
 fn largest(all: &HashMap<String, MessageSum>, earlier: Option<&HashMap<String, MessageSum>>) -> Vec<MessageCount> {
     let mut sorted: Vec<_> = all.iter().collect();
-    sorted.sort_by_key(|(message, sum)| (std::cmp::Reverse((sum.count, sum.last_seen)), *message));
+    sorted.sort_unstable_by_key(|(message, sum)| (std::cmp::Reverse((sum.count, sum.last_seen)), *message));
     let item = |(message, sum): (&String, &MessageSum)| MessageCount {
         message: message.clone(),
         group: None,

@@ -88,7 +88,7 @@ impl Store {
         let items = self.get_all(&self.tables.apps, wanted, KeysAndAttributes::builder()).await?.into_iter();
         let apps = items.map(|item| App::try_from(serde_dynamo::from_item::<_, AppItem>(item)?));
         let mut apps: Vec<_> = apps.collect::<Result<_, _>>()?;
-        apps.sort_by(|a, b| a.slug.cmp(&b.slug));
+        apps.sort_unstable_by(|a, b| a.slug.cmp(&b.slug));
         Ok((apps, next))
     }
 

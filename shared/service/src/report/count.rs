@@ -390,7 +390,21 @@ pub(super) async fn each_read(
     kind: CounterKind,
     run: Run,
     order: Order,
-    mut show: impl FnMut(CellRead) -> Result<(), Spent>,
+    mut show: impl FnMut(CellRead) -> Result<(), Spent> + Send,
+) -> Result<(), ReadError> {
+    each_read_dyn(reads, partition, kind, run, order, &mut show).await
+}
+
+/// What is shown what was read. Not generic, so that a function holds the code that reads once.
+type Show<'a, T> = &'a mut (dyn FnMut(T) -> Result<(), Spent> + Send);
+
+async fn each_read_dyn(
+    reads: &Reads,
+    partition: &Partition,
+    kind: CounterKind,
+    run: Run,
+    order: Order,
+    mut show: Show<'_, CellRead>,
 ) -> Result<(), ReadError> {
     let query = CounterQuery {
         partition,
@@ -421,7 +435,18 @@ async fn each_before(
     kind: CounterKind,
     bucket: Bucket,
     until: Timestamp,
-    mut show: impl FnMut(CellRead) -> Result<(), Spent>,
+    mut show: impl FnMut(CellRead) -> Result<(), Spent> + Send,
+) -> Result<(), ReadError> {
+    each_before_dyn(reads, partition, kind, bucket, until, &mut show).await
+}
+
+async fn each_before_dyn(
+    reads: &Reads,
+    partition: &Partition,
+    kind: CounterKind,
+    bucket: Bucket,
+    until: Timestamp,
+    show: Show<'_, CellRead>,
 ) -> Result<(), ReadError> {
     let minute = |at| Bucket::of(Granularity::Minute, at);
     // The minutes come second, so that they hold what the bucket holds.
@@ -507,7 +532,18 @@ async fn each_event(
     source: Source<'_>,
     range: Range,
     part: Option<Share>,
-    mut show: impl FnMut(Event) -> Result<(), Spent>,
+    mut show: impl FnMut(Event) -> Result<(), Spent> + Send,
+) -> Result<(), ReadError> {
+    each_event_dyn(reads, app, source, range, part, &mut show).await
+}
+
+async fn each_event_dyn(
+    reads: &Reads,
+    app: &App,
+    source: Source<'_>,
+    range: Range,
+    part: Option<Share>,
+    mut show: Show<'_, Event>,
 ) -> Result<(), ReadError> {
     let (mut first, last) = id_range(range);
     loop {

@@ -160,7 +160,7 @@ impl Newest {
 /// Candidates that tie with the last one stay.
 fn cut(candidates: &mut Vec<Candidate>, limit: usize) {
     let rank = |c: &Candidate| (Reverse(c.count), Reverse(c.newest.at()));
-    candidates.sort_by_key(|c| (rank(c), c.hash));
+    candidates.sort_unstable_by_key(|c| (rank(c), c.hash));
     if let Some(last) = limit.checked_sub(1).and_then(|last| candidates.get(last)).map(rank) {
         let kept = candidates.partition_point(|c| rank(c) <= last).min(limit + MOST_TIED);
         candidates.truncate(kept);
@@ -313,7 +313,7 @@ impl Search<'_> {
         &self,
         partition: &Partition,
         run: Run,
-        show: impl FnMut(CellRead) -> Result<(), Spent>,
+        show: impl FnMut(CellRead) -> Result<(), Spent> + Send,
     ) -> Result<(), ReadError> {
         each_read(self.reads, partition, CounterKind::Messages, run, Order::Ascending, show).await
     }

@@ -61,7 +61,7 @@ pub async fn usage(reads: &Reads, app: &App, days: i64) -> Result<(Vec<DayUsage>
         Ok::<_, ReadError>(DayUsage { day, events, bytes })
     });
     let mut days: Vec<_> = stream::iter(read).buffer_unordered(CONCURRENCY).try_collect().await?;
-    days.sort_by_key(|usage| usage.day);
+    days.sort_unstable_by_key(|usage| usage.day);
     Ok((days, counted_to))
 }
 
