@@ -298,9 +298,12 @@ impl World {
         let live_from = reply["live_from"].as_str().map(at);
         assert!(counted_to <= self.now());
         // A part of a minute whose events have expired is counted with all of its minute, and the reply says so.
-        let told = |names: [&str; 2]| at(names.iter().find_map(|name| reply[name].as_str()).unwrap());
-        let told = || Range::new(told(["since", "from"]), told(["until", "to"])).unwrap();
-        let range = if reply["widened"] == true { told() } else { range };
+        let bound = |names: [&str; 2]| at(names.iter().find_map(|name| reply[name].as_str()).unwrap());
+        let range = if reply["widened"] == true {
+            Range::new(bound(["since", "from"]), bound(["until", "to"])).unwrap()
+        } else {
+            range
+        };
         let items = reply[list].as_array().unwrap().iter();
         let mut counts: BTreeMap<_, _> =
             items.map(|item| (item[key].as_str().unwrap(), item["count"].clone())).collect();

@@ -436,7 +436,7 @@ struct RawRecord<'a> {
     aws_region: &'a str,
     #[serde(borrow)]
     dynamodb: RawStreamRecord<'a>,
-    /// Unknown to the streams API.
+    /// Records of the streams API do not have it.
     #[serde(rename = "eventSourceARN", skip_deserializing)]
     event_source_arn: &'a str,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]

@@ -103,7 +103,7 @@ pub(crate) fn signed(
     Ok(request)
 }
 
-/// Sends a request, and returns the body of its answer, of at most `most` bytes. It waits as long as it takes.
+/// Sends a request, and returns the body of its answer, of at most `most` bytes. The caller limits the time.
 pub(crate) async fn send(service: Service, request: HttpRequest, most: usize) -> Result<Vec<u8>, RequestError> {
     let reply = CONNECTOR.call(request).await.map_err(|e| RequestError::Silent(service.name, e.to_string()))?;
     let status = reply.status().as_u16();

@@ -13,7 +13,7 @@ pub struct Run {
     pub last: Bucket,
 }
 
-/// Buckets of all granularities, without gaps where their granularity allows it.
+/// Whole buckets that do not overlap, each as coarse as the slots allow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Buckets {
     /// By granularity, sorted. Two of them neither overlap nor touch, so that a year of hours is one run.
@@ -24,7 +24,7 @@ pub struct Buckets {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cover {
     boundaries: Vec<Timestamp>,
-    /// Buckets that lie in one slot.
+    /// The buckets of all slots. Each lies in one slot.
     pub buckets: Buckets,
     /// Parts of minutes, whose events are counted one by one.
     pub raw: Vec<Range>,

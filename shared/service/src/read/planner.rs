@@ -417,7 +417,7 @@ fn kind_of(counted: &CounterLabel) -> CounterKind {
 }
 
 fn order(sums: &mut [Sum], order: Order) {
-    sums.sort_unstable_by_key(|sum| sum.bucket.start());
+    sums.sort_by_key(|sum| sum.bucket.start());
     if order == Order::Descending {
         sums.reverse();
     }

@@ -275,7 +275,7 @@ async fn count_with(
     counts.range = range;
     let partitions = partitions(app, range);
     let start = |partition: &Partition| tail.map_or(Timestamp::MAX, |tail| tail.start(partition));
-    // By where the tail of a shard begins: the buckets before, and the bucket that it begins within.
+    // By where the tail of a shard begins: the buckets before, and the one that it begins within, of which the rest is left.
     let mut covers = BTreeMap::new();
     for start in partitions.iter().map(start) {
         covers.entry(start).or_insert_with(|| {
@@ -305,7 +305,10 @@ async fn count_with(
             let slot = cover.slot_of(bucket.start()).unwrap_or_default();
             let fold = move |read: CellRead| add_read(&mut lock(folded), &reads.budget, filter, slot, read);
             let kinds = CounterKind::that_count(&filter.level).iter();
-            rests.extend(kinds.map(|kind| each_before(reads, partition, *kind, bucket, start, fold)));
+            rests.extend(kinds.map(|kind| {
+                let mut fold = fold;
+                async move { each_before(reads, partition, *kind, bucket, start, &mut fold).await }
+            }));
         }
         let parts = parts.iter().filter(|part| part.range.since() < start);
         events.extend(parts.map(|part| part.read(reads, app, partition, filter)));
@@ -383,6 +386,9 @@ pub(super) fn widened(part: Range, whole: Range) -> Option<Bucket> {
     (starts && ends).then_some(minute)
 }
 
+/// A callback for what was read. A generic one would compile what reads once for each caller, and functions are small.
+type Show<'a, T> = &'a mut (dyn FnMut(T) -> Result<(), Spent> + Send);
+
 /// Passes the counters of a shard and kind in a run to the callback as they arrive.
 pub(super) async fn each_read(
     reads: &Reads,
@@ -394,9 +400,6 @@ pub(super) async fn each_read(
 ) -> Result<(), ReadError> {
     each_read_dyn(reads, partition, kind, run, order, &mut show).await
 }
-
-/// What is shown what was read. Not generic, so that a function holds the code that reads once.
-type Show<'a, T> = &'a mut (dyn FnMut(T) -> Result<(), Spent> + Send);
 
 async fn each_read_dyn(
     reads: &Reads,
@@ -430,17 +433,6 @@ async fn each_read_dyn(
 /// Passes the counters of a bucket up to a minute in it to the callback: those of the bucket less those of its later minutes, or
 /// those of the finer buckets before.
 async fn each_before(
-    reads: &Reads,
-    partition: &Partition,
-    kind: CounterKind,
-    bucket: Bucket,
-    until: Timestamp,
-    mut show: impl FnMut(CellRead) -> Result<(), Spent> + Send,
-) -> Result<(), ReadError> {
-    each_before_dyn(reads, partition, kind, bucket, until, &mut show).await
-}
-
-async fn each_before_dyn(
     reads: &Reads,
     partition: &Partition,
     kind: CounterKind,
@@ -503,19 +495,17 @@ impl Part {
         partition: &Partition,
         filter: &CellFilter,
     ) -> Result<(), ReadError> {
-        let read =
-            each_event(reads, app, Source::Shard(partition), self.range, Some(Share::OfMinute(self.place)), |event| {
-                match lock(&self.counts).as_mut() {
-                    // `count` is at most 1e9.
-                    Some(counts) => {
-                        let count = i64::try_from(event.count).unwrap_or(0);
-                        counts.add(&reads.budget, filter, 0, CounterLabel::Cell(event.cell()), count)
-                    }
-                    // Another shard has too many.
-                    None => Err(Spent::Units),
-                }
-            });
-        match read.await {
+        let mut add = |event: Event| match lock(&self.counts).as_mut() {
+            // `count` is at most 1e9.
+            Some(counts) => {
+                let count = i64::try_from(event.count).unwrap_or(0);
+                counts.add(&reads.budget, filter, 0, CounterLabel::Cell(event.cell()), count)
+            }
+            // Another shard has too many.
+            None => Err(Spent::Units),
+        };
+        let share = Share::OfMinute(self.place);
+        match each_event(reads, app, Source::Shard(partition), self.range, Some(share), &mut add).await {
             Err(ReadError::Spent(_)) => {
                 *lock(&self.counts) = None;
                 Ok(())
@@ -527,17 +517,6 @@ impl Part {
 
 /// Passes the events of a range to the callback as they arrive.
 async fn each_event(
-    reads: &Reads,
-    app: &App,
-    source: Source<'_>,
-    range: Range,
-    part: Option<Share>,
-    mut show: impl FnMut(Event) -> Result<(), Spent> + Send,
-) -> Result<(), ReadError> {
-    each_event_dyn(reads, app, source, range, part, &mut show).await
-}
-
-async fn each_event_dyn(
     reads: &Reads,
     app: &App,
     source: Source<'_>,
@@ -629,7 +608,7 @@ async fn add_session(
         let parts = if from > to { [(since, until), (until, until)] } else { [(since, from), (to, until)] };
         for range in parts.into_iter().filter_map(|(since, until)| Range::new(since, until).ok()) {
             if !range.is_empty() {
-                each_event(reads, app, Source::Session(app, session_id), range, None, |event| {
+                each_event(reads, app, Source::Session(app, session_id), range, None, &mut |event| {
                     if filter.matches(&event.cell()) {
                         // `count` is at most 1e9.
                         *total += i64::try_from(event.count).unwrap_or(0);
@@ -733,7 +712,7 @@ async fn days_with(
         let mut reached = None;
         let read = async {
             if tail.is_some() && midnight < start {
-                each_before(reads, partition, kind, Bucket::of(Granularity::Day, start), start, add).await?;
+                each_before(reads, partition, kind, Bucket::of(Granularity::Day, start), start, &mut { add }).await?;
             }
             if midnight <= run.first.start() {
                 return Ok(());
