@@ -15,7 +15,7 @@ use tally_http::body::{Fields, SmallBody};
 use tally_http::guard::Target;
 use tally_http::limits::Limited;
 use tally_http::openapi::{JSON, Operation, Parameter, text};
-use tally_http::parameters::{FromQuery, NoQuery, Params, Query};
+use tally_http::parameters::{AppsAfter, NoQuery, Query};
 use tally_http::problem::{Problem, json};
 use tally_http::routes::{CREATE_APP, CREATE_NAMED_APP, LIST_APPS, READ_APP};
 use tally_http::service::Shared;
@@ -186,19 +186,6 @@ struct AppPage<'a> {
     items: Vec<AppBody<'a>>,
     /// The parameter `next` of the next page; null on the last.
     next: Option<String>,
-}
-
-/// Where a page begins.
-pub(crate) struct AppsAfter(pub(crate) Option<AppSlug>);
-
-impl FromQuery for AppsAfter {
-    fn read(params: &mut Params, _: Timestamp) -> Option<Self> {
-        let after = params.text_of("next", "cursor").and_then(|text| {
-            let slug = AppSlug::of_name(&text);
-            params.keep("next", slug.map_err(|_| "send the `next` of the previous page as it is"))
-        });
-        Some(Self(after))
-    }
 }
 
 /// `GET /apps`

@@ -8,8 +8,9 @@ use tally_http::openapi::{JSON, Operation};
 use tally_http::parameters::NoQuery;
 use tally_http::routes::DESCRIPTION;
 
-/// The description of the API. The crate `openapi` makes it of the operations of all functions; a test keeps it current.
-const DOCUMENT: &str = include_str!("../openapi.json");
+/// The description of the API. The crate `openapi` makes it of the operations of all functions; a
+/// test keeps it current. `build.rs` takes out its white space.
+const DOCUMENT: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
 
 pub(crate) async fn description(_: NoQuery) -> Response {
     // It changes only with releases.

@@ -13,7 +13,6 @@ mod rejected;
 mod session;
 mod settings;
 mod signing_keys;
-mod usage;
 mod views;
 
 use std::sync::Arc;
@@ -51,8 +50,6 @@ pub fn router(context: Arc<Context>) -> Router {
         .serve(&routes::LIST_KEYS, keys::list)
         .serve(&routes::CREATE_KEY, keys::create)
         .serve(&routes::REVOKE_KEY, keys::revoke)
-        .serve(&routes::APP_USAGE, usage::read)
-        .serve(&routes::USAGE, usage::read_all)
         .serve(&routes::LIST_VIEWS, views::list)
         .serve(&routes::SAVE_VIEW, views::save)
         .serve(&routes::DELETE_VIEW, views::delete)
@@ -79,8 +76,6 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     operations.push(keys::list_operation(schemas));
     operations.push(keys::create_operation(schemas));
     operations.push(keys::revoke_operation());
-    operations.push(usage::operation(schemas));
-    operations.push(usage::all_operation(schemas));
     operations.extend(views::operations(schemas));
     operations.push(signing_keys::rotate_operation(schemas));
     operations

@@ -1,4 +1,4 @@
-//! Reads events.
+//! Reads events, and what apps use.
 
 mod attributes;
 mod compat_seismo;
@@ -6,6 +6,7 @@ mod compat_the_eye;
 mod cursor;
 mod event;
 mod events;
+mod usage;
 
 pub use cursor::Cursor;
 pub use events::AskedList;
@@ -27,6 +28,8 @@ pub fn router(context: Arc<Context>) -> Router {
         .serve(&routes::LIST_ATTRIBUTES, attributes::list)
         .serve(&routes::SEISMO_LIST, compat_seismo::list)
         .serve(&routes::THE_EYE_LIST, compat_the_eye::list)
+        .serve(&routes::APP_USAGE, usage::read)
+        .serve(&routes::USAGE, usage::read_all)
         .finish()
 }
 
@@ -38,5 +41,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         attributes::list_operation(schemas),
         compat_seismo::list_operation(schemas),
         compat_the_eye::list_operation(schemas),
+        usage::operation(schemas),
+        usage::all_operation(schemas),
     ]
 }

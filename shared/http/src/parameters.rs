@@ -10,6 +10,7 @@ use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use tally_core::app::AppSlug;
 use tally_core::event::filter::attribute::{AttributeFilter, MOST_ATTRIBUTES, path_and_operator};
 use tally_core::event::filter::values::{MOST_VALUES, Values};
 use tally_core::event::filter::{AttributeFilters, CellFilter, EventFilter};
@@ -553,5 +554,18 @@ mod tests {
         assert_eq!(params.text_of("name", "event").as_deref(), Some("search executed"));
         assert_eq!(params.with_prefix("attr."), [("a.b".to_owned(), vec!["x y".to_owned()])]);
         assert!(params.finish().is_ok());
+    }
+}
+
+/// Where a page of apps begins: the parameter `next`, a slug.
+pub struct AppsAfter(pub Option<AppSlug>);
+
+impl FromQuery for AppsAfter {
+    fn read(params: &mut Params, _: Timestamp) -> Option<Self> {
+        let after = params.text_of("next", "cursor").and_then(|text| {
+            let slug = AppSlug::of_name(&text);
+            params.keep("next", slug.map_err(|_| "send the `next` of the previous page as it is"))
+        });
+        Some(Self(after))
     }
 }

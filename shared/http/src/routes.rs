@@ -109,8 +109,8 @@ routes! {
     RECOUNT             = POST   "/apps/{app}/recount"                          => Admin, AppAdmins;
     LIST_DEAD_LETTERS   = GET    "/apps/{app}/dead-letters"                     => Admin, AppAdmins;
     LIST_REJECTED       = GET    "/apps/{app}/rejected"                         => Admin, Read;
-    APP_USAGE           = GET    "/apps/{app}/usage"                            => Admin, AppAdmins;
-    USAGE               = GET    "/usage"                                       => Admin, Admins;
+    APP_USAGE           = GET    "/apps/{app}/usage"                            => Query, AppAdmins;
+    USAGE               = GET    "/usage"                                       => Query, Admins;
     LIST_VIEWS          = GET    "/apps/{app}/views"                            => Admin, Read;
     SAVE_VIEW           = PUT    "/apps/{app}/views/{name}"                     => Admin, AppUsers;
     DELETE_VIEW         = DELETE "/apps/{app}/views/{name}"                     => Admin, AppUsers;

@@ -9,15 +9,13 @@ use tally_core::app::{AppSlug, AppState};
 use tally_core::time::{TimeDelta, Timestamp};
 use tally_http::guard::Target;
 use tally_http::openapi::{Operation, Parameter, text};
-use tally_http::parameters::{NoQuery, Query};
+use tally_http::parameters::{AppsAfter, NoQuery, Query};
 use tally_http::problem::{Problem, json};
 use tally_http::routes::{APP_USAGE, USAGE};
 use tally_http::service::Shared;
 use tally_service::budget::ReadError;
 use tally_service::report::prices::{AS_OF, Bill};
 use tally_service::report::usage::{DayUsage, Total, total, usage};
-
-use crate::apps::AppsAfter;
 
 /// The number of days, with today.
 const DAYS: i64 = 30;
