@@ -48,7 +48,7 @@ pub(crate) struct Machine {
     /// Show the figures of a file that `--json` wrote next to the new ones.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
-    /// Only these figures: those with this text in their name.
+    /// Only this part: write, rest, question or large.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
 }
@@ -78,6 +78,9 @@ async fn measure_with(options: &Machine, figures: &mut Figures) -> Result<(), Bo
     if part("write") {
         writes(&start()?, scale, figures).await?;
     }
+    if part("rest") {
+        rest(&start()?, options.quick, figures).await?;
+    }
     if part("question") {
         questions(&start()?, options.quick, figures).await?;
     }
@@ -87,7 +90,7 @@ async fn measure_with(options: &Machine, figures: &mut Figures) -> Result<(), Bo
     Ok(())
 }
 
-/// Batches, singles, both at once, reports meanwhile; then what a server with all that uses.
+/// Batches, singles, both at once, reports meanwhile.
 #[allow(clippy::cast_precision_loss)] // figures to print
 async fn writes(server: &Arc<Server>, scale: usize, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let mut sent = 0;
@@ -138,31 +141,39 @@ async fn writes(server: &Arc<Server>, scale: usize, figures: &mut Figures) -> Re
     counted(server, all).await?;
 
     let answers = reports(server, sent, length, figures).await?;
-    let all = all + answers;
-    counted(server, all).await?;
+    counted(server, all + answers).await?;
 
-    // The next housekeeping comes within a minute; it makes the file of the data small.
-    let length = Duration::from_secs(if scale == 1 { 20 } else { 130 });
-    sleep(Duration::from_secs(3)).await;
-    let before = server.cpu();
-    sleep(length).await;
-    if let Some((before, after)) = before.zip(server.cpu()) {
-        let what = format!("machine: idle with {} events", count(scale));
-        figures.add(what, "% of a CPU", after.saturating_sub(before).as_secs_f64() / length.as_secs_f64() * 100.0);
-    }
     if let Some(memory) = server.memory() {
-        figures.add(format!("machine: memory with {} events", count(scale)), "MB", memory.now as f64);
-        figures.add("machine: memory at most", "MB", memory.highest as f64);
-    }
-    if let Some(bytes) = server.end()? {
-        figures.add("machine: disk, an event of 300 bytes, counted", "bytes", bytes as f64 / all as f64);
+        figures.add("machine: memory at most, of all these", "MB", memory.highest as f64);
     }
     Ok(())
 }
 
-/// About how many; the same text in every run.
-fn count(scale: usize) -> String {
-    if scale == 1 { "some 50,000".to_owned() } else { "some 500,000".to_owned() }
+/// What a server uses that has much and does nothing.
+#[allow(clippy::cast_precision_loss)] // figures to print
+async fn rest(server: &Arc<Server>, quick: bool, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+    let (events, name) = if quick { (100_000, "100,000") } else { (3_000_000, "3,000,000") };
+    send(server, 0..events, BATCH, BATCHES).await?;
+    counted(server, events).await?;
+    // Housekeeping comes each minute. It deletes the copies of what is counted, which is work of the events and not of the rest.
+    let before = server.cpu();
+    sleep(Duration::from_secs(if quick { 65 } else { 100 })).await;
+    add_cpu("machine: processor time of deleting the counted copy of an event", server, before, events, figures);
+    let length = Duration::from_mins(if quick { 1 } else { 2 });
+    let before = server.cpu();
+    sleep(length).await;
+    if let Some((before, after)) = before.zip(server.cpu()) {
+        let part = after.saturating_sub(before).as_secs_f64() / length.as_secs_f64();
+        figures.add(format!("machine: idle with {name} events"), "% of a CPU", part * 100.0);
+    }
+    if let Some(memory) = server.memory() {
+        figures.add(format!("machine: memory with {name} events"), "MB", memory.now as f64);
+        figures.add(format!("machine: memory at most, {name} events"), "MB", memory.highest as f64);
+    }
+    if let Some(bytes) = server.end()? {
+        figures.add("machine: disk, an event of 300 bytes, counted", "bytes", bytes as f64 / events as f64);
+    }
+    Ok(())
 }
 
 /// Asks for reports, one after another, while events arrive.

@@ -165,6 +165,13 @@ export function formatBytes(bytes) {
 }
 
 /**
+ * @param {number} dollars
+ */
+export function formatDollars(dollars) {
+  return new Intl.NumberFormat(undefined, { style: 'currency', currency: 'USD' }).format(dollars);
+}
+
+/**
  * A duration of whole seconds, as `1 h 4 min`.
  *
  * @param {number} seconds

@@ -1,6 +1,6 @@
 import { appPath, get } from '../api.js';
 import { h } from '../dom.js';
-import { formatBytes, formatExact, formatTime } from '../format.js';
+import { formatBytes, formatDollars, formatExact, formatTime } from '../format.js';
 import { Panel } from '../panel.js';
 import { listTable, numberCell, tabHead } from './list.js';
 
@@ -37,11 +37,13 @@ export function usageTab({ app, tz }) {
           disk &&
             `The database takes ${formatBytes(disk.database_bytes)}${
               disk.free_bytes === null ? '' : `, ${formatBytes(disk.free_bytes)} are free`
-            }${disk.full_at ? `: full on ${formatTime(disk.full_at, tz, 'date')} at this rate` : ''}. `,
+            }${disk.full_at ? `: full on ${formatTime(disk.full_at, tz, 'date')} at this rate` : ''}.`,
           cost &&
-            `Their events cost $${cost.dollars_from} to $${cost.dollars_to} in 30 days: an estimate (${cost.prices}). `,
+            `Their events cost ${formatDollars(cost.dollars_from)} to ${formatDollars(cost.dollars_to)} in 30 days: an estimate (${cost.prices}).`,
           next && `The first ${items.length}.`,
-        ].filter(Boolean),
+        ]
+          .filter(Boolean)
+          .join(' '),
       ),
       usageTable('App', items),
     ],
@@ -62,7 +64,7 @@ export function usageTab({ app, tz }) {
 function usageTable(of, rows) {
   return listTable(
     `Usage by ${of.toLowerCase()}`,
-    [of, 'Events', 'Bytes, about'],
+    [of, 'Events', '≈ Bytes'],
     rows.map(({ app, day, events, bytes }) => [
       day ?? app,
       events === null ? 'not read' : numberCell(events),
