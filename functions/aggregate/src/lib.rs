@@ -25,7 +25,7 @@ use tally_core::time::bucket::Granularity;
 use tally_core::time::{DAY, MINUTE, TimeDelta, Timestamp};
 use tally_service::context::Context;
 use tally_service::metrics::{self, Metric};
-use tally_store::DeadLetter;
+use tally_store::{Accepted, DeadLetter};
 
 pub use dead_batch::DeadBatch;
 pub use error::{AggregateError, DeadBatchError};
@@ -141,16 +141,19 @@ async fn apps_of(context: &Context, batch: &mut Read) -> Result<HashMap<AppId, A
 
 /// Adds to the per-minute accepted counts of apps with a quota.
 async fn count_accepted(context: &Context, apps: &HashMap<AppId, Arc<App>>, records: &[Record]) {
-    let mut accepted: HashMap<(&AppId, Timestamp), i64> = HashMap::new();
+    let mut counts: HashMap<(&AppId, Timestamp), Accepted> = HashMap::new();
     for record in records {
         let (Change::Insert(event) | Change::Modify(_, event)) = &record.change else { continue };
         let app = &event.partition.app;
         if apps.get(app).is_some_and(|app| app.events_per_minute.is_some()) {
-            *accepted.entry((app, event.received_at.floor(MINUTE))).or_default() += 1;
+            let (minute, to) = (event.received_at.floor(MINUTE), event.received_at);
+            let accepted = counts.entry((app, minute)).or_insert(Accepted { minute, count: 0, to });
+            accepted.count += 1;
+            accepted.to = accepted.to.max(to);
         }
     }
-    for ((app, minute), count) in accepted {
-        if let Err(error) = context.store.add_accepted(app, minute, count).await {
+    for ((app, _), accepted) in counts {
+        if let Err(error) = context.store.add_accepted(app, accepted).await {
             tracing::warn!(%error, "could not count what a quota is about");
         }
     }

@@ -1,9 +1,10 @@
 //! Quotas: limit how many events of an app are accepted per minute of the server's clock.
 //!
-//! `aggregate` counts accepted events per minute. A warm function reads these counts every 5 seconds. It adds the
-//! events that it has accepted itself since then, multiplied by the ratio of all accepted events to its own. In this
-//! way, concurrent functions together enforce a quota that none of them could enforce alone. If a minute exceeds the
-//! quota, the excess is subtracted from the following minutes.
+//! `aggregate` counts accepted events per minute, and notes up to which time: its batches gather for up to 20 seconds. A
+//! warm function reads these counts every 5 seconds. It adds the events that it has accepted itself since the time to which
+//! they are counted, multiplied by the ratio of all counted events to its own among them. In this way, concurrent functions
+//! together enforce a quota that none of them could enforce alone, however late the counts are. If a minute exceeds the quota,
+//! the excess is subtracted from the following minutes.
 //!
 //! `aggregate` does not know keys. So for a key with a quota of its own the functions themselves keep one sum.
 
@@ -13,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tally_core::app::key::{Key, KeyId};
 use tally_core::app::{App, AppId};
 use tally_core::time::{MINUTE, TimeDelta, Timestamp};
-use tally_store::{Deadline, Store, StoreError};
+use tally_store::{Accepted, Deadline, Store, StoreError};
 
 /// How long a reading is valid: 0.5 read units every 5 seconds are 0.1 per second.
 const GOOD_FOR: TimeDelta = TimeDelta::seconds(5);
@@ -78,10 +79,10 @@ struct Known {
     counted: i64,
     /// The excess of earlier minutes.
     debt: i64,
-    /// The events that this function accepted this minute before the last read.
-    own_before: i64,
-    /// The events that this function accepted since the last read.
-    own: i64,
+    /// The events that this function accepted in each second of this minute.
+    own: [u32; 60],
+    /// Those of them that are in `counted`.
+    own_counted: i64,
     /// The ratio of events accepted by all functions to those accepted by this one.
     ratio: f64,
 }
@@ -100,32 +101,50 @@ pub struct QuotaError {
 
 impl Known {
     fn new(minute: Timestamp) -> Self {
-        Self { minute, read_at: Timestamp::EPOCH, counted: 0, debt: 0, own_before: 0, own: 0, ratio: 1.0 }
+        Self { minute, read_at: Timestamp::EPOCH, counted: 0, debt: 0, own: [0; 60], own_counted: 0, ratio: 1.0 }
     }
 
-    /// Updates the state from the counts, by minute.
-    fn learn(&mut self, limit: i64, counted: &[(Timestamp, i64)]) {
-        let of = |minute: Timestamp| counted.iter().find(|(at, _)| *at == minute).map_or(0, |(_, n)| *n);
+    /// Updates the state from the counts.
+    fn learn(&mut self, limit: i64, counts: &[Accepted]) {
+        let of = |minute: Timestamp| counts.iter().find(|accepted| accepted.minute == minute);
         self.debt = 0;
         for ago in (1..MEMORY).rev() {
-            self.debt = (self.debt + of(self.minute - ago * MINUTE) - limit).max(0);
+            let count = of(self.minute - ago * MINUTE).map_or(0, |accepted| accepted.count);
+            self.debt = (self.debt + count - limit).max(0);
         }
-        self.counted = of(self.minute);
-        self.own_before += self.own;
-        self.own = 0;
-        if self.own_before > 0 {
+        let Some(Accepted { count, to, .. }) = of(self.minute) else { return };
+        self.counted = *count;
+        self.own_counted = sum(&self.own[..=second(*to, self.minute)]);
+        if self.own_counted > 0 {
             #[allow(clippy::cast_precision_loss)] // an estimate
-            let ratio = self.counted as f64 / self.own_before as f64;
+            let ratio = self.counted as f64 / self.own_counted as f64;
             self.ratio = ratio.max(1.0);
+        }
+    }
+
+    /// Takes note of accepted events.
+    fn accept(&mut self, count: i64, now: Timestamp) {
+        let own = &mut self.own[second(now, self.minute)];
+        *own = own.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
+    /// Takes back events that were noted, the newest first.
+    fn give_back(&mut self, count: usize) {
+        let mut left = u32::try_from(count).unwrap_or(u32::MAX);
+        for own in self.own.iter_mut().rev() {
+            let taken = left.min(*own);
+            *own -= taken;
+            left -= taken;
         }
     }
 
     /// Returns how many more events are allowed this minute.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // an estimate
     fn left(&self, limit: i64) -> i64 {
-        // The counts lag by a second or two.
-        let known = self.counted.max(self.own_before);
-        limit - self.debt - known - (self.own as f64 * self.ratio) as i64
+        let own = sum(&self.own);
+        let since = (own - self.own_counted).max(0);
+        let all = self.counted + (since as f64 * self.ratio) as i64;
+        limit - self.debt - all.max(own)
     }
 }
 
@@ -176,14 +195,14 @@ impl Quotas {
             let seconds = u32::try_from(wait.as_seconds() + 1).unwrap_or(60);
             return Err(QuotaError { whose: "app", limit, seconds });
         }
-        known.own += count;
+        known.accept(count, now);
         Ok(())
     }
 
     /// Returns events that were admitted but not stored.
     pub fn give_back(&self, app: &App, count: usize) {
         if let Some(known) = self.known().get_mut(&app.id) {
-            known.own -= i64::try_from(count).unwrap_or(0).min(known.own);
+            known.give_back(count);
         }
     }
 
@@ -266,6 +285,15 @@ impl Quotas {
     }
 }
 
+/// The second of a minute in which a time is: the first before it, the last after it.
+fn second(at: Timestamp, minute: Timestamp) -> usize {
+    usize::try_from((at - minute).as_seconds()).unwrap_or(0).min(59)
+}
+
+fn sum(counts: &[u32]) -> i64 {
+    counts.iter().copied().map(i64::from).sum()
+}
+
 /// Makes room for an app. What goes first is the state of apps that send nothing now; without its state, an app is read
 /// again.
 fn prune(known: &mut HashMap<AppId, Known>, app: &AppId, minute: Timestamp) {
@@ -281,6 +309,12 @@ fn prune(known: &mut HashMap<AppId, Known>, app: &AppId, minute: Timestamp) {
 mod tests {
     use super::*;
     use tally_core::app::AppSlug;
+    use tally_core::time::SECOND;
+
+    /// What all accepted in a minute up to a second.
+    fn accepted(minute: Timestamp, count: i64, second: i64) -> Accepted {
+        Accepted { minute, count, to: minute + second * SECOND }
+    }
 
     #[test]
     fn apps_that_send_nothing_make_room() {
@@ -303,7 +337,7 @@ mod tests {
         let minute = Timestamp::EPOCH + 100 * MINUTE;
         let ago = |n: i64| minute - n * MINUTE;
         let mut known = Known::new(minute);
-        known.learn(100, &[(ago(2), 250), (ago(1), 20), (minute, 10)]);
+        known.learn(100, &[accepted(ago(2), 250, 59), accepted(ago(1), 20, 59), accepted(minute, 10, 30)]);
         assert_eq!((known.debt, known.left(100)), (70, 20));
     }
 
@@ -311,9 +345,21 @@ mod tests {
     fn what_others_accept_is_guessed_from_what_they_did() {
         let minute = Timestamp::EPOCH;
         let mut known = Known::new(minute);
-        known.own = 10;
-        known.learn(100, &[(minute, 40)]);
-        known.own = 5;
-        assert_eq!(known.left(100), 100 - 40 - 20);
+        known.accept(10, minute + 5 * SECOND);
+        known.accept(5, minute + 20 * SECOND);
+        known.learn(100, &[accepted(minute, 40, 10)]);
+        assert_eq!(known.left(100), 100 - 40 - 4 * 5);
+    }
+
+    #[test]
+    fn what_was_not_stored_is_taken_back_from_the_newest_seconds() {
+        let minute = Timestamp::EPOCH;
+        let mut known = Known::new(minute);
+        known.accept(10, minute + 5 * SECOND);
+        known.accept(5, minute + 20 * SECOND);
+        known.give_back(7);
+        assert_eq!((known.own[5], known.own[20], known.left(100)), (8, 0, 92));
+        known.give_back(100);
+        assert_eq!(known.left(100), 100);
     }
 }
