@@ -164,6 +164,7 @@ fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Resul
         skip: 0,
         limit: DEFAULT_LIMIT,
         consistent,
+        live_from: None,
     })
 }
 

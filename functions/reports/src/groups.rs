@@ -15,10 +15,10 @@ use tally_http::openapi::{Operation, Parameter, number_or};
 use tally_http::parameters::{FromQuery, Params, event_filters};
 use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
-use tally_service::read::query::EventQuery;
 use tally_service::read::reader::{End, walk};
 use tally_service::reads::{Reads, json_weight};
 use tally_service::report::count::counted_to;
+use tally_service::report::from_events::live_events;
 
 use crate::answer::{Compared, PreviousRange, largest_first};
 use crate::statistic::{Asked, Statistic, compared};
@@ -51,7 +51,12 @@ pub(crate) struct Groups {
     /// With `compare=previous`, the period before; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<PreviousRange>,
+    /// Everything that was accepted before this time is counted.
     counted_to: Timestamp,
+    /// Everything that was accepted and happened from this time on is counted too; absent where the range ends before it, or
+    /// where the filter names sessions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_from: Option<Timestamp>,
 }
 
 /// The occurrences of a value of the attribute; null counts the events without it.
@@ -80,7 +85,8 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
     })?;
     let reads = &asked.reads;
     let counted_to = counted_to(reads, &asked.app).await?;
-    let Grouped { sums, mut values, frontier } = Grouped::read(reads, &asked.app, range, &filter, &attr).await?;
+    let Grouped { sums, mut values, frontier, live_from } =
+        Grouped::read(reads, &asked.app, range, &filter, &attr).await?;
     // After the range itself, since both share the read budget.
     let before = match previous {
         Some(previous) => Some((previous, Grouped::read(reads, &asked.app, previous, &filter, &attr).await?)),
@@ -108,6 +114,7 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
         covered_since: frontier.map(EventId::at),
         previous: before.as_ref().map(|(range, _)| PreviousRange::of(*range, is_whole)),
         counted_to,
+        live_from,
     };
     json(StatusCode::OK, &reply)
 }
@@ -119,11 +126,13 @@ struct Grouped {
     values: HashMap<String, Json>,
     /// Where the budget ended before all were read: events from here on are counted.
     frontier: Option<EventId>,
+    /// Everything that was accepted and happened from this time on is counted.
+    live_from: Option<Timestamp>,
 }
 
 impl Grouped {
     async fn read(reads: &Reads, app: &App, range: Range, filter: &EventFilter, attr: &str) -> Result<Self, Problem> {
-        let query = EventQuery::newest(range, filter.clone(), usize::MAX / 2);
+        let (query, live_from) = live_events(reads, app, range, filter, usize::MAX / 2).await?;
         let mut sums: HashMap<String, i64> = HashMap::new();
         let mut values: HashMap<String, Json> = HashMap::new();
         // The next event, where the values did not fit into memory.
@@ -150,7 +159,8 @@ impl Grouped {
             End::Read { frontier } => frontier,
             End::Stopped => full.and_then(EventId::after),
         };
-        Ok(Self { sums, values, frontier })
+        let live_from = live_from.max(frontier.map(EventId::at).filter(|_| live_from.is_some()));
+        Ok(Self { sums, values, frontier, live_from })
     }
 }
 

@@ -67,7 +67,7 @@ impl Store {
     /// Returns the accepted counts for the minutes from `first` to `last`. Minutes without events are omitted.
     pub async fn accepted(&self, app: &AppId, first: Timestamp, last: Timestamp) -> Result<Vec<Accepted>, StoreError> {
         let between = (keys::minute(first), keys::minute(last));
-        let page = self.send_query(self.query_between(&self.tables.counters, &keys::quota(app), between)).await?;
+        let page = self.send_query(self.query_between(&self.tables.counters, keys::quota(app), between)).await?;
         let read = page.items.iter().filter_map(|item| {
             let minute = Timestamp::EPOCH + item.get(SK)?.as_s().ok()?.parse::<i64>().ok()? * MINUTE;
             let count = item::number(item.get(COUNT)?)?;

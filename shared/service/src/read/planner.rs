@@ -72,7 +72,8 @@ impl Plan {
         (first, last): (EventId, EventId),
     ) -> Result<(Self, Option<KeyRange>), ReadError> {
         // A clock that was ahead may have left a checkpoint in the future, which proves nothing about later events.
-        let counted_to = counted_before(reads, &partition, false).await?.map(|at| at.min(reads.now));
+        let counted_to =
+            counted_before(reads, &partition, query.live_from.is_some()).await?.map(|at| at.min(reads.now));
         // Without counters, the whole shard is read.
         let fresh = counted_to.map_or(Timestamp::EPOCH, |to| to - FRESH).floor(MINUTE);
         let fresh = EventId::first_at(fresh.max(Timestamp::EPOCH));
@@ -258,7 +259,8 @@ async fn page(
             order,
             limit: limit.saturating_add(1),
             only,
-            consistent: false,
+            // As far as a shard is counted, its cells are read from a replica that knows it.
+            consistent: query.live_from.is_some(),
         })
         .collect();
     let parts = try_join_all(queries.iter().map(|one| whole_buckets(reads, one, limit, query))).await?;
@@ -469,7 +471,7 @@ mod tests {
 
     fn query(filter: EventFilter) -> EventQuery {
         let (order, skip, limit) = (Order::Descending, 0, 50);
-        EventQuery { range: Range::ALL, filter, order, after: None, skip, limit, consistent: false }
+        EventQuery { range: Range::ALL, filter, order, after: None, skip, limit, consistent: false, live_from: None }
     }
 
     fn named(name: &str) -> EventQuery {

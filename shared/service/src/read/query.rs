@@ -2,7 +2,7 @@
 
 use tally_core::event::filter::EventFilter;
 use tally_core::event::id::EventId;
-use tally_core::time::Range;
+use tally_core::time::{Range, Timestamp};
 use tally_store::Order;
 
 /// Which events to read.
@@ -22,11 +22,23 @@ pub struct EventQuery {
     pub limit: usize,
     /// Whether to include events that were stored a moment ago.
     pub consistent: bool,
+    /// Includes every event of this time or later that was stored before, although the counters may not know it yet: those
+    /// events are read strongly, as are the counters that locate earlier ones.
+    pub live_from: Option<Timestamp>,
 }
 
 impl EventQuery {
     /// The newest events that match, eventually consistent.
     pub fn newest(range: Range, filter: EventFilter, limit: usize) -> Self {
-        Self { range, filter, order: Order::Descending, after: None, skip: 0, limit, consistent: false }
+        Self {
+            range,
+            filter,
+            order: Order::Descending,
+            after: None,
+            skip: 0,
+            limit,
+            consistent: false,
+            live_from: None,
+        }
     }
 }

@@ -218,7 +218,7 @@ impl<'a> Merge<'a> {
                     try_join_all(planned).await?
                 } else {
                     let shards = partitions.into_iter().map(Place::Shard);
-                    shards.map(|shard| Source::unplanned(shard, whole)).collect()
+                    shards.map(|shard| Source::unplanned(shard, whole).split(query)).collect()
                 }
             }
         };
@@ -336,6 +336,21 @@ fn unless_spent<T>(read: Result<T, ReadError>) -> Result<Option<T>, StoreError> 
 impl Source {
     fn unplanned(place: Place, whole: KeyRange) -> Self {
         Self { place, pieces: VecDeque::from([Piece::Unread(whole)]), plan: None, is_unloaded: false, left_out: 0 }
+    }
+
+    /// Reads what is from `live_from` on by itself, since that takes strong reads.
+    fn split(mut self, query: &EventQuery) -> Self {
+        let Some(Piece::Unread(KeyRange { ids: (first, last), expected })) = self.pieces.pop_front() else {
+            return self;
+        };
+        let live = query.live_from.map(EventId::first_at).filter(|live| first < *live && *live <= last);
+        let parts = match live.and_then(|live| Some(((first, live.before()?), (live, last)))) {
+            None => vec![(first, last)],
+            Some((known, live)) if query.order == Order::Ascending => vec![known, live],
+            Some((known, live)) => vec![live, known],
+        };
+        self.pieces = parts.into_iter().map(|ids| Piece::Unread(KeyRange { ids, expected })).collect();
+        self
     }
 
     /// If the budget does not suffice for a plan, everything is to be read.
@@ -465,12 +480,13 @@ async fn read(
     ids: (EventId, EventId),
     asked: Asked,
 ) -> Result<Option<EventPage>, StoreError> {
+    let is_live = query.live_from.is_some_and(|live| ids.1 >= EventId::first_at(live));
     let read = EventRead {
         source,
         ids,
         order: query.order,
         limit: asked.chunk,
-        consistent: query.consistent,
+        consistent: query.consistent || (is_live && matches!(source, reads::Source::Shard(_))),
         part: None,
         forced: asked.forced,
     };

@@ -10,6 +10,7 @@ use tally_core::time::{Range, Timestamp};
 use tally_store::StoreError;
 
 use super::count::{CellKey, Counts};
+use super::tail::counted_minutes;
 use crate::read::query::EventQuery;
 use crate::read::reader::{End, walk};
 use crate::reads::Reads;
@@ -41,6 +42,28 @@ pub struct MessageSum {
     pub level: Option<Level>,
 }
 
+/// The newest events that match a filter, with all that were stored before and happened from a time on, which is returned if
+/// the range reaches so far. Statistics that read events use it; sessions are found by an index, which follows events within a
+/// second, so there no such time is told.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn live_events(
+    reads: &Reads,
+    app: &App,
+    range: Range,
+    filter: &EventFilter,
+    limit: usize,
+) -> Result<(EventQuery, Option<Timestamp>), StoreError> {
+    let query = EventQuery::newest(range, filter.clone(), limit);
+    if filter.session_id.listed().is_some() {
+        return Ok((query, None));
+    }
+    let (first, last) = counted_minutes(reads, app).await?;
+    let query = EventQuery { live_from: Some(first), ..query };
+    Ok((query, Some(last).filter(|last| *last < range.until())))
+}
+
 /// Counts the newest `most` events that match a filter in the slots between `boundaries`, which are in order.
 ///
 /// # Errors
@@ -58,7 +81,7 @@ pub async fn count_events(
     found.counts.range = range;
     // One more tells whether there are more.
     let limit = most.min(usize::MAX / 2).saturating_add(1);
-    let query = EventQuery::newest(range, filter.clone(), limit);
+    let (query, live_from) = live_events(reads, app, range, filter, limit).await?;
     let mut left = most;
     // The first event that was not counted, since it is one too many or had no room in memory.
     let mut stopped_at = None;
@@ -93,6 +116,7 @@ pub async fn count_events(
     };
     found.covered_since = frontier.map(|id| id.at().max(range.since()));
     found.counts.complete = frontier.is_none();
+    found.counts.live_from = live_from.max(found.covered_since.filter(|_| live_from.is_some()));
     Ok(found)
 }
 

@@ -96,6 +96,13 @@ fn start(counted_before: Timestamp, margin: i64) -> Timestamp {
     minute.max(Timestamp::EPOCH)
 }
 
+/// The first and the last of the minutes up to which the shards of an app are counted.
+pub(super) async fn counted_minutes(reads: &Reads, app: &App) -> Result<(Timestamp, Timestamp), StoreError> {
+    let live = live(reads, app).await?;
+    let minutes = || live.counted_before.iter().map(|at| start(*at, 0));
+    Ok((minutes().min().unwrap_or(Timestamp::EPOCH), minutes().max().unwrap_or(reads.now)))
+}
+
 /// Chooses the longest tail that fits into its part of the budget, by what the newest minutes have counted.
 async fn choose(reads: &Reads, app: &App, live: &Live) -> Result<Option<Tail>, StoreError> {
     let most = reads.budget.tail();
