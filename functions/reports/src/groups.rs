@@ -18,9 +18,9 @@ use tally_http::reply::{LeftOut, Room};
 use tally_service::read::query::EventQuery;
 use tally_service::read::reader::{End, walk};
 use tally_service::reads::{Reads, json_weight};
-use tally_service::report::count::counted_to;
+use tally_service::report::count::{counted_to, largest_first};
 
-use crate::answer::{Compared, PreviousRange, largest_first};
+use crate::answer::{Compared, PreviousRange};
 use crate::statistic::{Asked, Statistic, compared};
 
 /// Values by default.
