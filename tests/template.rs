@@ -437,6 +437,37 @@ fn wildcards_are_found_at_any_depth() {
 }
 
 #[test]
+fn a_function_that_is_asked_for_a_session_may_query_the_index_of_sessions() {
+    let template = template();
+    let description = openapi::document();
+    let mut functions = BTreeSet::new();
+    for (path, methods) in description["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            if parameters.into_iter().any(|parameter| parameter["name"] == "session_id") {
+                let method = method.to_ascii_uppercase();
+                let route = routes::at(path).find(|route| route.method.as_str() == method).expect("a route");
+                let behind = BEHIND_THE_API.into_iter().find(|(_, function)| *function == route.function);
+                functions.insert(behind.expect("a function").0);
+            }
+        }
+    }
+    assert!(functions.contains("QueryFunction") && functions.len() > 2, "{functions:?}");
+    for id in functions {
+        let statements = each(&template["Resources"][id]["Properties"]["Policies"])
+            .into_iter()
+            .flat_map(|policy| each(&policy["Statement"]));
+        let may = statements.into_iter().any(|statement| {
+            each(&statement["Action"]).iter().any(|action| **action == "dynamodb:Query")
+                && each(&statement["Resource"])
+                    .iter()
+                    .any(|resource| written(resource) == format!("!Sub ${{EventsTable.Arn}}/index/{BY_SESSION}"))
+        });
+        assert!(may, "{id}");
+    }
+}
+
+#[test]
 fn every_function_has_its_own_log_group_with_a_retention() {
     let template = template();
     let groups = resources(&template, "AWS::Logs::LogGroup");

@@ -377,7 +377,7 @@ async fn totals(asked: Asked, params: Params) -> Result<Response, Problem> {
     let spans = sums.clone();
     let date = |at: Timestamp| Zone::utc().date(at).to_string();
     let sums = sums.into_iter().map(|(key, (count, ..))| (key, count)).filter(|(_, count)| *count != 0);
-    let items = largest_first(sums.collect()).into_iter().map(|((name, slug), count)| {
+    let items = largest_first(sums).into_iter().map(|((name, slug), count)| {
         let (_, first, last) = spans[&(name, slug)];
         NameTotal { name, slug, count, first_day: date(first), last_day: date(last) }
     });

@@ -217,10 +217,7 @@ mod tests {
         // A narrow pattern goes before a wide one.
         assert_eq!(
             methods("/event-tracker/k/api/events/histogram/a/20261121"),
-            [
-                "POST /event-tracker/{key}/api/events/{*path}",
-                "GET /event-tracker/{key}/api/events/histogram/{*path}",
-            ]
+            ["POST /event-tracker/{key}/api/events/{*path}", "GET /event-tracker/{key}/api/events/histogram/{*path}",]
         );
         for plain in ["unique", "histogram", "histograms/a"] {
             assert_eq!(

@@ -648,8 +648,8 @@ pub async fn counted_to(reads: &Reads, app: &App) -> Result<Timestamp, StoreErro
     Ok(tail::live(reads, app).await?.counted_to)
 }
 
-/// The largest first, ties by key.
-pub fn largest_first<K: Ord>(sums: HashMap<K, i64>) -> Vec<(K, i64)> {
+/// Sums by a key, the largest first, ties by key.
+pub fn largest_first<K: Ord>(sums: impl IntoIterator<Item = (K, i64)>) -> Vec<(K, i64)> {
     let mut sorted: Vec<_> = sums.into_iter().collect();
     sorted.sort_unstable_by(|a, b| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0)));
     sorted
