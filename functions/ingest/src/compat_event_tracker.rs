@@ -32,7 +32,7 @@ pub(crate) async fn count(
     Ok(answered(verdict, |_| json(StatusCode::CREATED, &Envelope::of(StatusCode::CREATED.as_u16()))))
 }
 
-/// Counts a name that begins with `histogram/`, which the path does not have.
+/// Counts a name that begins with `histogram/`, which is no part of the path that the router hands over.
 pub(crate) async fn count_histogram(
     context: Shared,
     app: Target,
