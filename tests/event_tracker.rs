@@ -213,6 +213,14 @@ async fn uncountable_requests_get_an_error_in_the_envelope() {
         let reply = tally.call(method, &path, ("accept", "*/*"), "").await;
         assert_refused(&reply, status, &response, "");
     }
+    // Lists and counts are of one function each, pictures of a third.
+    for path in ["/login", "/unique", "/histogram/login/20200911"] {
+        let path = format!("{}{path}", base(both));
+        let reply = tally.call(Method::DELETE, &path, ("accept", "*/*"), "").await;
+        assert_refused(&reply, 405, &Value::Null, "GET, HEAD, POST");
+        assert_eq!(reply.headers["allow"], "GET, HEAD, POST", "{path}");
+    }
+    assert_refused(&client.get("/histogram/login").await, 404, &Value::Null, "events/histogram/EVENT/YYYYMMDD");
     assert!(tally.list(&app, "").await.is_empty(), "nothing of it was stored");
 }
 

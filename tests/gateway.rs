@@ -267,6 +267,9 @@ async fn head_answers_as_get_does_without_a_body() {
                 format!("/event-tracker/{both}/api/events?start_date=20261120&end_date=20261121")
             }
             "/event-tracker/{key}/api/events/{*path}" => format!("/event-tracker/{both}/api/events/unique"),
+            "/event-tracker/{key}/api/events/histogram/{*path}" => {
+                format!("/event-tracker/{both}/api/events/histogram/a/20261121")
+            }
             "/assets/{version}/{*path}" => "/assets/older/none".to_owned(),
             "/seismo/api/reports/{report}/{app}" => "/seismo/api/reports/day/shop?date=today".to_owned(),
             other => other.replace("{key}", &both).replace("{app}", "shop"),

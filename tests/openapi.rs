@@ -129,7 +129,8 @@ fn every_route_is_described_and_nothing_else() {
             "/event-tracker/{key}/api/events/{*path}" if route.method == Method::POST => {
                 ("{*path}", &["{name}", "{name}/{n}"])
             }
-            "/event-tracker/{key}/api/events/{*path}" => ("{*path}", &["unique", "histogram/{name}/{date}"]),
+            "/event-tracker/{key}/api/events/{*path}" => ("{*path}", &["unique"]),
+            "/event-tracker/{key}/api/events/histogram/{*path}" => ("{*path}", &["{name}/{date}"]),
             path => return vec![path.to_owned()],
         };
         forms.iter().map(|form| route.path.replace(open, form)).collect()

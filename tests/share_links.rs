@@ -197,6 +197,9 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
             vec![format!("/event-tracker/{key}/api/events?start_date=2026112100&end_date=20261121")]
         }
         "/event-tracker/{key}/api/events/{*path}" => vec![format!("/event-tracker/{key}/api/events/unique")],
+        "/event-tracker/{key}/api/events/histogram/{*path}" => {
+            vec![format!("/event-tracker/{key}/api/events/histogram/inside-name-canary/20261121")]
+        }
         _ => return None,
     };
     Some(paths)

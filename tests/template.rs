@@ -1,6 +1,7 @@
 //! Checks that template.yaml matches the code: tables, routes, sample events, settings, metrics. Also checks its own
 //! rules: roles have least privilege, stored data is retained, and every alarm has a paragraph in docs/operations.md.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use http::Method;
 use serde_yaml_ng::{Mapping, Value};
 use tally_http::compat::Compat;
 use tally_http::families::{FAMILY_PATHS, FamilyPath, KEY_PREFIX};
-use tally_http::routes::{Function, ROUTES};
+use tally_http::routes::{self, Function, ROUTES};
 use tally_service::config::{BATCH_SIZE, BATCH_WINDOW, Config};
 use tally_service::metrics::{DIMENSION, Metric, NAMESPACE};
 use tally_store::tables::{BY_SESSION, EXPIRES_AT, PK, SESSION, SK, TABLES};
@@ -133,10 +134,11 @@ fn restored_tables_can_be_imported_by_the_template() {
 }
 
 /// The functions that the HTTP API calls, by logical id.
-const BEHIND_THE_API: [(&str, Function); 5] = [
+const BEHIND_THE_API: [(&str, Function); 6] = [
     ("IngestFunction", Function::Ingest),
     ("QueryFunction", Function::Query),
     ("ReportsFunction", Function::Reports),
+    ("ChartsFunction", Function::Charts),
     ("AdminFunction", Function::Admin),
     ("WebFunction", Function::Web),
 ];
@@ -252,19 +254,20 @@ fn client_libraries_reach_ingest_with_any_method_with_and_without_a_slash_at_the
     }
 }
 
-/// Which function the HTTP API routes a request to: a full match before a greedy one before `$default` (AWS: "Create
-/// routes for HTTP APIs").
+/// Which function the HTTP API routes a request to: a full match before a greedy one before `$default`, of greedy ones the
+/// most specific (AWS: "Create routes for HTTP APIs").
 fn reaches(routes: &[(String, String, Function)], method: &str, path: &str) -> Function {
-    let rank = |pattern: &str| -> Option<u32> {
+    let rank = |pattern: &str| -> Option<(u32, Reverse<usize>)> {
+        let length = Reverse(pattern.split('/').count());
         if pattern == "$default" {
-            return Some(2);
+            return Some((2, length));
         }
         let (mut pattern, mut segments) = (pattern.split('/'), path.split('/'));
         loop {
             match (pattern.next(), segments.next()) {
-                (None, None) => return Some(0),
+                (None, None) => return Some((0, length)),
                 // Also an empty rest: so a path with a slash at its end is matched.
-                (Some(part), Some(_)) if part.ends_with("+}") => return Some(1),
+                (Some(part), Some(_)) if part.ends_with("+}") => return Some((1, length)),
                 (Some(part), Some(segment)) if part == segment || (part.starts_with('{') && !segment.is_empty()) => {}
                 _ => return None,
             }
@@ -326,7 +329,10 @@ fn every_route_the_stream_and_dead_batches_have_a_sample_event() {
     }
     assert!(streams >= 1 && dead_batches >= 1);
     for route in ROUTES {
-        let found = samples.iter().any(|(method, path)| *method == route.method.as_str() && route.matches(path));
+        // What a narrower route serves is no sample of a wider one.
+        let found = samples
+            .iter()
+            .any(|(method, path)| *method == route.method.as_str() && routes::at(path).any(|served| served == *route));
         assert!(found, "events/ has none for {} {}", route.method, route.path);
     }
 }
@@ -428,6 +434,37 @@ fn wildcards_are_found_at_any_depth() {
     assert_eq!(statement("NotAction: a, Action: b, Resource: r"), ["S: NotAction"]);
     assert_eq!(with("AmazonDynamoDBFullAccess"), ["AmazonDynamoDBFullAccess"]);
     assert_eq!(with("{DynamoDBCrudPolicy: {TableName: '*'}}").len(), 1);
+}
+
+#[test]
+fn a_function_that_is_asked_for_a_session_may_query_the_index_of_sessions() {
+    let template = template();
+    let description = openapi::document();
+    let mut functions = BTreeSet::new();
+    for (path, methods) in description["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            if parameters.into_iter().any(|parameter| parameter["name"] == "session_id") {
+                let method = method.to_ascii_uppercase();
+                let route = routes::at(path).find(|route| route.method.as_str() == method).expect("a route");
+                let behind = BEHIND_THE_API.into_iter().find(|(_, function)| *function == route.function);
+                functions.insert(behind.expect("a function").0);
+            }
+        }
+    }
+    assert!(functions.contains("QueryFunction") && functions.len() > 2, "{functions:?}");
+    for id in functions {
+        let statements = each(&template["Resources"][id]["Properties"]["Policies"])
+            .into_iter()
+            .flat_map(|policy| each(&policy["Statement"]));
+        let may = statements.into_iter().any(|statement| {
+            each(&statement["Action"]).iter().any(|action| **action == "dynamodb:Query")
+                && each(&statement["Resource"])
+                    .iter()
+                    .any(|resource| written(resource) == format!("!Sub ${{EventsTable.Arn}}/index/{BY_SESSION}"))
+        });
+        assert!(may, "{id}");
+    }
 }
 
 #[test]

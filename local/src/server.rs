@@ -188,7 +188,7 @@ pub fn service(context: &Arc<Context>) -> Router {
 
 /// All functions as one service, the page by another router.
 pub(crate) fn service_with(context: &Arc<Context>, web: impl FnOnce(Arc<Config>) -> Router) -> Router {
-    let routers = [ingest::router, query::router, reports::router, admin::router];
+    let routers = [ingest::router, query::router, reports::router, charts::router, admin::router];
     let routers = routers.map(|router| router(Arc::clone(context)));
     serve(Arc::clone(context), routers.into_iter().chain([web(Arc::new(context.config.clone()))]))
 }

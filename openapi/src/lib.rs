@@ -111,7 +111,14 @@ fn described_words(choice: &Value) -> Option<(Value, String)> {
 
 /// All operations, in the order of the description.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
-    let functions = [admin::operations, ingest::operations, query::operations, reports::operations, web::operations];
+    let functions = [
+        admin::operations,
+        ingest::operations,
+        query::operations,
+        reports::operations,
+        charts::operations,
+        web::operations,
+    ];
     functions.into_iter().flat_map(|operations| operations(schemas)).collect()
 }
 
@@ -119,7 +126,7 @@ const fn tag(function: Function) -> &'static str {
     match function {
         Function::Ingest => "Sending events",
         Function::Query => "Reading events",
-        Function::Reports => "Counts",
+        Function::Reports | Function::Charts => "Counts",
         Function::Admin => "Apps",
         Function::Web => "The page",
     }

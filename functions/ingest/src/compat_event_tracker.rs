@@ -32,6 +32,17 @@ pub(crate) async fn count(
     Ok(answered(verdict, |_| json(StatusCode::CREATED, &Envelope::of(StatusCode::CREATED.as_u16()))))
 }
 
+/// Counts a name that begins with `histogram/`, which is no part of the path that the router hands over.
+pub(crate) async fn count_histogram(
+    context: Shared,
+    app: Target,
+    caller: Caller,
+    left: TimeLeft,
+    Path((key, path)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    count(context, app, caller, left, Path((key, format!("histogram/{path}")))).await
+}
+
 pub(crate) fn count_operations(schemas: &mut SchemaGenerator) -> [Operation; 2] {
     let mut operation = |path: &str, id: &str, summary: &str| {
         Operation::of(&EVENT_TRACKER_COUNT, id, summary)

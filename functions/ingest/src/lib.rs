@@ -38,6 +38,11 @@ pub fn router_with(context: Arc<Context>, protocols: Protocols) -> Router {
         .serve(&routes::SEISMO_SEND, compat_seismo::send)
         .serve(&routes::THE_EYE_SEND, compat_the_eye::send)
         .serve(&routes::EVENT_TRACKER_COUNT, compat_event_tracker::count)
+        .serve_beside(
+            &routes::EVENT_TRACKER_HISTOGRAM,
+            &routes::EVENT_TRACKER_COUNT,
+            compat_event_tracker::count_histogram,
+        )
         .serve_families(move |context: Shared, request: Request| compat::answer(protocols, context, request))
         .finish()
         .layer(middleware::from_fn_with_state(context, write_rejected))

@@ -7,6 +7,7 @@ use schemars::SchemaGenerator;
 use tally_core::event::filter::CellFilter;
 use tally_core::time::moment::Calendar;
 use tally_http::compat::seismo::{SeismoReport, is_relative};
+use tally_http::counts::count;
 use tally_http::guard::Target;
 use tally_http::openapi::{Operation, Parameter, text};
 use tally_http::parameters::{FromQuery, Params, SentParams};
@@ -15,7 +16,7 @@ use tally_http::routes::SEISMO_REPORT;
 use tally_http::service::Shared;
 use tally_service::report::count::{Counts, widen};
 
-use crate::answer::{NameCount, by_name_and_slug, count};
+use crate::answer::{NameCount, by_name_and_slug};
 use crate::periods::{NO_REPORT, Period};
 
 pub(crate) async fn report(

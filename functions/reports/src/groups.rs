@@ -17,10 +17,10 @@ use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
 use tally_service::read::reader::{End, walk};
 use tally_service::reads::{Reads, json_weight};
-use tally_service::report::count::counted_to;
+use tally_service::report::count::{counted_to, largest_first};
 use tally_service::report::from_events::live_events;
 
-use crate::answer::{Compared, PreviousRange, largest_first};
+use crate::answer::{Compared, PreviousRange};
 use crate::statistic::{Asked, Statistic, compared};
 
 /// Values by default.

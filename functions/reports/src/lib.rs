@@ -1,19 +1,15 @@
-//! Answers from counters: reports of hours, days, weeks, months and periods, statistics, and histograms.
+//! Answers from counters: reports of hours, days, weeks, months and periods, and statistics.
 
 mod answer;
-mod chart;
 mod compat_event_tracker;
 mod compat_seismo;
 mod groups;
-mod histogram;
 mod messages;
 mod overview;
 mod page;
 mod periods;
-mod series_chart;
 mod statistic;
 mod statistics;
-mod view;
 
 pub use answer::TimeRange;
 pub use periods::Period;
@@ -32,10 +28,6 @@ pub fn router(context: Arc<Context>) -> Router {
     Routes::of(Function::Reports, context)
         .serve(&routes::REPORT, periods::report)
         .serve(&routes::STATISTIC, statistics::statistic)
-        .serve(&routes::HISTOGRAM, histogram::histogram)
-        .serve(&routes::HISTOGRAM_FILE, histogram::histogram)
-        .serve(&routes::CHART_SVG, series_chart::svg)
-        .serve(&routes::CHART_PNG, series_chart::png)
         .serve(&routes::SEISMO_REPORT, compat_seismo::report)
         .serve(&routes::EVENT_TRACKER_LIST, compat_event_tracker::hours)
         .serve(&routes::EVENT_TRACKER_PATH, compat_event_tracker::of_path)
@@ -47,10 +39,8 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     let mut operations = Vec::new();
     operations.extend(periods::report_operations(schemas));
     operations.extend(statistics::statistic_operations(schemas));
-    operations.extend(histogram::histogram_operations(schemas));
-    operations.extend(series_chart::chart_operations(schemas));
     operations.extend(compat_seismo::report_operations(schemas));
     operations.push(compat_event_tracker::hours_operation(schemas));
-    operations.extend(compat_event_tracker::of_path_operations(schemas));
+    operations.push(compat_event_tracker::unique_operation(schemas));
     operations
 }

@@ -9,10 +9,11 @@ use tally_http::openapi::{Operation, Parameter, number_or};
 use tally_http::parameters::{FromQuery, Params, level};
 use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
+use tally_http::view::time_range;
 use tally_service::report::count::{counted_to, widen};
 use tally_service::report::top_messages as messages;
 
-use crate::answer::{Compared, PreviousRange, time_range};
+use crate::answer::{Compared, PreviousRange};
 use crate::statistic::{Asked, Statistic, compared};
 
 /// Messages by default.

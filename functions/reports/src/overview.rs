@@ -12,27 +12,24 @@ use tally_core::counter::cell::MessageHash;
 use tally_core::event::filter::EventFilter;
 use tally_core::event::level::Level;
 use tally_core::time::{Range, Timestamp};
+use tally_http::counts::{Freshness, Point};
 use tally_http::openapi::{Operation, Parameter};
 use tally_http::parameters::{Params, event_filters};
 use tally_http::problem::{Problem, json};
+use tally_http::series::{Counted, OTHER_NAMES, TOP_OF_SERIES};
+use tally_http::view::{By, View, intervals, time_range};
 use tally_service::budget::ReadError;
 use tally_service::read::query::EventQuery;
 use tally_service::read::reader::read_page;
 use tally_service::reads::Reads;
-use tally_service::report::count::{CellKey, Counts, counted_to};
+use tally_service::report::count::{CellKey, Counts, boundaries, counted_to, largest_first};
 use tally_service::report::from_events::{MessageSum, count_events};
 use tally_service::report::top_messages as messages;
 
-use crate::answer::{Freshness, Point, boundaries, largest_first, time_range};
-use crate::statistic::{Asked, Statistic, compared, intervals};
-use crate::view::{By, Counted, View};
+use crate::statistic::{Asked, Statistic, compared};
 
 /// The items of each list.
 const TOP: usize = 20;
-/// The names of a series that are shown by themselves.
-pub(crate) const TOP_OF_SERIES: usize = 8;
-/// What the other names of a series are shown as.
-pub(crate) const OTHER_NAMES: &str = "(other names)";
 /// What events without a level are shown as in a series.
 const NO_LEVEL: &str = "NONE";
 /// Most events that are read for the messages of a name, slug or category, which counters of messages do not know.

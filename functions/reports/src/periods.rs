@@ -11,6 +11,7 @@ use tally_core::time::calendar::{Interval, TooManyBuckets, hour_of_day};
 use tally_core::time::moment::{Calendar, Moment, Span};
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, TimeError, Timestamp};
+use tally_http::counts::{Freshness, Point, count};
 use tally_http::guard::Target;
 use tally_http::openapi::{MomentInput, Operation, Parameter, PastDayInput, number};
 use tally_http::parameters::{FromQuery, Params, calendar, filters};
@@ -18,9 +19,9 @@ use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
 use tally_http::routes::REPORT;
 use tally_http::service::Shared;
-use tally_service::report::count::{self as counters, Counts, widen};
+use tally_service::report::count::{self as counters, Counts, boundaries, widen};
 
-use crate::answer::{Freshness, NameCount, Point, boundaries, by_name_and_slug, count};
+use crate::answer::{NameCount, by_name_and_slug};
 
 /// The occurrences of a period.
 #[derive(Serialize, JsonSchema)]

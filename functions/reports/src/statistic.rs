@@ -6,14 +6,12 @@ use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use tally_core::app::App;
 use tally_core::time::Timestamp;
-use tally_core::time::calendar::{Interval, WeekStart};
 use tally_http::limits::Restriction;
 use tally_http::openapi::{Operation, Parameter};
 use tally_http::parameters::filters;
 use tally_http::routes::STATISTIC;
+use tally_http::view::time_range;
 use tally_service::reads::Reads;
-
-use crate::answer::time_range;
 
 /// The statistics.
 #[derive(Clone, Copy)]
@@ -91,17 +89,6 @@ impl Statistic {
             "The counts.",
         )
     }
-}
-
-/// The parameter `interval`.
-pub(crate) fn intervals(about: &str, default: Option<Interval>) -> Parameter {
-    let week = Interval::Week(WeekStart::default());
-    let names = [Interval::Minute, Interval::Hour, Interval::Day, week, Interval::Month].map(Interval::name);
-    let mut schema = json_schema!({"type": "string", "enum": names});
-    if let Some(default) = default {
-        schema.insert("default".to_owned(), default.name().into());
-    }
-    Parameter::query("interval", about, schema)
 }
 
 /// The parameter `compare`.

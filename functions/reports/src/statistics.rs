@@ -17,22 +17,24 @@ use tally_core::time::calendar::{Interval, MAX_BUCKETS, TooManyBuckets};
 use tally_core::time::moment::Calendar;
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
+use tally_http::counts::{Freshness, Point, count};
 use tally_http::guard::Target;
 use tally_http::limits::Limited;
 use tally_http::openapi::{Operation, Parameter};
 use tally_http::parameters::{FromQuery, Params, filters};
 use tally_http::problem::{Problem, json};
 use tally_http::service::Shared;
+use tally_http::view::{TimeRange, intervals};
 use tally_service::reads::Reads;
 use tally_service::report::count as counters;
-use tally_service::report::count::{AllDays, CellKey, Counts, widen};
+use tally_service::report::count::{AllDays, CellKey, Counts, boundaries, largest_first, widen};
 
-use crate::answer::{Compared, Freshness, Point, PreviousRange, TimeRange, boundaries, count, largest_first};
+use crate::answer::{Compared, PreviousRange};
 use crate::groups::{groups, groups_operation};
 use crate::messages::{top_messages, top_messages_operation};
 use crate::overview::{overview, overview_operation};
 use crate::page::{AskedRows, Row, paging};
-use crate::statistic::{Asked, Dimension, Statistic, compared, intervals};
+use crate::statistic::{Asked, Dimension, Statistic, compared};
 
 pub(crate) async fn statistic(
     State(context): Shared,
@@ -375,7 +377,7 @@ async fn totals(asked: Asked, params: Params) -> Result<Response, Problem> {
     let spans = sums.clone();
     let date = |at: Timestamp| Zone::utc().date(at).to_string();
     let sums = sums.into_iter().map(|(key, (count, ..))| (key, count)).filter(|(_, count)| *count != 0);
-    let items = largest_first(sums.collect()).into_iter().map(|((name, slug), count)| {
+    let items = largest_first(sums).into_iter().map(|((name, slug), count)| {
         let (_, first, last) = spans[&(name, slug)];
         NameTotal { name, slug, count, first_day: date(first), last_day: date(last) }
     });

@@ -4,6 +4,7 @@
 pub mod body;
 pub mod compat;
 mod cors;
+pub mod counts;
 pub mod credentials;
 pub mod cursor;
 pub mod event;
@@ -21,6 +22,7 @@ pub mod reply;
 mod request_log;
 pub mod routes;
 pub mod runtime;
+pub mod series;
 pub mod service;
 pub mod source;
 mod synonyms;

@@ -16,6 +16,8 @@ pub enum Function {
     Query,
     /// Answers from counters.
     Reports,
+    /// Draws pictures of counts.
+    Charts,
     /// Apps, keys, sign-in, and everything that no other function serves.
     Admin,
     /// The page. It reaches no table, so all its routes are public.
@@ -123,10 +125,10 @@ routes! {
     REPORT              = GET    "/apps/{app}/reports/{report}"                 => Reports, Read [Cells, People, Data, Statistics];
     // Each statistic declares what of it it enforces.
     STATISTIC           = GET    "/apps/{app}/stats/{stat}"                     => Reports, Read [Cells, Fields, People, Data, Statistics];
-    HISTOGRAM           = GET    "/apps/{app}/histogram"                        => Reports, Read [Cells, People, Data, Statistics];
-    HISTOGRAM_FILE      = GET    "/apps/{app}/histogram/{*path}"                => Reports, Read [Cells, People, Data, Statistics];
-    CHART_SVG           = GET    "/apps/{app}/chart.svg"                        => Reports, Read [Cells, Fields, People, Data, Statistics, Chart];
-    CHART_PNG           = GET    "/apps/{app}/chart.png"                        => Reports, Read [Cells, Fields, People, Data, Statistics, Chart];
+    HISTOGRAM           = GET    "/apps/{app}/histogram"                        => Charts, Read [Cells, People, Data, Statistics];
+    HISTOGRAM_FILE      = GET    "/apps/{app}/histogram/{*path}"                => Charts, Read [Cells, People, Data, Statistics];
+    CHART_SVG           = GET    "/apps/{app}/chart.svg"                        => Charts, Read [Cells, Fields, People, Data, Statistics, Chart];
+    CHART_PNG           = GET    "/apps/{app}/chart.png"                        => Charts, Read [Cells, Fields, People, Data, Statistics, Chart];
     SEISMO_SIGN_IN      = POST   "/seismo/auth"                                 => Admin, Public;
     SEISMO_SEND         = POST   "/seismo/api/events/{app}"                     => Ingest, Ingest (app_may_be_absent);
     SEISMO_LIST         = GET    "/seismo/api/events/{app}"                     => Query, Read (app_may_be_absent);
@@ -135,6 +137,7 @@ routes! {
     THE_EYE_LIST        = GET    "/the-eye/{key}/api/event"                     => Query, Read;
     EVENT_TRACKER_COUNT = POST   "/event-tracker/{key}/api/events/{*path}"      => Ingest, Ingest;
     EVENT_TRACKER_LIST  = GET    "/event-tracker/{key}/api/events"              => Reports, Read;
+    EVENT_TRACKER_HISTOGRAM = GET "/event-tracker/{key}/api/events/histogram/{*path}" => Charts, Read;
     EVENT_TRACKER_PATH  = GET    "/event-tracker/{key}/api/events/{*path}"      => Reports, Read;
 }
 
@@ -189,9 +192,14 @@ pub fn without_slash(path: &str) -> &str {
     }
 }
 
-/// The routes whose pattern a decoded path matches, whatever the method.
+/// The routes of a decoded path, one for each method that it has. Where two patterns with the same method match, the first in
+/// the table is the route, so the table has the narrower one first.
 pub fn at(path: &str) -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().copied().filter(move |route| route.matches(path))
+    let has_earlier = |place: usize, route: &Route| {
+        ROUTES[..place].iter().any(|earlier| earlier.method == route.method && earlier.matches(path))
+    };
+    let routes = ROUTES.iter().copied().enumerate();
+    routes.filter(move |(place, route)| route.matches(path) && !has_earlier(*place, route)).map(|(_, route)| route)
 }
 
 #[cfg(test)]
@@ -206,6 +214,17 @@ mod tests {
             methods("/apps/a/events"),
             ["DELETE /apps/{app}/events", "POST /apps/{app}/events", "GET /apps/{app}/events"]
         );
+        // A narrow pattern goes before a wide one.
+        assert_eq!(
+            methods("/event-tracker/k/api/events/histogram/a/20261121"),
+            ["POST /event-tracker/{key}/api/events/{*path}", "GET /event-tracker/{key}/api/events/histogram/{*path}",]
+        );
+        for plain in ["unique", "histogram", "histograms/a"] {
+            assert_eq!(
+                methods(&format!("/event-tracker/k/api/events/{plain}")),
+                ["POST /event-tracker/{key}/api/events/{*path}", "GET /event-tracker/{key}/api/events/{*path}"]
+            );
+        }
         for nowhere in ["", "/apps/", "/apps//events", "/apps/a/count/", "/nothing", "/apps/a/events/x/y"] {
             assert!(methods(nowhere).is_empty(), "{nowhere}");
         }

@@ -48,13 +48,38 @@ impl Routes {
     /// # Panics
     /// Where the table gives the route to another function.
     #[must_use]
-    #[allow(clippy::panic)]
     pub fn serve<H, T>(mut self, route: &'static Route, handler: H) -> Self
     where
         H: Handler<T, Arc<Context>>,
         T: 'static,
     {
-        let Route { method, path, function, .. } = route;
+        self.served.push(route);
+        self.bind(route, route.path, handler)
+    }
+
+    /// Binds a handler of a route to those of its paths that `other`, a route of another method, has a narrower pattern for. A
+    /// router looks for the path before it looks at the method: where all functions are one service, it would find only
+    /// `other` there. API Gateway looks at both together.
+    ///
+    /// # Panics
+    /// Where the table gives the route to another function, or both routes have the same method.
+    #[must_use]
+    pub fn serve_beside<H, T>(self, other: &'static Route, route: &'static Route, handler: H) -> Self
+    where
+        H: Handler<T, Arc<Context>>,
+        T: 'static,
+    {
+        assert_ne!(other.method, route.method, "{} would be served twice", other.path);
+        self.bind(route, other.path, handler)
+    }
+
+    #[allow(clippy::panic)]
+    fn bind<H, T>(mut self, route: &'static Route, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Arc<Context>>,
+        T: 'static,
+    {
+        let Route { method, function, .. } = route;
         assert_eq!(*function, self.function, "{method} {path} is the route of another function");
         let Ok(filter) = MethodFilter::try_from(method.clone()) else {
             panic!("{path}: axum does not route {method}");
@@ -66,7 +91,6 @@ impl Routes {
             self.router = self.router.route(&format!("{path}/"), handler.clone());
         }
         self.router = self.router.route(path, handler);
-        self.served.push(route);
         self
     }
 

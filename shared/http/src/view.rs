@@ -1,14 +1,16 @@
 //! What the overview and charts are asked with: a series over a range, with any filter. The function that answers a chart reads
 //! its query here, and so does the one that stores the query in a key.
 
+use schemars::{SchemaGenerator, json_schema};
 use tally_core::event::filter::EventFilter;
 use tally_core::invalid::Invalid;
-use tally_core::time::calendar::Interval;
+use tally_core::time::calendar::{Interval, WeekStart};
 use tally_core::time::moment::Calendar;
 use tally_core::time::zone::Zone;
 use tally_core::time::{DAY, HOUR, MINUTE, Range, TimeDelta, Timestamp};
 
-use crate::parameters::{FromQuery, Params};
+use crate::openapi::{MomentInput, Parameter};
+use crate::parameters::{FromQuery, Params, calendar};
 
 /// The size of a picture by default: width and height in pixels.
 pub const DEFAULT_SIZE: (u32, u32) = (800, 400);
@@ -48,6 +50,26 @@ impl TimeRange {
         let range = params.range(since, until, default)?;
         Some((range, calendar.previous(moment, range)))
     }
+}
+
+/// The parameters of a [`TimeRange`].
+pub fn time_range(schemas: &mut SchemaGenerator) -> [Parameter; 4] {
+    let time = schemas.subschema_for::<MomentInput>();
+    let [zone, week_start] = calendar();
+    [
+        Parameter::query(
+            "since",
+            "From this time on, or from the start of this day of `tz`; by default 24 hours before the start of this minute.",
+            time.clone(),
+        ),
+        Parameter::query(
+            "until",
+            "Before this time, or before the start of this day of `tz`; by default the end of this minute.",
+            time,
+        ),
+        zone,
+        week_start,
+    ]
 }
 
 /// Whether a comparison with the period before is asked for.
@@ -106,6 +128,17 @@ impl View {
         params.keep(if sent.is_some() { "interval" } else { "since" }, interval.starts(range, &zone))?;
         Some(Self { filter: filter?, zone, range, previous: compares.then_some(previous), interval, by, messages })
     }
+}
+
+/// The parameter `interval`.
+pub fn intervals(about: &str, default: Option<Interval>) -> Parameter {
+    let week = Interval::Week(WeekStart::default());
+    let names = [Interval::Minute, Interval::Hour, Interval::Day, week, Interval::Month].map(Interval::name);
+    let mut schema = json_schema!({"type": "string", "enum": names});
+    if let Some(default) = default {
+        schema.insert("default".to_owned(), default.name().into());
+    }
+    Parameter::query("interval", about, schema)
 }
 
 /// The interval with which a range has a few dozen columns, or a few hundred minutes.

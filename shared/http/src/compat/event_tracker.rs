@@ -137,6 +137,12 @@ pub struct EventTrackerName<'a> {
 /// A list as Event Tracker sends it: of lists of one row each.
 pub type EventTrackerRows<T> = Envelope<Vec<[T; 1]>>;
 
+/// The problem of a path under `api/events` that is not there.
+pub fn no_such_path() -> Problem {
+    let all = "events, events/unique or events/histogram/EVENT/YYYYMMDD";
+    Problem::NotFound(format!("no such path: ask for {all}"))
+}
+
 /// The range of a list: from the start of one day, or hour, to the end of another.
 pub fn range(params: &mut Params) -> Option<Range> {
     let mut bound = |name: &str| {

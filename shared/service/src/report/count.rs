@@ -1,5 +1,6 @@
 //! Counts occurrences by time slot and cell, from cells.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -645,6 +646,20 @@ pub fn widen(app: &App, range: Range, now: Timestamp) -> Range {
 /// then that of the app's creation.
 pub async fn counted_to(reads: &Reads, app: &App) -> Result<Timestamp, StoreError> {
     Ok(tail::live(reads, app).await?.counted_to)
+}
+
+/// Sums by a key, the largest first, ties by key.
+pub fn largest_first<K: Ord>(sums: impl IntoIterator<Item = (K, i64)>) -> Vec<(K, i64)> {
+    let mut sorted: Vec<_> = sums.into_iter().collect();
+    sorted.sort_unstable_by(|a, b| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0)));
+    sorted
+}
+
+/// The boundaries of a series over a range: the starts of its buckets, cut to the range.
+pub fn boundaries(starts: &[Timestamp], range: Range) -> Vec<Timestamp> {
+    let mut boundaries: Vec<_> = starts.iter().map(|start| (*start).max(range.since())).collect();
+    boundaries.push(range.until());
+    boundaries
 }
 
 /// The occurrences of cells on all days.

@@ -1,33 +1,38 @@
-//! What the overview and charts count.
+//! What the overview and charts count: the series of a view.
 
 use tally_core::app::App;
 use tally_core::time::calendar::TooManyBuckets;
 use tally_core::time::{Range, Timestamp};
-use tally_http::problem::Problem;
-pub(crate) use tally_http::view::{By, View};
 use tally_service::reads::Reads;
-use tally_service::report::count::{self as counters, Counts, widen};
+use tally_service::report::count::{self as counters, Counts, boundaries, widen};
 use tally_service::report::from_events::{FromEvents, count_events};
 
-use crate::answer::boundaries;
+use crate::problem::Problem;
+use crate::view::View;
+
+/// The names of a series that are shown by themselves.
+pub const TOP_OF_SERIES: usize = 8;
+/// What the other names of a series are shown as.
+pub const OTHER_NAMES: &str = "(other names)";
 
 /// A range with its counts.
-pub(crate) struct Counted {
+pub struct Counted {
     /// The starts of its buckets, the first of which may lie before the range.
-    pub(crate) starts: Vec<Timestamp>,
+    pub starts: Vec<Timestamp>,
     /// The range, as asked for or wider.
-    pub(crate) range: Range,
+    pub range: Range,
     /// The counts; their slots are the buckets.
-    pub(crate) counts: Counts,
+    pub counts: Counts,
     /// What was found in the events, if the counters could not answer.
-    pub(crate) events: Option<FromEvents>,
-    pub(crate) widened: bool,
+    pub events: Option<FromEvents>,
+    /// Whether the range is wider than was asked for.
+    pub widened: bool,
 }
 
 impl Counted {
     /// Counts a range: from the counters if they know all that the filter asks, else from the events, as far as the read
     /// budget goes.
-    pub(crate) async fn of(reads: &Reads, app: &App, range: Range, view: &View) -> Result<Self, Problem> {
+    pub async fn of(reads: &Reads, app: &App, range: Range, view: &View) -> Result<Self, Problem> {
         let starts = |range| view.interval.starts(range, &view.zone);
         let too_many = |e: TooManyBuckets| Problem::field("interval", e.to_string());
         if !view.filter.beyond_cells().is_empty() {
@@ -45,7 +50,7 @@ impl Counted {
     }
 
     /// The time from which events are counted, if the read budget ended before all were.
-    pub(crate) fn covered_since(&self) -> Option<Timestamp> {
+    pub fn covered_since(&self) -> Option<Timestamp> {
         self.events.as_ref()?.covered_since
     }
 }

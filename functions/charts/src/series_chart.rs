@@ -15,17 +15,14 @@ use tally_http::openapi::{Operation, Parameter, number_or, one_of};
 use tally_http::parameters::{ChartParams, FromQuery, Params, event_filters};
 use tally_http::problem::Problem;
 use tally_http::routes::{CHART_PNG, CHART_SVG, Route};
+use tally_http::series::{Counted, OTHER_NAMES, TOP_OF_SERIES};
 use tally_http::service::Shared;
-use tally_http::view::{ChartView, DEFAULT_SIZE, MAX_TITLE, SIZES};
+use tally_http::view::{By, ChartView, DEFAULT_SIZE, MAX_TITLE, SIZES, View, intervals, time_range};
 use tally_service::context::Context;
-use tally_service::report::count::{CellKey, counted_to};
+use tally_service::report::count::{CellKey, counted_to, largest_first};
 
-use crate::answer::{largest_first, time_range};
 use crate::chart::{Chart, Part, Picture, Theme, grouped};
 use crate::histogram::{Format, answers_cached, cached};
-use crate::overview::{OTHER_NAMES, TOP_OF_SERIES};
-use crate::statistic::intervals;
-use crate::view::{By, Counted, View};
 
 pub(crate) async fn svg(
     State(context): Shared,

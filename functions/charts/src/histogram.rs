@@ -15,6 +15,7 @@ use tally_core::time::calendar::Interval;
 use tally_core::time::moment::Calendar;
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
+use tally_http::counts::{Freshness, Point, count};
 use tally_http::guard::Target;
 use tally_http::openapi::{JSON, Operation, Parameter, PastDayInput, ReplyDescription, number_or, one_of, text};
 use tally_http::parameters::{FromQuery, Params, filters, zone};
@@ -23,9 +24,8 @@ use tally_http::routes::{HISTOGRAM, HISTOGRAM_FILE};
 use tally_http::service::Shared;
 use tally_http::view::{DEFAULT_SIZE, SIZES};
 use tally_service::context::Context;
-use tally_service::report::count::Counts;
+use tally_service::report::count::{Counts, boundaries};
 
-use crate::answer::{Freshness, Point, boundaries, count};
 use crate::chart::{Chart, Picture, Theme, grouped};
 
 /// How long a client may cache a day that is over and counted, in seconds. Late events may still change it.
