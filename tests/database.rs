@@ -68,7 +68,7 @@ impl Database {
         // One client per test: its connections end with the test's runtime.
         let client = SharedHttpClient::new(Redirected { inner: Builder::new().build_http(), url });
         let store = connect(Connection::Behind(client.clone()), config.tables.clone());
-        store.create_tables().await.expect("tables");
+        store.create_tables(config.session_index).await.expect("tables");
         Self::Server(client, config.tables.clone())
     }
 

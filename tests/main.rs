@@ -43,6 +43,7 @@ mod reports;
 mod segment;
 mod seismo;
 mod sentry;
+mod session_index;
 mod sessions;
 mod share_links;
 mod stream;

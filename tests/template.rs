@@ -95,7 +95,7 @@ fn tables_match_those_that_the_store_creates() {
         for index in indexes {
             assert_eq!(index["IndexName"], BY_SESSION);
             assert_eq!(keys(&index["KeySchema"]), expected(SESSION, SK));
-            assert_eq!(index["Projection"]["ProjectionType"], "ALL");
+            assert_eq!(written(&index["Projection"]["ProjectionType"]), "!Ref SessionIndex");
         }
         let attributes = properties["AttributeDefinitions"].as_sequence().expect("a list");
         assert!(attributes.iter().all(|attribute| attribute["AttributeType"] == "S"));

@@ -77,7 +77,7 @@ impl Stack {
             Data::Memory => Embedded::in_memory()?,
         };
         let store = connect(Connection::Embedded(embedded.client()), config.tables.clone());
-        store.create_tables().await?;
+        store.create_tables(config.session_index).await?;
         let housekeeping = embedded.housekeeping()?;
         Ok(Self { embedded: Arc::new(embedded), store, housekeeping: Arc::new(housekeeping) })
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tally_core::time::TimeDelta;
-use tally_store::tables::TableNames;
+use tally_store::tables::{SessionIndex, TableNames};
 
 use crate::auth::user::{Users, UsersError};
 
@@ -20,6 +20,9 @@ pub const BATCH_SIZE: u16 = 460;
 pub struct Config {
     /// `TALLY_EVENTS_TABLE`, `TALLY_COUNTERS_TABLE`, `TALLY_APPS_TABLE`.
     pub tables: TableNames,
+    /// What the index of sessions holds where this process makes the tables: whole events. Only tests change it; on AWS the
+    /// parameter `SessionIndex` of the template does.
+    pub session_index: SessionIndex,
     /// `TALLY_USERS`: the users who may sign in. Only `admin` gets this setting.
     pub users: Users,
     /// `TALLY_TOKEN_MINUTES` (1 to 1440, default 60): the lifetime of an access token.
@@ -110,6 +113,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             tables: TableNames::default(),
+            session_index: SessionIndex::default(),
             users: Users::default(),
             token_lifetime: TimeDelta::minutes(60),
             ingest_origins: Origins::Any,
@@ -151,6 +155,7 @@ impl Config {
                 counters: table("TALLY_COUNTERS_TABLE", default.tables.counters),
                 apps: table("TALLY_APPS_TABLE", default.tables.apps),
             },
+            session_index: default.session_index,
             users: variable("TALLY_USERS").map_or(Ok(Users::default()), |json| Users::parse(&json))?,
             token_lifetime: TimeDelta::minutes(number("TALLY_TOKEN_MINUTES", 60, 1, 1440)?.into()),
             ingest_origins: origins("TALLY_INGEST_ORIGINS", default.ingest_origins)?,

@@ -85,7 +85,7 @@ impl Store {
             return Ok((vec![], next));
         }
         let wanted = slugs.iter().map(|slug| key(&keys::app(slug), keys::ALONE)).collect();
-        let items = self.get_all(&self.tables.apps, wanted, KeysAndAttributes::builder()).await?.into_iter();
+        let items = self.get_all(&self.tables.apps, wanted, KeysAndAttributes::builder()).await?.0.into_iter();
         let apps = items.map(|item| App::try_from(serde_dynamo::from_item::<_, AppItem>(item)?));
         let mut apps: Vec<_> = apps.collect::<Result<_, _>>()?;
         apps.sort_unstable_by(|a, b| a.slug.cmp(&b.slug));

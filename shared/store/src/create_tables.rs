@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{
 
 use crate::client::error::StoreError;
 use crate::store::Store;
-use crate::tables::{BY_SESSION, EXPIRES_AT, PK, SESSION, SK, TABLES, TableDefinition};
+use crate::tables::{BY_SESSION, EXPIRES_AT, PK, SESSION, SK, SessionIndex, TABLES, TableDefinition};
 
 fn key(name: &str, role: KeyType) -> Result<KeySchemaElement, StoreError> {
     built(KeySchemaElement::builder().attribute_name(name).key_type(role).build())
@@ -19,15 +19,15 @@ fn built<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, StoreError>
 }
 
 impl Store {
-    /// Creates the tables that do not exist yet.
-    pub async fn create_tables(&self) -> Result<(), StoreError> {
+    /// Creates the tables that do not exist yet. Tables that exist stay as they are.
+    pub async fn create_tables(&self, index: SessionIndex) -> Result<(), StoreError> {
         for table in TABLES {
-            self.create_table(table).await?;
+            self.create_table(table, index).await?;
         }
         Ok(())
     }
 
-    async fn create_table(&self, table: TableDefinition) -> Result<(), StoreError> {
+    async fn create_table(&self, table: TableDefinition, index: SessionIndex) -> Result<(), StoreError> {
         let name = (table.name)(&self.tables);
         let mut request = self
             .client
@@ -46,12 +46,19 @@ impl Store {
             )?);
         }
         if table.by_session {
-            let index = GlobalSecondaryIndex::builder()
+            let definition = GlobalSecondaryIndex::builder()
                 .index_name(BY_SESSION)
                 .key_schema(key(SESSION, KeyType::Hash)?)
                 .key_schema(key(SK, KeyType::Range)?)
-                .projection(Projection::builder().projection_type(ProjectionType::All).build());
-            request = request.global_secondary_indexes(built(index.build())?);
+                .projection(
+                    Projection::builder()
+                        .projection_type(match index {
+                            SessionIndex::Whole => ProjectionType::All,
+                            SessionIndex::Keys => ProjectionType::KeysOnly,
+                        })
+                        .build(),
+                );
+            request = request.global_secondary_indexes(built(definition.build())?);
         }
         if table.stream {
             let stream =

@@ -1,9 +1,10 @@
 //! Events.
 
 use std::borrow::Cow;
+use std::pin::pin;
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::stream::{self, StreamExt};
 use tally_core::app::partition::Partition;
 use tally_core::app::{App, AppId};
@@ -18,7 +19,8 @@ use crate::barriers::{BARRIER, SEPARATOR};
 use crate::client::batch;
 use crate::client::deadline::Deadline;
 use crate::client::error::StoreError;
-use crate::item::{Item, sort_key};
+use crate::client::query::Page;
+use crate::item::{Item, key, partition_key, sort_key};
 use crate::store::Store;
 use crate::tables::{BY_SESSION, PK, SESSION, SK};
 use crate::{event_item, keys};
@@ -27,6 +29,13 @@ use crate::{event_item, keys};
 const IN_FLIGHT: usize = 6 * 1024;
 /// The memory of one batch, in bytes, unless a single event takes more.
 const BATCH_WEIGHT: usize = 1024 * 1024;
+
+/// The number of events whose keys an index had that are read in one request: at most 256 KB each.
+const FETCHED: usize = 25;
+/// The number of such requests that are sent at once.
+const FETCHES: usize = 2;
+/// The read units with which a page of them ends: 1 MB at most, as a page of a query.
+const MOST_FETCHED: f64 = 128.0;
 
 /// Events that are made when they are stored, so that not all of them are in memory at once.
 pub trait EventSource: Sync {
@@ -213,7 +222,7 @@ impl Store {
     }
 
     /// Reads events of one session with identities from `first` to `last`, inclusive. The read uses an index, so it
-    /// is eventually consistent.
+    /// is eventually consistent. Where the index holds keys alone, the events are read from the table.
     pub async fn query_session(
         &self,
         app: &AppId,
@@ -226,8 +235,40 @@ impl Store {
         if !keys::can_be_session(session_id) {
             return Ok(EventPage::default());
         }
-        let request = self.query_ids(Place::Session(app, session_id), (first, last));
-        self.page_events(request.limit(limit), order, now).await
+        let request = self.query_ids(Place::Session(app, session_id), (first, last)).limit(limit);
+        let page = self.send_query(request.scan_index_forward(order == Order::Ascending)).await?;
+        event_page(self.whole(page).await?, order, now)
+    }
+
+    /// The same page of the index with whole items. It ends early where they take as much as DynamoDB puts into a page.
+    async fn whole(&self, mut page: Page) -> Result<Page, StoreError> {
+        if !page.items.iter().any(is_key) {
+            return Ok(page);
+        }
+        let fetched: Vec<_> = page.items.chunks(FETCHED).map(|some| self.fetch(some)).collect();
+        let mut read = pin!(stream::iter(fetched).buffered(FETCHES));
+        let (mut items, mut units, mut seen) = (Vec::with_capacity(page.items.len()), 0.0, 0);
+        while let Some(some) = read.next().await {
+            let (whole, consumed) = some?;
+            units += consumed;
+            seen += FETCHED;
+            items.extend(whole);
+            if let (true, Some(last)) = (units >= MOST_FETCHED, page.items.get(seen - 1))
+                && seen < page.items.len()
+            {
+                (page.next, page.scanned) = (Some(key(partition_key(last), sort_key(last))), seen);
+                break;
+            }
+        }
+        Ok(Page { items, units: page.units + units, ..page })
+    }
+
+    /// The events of some items of the index, in their order. What was deleted since is missing.
+    async fn fetch(&self, some: &[Item]) -> Result<(Vec<Item>, f64), StoreError> {
+        let keys = some.iter().map(|item| key(partition_key(item), sort_key(item))).collect();
+        let (mut items, units) = self.get_all(&self.tables.events, keys, KeysAndAttributes::builder()).await?;
+        items.sort_unstable_by_key(|item| some.iter().position(|key| sort_key(key) == sort_key(item)));
+        Ok((items, units))
     }
 
     /// Reads the counted attributes of events of one shard with identities from `first` to `last`, inclusive. Oldest
@@ -250,7 +291,9 @@ impl Store {
         if !keys::can_be_session(session_id) {
             return Ok(CountedPage::default());
         }
-        self.counted(self.query_ids(Place::Session(app, session_id), ids)).await
+        // Without naming attributes, since the index may not have them.
+        let page = self.send_query(self.query_ids(Place::Session(app, session_id), ids)).await?;
+        counted_page(self.whole(page).await?)
     }
 
     /// Builds a query for identities from `first` to `last`, inclusive. The identity attribute is `#sk`.
@@ -273,14 +316,7 @@ impl Store {
             .projection_expression(event_item::COUNTED.map(|(placeholder, _)| placeholder).join(","))
             .filter_expression("attribute_not_exists(#fence)")
             .expression_attribute_names("#fence", BARRIER);
-        let page = self.send_query(request).await?;
-        let more_after = page.next.map(|key| read_to(&key, Order::Ascending)).transpose()?;
-        let events = page.items.into_iter().filter_map(|item| {
-            let keys = item.get(PK).zip(item.get(SK)).map(|(pk, sk)| (pk.clone(), sk.clone()));
-            // An unreadable event was never counted and is a dead letter. The other events are counted.
-            event_item::counted(item).inspect_err(|error| tracing::warn!(?keys, %error, "an event cannot be read")).ok()
-        });
-        Ok(CountedPage { events: events.collect(), more_after, units: page.units })
+        counted_page(self.send_query(request).await?)
     }
 
     /// Returns the first identity in a shard at or after `from`, even if its event has expired. Strongly consistent.
@@ -303,16 +339,29 @@ impl Store {
         order: Order,
         now: Timestamp,
     ) -> Result<EventPage, StoreError> {
-        let page = self.send_query(request.scan_index_forward(order == Order::Ascending)).await?;
-        let more_after = page.next.map(|key| read_to(&key, order)).transpose()?;
-        let events = page.items.into_iter().filter_map(|item| event_item::to_event(item, now).transpose());
-        Ok(EventPage {
-            events: events.collect::<Result<_, _>>()?,
-            more_after,
-            scanned: page.scanned,
-            units: page.units,
-        })
+        event_page(self.send_query(request.scan_index_forward(order == Order::Ascending)).await?, order, now)
     }
+}
+
+fn event_page(page: Page, order: Order, now: Timestamp) -> Result<EventPage, StoreError> {
+    let more_after = page.next.map(|key| read_to(&key, order)).transpose()?;
+    let events = page.items.into_iter().filter_map(|item| event_item::to_event(item, now).transpose());
+    Ok(EventPage { events: events.collect::<Result<_, _>>()?, more_after, scanned: page.scanned, units: page.units })
+}
+
+fn counted_page(page: Page) -> Result<CountedPage, StoreError> {
+    let more_after = page.next.map(|key| read_to(&key, Order::Ascending)).transpose()?;
+    let events = page.items.into_iter().filter_map(|item| {
+        let keys = item.get(PK).zip(item.get(SK)).map(|(pk, sk)| (pk.clone(), sk.clone()));
+        // An unreadable event was never counted and is a dead letter. The other events are counted.
+        event_item::counted(item).inspect_err(|error| tracing::warn!(?keys, %error, "an event cannot be read")).ok()
+    });
+    Ok(CountedPage { events: events.collect(), more_after, units: page.units })
+}
+
+/// Whether an item of the index of sessions has its keys alone. Every event has other attributes.
+fn is_key(item: &Item) -> bool {
+    item.keys().all(|name| [PK, SK, SESSION].contains(&name.as_str()))
 }
 
 /// Adds a condition for the attributes of which a filter lists the values. What it asks besides is left to the caller.

@@ -22,6 +22,11 @@ pub(crate) fn sort_key(item: &Item) -> &str {
     item.get(SK).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
 }
 
+/// Returns the partition key of an item, or an empty string if it has none.
+pub(crate) fn partition_key(item: &Item) -> &str {
+    item.get(PK).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
+}
+
 /// Reads an integer attribute.
 pub(crate) fn number(value: &AttributeValue) -> Option<i64> {
     value.as_n().ok()?.parse().ok()

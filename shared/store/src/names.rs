@@ -37,8 +37,8 @@ impl Store {
                 self.get_all(&self.tables.counters, wanted, KeysAndAttributes::builder())
             })
             .collect();
-        let pages: Vec<Vec<Item>> = stream::iter(pages).buffer_unordered(CONCURRENCY).try_collect().await?;
-        Ok(pages.iter().flatten().filter_map(|item| keys::read_name(sort_key(item))).collect())
+        let pages: Vec<(Vec<Item>, f64)> = stream::iter(pages).buffer_unordered(CONCURRENCY).try_collect().await?;
+        Ok(pages.iter().flat_map(|(items, _)| items).filter_map(|item| keys::read_name(sort_key(item))).collect())
     }
 
     /// Takes room for up to `wanted` new names of the UTC day of `now`, of which an app may have `most`. Returns how many

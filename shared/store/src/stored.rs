@@ -33,7 +33,7 @@ impl Store {
             .consistent_read(true);
         let batches = keys.chunks(BATCH).map(|batch| self.get_all(&self.tables.events, batch.to_vec(), shape.clone()));
         let batches: Vec<_> = batches.collect();
-        let found: Vec<Vec<Item>> = stream::iter(batches).buffer_unordered(CONCURRENCY).try_collect().await?;
-        Ok(found.iter().flatten().filter_map(|item| sort_key(item).parse().ok()).collect())
+        let found: Vec<(Vec<Item>, f64)> = stream::iter(batches).buffer_unordered(CONCURRENCY).try_collect().await?;
+        Ok(found.iter().flat_map(|(items, _)| items).filter_map(|item| sort_key(item).parse().ok()).collect())
     }
 }

@@ -29,6 +29,17 @@ pub const SESSION: &str = "session";
 /// The expiry time of an item, in Unix seconds.
 pub const EXPIRES_AT: &str = "expires_at";
 
+/// What the index [`BY_SESSION`] holds of an event. A deployment chooses it when its tables are made; what reads the index
+/// finds out by the items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SessionIndex {
+    /// The whole event: a write unit for each KB of it, and a session is read at once.
+    #[default]
+    Whole,
+    /// Its keys: one write unit, and the events of a session are read from the table.
+    Keys,
+}
+
 /// The properties that differ between tables. All tables are on demand, have the text keys `pk` and `sk`, and use
 /// `expires_at` for TTL.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +48,7 @@ pub struct TableDefinition {
     pub logical_id: &'static str,
     /// Selects the table's name from the names of a deployment.
     pub name: fn(&TableNames) -> &str,
-    /// Whether the table has the index [`BY_SESSION`] (`session`, `sk`, all attributes).
+    /// Whether the table has the index [`BY_SESSION`] (`session`, `sk`).
     pub by_session: bool,
     /// Whether the table has a stream of new and old images.
     pub stream: bool,

@@ -53,23 +53,24 @@ impl Store {
     }
 
     /// Reads the items with the given keys (at most 100), in no particular order. Missing items are omitted. `shape`
-    /// sets the returned attributes and the consistency.
+    /// sets the returned attributes and the consistency. Also returns the read units consumed.
     pub(crate) async fn get_all(
         &self,
         table: &str,
         mut keys: Vec<Item>,
         shape: KeysAndAttributesBuilder,
-    ) -> Result<Vec<Item>, StoreError> {
-        let mut items = Vec::with_capacity(keys.len());
+    ) -> Result<(Vec<Item>, f64), StoreError> {
+        let (mut items, mut units) = (Vec::with_capacity(keys.len()), 0.0);
         let mut back_off = BackOff::new(None);
         loop {
             let get = shape.clone().set_keys(Some(keys)).build()?;
-            let (reply, _) = self.send(self.client.batch_get_item().request_items(table, get)).await?;
+            let (reply, consumed) = self.send(self.client.batch_get_item().request_items(table, get)).await?;
+            units += consumed;
             items.extend(reply.responses.and_then(|mut found| found.remove(table)).unwrap_or_default());
             let unprocessed = reply.unprocessed_keys.and_then(|mut keys| keys.remove(table));
             keys = unprocessed.map(|unprocessed| unprocessed.keys).unwrap_or_default();
             if keys.is_empty() {
-                return Ok(items);
+                return Ok((items, units));
             }
             if !back_off.wait().await {
                 return Err(StoreError::Throttled(format!("{} reads left unprocessed", keys.len())));
