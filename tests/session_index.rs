@@ -95,7 +95,7 @@ async fn keys_cost_a_unit_whatever_the_size_of_the_event() {
             let before = tally.usage();
             assert_eq!(numbers(&tally, &app, "session_id=s&limit=50").await.len(), 50);
             let read = (tally.usage() - before).read_units;
-            assert_eq!(written, writes, "{bytes} {kind:?}");
+            assert!((written - writes).abs() < 0.1, "{bytes} {kind:?}: {written}");
             assert!((reads - 1.5..=reads + 1.5).contains(&read), "{bytes} {kind:?}: {read}");
         }
     }
