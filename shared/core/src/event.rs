@@ -5,6 +5,7 @@ pub mod filter;
 pub mod id;
 pub mod json;
 pub mod level;
+pub mod template;
 
 use crate::app::EventClock;
 use crate::counter::cell::Cell;
