@@ -16,6 +16,7 @@ use tally_http::reply::LeftOut;
 pub use tally_http::view::TimeRange;
 use tally_http::view::compares;
 use tally_service::reads::Reads;
+use tally_service::report::by_group;
 use tally_service::report::count as counters;
 use tally_service::report::count::Counts;
 
@@ -71,17 +72,20 @@ pub(crate) fn time_range(schemas: &mut SchemaGenerator) -> [Parameter; 4] {
     ]
 }
 
-/// Counts, and the time up to which they are complete. More than the read budget allows is an error of `field`.
+/// Counts, and the time up to which they are complete. `names` are needed of what is counted, or not. More than the read budget
+/// allows is an error of `field`.
 pub(crate) async fn count(
     reads: &Reads,
     app: &App,
     boundaries: Vec<Timestamp>,
     filter: &CellFilter,
+    names: bool,
     field: &str,
 ) -> Result<(Counts, Timestamp), Problem> {
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
     let counted_to = counters::counted_to(reads, app).await?;
-    let counts = counters::count(reads, app, boundaries, filter).await.map_err(|e| Problem::of_read(e, field))?;
+    let counts = by_group::count(reads, app, boundaries, filter, names).await;
+    let counts = counts.map_err(|e| Problem::of_read(e, field))?;
     Ok((counts, counted_to))
 }
 

@@ -6,7 +6,8 @@ use tally_core::time::{Range, Timestamp};
 use tally_http::problem::Problem;
 pub(crate) use tally_http::view::{By, View};
 use tally_service::reads::Reads;
-use tally_service::report::count::{self as counters, Counts, widen};
+use tally_service::report::by_group;
+use tally_service::report::count::{Counts, widen};
 use tally_service::report::from_events::{FromEvents, count_events};
 
 use crate::answer::boundaries;
@@ -38,7 +39,7 @@ impl Counted {
         }
         let wide = widen(app, range, reads.now);
         let starts = starts(wide).map_err(too_many)?;
-        let counts = counters::count(reads, app, boundaries(&starts, wide), &view.filter.cell).await;
+        let counts = by_group::count(reads, app, boundaries(&starts, wide), &view.filter.cell, true).await;
         let counts = counts.map_err(|e| Problem::of_read(e, "since"))?;
         let range_of_counts = counts.range;
         Ok(Self { starts, range: range_of_counts, counts, events: None, widened: range_of_counts != range })
