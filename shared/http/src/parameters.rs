@@ -510,6 +510,19 @@ pub fn zone() -> Parameter {
     Parameter::query("tz", "The time zone of days, an IANA name; UTC by default.", text())
 }
 
+/// Where a page of apps begins: the parameter `next`, a slug.
+pub struct AppsAfter(pub Option<AppSlug>);
+
+impl FromQuery for AppsAfter {
+    fn read(params: &mut Params, _: Timestamp) -> Option<Self> {
+        let after = params.text_of("next", "cursor").and_then(|text| {
+            let slug = AppSlug::of_name(&text);
+            params.keep("next", slug.map_err(|_| "send the `next` of the previous page as it is"))
+        });
+        Some(Self(after))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -574,18 +587,5 @@ mod tests {
         assert_eq!(params.text_of("name", "event").as_deref(), Some("search executed"));
         assert_eq!(params.with_prefix("attr."), [("a.b".to_owned(), vec!["x y".to_owned()])]);
         assert!(params.finish().is_ok());
-    }
-}
-
-/// Where a page of apps begins: the parameter `next`, a slug.
-pub struct AppsAfter(pub Option<AppSlug>);
-
-impl FromQuery for AppsAfter {
-    fn read(params: &mut Params, _: Timestamp) -> Option<Self> {
-        let after = params.text_of("next", "cursor").and_then(|text| {
-            let slug = AppSlug::of_name(&text);
-            params.keep("next", slug.map_err(|_| "send the `next` of the previous page as it is"))
-        });
-        Some(Self(after))
     }
 }

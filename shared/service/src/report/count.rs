@@ -97,9 +97,8 @@ impl CellKey {
     fn of(counted: CounterLabel) -> Option<Self> {
         match counted {
             CounterLabel::Cell(cell) => Some(Self::Cell(cell)),
-            CounterLabel::Other(level) => Some(Self::Other(level)),
             // Of a group, its counters know the level alone.
-            CounterLabel::Group(level, _) => Some(Self::Other(level)),
+            CounterLabel::Other(level) | CounterLabel::Group(level, _) => Some(Self::Other(level)),
             CounterLabel::Marks(..) => None,
         }
     }
