@@ -262,3 +262,51 @@ async fn an_app_groups_as_it_was_made() {
     }
     assert_problem(&made(json!({"name": "e", "grouping": "template-2"})).await, 400, &["grouping"]);
 }
+
+#[tokio::test]
+async fn a_share_link_may_ask_for_a_group_and_be_bound_to_one() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let event = |id: &str, message: &str| json!({"id": id, "name": "a", "timestamp": THEN, "message": message});
+    tally.accept(&app, &json!([event("a", "cart 1 lost"), event("b", "cart 2 lost"), event("c", "refused")])).await;
+    tally.drain().await;
+    let top = tally.ask(&app, &format!("/stats/top-messages?{RANGE}")).await;
+    let group = top["items"][0]["group"].as_str().expect("a group");
+    let share = async |bounds: Value| {
+        let mut body = json!({"scopes": ["read"]});
+        body.as_object_mut().expect("an object").extend(bounds.as_object().expect("bounds").clone());
+        let made = tally.admin(Method::POST, "/apps/shop/keys", &body).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.json);
+        made.json["key"].as_str().expect("a key").to_owned()
+    };
+    let ask = async |key: &str, path: &str| {
+        let reply = tally.call(Method::GET, &format!("/apps/shop{path}"), ("x-read-key", key), String::new()).await;
+        (reply.status.as_u16(), reply.json)
+    };
+    // Statistics alone may be asked for a group, whose text they do not tell.
+    let statistics = share(json!({"statistics_only": true, "hide": ["people", "data"]})).await;
+    let (status, levels) = ask(&statistics, &format!("/stats/by-level?{RANGE}&group={group}")).await;
+    assert_eq!((status, &levels["items"][0]["count"]), (200, &json!(2)));
+    let (status, overview) = ask(&statistics, &format!("/stats/overview?{RANGE}&group={group}")).await;
+    assert_eq!((status, &overview["total"], &overview["messages"]), (200, &json!(2), &json!([])));
+    assert_eq!(ask(&statistics, &format!("/stats/top-messages?{RANGE}&group={group}")).await.0, 403);
+    // A key that is bound to a group reads nothing else.
+    let bound = share(json!({"filter": {"group": group}})).await;
+    let (status, listed) = ask(&bound, "/events").await;
+    let mut listed: Vec<_> = column(&listed["items"], "client_id").into_iter().filter_map(Value::as_str).collect();
+    listed.sort_unstable();
+    assert_eq!((status, listed), (200, vec!["a", "b"]));
+    let ids = tally.list(&app, "order=asc").await;
+    let one = async |n: usize| ask(&bound, &format!("/events/{}", ids[n]["id"].as_str().expect("an id"))).await.0;
+    let refused = ids.iter().position(|event| event["message"] == "refused").expect("one");
+    assert_eq!((one(refused).await, one((refused + 1) % 3).await), (404, 200));
+    for (path, count) in
+        [("by-level?", 2), ("by-name?", 2), ("by-name?name=a&", 2), ("by-name?name=b&", 0), ("totals?", 2)]
+    {
+        let range = if path == "totals?" { "" } else { RANGE };
+        let (status, counts) = ask(&bound, &format!("/stats/{path}{range}")).await;
+        let sum: u64 = column(&counts["items"], "count").into_iter().filter_map(Value::as_u64).sum();
+        assert_eq!((status, sum), (200, count), "{path}");
+    }
+    assert_eq!(ask(&bound, &format!("/stats/top-messages?{RANGE}")).await.0, 403);
+}

@@ -9,7 +9,8 @@
 //! A *word* is a run of ASCII letters and digits; everything else, `_` too, ends one. At each place the first rule that matches
 //! applies, from the left:
 //!
-//! 1. An e-mail address is `<email>`.
+//! 1. An e-mail address is `<email>`: letters, digits and `._%+-`, `@`, and labels with dots between them, of which the last begins
+//!    with a letter and has two characters or more. Of `a@b.com@c.com` the last is one. No other rule takes a part of one.
 //! 2. A UUID is `<uuid>`.
 //! 3. A time is `<time>`: a date `2026-11-27` or `2026/11/27`, with or without a clock behind ` `, `T` or `_`; a clock `14:03`,
 //!    `14:03:07` or `4:03:07`, with or without a fraction behind `.` or `,`; `20261127T140307`. A zone (`Z`, `+02:00`,
@@ -76,6 +77,11 @@ pub fn template(message: &str) -> String {
 
 /// What becomes a placeholder: from, to, and which.
 type Placed = (usize, usize, &'static str);
+
+/// Whether a byte may stand in the local part of an e-mail address.
+fn is_local(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'-')
+}
 
 #[derive(Clone, Copy)]
 struct Text<'a>(&'a [u8]);
@@ -162,12 +168,13 @@ impl Text<'_> {
     /// An e-mail address: a local part, `@`, and labels with dots between them, up to the last label that begins with a letter
     /// and has two characters or more. It is looked for where a local part begins, so each is read once.
     fn email(self, at: usize) -> Option<usize> {
-        let is_local = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'-');
         if !is_local(self.byte(at)) || at.checked_sub(1).is_some_and(|before| is_local(self.byte(before))) {
             return None;
         }
         let local = self.run(at, is_local);
-        if self.byte(local) != b'@' {
+        // Of `a@b.com@c.com` the last is the address.
+        let behind = self.run(local + 1, is_local);
+        if self.byte(local) != b'@' || self.byte(behind) == b'@' || self.is_cut(usize::MAX, behind) {
             return None;
         }
         let (mut label, mut found) = (local + 1, None);
@@ -181,6 +188,14 @@ impl Text<'_> {
             }
             label = end + 1;
         }
+    }
+
+    /// An end, unless an e-mail address begins before it and goes on behind it. That one is looked for where it begins.
+    fn before_email(self, at: usize, end: usize) -> Option<usize> {
+        let inside = self.0.get(at..end)?;
+        let begin = at + inside.iter().rposition(|byte| !is_local(*byte)).map_or(0, |last| last + 1);
+        let goes_on = is_local(self.byte(end)) && begin > at && begin < end;
+        (!goes_on || self.email(begin).is_none()).then_some(end)
     }
 
     fn uuid(self, at: usize) -> Option<usize> {
@@ -233,7 +248,7 @@ impl Text<'_> {
         };
         // `12:30:45:10` is no time, and neither is `10:30pm`.
         let goes_on = self.is_word(end) || self.byte(end) == b':' && self.byte(end + 1).is_ascii_digit();
-        (!goes_on).then_some(end)
+        if goes_on { None } else { self.before_email(at, end) }
     }
 
     fn date(self, at: usize) -> Option<usize> {
@@ -295,7 +310,7 @@ impl Text<'_> {
             end = self.digits(end, digits, (0, 255)).filter(|_| (1..=3).contains(&digits))?;
         }
         let goes_on = self.is_word(end) || self.byte(end) == b'.' && self.is_word(end + 1);
-        (!goes_on).then(|| self.port(end))
+        if goes_on { None } else { self.before_email(at, self.port(end)) }
     }
 
     /// The end of the port behind an address, or of the address.
@@ -325,10 +340,10 @@ impl Text<'_> {
         let is_ended = matches!(self.byte(run - 1), b'.' | b':');
         let end = if is_address(run) { run } else { Some(run - 1).filter(|end| is_ended && is_address(*end))? };
         match open {
-            0 => Some(end),
+            0 => self.before_email(at, end),
             _ if self.byte(end) != b']' => None,
             // Brackets without a port may be those of a list.
-            _ => Some(self.port(end + 1)).filter(|port| *port > end + 1),
+            _ => self.before_email(at, self.port(end + 1)).filter(|port| *port > end + 1),
         }
     }
 
@@ -341,8 +356,11 @@ impl Text<'_> {
         loop {
             let pair = if count == 0 { at } else { end + 1 };
             let goes_on = count == 0 || self.byte(end) == b':';
-            let is_pair =
-                goes_on && self.hex_run(pair, 2) == 2 && !self.is_word(pair + 2) && !self.is_cut(usize::MAX, pair + 2);
+            let is_pair = goes_on
+                && self.hex_run(pair, 2) == 2
+                && !self.is_word(pair + 2)
+                && !self.is_cut(usize::MAX, pair + 2)
+                && (count == 0 || self.email(pair).is_none());
             if !is_pair {
                 return (count >= 6).then_some(end);
             }
@@ -403,7 +421,7 @@ impl Text<'_> {
             let is_exponent = matches!(self.byte(end - 1), b'e' | b'E') && self.byte(end - 2).is_ascii_digit();
             let goes_on = match self.byte(end) {
                 b'.' => digits > 0,
-                b',' => digits == 3 && self.byte(end - 1).is_ascii_digit(),
+                b',' => digits == 3 && self.byte(end - 1).is_ascii_digit() && self.email(end + 1).is_none(),
                 b'+' | b'-' => end >= at + 2 && digits > 0 && is_exponent,
                 _ => false,
             };
