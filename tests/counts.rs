@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tally_core::app::App;
 use tally_core::app::partition::Partition;
-use tally_core::counter::cell::{Cell, CounterLabel, MessageHash};
+use tally_core::counter::cell::{Cell, CounterLabel};
 use tally_core::counter::key::CounterKind;
+use tally_core::event::group::{Grouped, Grouping, group_of};
 use tally_core::time::Timestamp;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_store::{CounterQuery, Order};
@@ -26,15 +27,17 @@ pub(crate) fn all_partitions(app: &App) -> Vec<Partition> {
 }
 
 impl Counts {
-    /// Adds occurrences of a cell, and of its message, at a time.
-    pub(crate) fn add(&mut self, at: Timestamp, cell: &Cell, message: Option<&str>, count: i64) {
-        let message = message.map(|text| CounterLabel::Message(cell.level, MessageHash::of(text)));
+    /// Adds occurrences of a cell, and of its group by template, at a time.
+    pub(crate) fn add(&mut self, at: Timestamp, cell: &Cell, grouped: Grouped<'_>, count: i64) {
+        let group = group_of(Grouping::Template1, grouped);
         let kind = CounterKind::of_cells(cell.level);
         for granularity in Granularity::ALL {
             let bucket = Bucket::of(granularity, at);
             self.add_to((kind, bucket, CounterLabel::Cell(cell.clone())), count);
-            if let Some(message) = &message {
-                self.add_to((CounterKind::Messages, bucket, message.clone()), count);
+            if let Some((group, mark)) = group {
+                let mark = i64::try_from(mark).expect("a small number");
+                self.add_to((CounterKind::Messages, bucket, CounterLabel::Group(cell.level, group)), count);
+                self.add_to((CounterKind::Messages, bucket, CounterLabel::Marks(cell.level, group)), mark * count);
             }
         }
     }
@@ -58,7 +61,8 @@ impl Counts {
                 level: text("level").map(|level| level.parse().expect("a level")),
             };
             let time = at(event["timestamp"].as_str().expect("a time"));
-            counts.add(time, &cell, event["message"].as_str(), event["count"].as_i64().expect("a count"));
+            let grouped = Grouped { fingerprint: event["fingerprint"].as_str(), message: event["message"].as_str() };
+            counts.add(time, &cell, grouped, event["count"].as_i64().expect("a count"));
         }
         counts
     }

@@ -19,6 +19,7 @@ mod faults_by_seed;
 mod faulty;
 mod filters;
 mod gateway;
+mod groups;
 mod harness;
 mod ingest;
 mod layouts;

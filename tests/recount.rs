@@ -28,7 +28,7 @@ impl Tally {
     }
 
     /// Audits or recounts all days, call by call. Returns all differences, and whether the last call left nothing.
-    async fn recounted(&self, app: &TestApp, what: &str) -> (Vec<Value>, bool) {
+    pub(crate) async fn recounted(&self, app: &TestApp, what: &str) -> (Vec<Value>, bool) {
         let path = format!("/apps/{}/{what}", app.slug);
         let (mut differences, mut body) = (vec![], json!({}));
         loop {

@@ -17,9 +17,10 @@ use tally_core::app::layout::Layout;
 use tally_core::app::partition::Partition;
 use tally_core::app::role::Role;
 use tally_core::counter::cell::{Cell, CounterLabel};
-use tally_core::counter::folding::contributions;
+use tally_core::counter::folding::{Contribution, contributions};
 use tally_core::counter::item::CountedEvent;
 use tally_core::counter::key::{CounterKey, CounterKind};
+use tally_core::event::group::Grouping;
 use tally_core::event::id::EventId;
 use tally_core::event::level::Level;
 use tally_core::time::bucket::Granularity;
@@ -43,6 +44,7 @@ struct Contents {
     name: &'static str,
     level: Option<Level>,
     message: Option<&'static str>,
+    fingerprint: Option<&'static str>,
     count: u64,
 }
 
@@ -88,9 +90,10 @@ enum Step {
 
 fn contents() -> impl Strategy<Value = Contents> {
     let levels = vec![None, Some(Level::Info), Some(Level::Error)];
-    let messages = vec![None, Some("timed out"), Some("refused")];
-    (select(vec!["a", "b", "c|d", "e"]), select(levels), select(messages), 1u64..4)
-        .prop_map(|(name, level, message, count)| Contents { name, level, message, count })
+    let messages = vec![None, Some("timed out after 5 s"), Some("timed out after 7 s"), Some("refused")];
+    let fingerprints = vec![None, None, Some("own"), Some("{{ default }}")];
+    (select(vec!["a", "b", "c|d", "e"]), select(levels), select(messages), select(fingerprints), 1u64..4)
+        .prop_map(|(name, level, message, fingerprint, count)| Contents { name, level, message, fingerprint, count })
 }
 
 fn delivery() -> impl Strategy<Value = Delivery> {
@@ -253,8 +256,18 @@ impl World {
         if let Some(message) = contents.message {
             image["message"] = json!({"S": message});
         }
-        let message = contents.message.map(str::to_owned);
-        let event = CountedEvent { partition, id, cell, message, count: contents.count, received_at: Timestamp::EPOCH };
+        if let Some(fingerprint) = contents.fingerprint {
+            image["fingerprint"] = json!({"S": fingerprint});
+        }
+        let event = CountedEvent {
+            partition,
+            id,
+            cell,
+            message: contents.message.map(str::to_owned),
+            fingerprint: contents.fingerprint.map(str::to_owned),
+            count: contents.count,
+            received_at: Timestamp::EPOCH,
+        };
         let before = self.stored.insert(slot, Stored { event: event.clone(), image: image.clone() });
         self.count(before.as_ref().map(|before| &before.event), Some(&event));
         let kind = if before.is_some() { "MODIFY" } else { "INSERT" };
@@ -265,14 +278,14 @@ impl World {
     /// Counts a change independently.
     fn count(&mut self, old: Option<&CountedEvent>, new: Option<&CountedEvent>) {
         // Only for the names of items, without their pages.
-        let layout = Layout::new(1, None);
+        let layout = Layout::new(1, None).grouped(Grouping::Template1);
         let mut changes: BTreeMap<(CounterKey, CounterLabel), i64> = BTreeMap::new();
         for (event, sign) in old.map(|old| (old, -1)).into_iter().chain(new.map(|new| (new, 1))) {
             let count = sign * i64::try_from(event.count).unwrap();
             let expected = self.expected.entry(event.partition.clone()).or_default();
-            expected.add(event.id.at(), &event.cell, event.message.as_deref(), count);
-            for contribution in contributions(event, &layout) {
-                *changes.entry(contribution).or_default() += count;
+            expected.add(event.id.at(), &event.cell, event.grouped(), count);
+            for Contribution { key, counted, each } in contributions(event, &layout) {
+                *changes.entry((key, counted)).or_default() += count * each;
             }
         }
         changes.retain(|_, change| *change != 0);
@@ -357,7 +370,7 @@ impl World {
                 let Some(stored) = self.stored.get(slot) else { return };
                 self.full = true;
                 let layout = self.tally.stored_app(&self.app).await.layout;
-                for (key, _) in contributions(&stored.event, &layout) {
+                for Contribution { key, .. } in contributions(&stored.event, &layout) {
                     // An item that the store rejects cannot be full.
                     let set = self.tally.context.store.set_full(&key).await;
                     assert!(set.is_ok() || self.interference.lock().unwrap().refused.is_some(), "{set:?}");
@@ -455,9 +468,10 @@ impl World {
     }
 }
 
-/// The counts of all cells, or messages, of a level together.
+/// The counts of all cells, or groups, of a level together. A full item has no rest for the marks of groups.
 fn by_level(counts: Sums) -> Sums {
     let mut sums = Sums::new();
+    let counts = counts.into_iter().filter(|((.., counted), _)| !matches!(counted, CounterLabel::Marks(..)));
     for ((kind, bucket, counted), count) in counts {
         *sums.entry((kind, bucket, CounterLabel::Other(counted.level()))).or_default() += count;
     }

@@ -11,6 +11,7 @@ use clap::Args;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use http::Method;
 use serde_json::{Value, json};
+use tally::workbench::word;
 use tally_core::time::clock::Clock;
 use tally_core::time::{DAY, HOUR, MINUTE, TimeDelta, Timestamp};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -231,7 +232,7 @@ async fn questions(server: &Arc<Server>, quick: bool, figures: &mut Figures) -> 
         let events = (first..first + BATCH).map(|n| {
             let is_rare = n % (events / RARE) == events / RARE / 2;
             let mut event = event(n, now - DAY + i64::try_from(n).unwrap_or(0) * each);
-            event["message"] = format!("the request took longer than {} ms", n % 500).into();
+            event["message"] = format!("the request for {} took long", word(n % 500)).into();
             if is_rare {
                 event["level"] = "FATAL".into();
             }

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use indicatif::ProgressBar;
 use serde_json::Value;
 use tally::server::{Data, Stack, service};
+use tally::workbench::word;
 use tally_core::app::App;
 use tally_core::app::key::Scope;
 use tally_core::event::Event;
@@ -153,7 +154,7 @@ impl Bench {
         let draft = Draft {
             name: Some(format!("name {}", n % NAMES)),
             level: Some(if rare { "FATAL" } else { LEVELS[n / NAMES % LEVELS.len()] }.to_owned()),
-            message: n.is_multiple_of(10).then(|| format!("message {}", n % 170)),
+            message: n.is_multiple_of(10).then(|| format!("message {}", word(n % 170))),
             session_id: n.is_multiple_of(20).then(|| format!("s{}", n / 2_000)),
             timestamp: Some(at),
             data: Some(Json::Object(data)),

@@ -85,7 +85,7 @@ impl Mix {
             event["session_id"] = format!("session-{}", n / 50).into();
         }
         if self.messages > 0 {
-            event["message"] = format!("the request took longer than {} ms", n % self.messages).into();
+            event["message"] = format!("the request for {} took long", word(n % self.messages)).into();
         }
         event
     }
@@ -199,5 +199,18 @@ impl Workbench {
             return Err(format!("{path}: {status} {}", String::from_utf8_lossy(&body)).into());
         }
         Ok(body)
+    }
+}
+
+/// A number in letters: texts that differ by it are messages of different groups.
+pub fn word(mut n: usize) -> String {
+    let mut word = String::new();
+    loop {
+        // A remainder of 26 is a letter.
+        word.push(char::from(b'a' + u8::try_from(n % 26).unwrap_or(0)));
+        n /= 26;
+        if n == 0 {
+            return word;
+        }
     }
 }

@@ -36,6 +36,21 @@ test("a click on a name adds a filter to the URL, a second one another value, an
     await showsEvents(page, counted(event => event.name === "signup"));
 });
 
+test("a click on a message asks for its group, and its chip says what that is", async () => {
+    const lost = Array.from({ length: 5 }, (_, at) => ({ name: "cart", message: `cart ${484509 + at} not found` }));
+    const app = await appWith(world.tally, [...shopEvents(COUNT), ...lost]);
+    const page = await world.signIn(`/?app=${app.id}`);
+    await showsEvents(page, COUNT + lost.length);
+    const messages = page.getByRole("region", { name: "Messages" });
+    await messages.getByRole("button", { name: "cart <n> not found", exact: true }).click();
+    await showsEvents(page, lost.length);
+    assert.match(new URL(page.url()).searchParams.get("group"), /^m[0-9a-f]{16}$/);
+    assert.match((await page.locator(".chip").first().innerText()).replaceAll("\n", " "), /group\s+is\s+cart <n> not found/);
+    await page.getByRole("region", { name: "Names" }).getByRole("button", { name: "cart", exact: true }).waitFor();
+    await page.getByRole("link", { name: "Events", exact: true }).click();
+    await page.getByText("cart 484511 not found").first().waitFor();
+});
+
 test("a chip turns into its opposite at its verb, and goes at its cross", async () => {
     const app = await appWith(world.tally, shopEvents(COUNT));
     const page = await world.signIn(`/?app=${app.id}&level=ERROR,FATAL`);

@@ -1,5 +1,5 @@
 import { h } from './dom.js';
-import { fieldLabel, verbOf } from './filter-text.js';
+import { fieldLabel, valuesText, verbOf } from './filter-text.js';
 import { currentState, navigate, withFilter, withoutFilter } from './state.js';
 
 /**
@@ -26,31 +26,33 @@ export function filterChips(all, fixed) {
 }
 
 /** @param {import('./state.js').Filter} filter */
-function fixedChip({ field, operator, values }) {
+function fixedChip(filter) {
+  const { field, operator } = filter;
   return h(
     'li',
     { class: 'chip', title: 'This link shows nothing else' },
     h('span', { class: 'chip-field' }, fieldLabel(field)),
     h('span', null, verbOf(operator)),
-    operator === 'exists' ? null : h('bdi', { class: 'chip-values' }, values.join(', ')),
+    operator === 'exists' ? null : h('bdi', { class: 'chip-values' }, valuesText(filter)),
   );
 }
 
 /** @param {import('./state.js').Filter} filter */
 function chip(filter) {
-  const { field, operator, values } = filter;
+  const { field, operator } = filter;
+  const text = valuesText(filter);
   return h(
     'li',
     { class: 'chip' },
     h('span', { class: 'chip-field' }, fieldLabel(field)),
     operator === '' || operator === 'ne' ? toggle(filter) : h('span', null, verbOf(operator)),
-    operator === 'exists' ? null : h('bdi', { class: 'chip-values', title: values.join(', ') }, values.join(', ')),
+    operator === 'exists' ? null : h('bdi', { class: 'chip-values', title: text }, text),
     h(
       'button',
       {
         type: 'button',
         class: 'chip-button',
-        'aria-label': `Remove ${fieldLabel(field)} ${values.join(', ')}`,
+        'aria-label': `Remove ${fieldLabel(field)} ${text}`,
         on: { click: () => remove(filter) },
       },
       '✕',

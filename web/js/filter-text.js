@@ -60,12 +60,29 @@ export function verbOf(operator) {
 }
 
 /**
+ * What the groups are called that the page has shown: their ids say nothing.
+ *
+ * @type {Map<string, string>}
+ */
+export const groupTexts = new Map();
+
+/**
+ * The values of a condition.
+ *
+ * @param {import('./state.js').Filter} filter
+ */
+export function valuesText({ field, values }) {
+  return values.map((each) => (field === 'group' && groupTexts.get(each)) || each).join(', ');
+}
+
+/**
  * A condition in words, as `level is ERROR, FATAL`.
  *
  * @param {import('./state.js').Filter} filter
  */
-export function describeFilter({ field, operator, values }) {
-  return `${fieldLabel(field)} ${VERBS[operator]}${operator === 'exists' ? '' : ` ${values.join(', ')}`}`;
+export function describeFilter(filter) {
+  const { field, operator } = filter;
+  return `${fieldLabel(field)} ${VERBS[operator]}${operator === 'exists' ? '' : ` ${valuesText(filter)}`}`;
 }
 
 /**

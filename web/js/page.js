@@ -64,7 +64,7 @@ export function maySeeData(account) {
 }
 
 /** What a key of statistics alone may filter by, as the API says. */
-export const COUNTED_FIELDS = ['name', 'slug', 'category', 'level'];
+export const COUNTED_FIELDS = ['name', 'slug', 'category', 'level', 'group'];
 
 /**
  * The filters of the key of a visitor, which the server adds to the visitor's own.

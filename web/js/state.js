@@ -4,7 +4,17 @@
  */
 
 /** The fields that take filters, besides `attr.PATH`. */
-export const FILTER_FIELDS = ['name', 'slug', 'category', 'level', 'message', 'session_id', 'user_id', 'fingerprint'];
+export const FILTER_FIELDS = [
+  'name',
+  'slug',
+  'category',
+  'level',
+  'message',
+  'group',
+  'session_id',
+  'user_id',
+  'fingerprint',
+];
 
 /** @typedef {'' | 'ne' | 'gt' | 'gte' | 'lt' | 'lte' | 'contains' | 'exists'} Operator */
 
@@ -32,7 +42,7 @@ export const FILTER_FIELDS = ['name', 'slug', 'category', 'level', 'message', 's
 
 /** A parameter that is a filter. The last brackets hold the operator: a path of `data` may hold some too. */
 const FILTER_NAME =
-  /^(name|slug|category|level|message|session_id|user_id|fingerprint|attr\..+?)(?:\[(eq|ne|gt|gte|lt|lte|contains|exists)\])?$/;
+  /^(name|slug|category|level|message|group|session_id|user_id|fingerprint|attr\..+?)(?:\[(eq|ne|gt|gte|lt|lte|contains|exists)\])?$/;
 
 /** The browser's time zone. */
 export const BROWSER_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';

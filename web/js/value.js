@@ -28,19 +28,26 @@ export function setFilterable(test) {
 /**
  * @param {string} field a field of an event, or `attr.PATH`
  * @param {string | number | boolean | null | undefined} value null where the event has none
- * @param {{ label?: import('./dom.js').Child, class?: string }} [options] `label` is shown in place of the value
+ * @param {{ label?: import('./dom.js').Child, title?: string | null, class?: string }} [options] `label` is shown in place of
+ *   the value
  */
-export function valueButton(field, value, { label, class: name = '' } = {}) {
+export function valueButton(field, value, { label, title, class: name = '' } = {}) {
   if (value === null || value === undefined || value === '') {
     return h('span', { class: `value-text muted ${name}` }, label ?? '(none)');
   }
   const text = String(value);
   if (text === OTHER || !filterable(field)) {
-    return h('span', { class: `value-text ${name}`, title: text }, label ?? text);
+    return h('span', { class: `value-text ${name}`, title: title ?? text }, label ?? text);
   }
   return h(
     'button',
-    { type: 'button', class: `value ${name}`, title: text, dataset: { field, value: text } },
+    {
+      type: 'button',
+      class: `value ${name}`,
+      title: title ?? text,
+      // What is copied is what is shown.
+      dataset: title ? { field, value: text, copy: title } : { field, value: text },
+    },
     label ?? h('bdi', null, text),
   );
 }
@@ -138,7 +145,7 @@ const excludeButton = h('button', { type: 'button', title: 'Exclude (x)', 'aria-
 const copyButton = h('button', { type: 'button', title: 'Copy', 'aria-label': 'Copy' }, copyIcon());
 const valueActions = h('span', { class: 'value-actions', popover: 'manual' }, excludeButton, copyButton);
 excludeButton.addEventListener('click', excludeTarget);
-copyButton.addEventListener('click', () => copyText(target?.dataset.value ?? target?.dataset.copy ?? ''));
+copyButton.addEventListener('click', () => copyText(target?.dataset.copy ?? target?.dataset.value ?? ''));
 
 /** @param {EventTarget | null} from */
 function valueAt(from) {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tally_core::app::key::Scope;
 use tally_core::app::layout::{LayoutEntry, MAX_PARTS};
 use tally_core::app::{App, AppSlug, AppState, EventClock, MAX_NAME};
+use tally_core::event::group::Grouping;
 use tally_core::event::{MAX_TEXT, json as raw};
 use tally_core::invalid::Invalid;
 use tally_core::time::Timestamp;
@@ -49,6 +50,8 @@ pub(crate) struct AppBody<'a> {
     retention_days: Option<u32>,
     /// The number of partitions over which its events are spread.
     shards: u16,
+    /// How messages are grouped: by template, or each by itself.
+    grouping: Grouping,
     /// Most events accepted in a minute of the server's clock; null sets no limit.
     events_per_minute: Option<u32>,
     /// The only names that the app takes; null for any.
@@ -69,15 +72,17 @@ struct Pending {
     from: Timestamp,
     retention_days: Option<u32>,
     shards: u16,
+    grouping: Grouping,
 }
 
 impl<'a> AppBody<'a> {
     pub(crate) fn new(app: &'a App, now: Timestamp) -> Self {
-        let LayoutEntry { shards, retention_days, .. } = app.layout.at(now);
+        let LayoutEntry { shards, retention_days, grouping, .. } = app.layout.at(now);
         let pending = app.layout.pending(now).map(|entry| Pending {
             from: entry.from,
             retention_days: entry.retention_days,
             shards: entry.shards,
+            grouping: entry.grouping,
         });
         Self {
             id: &app.slug,
@@ -87,6 +92,7 @@ impl<'a> AppBody<'a> {
             clock: app.clock,
             retention_days,
             shards,
+            grouping,
             events_per_minute: app.events_per_minute,
             names: (!app.names.is_empty()).then_some(&app.names),
             max_new_names_per_day: app.max_new_names_per_day,
@@ -117,7 +123,7 @@ pub(crate) async fn create(
 
 /// The fields of an app's settings, as a hint.
 pub(crate) const SETTINGS: &str =
-    "an app has name, clock, retention_days, shards, events_per_minute, names and max_new_names_per_day";
+    "an app has name, clock, retention_days, shards, grouping, events_per_minute, names and max_new_names_per_day";
 
 fn read_new_app(mut fields: Fields<'_>, name_in_path: Option<String>) -> Result<NewApp, Invalid> {
     let name = fields.text_or_path("name", name_in_path);
@@ -135,6 +141,7 @@ fn read_new_app(mut fields: Fields<'_>, name_in_path: Option<String>) -> Result<
         events_per_minute: fields.number("events_per_minute", 1, MAX_QUOTA),
         names: read_texts(&mut fields, "names", (MAX_NAMES, MAX_NAMES_BYTES), |_| true).unwrap_or_default(),
         max_new_names_per_day: fields.number("max_new_names_per_day", 1, MAX_NEW_NAMES),
+        grouping: read_grouping(&mut fields),
     };
     fields.finish(SETTINGS)?;
     Ok(new)
@@ -178,6 +185,11 @@ pub(crate) async fn current(context: &Context, app: &App) -> Result<App, Problem
 /// The field `clock` of a body.
 pub(crate) fn read_clock(fields: &mut Fields<'_>) -> Option<EventClock> {
     fields.choice("clock", &[("event", EventClock::Event), ("received", EventClock::Received)])
+}
+
+/// The field `grouping` of a body.
+pub(crate) fn read_grouping(fields: &mut Fields<'_>) -> Option<Grouping> {
+    fields.choice("grouping", &Grouping::ALL.map(|grouping| (grouping.name(), grouping)))
 }
 
 /// A page of apps, by `id`.
@@ -240,6 +252,12 @@ pub(crate) fn settings_schema(with_name: bool, required: &[&str]) -> Schema {
             },
             "retention_days": nullable("Days after which events expire; null keeps them forever.", MAX_RETENTION),
             "shards": nullable("The number of partitions over which the events are spread.", u64::from(MAX_PARTS)),
+            "grouping": {
+                "description": "How messages are grouped: `template-1` (each message with placeholders for ids, times, addresses \
+                    and numbers, or a fingerprint) or `exact` (each message by itself). By default `template-1`, with `clock` \
+                    `received` `exact`.",
+                "enum": ["template-1", "exact", "", null],
+            },
             "events_per_minute": nullable("Most events accepted in a minute; null sets no limit.", MAX_QUOTA),
             "names": {
                 "description": format!(

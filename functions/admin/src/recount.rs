@@ -59,8 +59,8 @@ struct DifferenceBody {
     slug: Option<String>,
     category: Option<String>,
     level: Option<Level>,
-    /// Only where messages are counted: a hash of the message, since counters do not keep its text, or `(other)` for the
-    /// rest of a full item.
+    /// Only where messages are counted: the group, since counters do not keep texts, with ` marks` for the sum that tells
+    /// whether all its messages are equal; or `(other)` for the rest of a full item.
     #[serde(skip_serializing_if = "Option::is_none")]
     message_hash: Option<String>,
     /// The number of occurrences in the counters.
@@ -79,7 +79,8 @@ impl From<Difference> for DifferenceBody {
             CounterLabel::Cell(cell) => (Some(cell.name), Some(cell.slug), cell.category, None),
             CounterLabel::Other(_) if kind == CounterKind::Messages => (None, None, None, Some(OTHER.to_owned())),
             CounterLabel::Other(_) => (Some(OTHER.to_owned()), Some(OTHER.to_owned()), Some(OTHER.to_owned()), None),
-            CounterLabel::Message(_, hash) => (None, None, None, Some(hash.to_string())),
+            CounterLabel::Group(_, group) => (None, None, None, Some(group.to_string())),
+            CounterLabel::Marks(_, group) => (None, None, None, Some(format!("{group} marks"))),
         };
         let day = day.to_string()[..10].to_owned();
         Self { day, name, slug, category, level, message_hash, counted, stored, granularities }

@@ -6,6 +6,7 @@ use http::StatusCode;
 use schemars::SchemaGenerator;
 use tally_core::app::layout::MAX_PARTS;
 use tally_core::app::{App, AppSlug, EventClock};
+use tally_core::event::group::Grouping;
 use tally_core::time::Timestamp;
 use tally_http::body::{Fields, FromFields, JsonBody};
 use tally_http::guard::Target;
@@ -17,7 +18,7 @@ use tally_http::service::Shared;
 
 use crate::apps::{
     AppBody, MAX_NAMES, MAX_NAMES_BYTES, MAX_NEW_NAMES, MAX_QUOTA, MAX_RETENTION, SETTINGS, current, read_clock,
-    read_texts, settings_schema,
+    read_grouping, read_texts, settings_schema,
 };
 
 /// Attempts at a change while others change the same app.
@@ -34,6 +35,7 @@ pub(crate) struct SettingsChange {
     max_new_names_per_day: Option<Option<u32>>,
     retention_days: Option<Option<u32>>,
     shards: Option<u16>,
+    grouping: Option<Grouping>,
 }
 
 pub(crate) async fn change(
@@ -77,6 +79,7 @@ impl FromFields for SettingsChange {
         change.events_per_minute = nullable("events_per_minute", MAX_QUOTA);
         change.max_new_names_per_day = nullable("max_new_names_per_day", MAX_NEW_NAMES);
         change.retention_days = nullable("retention_days", MAX_RETENTION);
+        change.grouping = read_grouping(fields);
         change.shards = fields.number("shards", 1, u64::from(MAX_PARTS));
         Some(change)
     }
@@ -111,8 +114,9 @@ impl SettingsChange {
         let last = app.layout.last();
         let new_shards = self.shards.is_some_and(|shards| shards != last.shards);
         let new_retention = self.retention_days.is_some_and(|days| days != last.retention_days);
-        if new_shards || new_retention {
-            let layout = app.layout.with(now, self.shards, self.retention_days);
+        let new_grouping = self.grouping.is_some_and(|grouping| grouping != last.grouping);
+        if new_shards || new_retention || new_grouping {
+            let layout = app.layout.with_grouping(now, self.shards, self.retention_days, self.grouping);
             changed.layout = layout.map_err(|e| Problem::field("shards", e.to_string()))?;
         }
         Ok(changed)
@@ -122,8 +126,8 @@ impl SettingsChange {
 pub(crate) fn change_operation(schemas: &mut SchemaGenerator) -> Operation {
     Operation::of(&CHANGE_APP, "changeApp", "Changes an app's settings")
         .about(
-            "Absent fields stay as they are. `retention_days` and `shards` (which only grows) apply to events at least 24 h \
-             10 min from now, as `pending` shows. `clock` is fixed when the app is created.",
+            "Absent fields stay as they are. `retention_days`, `shards` (which only grows) and `grouping` apply to events at \
+             least 24 h 10 min from now, as `pending` shows. `clock` is fixed when the app is created.",
         )
         .optional_body(JSON, settings_schema(true, &[]))
         .answers_with::<AppBody<'_>>(schemas, StatusCode::OK, "The app after the change.")

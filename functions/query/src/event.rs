@@ -25,7 +25,7 @@ pub(crate) async fn read(
         Ok(id) => context.store.get_event(&app, id, context.clock.now()).await?,
         Err(_) => None,
     };
-    let event = event.filter(|event| limits.show(event));
+    let event = event.filter(|event| limits.show(event, &app.layout));
     let event = event.ok_or_else(|| Problem::NotFound("the app has no such event".to_owned()))?;
     json(StatusCode::OK, &EventBody::within(&limits, &app.slug, &event))
 }

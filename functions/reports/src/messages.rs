@@ -4,9 +4,10 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
+use tally_core::event::filter::CellFilter;
 use tally_core::time::Timestamp;
 use tally_http::openapi::{Operation, Parameter, number_or};
-use tally_http::parameters::{FromQuery, Params, level};
+use tally_http::parameters::{FromQuery, Params, group, level};
 use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
 use tally_http::view::time_range;
@@ -21,10 +22,10 @@ const DEFAULT_LIMIT: u64 = 10;
 /// Most messages.
 const MAX_LIMIT: u64 = 100;
 
-/// The most frequent messages.
+/// The most frequent groups of messages.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct TopMessages {
-    /// The largest number of messages, as asked for.
+    /// The largest number of groups, as asked for.
     limit: u64,
     since: Timestamp,
     until: Timestamp,
@@ -50,43 +51,51 @@ pub(crate) struct TopMessages {
     widened: Option<bool>,
 }
 
-/// The occurrences of a message.
+/// The occurrences of a group.
 #[derive(Serialize, JsonSchema)]
 struct MessageCount {
+    /// The message if all in the group are equal, else the template: the message with placeholders for ids, times, addresses and
+    /// numbers. `(expired)` if the events of the group have expired, `(not read)` if they are more than the read budget allows.
     message: String,
+    /// What the filter `group` takes.
+    group: String,
     count: i64,
     /// Of the period before, with `compare=previous`; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<i64>,
     last_seen: Timestamp,
+    /// The id of the newest event of the group in the range; null if it was not found.
+    example: Option<String>,
 }
 
 pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Response, Problem> {
-    let (Compared { range, previous }, levels, limit) = params.read(|params| {
+    let (Compared { range, previous }, filter, limit) = params.read(|params| {
         let range = Compared::read(params, asked.now);
-        let levels = params.levels();
+        let filter = CellFilter { level: params.levels(), group: params.groups(), ..CellFilter::default() };
         let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-        Some((range?, levels, limit))
+        Some((range?, filter, limit))
     })?;
     let wide = widen(&asked.app, range, asked.now);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
     let counted_to = counted_to(&asked.reads, &asked.app).await?;
-    let top = messages::top(&asked.reads, &asked.app, wide, &levels, most).await;
+    let top = messages::top(&asked.reads, &asked.app, wide, &filter, most).await;
     let top = top.map_err(|e| Problem::of_read(e, "since"))?;
     let before = match previous.map(|previous| widen(&asked.app, previous, asked.now)) {
         Some(range) => {
-            let counts = messages::counts(&asked.reads, &asked.app, range, &levels).await;
+            let counts = messages::counts(&asked.reads, &asked.app, range, &filter).await;
             Some((range, counts.map_err(|e| Problem::of_read(e, "since"))?))
         }
         None => None,
     };
-    let previous = |hash: &_| Some(before.as_ref()?.1.counts.get(hash).copied().unwrap_or(0));
+    let previous = |group: &_| Some(before.as_ref()?.1.counts.get(group).copied().unwrap_or(0));
     let items = top.messages.into_iter().map(|top| MessageCount {
-        previous: previous(&top.hash),
+        previous: previous(&top.group),
         message: top.message,
+        group: top.group.to_string(),
         count: top.count,
         last_seen: top.last_seen,
+        example: top.example.map(|id| id.to_string()),
     });
     let mut items: Vec<_> = items.collect();
     let left_out = LeftOut::of(Room::default().fill(&mut items)?.iter().map(|message| message.count));
@@ -101,9 +110,10 @@ pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Respons
 
 pub(crate) fn top_messages_operation(schemas: &mut SchemaGenerator) -> Operation {
     Statistic::TopMessages
-        .operation("topMessages", "The most frequent messages, largest first, then newest")
+        .operation("topMessages", "The most frequent groups of messages, largest first, then newest")
         .takes(time_range(schemas))
         .takes(level(schemas))
+        .takes(group())
         .takes([compared()])
         .takes([Parameter::query("limit", "Most messages.", number_or(DEFAULT_LIMIT, 1, MAX_LIMIT))])
         .answers_with::<TopMessages>(schemas, StatusCode::OK, "The messages.")

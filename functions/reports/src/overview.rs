@@ -8,8 +8,8 @@ use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::App;
-use tally_core::counter::cell::MessageHash;
 use tally_core::event::filter::EventFilter;
+use tally_core::event::group::Group;
 use tally_core::event::level::Level;
 use tally_core::time::{Range, Timestamp};
 use tally_http::counts::{Freshness, Point};
@@ -129,14 +129,15 @@ struct CategoryCount<'a> {
     previous: Option<i64>,
 }
 
-/// The occurrences of a message.
+/// The occurrences of a group.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "OverviewMessage")]
 struct MessageCount {
-    /// `(expired)` if the events of the message have expired, `(not read)` if they are more than the read budget allows.
+    /// The message if all in the group are equal, else the template. `(expired)` if the events of the group have expired,
+    /// `(not read)` if they are more than the read budget allows.
     message: String,
-    /// Null: events are not grouped yet.
-    group: Option<String>,
+    /// What the filter `group` takes.
+    group: String,
     /// The most severe level that it had.
     level: Option<Level>,
     count: i64,
@@ -144,6 +145,8 @@ struct MessageCount {
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<i64>,
     last_seen: Timestamp,
+    /// The id of the newest event of the group in the range; null if it was not found.
+    example: Option<String>,
 }
 
 /// One point of the series.
@@ -259,7 +262,7 @@ async fn count_both(reads: &Reads, app: &App, view: &View) -> Result<(Counted, O
     let count = |range| Counted::of(reads, app, range, view);
     match view.previous {
         None => Ok((count(view.range).await?, None)),
-        Some(previous) if view.filter.beyond_cells().is_empty() => {
+        Some(previous) if view.filter.beyond_cells().is_empty() && !view.filter.cell.asks_events() => {
             let (now, before) = try_join(count(view.range), count(previous)).await?;
             Ok((now, Some(before)))
         }
@@ -359,17 +362,17 @@ async fn messages_and_newest(
             last_event_at: events.newest,
         });
     }
-    if view.filter.cell.is_fine() {
+    if view.filter.cell.is_fine() || view.filter.cell.asks_events() {
         return messages_of_names(reads, app, view, now, before).await;
     }
-    let levels = &view.filter.cell.level;
+    let filter = &view.filter.cell;
     let counted = async {
         match before {
-            Some(before) => unless_spent(messages::counts(reads, app, before.range, levels).await),
+            Some(before) => unless_spent(messages::counts(reads, app, before.range, filter).await),
             None => Ok(None),
         }
     };
-    let top = async { unless_spent(messages::top(reads, app, now.range, levels, TOP).await) };
+    let top = async { unless_spent(messages::top(reads, app, now.range, filter, TOP).await) };
     let newest = async { newest(reads, app, view, now).await };
     let (top, earlier, last_event_at) = try_join3(top, counted, newest).await?;
     let earlier = earlier.filter(|earlier| earlier.complete);
@@ -377,14 +380,15 @@ async fn messages_and_newest(
         // The counts stay right without them.
         None => (vec![], false),
         Some(top) => {
-            let previous = |hash: &MessageHash| Some(earlier.as_ref()?.counts.get(hash).copied().unwrap_or(0));
+            let previous = |group: &Group| Some(earlier.as_ref()?.counts.get(group).copied().unwrap_or(0));
             let item = |top: messages::TopMessage| MessageCount {
-                previous: previous(&top.hash),
+                previous: previous(&top.group),
                 message: top.message,
-                group: None,
+                group: top.group.to_string(),
                 level: top.level,
                 count: top.count,
                 last_seen: top.last_seen,
+                example: top.example.map(|id| id.to_string()),
             };
             (top.messages.into_iter().map(item).collect(), top.complete)
         }
@@ -429,16 +433,17 @@ async fn messages_of_names(
 }
 
 /// The most frequent messages, largest first, then newest.
-fn largest(all: &HashMap<String, MessageSum>, earlier: Option<&HashMap<String, MessageSum>>) -> Vec<MessageCount> {
+fn largest(all: &HashMap<Group, MessageSum>, earlier: Option<&HashMap<Group, MessageSum>>) -> Vec<MessageCount> {
     let mut sorted: Vec<_> = all.iter().collect();
-    sorted.sort_unstable_by_key(|(message, sum)| (std::cmp::Reverse((sum.count, sum.last_seen)), *message));
-    let item = |(message, sum): (&String, &MessageSum)| MessageCount {
-        message: message.clone(),
-        group: None,
+    sorted.sort_unstable_by_key(|(group, sum)| (std::cmp::Reverse((sum.count, sum.newest.at)), **group));
+    let item = |(group, sum): (&Group, &MessageSum)| MessageCount {
+        message: sum.newest.shown(sum.marks, sum.count),
+        group: group.to_string(),
         level: sum.level,
         count: sum.count,
-        previous: earlier.map(|earlier| earlier.get(message).map_or(0, |sum| sum.count)),
-        last_seen: sum.last_seen,
+        previous: earlier.map(|earlier| earlier.get(group).map_or(0, |sum| sum.count)),
+        last_seen: sum.newest.at,
+        example: Some(sum.newest.id.to_string()),
     };
     sorted.into_iter().take(TOP).map(item).collect()
 }

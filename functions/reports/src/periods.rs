@@ -76,7 +76,7 @@ pub(crate) async fn report(
     let mut counted_to = None;
     for (asked, starts) in parts {
         let part = widen(&app, asked, now);
-        let (more, to) = count(&reads, &app, boundaries(&starts, part), &filter, period.field()).await?;
+        let (more, to) = count(&reads, &app, boundaries(&starts, part), &filter, true, period.field()).await?;
         let part = more.range;
         widened |= part != asked;
         range = Range::new(range.since().min(part.since()), range.until().max(part.until())).unwrap_or(range);

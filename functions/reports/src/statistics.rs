@@ -26,6 +26,7 @@ use tally_http::problem::{Problem, json};
 use tally_http::service::Shared;
 use tally_http::view::{TimeRange, intervals};
 use tally_service::reads::Reads;
+use tally_service::report::by_group;
 use tally_service::report::count as counters;
 use tally_service::report::count::{AllDays, CellKey, Counts, boundaries, largest_first, widen};
 
@@ -91,7 +92,8 @@ async fn timeseries(asked: Asked, params: Params) -> Result<Response, Problem> {
         let starts = params.keep("interval", interval.starts(wide, &zone))?;
         Some((filter, zone, interval, fill, (range, wide, starts)))
     })?;
-    let (counts, counted_to) = count(&asked.reads, &asked.app, boundaries(&starts, range), &filter, "since").await?;
+    let (counts, counted_to) =
+        count(&asked.reads, &asked.app, boundaries(&starts, range), &filter, false, "since").await?;
     let range = counts.range;
     let points = starts.iter().zip(counts.by_slot(starts.len()));
     let reply = Timeseries {
@@ -171,7 +173,7 @@ impl Row for CategoryCount<'_> {
 
 async fn by_level(asked: Asked, params: Params) -> Result<Response, Problem> {
     let (filter, Compared { range, previous }) = params.read(|params| FromQuery::read(params, asked.now))?;
-    let both = Both::count(&asked, range, previous, &filter).await?;
+    let both = Both::count(&asked, range, previous, &filter, false).await?;
     let items = both.largest_first(CellKey::level).into_iter();
     let items = items.map(|(level, count, previous)| LevelCount { level, count, previous }).collect();
     let freshness = Freshness::of_sums(&both.counts, both.counted_to);
@@ -187,11 +189,17 @@ struct Both {
 }
 
 impl Both {
-    async fn count(asked: &Asked, range: Range, previous: Option<Range>, filter: &CellFilter) -> Result<Self, Problem> {
+    async fn count(
+        asked: &Asked,
+        range: Range,
+        previous: Option<Range>,
+        filter: &CellFilter,
+        names: bool,
+    ) -> Result<Self, Problem> {
         let (reads, app) = (&asked.reads, &asked.app);
         let whole = async |range: Range| {
             let wide = widen(app, range, asked.now);
-            let counts = counters::count(reads, app, vec![wide.since(), wide.until()], filter).await;
+            let counts = by_group::count(reads, app, vec![wide.since(), wide.until()], filter, names).await;
             counts.map_err(|e| Problem::of_read(e, "since"))
         };
         // Read before the counters: a batch that is folded in between is then not claimed to be counted.
@@ -231,7 +239,7 @@ impl Both {
 
 async fn breakdown(asked: Asked, params: Params, dimension: Dimension) -> Result<Response, Problem> {
     let list = AskedRows::read(params, Statistic::By(dimension), &asked)?;
-    let both = Both::count(&asked, list.range, list.previous, &list.filter).await?;
+    let both = Both::count(&asked, list.range, list.previous, &list.filter, true).await?;
     let (freshness, app) = (Freshness::of_names(&both.counts, both.counted_to), &asked.app.id);
     if let Dimension::Category = dimension {
         let rows = both.largest_first(CellKey::category).into_iter();
@@ -306,7 +314,7 @@ impl Hours {
         filter: &CellFilter,
         field: &str,
     ) -> Result<Self, Problem> {
-        let (counts, counted_to) = count(reads, app, boundaries(&starts, range), filter, field).await?;
+        let (counts, counted_to) = count(reads, app, boundaries(&starts, range), filter, true, field).await?;
         Ok(Self { starts, counts, counted_to })
     }
 
@@ -393,6 +401,13 @@ pub(crate) async fn by_day(
     filter: &CellFilter,
     field: &str,
 ) -> Result<(AllDays, Freshness), Problem> {
+    if filter.asks_events() {
+        return Err(Problem::field(
+            "group",
+            "counters of all time know no names of groups: leave out name, slug, category and `group[ne]`, or ask `by-name` of a \
+             range",
+        ));
+    }
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
     let counted_to = counters::counted_to(reads, app).await?;
     let days = counters::count_days(reads, app, filter).await.map_err(|e| Problem::of_read(e, field))?;

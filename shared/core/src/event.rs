@@ -2,12 +2,15 @@
 
 pub mod draft;
 pub mod filter;
+pub mod group;
 pub mod id;
 pub mod json;
 pub mod level;
+pub mod template;
 
 use crate::app::EventClock;
 use crate::counter::cell::Cell;
+use crate::event::group::Grouped;
 use crate::event::id::EventId;
 use crate::event::json::Json;
 use crate::event::level::Level;
@@ -73,6 +76,11 @@ impl Event {
             EventClock::Event => self.timestamp,
             EventClock::Received => self.received_at,
         }
+    }
+
+    /// What decides its group.
+    pub fn grouped(&self) -> Grouped<'_> {
+        Grouped { fingerprint: self.fingerprint.as_deref(), message: self.message.as_deref() }
     }
 
     /// The cell that counts it.

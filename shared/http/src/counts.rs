@@ -6,23 +6,26 @@ use tally_core::app::App;
 use tally_core::event::filter::CellFilter;
 use tally_core::time::Timestamp;
 use tally_service::reads::Reads;
-use tally_service::report::count as counters;
 use tally_service::report::count::Counts;
+use tally_service::report::{by_group, count as counters};
 
 use crate::problem::Problem;
 use crate::reply::LeftOut;
 
-/// Counts, and the time up to which they are complete. More than the read budget allows is an error of `field`.
+/// Counts, and the time up to which they are complete. `names` are needed of what is counted, or not. More than the read budget
+/// allows is an error of `field`.
 pub async fn count(
     reads: &Reads,
     app: &App,
     boundaries: Vec<Timestamp>,
     filter: &CellFilter,
+    names: bool,
     field: &str,
 ) -> Result<(Counts, Timestamp), Problem> {
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
     let counted_to = counters::counted_to(reads, app).await?;
-    let counts = counters::count(reads, app, boundaries, filter).await.map_err(|e| Problem::of_read(e, field))?;
+    let counts = by_group::count(reads, app, boundaries, filter, names).await;
+    let counts = counts.map_err(|e| Problem::of_read(e, field))?;
     Ok((counts, counted_to))
 }
 

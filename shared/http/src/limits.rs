@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use tally_core::app::key::ReadLimits;
+use tally_core::app::layout::Layout;
 use tally_core::event::Event;
 use tally_core::event::filter::{CellFilter, EventFilter};
 
@@ -15,7 +16,7 @@ use crate::problem::Problem;
 /// A way in which a key is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Restriction {
-    /// A filter on what counters know: name, slug, category, level.
+    /// A filter on what counters know: name, slug, category, level, group.
     Cells,
     /// A filter on anything else.
     Fields,
@@ -123,9 +124,9 @@ impl Limits {
     }
 
     /// Whether an event may be read.
-    pub fn show(&self, event: &Event) -> bool {
+    pub fn show(&self, event: &Event, layout: &Layout) -> bool {
         self.taken.store(true, Ordering::Relaxed);
-        self.filter.matches(event)
+        self.filter.matches(event, layout)
     }
 
     /// Whether nobody took the filter, although there is one: then what was read may be more than the key may read.

@@ -14,6 +14,7 @@ use tally_core::app::AppSlug;
 use tally_core::event::filter::attribute::{AttributeFilter, MOST_ATTRIBUTES, path_and_operator};
 use tally_core::event::filter::values::{MOST_VALUES, Values};
 use tally_core::event::filter::{AttributeFilters, CellFilter, EventFilter};
+use tally_core::event::group::Group;
 use tally_core::event::json::JsonError;
 use tally_core::event::level::Level;
 use tally_core::invalid::{Invalid, Problems};
@@ -183,6 +184,13 @@ impl Params {
         })
     }
 
+    /// The groups that events may have or not.
+    pub fn groups(&mut self) -> Values<Group> {
+        self.filter("group", |params, name, texts| {
+            texts.iter().filter_map(|group| params.keep(name, group.parse())).collect()
+        })
+    }
+
     /// The range of `since` and `until`, which were read already; a bound that was not sent is that of `all`. A wrong one is
     /// the error of the bound that was sent.
     pub fn range(&mut self, since: Option<Timestamp>, until: Option<Timestamp>, all: Range) -> Option<Range> {
@@ -343,8 +351,13 @@ impl FromQuery for CellFilter {
         }
         let name = params.texts("name");
         let name = name.and(params.texts("event"));
-        let asked =
-            Self { name, slug: params.texts("slug"), category: params.texts("category"), level: params.levels() };
+        let asked = Self {
+            name,
+            slug: params.texts("slug"),
+            category: params.texts("category"),
+            level: params.levels(),
+            group: params.groups(),
+        };
         Some(match params.limits() {
             Some(limits) => asked.and(limits.cells()),
             None => asked,
@@ -418,7 +431,14 @@ pub fn filters(schemas: &mut SchemaGenerator) -> Vec<Parameter> {
     all.extend(filter(["slug", "slug[ne]"], ["with this slug", "without this slug"], &text()));
     all.extend(filter(["category", "category[ne]"], ["of this category", "not of this category"], &text()));
     all.extend(level(schemas));
+    all.extend(group());
     all
+}
+
+/// The parameters of groups.
+pub fn group() -> [Parameter; 2] {
+    let schema = json_schema!({"type": "string", "pattern": "^[mf][0-9a-f]{16}$", "examples": ["mba7816bf8f01cfea"]});
+    filter(["group", "group[ne]"], ["of this group, as `stats/top-messages` gives it", "not of this group"], &schema)
 }
 
 /// The parameters of levels.

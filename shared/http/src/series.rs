@@ -4,7 +4,8 @@ use tally_core::app::App;
 use tally_core::time::calendar::TooManyBuckets;
 use tally_core::time::{Range, Timestamp};
 use tally_service::reads::Reads;
-use tally_service::report::count::{self as counters, Counts, boundaries, widen};
+use tally_service::report::by_group;
+use tally_service::report::count::{Counts, boundaries, widen};
 use tally_service::report::from_events::{FromEvents, count_events};
 
 use crate::problem::Problem;
@@ -43,7 +44,7 @@ impl Counted {
         }
         let wide = widen(app, range, reads.now);
         let starts = starts(wide).map_err(too_many)?;
-        let counts = counters::count(reads, app, boundaries(&starts, wide), &view.filter.cell).await;
+        let counts = by_group::count(reads, app, boundaries(&starts, wide), &view.filter.cell, true).await;
         let counts = counts.map_err(|e| Problem::of_read(e, "since"))?;
         let range_of_counts = counts.range;
         Ok(Self { starts, range: range_of_counts, counts, events: None, widened: range_of_counts != range })

@@ -3,6 +3,8 @@
 use tally_core::app::AppId;
 use tally_core::app::partition::Partition;
 use tally_core::counter::cell::Cell;
+use tally_core::event::group::Grouped;
+use tally_core::event::id::EventId;
 use tally_core::time::Timestamp;
 use tokio::sync::OnceCell;
 
@@ -33,8 +35,17 @@ pub(crate) struct Tail {
 pub(crate) struct TailEvent {
     pub(crate) at: Timestamp,
     pub(crate) cell: Cell,
+    pub(crate) id: EventId,
     pub(crate) message: Option<String>,
+    pub(crate) fingerprint: Option<String>,
     pub(crate) count: i64,
+}
+
+impl TailEvent {
+    /// What decides its group.
+    pub(crate) fn grouped(&self) -> Grouped<'_> {
+        Grouped { fingerprint: self.fingerprint.as_deref(), message: self.message.as_deref() }
+    }
 }
 
 impl Tail {

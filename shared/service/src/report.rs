@@ -1,6 +1,8 @@
 //! Reports and statistics, from counters.
 
+pub mod by_group;
 pub mod count;
+pub mod example;
 pub mod from_events;
 pub mod prices;
 pub mod run_time;

@@ -162,7 +162,7 @@ fn to_json(value: AttributeValue) -> Result<Json, StoreError> {
 pub struct StreamImage(serde_dynamo::Item);
 
 /// The attributes that counting needs, with placeholders for expressions.
-pub(super) const COUNTED: [(&str, &str); 8] = [
+pub(super) const COUNTED: [(&str, &str); 9] = [
     ("#pk", PK),
     ("#sk", SK),
     ("#name", "name"),
@@ -170,6 +170,7 @@ pub(super) const COUNTED: [(&str, &str); 8] = [
     ("#category", "category"),
     ("#level", "level"),
     ("#message", "message"),
+    ("#fingerprint", "fingerprint"),
     ("#count", "count"),
 ];
 
@@ -190,6 +191,8 @@ impl StreamImage {
             category: Option<String>,
             level: Option<Level>,
             message: Option<String>,
+            #[serde(default)]
+            fingerprint: Option<String>,
             #[serde(default = "one")]
             count: u64,
             #[serde(default)]
@@ -203,6 +206,7 @@ impl StreamImage {
             id: image.sk,
             cell: Cell { name: image.name, slug: image.slug, category: image.category, level: image.level },
             message: image.message,
+            fingerprint: image.fingerprint,
             count: image.count,
             received_at: Timestamp::from_micros(image.received_at),
         })

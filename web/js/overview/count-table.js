@@ -45,9 +45,13 @@ export function countTable({ field, title }, rows, tz) {
  * @param {number} max
  * @param {string} tz
  */
-function countRow(field, { value, count, previous, level, seen }, max, tz) {
+function countRow(field, { value, count, previous, level, seen, group }, max, tz) {
   const gone = value !== null && GONE.includes(value);
-  const text = gone ? h('span', { class: 'value-text muted' }, value) : valueButton(field, value);
+  const text = gone
+    ? h('span', { class: 'value-text muted' }, value)
+    : group
+      ? valueButton('group', group, { label: h('bdi', null, value), title: value })
+      : valueButton(field, value);
   const mark =
     level &&
     h('i', { class: 'level-mark', title: level, style: { 'border-color': `var(--${level.toLowerCase()})` } }, level[0]);

@@ -1,4 +1,5 @@
 import { appPath, get } from '../api.js';
+import { groupTexts } from '../filter-text.js';
 import { COUNTED_FIELDS } from '../page.js';
 import { filterParams } from '../state.js';
 
@@ -7,7 +8,8 @@ import { filterParams } from '../state.js';
  *
  * @typedef {{
  *   value: string | null, count: number, previous?: number | null, level?: string | null, seen?: string, countable?: boolean,
- * }} Row
+ *   group?: string | undefined,
+ * }} Row `group` is what a message is filtered by
  */
 
 /**
@@ -43,6 +45,7 @@ function pages(statistic, key) {
         count: item.count,
         level: item.level,
         seen: item.last_seen,
+        group: known(item),
       })),
       next: reply.next ?? null,
       complete: reply.complete !== false,
@@ -50,6 +53,19 @@ function pages(statistic, key) {
       coveredSince: reply.covered_since ?? null,
     };
   };
+}
+
+/**
+ * The group of a message, whose text is kept for the chip of a filter.
+ *
+ * @param {{ message: string, group: string }} item
+ * @returns {string | undefined}
+ */
+function known({ message, group }) {
+  if (group) {
+    groupTexts.set(group, message);
+  }
+  return group;
 }
 
 /**
@@ -90,8 +106,9 @@ export const MESSAGES = {
   title: 'Messages',
   field: 'message',
   rows: ({ messages }) =>
-    messages?.map(({ message, count, previous, level, last_seen: seen }) => ({
+    messages?.map(({ message, count, previous, level, last_seen: seen, group }) => ({
       value: message,
+      group: known({ message, group }),
       count,
       level,
       ...(previous === undefined ? {} : { previous }),
@@ -99,7 +116,7 @@ export const MESSAGES = {
     })) ?? null,
   page: pages('top-messages', 'message'),
   largest: 100,
-  knows: ['level'],
+  knows: ['level', 'group'],
 };
 
 /** @type {List} */

@@ -8,7 +8,7 @@ import { calendarRange, timeOfWall, wallClock } from '../zone.js';
  * @typedef {{
  *   bucket_start: string, count: number, names?: number, by_level?: Record<string, number>, by_name?: Record<string, number>,
  * }} Bucket
- * @typedef {Counted & { message: string, group: string | null, level: string | null, last_seen?: string }} Message
+ * @typedef {Counted & { message: string, group: string, level: string | null, last_seen?: string }} Message
  */
 
 /**

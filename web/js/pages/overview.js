@@ -232,7 +232,8 @@ export function overviewPage(first, account) {
         updateList(found, state);
       }
       const rows = list.rows(found);
-      bar.suggest(list.field, rows ? rows.map(({ value }) => value) : []);
+      // The text of a group may be no message.
+      bar.suggest(list.field, rows ? rows.filter(({ group }) => !group).map(({ value }) => value) : []);
     }
     property?.update(found);
   }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::group::{self, Group, Grouped, Grouping};
 use crate::event::id::EventId;
 use crate::time::{DAY, HOUR, MINUTE, Range, SECOND, TimeDelta, Timestamp, micros};
 
@@ -32,6 +33,9 @@ pub struct LayoutEntry {
     pub pages: u16,
     /// Days after which events expire; `None` keeps them indefinitely.
     pub retention_days: Option<u32>,
+    /// How events are grouped.
+    #[serde(default, skip_serializing_if = "Grouping::is_exact")]
+    pub grouping: Grouping,
 }
 
 /// The history of what decides an app's keys: only ever appended to, and the entry in force at an event's own time
@@ -50,7 +54,7 @@ pub enum LayoutError {
     #[error("shards can only be added: the app has {0}")]
     FewerShards(u16),
     /// As many changes as a layout holds; an entry is only removed while no event can have used it.
-    #[error("the app's shards and retention were changed {MAX_ENTRIES} times already, which is the limit")]
+    #[error("the app's shards, retention and grouping were changed {MAX_ENTRIES} times already, which is the limit")]
     TooManyChanges,
 }
 
@@ -62,7 +66,17 @@ impl Layout {
             shards: shards.clamp(1, MAX_PARTS),
             pages: 1,
             retention_days,
+            grouping: Grouping::Exact,
         }])
+    }
+
+    /// The same layout, with events grouped in this way from the beginning of time: for an app that is made now.
+    #[must_use]
+    pub fn grouped(mut self, grouping: Grouping) -> Self {
+        for entry in &mut self.0 {
+            entry.grouping = grouping;
+        }
+        self
     }
 
     /// The entry in force at an event's time. Of two with the same `from` the later one holds.
@@ -74,6 +88,7 @@ impl Layout {
             shards: 1,
             pages: 1,
             retention_days: None,
+            grouping: Grouping::Exact,
         })
     }
 
@@ -117,6 +132,11 @@ impl Layout {
         u16::try_from(hash() % u64::from(pages)).unwrap_or(0)
     }
 
+    /// The group of an event of this time, and its text mark; see [`group::group_of`].
+    pub fn group_of(&self, at: Timestamp, event: Grouped<'_>) -> Option<(Group, u64)> {
+        group::group_of(self.at(at).grouping, event)
+    }
+
     /// When an event of this time expires.
     pub fn expires_at(&self, at: Timestamp) -> Option<Timestamp> {
         let days = self.at(at).retention_days?;
@@ -156,6 +176,17 @@ impl Layout {
         shards: Option<u16>,
         retention_days: Option<Option<u32>>,
     ) -> Result<Self, LayoutError> {
+        self.with_grouping(now, shards, retention_days, None)
+    }
+
+    /// The same, with another grouping.
+    pub fn with_grouping(
+        &self,
+        now: Timestamp,
+        shards: Option<u16>,
+        retention_days: Option<Option<u32>>,
+        grouping: Option<Grouping>,
+    ) -> Result<Self, LayoutError> {
         let last = self.last();
         if shards.is_some_and(|shards| shards < last.shards) {
             return Err(LayoutError::FewerShards(last.shards));
@@ -163,6 +194,7 @@ impl Layout {
         let entry = LayoutEntry {
             shards: shards.unwrap_or(last.shards).min(MAX_PARTS),
             retention_days: retention_days.unwrap_or(last.retention_days),
+            grouping: grouping.unwrap_or(last.grouping),
             ..last
         };
         self.append((now + ENTRY_MARGIN).ceil(MINUTE), entry).ok_or(LayoutError::TooManyChanges)
@@ -214,6 +246,26 @@ mod tests {
         assert_eq!(changed.pending(NOW).count(), 1);
         assert_eq!(changed.with(NOW, Some(4), None), Err(LayoutError::FewerShards(8)));
         assert_eq!(changed.with(NOW, Some(8), None), Ok(changed));
+    }
+
+    #[test]
+    fn a_grouping_holds_from_its_entry_on() {
+        let group = |layout: &Layout, at, text| {
+            layout.group_of(at, Grouped { fingerprint: None, message: Some(text) }).map(|(group, _)| group)
+        };
+        let exact = Layout::new(1, None);
+        let grouped = exact.with_grouping(NOW, None, None, Some(Grouping::Template1)).expect("a change");
+        let from = grouped.last().from;
+        let same = |layout: &Layout, at| group(layout, at, "cart 5") == group(layout, at, "cart 6");
+        assert_eq!((same(&grouped, from - MICROSECOND), same(&grouped, from)), (false, true));
+        assert!(grouped.with(NOW, Some(2), None).expect("more shards").last().grouping == Grouping::Template1);
+        assert_eq!(exact.clone().grouped(Grouping::Template1).at(Timestamp::BEGINNING).grouping, Grouping::Template1);
+        // Never to change: what is stored without a grouping counts every message by itself.
+        let stored =
+            r#"[{"from":-9223372036854775808,"shards":1,"pages":1,"retention_days":null,"grouping":"template-1"}]"#;
+        assert_eq!(serde_json::to_string(&exact.grouped(Grouping::Template1)).expect("numbers"), stored);
+        let stored = stored.replace(",\"grouping\":\"template-1\"", "");
+        assert_eq!(serde_json::from_str::<Layout>(&stored).expect("as before"), Layout::new(1, None));
     }
 
     #[test]

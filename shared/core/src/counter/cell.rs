@@ -3,12 +3,13 @@
 //! How a cell is spelt as an attribute of a counter item never changes between releases: what INSERT added under one
 //! spelling, REMOVE must subtract under the same.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::digest::sha256_u64;
+use crate::event::group::{Group, GroupBy};
 use crate::event::level::Level;
 
 /// The name that counts events whose cell has no room in a full counter item.
@@ -32,33 +33,12 @@ pub struct Cell {
 pub enum CounterLabel {
     /// A cell.
     Cell(Cell),
-    /// A message at a level, by its hash.
-    Message(Option<Level>, MessageHash),
+    /// A group of messages at a level.
+    Group(Option<Level>, Group),
+    /// The sum of the text marks of a group at a level; see [`group_of`](crate::event::group::group_of).
+    Marks(Option<Level>, Group),
     /// All events of a level for which a full item has no attribute of their own.
     Other(Option<Level>),
-}
-
-/// 64 bits of SHA-256 of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MessageHash(u64);
-
-impl MessageHash {
-    /// The hash of a message.
-    pub fn of(message: &str) -> Self {
-        Self(sha256_u64(message.as_bytes()))
-    }
-
-    /// A number that distributes messages evenly over pages.
-    pub fn spread(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for MessageHash {
-    /// 16 hexadecimal digits.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
 }
 
 impl Cell {
@@ -115,11 +95,8 @@ impl CounterLabel {
     pub fn attribute(&self) -> String {
         match self {
             Self::Cell(cell) => cell.attribute(),
-            Self::Message(level, hash) => {
-                let mut text = format!("m:{}", letter(*level));
-                URL_SAFE_NO_PAD.encode_string(hash.0.to_be_bytes(), &mut text);
-                text
-            }
+            Self::Group(level, group) => group_attribute(['m', 'f'], *level, *group),
+            Self::Marks(level, group) => group_attribute(['M', 'F'], *level, *group),
             Self::Other(level) => other_attribute(*level),
         }
     }
@@ -130,10 +107,12 @@ impl CounterLabel {
         match kind {
             "c" => Cell::parse(rest).map(Self::Cell),
             "o" => level_of(rest).map(Self::Other),
-            "m" => {
+            "m" | "f" | "M" | "F" => {
                 let (level, hash) = rest.split_at_checked(1)?;
                 let bytes: [u8; 8] = URL_SAFE_NO_PAD.decode(hash).ok()?.try_into().ok()?;
-                Some(Self::Message(level_of(level)?, MessageHash(u64::from_be_bytes(bytes))))
+                let by = if matches!(kind, "m" | "M") { GroupBy::Message } else { GroupBy::Fingerprint };
+                let (level, group) = (level_of(level)?, Group { by, hash: u64::from_be_bytes(bytes) });
+                Some(if matches!(kind, "m" | "f") { Self::Group(level, group) } else { Self::Marks(level, group) })
             }
             _ => None,
         }
@@ -143,9 +122,26 @@ impl CounterLabel {
     pub fn level(&self) -> Option<Level> {
         match self {
             Self::Cell(cell) => cell.level,
-            Self::Message(level, _) | Self::Other(level) => *level,
+            Self::Group(level, _) | Self::Marks(level, _) | Self::Other(level) => *level,
         }
     }
+
+    /// Where a full item that has no attribute for it counts it. Marks have no rest: without them, the messages of a group
+    /// count as different.
+    pub fn of_rest(&self) -> Option<Self> {
+        (!matches!(self, Self::Marks(..))).then(|| Self::Other(self.level()))
+    }
+}
+
+/// The attribute of a group, which begins with one letter for messages and another for fingerprints.
+fn group_attribute([message, fingerprint]: [char; 2], level: Option<Level>, group: Group) -> String {
+    let by = match group.by {
+        GroupBy::Message => message,
+        GroupBy::Fingerprint => fingerprint,
+    };
+    let mut text = format!("{by}:{}", letter(level));
+    URL_SAFE_NO_PAD.encode_string(group.hash.to_be_bytes(), &mut text);
+    text
 }
 
 /// The attribute for all other events of a level in a full item.
@@ -187,13 +183,20 @@ mod tests {
         Cell { name: name.into(), slug: slug.into(), category: category.map(Into::into), level }
     }
 
+    fn group(by: GroupBy) -> Group {
+        Group { by, hash: sha256_u64(b"abc") }
+    }
+
     #[test]
     fn attributes_are_spelt_for_ever_like_this() {
         for (counted, spelt) in [
             (CounterLabel::Cell(cell("Page View", "page-view", Some("web"), Some(Level::Info))), "c:I|Page View||web"),
             (CounterLabel::Cell(cell("a|b\\c", "x|y", None, None)), r"c:-|a\|b\\c|x\|y|"),
             (CounterLabel::Cell(cell("Ärger", "ärger", None, Some(Level::Fatal))), "c:F|Ärger|ärger|"),
-            (CounterLabel::Message(Some(Level::Error), MessageHash::of("abc")), "m:EungWv48Bz-o"),
+            (CounterLabel::Group(Some(Level::Error), group(GroupBy::Message)), "m:EungWv48Bz-o"),
+            (CounterLabel::Marks(Some(Level::Error), group(GroupBy::Message)), "M:EungWv48Bz-o"),
+            (CounterLabel::Group(None, group(GroupBy::Fingerprint)), "f:-ungWv48Bz-o"),
+            (CounterLabel::Marks(None, group(GroupBy::Fingerprint)), "F:-ungWv48Bz-o"),
             (CounterLabel::Other(None), "o:-"),
         ] {
             assert_eq!(counted.attribute(), spelt);
@@ -223,13 +226,16 @@ mod tests {
 
     #[test]
     fn a_label_has_a_level_and_is_spread_by_a_hash() {
-        let hash = MessageHash::of("abc");
+        let group = group(GroupBy::Message);
         // The first 64 bits of SHA-256.
-        assert_eq!((hash.to_string().as_str(), hash.spread()), ("ba7816bf8f01cfea", 0xba78_16bf_8f01_cfea));
-        assert_eq!(Cell::spread("abc"), hash.spread());
+        assert_eq!(Cell::spread("abc"), 0xba78_16bf_8f01_cfea);
+        assert_eq!(Cell::spread("abc"), group.hash);
         let level = Some(Level::Warn);
-        let labels = [CounterLabel::Cell(cell("a", "a", None, level)), CounterLabel::Message(level, hash)];
-        assert!(labels.into_iter().chain([CounterLabel::Other(level)]).all(|label| label.level() == level));
+        let rest = CounterLabel::Other(level);
+        let labels = [CounterLabel::Cell(cell("a", "a", None, level)), CounterLabel::Group(level, group), rest.clone()];
+        assert!(labels.into_iter().all(|label| label.level() == level && label.of_rest().as_ref() == Some(&rest)));
+        let marks = CounterLabel::Marks(level, group);
+        assert_eq!((marks.level(), marks.of_rest()), (level, None));
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::app::layout::Layout;
-use crate::counter::cell::{Cell, CounterLabel, MessageHash};
+use crate::counter::cell::{Cell, CounterLabel};
 use crate::counter::checkpoint::SequenceNumber;
 use crate::counter::item::{CountedEvent, CounterItem};
 use crate::counter::key::{CounterKey, CounterKind};
@@ -73,27 +73,41 @@ pub struct Prefix {
     pub complete: bool,
 }
 
-/// Every count that an event contributes to: its cell, and its message if it has one, in each granularity.
-pub fn contributions(event: &CountedEvent, layout: &Layout) -> Vec<(CounterKey, CounterLabel)> {
+/// A count that an event contributes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contribution {
+    /// The item.
+    pub key: CounterKey,
+    /// What it counts.
+    pub counted: CounterLabel,
+    /// How much each occurrence adds.
+    pub each: i64,
+}
+
+/// Every count that an event contributes to: its cell, and its group if it has one, in each granularity.
+pub fn contributions(event: &CountedEvent, layout: &Layout) -> Vec<Contribution> {
     let at = event.id.at();
     let level = event.cell.level;
     let attribute = CounterLabel::Cell(event.cell.clone()).attribute();
     let kind = CounterKind::of_cells(level);
     let mut counted =
-        vec![(kind, layout.page(at, || Cell::spread(&attribute)), CounterLabel::Cell(event.cell.clone()))];
-    if let Some(message) = &event.message {
-        let hash = MessageHash::of(message);
-        let page = layout.page(at, || hash.spread());
-        counted.push((CounterKind::Messages, page, CounterLabel::Message(level, hash)));
+        vec![(kind, layout.page(at, || Cell::spread(&attribute)), CounterLabel::Cell(event.cell.clone()), 1)];
+    if let Some((group, mark)) = layout.group_of(at, event.grouped()) {
+        let page = layout.page(at, || group.hash);
+        counted.push((CounterKind::Messages, page, CounterLabel::Group(level, group), 1));
+        if let Some(mark) = i64::try_from(mark).ok().filter(|mark| *mark != 0) {
+            // In the same item, so that it costs no write of its own.
+            counted.push((CounterKind::Messages, page, CounterLabel::Marks(level, group), mark));
+        }
     }
-    let keys = counted.into_iter().flat_map(|(kind, page, counted)| {
+    let all = counted.into_iter().flat_map(|(kind, page, counted, each)| {
         Granularity::ALL.map(|granularity| {
             let key =
                 CounterKey { partition: event.partition.clone(), kind, bucket: Bucket::of(granularity, at), page };
-            (key, counted.clone())
+            Contribution { key, counted: counted.clone(), each }
         })
     });
-    keys.collect()
+    all.collect()
 }
 
 impl Folded {
@@ -112,14 +126,14 @@ impl Folded {
             let mut sums: BTreeMap<(CounterKey, usize), i64> = BTreeMap::new();
             for (event, sign) in signed {
                 let Some(layout) = layout_of(event) else { continue };
-                // `count` is at most 1e9; a sum would need 9e9 such events to overflow.
+                // `count` is at most 1e9, and a mark 2^20: a batch would need 8,000 such events to overflow.
                 let count = sign * i64::try_from(event.count).unwrap_or(0);
-                for (key, counted) in contributions(event, layout) {
+                for Contribution { key, counted, each } in contributions(event, layout) {
                     let index = *indexes.entry(counted).or_insert_with_key(|counted| {
                         folded.counted.push((counted.clone(), counted.attribute()));
                         folded.counted.len() - 1
                     });
-                    *sums.entry((key, index)).or_default() += count;
+                    *sums.entry((key, index)).or_default() += count * each;
                 }
             }
             for ((key, counted), amount) in sums {
@@ -152,10 +166,11 @@ impl Folded {
         let mut counts: BTreeMap<String, i64> = BTreeMap::new();
         let mut bytes = 0;
         let deltas = &deltas[left..];
+        // An overwrite counts two events in an item, each of them once, or as a group with its marks: there is room for all of it.
+        let most = MAX_COUNTS - if key.kind == CounterKind::Messages { 4 } else { 2 };
         for (i, delta) in deltas.iter().enumerate() {
             let first_of_record = i > 0 && deltas[i - 1].record != delta.record;
-            // One record has at most two counts in an item, so two fewer than the limit leaves room for it whole.
-            if first_of_record && (counts.len() > MAX_COUNTS - 2 || bytes > MAX_BYTES) {
+            if first_of_record && (counts.len() > most || bytes > MAX_BYTES) {
                 return Some(Prefix {
                     counts: counts.into_iter().filter(|(_, n)| *n != 0).collect(),
                     last: self.sequences[deltas[i - 1].record].clone(),
@@ -164,7 +179,10 @@ impl Folded {
             }
             let (counted, attribute) = &self.counted[delta.counted];
             let attribute = match full {
-                Some(item) if !item.counts.contains_key(attribute) => CounterLabel::Other(counted.level()).attribute(),
+                Some(item) if !item.counts.contains_key(attribute) => match counted.of_rest() {
+                    Some(rest) => rest.attribute(),
+                    None => continue,
+                },
                 _ => attribute.clone(),
             };
             let length = attribute.len();
@@ -186,6 +204,7 @@ mod tests {
     use super::*;
     use crate::app::partition::Partition;
     use crate::app::{AppId, AppSlug};
+    use crate::event::group::Grouping;
     use crate::event::id::EventId;
     use crate::event::level::Level;
     use crate::time::{DAY, HOUR, MINUTE, Timestamp};
@@ -197,7 +216,7 @@ mod tests {
         let cell = Cell { name: name.to_owned(), slug: name.to_owned(), category: None, level };
         let partition = Partition { app: AppId::new(&slug, 1), shard: 0 };
         let id = EventId::of_client_id(AT, name);
-        CountedEvent { partition, id, cell, message: None, count, received_at: AT }
+        CountedEvent { partition, id, cell, message: None, fingerprint: None, count, received_at: AT }
     }
 
     fn number(n: usize) -> SequenceNumber {
@@ -229,19 +248,56 @@ mod tests {
     fn an_event_counts_in_each_granularity_and_its_message_beside() {
         let failed = CountedEvent { message: Some("boom".to_owned()), ..event("a", Some(Level::Error), 2) };
         let layout = Layout::new(1, None);
-        let hash = MessageHash::of("boom");
+        let (group, mark) = layout.group_of(AT, failed.grouped()).unwrap();
+        assert_eq!(mark, 0, "without groups, a message needs no mark");
         let labels = [
             (CounterKind::Errors, CounterLabel::Cell(failed.cell.clone())),
-            (CounterKind::Messages, CounterLabel::Message(Some(Level::Error), hash)),
+            (CounterKind::Messages, CounterLabel::Group(Some(Level::Error), group)),
         ];
         let expected = labels
             .iter()
-            .flat_map(|(kind, label)| Granularity::ALL.map(|granularity| (key(*kind, granularity), label.clone())));
+            .flat_map(|(kind, label)| Granularity::ALL.map(|granularity| (key(*kind, granularity), label.clone())))
+            .map(|(key, counted)| Contribution { key, counted, each: 1 });
         assert_eq!(contributions(&failed, &layout), expected.collect::<Vec<_>>());
         let folded = fold(vec![Change::Insert(failed)]);
         assert_eq!(folded.keys().count(), 6);
         let prefix = folded.prefix(&key(CounterKind::Errors, Granularity::Hour), None, None);
         assert_eq!(prefix, Some(Prefix { counts: counts(&[("c:E|a||", 2)]), last: number(1), complete: true }));
+    }
+
+    #[test]
+    fn the_marks_of_a_group_tell_whether_its_messages_are_equal() {
+        let layout = Layout::new(1, None).grouped(Grouping::Template1);
+        let cart = |n: u32, count| CountedEvent {
+            message: Some(format!("cart {n} not found")),
+            ..event("a", Some(Level::Error), count)
+        };
+        let grouped = |changes: Vec<Change>, item: Option<&CounterItem>| {
+            let numbered = changes.into_iter().enumerate();
+            let records: Vec<_> = numbered.map(|(i, change)| Record { sequence: number(i + 1), change }).collect();
+            let folded = Folded::new(&records, |_| Some(&layout));
+            let prefix = folded.prefix(&key(CounterKind::Messages, Granularity::Hour), None, item).unwrap();
+            prefix
+                .counts
+                .into_iter()
+                .map(|(name, count)| (CounterLabel::parse(&name).unwrap(), count))
+                .collect::<Vec<_>>()
+        };
+        let level = Some(Level::Error);
+        let (group, mark) = layout.group_of(AT, cart(5, 1).grouped()).unwrap();
+        let mark = i64::try_from(mark).unwrap();
+        let (counted, marks) = (CounterLabel::Group(level, group), CounterLabel::Marks(level, group));
+        // In the order of their attributes.
+        let one = grouped(vec![Change::Insert(cart(5, 2)), Change::Insert(cart(5, 1))], None);
+        assert_eq!(one, [(marks.clone(), 3 * mark), (counted.clone(), 3)]);
+        let two = grouped(vec![Change::Insert(cart(5, 2)), Change::Modify(cart(5, 2), cart(6, 2))], None);
+        let other = i64::try_from(layout.group_of(AT, cart(6, 1).grouped()).unwrap().1).unwrap();
+        assert_eq!(two, [(marks.clone(), 2 * other), (counted.clone(), 2)]);
+        assert_ne!(mark, other);
+        // A full item has no room for either; marks have no rest.
+        let full = CounterItem { full: true, ..CounterItem::default() };
+        let rest = grouped(vec![Change::Insert(cart(5, 2))], Some(&full));
+        assert_eq!(rest, [(CounterLabel::Other(level), 2)]);
     }
 
     #[test]
@@ -251,7 +307,7 @@ mod tests {
             let event = event(name, None, 1);
             let contributed = contributions(&event, &layout);
             let expected = Cell::spread(&event.cell.attribute()) % 2;
-            assert!(contributed.iter().all(|(key, _)| u64::from(key.page) == expected), "{name}");
+            assert!(contributed.iter().all(|part| u64::from(part.key.page) == expected), "{name}");
             expected
         };
         let pages: std::collections::BTreeSet<_> = ["a", "b", "c", "d", "e"].map(page).into();

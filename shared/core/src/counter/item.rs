@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::app::partition::Partition;
 use crate::counter::cell::{Cell, CounterLabel};
 use crate::counter::checkpoint::Checkpoint;
+use crate::event::group::Grouped;
 use crate::event::id::EventId;
 use crate::time::Timestamp;
 
@@ -51,9 +52,10 @@ impl CounterItem {
         for (attribute, count) in minutes.iter().flat_map(|minute| &minute.counts) {
             // What a full item has no attribute for, it counts as the rest of its level.
             let attribute = match CounterLabel::parse(attribute) {
-                Some(label) if self.full && !self.counts.contains_key(attribute) => {
-                    CounterLabel::Other(label.level()).attribute()
-                }
+                Some(label) if self.full && !self.counts.contains_key(attribute) => match label.of_rest() {
+                    Some(rest) => rest.attribute(),
+                    None => continue,
+                },
                 _ => attribute.clone(),
             };
             *counts.entry(attribute).or_default() -= count;
@@ -81,10 +83,19 @@ pub struct CountedEvent {
     pub cell: Cell,
     /// Its message.
     pub message: Option<String>,
+    /// Its fingerprint.
+    pub fingerprint: Option<String>,
     /// The number of occurrences that it represents.
     pub count: u64,
     /// When it was received.
     pub received_at: Timestamp,
+}
+
+impl CountedEvent {
+    /// What decides its group.
+    pub fn grouped(&self) -> Grouped<'_> {
+        Grouped { fingerprint: self.fingerprint.as_deref(), message: self.message.as_deref() }
+    }
 }
 
 #[cfg(test)]

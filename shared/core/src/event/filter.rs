@@ -4,14 +4,19 @@
 pub mod attribute;
 pub mod values;
 
+use std::collections::BTreeSet;
+
+use crate::app::layout::Layout;
 use crate::counter::cell::{Cell, CounterLabel, OTHER};
+use crate::counter::key::CounterKind;
 use crate::event::Event;
+use crate::event::group::Group;
 use crate::event::level::Level;
 
 use self::attribute::{AttributeError, AttributeFilter, MOST_ATTRIBUTES};
 use self::values::Values;
 
-/// A filter on the four dimensions of a cell.
+/// A filter on what counters know: the four dimensions of a cell, and the group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CellFilter {
     /// The name.
@@ -22,6 +27,8 @@ pub struct CellFilter {
     pub category: Values<String>,
     /// The level.
     pub level: Values<Level>,
+    /// The group. Counters of cells do not know it, and counters of groups know the level alone.
+    pub group: Values<Group>,
 }
 
 /// Whether a count matches a filter.
@@ -48,7 +55,7 @@ impl CellFilter {
 
     /// Whether it matches everything.
     pub fn is_empty(&self) -> bool {
-        !self.is_fine() && self.level.is_any()
+        !self.is_fine() && self.level.is_any() && self.group.is_any()
     }
 
     /// Whether it asks for more than a level, which the rest of a full item cannot tell.
@@ -61,24 +68,68 @@ impl CellFilter {
         self.name.listed().is_some_and(|names| names.contains(OTHER))
     }
 
-    /// Whether a cell matches.
-    pub fn matches(&self, cell: &Cell) -> bool {
+    /// The groups that it asks for, if counters of groups answer it.
+    pub fn groups(&self) -> Option<&BTreeSet<Group>> {
+        self.group.listed().filter(|_| !self.is_fine())
+    }
+
+    /// Whether no counters answer it: groups of a name, slug or category, or all groups but some.
+    pub fn asks_events(&self) -> bool {
+        !self.group.is_any() && self.groups().is_none()
+    }
+
+    /// Whether counters tell where its matches are.
+    pub fn is_located(&self) -> bool {
+        self.is_fine() || !self.level.is_any() || self.group.listed().is_some()
+    }
+
+    /// The kinds of counters that know its matches most precisely.
+    pub fn kinds(&self) -> &'static [CounterKind] {
+        if self.group.listed().is_some() { &[CounterKind::Messages] } else { CounterKind::that_count(&self.level) }
+    }
+
+    /// What counters of its kinds count an event as. None if they do not count it.
+    pub fn label(&self, cell: Cell, group: impl FnOnce() -> Option<Group>) -> Option<CounterLabel> {
+        match self.group.listed() {
+            Some(_) => Some(CounterLabel::Group(cell.level, group()?)),
+            None => Some(CounterLabel::Cell(cell)),
+        }
+    }
+
+    /// Whether an event of a cell and a group matches.
+    pub fn matches(&self, cell: &Cell, group: impl FnOnce() -> Option<Group>) -> bool {
+        self.matches_cell(cell) && (self.group.is_any() || self.group.matches(group().as_ref()))
+    }
+
+    fn matches_cell(&self, cell: &Cell) -> bool {
         self.name.matches(Some(cell.name.as_str()))
             && self.slug.matches(Some(cell.slug.as_str()))
             && self.category.matches(cell.category.as_deref())
             && self.level.matches(cell.level.as_ref())
     }
 
-    /// Whether a count of cells matches.
+    /// Whether a count of its [`kinds`](Self::kinds) matches.
     pub fn counts(&self, counted: &CounterLabel) -> Match {
+        if let Some(groups) = self.group.listed() {
+            // Counters of groups do not know the names that a group has.
+            let all = if self.is_fine() { Match::Perhaps } else { Match::Yes };
+            return match counted {
+                CounterLabel::Group(level, group) if self.level.matches(level.as_ref()) && groups.contains(group) => {
+                    all
+                }
+                CounterLabel::Other(level) if self.level.matches(level.as_ref()) => Match::Perhaps,
+                _ => Match::No,
+            };
+        }
+        let all = if self.group.is_any() { Match::Yes } else { Match::Perhaps };
         match counted {
-            CounterLabel::Cell(cell) if self.matches(cell) => Match::Yes,
+            CounterLabel::Cell(cell) if self.matches_cell(cell) => all,
             CounterLabel::Other(level) if self.level.matches(level.as_ref()) => {
                 // Asked for by its own name, it is what it is.
                 let itself = self.names_other() && self.slug.is_any() && self.category.is_any();
-                if self.is_fine() && !itself { Match::Perhaps } else { Match::Yes }
+                if self.is_fine() && !itself { Match::Perhaps } else { all }
             }
-            CounterLabel::Cell(_) | CounterLabel::Other(_) | CounterLabel::Message(..) => Match::No,
+            _ => Match::No,
         }
     }
 
@@ -90,6 +141,7 @@ impl CellFilter {
             slug: self.slug.and(other.slug),
             category: self.category.and(other.category),
             level: self.level.and(other.level),
+            group: self.group.and(other.group),
         }
     }
 }
@@ -137,21 +189,22 @@ impl From<CellFilter> for EventFilter {
 }
 
 impl EventFilter {
-    /// Whether an event matches.
-    pub fn matches(&self, event: &Event) -> bool {
+    /// Whether an event of an app with a layout matches.
+    pub fn matches(&self, event: &Event, layout: &Layout) -> bool {
+        let group = || Some(layout.group_of(event.id.at(), event.grouped())?.0);
         self.message.matches(event.message.as_deref())
             && self.session_id.matches(event.session_id.as_deref())
             && self.user_id.matches(event.user_id.as_deref())
             && self.fingerprint.matches(event.fingerprint.as_deref())
-            && (self.cell.is_empty() || self.cell.matches(&event.cell()))
+            && (self.cell.is_empty() || self.cell.matches(&event.cell(), group))
             && self.attributes.0.iter().all(|attribute| attribute.matches(event))
     }
 
     /// Whether no event can match.
     pub fn is_nothing(&self) -> bool {
-        let CellFilter { name, slug, category, level } = &self.cell;
+        let CellFilter { name, slug, category, level, group } = &self.cell;
         let texts = [name, slug, category, &self.message, &self.session_id, &self.user_id, &self.fingerprint];
-        texts.into_iter().any(Values::is_nothing) || level.is_nothing()
+        texts.into_iter().any(Values::is_nothing) || level.is_nothing() || group.is_nothing()
     }
 
     /// The fields that it asks about and counters of cells do not know, as parameters name them.
@@ -218,6 +271,7 @@ mod tests {
             data: Some(Json::Object([("g".to_owned(), Json::Bool(true))].into())),
             ..bare.clone()
         };
+        let layout = Layout::new(1, None);
         let all = EventFilter::default();
         let cell = |cell| EventFilter { cell, ..EventFilter::default() };
         let cells = CellFilter::default();
@@ -232,6 +286,7 @@ mod tests {
                 cell(CellFilter { category: only(wanted("c")), ..cells.clone() }),
                 cell(CellFilter { level: Values::only(level), ..cells.clone() }),
                 EventFilter { message: only(wanted("d")), ..all.clone() },
+                cell(CellFilter { group: Values::only(Group::of_message(wanted("d"))[0]), ..cells.clone() }),
                 EventFilter { session_id: only(wanted("e")), ..all.clone() },
                 EventFilter { user_id: only(wanted("f")), ..all.clone() },
                 EventFilter {
@@ -240,7 +295,7 @@ mod tests {
                 },
             ]
         };
-        assert!(all.matches(&event) && all.matches(&bare));
+        assert!(all.matches(&event, &layout) && all.matches(&bare, &layout));
         let level = Level::Info.as_str();
         let fields = ["name", "slug", "category", "level", "message", "session_id", "user_id"];
         for (field, text) in fields.into_iter().zip(["a", "b", "c", level, "d", "e", "f"]) {
@@ -248,13 +303,13 @@ mod tests {
         }
         assert!(all.cell.is_empty());
         for (i, filter) in filters(|same| same, Level::Info).into_iter().enumerate() {
-            assert!(filter.matches(&event), "{filter:?}");
+            assert!(filter.matches(&event, &layout), "{filter:?}");
             // It has a name and a slug, and nothing else.
-            assert_eq!(filter.matches(&bare), i < 2, "{filter:?}");
+            assert_eq!(filter.matches(&bare, &layout), i < 2, "{filter:?}");
             assert!(i > 3 || !filter.cell.is_empty());
         }
         for filter in filters(|_| "z", Level::Warn) {
-            assert!(!filter.matches(&event) && !filter.matches(&bare), "{filter:?}");
+            assert!(!filter.matches(&event, &layout) && !filter.matches(&bare, &layout), "{filter:?}");
         }
     }
 
@@ -273,8 +328,25 @@ mod tests {
         assert_eq!(rest(CellFilter { category: some(), ..CellFilter::default() }), Match::Perhaps);
         assert_eq!(rest(CellFilter { name: some(), slug: some(), ..CellFilter::default() }), Match::Perhaps);
         assert_eq!(rest(CellFilter { name: some(), category: some(), ..CellFilter::default() }), Match::Perhaps);
-        let message = CounterLabel::Message(None, crate::counter::cell::MessageHash::of("a"));
-        assert_eq!(CellFilter::default().counts(&message), Match::No);
+        let [a, b] = ["a", "b"].map(|text| Group::of_message(text)[0]);
+        let of_group = CounterLabel::Group(Some(Level::Error), a);
+        assert_eq!(CellFilter::default().counts(&of_group), Match::No);
+        let group = |group, level: Option<Level>| CellFilter {
+            group: Values::only(group),
+            level: level.map_or_else(Values::default, Values::only),
+            ..CellFilter::default()
+        };
+        assert_eq!(group(a, None).counts(&of_group), Match::Yes);
+        assert_eq!(group(a, None).counts(&CounterLabel::Marks(Some(Level::Error), a)), Match::No);
+        assert_eq!(group(b, None).counts(&of_group), Match::No);
+        assert_eq!(group(a, Some(Level::Info)).counts(&of_group), Match::No);
+        assert_eq!(group(a, None).counts(&CounterLabel::Other(None)), Match::Perhaps, "the rest may hold it");
+        assert_eq!(CellFilter { name: some(), ..group(a, None) }.counts(&of_group), Match::Perhaps);
+        assert_eq!(group(a, None).counts(&counted(None)), Match::No);
+        let but = CellFilter { group: Values::new(vec![], vec![a]).expect("one"), ..CellFilter::default() };
+        assert_eq!((but.counts(&counted(None)), but.kinds().len()), (Match::Perhaps, 2));
+        assert!(but.asks_events() && !but.is_located() && !group(a, None).asks_events());
+        assert!(CellFilter { name: some(), ..group(a, None) }.asks_events());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tally_core::app::key::{Key, Scope, generate};
 use tally_core::app::layout::Layout;
 use tally_core::app::{App, AppId, AppNameError, AppSlug, AppState, EventClock};
+use tally_core::event::group::Grouping;
 use tally_core::time::Timestamp;
 use tally_store::{CreateAppError, StoreError};
 
@@ -27,6 +28,9 @@ pub struct NewApp {
     pub names: Vec<String>,
     /// The number of names that may be new in a UTC day.
     pub max_new_names_per_day: Option<u32>,
+    /// How its events are grouped. By default by template; by message where the clock is the server's, as clients of the Log
+    /// Handler make their apps, whose list of messages has an item for each.
+    pub grouping: Option<Grouping>,
 }
 
 impl NewApp {
@@ -35,7 +39,11 @@ impl NewApp {
     /// # Errors
     /// Returns an error if the name is invalid.
     pub fn app(self, generation: u32, now: Timestamp, keys: Vec<Key>) -> Result<App, AppNameError> {
-        let layout = Layout::new(self.shards.unwrap_or(1), self.retention_days);
+        let grouping = self.grouping.unwrap_or(match self.clock {
+            EventClock::Event => Grouping::Template1,
+            EventClock::Received => Grouping::Exact,
+        });
+        let layout = Layout::new(self.shards.unwrap_or(1), self.retention_days).grouped(grouping);
         let app = App::new(self.name, self.clock, layout, now)?;
         let id = AppId::new(&app.slug, generation);
         let Self { events_per_minute, names, max_new_names_per_day, .. } = self;

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 use tally_core::app::partition::Partition;
-use tally_core::counter::cell::{CounterLabel, MessageHash};
+use tally_core::counter::cell::CounterLabel;
 use tally_core::counter::key::CounterKind;
 use tally_core::event::filter::Match;
+use tally_core::event::group::{Group, GroupBy};
 use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
@@ -60,7 +61,7 @@ pub(super) struct Plan {
 pub(super) fn can_plan(query: &EventQuery) -> bool {
     let filter = &query.filter;
     let sessions = filter.session_id.listed();
-    !query.consistent && sessions.is_none() && (filter.message.listed().is_some() || !filter.cell.is_empty())
+    !query.consistent && sessions.is_none() && (filter.message.listed().is_some() || filter.cell.is_located())
 }
 
 impl Plan {
@@ -327,11 +328,7 @@ async fn whole_buckets(
 
 /// The counters that describe a query's matches most precisely.
 fn kinds(query: &EventQuery) -> &'static [CounterKind] {
-    if query.filter.message.listed().is_some() {
-        &[CounterKind::Messages]
-    } else {
-        CounterKind::that_count(&query.filter.cell.level)
-    }
+    if query.filter.message.listed().is_some() { &[CounterKind::Messages] } else { query.filter.cell.kinds() }
 }
 
 /// The attributes that match in some of the counters.
@@ -371,23 +368,32 @@ impl Attributes {
 /// Decides which counts are of events that a query may match.
 struct Matcher<'a> {
     query: &'a EventQuery,
-    /// The messages, if they are listed. All but some messages may be those of any cell.
-    messages: Option<BTreeSet<MessageHash>>,
+    /// The groups that the messages may be in, if they are listed. All but some messages may be those of any cell.
+    messages: Option<BTreeSet<Group>>,
 }
 
 impl<'a> Matcher<'a> {
     fn new(query: &'a EventQuery) -> Self {
         let listed = query.filter.message.listed();
-        Self { query, messages: listed.map(|messages| messages.iter().map(|text| MessageHash::of(text)).collect()) }
+        Self {
+            query,
+            messages: listed.map(|messages| messages.iter().flat_map(|text| Group::of_message(text)).collect()),
+        }
     }
 
     fn matches(&self, counted: &CounterLabel) -> bool {
-        let of_level = |at: Option<Level>| self.query.filter.cell.level.matches(at.as_ref());
+        let filter = &self.query.filter.cell;
+        let of_level = |at: Option<Level>| filter.level.matches(at.as_ref());
         match (counted, &self.messages) {
-            (CounterLabel::Message(at, hash), Some(wanted)) => wanted.contains(hash) && of_level(*at),
+            // A fingerprint may have any message.
+            (CounterLabel::Group(at, group), Some(wanted)) => {
+                (group.by == GroupBy::Fingerprint || wanted.contains(group))
+                    && of_level(*at)
+                    && (filter.group.listed().is_none_or(|groups| groups.contains(group)))
+            }
             (CounterLabel::Other(at), Some(_)) => of_level(*at),
-            (CounterLabel::Cell(_), Some(_)) => false,
-            (counted, None) => self.query.filter.cell.counts(counted) != Match::No,
+            (CounterLabel::Cell(_) | CounterLabel::Marks(..), Some(_)) => false,
+            (counted, None) => filter.counts(counted) != Match::No,
         }
     }
 
@@ -395,10 +401,13 @@ impl<'a> Matcher<'a> {
     fn add(&self, sum: &mut Sum, attributes: &mut Attributes, read: CellRead) {
         for (counted, count) in read.counts {
             attributes.all |= matches!(counted, CounterLabel::Other(_));
+            sum.counts += 1.0;
+            if matches!(counted, CounterLabel::Marks(..)) {
+                continue;
+            }
             // A count is never negative once its batch is complete. A temporary negative count must not hide others.
             let count = count.max(0);
             sum.counted += count as f64;
-            sum.counts += 1.0;
             if self.matches(&counted) {
                 attributes.add(counted.attribute());
                 if count > 0 {
@@ -413,7 +422,7 @@ impl<'a> Matcher<'a> {
 /// The items that contain a count.
 fn kind_of(counted: &CounterLabel) -> CounterKind {
     match counted {
-        CounterLabel::Message(..) => CounterKind::Messages,
+        CounterLabel::Group(..) | CounterLabel::Marks(..) => CounterKind::Messages,
         CounterLabel::Cell(_) | CounterLabel::Other(_) => CounterKind::of_cells(counted.level()),
     }
 }
@@ -487,7 +496,7 @@ mod tests {
     }
 
     fn message(message: &str, level: Option<Level>) -> CounterLabel {
-        CounterLabel::Message(level, MessageHash::of(message))
+        CounterLabel::Group(level, Group::of_message(message)[0])
     }
 
     fn day(n: i64) -> Bucket {

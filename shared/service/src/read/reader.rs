@@ -90,7 +90,8 @@ fn is_applied_after_reading(query: &EventQuery) -> bool {
         _ => false,
     };
     let is_unplanned = !filter.cell.is_empty() && !can_plan(query);
-    is_unplanned || !filter.beyond_cells().iter().all(is_located)
+    let is_unlocated = !filter.cell.group.is_any() && filter.cell.group.listed().is_none();
+    is_unplanned || is_unlocated || !filter.beyond_cells().iter().all(is_located)
 }
 
 /// How a walk ended.
@@ -144,7 +145,7 @@ async fn walk_counting(
     let end = loop {
         let Some(event) = merge.next().await? else { break End::Read { frontier: merge.frontier() } };
         *scanned += 1;
-        if query.range.contains(event.at(app.clock)) && query.filter.matches(&event) {
+        if query.range.contains(event.at(app.clock)) && query.filter.matches(&event, &app.layout) {
             merge.wanted = merge.wanted.saturating_sub(1);
             if !show(event) {
                 break End::Stopped;

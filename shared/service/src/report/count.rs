@@ -20,7 +20,7 @@ use tally_core::time::{DAY, MILLISECOND, MINUTE, Range, Timestamp};
 use tally_store::{CellRead, CounterQuery, Order, StoreError, WholeItem};
 
 use crate::budget::{Budget, ReadError, Spent};
-use crate::live::Tail;
+use crate::live::{Tail, TailEvent};
 use crate::reads::{EventRead, Part as Share, Reads, Source};
 use crate::report::tail;
 
@@ -53,7 +53,7 @@ pub struct Counts {
 pub enum CellKey {
     /// A cell.
     Cell(Cell),
-    /// The occurrences at a level for which a full item had no room.
+    /// The occurrences at a level of which no more is known: a full item had no room, or counters of groups counted them.
     Other(Option<Level>),
 }
 
@@ -98,8 +98,9 @@ impl CellKey {
     fn of(counted: CounterLabel) -> Option<Self> {
         match counted {
             CounterLabel::Cell(cell) => Some(Self::Cell(cell)),
-            CounterLabel::Other(level) => Some(Self::Other(level)),
-            CounterLabel::Message(..) => None,
+            // Of a group, its counters know the level alone.
+            CounterLabel::Other(level) | CounterLabel::Group(level, _) => Some(Self::Other(level)),
+            CounterLabel::Marks(..) => None,
         }
     }
 
@@ -143,6 +144,20 @@ impl Counts {
                 }
             }
         }
+    }
+
+    /// Adds one of the newest events, as it will be counted.
+    fn add_newest(
+        &mut self,
+        budget: &Budget,
+        filter: &CellFilter,
+        slot: usize,
+        app: &App,
+        event: &TailEvent,
+    ) -> Result<(), Spent> {
+        let group = || Some(app.layout.group_of(event.id.at(), event.grouped())?.0);
+        let label = filter.label(event.cell.clone(), group);
+        label.map_or(Ok(()), |label| self.add(budget, filter, slot, label, event.count))
     }
 
     /// Adds the occurrences of a cell in a slot.
@@ -299,13 +314,13 @@ async fn count_with(
             slot.map_or(Ok(()), |slot| add_read(&mut lock(folded), &reads.budget, filter, slot, read))
         };
         for run in counted.reads() {
-            let kinds = CounterKind::that_count(&filter.level).iter();
+            let kinds = filter.kinds().iter();
             runs.extend(kinds.map(|kind| each_read(reads, partition, *kind, run, Order::Ascending, fold)));
         }
         if let Some(bucket) = *cut {
             let slot = cover.slot_of(bucket.start()).unwrap_or_default();
             let fold = move |read: CellRead| add_read(&mut lock(folded), &reads.budget, filter, slot, read);
-            let kinds = CounterKind::that_count(&filter.level).iter();
+            let kinds = filter.kinds().iter();
             rests.extend(kinds.map(|kind| {
                 let mut fold = fold;
                 async move { each_before(reads, partition, *kind, bucket, start, &mut fold).await }
@@ -343,7 +358,7 @@ async fn count_with(
         }
         let fold = |read: CellRead| add_read(&mut lock(&folded), &reads.budget, filter, *slot, read);
         let run = Run { first: *minute, last: *minute };
-        let kinds = CounterKind::that_count(&filter.level);
+        let kinds = filter.kinds();
         let runs: Vec<_> = partitions
             .iter()
             .filter(|partition| minute.start() < start(partition))
@@ -359,7 +374,7 @@ async fn count_with(
     for event in newest.iter().flatten() {
         let widened = minutes.iter().find(|(_, minute)| *minute == Bucket::of(Granularity::Minute, event.at));
         if let Some(slot) = widened.map(|(slot, _)| *slot).or_else(|| cover.slot_of(event.at)) {
-            counts.add(&reads.budget, filter, slot, CounterLabel::Cell(event.cell.clone()), event.count)?;
+            counts.add_newest(&reads.budget, filter, slot, app, event)?;
         }
     }
     Ok(true)
@@ -500,7 +515,9 @@ impl Part {
             // `count` is at most 1e9.
             Some(counts) => {
                 let count = i64::try_from(event.count).unwrap_or(0);
-                counts.add(&reads.budget, filter, 0, CounterLabel::Cell(event.cell()), count)
+                let group = || Some(app.layout.group_of(event.id.at(), event.grouped())?.0);
+                let label = filter.label(event.cell(), group);
+                label.map_or(Ok(()), |label| counts.add(&reads.budget, filter, 0, label, count))
             }
             // Another shard has too many.
             None => Err(Spent::Units),
@@ -610,7 +627,7 @@ async fn add_session(
         for range in parts.into_iter().filter_map(|(since, until)| Range::new(since, until).ok()) {
             if !range.is_empty() {
                 each_event(reads, app, Source::Session(app, session_id), range, None, &mut |event| {
-                    if filter.matches(&event.cell()) {
+                    if filter.matches(&event.cell(), || Some(app.layout.group_of(event.id.at(), event.grouped())?.0)) {
                         // `count` is at most 1e9.
                         *total += i64::try_from(event.count).unwrap_or(0);
                     }
@@ -622,7 +639,9 @@ async fn add_session(
         let Some(mut ids) = Range::new(from, to).ok().filter(|range| !range.is_empty()).map(id_range) else { continue };
         loop {
             let page = reads.counted_session(app, session_id, ids).await?;
-            let matching = page.events.iter().filter(|event| filter.matches(&event.cell));
+            let matching = page.events.iter().filter(|event| {
+                filter.matches(&event.cell, || Some(app.layout.group_of(event.id.at(), event.grouped())?.0))
+            });
             // `count` is at most 1e9.
             *total += matching.map(|event| i64::try_from(event.count).unwrap_or(0)).sum::<i64>();
             match page.more_after.and_then(EventId::after) {
@@ -750,7 +769,7 @@ async fn days_with(
             read => read.map(|()| None),
         }
     };
-    let kinds = CounterKind::that_count(&filter.level);
+    let kinds = filter.kinds();
     let all = partitions.iter().flat_map(|partition| kinds.iter().map(|kind| shard(partition, *kind)));
     // All at once, so that none is far behind when the budget ends.
     let shards = futures::future::try_join_all(all.collect::<Vec<_>>());
@@ -765,7 +784,7 @@ async fn days_with(
     }
     let mut counts = folded.into_inner().unwrap_or_else(PoisonError::into_inner);
     for event in newest.iter().flatten() {
-        counts.add(&reads.budget, filter, slot_of(event.at), CounterLabel::Cell(event.cell.clone()), event.count)?;
+        counts.add_newest(&reads.budget, filter, slot_of(event.at), app, event)?;
     }
     let mut cells: HashMap<CellKey, CellDays> = HashMap::new();
     let start = |slot: usize| run.first.start() + i64::try_from(slot).unwrap_or(0) * run.first.granularity().length();

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use tally_core::app::App;
 use tally_core::event::filter::EventFilter;
+use tally_core::event::group::Group;
 use tally_core::event::id::EventId;
 use tally_core::event::level::Level;
 use tally_core::time::{Range, Timestamp};
 use tally_store::StoreError;
 
 use super::count::{CellKey, Counts};
+use super::example::Example;
 use super::tail::counted_minutes;
 use crate::read::query::EventQuery;
 use crate::read::reader::{End, walk};
@@ -23,21 +25,23 @@ const MESSAGE_BYTES: usize = 200;
 pub struct FromEvents {
     /// Occurrences by slot and cell.
     pub counts: Counts,
-    /// Occurrences by message.
-    pub messages: HashMap<String, MessageSum>,
+    /// Occurrences by group.
+    pub messages: HashMap<Group, MessageSum>,
     /// Where the budget or the limit ended before all were read: events before this time are not counted.
     pub covered_since: Option<Timestamp>,
     /// The newest event.
     pub newest: Option<Timestamp>,
 }
 
-/// The occurrences of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The occurrences of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageSum {
     /// The number of occurrences.
     pub count: i64,
-    /// The last of them.
-    pub last_seen: Timestamp,
+    /// The newest of them.
+    pub newest: Example,
+    /// The sum of the text marks of all.
+    pub marks: i64,
     /// The most severe level that it had.
     pub level: Option<Level>,
 }
@@ -98,15 +102,20 @@ pub async fn count_events(
         }
         left -= 1;
         found.newest = found.newest.max(Some(at));
-        let Some(message) = event.message else { return true };
-        if let Some(sum) = found.messages.get_mut(&message) {
+        let Some((group, mark)) = app.layout.group_of(event.id.at(), event.grouped()) else { return true };
+        let newest = Example::new(at, event.id, &event.name, event.grouped(), mark);
+        let marks = newest.marks(count);
+        if let Some(sum) = found.messages.get_mut(&group) {
             sum.count += count;
-            sum.last_seen = sum.last_seen.max(at);
+            sum.marks = sum.marks.saturating_add(marks);
             sum.level = sum.level.max(event.level);
+            if newest.at > sum.newest.at {
+                sum.newest = newest;
+            }
         } else {
             // What does not fit ends the walk with the next event.
-            let _ = reads.budget.hold(MESSAGE_BYTES + message.len());
-            found.messages.insert(message, MessageSum { count, last_seen: at, level: event.level });
+            let _ = reads.budget.hold(MESSAGE_BYTES + newest.weight());
+            found.messages.insert(group, MessageSum { count, newest, marks, level: event.level });
         }
         true
     });

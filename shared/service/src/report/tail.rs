@@ -10,6 +10,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
 use tally_core::counter::key::CounterKind;
+use tally_core::event::Event;
 use tally_core::event::id::{EventId, id_range};
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{HOUR, MINUTE, Range, SECOND, TimeDelta, Timestamp};
@@ -220,13 +221,18 @@ async fn events_of(
         for event in page.events {
             let at = event.at(app.clock);
             let cell = event.cell();
-            let texts = [&event.message, &cell.category].into_iter().flatten().map(String::len).sum::<usize>();
+            let texts = [&event.message, &event.fingerprint, &cell.category]
+                .into_iter()
+                .flatten()
+                .map(String::len)
+                .sum::<usize>();
             let bytes = EVENT_BYTES + texts + cell.name.len() + cell.slug.len();
             held += bytes;
             reads.budget.hold(bytes)?;
             // `count` is at most 1e9.
             let count = i64::try_from(event.count).unwrap_or(0);
-            events.push(TailEvent { at, cell, message: event.message, count });
+            let Event { id, message, fingerprint, .. } = event;
+            events.push(TailEvent { at, cell, id, message, fingerprint, count });
         }
         match page.more_after.and_then(EventId::after) {
             Some(next) if next <= last => first = next,

@@ -1,5 +1,5 @@
-//! The most frequent messages. They are counted from message items. The text and last occurrence come from the newest
-//! event of each message, which the counters locate. Nothing of a message outlives its events.
+//! The most frequent groups of messages. They are counted from message items. The text and last occurrence come from the newest
+//! event of each group, which the counters locate. Nothing of a message outlives its events.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -9,10 +9,11 @@ use futures::future::try_join4;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
-use tally_core::counter::cell::{CounterLabel, MessageHash};
+use tally_core::counter::cell::CounterLabel;
 use tally_core::counter::key::CounterKind;
 use tally_core::event::Event;
-use tally_core::event::filter::values::Values;
+use tally_core::event::filter::CellFilter;
+use tally_core::event::group::Group;
 use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
@@ -21,6 +22,7 @@ use tally_core::time::{Range, Timestamp};
 use tally_store::{CellRead, Order};
 
 use super::count::{each_read, widened};
+use super::example::Example;
 use super::tail;
 use crate::budget::{ReadError, Spent};
 use crate::live::Tail;
@@ -40,15 +42,17 @@ pub const EXPIRED: &str = "(expired)";
 /// The text of a message whose events are more than the budget can read.
 pub const UNREAD: &str = "(not read)";
 
-/// A message, its number of occurrences, and its last occurrence.
+/// A group of messages, its number of occurrences, and its last occurrence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopMessage {
-    /// Its hash, which counters know it by.
-    pub hash: MessageHash,
+    /// The group.
+    pub group: Group,
     /// The most severe level that it had.
     pub level: Option<Level>,
-    /// Its text.
+    /// The message if all are equal, else their template.
     pub message: String,
+    /// The newest event in the range; none where it was not found.
+    pub example: Option<EventId>,
     /// The number of occurrences in the range.
     pub count: i64,
     /// The last occurrence in the range.
@@ -69,7 +73,7 @@ pub struct TopMessages {
     pub live_from: Option<Timestamp>,
 }
 
-/// Finds the most frequent messages of a range.
+/// Finds the most frequent groups of a range. Of the filter, level and group apply.
 ///
 /// # Errors
 /// Returns an error if the store fails, or if the budget ends before the messages are counted.
@@ -77,10 +81,10 @@ pub async fn top(
     reads: &Reads,
     app: &App,
     range: Range,
-    levels: &Values<Level>,
+    filter: &CellFilter,
     limit: usize,
 ) -> Result<TopMessages, ReadError> {
-    let search = Search { reads, app, range, levels };
+    let search = Search { reads, app, range, filter };
     let Counted { mut candidates, range, mut complete, live_from } = search.count().await?;
     let search = Search { range, ..search };
     cut(&mut candidates, limit);
@@ -94,11 +98,12 @@ pub async fn top(
     cut(&mut candidates, limit);
     candidates.truncate(limit);
     let top = candidates.into_iter().map(|candidate| {
-        let (message, last_seen) = match candidate.newest {
-            Newest::Seen(at, message) => (message, at),
-            Newest::In(bucket) => (unread.to_owned(), bucket.start().max(range.since())),
+        let Candidate { group, level, count, marks, newest } = candidate;
+        let (message, example, last_seen) = match newest {
+            Newest::Seen(example) => (example.shown(marks, count), Some(example.id), example.at),
+            Newest::In(bucket) => (unread.to_owned(), None, bucket.start().max(range.since())),
         };
-        TopMessage { hash: candidate.hash, level: candidate.level, message, count: candidate.count, last_seen }
+        TopMessage { group, level, message, example, count, last_seen }
     });
     Ok(TopMessages { messages: top.collect(), range, complete, live_from })
 }
@@ -107,33 +112,30 @@ pub async fn top(
 #[derive(Clone, Debug)]
 pub struct MessageCounts {
     /// Occurrences by message.
-    pub counts: HashMap<MessageHash, i64>,
+    pub counts: HashMap<Group, i64>,
     /// Whether every message was counted.
     pub complete: bool,
 }
 
-/// Counts every message of a range.
+/// Counts every group of a range. Of the filter, level and group apply.
 ///
 /// # Errors
 /// Returns an error if the store fails, or if the budget ends.
-pub async fn counts(
-    reads: &Reads,
-    app: &App,
-    range: Range,
-    levels: &Values<Level>,
-) -> Result<MessageCounts, ReadError> {
-    let counted = Search { reads, app, range, levels }.count().await?;
-    let counts = counted.candidates.into_iter().map(|candidate| (candidate.hash, candidate.count)).collect();
+pub async fn counts(reads: &Reads, app: &App, range: Range, filter: &CellFilter) -> Result<MessageCounts, ReadError> {
+    let counted = Search { reads, app, range, filter }.count().await?;
+    let counts = counted.candidates.into_iter().map(|candidate| (candidate.group, candidate.count)).collect();
     Ok(MessageCounts { counts, complete: counted.complete })
 }
 
 /// A message that may be among the most frequent.
 #[derive(Clone, Debug)]
 struct Candidate {
-    hash: MessageHash,
+    group: Group,
     /// The most severe level so far.
     level: Option<Level>,
     count: i64,
+    /// The sum of its text marks.
+    marks: i64,
     newest: Newest,
 }
 
@@ -143,7 +145,7 @@ enum Newest {
     /// It is in this bucket.
     In(Bucket),
     /// It was read.
-    Seen(Timestamp, String),
+    Seen(Example),
 }
 
 impl Newest {
@@ -151,7 +153,7 @@ impl Newest {
     fn at(&self) -> Timestamp {
         match self {
             Self::In(bucket) => bucket.start(),
-            Self::Seen(at, _) => *at,
+            Self::Seen(example) => example.at,
         }
     }
 }
@@ -160,7 +162,7 @@ impl Newest {
 /// Candidates that tie with the last one stay.
 fn cut(candidates: &mut Vec<Candidate>, limit: usize) {
     let rank = |c: &Candidate| (Reverse(c.count), Reverse(c.newest.at()));
-    candidates.sort_unstable_by_key(|c| (rank(c), c.hash));
+    candidates.sort_unstable_by_key(|c| (rank(c), c.group));
     if let Some(last) = limit.checked_sub(1).and_then(|last| candidates.get(last)).map(rank) {
         let kept = candidates.partition_point(|c| rank(c) <= last).min(limit + MOST_TIED);
         candidates.truncate(kept);
@@ -178,7 +180,9 @@ struct Counted {
 /// Messages while they are counted.
 #[derive(Default)]
 struct Messages {
-    found: HashMap<MessageHash, Candidate>,
+    found: HashMap<Group, Candidate>,
+    /// The sums of text marks. Those of a group may come before or after its counts.
+    marks: HashMap<Group, i64>,
     /// Whether a full item hides messages.
     hidden: bool,
 }
@@ -187,15 +191,20 @@ impl Messages {
     fn add(
         &mut self,
         reads: &Reads,
-        (hash, level): (MessageHash, Option<Level>),
+        (group, level): (Group, Option<Level>),
         count: i64,
         newest: Newest,
     ) -> Result<(), Spent> {
-        if !self.found.contains_key(&hash) {
+        if !self.found.contains_key(&group) {
             reads.budget.hold(MESSAGE_BYTES)?;
         }
-        let candidate =
-            self.found.entry(hash).or_insert_with(|| Candidate { hash, level, count: 0, newest: newest.clone() });
+        let candidate = self.found.entry(group).or_insert_with(|| Candidate {
+            group,
+            level,
+            count: 0,
+            marks: 0,
+            newest: newest.clone(),
+        });
         candidate.count += count;
         candidate.level = candidate.level.max(level);
         if newest.at() > candidate.newest.at() {
@@ -203,18 +212,25 @@ impl Messages {
         }
         Ok(())
     }
+
+    fn mark(&mut self, group: Group, marks: i64) {
+        if marks != 0 {
+            let sum = self.marks.entry(group).or_default();
+            *sum = sum.saturating_add(marks);
+        }
+    }
 }
 
 /// The messages of a part of a minute: how often, and when and with which text last. None once it is known that the
 /// events are too many.
-type Part = Mutex<Option<HashMap<MessageHash, InPart>>>;
+type Part = Mutex<Option<HashMap<Group, InPart>>>;
 
 /// A message in a part of a minute.
 struct InPart {
     count: i64,
     level: Option<Level>,
-    last_seen: Timestamp,
-    message: String,
+    marks: i64,
+    newest: Example,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -226,12 +242,26 @@ struct Search<'a> {
     reads: &'a Reads,
     app: &'a App,
     range: Range,
-    levels: &'a Values<Level>,
+    filter: &'a CellFilter,
 }
 
 impl Search<'_> {
     fn wants(&self, level: Option<Level>) -> bool {
-        self.levels.matches(level.as_ref())
+        self.filter.level.matches(level.as_ref())
+    }
+
+    fn wants_group(&self, group: Group) -> bool {
+        self.filter.group.matches(Some(&group))
+    }
+
+    /// The group of an event if it is wanted, and its text mark.
+    fn group(&self, event: &Event) -> Option<(Group, u64)> {
+        let group = self.app.layout.group_of(event.id.at(), event.grouped());
+        group.filter(|(group, _)| self.wants_group(*group))
+    }
+
+    fn example(&self, event: &Event, mark: u64) -> Example {
+        Example::new(event.at(self.app.clock), event.id, &event.name, event.grouped(), mark)
     }
 
     /// Counts every message of the range. A part of a minute with too many events is widened to its minute.
@@ -280,8 +310,10 @@ impl Search<'_> {
         let mut minutes = Vec::new();
         for (part, counted) in parts {
             if let Some(counted) = counted.into_inner().unwrap_or_else(PoisonError::into_inner) {
-                for (hash, InPart { count, level, last_seen, message }) in counted {
-                    lock(&messages).add(self.reads, (hash, level), count, Newest::Seen(last_seen, message))?;
+                for (group, InPart { count, level, marks, newest }) in counted {
+                    let mut messages = lock(&messages);
+                    messages.add(self.reads, (group, level), count, Newest::Seen(newest))?;
+                    messages.mark(group, marks);
                 }
             } else {
                 let minute = widened(part, self.range).ok_or(Spent::Units)?;
@@ -298,13 +330,17 @@ impl Search<'_> {
         stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
         let mut messages = messages.into_inner().unwrap_or_else(PoisonError::into_inner);
         for event in newest.iter().flatten().filter(|event| range.contains(event.at) && self.wants(event.cell.level)) {
-            if let Some(message) = &event.message {
-                let key = (MessageHash::of(message), event.cell.level);
-                messages.add(self.reads, key, event.count, Newest::Seen(event.at, message.clone()))?;
+            let group = self.app.layout.group_of(event.id.at(), event.grouped());
+            if let Some((group, mark)) = group.filter(|(group, _)| self.wants_group(*group)) {
+                let example = Example::new(event.at, event.id, &event.cell.name, event.grouped(), mark);
+                messages.mark(group, example.marks(event.count));
+                messages.add(self.reads, (group, event.cell.level), event.count, Newest::Seen(example))?;
             }
         }
-        let Messages { found, hidden } = messages;
-        let candidates = found.into_values().filter(|candidate| candidate.count > 0).collect();
+        let Messages { found, marks, hidden } = messages;
+        let marks = |group| marks.get(&group).copied().unwrap_or(0);
+        let candidates = found.into_values().filter(|candidate| candidate.count > 0);
+        let candidates = candidates.map(|candidate| Candidate { marks: marks(candidate.group), ..candidate }).collect();
         let live_from = tail.map(Tail::live_from);
         Ok(Some(Counted { candidates, range, complete: !hidden && !lacks, live_from }))
     }
@@ -321,8 +357,11 @@ impl Search<'_> {
     fn add_read(&self, messages: &mut Messages, read: CellRead) -> Result<(), Spent> {
         for (counted, count) in read.counts.into_iter().filter(|(_, count)| *count != 0) {
             match counted {
-                CounterLabel::Message(level, hash) if self.wants(level) => {
-                    messages.add(self.reads, (hash, level), count, Newest::In(read.bucket))?;
+                CounterLabel::Group(level, group) if self.wants(level) && self.wants_group(group) => {
+                    messages.add(self.reads, (group, level), count, Newest::In(read.bucket))?;
+                }
+                CounterLabel::Marks(level, group) if self.wants(level) && self.wants_group(group) => {
+                    messages.mark(group, count);
                 }
                 CounterLabel::Other(level) if self.wants(level) => messages.hidden = true,
                 _ => {}
@@ -334,21 +373,24 @@ impl Search<'_> {
     /// Counts the messages of a part of a minute from the events of a shard.
     async fn add_part(&self, partition: &Partition, range: Range, place: usize, part: &Part) -> Result<(), ReadError> {
         let read = self.each_newest_first(partition, range, Some(Share::OfMinute(place)), |event| {
-            let at = event.at(self.app.clock);
-            let Some(message) = event.message else { return Ok(true) };
+            let Some((group, mark)) = self.group(&event) else { return Ok(true) };
+            let newest = self.example(&event, mark);
             let mut part = lock(part);
             // None if another shard has too many.
             let messages = part.as_mut().ok_or(Spent::Units)?;
-            let hash = MessageHash::of(&message);
             // `count` is at most 1e9.
             let count = i64::try_from(event.count).unwrap_or(0);
-            if let Some(known) = messages.get_mut(&hash) {
+            let marks = newest.marks(count);
+            if let Some(known) = messages.get_mut(&group) {
                 known.count += count;
                 known.level = known.level.max(event.level);
-                known.last_seen = known.last_seen.max(at);
+                known.marks = known.marks.saturating_add(marks);
+                if newest.at > known.newest.at {
+                    known.newest = newest;
+                }
             } else {
-                self.reads.budget.hold(MESSAGE_BYTES + message.len())?;
-                messages.insert(hash, InPart { count, level: event.level, last_seen: at, message });
+                self.reads.budget.hold(MESSAGE_BYTES + newest.weight())?;
+                messages.insert(group, InPart { count, level: event.level, marks, newest });
             }
             Ok(true)
         });
@@ -372,17 +414,17 @@ impl Search<'_> {
 
     /// Finds the newest bucket of `granularity` for candidates that are in coarser buckets.
     async fn refine(&self, candidates: &mut [Candidate], granularity: Granularity) -> Result<(), ReadError> {
-        let mut wanted: BTreeMap<Bucket, HashSet<MessageHash>> = BTreeMap::new();
+        let mut wanted: BTreeMap<Bucket, HashSet<Group>> = BTreeMap::new();
         for candidate in candidates.iter() {
             if let Newest::In(bucket) = candidate.newest
                 && bucket.granularity() > granularity
             {
-                wanted.entry(bucket).or_default().insert(candidate.hash);
+                wanted.entry(bucket).or_default().insert(candidate.group);
             }
         }
-        let newest: Mutex<HashMap<(Bucket, MessageHash), Bucket>> = Mutex::default();
+        let newest: Mutex<HashMap<(Bucket, Group), Bucket>> = Mutex::default();
         let mut all = Vec::new();
-        for (bucket, hashes) in &wanted {
+        for (bucket, groups) in &wanted {
             let Ok(range) = Range::new(bucket.start(), bucket.end()) else { continue };
             let first = Bucket::of(granularity, bucket.start());
             let last = Bucket::of(granularity, bucket.end() - granularity.length());
@@ -392,13 +434,13 @@ impl Search<'_> {
                     let run = Run { first, last };
                     self.each_read(&partition, run, |read| {
                         for (counted, count) in read.counts {
-                            if let CounterLabel::Message(level, hash) = counted
+                            if let CounterLabel::Group(level, group) = counted
                                 && self.wants(level)
                                 && count != 0
-                                && hashes.contains(&hash)
+                                && groups.contains(&group)
                             {
                                 let mut newest = lock(newest);
-                                let fine = newest.entry((*bucket, hash)).or_insert(read.bucket);
+                                let fine = newest.entry((*bucket, group)).or_insert(read.bucket);
                                 *fine = read.bucket.max(*fine);
                             }
                         }
@@ -412,7 +454,7 @@ impl Search<'_> {
         let newest = newest.into_inner().unwrap_or_else(PoisonError::into_inner);
         for candidate in candidates {
             if let Newest::In(bucket) = candidate.newest
-                && let Some(fine) = newest.get(&(bucket, candidate.hash))
+                && let Some(fine) = newest.get(&(bucket, candidate.group))
             {
                 candidate.newest = Newest::In(*fine);
             }
@@ -423,38 +465,38 @@ impl Search<'_> {
     /// Reads the newest event of every candidate for which only the bucket is known. If the budget ends, those that were
     /// found are kept.
     async fn find(&self, candidates: &mut [Candidate]) -> Result<(), ReadError> {
-        let mut wanted: BTreeMap<Bucket, HashSet<MessageHash>> = BTreeMap::new();
+        let mut wanted: BTreeMap<Bucket, HashSet<Group>> = BTreeMap::new();
         for candidate in candidates.iter() {
             if let Newest::In(bucket) = candidate.newest {
-                wanted.entry(bucket).or_default().insert(candidate.hash);
+                wanted.entry(bucket).or_default().insert(candidate.group);
             }
         }
         let mut reads = Vec::new();
-        for (bucket, hashes) in &wanted {
+        for (bucket, groups) in &wanted {
             let Ok(range) = Range::new(bucket.start(), bucket.end()) else { continue };
             for partition in partitions(self.app, range) {
-                reads.push(self.newest_of(partition, range.intersect(self.range), hashes));
+                reads.push(self.newest_of(partition, range.intersect(self.range), groups));
             }
         }
         let mut spent = None;
         let mut unsure = HashSet::new();
-        let mut seen: HashMap<MessageHash, (Timestamp, String)> = HashMap::new();
+        let mut seen = Newests::new();
         let mut reads = stream::iter(reads).buffer_unordered(CONCURRENCY);
         while let Some((found, missing, ended)) = reads.try_next().await? {
             spent = spent.or(ended);
             unsure.extend(missing);
-            for (hash, (at, message)) in found {
-                if seen.get(&hash).is_none_or(|known| known.0 < at) {
-                    seen.insert(hash, (at, message));
+            for (group, example) in found {
+                if seen.get(&group).is_none_or(|known| known.at < example.at) {
+                    seen.insert(group, example);
                 }
             }
         }
         for candidate in candidates {
             // A shard that was not read to the end may have a newer event.
-            if let (Newest::In(_), false, Some((at, message))) =
-                (&candidate.newest, unsure.contains(&candidate.hash), seen.remove(&candidate.hash))
+            if let (Newest::In(_), false, Some(example)) =
+                (&candidate.newest, unsure.contains(&candidate.group), seen.remove(&candidate.group))
             {
-                candidate.newest = Newest::Seen(at, message);
+                candidate.newest = Newest::Seen(example);
             }
         }
         spent.map_or(Ok(()), |spent| Err(spent.into()))
@@ -465,23 +507,23 @@ impl Search<'_> {
         &self,
         partition: Partition,
         range: Range,
-        hashes: &HashSet<MessageHash>,
-    ) -> Result<(Newests, HashSet<MessageHash>, Option<Spent>), ReadError> {
-        let mut missing = hashes.clone();
+        groups: &HashSet<Group>,
+    ) -> Result<(Newests, HashSet<Group>, Option<Spent>), ReadError> {
+        let mut missing = groups.clone();
         let mut found = Newests::new();
         let read = self.each_newest_first(&partition, range, None, |event| {
             let at = event.at(self.app.clock);
             // Events are ordered only to the millisecond: another event of the same message may come before its newest
             // one.
-            if missing.is_empty() && found.values().all(|(found, _)| found.millis() > at.millis()) {
+            if missing.is_empty() && found.values().all(|found| found.at.millis() > at.millis()) {
                 return Ok(false);
             }
-            if let Some(message) = event.message {
-                let hash = MessageHash::of(&message);
-                missing.remove(&hash);
-                if hashes.contains(&hash) && found.get(&hash).is_none_or(|(found, _)| *found < at) {
-                    self.reads.budget.hold(MESSAGE_BYTES + message.len())?;
-                    found.insert(hash, (at, message));
+            if let Some((group, mark)) = self.group(&event) {
+                missing.remove(&group);
+                if groups.contains(&group) && found.get(&group).is_none_or(|found| found.at < at) {
+                    let example = self.example(&event, mark);
+                    self.reads.budget.hold(MESSAGE_BYTES + example.weight())?;
+                    found.insert(group, example);
                 }
             }
             Ok(true)
@@ -528,5 +570,5 @@ impl Search<'_> {
     }
 }
 
-/// The newest events of messages: when, and with which text.
-type Newests = HashMap<MessageHash, (Timestamp, String)>;
+/// The newest events of groups.
+type Newests = HashMap<Group, Example>;

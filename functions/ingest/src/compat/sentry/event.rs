@@ -123,7 +123,7 @@ pub(super) fn read(around: &mut Around, is_feedback: bool, payload: &[u8]) -> Re
         // A message is known by its text better than by where it was sent from.
         None => template.clone().or_else(|| exceptions.grouping()),
     };
-    draft.fingerprint = fingerprint(own, default);
+    draft.fingerprint = fingerprint(own, default, draft.message.as_deref());
 
     let mut user = event.fields("user").unwrap_or_default();
     // An address is personal and tells little.

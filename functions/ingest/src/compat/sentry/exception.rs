@@ -1,6 +1,7 @@
 //! Exceptions: what was raised, its stack as frames, and what groups it with others of the same cause.
 
 use tally_core::event::json::Json;
+use tally_core::event::template::template;
 
 use crate::compat::raised::{Called, Exception, Exceptions, Frame, MAX_EXCEPTIONS, without_origin};
 use crate::compat::sanitize::distinct;
@@ -50,15 +51,16 @@ fn frame(mut frame: Fields) -> Frame {
 }
 
 /// What groups an event: the client's own fingerprint, in which `{{ default }}` stands for the default grouping, or the
-/// default grouping. What is longer than a field may be is hashed.
-pub(super) fn fingerprint(own: Vec<Json>, default: Option<String>) -> Option<String> {
+/// default grouping. Without one, the template of the message groups by default. What is longer than a field may be is hashed.
+pub(super) fn fingerprint(own: Vec<Json>, default: Option<String>, message: Option<&str>) -> Option<String> {
     let parts: Vec<_> = own.into_iter().filter_map(text_of).collect();
     let is_default = |part: &str| {
         part.strip_prefix("{{").and_then(|part| part.strip_suffix("}}")).is_some_and(|name| name.trim() == "default")
     };
-    let text = if parts.is_empty() {
+    let text = if parts.iter().all(|part| is_default(part)) {
         default?
     } else {
+        let default = default.or_else(|| message.map(template));
         let expanded =
             parts.into_iter().filter_map(|part| if is_default(&part) { default.clone() } else { Some(part) });
         expanded.collect::<Vec<_>>().join(" | ")
@@ -137,13 +139,16 @@ mod tests {
             (&["{{default}}", "db"], "E in f | db"),
             (&["a", "b"], "a | b"),
         ] {
-            assert_eq!(fingerprint(own(parts), default()).as_deref(), Some(expected), "{parts:?}");
+            assert_eq!(fingerprint(own(parts), default(), Some("cart 5")).as_deref(), Some(expected), "{parts:?}");
         }
-        assert_eq!(fingerprint(own(&["{{ default }}"]), None), None);
+        assert_eq!(fingerprint(own(&["{{ default }}"]), None, Some("cart 5")), None);
+        let with_template = fingerprint(own(&["{{ default }}", "db"]), None, Some("cart 5 not found"));
+        assert_eq!(with_template.as_deref(), Some("cart <n> not found | db"));
+        assert_eq!(fingerprint(own(&["{{ default }}", "db"]), None, None).as_deref(), Some("db"));
         let long = "x".repeat(MAX_TEXT);
-        assert_eq!(fingerprint(own(&[&long]), None), Some(long.clone()));
-        let hashed = fingerprint(own(&[&long, "y"]), None).expect("a hash");
+        assert_eq!(fingerprint(own(&[&long]), None, None), Some(long.clone()));
+        let hashed = fingerprint(own(&[&long, "y"]), None, None).expect("a hash");
         assert_eq!(hashed.len(), 64);
-        assert_ne!(Some(hashed), fingerprint(own(&[&long, "z"]), None));
+        assert_ne!(Some(hashed), fingerprint(own(&[&long, "z"]), None, None));
     }
 }

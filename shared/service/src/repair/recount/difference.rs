@@ -42,8 +42,9 @@ type ByGranularity = BTreeMap<Granularity, (i64, i64)>;
 impl Found {
     /// Adds a counter item that is settled to the totals: the occurrences stored in its bucket, and how many more its counts
     /// are. Each event is in one item of a day: of all cells, or of errors.
-    pub(super) fn settled(&mut self, key: &CounterKey, stored: i64, surplus: i64) {
+    pub(super) fn settled(&mut self, key: &CounterKey, sums: impl FnOnce() -> (i64, i64)) {
         if key.bucket.granularity() == Granularity::Day && key.kind != CounterKind::Messages {
+            let (stored, surplus) = sums();
             self.stored += stored;
             self.counted += stored + surplus;
         }
@@ -58,8 +59,9 @@ impl Found {
         stored: i64,
     ) {
         let sum = self.sums.entry(what).or_default().entry(granularity).or_default();
-        sum.0 += counted;
-        sum.1 += stored;
+        // Marks may be large.
+        sum.0 = sum.0.saturating_add(counted);
+        sum.1 = sum.1.saturating_add(stored);
     }
 
     pub(super) fn differences(self) -> Vec<Difference> {

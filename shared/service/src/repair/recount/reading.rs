@@ -2,7 +2,7 @@
 
 use tally_core::app::App;
 use tally_core::app::partition::Partition;
-use tally_core::counter::folding::contributions;
+use tally_core::counter::folding::{Contribution, contributions};
 use tally_core::counter::item::CountedEvent;
 use tally_core::event::id::{EventId, id_range};
 use tally_core::time::bucket::{Bucket, Granularity};
@@ -158,11 +158,12 @@ impl Reader<'_> {
     fn fold(&mut self, unit: &Unit, event: &CountedEvent) {
         // `count` is at most 1e9.
         let count = i64::try_from(event.count).unwrap_or(0);
-        for (key, counted) in contributions(event, &self.app.layout) {
+        for Contribution { key, counted, each } in contributions(event, &self.app.layout) {
             if unit.looks_at(&key) {
                 let noted =
                     self.work.items.entry(key).or_insert_with(|| Noted { round: unit.round, ..Noted::default() });
-                *noted.stored.entry(counted.attribute()).or_default() += count;
+                let stored = noted.stored.entry(counted.attribute()).or_default();
+                *stored = stored.saturating_add(count * each);
             }
         }
     }

@@ -77,7 +77,7 @@ impl Settler<'_> {
                 }
                 let differences = compare(&item, &noted.stored);
                 if differences.is_empty() {
-                    found.settled(&key, noted.stored.values().sum(), 0);
+                    found.settled(&key, || (noted.stored.values().sum(), 0));
                 } else {
                     differing.push((key, noted, differences));
                 }
@@ -111,8 +111,10 @@ impl Settler<'_> {
             match corrected {
                 Ok(Corrected::Changed) => self.work.look_again(&key, noted.round),
                 Ok(Corrected::Done) => {
-                    let surplus = differences.iter().map(|(_, counted, stored)| counted - stored).sum();
-                    found.settled(&key, noted.stored.values().sum(), surplus);
+                    found.settled(&key, || {
+                        let surplus = differences.iter().map(|(_, counted, stored)| counted - stored).sum();
+                        (noted.stored.values().sum(), surplus)
+                    });
                     let day = key.bucket.start().floor(DAY);
                     for (what, counted, stored) in differences {
                         found.add((day, key.kind, what), key.bucket.granularity(), counted, stored);
@@ -141,11 +143,8 @@ fn compare(item: &CounterItem, stored: &HashMap<String, i64>) -> Vec<Differing> 
     for (attribute, count) in stored {
         let Some(counted) = CounterLabel::parse(attribute) else { continue };
         // A full item counts cells without an attribute in the rest of their level.
-        let place = if item.full && !item.counts.contains_key(attribute) {
-            CounterLabel::Other(counted.level())
-        } else {
-            counted
-        };
+        let is_in_rest = item.full && !item.counts.contains_key(attribute);
+        let Some(place) = (if is_in_rest { counted.of_rest() } else { Some(counted) }) else { continue };
         *wanted.entry(place).or_default() += count;
     }
     for counted in item.counts.keys().filter_map(|attribute| CounterLabel::parse(attribute)) {
@@ -168,8 +167,10 @@ async fn correct(
 ) -> Result<Corrected, StoreError> {
     // Each part increments the version.
     for ((part, differences), version) in differences.chunks(CORRECTED_AT_ONCE).enumerate().zip(noted.version..) {
-        let amounts: Vec<_> =
-            differences.iter().map(|(what, counted, stored)| (what.attribute(), stored - counted)).collect();
+        let amounts: Vec<_> = differences
+            .iter()
+            .map(|(what, counted, stored)| (what.attribute(), stored.saturating_sub(*counted)))
+            .collect();
         let by = format!("{id}.{}.{part}", noted.round);
         if store.correct(key, version, &by, &amounts).await? == Corrected::Changed {
             return Ok(Corrected::Changed);
