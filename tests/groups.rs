@@ -212,6 +212,27 @@ async fn a_group_of_many_events_shows_no_names() {
 }
 
 #[tokio::test]
+async fn what_has_expired_is_counted_without_names() {
+    let mut tally = Tally::start().await;
+    let app =
+        tally.app_with(admin::NewApp { name: "shop".into(), retention_days: Some(1), ..Default::default() }).await;
+    let event = |n: usize| json!({"name": "a", "timestamp": THEN, "message": format!("cart {n} lost")});
+    tally.accept(&app, &json!((0..3).map(event).collect::<Vec<_>>())).await;
+    tally.drain().await;
+    let group = only_group(&tally, &app, RANGE).await["group"].as_str().expect("a group").to_owned();
+    let named = async |tally: &Tally| {
+        let by_name = tally.ask(&app, &format!("/stats/by-name?{RANGE}&group={group}")).await;
+        let of_name = tally.ask(&app, &format!("/stats/timeseries?{RANGE}&group={group}&name=a&interval=DAY")).await;
+        (by_name["items"][0].clone(), by_name["complete"].clone(), of_name["complete"].clone())
+    };
+    assert_eq!(named(&tally).await, (json!({"name": "a", "count": 3}), json!(null), json!(null)));
+    tally.clock.set(at(THEN) + 27 * HOUR);
+    assert_eq!(named(&tally).await, (json!({"name": "(other)", "count": 3}), json!(false), json!(false)));
+    let gone = only_group(&tally, &app, RANGE).await;
+    assert_eq!((&gone["message"], &gone["count"], &gone["example"]), (&json!("(expired)"), &json!(3), &json!(null)));
+}
+
+#[tokio::test]
 async fn a_change_of_the_grouping_holds_for_events_far_enough_ahead() {
     let mut tally = Tally::start().await;
     let new = admin::NewApp { name: "shop".into(), grouping: Some(Grouping::Exact), ..Default::default() };

@@ -32,8 +32,11 @@ pub async fn count(
         return count::count(reads, app, boundaries, filter).await;
     }
     if filter.asks_events() {
-        let events = count_events(reads, app, &boundaries, &EventFilter::from(filter.clone()), usize::MAX).await?;
-        return Ok(events.counts);
+        let mut counts =
+            count_events(reads, app, &boundaries, &EventFilter::from(filter.clone()), usize::MAX).await?.counts;
+        // Counters would know what has expired.
+        counts.complete &= counts.range.is_empty() || app.layout.kept(counts.range, reads.now) == [counts.range];
+        return Ok(counts);
     }
     let counts = count::count(reads, app, boundaries.clone(), filter).await?;
     let is_few = (1..=MOST_NAMED).contains(&usize::try_from(counts.total()).unwrap_or(usize::MAX));
