@@ -27,7 +27,7 @@ pub const STORED_WITHIN: u32 = 10;
 /// The minutes by which the tail may begin earlier, for the clocks of clients. The largest that fits is taken.
 const MARGINS: [i64; 3] = [2, 1, 0];
 /// The read units up to which the tail may begin earlier than it must.
-pub const MARGIN_UNITS: f64 = 25.0;
+pub const MARGIN_UNITS: f64 = 8.0;
 /// How long after the time that a shard is counted to it may have events that are not counted, if counting runs: two windows
 /// of the event source, and a margin. An app without events for longer has none.
 const UNCOUNTED_WITHIN: TimeDelta = TimeDelta::seconds(60);
