@@ -37,6 +37,19 @@ USERS = [
     }
 ]
 REGION = "eu-central-1"
+
+
+def with_defaults(value):
+    """A part of the template in which a reference to a parameter is its default."""
+    if isinstance(value, list):
+        return [with_defaults(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if list(value) == ["Ref"] and value["Ref"] in TEMPLATE["Parameters"]:
+        return TEMPLATE["Parameters"][value["Ref"]]["Default"]
+    return {key: with_defaults(each) for key, each in value.items()}
+
+
 # What CreateTable takes of a table's properties; the rest is no matter of a request to a local database.
 CREATE_TABLE = ["BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "StreamSpecification"]
 
@@ -53,7 +66,7 @@ class Database:
     def create_tables(self):
         for table, name in self.names.items():
             properties = RESOURCES[table]["Properties"]
-            request = {key: properties[key] for key in CREATE_TABLE if key in properties}
+            request = {key: with_defaults(properties[key]) for key in CREATE_TABLE if key in properties}
             if "StreamSpecification" in request:
                 # CloudFormation leaves it out, the API does not.
                 request["StreamSpecification"] = request["StreamSpecification"] | {"StreamEnabled": True}
