@@ -64,11 +64,9 @@ impl Store {
             .set_index_name(index.map(str::to_owned))
             .key_condition_expression("#key = :key AND #sk > :after")
             .projection_expression("#pk, #sk")
-            .filter_expression("attribute_not_exists(#fence)")
             .expression_attribute_names("#key", key_name)
             .expression_attribute_names("#pk", PK)
             .expression_attribute_names("#sk", SK)
-            .expression_attribute_names("#fence", BARRIER)
             // `/` sorts before every event id.
             .expression_attribute_values(
                 ":after",
@@ -77,6 +75,12 @@ impl Store {
             .limit(STEP)
             // An index does not support consistent reads.
             .consistent_read(index.is_none());
+        // The index has no barriers, and may have no other attributes to ask for.
+        if index.is_none() {
+            request = request
+                .filter_expression("attribute_not_exists(#fence)")
+                .expression_attribute_names("#fence", BARRIER);
+        }
         if let ErasedEvents::User(_, user) = which {
             request = request
                 .filter_expression("attribute_not_exists(#fence) AND #user = :user")
