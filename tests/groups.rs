@@ -305,12 +305,22 @@ async fn a_share_link_may_ask_for_a_group_and_be_bound_to_one() {
         (reply.status.as_u16(), reply.json)
     };
     // Statistics alone may be asked for a group, whose text they do not tell.
-    let statistics = share(json!({"statistics_only": true, "hide": ["people", "data"]})).await;
+    let statistics = share(json!({"statistics_only": true})).await;
     let (status, levels) = ask(&statistics, &format!("/stats/by-level?{RANGE}&group={group}")).await;
     assert_eq!((status, &levels["items"][0]["count"]), (200, &json!(2)));
     let (status, overview) = ask(&statistics, &format!("/stats/overview?{RANGE}&group={group}")).await;
     assert_eq!((status, &overview["total"], &overview["messages"]), (200, &json!(2), &json!([])));
     assert_eq!(ask(&statistics, &format!("/stats/top-messages?{RANGE}&group={group}")).await.0, 403);
+    // A group is a hash of the text, so where texts are hidden nobody may try one.
+    for hidden in ["people", "data"] {
+        let key = share(json!({"statistics_only": true, "hide": [hidden]})).await;
+        for path in ["by-level", "overview"] {
+            for operator in ["", "%5Bne%5D"] {
+                let (status, problem) = ask(&key, &format!("/stats/{path}?{RANGE}&group{operator}={group}")).await;
+                assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("group")), "{hidden} {path}");
+            }
+        }
+    }
     // A key that is bound to a group reads nothing else.
     let bound = share(json!({"filter": {"group": group}})).await;
     let (status, listed) = ask(&bound, "/events").await;

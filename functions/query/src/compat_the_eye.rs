@@ -103,7 +103,8 @@ impl AskedPage {
             Place::Offset(offset) => (Order::Descending, None, offset),
             Place::After(order, Next { after, skip }) => (order, Some(after), skip),
         };
-        let query = EventQuery { range, filter, order, after, skip, limit, consistent: false, live_from: None };
+        let query =
+            EventQuery { range, filter, order, after, skip, limit, consistent: false, live_from: None, names: false };
         Ok(Self { query, place, sent })
     }
 

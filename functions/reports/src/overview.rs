@@ -206,6 +206,8 @@ pub(crate) async fn overview(asked: Asked, params: Params) -> Result<Response, P
     let earlier = before.as_ref().map(|before| &before.counts);
     let Found { messages, messages_complete, last_event_at } =
         messages_and_newest(reads, app, &view, &now, before.as_ref()).await?;
+    // What is among others has no count of its own.
+    let named = earlier.filter(|earlier| earlier.names_complete());
     let is_error = |level: Option<Level>| level >= Some(Level::Error);
     let errors =
         |counts: &Counts| counts.by(CellKey::level).iter().filter(|(level, _)| is_error(**level)).map(|(_, n)| n).sum();
@@ -220,16 +222,16 @@ pub(crate) async fn overview(asked: Asked, params: Params) -> Result<Response, P
         errors: errors(counts),
         names: Names {
             distinct: distinct(counts),
-            previous: earlier.map(distinct),
+            previous: named.map(distinct),
             items: top(
                 counts,
-                earlier,
+                named,
                 |cell| (cell.name(), cell.slug()),
                 |(name, slug), count, previous| NameCount { name, slug, count, previous },
             ),
         },
         levels: top(counts, earlier, CellKey::level, |level, count, previous| LevelCount { level, count, previous }),
-        categories: top(counts, earlier, CellKey::category, |category, count, previous| CategoryCount {
+        categories: top(counts, named, CellKey::category, |category, count, previous| CategoryCount {
             category,
             count,
             previous,

@@ -177,7 +177,7 @@ async fn by_level(asked: Asked, params: Params) -> Result<Response, Problem> {
     let items = both.largest_first(CellKey::level).into_iter();
     let items = items.map(|(level, count, previous)| LevelCount { level, count, previous }).collect();
     let freshness = Freshness::of_sums(&both.counts, both.counted_to);
-    json(StatusCode::OK, &both.reply(items, None, freshness))
+    json(StatusCode::OK, &both.reply(items, None, freshness, |counts| counts.complete))
 }
 
 /// A range counted as a whole, and the one to compare with.
@@ -210,7 +210,12 @@ impl Both {
                 None => Ok(None),
             }
         };
-        let (counts, previous) = try_join(whole(range), before).await?;
+        let (counts, previous) = if filter.asks_events() {
+            // The range comes first, since both share the read budget.
+            (whole(range).await?, before.await?)
+        } else {
+            try_join(whole(range), before).await?
+        };
         Ok(Self { asked: range, counts, previous, counted_to })
     }
 
@@ -224,14 +229,21 @@ impl Both {
         largest_first(self.counts.by(&key)).into_iter().map(with_before).collect()
     }
 
-    fn reply<T>(&self, items: Vec<T>, next: Option<String>, freshness: Freshness) -> Items<T> {
+    /// `complete` tells whether the counts of the period before are.
+    fn reply<T>(
+        &self,
+        items: Vec<T>,
+        next: Option<String>,
+        freshness: Freshness,
+        complete: fn(&Counts) -> bool,
+    ) -> Items<T> {
         let range = self.counts.range;
         Items {
             since: range.since(),
             until: range.until(),
             items,
             next,
-            previous: self.previous.as_ref().map(|previous| PreviousRange::of(previous.range, previous.complete)),
+            previous: self.previous.as_ref().map(|previous| PreviousRange::of(previous.range, complete(previous))),
             freshness: freshness.widened(range != self.asked),
         }
     }
@@ -245,11 +257,11 @@ async fn breakdown(asked: Asked, params: Params, dimension: Dimension) -> Result
         let rows = both.largest_first(CellKey::category).into_iter();
         let row = |(category, count, previous)| CategoryCount { category, count, previous };
         let (items, next) = list.page(app, rows.map(row))?;
-        json(StatusCode::OK, &both.reply(items, next, freshness))
+        json(StatusCode::OK, &both.reply(items, next, freshness, Counts::names_complete))
     } else {
         let rows = both.largest_first(CellKey::name).into_iter();
         let (items, next) = list.page(app, rows.map(|(name, count, previous)| NameSum { name, count, previous }))?;
-        json(StatusCode::OK, &both.reply(items, next, freshness))
+        json(StatusCode::OK, &both.reply(items, next, freshness, Counts::names_complete))
     }
 }
 
@@ -279,7 +291,10 @@ async fn hours(asked: Asked, params: Params) -> Result<Response, Problem> {
     let wide = widen(&asked.app, list.range, asked.now);
     let mut starts = hours_of(wide).map_err(|e| Problem::field(far, e.to_string()))?;
     // What earlier pages had is not read again.
-    starts.retain(|start| list.after.as_ref().is_none_or(|last| last.0 <= start.micros()));
+    // Whether a group has names is decided by all of it, so that each page says the same.
+    if list.filter.group.is_any() {
+        starts.retain(|start| list.after.as_ref().is_none_or(|last| last.0 <= start.micros()));
+    }
     let rest = starts.first().and_then(|first| Range::new((*first).max(wide.since()), wide.until()).ok());
     let rest = rest.unwrap_or(Range::EMPTY);
     let hours = Hours::count(&asked.reads, &asked.app, starts, rest, &list.filter, far).await?;

@@ -143,7 +143,9 @@ impl Limits {
     pub fn hides_field(&self, field: &str) -> Option<&'static str> {
         match field {
             "user_id" | "session_id" | "message" if self.hides_people => Some("this key hides people: leave it out"),
-            "fingerprint" if self.hides_data => Some("this key hides data: leave it out"),
+            // It is a hash of a message or a fingerprint, so a guess can be confirmed.
+            "group" if self.hides_people => Some("this key hides people: leave it out"),
+            "fingerprint" | "group" if self.hides_data => Some("this key hides data: leave it out"),
             _ if self.statistics_only && !["name", "event", "slug", "category", "level", "group"].contains(&field) => {
                 Some("this key reads only statistics: leave it out")
             }

@@ -358,6 +358,11 @@ impl FromQuery for CellFilter {
             level: params.levels(),
             group: params.groups(),
         };
+        if let Some(hidden) = params.limits().and_then(|limits| limits.hides_field("group"))
+            && !asked.group.is_any()
+        {
+            params.add("group", hidden);
+        }
         Some(match params.limits() {
             Some(limits) => asked.and(limits.cells()),
             None => asked,

@@ -36,10 +36,14 @@ impl Counted {
     pub async fn of(reads: &Reads, app: &App, range: Range, view: &View) -> Result<Self, Problem> {
         let starts = |range| view.interval.starts(range, &view.zone);
         let too_many = |e: TooManyBuckets| Problem::field("interval", e.to_string());
-        if !view.filter.beyond_cells().is_empty() {
+        if !view.filter.beyond_cells().is_empty() || view.filter.cell.asks_events() {
             let starts = starts(range).map_err(too_many)?;
             let mut events = count_events(reads, app, &boundaries(&starts, range), &view.filter, usize::MAX).await?;
-            let counts = std::mem::take(&mut events.counts);
+            let mut counts = std::mem::take(&mut events.counts);
+            if view.filter.cell.asks_events() {
+                // Counters would know what has expired.
+                counts.complete &= app.layout.kept(range, reads.now) == [range];
+            }
             return Ok(Self { starts, range, counts, events: Some(events), widened: false });
         }
         let wide = widen(app, range, reads.now);

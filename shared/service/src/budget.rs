@@ -88,31 +88,34 @@ pub(crate) enum Kind {
     Part(usize),
     /// Events of the newest minutes.
     Tail,
+    /// Events that tell the names of a group.
+    Names,
 }
 
-/// The place of the account of [`Kind::Tail`], after those of parts.
+/// The places of the accounts of [`Kind::Tail`] and [`Kind::Names`], after those of parts.
 const TAIL: usize = 2;
+const NAMES: usize = 3;
 
 impl Kind {
     /// What was read of events tells about all events.
     const fn seen(self) -> usize {
         match self {
             Self::Counters => 0,
-            Self::Events | Self::Part(_) | Self::Tail => 1,
+            Self::Events | Self::Part(_) | Self::Tail | Self::Names => 1,
         }
     }
 
     const fn largest(self) -> f64 {
         match self {
             Self::Counters => COUNTER_UNITS,
-            Self::Events | Self::Part(_) | Self::Tail => EVENT_UNITS,
+            Self::Events | Self::Part(_) | Self::Tail | Self::Names => EVENT_UNITS,
         }
     }
 
     const fn bytes_of_unit(self) -> f64 {
         match self {
             Self::Counters => COUNTER_BYTES,
-            Self::Events | Self::Part(_) | Self::Tail => EVENT_BYTES,
+            Self::Events | Self::Part(_) | Self::Tail | Self::Names => EVENT_BYTES,
         }
     }
 
@@ -122,6 +125,7 @@ impl Kind {
             Self::Counters | Self::Events => None,
             Self::Part(part) => Some(part),
             Self::Tail => Some(TAIL),
+            Self::Names => Some(NAMES),
         }
     }
 }
@@ -151,8 +155,8 @@ pub struct Budget {
 #[derive(Debug, Default)]
 struct State {
     all: Account,
-    /// The shares of parts of minutes, and of the newest minutes.
-    parts: [Account; 3],
+    /// The shares of parts of minutes, of the newest minutes, and of names.
+    parts: [Account; 4],
     reads: usize,
     /// Bytes that are held, and bytes that reads may return.
     held: usize,
@@ -185,7 +189,12 @@ impl Budget {
 
     /// Returns what has ended, if no further read may start.
     pub fn spent(&self) -> Option<Spent> {
-        self.ended(&self.lock(), Kind::Events)
+        self.spent_by(Kind::Events)
+    }
+
+    /// Returns what has ended, if no further read of a kind may start.
+    pub(crate) fn spent_by(&self, kind: Kind) -> Option<Spent> {
+        self.ended(&self.lock(), kind)
     }
 
     /// Returns whether no more may be held.

@@ -63,6 +63,8 @@ pub(crate) enum Part {
     OfMinute(usize),
     /// The newest minutes.
     Tail,
+    /// What tells the names of a group.
+    Names,
 }
 
 /// Where to read events.
@@ -158,6 +160,7 @@ impl Reads {
             None => Kind::Events,
             Some(Part::OfMinute(part)) => Kind::Part(part),
             Some(Part::Tail) => Kind::Tail,
+            Some(Part::Names) => Kind::Names,
         };
         let reservation = self.budget.reserve(Planned { kind, items: limit, consistent, forced }).await?;
         // What has to be read although the budget has ended, or is about to, is as little as possible.

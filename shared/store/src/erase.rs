@@ -77,9 +77,8 @@ impl Store {
             .consistent_read(index.is_none());
         // The index has no barriers, and may have no other attributes to ask for.
         if index.is_none() {
-            request = request
-                .filter_expression("attribute_not_exists(#fence)")
-                .expression_attribute_names("#fence", BARRIER);
+            request =
+                request.filter_expression("attribute_not_exists(#fence)").expression_attribute_names("#fence", BARRIER);
         }
         if let ErasedEvents::User(_, user) = which {
             request = request

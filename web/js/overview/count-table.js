@@ -4,7 +4,7 @@ import { formatTime } from '../format.js';
 import { numberText, valueButton } from '../value.js';
 
 /** Texts that stand for messages that are gone: no event has them. */
-const GONE = ['(expired)', '(not read)'];
+export const GONE = ['(expired)', '(not read)'];
 
 /**
  * Rows with bars behind their text, largest first.

@@ -2,6 +2,7 @@ import { appPath, get } from '../api.js';
 import { groupTexts } from '../filter-text.js';
 import { COUNTED_FIELDS } from '../page.js';
 import { filterParams } from '../state.js';
+import { GONE } from './count-table.js';
 
 /**
  * One row of a table.
@@ -62,7 +63,7 @@ function pages(statistic, key) {
  * @returns {string | undefined}
  */
 function known({ message, group }) {
-  if (group) {
+  if (group && !GONE.includes(message)) {
     groupTexts.set(group, message);
   }
   return group;

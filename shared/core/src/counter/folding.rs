@@ -61,6 +61,10 @@ pub struct Folded {
     items: BTreeMap<CounterKey, Vec<Delta>>,
 }
 
+/// The largest count of an event whose message is marked: so many times the largest mark can be added millions of times without leaving
+/// a number of 64 bits. The messages of a group with a larger one count as different.
+const MOST_MARKED: u64 = 1_000_000;
+
 /// The part of a batch that fits into one update of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prefix {
@@ -95,7 +99,7 @@ pub fn contributions(event: &CountedEvent, layout: &Layout) -> Vec<Contribution>
     if let Some((group, mark)) = layout.group_of(at, event.grouped()) {
         let page = layout.page(at, || group.hash);
         counted.push((CounterKind::Messages, page, CounterLabel::Group(level, group), 1));
-        if let Some(mark) = i64::try_from(mark).ok().filter(|mark| *mark != 0) {
+        if let Some(mark) = i64::try_from(mark).ok().filter(|mark| *mark != 0 && event.count <= MOST_MARKED) {
             // In the same item, so that it costs no write of its own.
             counted.push((CounterKind::Messages, page, CounterLabel::Marks(level, group), mark));
         }

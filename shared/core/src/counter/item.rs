@@ -58,7 +58,8 @@ impl CounterItem {
                 },
                 _ => attribute.clone(),
             };
-            *counts.entry(attribute).or_default() -= count;
+            let rest = counts.entry(attribute).or_default();
+            *rest = rest.saturating_sub(*count);
         }
         Some(counts)
     }

@@ -106,14 +106,14 @@ fn text_mark(message: Option<&str>) -> u64 {
 /// A fingerprint in which `{{ default }}` is the template of the message. None where it says nothing else: then the message alone
 /// groups.
 fn expanded(fingerprint: &str, message: Option<&str>) -> Option<String> {
-    let (mut expanded, mut own) = (String::new(), false);
+    let (mut expanded, mut own, mut default_text) = (String::new(), false, None);
     let mut rest = fingerprint;
     while let Some((before, behind)) = rest.split_once("{{") {
         expanded.push_str(before);
         own |= !before.trim().is_empty();
         let default = behind.split_once("}}").filter(|(name, _)| name.trim() == "default");
         if let Some((_, behind)) = default {
-            expanded.push_str(&message.map(template).unwrap_or_default());
+            expanded.push_str(default_text.get_or_insert_with(|| message.map(template).unwrap_or_default()));
             rest = behind;
         } else {
             expanded.push_str("{{");

@@ -81,7 +81,9 @@ struct Known {
     debt: i64,
     /// The events that this function accepted in each second of this minute.
     own: [u32; 60],
-    /// Those of them that are in `counted`.
+    /// The second up to which `counted` reaches.
+    counted_to: usize,
+    /// Those of its own that are in `counted`.
     own_counted: i64,
     /// The ratio of events accepted by all functions to those accepted by this one.
     ratio: f64,
@@ -101,7 +103,16 @@ pub struct QuotaError {
 
 impl Known {
     fn new(minute: Timestamp) -> Self {
-        Self { minute, read_at: Timestamp::EPOCH, counted: 0, debt: 0, own: [0; 60], own_counted: 0, ratio: 1.0 }
+        Self {
+            minute,
+            read_at: Timestamp::EPOCH,
+            counted: 0,
+            debt: 0,
+            own: [0; 60],
+            counted_to: 0,
+            own_counted: 0,
+            ratio: 1.0,
+        }
     }
 
     /// Updates the state from the counts.
@@ -114,7 +125,9 @@ impl Known {
         }
         let Some(Accepted { count, to, .. }) = of(self.minute) else { return };
         self.counted = *count;
-        self.own_counted = sum(&self.own[..=second(*to, self.minute)]);
+        // A batch that is counted again, or that of another shard, may be older than the last.
+        self.counted_to = self.counted_to.max(second(*to, self.minute));
+        self.own_counted = sum(&self.own[..=self.counted_to]);
         if self.own_counted > 0 {
             #[allow(clippy::cast_precision_loss)] // an estimate
             let ratio = self.counted as f64 / self.own_counted as f64;

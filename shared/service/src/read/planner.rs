@@ -480,7 +480,17 @@ mod tests {
 
     fn query(filter: EventFilter) -> EventQuery {
         let (order, skip, limit) = (Order::Descending, 0, 50);
-        EventQuery { range: Range::ALL, filter, order, after: None, skip, limit, consistent: false, live_from: None }
+        EventQuery {
+            range: Range::ALL,
+            filter,
+            order,
+            after: None,
+            skip,
+            limit,
+            consistent: false,
+            live_from: None,
+            names: false,
+        }
     }
 
     fn named(name: &str) -> EventQuery {

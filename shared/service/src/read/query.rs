@@ -25,6 +25,8 @@ pub struct EventQuery {
     /// Includes every event of this time or later that was stored before, although the counters may not know it yet: those
     /// events are read strongly, as are the counters that locate earlier ones.
     pub live_from: Option<Timestamp>,
+    /// Whether it tells the names of a group, which has a share of the read budget.
+    pub names: bool,
 }
 
 impl EventQuery {
@@ -39,6 +41,7 @@ impl EventQuery {
             limit,
             consistent: false,
             live_from: None,
+            names: false,
         }
     }
 }

@@ -12,7 +12,7 @@ use tally_store::{EventPage, Order, StoreError};
 
 use super::planner::{KeyRange, Plan, can_plan};
 use super::query::EventQuery;
-use crate::budget::ReadError;
+use crate::budget::{Kind, ReadError, Spent};
 use crate::reads::{self, EventRead, Reads, weight};
 
 /// The maximum number of events requested at once.
@@ -245,13 +245,13 @@ impl<'a> Merge<'a> {
             }
             // Where memory is short, the shard whose turn it is comes alone, and events that come later make room.
             let is_short = self.is_begun && self.reads.budget.is_tight();
-            let is_over = self.is_begun && self.reads.budget.spent().is_some();
+            let is_over = self.is_begun && self.spent().is_some();
             // An event that had no room comes in any case if it is the first, or no cursor would ever lead past it.
             let is_stuck = is_over && !self.has_shown && self.is_unloaded(bound);
             if is_short || is_stuck {
                 self.sources.iter_mut().for_each(|source| source.unload(self.reads));
             }
-            if is_over && !is_stuck && self.reads.budget.spent().is_some() {
+            if is_over && !is_stuck && self.spent().is_some() {
                 return Ok(None);
             }
             self.fill((is_short || is_stuck).then_some(bound), !self.is_begun || is_stuck).await?;
@@ -270,6 +270,11 @@ impl<'a> Merge<'a> {
             self.has_shown = true;
         }
         Ok(first)
+    }
+
+    /// What has ended of the budget that this read has.
+    fn spent(&self) -> Option<Spent> {
+        self.reads.budget.spent_by(if self.query.names { Kind::Names } else { Kind::Events })
     }
 
     /// The first identity, in order, that a source without a loaded event may return.
@@ -488,7 +493,7 @@ async fn read(
         order: query.order,
         limit: asked.chunk,
         consistent: query.consistent || (is_live && matches!(source, reads::Source::Shard(_))),
-        part: None,
+        part: query.names.then_some(reads::Part::Names),
         forced: asked.forced,
     };
     let page = unless_spent(reads.matching_events(&read, Some(&query.filter)).await)?;

@@ -5,7 +5,7 @@ use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::time::Timestamp;
 
 use super::count::{self, Counts};
-use super::from_events::count_events;
+use super::from_events::{count_events, count_names};
 use crate::budget::ReadError;
 use crate::reads::Reads;
 
@@ -15,7 +15,7 @@ const MOST_NAMED: usize = 1_000;
 /// Counts the occurrences that match a filter in the slots between `boundaries`, which are in order.
 ///
 /// Counters of groups answer a filter on groups and levels. With `names`, and of at most 1,000 occurrences, the events that
-/// they locate are counted, with their names; otherwise all that is known is the level. What no counters answer, such as a
+/// they locate are counted, with their names, if an eighth of the read budget suffices; otherwise all that is known is the level. What no counters answer, such as a
 /// group and a name, is counted from the events as far as the read budget goes, the newest first: then the counts are not
 /// complete.
 ///
@@ -46,7 +46,7 @@ pub async fn count(
     if !names || !is_few || !is_whole {
         return Ok(counts);
     }
-    let events = count_events(reads, app, &boundaries, &EventFilter::from(filter.clone()), MOST_NAMED).await?;
+    let events = count_names(reads, app, &boundaries, &EventFilter::from(filter.clone()), MOST_NAMED).await?;
     // Of what has expired, there is no name. What is not counted yet has one.
     if !events.counts.complete || events.counts.total() < counts.total() {
         return Ok(counts);

@@ -79,6 +79,28 @@ pub async fn count_events(
     filter: &EventFilter,
     most: usize,
 ) -> Result<FromEvents, StoreError> {
+    count_within(reads, app, boundaries, filter, most, false).await
+}
+
+/// The same, within the share of the read budget that the names of groups have, so that counters can still be read.
+pub(super) async fn count_names(
+    reads: &Reads,
+    app: &App,
+    boundaries: &[Timestamp],
+    filter: &EventFilter,
+    most: usize,
+) -> Result<FromEvents, StoreError> {
+    count_within(reads, app, boundaries, filter, most, true).await
+}
+
+async fn count_within(
+    reads: &Reads,
+    app: &App,
+    boundaries: &[Timestamp],
+    filter: &EventFilter,
+    most: usize,
+    names: bool,
+) -> Result<FromEvents, StoreError> {
     let mut found = FromEvents::default();
     let (Some(first), Some(last)) = (boundaries.first(), boundaries.last()) else { return Ok(found) };
     let Ok(range) = Range::new(*first, *last) else { return Ok(found) };
@@ -86,6 +108,7 @@ pub async fn count_events(
     // One more tells whether there are more.
     let limit = most.min(usize::MAX / 2).saturating_add(1);
     let (query, live_from) = live_events(reads, app, range, filter, limit).await?;
+    let query = EventQuery { names, ..query };
     let mut left = most;
     // The first event that was not counted, since it is one too many or had no room in memory.
     let mut stopped_at = None;
