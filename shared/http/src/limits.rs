@@ -142,9 +142,10 @@ impl Limits {
     /// What is hidden that a filter on a field, or on an attribute of that name, would tell.
     pub fn hides_field(&self, field: &str) -> Option<&'static str> {
         match field {
-            "user_id" | "session_id" | "message" if self.hides_people => Some("this key hides people: leave it out"),
-            // It is a hash of a message or a fingerprint, so a guess can be confirmed.
-            "group" if self.hides_people => Some("this key hides people: leave it out"),
+            // A group is a hash of a message or a fingerprint, so a guess could be confirmed.
+            "user_id" | "session_id" | "message" | "group" if self.hides_people => {
+                Some("this key hides people: leave it out")
+            }
             "fingerprint" | "group" if self.hides_data => Some("this key hides data: leave it out"),
             _ if self.statistics_only && !["name", "event", "slug", "category", "level", "group"].contains(&field) => {
                 Some("this key reads only statistics: leave it out")
