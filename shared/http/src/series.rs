@@ -39,11 +39,7 @@ impl Counted {
         if !view.filter.beyond_cells().is_empty() || view.filter.cell.asks_events() {
             let starts = starts(range).map_err(too_many)?;
             let mut events = count_events(reads, app, &boundaries(&starts, range), &view.filter, usize::MAX).await?;
-            let mut counts = std::mem::take(&mut events.counts);
-            if view.filter.cell.asks_events() {
-                // Counters would know what has expired.
-                counts.complete &= app.layout.kept(range, reads.now) == [range];
-            }
+            let counts = std::mem::take(&mut events.counts);
             return Ok(Self { starts, range, counts, events: Some(events), widened: false });
         }
         let wide = widen(app, range, reads.now);

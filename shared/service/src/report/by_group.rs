@@ -5,7 +5,7 @@ use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::time::Timestamp;
 
 use super::count::{self, Counts};
-use super::from_events::{count_events, count_names};
+use super::from_events::{count_events, count_within};
 use crate::budget::ReadError;
 use crate::reads::Reads;
 
@@ -32,11 +32,8 @@ pub async fn count(
         return count::count(reads, app, boundaries, filter).await;
     }
     if filter.asks_events() {
-        let mut counts =
-            count_events(reads, app, &boundaries, &EventFilter::from(filter.clone()), usize::MAX).await?.counts;
-        // Counters would know what has expired.
-        counts.complete &= counts.range.is_empty() || app.layout.kept(counts.range, reads.now) == [counts.range];
-        return Ok(counts);
+        let events = count_events(reads, app, &boundaries, &EventFilter::from(filter.clone()), usize::MAX).await?;
+        return Ok(events.counts);
     }
     let counts = count::count(reads, app, boundaries.clone(), filter).await?;
     let is_few = (1..=MOST_NAMED).contains(&usize::try_from(counts.total()).unwrap_or(usize::MAX));
@@ -46,7 +43,7 @@ pub async fn count(
     if !names || !is_few || !is_whole {
         return Ok(counts);
     }
-    let events = count_names(reads, app, &boundaries, &EventFilter::from(filter.clone()), MOST_NAMED).await?;
+    let events = count_within(reads, app, &boundaries, &EventFilter::from(filter.clone()), MOST_NAMED, true).await?;
     // Of what has expired, there is no name. What is not counted yet has one.
     if !events.counts.complete || events.counts.total() < counts.total() {
         return Ok(counts);

@@ -82,18 +82,9 @@ pub async fn count_events(
     count_within(reads, app, boundaries, filter, most, false).await
 }
 
-/// The same, within the share of the read budget that the names of groups have, so that counters can still be read.
-pub(super) async fn count_names(
-    reads: &Reads,
-    app: &App,
-    boundaries: &[Timestamp],
-    filter: &EventFilter,
-    most: usize,
-) -> Result<FromEvents, StoreError> {
-    count_within(reads, app, boundaries, filter, most, true).await
-}
-
-async fn count_within(
+/// The same. With `names`, it takes no more than the share of the read budget that the names of groups have, so that counters can
+/// still be read.
+pub(super) async fn count_within(
     reads: &Reads,
     app: &App,
     boundaries: &[Timestamp],
@@ -147,7 +138,9 @@ async fn count_within(
         End::Stopped => stopped_at.and_then(EventId::after),
     };
     found.covered_since = frontier.map(|id| id.at().max(range.since()));
-    found.counts.complete = frontier.is_none();
+    // Of what counters could answer in part, they would know what has expired.
+    let is_kept = || range.is_empty() || app.layout.kept(range, reads.now) == [range];
+    found.counts.complete = frontier.is_none() && (!filter.cell.asks_events() || is_kept());
     found.counts.live_from = live_from.max(found.covered_since.filter(|_| live_from.is_some()));
     Ok(found)
 }
