@@ -9,6 +9,7 @@ use tally_core::app::key::Scope;
 use tally_core::app::layout::{LayoutEntry, MAX_PARTS};
 use tally_core::app::{App, AppSlug, AppState, EventClock, MAX_NAME};
 use tally_core::event::group::Grouping;
+use tally_core::event::level::Level;
 use tally_core::event::{MAX_TEXT, json as raw};
 use tally_core::invalid::Invalid;
 use tally_core::time::Timestamp;
@@ -30,6 +31,8 @@ pub(crate) const MAX_NAMES: usize = 500;
 pub(crate) const MAX_NAMES_BYTES: usize = 32 * 1024;
 /// Largest `max_new_names_per_day`.
 pub(crate) const MAX_NEW_NAMES: u64 = 1_000_000;
+/// The levels from which on a group may be an issue.
+pub(crate) const LOWEST_ISSUES: [Level; 3] = [Level::Warn, Level::Error, Level::Fatal];
 /// Largest quota of events per minute.
 pub(crate) const MAX_QUOTA: u64 = 1_000_000_000;
 
@@ -59,6 +62,8 @@ pub(crate) struct AppBody<'a> {
     /// Most names that may be new in a UTC day. Null for no such limit: then each warm function takes at most 10,000
     /// different names a day.
     max_new_names_per_day: Option<u32>,
+    /// The lowest level at which a group of messages is an issue. A group with a stack is one at any level.
+    issue_level: Level,
     /// Changes that apply to events from a later time on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pending: Vec<Pending>,
@@ -96,6 +101,7 @@ impl<'a> AppBody<'a> {
             events_per_minute: app.events_per_minute,
             names: (!app.names.is_empty()).then_some(&app.names),
             max_new_names_per_day: app.max_new_names_per_day,
+            issue_level: app.issue_level,
             pending: pending.collect(),
         }
     }
@@ -122,8 +128,7 @@ pub(crate) async fn create(
 }
 
 /// The fields of an app's settings, as a hint.
-pub(crate) const SETTINGS: &str =
-    "an app has name, clock, retention_days, shards, grouping, events_per_minute, names and max_new_names_per_day";
+pub(crate) const SETTINGS: &str = "an app has name, clock, retention_days, shards, grouping, events_per_minute, names, max_new_names_per_day and issue_level";
 
 fn read_new_app(mut fields: Fields<'_>, name_in_path: Option<String>) -> Result<NewApp, Invalid> {
     let name = fields.text_or_path("name", name_in_path);
@@ -141,6 +146,7 @@ fn read_new_app(mut fields: Fields<'_>, name_in_path: Option<String>) -> Result<
         events_per_minute: fields.number("events_per_minute", 1, MAX_QUOTA),
         names: read_texts(&mut fields, "names", (MAX_NAMES, MAX_NAMES_BYTES), |_| true).unwrap_or_default(),
         max_new_names_per_day: fields.number("max_new_names_per_day", 1, MAX_NEW_NAMES),
+        issue_level: read_issue_level(&mut fields),
         grouping: read_grouping(&mut fields),
     };
     fields.finish(SETTINGS)?;
@@ -190,6 +196,11 @@ pub(crate) fn read_clock(fields: &mut Fields<'_>) -> Option<EventClock> {
 /// The field `grouping` of a body.
 pub(crate) fn read_grouping(fields: &mut Fields<'_>) -> Option<Grouping> {
     fields.choice("grouping", &Grouping::ALL.map(|grouping| (grouping.name(), grouping)))
+}
+
+/// The field `issue_level` of a body.
+pub(crate) fn read_issue_level(fields: &mut Fields<'_>) -> Option<Level> {
+    fields.choice("issue_level", &LOWEST_ISSUES.map(|level| (level.as_str(), level)))
 }
 
 /// A page of apps, by `id`.
@@ -270,6 +281,11 @@ pub(crate) fn settings_schema(with_name: bool, required: &[&str]) -> Schema {
                 "Most names that may be new in a UTC day; null for at most 10,000 different names of each warm function.",
                 MAX_NEW_NAMES,
             ),
+            "issue_level": {
+                "description": "The lowest level at which a group of messages is an issue; by default `ERROR`. A group with a \
+                    stack is one at any level.",
+                "enum": ["WARN", "ERROR", "FATAL", "", null],
+            },
         },
         "required": required,
         "additionalProperties": false,

@@ -7,6 +7,7 @@ use schemars::SchemaGenerator;
 use tally_core::app::layout::MAX_PARTS;
 use tally_core::app::{App, AppSlug, EventClock};
 use tally_core::event::group::Grouping;
+use tally_core::event::level::Level;
 use tally_core::time::Timestamp;
 use tally_http::body::{Fields, FromFields, JsonBody};
 use tally_http::guard::Target;
@@ -18,7 +19,7 @@ use tally_http::service::Shared;
 
 use crate::apps::{
     AppBody, MAX_NAMES, MAX_NAMES_BYTES, MAX_NEW_NAMES, MAX_QUOTA, MAX_RETENTION, SETTINGS, current, read_clock,
-    read_grouping, read_texts, settings_schema,
+    read_grouping, read_issue_level, read_texts, settings_schema,
 };
 
 /// Attempts at a change while others change the same app.
@@ -36,6 +37,7 @@ pub(crate) struct SettingsChange {
     retention_days: Option<Option<u32>>,
     shards: Option<u16>,
     grouping: Option<Grouping>,
+    issue_level: Option<Level>,
 }
 
 pub(crate) async fn change(
@@ -80,6 +82,7 @@ impl FromFields for SettingsChange {
         change.max_new_names_per_day = nullable("max_new_names_per_day", MAX_NEW_NAMES);
         change.retention_days = nullable("retention_days", MAX_RETENTION);
         change.grouping = read_grouping(fields);
+        change.issue_level = read_issue_level(fields);
         change.shards = fields.number("shards", 1, u64::from(MAX_PARTS));
         Some(change)
     }
@@ -110,6 +113,9 @@ impl SettingsChange {
         }
         if let Some(most) = self.max_new_names_per_day {
             changed.max_new_names_per_day = most;
+        }
+        if let Some(level) = self.issue_level {
+            changed.issue_level = level;
         }
         let last = app.layout.last();
         let new_shards = self.shards.is_some_and(|shards| shards != last.shards);

@@ -9,6 +9,7 @@ mod apply;
 mod dead_batch;
 mod error;
 mod event;
+mod issues;
 mod lineage;
 mod object;
 mod record;
@@ -21,6 +22,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use tally_core::app::{App, AppId, AppState};
 use tally_core::counter::folding::{Change, Folded, Record};
+use tally_core::issue::Batch;
 use tally_core::time::bucket::Granularity;
 use tally_core::time::{DAY, MINUTE, TimeDelta, Timestamp};
 use tally_service::context::Context;
@@ -34,6 +36,7 @@ pub use lineage::note as note_lineage;
 pub use object::Created;
 pub use signed_request::RequestError;
 
+use issues::Issues;
 use record::{Read, UncountableRecord};
 
 /// The number of counter items that are updated concurrently.
@@ -67,6 +70,10 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
         (app.state == AppState::Active).then_some(&app.layout)
     };
     let folded = Folded::new(&batch.records, |event| counted_app(&event.partition.app));
+    let in_stream = Batch { stream_shard: &stream_shard, created_at: batch.created_at };
+    let issues = Issues::of(context, in_stream, &apps, &batch.records, &batch.traces).await?;
+    // Before the counters, so that a batch that is counted has its issues.
+    issues.store().await?;
     let applier = apply::Applier {
         store: &context.store,
         folded: &folded,
@@ -95,6 +102,7 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
             batch.dead_letters.push(record);
         }
     }
+    issues.forget().await?;
     dead_letters(context, &stream_shard, &batch.dead_letters).await?;
     add_pages(context, &apps, &outcomes).await?;
     let now = context.clock.now();

@@ -10,7 +10,9 @@ use tally_core::counter::checkpoint::SequenceNumber;
 use tally_core::counter::folding::{Change, Record};
 use tally_core::counter::item::CountedEvent;
 use tally_core::time::Timestamp;
-use tally_store::{Barrier, StreamImage};
+use tally_store::{Barrier, StreamImage, Trace};
+
+use crate::issues::{Traces, may_be_issue};
 
 /// The principal that deletes expired items (AWS: "Working with expired items").
 const TTL: &str = "dynamodb.amazonaws.com";
@@ -24,6 +26,8 @@ pub(crate) struct Read {
     pub(crate) first: SequenceNumber,
     /// The creation time of the first record.
     pub(crate) created_at: Timestamp,
+    /// What the errors among them tell beside what is counted.
+    pub(crate) traces: Traces,
     /// The apps of `records`.
     pub(crate) apps: BTreeMap<AppId, AppSlug>,
     /// New barriers. They are met after all earlier records are counted.
@@ -91,6 +95,7 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
         records: Vec::with_capacity(records.len()),
         first: SequenceNumber::default(),
         created_at: Timestamp::EPOCH,
+        traces: Traces::new(),
         apps: BTreeMap::new(),
         barriers: vec![],
         dead_letters: vec![],
@@ -106,7 +111,8 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
                 match what {
                     What::Nothing => {}
                     What::Barrier(barrier) => batch.barriers.push(barrier),
-                    What::Change(change, slug) => {
+                    What::Change(change, slug, trace) => {
+                        batch.traces.extend(trace.map(|trace| (sequence.clone(), trace)));
                         batch.apps.insert(change.event().partition.app.clone(), slug);
                         batch.records.push(Record { sequence, change: *change });
                     }
@@ -139,8 +145,8 @@ enum What {
     Nothing,
     /// A barrier was created.
     Barrier(Barrier),
-    /// A changed event, with the slug of its app.
-    Change(Box<Change>, AppSlug),
+    /// A changed event, with the slug of its app. If it may be an error, with what its newest version tells about that.
+    Change(Box<Change>, AppSlug, Option<Trace>),
 }
 
 fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), String> {
@@ -155,6 +161,8 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
         let what = if wire.event_name == "REMOVE" { What::Nothing } else { What::Barrier(barrier) };
         return Ok((sequence, created_at, what));
     }
+    let [new_trace, old_trace] = images.map(|image| image.as_ref().map(StreamImage::trace).unwrap_or_default());
+    let has_stack = new_trace.has_stack || old_trace.has_stack;
     let slug = images.into_iter().flatten().find_map(StreamImage::app).map(|(_, slug)| slug);
     let image = |image: Option<StreamImage>, which: &str| -> Result<CountedEvent, String> {
         let image = image.ok_or_else(|| format!("no {which} image"))?;
@@ -172,7 +180,8 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
         other => return Err(format!("the event name {other:?}")),
     };
     let slug = slug.ok_or_else(|| "the partition key".to_owned())?;
-    Ok((sequence, created_at, What::Change(Box::new(change), slug)))
+    let trace = may_be_issue(&change, has_stack).then_some(new_trace);
+    Ok((sequence, created_at, What::Change(Box::new(change), slug, trace)))
 }
 
 /// The metadata of a record, available even if the record cannot be counted.

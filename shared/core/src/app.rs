@@ -15,6 +15,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use crate::app::key::Key;
 use crate::app::layout::Layout;
+use crate::event::level::Level;
 use crate::time::Timestamp;
 
 /// Longest name of an app, in bytes.
@@ -157,6 +158,8 @@ pub struct App {
     pub names: Vec<String>,
     /// Most names that may be new in a UTC day; `None` for a bound of each function.
     pub max_new_names_per_day: Option<u32>,
+    /// The lowest level at which a group is an issue. A group with a stack is one at any level.
+    pub issue_level: Level,
     /// Its keys, without their secrets.
     pub keys: Vec<Key>,
     /// Whether it is in use, being erased, or erased.
@@ -189,6 +192,7 @@ impl App {
             events_per_minute: None,
             names: vec![],
             max_new_names_per_day: None,
+            issue_level: Level::Error,
             keys: vec![],
             state: AppState::Active,
             deleting_since: None,

@@ -5,5 +5,6 @@ pub mod counter;
 pub mod digest;
 pub mod event;
 pub mod invalid;
+pub mod issue;
 pub mod rejected;
 pub mod time;

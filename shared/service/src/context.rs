@@ -15,6 +15,8 @@ use crate::event_units::EventUnits;
 use crate::ingest::names::Names;
 use crate::ingest::quota::Quotas;
 use crate::ingest::rejected::Rejections;
+use crate::issues::known_releases::KnownReleases;
+use crate::issues::new_issues::NewIssues;
 use crate::reads::Reads;
 
 /// The store, the clock, the settings, and the caches of a warm process. Each use case takes what it needs.
@@ -39,6 +41,10 @@ pub struct Context {
     pub keys: KeyCache,
     /// The disk of the database, on a machine of its own; set once, by the server that runs there.
     pub disk: OnceLock<Box<dyn Disk>>,
+    /// How many new issues this process has stored.
+    pub new_issues: NewIssues,
+    /// The releases that this process has met.
+    pub releases: KnownReleases,
     /// How much the events of apps weigh.
     pub event_units: Arc<EventUnits>,
 }
@@ -61,6 +67,8 @@ impl Context {
             quotas: Quotas::default(),
             names: Names::default(),
             rejections: Rejections::default(),
+            new_issues: NewIssues::default(),
+            releases: KnownReleases::default(),
             event_units: Arc::default(),
             apps: AppCache::new(store.clone(), clock.clone()),
             keys: KeyCache::new(store.clone()),

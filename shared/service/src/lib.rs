@@ -9,6 +9,7 @@ pub mod context;
 pub mod disk;
 pub mod event_units;
 pub mod ingest;
+pub mod issues;
 mod live;
 pub mod log;
 pub mod metrics;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tally_core::app::key::{Key, KeyId, ReadLimits, Scope, SendLimits};
 use tally_core::app::layout::Layout;
 use tally_core::app::{App, AppId, AppSlug, AppState, EventClock};
+use tally_core::event::level::Level;
 use tally_core::time::Timestamp;
 
 use crate::client::error::StoreError;
@@ -32,12 +33,24 @@ pub(crate) struct AppItem {
     names: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_new_names_per_day: Option<u32>,
+    #[serde(default = "error", skip_serializing_if = "is_error")]
+    issue_level: Level,
     /// Keys by id. They are stored in the app's item, so one read returns both.
     keys: BTreeMap<KeyId, KeyItem>,
     state: AppState,
     /// Microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deleting_since: Option<i64>,
+}
+
+/// The level of apps that were stored without one.
+fn error() -> Level {
+    Level::Error
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_error(level: &Level) -> bool {
+    *level == Level::Error
 }
 
 /// A key in its app's item.
@@ -130,6 +143,7 @@ impl From<&App> for AppItem {
             events_per_minute: app.events_per_minute,
             names: app.names.clone(),
             max_new_names_per_day: app.max_new_names_per_day,
+            issue_level: app.issue_level,
             keys: keys.collect(),
             state: app.state,
             deleting_since: app.deleting_since.map(Timestamp::micros),
@@ -183,6 +197,7 @@ impl TryFrom<AppItem> for App {
             events_per_minute: item.events_per_minute,
             names: item.names,
             max_new_names_per_day: item.max_new_names_per_day,
+            issue_level: item.issue_level,
             state: item.state,
             deleting_since: item.deleting_since.map(Timestamp::from_micros),
         })

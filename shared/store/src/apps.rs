@@ -116,7 +116,7 @@ impl Store {
         self.update_app(app, &App { layout: layout.clone(), ..app.clone() }).await
     }
 
-    /// Replaces an app's name, clock, quota, bounds on names and layout. Returns false if the stored layout has changed since it was
+    /// Replaces an app's name, clock, quota, bounds on names, level of issues and layout. Returns false if the stored layout has changed since it was
     /// read.
     pub async fn update_app(&self, before: &App, after: &App) -> Result<bool, StoreError> {
         let mut request = self
@@ -149,6 +149,9 @@ impl Store {
         if before.max_new_names_per_day != after.max_new_names_per_day {
             let most = serde_dynamo::to_attribute_value(after.max_new_names_per_day)?;
             changes.push(change("max_new_names_per_day", most));
+        }
+        if before.issue_level != after.issue_level {
+            changes.push(change("issue_level", serde_dynamo::to_attribute_value(after.issue_level)?));
         }
         if changes.is_empty() {
             return Ok(true);

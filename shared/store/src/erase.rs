@@ -121,7 +121,7 @@ impl Store {
     }
 
     /// Erases an app's other data in Counters: dead letters, marked days, recount state, quota counts, rejected
-    /// events and known names. Returns whether all of it is erased.
+    /// events, known names, issues and releases. Returns whether all of it is erased.
     pub async fn erase_beside_counters(&self, app: &AppId) -> Result<bool, StoreError> {
         let mut gone = true;
         for partition in [
@@ -131,6 +131,9 @@ impl Store {
             keys::quota(app),
             keys::rejected(app),
             keys::names(app),
+            keys::issues(app),
+            keys::issue_news(app),
+            keys::releases(app),
         ] {
             gone &= self.erase_counters_page(&partition).await?;
         }

@@ -161,6 +161,65 @@ fn to_json(value: AttributeValue) -> Result<Json, StoreError> {
 #[serde(transparent)]
 pub struct StreamImage(serde_dynamo::Item);
 
+/// What an event tells about an error beside what is counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// Whether it has a stack.
+    pub has_stack: bool,
+    /// The innermost call of the application in its stack, as `file:line in function`.
+    pub place: Option<String>,
+    /// Its tag `release`.
+    pub release: Option<String>,
+}
+
+/// The text or number under a key of a map.
+fn scalar(value: &serde_dynamo::AttributeValue, key: &str) -> Option<String> {
+    match value {
+        serde_dynamo::AttributeValue::M(fields) => match fields.get(key)? {
+            serde_dynamo::AttributeValue::S(text) | serde_dynamo::AttributeValue::N(text) if !text.is_empty() => {
+                Some(text.clone())
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The frames of a stack: those of the first exception that has some.
+fn frames(stack: &serde_dynamo::AttributeValue) -> Option<&[serde_dynamo::AttributeValue]> {
+    match stack {
+        serde_dynamo::AttributeValue::L(exceptions) => exceptions.iter().find_map(frames),
+        serde_dynamo::AttributeValue::M(fields) => match fields.get("frames")? {
+            serde_dynamo::AttributeValue::L(frames) if !frames.is_empty() => Some(frames),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The innermost call of the application, or the innermost call where none is said to be its own. The innermost comes first.
+fn place(stack: &serde_dynamo::AttributeValue) -> Option<String> {
+    let frames = frames(stack)?;
+    let is = |frame: &serde_dynamo::AttributeValue, own: bool| match frame {
+        serde_dynamo::AttributeValue::M(fields) => {
+            matches!(fields.get("in_app"), Some(serde_dynamo::AttributeValue::Bool(in_app)) if *in_app == own)
+        }
+        _ => false,
+    };
+    let frame = frames.iter().find(|frame| is(frame, true)).or_else(|| frames.iter().find(|frame| !is(frame, false)));
+    let frame = frame.or_else(|| frames.first())?;
+    let file = ["filename", "abs_path", "file", "module"].into_iter().find_map(|name| scalar(frame, name));
+    let line = ["lineno", "line"].into_iter().find_map(|name| scalar(frame, name));
+    let place = match (file, line) {
+        (Some(file), Some(line)) => Some(format!("{file}:{line}")),
+        (file, _) => file,
+    };
+    match (place, scalar(frame, "function")) {
+        (Some(place), Some(function)) => Some(format!("{place} in {function}")),
+        (place, function) => place.or(function),
+    }
+}
+
 /// The attributes that counting needs, with placeholders for expressions.
 pub(super) const COUNTED: [(&str, &str); 9] = [
     ("#pk", PK),
@@ -210,6 +269,17 @@ impl StreamImage {
             count: image.count,
             received_at: Timestamp::from_micros(image.received_at),
         })
+    }
+
+    /// Reads what it tells about an error.
+    pub fn trace(&self) -> Trace {
+        let attribute = |name: &str| self.0.inner().get(name);
+        let stack = attribute("stack").filter(|stack| !matches!(stack, serde_dynamo::AttributeValue::Null(_)));
+        Trace {
+            has_stack: stack.is_some(),
+            place: stack.and_then(place),
+            release: attribute("tags").and_then(|tags| scalar(tags, "release")),
+        }
     }
 
     /// Returns the barrier, if this is the image of a barrier.

@@ -140,6 +140,21 @@ pub(super) fn names_of_day(day: Bucket) -> String {
     format!("d#{day}")
 }
 
+/// Returns the Counters partition with an app's issues, by group.
+pub(super) fn issues(app: &AppId) -> String {
+    format!("~issues#{app}")
+}
+
+/// Returns the Counters partition with the issues of an app that are new or open again, which nobody was told of yet.
+pub(super) fn issue_news(app: &AppId) -> String {
+    format!("~issue-news#{app}")
+}
+
+/// Returns the Counters partition with the releases that an app's errors have named.
+pub(super) fn releases(app: &AppId) -> String {
+    format!("~releases#{app}")
+}
+
 /// Returns the sort key, beside an app's accepted events, of those that a key has sent in a minute.
 pub(super) fn quota_of_key(key: &KeyId, at: Timestamp) -> String {
     format!("k#{}#{}", key.as_str(), minute(at))

@@ -6,6 +6,7 @@ use tally_core::app::key::{Key, Scope, generate};
 use tally_core::app::layout::Layout;
 use tally_core::app::{App, AppId, AppNameError, AppSlug, AppState, EventClock};
 use tally_core::event::group::Grouping;
+use tally_core::event::level::Level;
 use tally_core::time::Timestamp;
 use tally_store::{CreateAppError, StoreError};
 
@@ -28,6 +29,8 @@ pub struct NewApp {
     pub names: Vec<String>,
     /// The number of names that may be new in a UTC day.
     pub max_new_names_per_day: Option<u32>,
+    /// The lowest level at which a group is an issue. By default `ERROR`.
+    pub issue_level: Option<Level>,
     /// How its events are grouped. By default by template; by message where the clock is the server's, as clients of the Log
     /// Handler make their apps, whose list of messages has an item for each.
     pub grouping: Option<Grouping>,
@@ -47,7 +50,8 @@ impl NewApp {
         let app = App::new(self.name, self.clock, layout, now)?;
         let id = AppId::new(&app.slug, generation);
         let Self { events_per_minute, names, max_new_names_per_day, .. } = self;
-        Ok(App { id, generation, keys, events_per_minute, names, max_new_names_per_day, ..app })
+        let issue_level = self.issue_level.unwrap_or(app.issue_level);
+        Ok(App { id, generation, keys, events_per_minute, names, max_new_names_per_day, issue_level, ..app })
     }
 }
 

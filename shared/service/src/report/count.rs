@@ -406,7 +406,7 @@ pub(super) fn widened(part: Range, whole: Range) -> Option<Bucket> {
 type Show<'a, T> = &'a mut (dyn FnMut(T) -> Result<(), Spent> + Send);
 
 /// Passes the counters of a shard and kind in a run to the callback as they arrive.
-pub(super) async fn each_read(
+pub(crate) async fn each_read(
     reads: &Reads,
     partition: &Partition,
     kind: CounterKind,

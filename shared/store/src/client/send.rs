@@ -7,6 +7,8 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::builders::TransactWriteItemsFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -85,6 +87,19 @@ impl Conditional for UpdateItemFluentBuilder {
             UpdateItemError::ConditionalCheckFailedException(refusal) => {
                 Some(refusal.item().cloned().unwrap_or_default())
             }
+            _ => None,
+        }
+    }
+}
+
+impl Conditional for PutItemFluentBuilder {
+    fn returning_refused_item(self) -> Self {
+        self.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+
+    fn refusal(error: &PutItemError) -> Option<Item> {
+        match error {
+            PutItemError::ConditionalCheckFailedException(refusal) => Some(refusal.item().cloned().unwrap_or_default()),
             _ => None,
         }
     }
