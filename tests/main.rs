@@ -22,6 +22,7 @@ mod gateway;
 mod groups;
 mod harness;
 mod ingest;
+mod issues;
 mod layouts;
 mod live;
 mod log_handler;

@@ -11,8 +11,7 @@ use serde::Serialize;
 use tally_core::app::key::{Key, KeyId, MAX_KEYS, MAX_ORIGINS, ReadLimits, Scope, SendLimits, generate};
 use tally_core::event::filter::values::MOST_VALUES;
 use tally_core::event::{MAX_TEXT, json as raw};
-use tally_core::time::moment::Moment;
-use tally_core::time::{TimeDelta, Timestamp};
+use tally_core::time::Timestamp;
 use tally_http::body::{Fields, FromFields, JsonBody, scalar};
 use tally_http::credentials;
 use tally_http::guard::{Target, stored_filter};
@@ -26,13 +25,12 @@ use tally_http::view::ChartView;
 use tally_service::config::is_origin;
 
 use crate::apps::{MAX_QUOTA, current, read_texts};
+use crate::time_ahead::TimeAhead;
 
 /// Most bytes of a key's origins together: 50 keys of an app share an item of 400 KB.
 const MAX_ORIGINS_BYTES: usize = 2 * 1024;
 /// Most bytes of a filter, of a page's query and of a chart's query, each.
 const MAX_QUERY: usize = 2 * 1024;
-/// How far ahead a key may expire.
-const LONGEST: TimeDelta = TimeDelta::days(3_660);
 /// Longest label, in bytes.
 const MAX_LABEL: usize = 256;
 
@@ -156,7 +154,8 @@ pub(crate) async fn create(
     JsonBody(KeyInput { scopes, label, limits, reads, expires, view }): JsonBody<KeyInput>,
 ) -> Result<Response, Problem> {
     let now = context.clock.now();
-    let expires_at = expires.map(|expires| expires.after(now)).transpose()?;
+    let wrong = || Problem::field("expires_at", "must be a time after now and within 10 years, or e.g. `90d`");
+    let expires_at = expires.map(|expires| expires.after(now).ok_or_else(wrong)).transpose()?;
     if let Some(chart) = &reads.chart {
         // Nobody who meets the picture could tell what is wrong with it.
         ChartView::check(chart, now).map_err(|invalid| invalid.within("chart"))?;
@@ -176,37 +175,8 @@ pub(crate) struct KeyInput {
     label: Option<String>,
     limits: SendLimits,
     reads: ReadLimits,
-    expires: Option<Expiry>,
+    expires: Option<TimeAhead>,
     view: Option<String>,
-}
-
-/// When a key expires.
-enum Expiry {
-    At(Timestamp),
-    In(TimeDelta),
-}
-
-impl Expiry {
-    /// `90d`, `12h`, `30m`, `2w` from now, or a time.
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let raw = fields.raw("expires_at")?;
-        // Lengths are written as in queries, where they reach back.
-        match raw::string(raw).ok().and_then(|text| text.parse().ok()) {
-            Some(Moment::Ago(length)) => Some(Self::In(length)),
-            _ => fields.time_of("expires_at", raw).map(Self::At),
-        }
-    }
-
-    fn after(self, now: Timestamp) -> Result<Timestamp, Problem> {
-        let at = match self {
-            Self::At(at) => at,
-            Self::In(length) => now + length,
-        };
-        if at <= now || at > now + LONGEST {
-            return Err(Problem::field("expires_at", "must be a time after now and within 10 years, or e.g. `90d`"));
-        }
-        Ok(at)
-    }
 }
 
 /// What bounds a key that reads.
@@ -300,7 +270,8 @@ impl FromFields for KeyInput {
         let events_per_minute = fields.number("events_per_minute", 1, MAX_QUOTA);
         let limits = SendLimits { origins, events_per_minute };
         let reads = read_limits(fields);
-        let (expires, view) = (Expiry::read(fields), query(fields, "view"));
+        let expires = fields.raw("expires_at").and_then(|raw| TimeAhead::read(fields, "expires_at", raw));
+        let view = query(fields, "view");
         if scopes.as_ref().is_some_and(|scopes| scopes.contains(&Scope::Ingest)) && (!reads.is_none() || view.is_some())
         {
             fields.add(

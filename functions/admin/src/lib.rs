@@ -7,12 +7,14 @@ mod description;
 mod erase;
 mod github;
 mod health;
+mod issues;
 mod keys;
 mod recount;
 mod rejected;
 mod session;
 mod settings;
 mod signing_keys;
+mod time_ahead;
 mod views;
 
 use std::sync::Arc;
@@ -43,6 +45,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .serve(&routes::ERASE_APP, erase::app)
         .serve(&routes::ERASE_EVENTS, erase::events)
         .serve(&routes::ERASE_EVENT, erase::event)
+        .serve(&routes::CHANGE_ISSUE, issues::change_one)
         .serve(&routes::AUDIT, recount::audit)
         .serve(&routes::RECOUNT, recount::recount)
         .serve(&routes::LIST_DEAD_LETTERS, dead_letters::list)
@@ -70,6 +73,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     operations.push(erase::app_operation(schemas));
     operations.push(erase::events_operation(schemas));
     operations.push(erase::event_operation());
+    operations.push(issues::change_operation(schemas));
     operations.extend(recount::operations(schemas));
     operations.push(dead_letters::list_operation(schemas));
     operations.push(rejected::list_operation(schemas));

@@ -6,6 +6,7 @@ mod compat_the_eye;
 mod cursor;
 mod event;
 mod events;
+mod issues;
 mod usage;
 
 pub use cursor::Cursor;
@@ -26,6 +27,8 @@ pub fn router(context: Arc<Context>) -> Router {
         .serve(&routes::LIST_EVENTS, events::list)
         .serve(&routes::READ_EVENT, event::read)
         .serve(&routes::LIST_ATTRIBUTES, attributes::list)
+        .serve(&routes::LIST_ISSUES, issues::list_all)
+        .serve(&routes::READ_ISSUE, issues::read)
         .serve(&routes::SEISMO_LIST, compat_seismo::list)
         .serve(&routes::THE_EYE_LIST, compat_the_eye::list)
         .serve(&routes::APP_USAGE, usage::read)
@@ -39,6 +42,8 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         events::list_operation(schemas),
         event::read_operation(schemas),
         attributes::list_operation(schemas),
+        issues::list_operation(schemas),
+        issues::read_operation(schemas),
         compat_seismo::list_operation(schemas),
         compat_the_eye::list_operation(schemas),
         usage::operation(schemas),

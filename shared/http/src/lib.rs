@@ -12,6 +12,7 @@ pub mod families;
 pub mod gateway;
 pub mod guard;
 pub mod input;
+pub mod issue;
 pub mod limits;
 pub mod name_in_path;
 pub mod openapi;

@@ -111,6 +111,9 @@ routes! {
     RECOUNT             = POST   "/apps/{app}/recount"                          => Admin, AppAdmins;
     LIST_DEAD_LETTERS   = GET    "/apps/{app}/dead-letters"                     => Admin, AppAdmins;
     LIST_REJECTED       = GET    "/apps/{app}/rejected"                         => Admin, Read;
+    LIST_ISSUES         = GET    "/apps/{app}/issues"                           => Query, Read;
+    READ_ISSUE          = GET    "/apps/{app}/issues/{id}"                      => Query, Read;
+    CHANGE_ISSUE        = PATCH  "/apps/{app}/issues/{id}"                      => Admin, AppAdmins;
     APP_USAGE           = GET    "/apps/{app}/usage"                            => Query, AppAdmins;
     USAGE               = GET    "/usage"                                       => Query, Admins;
     LIST_VIEWS          = GET    "/apps/{app}/views"                            => Admin, Read;

@@ -3,4 +3,5 @@
 pub mod change;
 pub mod erased;
 pub mod known_releases;
+pub mod list;
 pub mod new_issues;

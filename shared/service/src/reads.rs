@@ -8,12 +8,15 @@ use tally_core::app::{App, AppId};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::Event;
 use tally_core::event::filter::EventFilter;
+use tally_core::event::group::Group;
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
+use tally_core::issue::Issue;
 use tally_core::time::bucket::Bucket;
 use tally_core::time::{Range, Timestamp};
 use tally_store::{
-    CheckpointPage, CountedPage, CounterPage, CounterPlace, CounterQuery, EventPage, Order, Store, WholeItem,
+    CheckpointPage, CountedPage, CounterPage, CounterPlace, CounterQuery, EventPage, IssuePage, IssuePlace, Order,
+    Store, WholeItem,
 };
 use tokio::sync::OnceCell;
 
@@ -142,6 +145,23 @@ impl Reads {
         // Small, and remembered for a minute.
         let _reservation = self.budget.reserve(counters(1, false)).await?;
         Ok(self.store.lacks_counts(app, range).await?)
+    }
+
+    /// Reads issues in one request.
+    pub(crate) async fn issues(&self, app: &AppId, from: Option<IssuePlace>) -> Result<IssuePage, ReadError> {
+        // A page is 1 MB.
+        let reservation = self.budget.reserve(counters(usize::MAX, false)).await?;
+        let page = self.store.page_issues(app, self.now, from).await?;
+        reservation.settle(page.units, page.issues.len(), bytes(page.units, COUNTER_BYTES));
+        Ok(page)
+    }
+
+    /// Reads one issue, strongly.
+    pub(crate) async fn issue(&self, app: &AppId, group: Group) -> Result<Option<Issue>, ReadError> {
+        let reservation = self.budget.reserve(counters(1, true)).await?;
+        let (mut found, units) = self.store.issues_of(app, &[group]).await?;
+        reservation.settle(units, 1, bytes(units, COUNTER_BYTES));
+        Ok(found.remove(&group).map(|stored| stored.issue))
     }
 
     /// Reads events in one request.

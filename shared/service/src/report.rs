@@ -4,6 +4,8 @@ pub mod by_group;
 pub mod count;
 pub mod example;
 pub mod from_events;
+pub mod group_counts;
+mod group_search;
 pub mod prices;
 pub mod run_time;
 pub mod tail;

@@ -1,0 +1,376 @@
+//! Lists of issues, and one issue with all about it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use tally_core::app::App;
+use tally_core::event::Event;
+use tally_core::event::filter::values::Values;
+use tally_core::event::filter::{CellFilter, EventFilter};
+use tally_core::event::group::Group;
+use tally_core::event::json::Json;
+use tally_core::event::level::Level;
+use tally_core::issue::{Issue, IssueState};
+use tally_core::time::{Range, Timestamp};
+use tally_store::{StoreError, StoredIssue};
+
+use crate::budget::ReadError;
+use crate::read::query::EventQuery;
+use crate::read::reader::{End, walk};
+use crate::reads::{Reads, json_weight};
+use crate::report::from_events::live_events;
+use crate::report::group_counts::{GroupCount, GroupCounts};
+
+/// Most issues of an app that a list looks at: about 300 read units.
+pub const MOST_ISSUES: usize = 5_000;
+/// The bytes that an issue takes in memory, about.
+const ISSUE_BYTES: usize = 1_500;
+/// Most events that are looked at for one issue.
+pub const MOST_EVENTS: usize = 1_000;
+/// The bytes that a value takes in memory while it is counted, beside its content.
+const VALUE_BYTES: usize = 400;
+
+/// How issues are ordered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// The one that occurred last first.
+    #[default]
+    LastSeen,
+    /// The one that occurred first last.
+    FirstSeen,
+    /// The most frequent first.
+    Count,
+}
+
+/// A place in a list: behind an issue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What the issue is ordered by: a number of occurrences, or microseconds.
+    pub value: i64,
+    /// The issue.
+    pub group: Group,
+}
+
+/// Which issues are listed.
+#[derive(Clone, Debug)]
+pub struct IssueQuery {
+    /// The bounds of columns, whole minutes in order. Issues that occurred between the first and the last are listed.
+    pub columns: Vec<Timestamp>,
+    /// Their state.
+    pub state: Option<IssueState>,
+    /// What their title, name or place contains, in any case.
+    pub text: Option<String>,
+    /// Their level.
+    pub level: Values<Level>,
+    /// The order.
+    pub sort: Sort,
+    /// Continue behind this place.
+    pub after: Option<Place>,
+    /// Most issues of a page.
+    pub limit: usize,
+}
+
+/// An issue, and its occurrences in a range.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its group.
+    pub group: Group,
+    /// The issue.
+    pub issue: Issue,
+    /// What its events have in common: a message, or a template. None if it could not be read.
+    pub title: Option<String>,
+    /// The number of occurrences.
+    pub count: i64,
+    /// The minute of the last one.
+    pub last_seen: Timestamp,
+    /// The occurrences by column.
+    pub series: Vec<i64>,
+}
+
+/// A page of issues.
+#[derive(Debug)]
+pub struct IssueList {
+    /// The issues.
+    pub issues: Vec<Listed>,
+    /// Where the next page begins.
+    pub next: Option<Place>,
+    /// What was counted.
+    pub coverage: Coverage,
+}
+
+/// What occurrences of issues were counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Coverage {
+    /// The range that was counted.
+    pub range: Range,
+    /// Whether nothing is missing: all issues were looked at, all occurrences counted and all titles read.
+    pub complete: bool,
+    /// Where the newest minutes are counted from their events.
+    pub live_from: Option<Timestamp>,
+}
+
+/// Lists issues that occurred in a range.
+///
+/// # Errors
+/// Where the store fails, or the budget ends before the counters are read.
+pub async fn list(reads: &Reads, app: &App, query: &IssueQuery) -> Result<IssueList, ReadError> {
+    let (mut issues, mut complete) = all(reads, app).await?;
+    issues.retain(|_, issue| query.matches(issue, reads.now));
+    let groups: HashSet<Group> = issues.keys().copied().collect();
+    let mut counts = GroupCounts::read(reads, app, &query.columns, &groups).await?;
+    complete &= counts.complete;
+    let rank = Ranking { query, issues: &issues };
+    let mut page = match query.sort {
+        Sort::LastSeen => {
+            let (page, is_exact) = rank.newest(reads, app, &mut counts).await?;
+            complete &= is_exact;
+            page
+        }
+        Sort::FirstSeen | Sort::Count => rank.behind(&counts, counts.groups.keys().copied().collect()),
+    };
+    let has_more = page.len() > query.limit;
+    page.truncate(query.limit);
+    let next = page.last().filter(|_| has_more).map(|group| rank.place(&counts, *group));
+    let listed: HashSet<Group> = page.iter().copied().collect();
+    complete &= is_done(counts.find_last(reads, app, &listed).await)?;
+    let untold = |group: &&Group| issues.get(*group).is_some_and(|issue| issue.shown.is_none());
+    let untold: HashSet<Group> = page.iter().filter(untold).copied().collect();
+    if !untold.is_empty() {
+        complete &= is_done(counts.find_events(reads, app, &untold).await)?;
+    }
+    let issues = page.into_iter().filter_map(|group| {
+        let issue = issues.get(&group)?.clone();
+        Some(listed_of(&counts, group, issue, query.columns.len().saturating_sub(1)))
+    });
+    Ok(IssueList { issues: issues.flatten().collect(), next, coverage: Coverage::of(&counts, complete) })
+}
+
+impl Coverage {
+    fn of(counts: &GroupCounts, complete: bool) -> Self {
+        Self { range: counts.range, complete, live_from: counts.live_from }
+    }
+}
+
+fn listed_of(counts: &GroupCounts, group: Group, issue: Issue, columns: usize) -> Option<Listed> {
+    let count = counts.groups.get(&group)?;
+    let title = issue.shown.as_ref().map(|shown| shown.title(count.marks, count.count)).or_else(|| count.title());
+    let last_seen = count.last_seen().max(issue.first_seen.min(count.until()));
+    Some(Listed { group, title, count: count.count, last_seen, series: counts.series(group, columns), issue })
+}
+
+/// Whether a read was done, or the budget has ended.
+fn is_done(read: Result<(), ReadError>) -> Result<bool, StoreError> {
+    match read {
+        Ok(()) => Ok(true),
+        Err(ReadError::Spent(_)) => Ok(false),
+        Err(ReadError::Store(error)) => Err(error),
+    }
+}
+
+/// All issues of an app, and whether they are all.
+async fn all(reads: &Reads, app: &App) -> Result<(HashMap<Group, Issue>, bool), ReadError> {
+    let (mut issues, mut from) = (HashMap::new(), None);
+    loop {
+        let page = reads.issues(&app.id, from).await?;
+        reads.budget.hold(page.issues.len() * ISSUE_BYTES)?;
+        issues.extend(page.issues.into_iter().map(|StoredIssue { group, issue, .. }| (group, issue)));
+        from = page.next;
+        if from.is_none() || issues.len() >= MOST_ISSUES {
+            return Ok((issues, from.is_none()));
+        }
+    }
+}
+
+impl IssueQuery {
+    fn matches(&self, issue: &Issue, now: Timestamp) -> bool {
+        let contains = |text: &str| {
+            let wanted = self.text.as_ref().map(|text| text.to_lowercase());
+            wanted.is_none_or(|wanted| text.to_lowercase().contains(&wanted))
+        };
+        let tells = issue.shown.as_ref().is_some_and(|shown| {
+            contains(&shown.name) || [&shown.message, &shown.place].into_iter().flatten().any(|text| contains(text))
+        });
+        self.state.is_none_or(|state| issue.state_at(now) == state)
+            && self.level.matches(issue.level.as_ref())
+            && (self.text.is_none() || tells)
+    }
+}
+
+/// The order of issues.
+struct Ranking<'a> {
+    query: &'a IssueQuery,
+    issues: &'a HashMap<Group, Issue>,
+}
+
+impl Ranking<'_> {
+    fn place(&self, counts: &GroupCounts, group: Group) -> Place {
+        let count = counts.groups.get(&group);
+        let value = match self.query.sort {
+            Sort::LastSeen => count.map_or(0, |count| count.last_seen().micros()),
+            Sort::FirstSeen => self.issues.get(&group).map_or(0, |issue| issue.first_seen.micros()),
+            Sort::Count => count.map_or(0, |count| count.count),
+        };
+        Place { value, group }
+    }
+
+    /// Those of some issues that come behind the place of the query, in order.
+    fn behind(&self, counts: &GroupCounts, groups: Vec<Group>) -> Vec<Group> {
+        let key = |place: Place| (Reverse(place.value), place.group);
+        let mut places: Vec<_> = groups.into_iter().map(|group| self.place(counts, group)).collect();
+        if let Some(after) = self.query.after {
+            places.retain(|place| key(*place) > key(after));
+        }
+        places.sort_unstable_by_key(|place| key(*place));
+        places.into_iter().map(|place| place.group).collect()
+    }
+
+    /// The page of those that occurred last, and one more. Only as many are looked up as may be on it. Also tells whether all were
+    /// found.
+    async fn newest(
+        &self,
+        reads: &Reads,
+        app: &App,
+        counts: &mut GroupCounts,
+    ) -> Result<(Vec<Group>, bool), StoreError> {
+        let wanted = self.query.limit + 1;
+        let mut is_exact = true;
+        let in_question = |count: &GroupCount| {
+            self.query.after.is_some_and(|after| {
+                let at = Timestamp::from_micros(after.value);
+                count.since() <= at && at < count.until() && !count.is_found()
+            })
+        };
+        let place: HashSet<Group> =
+            counts.groups.iter().filter(|(_, count)| in_question(count)).map(|(group, _)| *group).collect();
+        if !place.is_empty() {
+            is_exact &= is_done(counts.find_last(reads, app, &place).await)?;
+        }
+        // Any whose hour or day reaches behind the last of the page may be on it.
+        let ordered = self.behind(counts, counts.groups.keys().copied().collect());
+        let last = ordered.get(wanted - 1).and_then(|group| counts.groups.get(group)).map(GroupCount::since);
+        let may_be_on_it = |group: &&Group| {
+            let count = counts.groups.get(*group);
+            count.is_some_and(|count| !count.is_found() && last.is_none_or(|last| count.until() > last))
+        };
+        let coarse: HashSet<Group> = ordered.iter().filter(may_be_on_it).copied().collect();
+        if !coarse.is_empty() {
+            is_exact &= is_done(counts.find_last(reads, app, &coarse).await)?;
+        }
+        Ok((self.behind(counts, counts.groups.keys().copied().collect()), is_exact))
+    }
+}
+
+/// What the newest events of an issue tell.
+#[derive(Debug, Default)]
+pub struct Details {
+    /// The newest events, the newest first.
+    pub events: Vec<Event>,
+    /// Occurrences by the value of an attribute, the most frequent first, by the name of the attribute. Null counts events without
+    /// one.
+    pub by: BTreeMap<String, Vec<(Json, i64)>>,
+    /// The number of different users.
+    pub users: usize,
+    /// The occurrences that were looked at.
+    pub looked_at: i64,
+    /// Whether all events of the range were.
+    pub complete: bool,
+}
+
+/// One issue, with its occurrences in a range; none if the app has no such issue.
+///
+/// # Errors
+/// Where the store fails, or the budget ends before the counters are read.
+pub async fn one(
+    reads: &Reads,
+    app: &App,
+    group: Group,
+    columns: &[Timestamp],
+) -> Result<Option<(Listed, Coverage)>, ReadError> {
+    let Some(issue) = reads.issue(&app.id, group).await? else { return Ok(None) };
+    let groups = HashSet::from([group]);
+    let mut counts = GroupCounts::read(reads, app, columns, &groups).await?;
+    let mut complete = counts.complete;
+    complete &= is_done(counts.find_last(reads, app, &groups).await)?;
+    if issue.shown.is_none() {
+        complete &= is_done(counts.find_events(reads, app, &groups).await)?;
+    }
+    let last_day = issue.last_day;
+    let is_gone = issue.erased;
+    let listed = match listed_of(&counts, group, issue.clone(), columns.len().saturating_sub(1)) {
+        Some(listed) => listed,
+        None if is_gone => return Ok(None),
+        None => Listed {
+            group,
+            title: issue.shown.as_ref().map(|shown| shown.title(0, 0)),
+            count: 0,
+            last_seen: last_day.max(issue.first_seen),
+            series: vec![0; columns.len().saturating_sub(1)],
+            issue,
+        },
+    };
+    Ok(Some((listed, Coverage::of(&counts, complete))))
+}
+
+/// Reads the newest events of an issue, at most 1,000, as far as the budget goes.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn details(
+    reads: &Reads,
+    app: &App,
+    group: Group,
+    range: Range,
+    attributes: &[String],
+    events: usize,
+) -> Result<Details, StoreError> {
+    let filter = CellFilter { group: Values::only(group), ..CellFilter::default() };
+    let (query, _) = live_events(reads, app, range, &EventFilter::from(filter), MOST_EVENTS + 1).await?;
+    let query = EventQuery { names: true, ..query };
+    let mut details = Details::default();
+    let mut users: HashSet<String> = HashSet::new();
+    // By attribute, and by its value as text.
+    let mut by: BTreeMap<&str, HashMap<String, (Json, i64)>> = BTreeMap::new();
+    let mut seen = 0;
+    let end = walk(reads, app, &query, |event| {
+        if seen == MOST_EVENTS || reads.budget.hold(VALUE_BYTES).is_err() {
+            return false;
+        }
+        seen += 1;
+        // `count` is at most 1e9.
+        let count = i64::try_from(event.count).unwrap_or(0);
+        details.looked_at += count;
+        for name in attributes {
+            let value = attribute(&event, name).unwrap_or(Json::Null);
+            // What was read as JSON always serializes.
+            let key = serde_json::to_string(&value).unwrap_or_default();
+            let values = by.entry(name).or_default();
+            if !values.contains_key(&key) && reads.budget.hold(VALUE_BYTES + key.len() + json_weight(&value)).is_err() {
+                return false;
+            }
+            values.entry(key).or_insert((value, 0)).1 += count;
+        }
+        users.extend(event.user_id.clone());
+        if details.events.len() < events {
+            details.events.push(event);
+        }
+        true
+    });
+    details.complete = matches!(end.await?, End::Read { frontier: None });
+    let by = by.into_iter().map(|(name, values)| {
+        let mut values: Vec<_> = values.into_iter().collect();
+        values.sort_unstable_by(|(a, (_, one)), (b, (_, other))| other.cmp(one).then_with(|| a.cmp(b)));
+        (name.to_owned(), values.into_iter().map(|(_, value)| value).collect())
+    });
+    details.by = by.collect();
+    details.users = users.len();
+    Ok(details)
+}
+
+/// A value of an event: `tags.NAME`, or a path into its `data`.
+fn attribute(event: &Event, name: &str) -> Option<Json> {
+    let Some(tag) = name.strip_prefix("tags.") else { return event.attribute(name) };
+    match &event.tags {
+        Some(Json::Object(tags)) => tags.get(tag).cloned(),
+        _ => None,
+    }
+}
