@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Method, Request};
 use serde_json::{Value, json};
 use tally_core::app::role::Role;
+use tally_core::event::group::Group;
 use tally_core::time::{DAY, HOUR, MINUTE, SECOND};
 use tally_http::limits::Restriction::{self, Cells, Chart, Data, Fields, People, Statistics};
 use tally_http::routes::{Access, ROUTES, Route};
@@ -187,6 +188,11 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
             all.extend(fields.map(|field| format!("{path}?{range}&by=name&{field}")));
             all.push(path);
             all
+        }
+        "/apps/{app}/issues" => with("/apps/shop/issues", &[range, "q=inside-message-canary", "limit=1", ""]),
+        "/apps/{app}/issues/{id}" => {
+            let groups = Group::of_message("inside-message-canary").map(|group| format!("/apps/shop/issues/{group}"));
+            groups.into_iter().chain([String::from("/apps/shop/issues/m0123456789abcdef")]).collect()
         }
         "/apps/{app}/views" => vec!["/apps/shop/views".to_owned()],
         "/apps/{app}/attributes" => with("/apps/shop/attributes", &[range, "limit=1", ""]),
