@@ -109,6 +109,24 @@ impl Database {
         }
     }
 
+    /// All items of all tables, as text.
+    pub(crate) async fn contents(&self, tables: &TableNames) -> String {
+        let client = plain(&self.client());
+        let mut all = String::new();
+        for table in [&tables.events, &tables.counters, &tables.apps] {
+            let mut from = None;
+            loop {
+                let page = client.scan().table_name(table).set_exclusive_start_key(from).send().await.expect("a scan");
+                all.extend(page.items().iter().map(|item| format!("{item:?}\n")));
+                from = page.last_evaluated_key;
+                if from.is_none() {
+                    break;
+                }
+            }
+        }
+        all
+    }
+
     /// The way to it, whatever URL requests name.
     pub(crate) fn client(&self) -> SharedHttpClient {
         match self {

@@ -10,7 +10,7 @@ use tally_core::event::draft::Draft;
 use tally_core::time::{MINUTE, SECOND};
 use tally_store::Deadline;
 
-use crate::harness::{Reply, Tally, TestApp, assert_problem};
+use crate::harness::{Reply, Tally, TestApp, assert_problem, column};
 
 async fn delete(tally: &Tally, path: &str) -> Reply {
     let token = tally.token(Role::Admin).await;
@@ -138,6 +138,43 @@ async fn store_late(tally: &Tally, known: &App, name: &str) {
     let event = event.accept(known, tally.clock.now()).unwrap();
     let soon = Deadline::after(Duration::from_secs(10));
     tally.context.store.put_event(known, &event, soon).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_table_keeps_anything_of_an_erased_user() {
+    let mut tally = Tally::start().await;
+    let app = sharded(&tally).await;
+    let of = |user: &str, level: &str, message: &str| {
+        let stack = json!([{"type": "E", "frames": [{"filename": format!("{user}.py"), "lineno": 5, "in_app": true}]}]);
+        json!({"name": "failed", "level": level, "user_id": user, "session_id": format!("{user}-session"), "message": message,
+            "data": {"note": format!("{user} was here"), user: 1}, "tags": {"owner": user}, "stack": stack})
+    };
+    let mail = |user: &str| format!("no account for {user}@example.com");
+    let ann = "ann-canary";
+    let events = json!([
+        of(ann, "ERROR", &mail(ann)),
+        of("bob", "ERROR", &mail("bob")),
+        of(ann, "FATAL", &format!("{ann} fails alone")),
+        of(ann, "INFO", &format!("{ann} signs in")),
+        {"name": "failed", "level": "ERROR", "user_id": ann, "fingerprint": format!("{ann} print"), "message": ann},
+    ]);
+    tally.accept(&app, &events).await;
+    tally.drain().await;
+    let asked = ["/issues", "/stats/overview?since=24h", "/stats/top-messages", "/events", "/attributes"];
+    for path in asked {
+        tally.ask(&app, path).await;
+    }
+    assert!(tally.contents().await.contains(ann));
+    assert_eq!(delete(&tally, &format!("/apps/shop/events?user_id={ann}")).await.json["deleted"], 4);
+    tally.drain().await;
+    let contents = tally.contents().await;
+    let left: Vec<_> = contents.lines().filter(|item| item.contains(ann)).collect();
+    assert_eq!(left, Vec::<&str>::new());
+    let issues = tally.ask(&app, "/issues").await;
+    assert_eq!(column(&issues["items"], "title"), ["no account for bob@example.com"]);
+    for path in asked {
+        assert!(!tally.ask(&app, path).await.to_string().contains(ann), "{path}");
+    }
 }
 
 /// With a clock that goes on by itself while a call waits for barriers that nobody meets.

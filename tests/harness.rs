@@ -273,6 +273,11 @@ impl Tally {
         self.database.expire(&self.context.config.tables).await;
     }
 
+    /// All items of all tables, as text.
+    pub(crate) async fn contents(&self) -> String {
+        self.database.contents(&self.context.config.tables).await
+    }
+
     /// What the store has cost so far.
     pub(crate) fn usage(&self) -> Usage {
         self.context.store.meter().usage()

@@ -7,6 +7,7 @@ mod families;
 mod figures;
 mod handler;
 mod instructions;
+mod issues;
 mod load;
 mod machine;
 mod peers;
@@ -40,6 +41,8 @@ enum Command {
     Table(table::Table),
     /// Prints the cost of queries over a million events: read units, round trips, times.
     Questions(questions::Questions),
+    /// Prints what issues cost: the units of counting errors, and of questions.
+    Issues(issues::Issues),
     /// Prints the events per second of client libraries (OpenTelemetry, Sentry) beside native ones.
     Families(families::Families),
     /// Measures a server in its own process: events, questions, memory, disk and idle time.
@@ -73,6 +76,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         match command {
             Command::Table(options) => table::run(options).await,
             Command::Questions(options) => questions::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Issues(options) => issues::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Families(options) => families::run(options).await,
             Command::Machine(options) => machine::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Peers(options) => peers::run(&options).map(|()| ExitCode::SUCCESS),

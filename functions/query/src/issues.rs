@@ -144,7 +144,7 @@ struct IssueDetails<'a> {
     by: BTreeMap<String, Vec<ValueCount>>,
     /// The number of different users in the events that were looked at.
     users: usize,
-    /// The occurrences that were looked at: those of the newest 1,000 events, or of fewer if the read budget allows no more.
+    /// The occurrences that were looked at: those of the newest 200 events, or of fewer if the read budget allows no more.
     looked_at: i64,
     /// Whether all events of the range were looked at.
     looked_at_all: bool,

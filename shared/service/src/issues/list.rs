@@ -18,7 +18,6 @@ use crate::budget::ReadError;
 use crate::read::query::EventQuery;
 use crate::read::reader::{End, walk};
 use crate::reads::{Reads, json_weight};
-use crate::report::from_events::live_events;
 use crate::report::group_counts::{GroupCount, GroupCounts};
 
 /// Most issues of an app that a list looks at: about 300 read units.
@@ -26,7 +25,7 @@ pub const MOST_ISSUES: usize = 5_000;
 /// The bytes that an issue takes in memory, about.
 const ISSUE_BYTES: usize = 1_500;
 /// Most events that are looked at for one issue.
-pub const MOST_EVENTS: usize = 1_000;
+pub const MOST_EVENTS: usize = 200;
 /// The bytes that a value takes in memory while it is counted, beside its content.
 const VALUE_BYTES: usize = 400;
 
@@ -311,7 +310,7 @@ pub async fn one(
     Ok(Some((listed, Coverage::of(&counts, complete))))
 }
 
-/// Reads the newest events of an issue, at most 1,000, as far as the budget goes.
+/// Reads the newest events of an issue, at most 200, as far as the budget goes.
 ///
 /// # Errors
 /// Where the store fails.
@@ -324,7 +323,7 @@ pub async fn details(
     events: usize,
 ) -> Result<Details, StoreError> {
     let filter = CellFilter { group: Values::only(group), ..CellFilter::default() };
-    let (query, _) = live_events(reads, app, range, &EventFilter::from(filter), MOST_EVENTS + 1).await?;
+    let query = EventQuery::newest(range, EventFilter::from(filter), MOST_EVENTS + 1);
     let query = EventQuery { names: true, ..query };
     let mut details = Details::default();
     let mut users: HashSet<String> = HashSet::new();
