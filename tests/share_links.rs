@@ -191,8 +191,7 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
         }
         "/apps/{app}/issues" => with("/apps/shop/issues", &[range, "q=inside-message-canary", "limit=1", ""]),
         "/apps/{app}/issues/{id}" => {
-            let groups = Group::of_message("inside-message-canary").map(|group| format!("/apps/shop/issues/{group}"));
-            groups.into_iter().chain([String::from("/apps/shop/issues/m0123456789abcdef")]).collect()
+            Group::of_message("inside-message-canary").map(|group| format!("/apps/shop/issues/{group}")).into()
         }
         "/apps/{app}/views" => vec!["/apps/shop/views".to_owned()],
         "/apps/{app}/attributes" => with("/apps/shop/attributes", &[range, "limit=1", ""]),

@@ -1,7 +1,7 @@
 //! Finds the issues of a batch before it is counted: groups of errors that are new, or resolved and open again. A batch that comes
 //! again finds them again, and changes nothing more.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -178,8 +178,10 @@ impl<'a> Issues<'a> {
             if known.is_empty() {
                 continue;
             }
+            let known: Vec<_> = known.into_values().collect();
             let occurring = occurs(&self.context.reads(), app, &known).await?;
-            for (group, stored) in known {
+            for stored in known {
+                let group = stored.group;
                 let erased = self.gone.get(&(id.clone(), group)).map(Vec::as_slice).unwrap_or_default();
                 self.forget_one(app, stored, occurring.contains(&group), erased).await?;
             }
@@ -204,17 +206,14 @@ impl<'a> Issues<'a> {
                 Some(current) => stored = current,
                 None => return Ok(()),
             }
-            if !occurs {
-                let known = HashMap::from([(group, stored.clone())]);
-                if occurs_now(self.context, app, &known).await? {
-                    return Ok(());
-                }
+            if !occurs && !occurs_now(self.context, app, &stored).await?.is_empty() {
+                return Ok(());
             }
         }
         Err(AggregateError::Contention)
     }
 }
 
-async fn occurs_now(context: &Context, app: &App, known: &HashMap<Group, StoredIssue>) -> Result<bool, AggregateError> {
-    Ok(!occurs(&context.reads(), app, known).await?.is_empty())
+async fn occurs_now(context: &Context, app: &App, stored: &StoredIssue) -> Result<HashSet<Group>, StoreError> {
+    occurs(&context.reads(), app, std::slice::from_ref(stored)).await
 }

@@ -21,19 +21,15 @@ use crate::report::count::each_read;
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn occurs(
-    reads: &Reads,
-    app: &App,
-    known: &HashMap<Group, StoredIssue>,
-) -> Result<HashSet<Group>, StoreError> {
-    let first = known.values().map(|stored| stored.issue.first_seen).min();
-    let last = known.values().map(|stored| stored.issue.last_day).max();
+pub async fn occurs(reads: &Reads, app: &App, known: &[StoredIssue]) -> Result<HashSet<Group>, StoreError> {
+    let first = known.iter().map(|stored| stored.issue.first_seen).min();
+    let last = known.iter().map(|stored| stored.issue.last_day).max();
     let (Some(first), Some(last)) = (first, last) else { return Ok(HashSet::new()) };
-    let all = || known.keys().copied().collect();
-    let Ok(range) = Range::new(first.floor(DAY), last + DAY) else { return Ok(all()) };
-    match counted(reads, app, known, range).await {
+    let groups: HashSet<Group> = known.iter().map(|stored| stored.group).collect();
+    let Ok(range) = Range::new(first.floor(DAY), last + DAY) else { return Ok(groups) };
+    match counted(reads, app, &groups, range).await {
         Ok(Some(counted)) => Ok(counted),
-        Ok(None) | Err(ReadError::Spent(_)) => Ok(all()),
+        Ok(None) | Err(ReadError::Spent(_)) => Ok(groups),
         Err(ReadError::Store(error)) => Err(error),
     }
 }
@@ -42,7 +38,7 @@ pub async fn occurs(
 async fn counted(
     reads: &Reads,
     app: &App,
-    known: &HashMap<Group, StoredIssue>,
+    groups: &HashSet<Group>,
     range: Range,
 ) -> Result<Option<HashSet<Group>>, ReadError> {
     let mut counts: HashMap<Group, i64> = HashMap::new();
@@ -53,7 +49,7 @@ async fn counted(
         let read = each_read(reads, &partition, CounterKind::Messages, run, Order::Ascending, |read| {
             for (counted, count) in read.counts {
                 match counted {
-                    CounterLabel::Group(_, group) if known.contains_key(&group) => {
+                    CounterLabel::Group(_, group) if groups.contains(&group) => {
                         *counts.entry(group).or_default() += count;
                     }
                     CounterLabel::Other(_) => is_hidden |= count != 0,

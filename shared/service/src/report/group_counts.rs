@@ -162,7 +162,7 @@ pub fn columns(range: Range) -> Vec<Timestamp> {
     let mut next = start.floor(length) + length;
     while next < end && bounds.len() < 1_000 {
         bounds.push(next);
-        next = next + length;
+        next += length;
     }
     bounds.push(end);
     bounds
