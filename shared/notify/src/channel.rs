@@ -254,9 +254,12 @@ mod tests {
             assert_eq!(serde_json::from_str::<Channel>(&text).expect(&text), channel);
         }
         assert_eq!(Channel::parse("teams", Some(url), None), Err(ChannelError::Type));
-        for (kind, url, to) in
-            [("slack", None, None), ("slack", Some(url), Some(&to[..])), ("email", Some(url), None), ("email", None, None)]
-        {
+        for (kind, url, to) in [
+            ("slack", None, None),
+            ("slack", Some(url), Some(&to[..])),
+            ("email", Some(url), None),
+            ("email", None, None),
+        ] {
             let error = Channel::parse(kind, url, to).expect_err(kind);
             assert!(matches!(error, ChannelError::Field { kind: named, .. } if named == kind), "{error}");
         }
@@ -303,7 +306,9 @@ mod tests {
 
     #[test]
     fn recipients_are_plain_addresses() {
-        for wrong in ["", "ops", "Ops <ops@example.com>", "a@b\r\nBcc: c@d", "a@b, c@d", "ö@example.com", &"a".repeat(300)] {
+        for wrong in
+            ["", "ops", "Ops <ops@example.com>", "a@b\r\nBcc: c@d", "a@b, c@d", "ö@example.com", &"a".repeat(300)]
+        {
             let error = Channel::parse("email", None, Some(&[wrong.to_owned()])).expect_err(wrong);
             assert!(matches!(error, ChannelError::Recipient(_)), "{wrong}");
             assert!(!error.to_string().contains('\n'));
