@@ -3,6 +3,8 @@
 pub(crate) mod discord;
 pub(crate) mod mail;
 pub(crate) mod slack;
+#[cfg(test)]
+mod tests;
 pub(crate) mod webhook;
 
 use std::borrow::Cow;

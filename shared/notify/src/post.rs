@@ -19,6 +19,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tally_core::time::TimeDelta;
@@ -28,6 +29,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
+use crate::channel::MAX_URL;
 use crate::error::{SHOWN, SendError};
 use crate::public::is_public;
 use crate::resolve::Resolve;
@@ -37,6 +39,8 @@ use crate::roots::Roots;
 pub(crate) const MAX_BODY: usize = 64 << 10;
 /// The most bytes of a reply's head, and of what is read at once.
 const MAX_READ: usize = 8 << 10;
+/// The most bytes of a body that are read: what is shown, after a URL that it may repeat.
+const MAX_SAID: usize = SHOWN + MAX_URL;
 /// The most addresses of a name that are tried.
 const MAX_TRIED: usize = 4;
 /// The longest wait that a receiver may ask for.
@@ -62,19 +66,19 @@ impl Poster {
         Self { resolver, roots, time, tls: OnceLock::new() }
     }
 
-    /// Posts JSON to a URL. Only where `allowed`, its addresses may be private.
+    /// Posts JSON to a URL by `deadline`. Only where `allowed`, its addresses may be private.
     pub(crate) async fn post(
         &self,
         url: &Url,
         allowed: bool,
         headers: HeaderMap,
         body: Vec<u8>,
+        deadline: Instant,
     ) -> Result<(), SendError> {
         if body.len() > MAX_BODY {
             return Err(SendError::TooLarge(body.len()));
         }
         let host = url.host_str().unwrap_or_default();
-        let deadline = Instant::now() + self.time;
         let failed = |what: String| SendError::Unreachable { host: host.to_owned(), what };
         let connected = async {
             let addresses = self.addresses(url, allowed).await?;
@@ -211,11 +215,11 @@ async fn exchange<S: Stream>(stream: S, request: Request<Full<Bytes>>, deadline:
     .await
 }
 
-/// Reads a body until there is as much as an error shows.
+/// Reads a body until there is enough for an error.
 async fn start_of(mut body: Incoming, said: &mut Vec<u8>) {
     while let Some(Ok(frame)) = body.frame().await {
-        said.extend(frame.into_data().unwrap_or_default().iter().take(SHOWN - said.len()));
-        if said.len() >= SHOWN {
+        said.extend(frame.into_data().unwrap_or_default().iter().take(MAX_SAID - said.len()));
+        if said.len() >= MAX_SAID {
             return;
         }
     }
@@ -240,7 +244,7 @@ impl Reply {
         Err(SendError::Status {
             host: url.host_str().unwrap_or_default().to_owned(),
             status: self.status,
-            said: without_secrets(&shown(&self.said), url),
+            said: shown(&without_secrets(&self.said, url)),
             retry_after: self.retry_after,
         })
     }
@@ -254,12 +258,17 @@ pub(crate) fn shown(said: &[u8]) -> String {
 }
 
 /// The text without the parts of a URL that may be secret: receivers repeat what they do not know.
-fn without_secrets(text: &str, url: &Url) -> String {
+fn without_secrets(said: &[u8], url: &Url) -> Vec<u8> {
     let segments = url.path().split('/').filter(|segment| segment.len() >= 8);
     let values = url.query().into_iter().flat_map(|query| query.split('&'));
     let values =
         values.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value)).filter(|value| value.len() >= 4);
-    segments.chain(values).fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
+    let mut text = String::from_utf8_lossy(said).into_owned();
+    for secret in segments.chain(values) {
+        let decoded = percent_decode_str(secret).decode_utf8_lossy();
+        text = text.replace(secret, "…").replace(&*decoded, "…");
+    }
+    text.into_bytes()
 }
 
 /// An error of hyper with what caused it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::{HeaderMap, HeaderValue};
 use rustls::pki_types::CertificateDer;
 use tally_core::time::clock::Clock;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::body::{discord, slack, stable_id, webhook};
@@ -83,14 +84,17 @@ impl Sender {
         notification: &Notification,
     ) -> Result<(), SendError> {
         channel.check(&self.settings.allow)?;
+        let deadline = Instant::now() + self.poster.time;
         match channel {
             Channel::Webhook { url } => {
                 let body = webhook::body(notification);
                 let headers = self.signed(secret, notification, &body);
-                self.post(url, headers, body).await
+                self.post(url, headers, body, deadline).await
             }
-            Channel::Slack { url } => self.slack(url, notification).await,
-            Channel::Discord { url } => self.post(url, HeaderMap::new(), discord::body(notification).to_string()).await,
+            Channel::Slack { url } => self.slack(url, notification, deadline).await,
+            Channel::Discord { url } => {
+                self.post(url, HeaderMap::new(), discord::body(notification).to_string(), deadline).await
+            }
             Channel::Email { to } => match &self.mailer {
                 Some(mailer) => mailer.send(to, notification).await,
                 None => Err(SendError::NoMail),
@@ -99,18 +103,24 @@ impl Sender {
     }
 
     /// Slack refuses a message whose picture it cannot fetch. Then it gets the message without.
-    async fn slack(&self, url: &Url, notification: &Notification) -> Result<(), SendError> {
-        let sent = self.post(url, HeaderMap::new(), slack::body(notification, true).to_string()).await;
-        match sent {
+    async fn slack(&self, url: &Url, notification: &Notification, deadline: Instant) -> Result<(), SendError> {
+        let body = |with_picture| slack::body(notification, with_picture).to_string();
+        match self.post(url, HeaderMap::new(), body(true), deadline).await {
             Err(SendError::Status { status: 400, .. }) if slack::has_picture(notification) => {
-                self.post(url, HeaderMap::new(), slack::body(notification, false).to_string()).await
+                self.post(url, HeaderMap::new(), body(false), deadline).await
             }
             sent => sent,
         }
     }
 
-    async fn post(&self, url: &Url, headers: HeaderMap, body: impl Into<Vec<u8>>) -> Result<(), SendError> {
-        self.poster.post(url, self.settings.allow.contains(url), headers, body.into()).await
+    async fn post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: impl Into<Vec<u8>>,
+        deadline: Instant,
+    ) -> Result<(), SendError> {
+        self.poster.post(url, self.settings.allow.contains(url), headers, body.into(), deadline).await
     }
 
     /// The headers of Standard Webhooks. The time is that of this attempt.

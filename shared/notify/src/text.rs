@@ -70,7 +70,10 @@ fn is_invisible(c: char) -> bool {
 /// that end a link in a markup.
 pub(crate) fn link(text: Option<&str>) -> Option<String> {
     let url = Url::parse(text.filter(|text| text.len() <= MAX_LINK)?).ok()?;
-    let shown = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
+    // A host may hold a quotation mark, which the other parts of a URL encode.
+    let host = url.host_str()?.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b));
+    let shown =
+        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none() && host;
     let text = url.as_str().replace('|', "%7C").replace('(', "%28").replace(')', "%29").replace('\'', "%27");
     (shown && text.len() <= MAX_LINK).then_some(text)
 }
@@ -152,7 +155,7 @@ mod tests {
     #[test]
     fn only_links_to_pages_are_shown() {
         assert_eq!(link(Some("https://t.example/a?q=(x|y)")).as_deref(), Some("https://t.example/a?q=%28x%7Cy%29"));
-        for wrong in ["javascript:alert(1)", "https://u:p@t.example/", "t.example", "//t.example", ""] {
+        for wrong in ["javascript:alert(1)", "https://u:p@t.example/", "https://t\"/", "t.example", "//t.example", ""] {
             assert_eq!(link(Some(wrong)), None, "{wrong}");
         }
         assert_eq!(picture(Some("http://t.example/a.png")), None);

@@ -34,7 +34,7 @@ pub(crate) fn message(notification: &Notification, from: &Mailbox, to: &[Address
     message.multipart(MultiPart::alternative_plain_html(text(notification), html(notification)))
 }
 
-fn text(notification: &Notification) -> String {
+pub(super) fn text(notification: &Notification) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = write!(text, "{}\r\n\r\n", fit(&line(&notification.sentence), MAX_TEXT, plain));
@@ -51,7 +51,7 @@ fn text(notification: &Notification) -> String {
     text
 }
 
-fn html(notification: &Notification) -> String {
+pub(super) fn html(notification: &Notification) -> String {
     let mut html = "<!doctype html><html><body style=\"font-family:sans-serif\">".to_owned();
     // Writing to a string does not fail.
     let _ = write!(html, "<p><strong>{}</strong></p>", escaped(&title(notification)));
