@@ -1,5 +1,7 @@
 //! Sending e-mail, against a mail server of a few lines.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test that panics has failed
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +37,7 @@ struct Server {
 #[derive(Clone, Copy, PartialEq)]
 enum Start {
     Plain,
-    StartTls,
+    Upgraded,
     Tls,
 }
 
@@ -60,7 +62,7 @@ async fn serve(stream: TcpStream, start: Start, acceptor: TlsAcceptor, says: Say
                 talk(stream, true, "250-mail.example\r\n250 AUTH PLAIN", says, &told).await;
             }
         }
-        Start::StartTls => {
+        Start::Upgraded => {
             let mut stream = BufReader::new(stream);
             let _ = stream.write_all(b"220 mail.example\r\n").await;
             for answer in ["250-mail.example\r\n250 STARTTLS\r\n", "220 go ahead\r\n"] {
@@ -144,7 +146,7 @@ impl Server {
             _ => mail,
         };
         let settings = Settings { mail: Some(mail.expect("settings")), ..Settings::default() };
-        Sender::new(settings).with_roots(vec![self.root.clone()]).with_time(Duration::from_secs(120))
+        Sender::new(settings).with_roots(vec![self.root.clone()]).with_time(Duration::from_mins(2))
     }
 
     async fn send(&self, to: &[&str]) -> Result<(), SendError> {
@@ -200,10 +202,10 @@ async fn a_mail_goes_to_all_recipients_at_once() {
 
 #[tokio::test]
 async fn a_mail_is_encrypted_from_the_start_or_by_starttls() {
-    for (start, scheme, query) in [(Start::Tls, "smtps", ""), (Start::StartTls, "smtp", "?tls=required")] {
+    for (start, scheme, query) in [(Start::Tls, "smtps", ""), (Start::Upgraded, "smtp", "?tls=required")] {
         let mut server = server(start, |command| {
             // `AUTH PLAIN` with "\0tally\0p@ss".
-            command.starts_with("AUTH").then(|| match command {
+            command.starts_with("AUTH").then_some(match command {
                 "AUTH PLAIN AHRhbGx5AHBAc3M=" => "235 welcome",
                 _ => "535 unknown",
             })
