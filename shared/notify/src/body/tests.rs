@@ -97,7 +97,9 @@ fn assert_slack(body: &Value) {
                 }
                 let fields = block["fields"].as_array().map_or(&[][..], Vec::as_slice);
                 assert!(fields.len() <= 10);
-                fields.iter().for_each(|field| assert_slack_text(field, 2_000));
+                for field in fields {
+                    assert_slack_text(field, 2_000);
+                }
             }
             "image" => {
                 assert_length(text(block, "image_url"), 3_000);
