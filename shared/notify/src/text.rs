@@ -78,6 +78,13 @@ pub(crate) fn link(text: Option<&str>) -> Option<String> {
     (shown && text.len() <= MAX_LINK).then_some(text)
 }
 
+/// Whether the host of a URL is of letters, digits and the signs that names and addresses need. It may hold others, such
+/// as a quotation mark, which the other parts of a URL encode.
+pub(crate) fn has_plain_host(url: &Url) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+    url.host_str().is_some_and(|host| !host.is_empty() && host.bytes().all(plain))
+}
+
 /// A link to a picture, which receivers fetch themselves: https alone.
 pub(crate) fn picture(text: Option<&str>) -> Option<String> {
     link(text).filter(|url| url.starts_with("https:"))
