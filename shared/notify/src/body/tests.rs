@@ -311,6 +311,15 @@ fn no_text_can_mention_anyone() {
 }
 
 #[test]
+fn a_link_that_is_too_long_once_escaped_is_left_out() {
+    for length in [400, 480, 1_900, 3_000] {
+        let long = Some(format!("https://tally.example/?{}", "&".repeat(length)));
+        let example = Example { title: "cart".to_owned(), url: long.clone(), at: at() };
+        assert_all(&Notification { url: long, examples: vec![example], ..firing() });
+    }
+}
+
+#[test]
 fn a_mail_has_a_text_and_the_same_as_html() {
     let text = mail::text(&firing());
     assert!(text.starts_with("ERROR was 25 in 5 min, above 20\r\n\r\nValue: 25\r\nThreshold: 20\r\n"), "{text}");
