@@ -282,6 +282,8 @@ fn described(error: &hyper::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::Channel;
+    use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     /// What `exchange` makes of a receiver that writes `head`, then `body` again and again; and how many bytes it took.
@@ -334,5 +336,21 @@ mod tests {
         assert!(matches!(reply, Err(Failed::Late)));
         let (reply, _) = exchanged("HTTP/1.1 100 Continue\r\n\r\n", b"").await;
         assert!(matches!(reply, Err(Failed::Late)), "what comes before a reply is none");
+    }
+
+    proptest! {
+        /// What a URL may hold and a request may not would fail at each attempt, for a day.
+        #[test]
+        fn any_channel_can_be_posted_to(rest in "[/?#]{0,2}\\PC{0,20}", any in any::<String>()) {
+            for text in [format!("https://hooks.example:8443{rest}"), format!("https://hooks.example/{any}?{any}")] {
+                let Ok(Channel::Webhook { url }) = Channel::parse("webhook", Some(&text), None) else { continue };
+                let request = request(&url, HeaderMap::new(), vec![]);
+                prop_assert!(request.is_ok(), "{}: {:?}", url, request);
+                let request = request.expect("checked");
+                prop_assert_eq!(request.uri().host(), None);
+                let path = request.uri().path_and_query().map(ToString::to_string);
+                prop_assert_eq!(path.as_deref(), Some(&url[url::Position::BeforePath..url::Position::AfterQuery]));
+            }
+        }
     }
 }

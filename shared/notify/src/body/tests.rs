@@ -337,6 +337,20 @@ fn a_mail_has_a_text_and_the_same_as_html() {
 }
 
 #[test]
+fn a_subject_is_shown_as_it_is() {
+    let from: Mailbox = "tally@example.com".parse().expect("a mailbox");
+    let subject = |name: &str| {
+        let notification = Notification { name: name.to_owned(), ..firing() };
+        let to = ["ops@example.com".parse().expect("an address")];
+        let message = mail::message(&notification, &from, &to).expect("a message");
+        message.headers().get_raw("Subject").map(str::to_owned)
+    };
+    assert_eq!(subject("=?utf-8?q?x?=").as_deref(), Some("[shop] Firing: = ?utf-8?q?x?="));
+    assert_eq!(subject("a\r\nBcc: b@c").as_deref(), Some("[shop] Firing: a  Bcc: b@c"));
+    assert_eq!(subject("größer").as_deref(), Some("[shop] Firing: größer"));
+}
+
+#[test]
 fn an_id_that_no_header_could_hold_is_hashed() {
     let id = |id: &str| stable_id(&Notification { id: id.to_owned(), ..firing() }).into_owned();
     assert_eq!(id("msg_1-a"), "msg_1-a");
