@@ -155,9 +155,8 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
                     "timeseries" => all.extend(with(&path, &[&format!("{range}&interval=HOUR")])),
                     "groups" => {
                         for attr in ["plan", "note", "user_id", "session_id", "message", "name"] {
-                            all.push(format!("{path}?{range}&attr={attr}"));
-                            all.push(format!("{path}?{range}&attr={attr}&user_id=inside-user-canary"));
-                            all.push(format!("{path}?{range}&attr={attr}&attr.note=inside-note-canary"));
+                            let filters = ["", "&user_id=inside-user-canary", "&attr.note=inside-note-canary"];
+                            all.extend(filters.map(|filter| format!("{path}?{range}&attr={attr}{filter}")));
                         }
                     }
                     "totals" => all.extend([path.clone(), format!("{path}?limit=1")]),
