@@ -26,8 +26,8 @@ pub(crate) struct Read {
     pub(crate) created_at: Timestamp,
     /// The apps of `records`.
     pub(crate) apps: BTreeMap<AppId, AppSlug>,
-    /// New barriers. They are met after all earlier records are counted.
-    pub(crate) barriers: Vec<Barrier>,
+    /// New barriers, with the creation times of their records. They are met after all earlier records are counted.
+    pub(crate) barriers: Vec<(Barrier, Timestamp)>,
     /// Records that cannot be counted.
     pub(crate) dead_letters: Vec<UncountableRecord>,
 }
@@ -105,7 +105,7 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
                 }
                 match what {
                     What::Nothing => {}
-                    What::Barrier(barrier) => batch.barriers.push(barrier),
+                    What::Barrier(barrier) => batch.barriers.push((barrier, created_at)),
                     What::Change(change, slug) => {
                         batch.apps.insert(change.event().partition.app.clone(), slug);
                         batch.records.push(Record { sequence, change: *change });
