@@ -43,7 +43,7 @@ fn dependencies(folder: &str) -> BTreeSet<String> {
 fn ring(folder: &str) -> usize {
     match folder {
         "shared/core" => 0,
-        "shared/store" => 1,
+        "shared/store" | "shared/notify" => 1,
         "shared/service" => 2,
         "shared/http" => 3,
         _ if folder.starts_with("functions/") => 4,
