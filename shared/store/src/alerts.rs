@@ -28,6 +28,8 @@ const HISTORY: i32 = 100;
 const JUDGED: &str = "judged";
 /// How often evaluators have written about an app.
 const SEQ: &str = "seq";
+/// When the first heartbeat was put that is not counted, in microseconds.
+const BEAT: &str = "beat";
 /// The number of rules of an app.
 const RULES: &str = "n";
 const VERSION: &str = "version";
@@ -48,6 +50,8 @@ pub struct StoredRule {
 pub struct Judged {
     /// The end of the last window that was judged; none if none was.
     pub to: Option<Timestamp>,
+    /// When the first heartbeat was put that is not known to be counted yet; none if all are.
+    pub beat: Option<Timestamp>,
     /// How often evaluators have written about the app.
     pub seq: u64,
 }
@@ -202,22 +206,33 @@ impl Store {
         .await
     }
 
-    /// Notes that all windows of an app up to one are judged. Returns false if another evaluator has written since.
-    pub async fn set_judged(&self, app: &AppId, before: Judged, to: Timestamp) -> Result<bool, StoreError> {
-        let update = self.client.update_item().table_name(&self.tables.apps);
-        let request = update
+    /// Replaces how far an app is judged. Returns false if another evaluator has written about the app since.
+    pub async fn set_judged(&self, app: &AppId, before: Judged, after: Judged) -> Result<bool, StoreError> {
+        let (mut set, mut remove) = (vec![], vec![]);
+        let mut request = self
+            .client
+            .update_item()
+            .table_name(&self.tables.apps)
             .set_key(Some(key(keys::ALERTS, app.as_str())))
-            .update_expression("SET #judged = :judged ADD #seq :one")
             .condition_expression(seq_is(before))
-            .expression_attribute_names("#judged", JUDGED)
             .expression_attribute_names("#seq", SEQ)
-            .expression_attribute_values(":judged", AttributeValue::N(to.micros().to_string()))
             .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
-        let request = match before.seq {
-            0 => request,
-            seq => request.expression_attribute_values(":seq", AttributeValue::N(seq.to_string())),
-        };
-        Ok(self.send_conditional(request).await?.is_applied())
+        for (placeholder, name, time) in [("judged", JUDGED, after.to), ("beat", BEAT, after.beat)] {
+            request = request.expression_attribute_names(format!("#{placeholder}"), name);
+            if let Some(time) = time {
+                set.push(format!("#{placeholder} = :{placeholder}"));
+                let micros = AttributeValue::N(time.micros().to_string());
+                request = request.expression_attribute_values(format!(":{placeholder}"), micros);
+            } else {
+                remove.push(format!("#{placeholder}"));
+            }
+        }
+        let clause = |word: &str, of: &[String]| if of.is_empty() { String::new() } else { format!("{word} {} ", of.join(", ")) };
+        let expression = format!("{}{}ADD #seq :one", clause("SET", &set), clause("REMOVE", &remove));
+        if before.seq > 0 {
+            request = request.expression_attribute_values(":seq", AttributeValue::N(before.seq.to_string()));
+        }
+        Ok(self.send_conditional(request.update_expression(expression)).await?.is_applied())
     }
 
     /// Gives a rule a new state, with the transition that it makes, if it makes one, and when its first delivery is due.
@@ -366,9 +381,9 @@ impl AppRules {
         if sort_key(&item).contains('#') {
             self.rules.push(serde_dynamo::from_item::<_, RuleItem>(item)?.into());
         } else {
-            let to = item.get(JUDGED).and_then(number).map(Timestamp::from_micros);
+            let time = |name| item.get(name).and_then(number).map(Timestamp::from_micros);
             let seq = item.get(SEQ).and_then(number).and_then(|seq| u64::try_from(seq).ok());
-            self.judged = Judged { to, seq: seq.unwrap_or(0) };
+            self.judged = Judged { to: time(JUDGED), beat: time(BEAT), seq: seq.unwrap_or(0) };
         }
         Ok(())
     }

@@ -55,7 +55,9 @@ impl<'a> Windows<'a> {
         let minutes = run(Granularity::Minute, range.since(), range.until());
         let hours = run(Granularity::Hour, range.since(), range.until());
         for kind in filter.kinds() {
-            self.read(*kind, &[minutes, hours]).await?;
+            let missing = [minutes, hours].into_iter().filter_map(|run| self.missing(*kind, buckets(run)));
+            let missing: Vec<_> = missing.collect();
+            self.read(*kind, &missing).await?;
         }
         Ok(())
     }
