@@ -64,7 +64,17 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_no_host_and_port_is_named() {
-        for wrong in ["localhost", "localhost:", "localhost:0", "localhost:99999", ":80", "http://a:80", "a@b:80", "a/b:80", "::1:x"] {
+        for wrong in [
+            "localhost",
+            "localhost:",
+            "localhost:0",
+            "localhost:99999",
+            ":80",
+            "http://a:80",
+            "a@b:80",
+            "a/b:80",
+            "::1:x",
+        ] {
             let error = format!("good:1,{wrong}").parse::<AllowList>().expect_err(wrong);
             assert_eq!(error, AllowError(wrong.to_owned()));
         }

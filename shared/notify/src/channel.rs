@@ -9,6 +9,7 @@ use url::{Host, Url};
 
 use crate::allow::AllowList;
 use crate::public::is_public;
+use crate::text::has_plain_host;
 
 /// The longest URL of a channel, in bytes.
 pub const MAX_URL: usize = 2_048;
@@ -175,7 +176,7 @@ fn is_discord(url: &Url) -> bool {
 fn parse_url(text: &str) -> Result<Url, ChannelError> {
     let mut url = Url::parse(text).map_err(|_| ChannelError::Url)?;
     url.set_fragment(None);
-    if url.as_str().len() > MAX_URL || !url.has_host() {
+    if url.as_str().len() > MAX_URL || !has_plain_host(&url) {
         return Err(ChannelError::Url);
     }
     Ok(url)
@@ -254,9 +255,12 @@ mod tests {
             assert_eq!(serde_json::from_str::<Channel>(&text).expect(&text), channel);
         }
         assert_eq!(Channel::parse("teams", Some(url), None), Err(ChannelError::Type));
-        for (kind, url, to) in
-            [("slack", None, None), ("slack", Some(url), Some(&to[..])), ("email", Some(url), None), ("email", None, None)]
-        {
+        for (kind, url, to) in [
+            ("slack", None, None),
+            ("slack", Some(url), Some(&to[..])),
+            ("email", Some(url), None),
+            ("email", None, None),
+        ] {
             let error = Channel::parse(kind, url, to).expect_err(kind);
             assert!(matches!(error, ChannelError::Field { kind: named, .. } if named == kind), "{error}");
         }
@@ -271,6 +275,7 @@ mod tests {
             ("discord", "https://discord.com/api/webhooks/1/x", None),
             ("discord", "https://discordapp.com/api/webhooks/1/x", None),
             ("webhook", "hooks.example", Some("`url`")),
+            ("webhook", "https://hooks\".example/", Some("`url`")),
             ("webhook", "mailto:ops@example.com", Some("`url`")),
             ("webhook", "http://hooks.example/x", Some("TALLY_WEBHOOK_ALLOW")),
             ("webhook", "ftp://hooks.example/x", Some("https")),
@@ -303,7 +308,9 @@ mod tests {
 
     #[test]
     fn recipients_are_plain_addresses() {
-        for wrong in ["", "ops", "Ops <ops@example.com>", "a@b\r\nBcc: c@d", "a@b, c@d", "ö@example.com", &"a".repeat(300)] {
+        for wrong in
+            ["", "ops", "Ops <ops@example.com>", "a@b\r\nBcc: c@d", "a@b, c@d", "ö@example.com", &"a".repeat(300)]
+        {
             let error = Channel::parse("email", None, Some(&[wrong.to_owned()])).expect_err(wrong);
             assert!(matches!(error, ChannelError::Recipient(_)), "{wrong}");
             assert!(!error.to_string().contains('\n'));

@@ -8,18 +8,25 @@
 //! name resolves to is public, and the connection goes to the addresses that were checked. Redirects are not followed.
 
 mod allow;
+mod body;
 mod channel;
 mod error;
 mod notification;
+mod post;
 mod public;
+mod resolve;
+mod roots;
 mod secret;
 mod sender;
 mod settings;
+mod smtp;
+mod text;
 
 pub use allow::{AllowError, AllowList};
 pub use channel::{Channel, ChannelError, MAX_RECIPIENTS, MAX_URL};
 pub use error::SendError;
 pub use notification::{Example, Kind, Notification};
+pub use resolve::{Addresses, Resolve};
 pub use secret::{Secret, SecretError};
 pub use sender::Sender;
 pub use settings::{MailSettings, Settings, SettingsError};

@@ -153,7 +153,9 @@ mod tests {
             assert_eq!(mail.credentials, Some(("u".to_owned(), "p@ss".to_owned())));
             assert!(!format!("{mail:?}").contains("p@ss"));
         }
-        assert!(MailSettings::parse("smtp://mail.example", "tally@example.com").expect("no password").credentials.is_none());
+        assert!(
+            MailSettings::parse("smtp://mail.example", "tally@example.com").expect("no password").credentials.is_none()
+        );
     }
 
     #[test]
