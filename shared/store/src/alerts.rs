@@ -308,7 +308,9 @@ impl Store {
     pub async fn erase_alert_history(&self, app: &AppId, rule: &RuleId) -> Result<bool, StoreError> {
         let range = keys::alert_entries(rule.as_str());
         let request = self.query_between(&self.tables.apps, keys::alert_log(app), range).consistent_read(true);
-        self.delete_alert_items(request, &keys::alert_log(app)).await
+        let page = self.send_query(request).await?;
+        self.delete_items(&self.tables.apps, page.items).await?;
+        Ok(page.next.is_none())
     }
 
     /// Erases a page of the alert rules of an app and of their transitions. Returns whether none is left.
@@ -316,26 +318,15 @@ impl Store {
         let range = (keys::alert_rule(app, ""), keys::alert_rule(app, "~"));
         let rules = self.query_between(&self.tables.apps, keys::ALERTS, range).consistent_read(true);
         let log = self.query_partition(&self.tables.apps, keys::alert_log(app)).consistent_read(true);
-        let mut gone = self.delete_alert_items(rules, keys::ALERTS).await?;
-        gone &= self.delete_alert_items(log, &keys::alert_log(app)).await?;
+        let (rules, log) = (self.send_query(rules).await?, self.send_query(log).await?);
+        let gone = rules.next.is_none() && log.next.is_none();
+        self.delete_items(&self.tables.apps, rules.items).await?;
+        self.delete_items(&self.tables.apps, log.items).await?;
         if gone {
             let judged = key(keys::ALERTS, app.as_str());
             self.send(self.client.delete_item().table_name(&self.tables.apps).set_key(Some(judged))).await?;
         }
         Ok(gone)
-    }
-
-    async fn delete_alert_items(
-        &self,
-        request: aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder,
-        partition: &str,
-    ) -> Result<bool, StoreError> {
-        let page = self.send_query(request).await?;
-        for item in &page.items {
-            let key = key(partition, sort_key(item));
-            self.send(self.client.delete_item().table_name(&self.tables.apps).set_key(Some(key))).await?;
-        }
-        Ok(page.next.is_none())
     }
 
     /// Returns the key that encrypts channels, or `None` if it does not exist yet.

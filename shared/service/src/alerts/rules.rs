@@ -1,5 +1,7 @@
 //! Making, changing and testing rules.
 
+use std::time::{Duration, Instant};
+
 use futures::future::join_all;
 use tally_core::alert::judge::State;
 use tally_core::alert::rule::{MAX_RULES, Rule, RuleId};
@@ -15,6 +17,8 @@ use crate::context::Context;
 
 /// Attempts at a change while the rule is judged.
 const ATTEMPTS: usize = 5;
+/// How long the history of a deleted rule is erased.
+const ERASING: Duration = Duration::from_secs(15);
 
 /// Why a rule is not made or changed.
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +160,9 @@ pub async fn delete(store: &Store, app: &App, id: &RuleId) -> Result<(), RuleErr
     if !store.delete_alert_rule(&app.id, id).await? {
         return Err(RuleError::Missing);
     }
-    while !store.erase_alert_history(&app.id, id).await? {}
+    // What is left after that expires by itself.
+    let end = Instant::now() + ERASING;
+    while Instant::now() < end && !store.erase_alert_history(&app.id, id).await? {}
     Ok(())
 }
 
