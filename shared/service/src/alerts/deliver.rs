@@ -1,5 +1,7 @@
 //! Sends what transitions have to tell: at least once each, under the same id, for a day.
 
+use std::collections::BTreeMap;
+
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use tally_core::alert::rule::Rule;
@@ -15,7 +17,7 @@ use crate::context::Context;
 
 /// The most transitions that are told in one run. The next run goes on.
 const MOST: i32 = 200;
-/// The number of transitions that are told at once.
+/// The number of rules that tell something at once.
 const CONCURRENCY: usize = 16;
 /// How long a sender has before another may send the same: each request takes at most 10 s.
 const CLAIM: TimeDelta = TimeDelta::seconds(60);
@@ -59,19 +61,30 @@ pub async fn deliver(context: &Context, sender: &Sender, now: Timestamp) -> Resu
         return Ok(all);
     }
     let sealer = Sealer::open(&context.store).await?;
-    let each = due.into_iter().map(|pending| {
+    // What a rule has to tell is told in order.
+    let mut rules = BTreeMap::<_, Vec<_>>::new();
+    for pending in due {
+        rules.entry((pending.app.clone(), pending.rule.clone())).or_default().push(pending);
+    }
+    let each = rules.into_iter().map(|((app, rule), mut pending)| {
+        pending.sort_by_key(|pending| pending.version);
         let telling = Telling { context, sender, sealer: &sealer, now };
         async move {
-            let of = (pending.app.clone(), pending.rule.clone());
-            (of, telling.tell(pending).await)
+            let mut all = Delivered::default();
+            for pending in pending {
+                match telling.tell(pending).await {
+                    Ok(told) => all.add(told),
+                    Err(error) => {
+                        tracing::warn!(%error, app = app.as_str(), rule = rule.as_str(), "could not tell an alert yet");
+                    }
+                }
+            }
+            all
         }
     });
     let mut each = stream::iter(each.collect::<Vec<_>>()).buffer_unordered(CONCURRENCY);
-    while let Some(((app, rule), told)) = each.next().await {
-        match told {
-            Ok(told) => all.add(told),
-            Err(error) => tracing::warn!(%error, app = app.as_str(), rule = rule.as_str(), "could not tell an alert yet"),
-        }
+    while let Some(told) = each.next().await {
+        all.add(told);
     }
     Ok(all)
 }

@@ -11,7 +11,6 @@ use tally_core::time::{HOUR, MINUTE, Range, TimeDelta, Timestamp};
 use super::asking::ask;
 use crate::budget::ReadError;
 use crate::reads::Reads;
-use crate::report::count::counted_to;
 use crate::report::windows::Windows;
 
 /// Windows up to this length are judged each minute, longer ones each hour.
@@ -49,7 +48,8 @@ pub struct Preview {
 /// Returns an error if the store fails, or if the budget does not allow a single step.
 pub async fn preview(reads: &Reads, app: &App, rule: &Rule, length: TimeDelta) -> Result<Preview, ReadError> {
     let step = if rule.window.length() <= MINUTELY { MINUTE } else { HOUR };
-    let until = counted_to(reads, app).await?.floor(step);
+    // What happened a minute ago is counted, if counting runs.
+    let until = (reads.now - MINUTE).floor(step);
     let since = (until - length).floor(step).max(Timestamp::EPOCH);
     let filter = cell_filter(&rule.filter).unwrap_or_default();
     let mut windows = Windows::new(reads, app, vec![filter.clone()]);
