@@ -135,6 +135,7 @@ async fn ask(tally: &Tally, route: &Route, text: Option<&str>) -> StatusCode {
         ("{key_id}", "x"),
         ("{version}", "x"),
         ("{name}", "x"),
+        ("{channel}", "x"),
     ]);
     let path = path.chain([("{key}", text.unwrap_or("none"))]);
     let mut path = path.fold(route.path.to_owned(), |path, (part, value)| path.replace(part, value));

@@ -11,7 +11,7 @@ use http::response::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use tally::server::service;
+use tally::server::service_with;
 use tally::stream_poller::{PollError, StreamPoller};
 use tally_core::app::key::Scope;
 use tally_core::app::role::Role;
@@ -20,6 +20,7 @@ use tally_core::time::clock::Clock;
 use tally_core::time::{HOUR, Timestamp};
 use tally_http::gateway::answer;
 use tally_http::service::serve;
+use tally_notify::{Sender, Settings};
 use tally_service::config::Config;
 use tally_service::context::Context;
 use tally_store::{Connection, Timeouts, Usage, connect_with};
@@ -40,6 +41,8 @@ pub(crate) fn at(text: &str) -> Timestamp {
 pub(crate) struct Tally {
     pub(crate) context: Arc<Context>,
     pub(crate) clock: Clock,
+    /// What alerts are sent with.
+    pub(crate) sender: Arc<Sender>,
     // The temporary folder of an embedded database is deleted on drop.
     database: Database,
     router: Router,
@@ -90,6 +93,17 @@ impl Tally {
         Self::over(Config::default(), timeouts, client).await
     }
 
+    /// Starts one whose alerts may reach these private addresses, with other settings.
+    pub(crate) async fn telling(allow: &str, config: Config) -> Self {
+        let settings = Settings { allow: allow.parse().expect("addresses"), ..Settings::default() };
+        Self { sender: Arc::new(Sender::new(settings)), ..Self::with(config).await }.routed()
+    }
+
+    /// Builds the router anew, after its parts were replaced.
+    fn routed(self) -> Self {
+        Self { router: service_with(&self.context, Arc::clone(&self.sender), web::router), ..self }
+    }
+
     /// … with other settings.
     pub(crate) async fn over(
         mut config: Config,
@@ -104,7 +118,9 @@ impl Tally {
         let clock = Clock::at(at(NOW));
         let context = Context::new(store, clock.clone(), config);
         let poller = Mutex::new(StreamPoller::new(database.client(), "http://database", Arc::clone(&context), None));
-        Self { router: service(&context), poller, database, context, clock, late: Arc::default() }
+        let sender = Arc::new(Sender::new(Settings::default()));
+        let router = service_with(&context, Arc::clone(&sender), web::router);
+        Self { router, poller, database, context, clock, sender, late: Arc::default() }
     }
 
     /// Creates an app with an ingest key and a read key.

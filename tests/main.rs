@@ -5,6 +5,7 @@
 mod access;
 mod admin;
 mod aggregate;
+mod alerts;
 mod architecture;
 mod attributes;
 mod chart;

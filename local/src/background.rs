@@ -1,8 +1,10 @@
-//! Background tasks that run as long as the server: counting, and keeping the database small.
+//! Background tasks that run as long as the server: counting, judging alert rules, and keeping the database small.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tally_core::time::{MINUTE, TimeDelta};
+use tally_notify::Sender;
 use tally_service::context::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,17 +19,20 @@ const SWEEP: Duration = Duration::from_mins(1);
 /// How long counted stream records accumulate before they are deleted.
 const GATHER: Duration = Duration::from_secs(1);
 
+/// How long after the end of a minute the alert rules are judged: what happened in it is counted by then.
+const ALERTS_AFTER: TimeDelta = TimeDelta::seconds(15);
+
 /// How long shutdown waits for the database to be merged into one file.
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// The background tasks. They stop when told to.
 pub(crate) struct Background {
     housekeeping: Arc<Housekeeping>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Background {
-    pub(crate) fn start(stack: &Stack, context: &Arc<Context>, large: &Large) -> Self {
+    pub(crate) fn start(stack: &Stack, context: &Arc<Context>, large: &Large, sender: &Arc<Sender>) -> Self {
         let poller = stack.poller(context, stack.embedded.position_file());
         let (counted, news) = watch::channel(None);
         let polling = large.handle().spawn(poller.run(move |shards| {
@@ -43,7 +48,8 @@ impl Background {
         }));
         let table = context.config.tables.events.clone();
         let keeping = tokio::spawn(keep(Arc::clone(&stack.housekeeping), table, news));
-        Self { housekeeping: Arc::clone(&stack.housekeeping), tasks: [polling, keeping] }
+        let alerting = tokio::spawn(alert(Arc::clone(context), Arc::clone(sender)));
+        Self { housekeeping: Arc::clone(&stack.housekeeping), tasks: [polling, keeping, alerting] }
     }
 
     /// Stops the tasks and leaves the database complete in one file. Work that was only partly counted is counted again
@@ -55,6 +61,18 @@ impl Background {
         let settled = tokio::task::spawn_blocking(move || housekeeping.settle());
         if let Ok(Ok(Err(error))) = timeout(SETTLE, settled).await {
             tracing::warn!(%error, "could not empty the write-ahead log; the next start does");
+        }
+    }
+}
+
+/// Judges the alert rules once in each minute, as the schedule does in the cloud.
+async fn alert(context: Arc<Context>, sender: Arc<Sender>) {
+    loop {
+        let now = context.clock.now();
+        let next = (now - ALERTS_AFTER).floor(MINUTE) + MINUTE + ALERTS_AFTER;
+        sleep(Duration::from_micros(u64::try_from((next - now).as_micros()).unwrap_or_default())).await;
+        if let Err(error) = alerts::judge(&context, &sender).await {
+            tracing::warn!(%error, "could not judge the alert rules; the next minute tries again");
         }
     }
 }

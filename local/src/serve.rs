@@ -123,6 +123,7 @@ async fn start(
     ) -> Result<Option<(Filled, bool)>, Box<dyn std::error::Error>>,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut config = config()?;
+    let sender = alerts::sender()?;
     let folder = serve.web_dir.filter(|dir| !dir.as_os_str().is_empty());
     let folder = folder.map(|dir| WebFolder::open(&dir)).transpose()?;
     let mut signals = Signals::listen()?;
@@ -139,10 +140,11 @@ async fn start(
     if own_admin {
         config.users = machine.users();
     }
+    let url = format!("http://{}", listener.local_addr()?);
+    config.page_url.get_or_insert_with(|| url.clone());
     let context = context(stack.store.clone(), config);
     // Nobody else sets it.
     let _ = context.disk.set(Box::new(DataDisk(stack.embedded.folder().map(Path::to_owned))));
-    let url = format!("http://{}", listener.local_addr()?);
     say!("Tally {} on {url}", env!("CARGO_PKG_VERSION"));
     let kept =
         stack.embedded.folder().map_or_else(|| "nowhere".to_owned(), |folder| format!("in {}", folder.display()));
@@ -170,9 +172,9 @@ async fn start(
     }
     say!("Ctrl-C ends it.");
     let large = Large::start()?;
-    let background = Background::start(&stack, &context, &large);
+    let background = Background::start(&stack, &context, &large, &sender);
     let proxies = Proxies { trusted: serve.trusted_proxy, base_path: serve.base_path };
-    let service = service_with(&context, |config| match folder {
+    let service = service_with(&context, sender, |config| match folder {
         Some(folder) => web::router_of(config, folder),
         None => web::router(config),
     });

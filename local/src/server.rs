@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use tally_core::time::clock::Clock;
 use tally_http::service::serve;
+use tally_notify::{Sender, Settings};
 use tally_service::config::{Config, ConfigError};
 use tally_service::context::Context;
 use tally_store::{Connection, Store, StoreError, connect};
@@ -181,16 +182,17 @@ pub fn context(store: Store, config: Config) -> Arc<Context> {
     Context::new(store, Clock::System, config)
 }
 
-/// All functions as one service.
+/// All functions as one service. Alerts reach public addresses alone, and nobody by e-mail.
 pub fn service(context: &Arc<Context>) -> Router {
-    service_with(context, web::router)
+    service_with(context, Arc::new(Sender::new(Settings::default())), web::router)
 }
 
-/// All functions as one service, the page by another router.
-pub(crate) fn service_with(context: &Arc<Context>, web: impl FnOnce(Arc<Config>) -> Router) -> Router {
+/// All functions as one service, with what sends notifications, and the page by a router.
+pub fn service_with(context: &Arc<Context>, sender: Arc<Sender>, web: impl FnOnce(Arc<Config>) -> Router) -> Router {
     let routers = [ingest::router, query::router, reports::router, charts::router, admin::router];
     let routers = routers.map(|router| router(Arc::clone(context)));
-    serve(Arc::clone(context), routers.into_iter().chain([web(Arc::new(context.config.clone()))]))
+    let others = [alerts::router(Arc::clone(context), sender), web(Arc::new(context.config.clone()))];
+    serve(Arc::clone(context), routers.into_iter().chain(others))
 }
 
 /// Ctrl-C, or the signal that asks a process to stop.

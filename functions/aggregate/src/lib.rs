@@ -108,8 +108,12 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
     let now = context.clock.now();
     count_accepted(context, &apps, &batch.records).await;
     // All records before the barriers are counted now.
-    for barrier in &batch.barriers {
-        context.store.meet_barrier(barrier, now + KEEP_MET).await?;
+    for (barrier, put_at) in &batch.barriers {
+        if barrier.is_heartbeat() {
+            context.store.note_heartbeat(barrier, &stream_shard, *put_at).await?;
+        } else {
+            context.store.meet_barrier(barrier, now + KEEP_MET).await?;
+        }
     }
     #[allow(clippy::cast_precision_loss)] // metrics need no more than 53 bits
     metrics::emit(

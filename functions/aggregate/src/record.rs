@@ -30,8 +30,8 @@ pub(crate) struct Read {
     pub(crate) traces: Traces,
     /// The apps of `records`.
     pub(crate) apps: BTreeMap<AppId, AppSlug>,
-    /// New barriers. They are met after all earlier records are counted.
-    pub(crate) barriers: Vec<Barrier>,
+    /// New barriers, with the creation times of their records. They are met after all earlier records are counted.
+    pub(crate) barriers: Vec<(Barrier, Timestamp)>,
     /// Records that cannot be counted.
     pub(crate) dead_letters: Vec<UncountableRecord>,
 }
@@ -110,7 +110,7 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
                 }
                 match what {
                     What::Nothing => {}
-                    What::Barrier(barrier) => batch.barriers.push(barrier),
+                    What::Barrier(barrier) => batch.barriers.push((barrier, created_at)),
                     What::Change(change, slug, trace) => {
                         batch.traces.extend(trace.map(|trace| (sequence.clone(), trace)));
                         batch.apps.insert(change.event().partition.app.clone(), slug);

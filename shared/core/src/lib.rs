@@ -1,5 +1,6 @@
 //! The domain of Tally: events, apps, time and counters. Pure: no I/O, no HTTP, no AWS, no async runtime.
 
+pub mod alert;
 pub mod app;
 pub mod counter;
 pub mod digest;

@@ -18,6 +18,8 @@ pub enum Function {
     Reports,
     /// Draws pictures of counts.
     Charts,
+    /// Alert rules.
+    Alerts,
     /// Apps, keys, sign-in, and everything that no other function serves.
     Admin,
     /// The page. It reaches no table, so all its routes are public.
@@ -119,6 +121,14 @@ routes! {
     LIST_VIEWS          = GET    "/apps/{app}/views"                            => Admin, Read;
     SAVE_VIEW           = PUT    "/apps/{app}/views/{name}"                     => Admin, AppUsers;
     DELETE_VIEW         = DELETE "/apps/{app}/views/{name}"                     => Admin, AppUsers;
+    LIST_ALERTS         = GET    "/apps/{app}/alerts"                           => Alerts, AppUsers;
+    CREATE_ALERT        = POST   "/apps/{app}/alerts"                           => Alerts, AppAdmins;
+    PREVIEW_ALERT       = POST   "/apps/{app}/alerts/preview"                   => Alerts, AppUsers;
+    READ_ALERT          = GET    "/apps/{app}/alerts/{id}"                      => Alerts, AppUsers;
+    CHANGE_ALERT        = PATCH  "/apps/{app}/alerts/{id}"                      => Alerts, AppAdmins;
+    DELETE_ALERT        = DELETE "/apps/{app}/alerts/{id}"                      => Alerts, AppAdmins;
+    TEST_ALERT          = POST   "/apps/{app}/alerts/{id}/test"                 => Alerts, AppAdmins;
+    ROTATE_ALERT_SECRET = POST   "/apps/{app}/alerts/{id}/channels/{channel}/secret" => Alerts, AppAdmins;
     SEND_EVENTS         = POST   "/apps/{app}/events"                           => Ingest, Ingest;
     COUNT               = POST   "/apps/{app}/count"                            => Ingest, Ingest;
     COUNT_NAME          = POST   "/apps/{app}/count/{*name}"                    => Ingest, Ingest;

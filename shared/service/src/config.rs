@@ -40,6 +40,8 @@ pub struct Config {
     pub read_time: Duration,
     /// `TALLY_GITHUB_API` (default `https://api.github.com`): the API that identifies the owner of a GitHub token.
     pub github_api: String,
+    /// `TALLY_PAGE_URL` (default none): where people open the page, for links in notifications.
+    pub page_url: Option<String>,
     /// Whether cookies are sent over HTTPS only. Off for plain local HTTP.
     pub secure_cookies: bool,
 }
@@ -67,6 +69,9 @@ pub enum ConfigError {
         /// The value of the variable.
         value: String,
     },
+    /// An invalid URL of the page.
+    #[error("TALLY_PAGE_URL: {0:?} is no URL such as https://tally.example")]
+    PageUrl(String),
     /// A number out of range.
     #[error("{name}: {value:?} is not a whole number from {from} to {to}")]
     Number {
@@ -99,6 +104,16 @@ impl Origins {
     }
 }
 
+/// Checks the URL of the page: `https://tally.example`, perhaps with a path.
+fn page_url(value: String) -> Result<String, ConfigError> {
+    let is_plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'"' | b'<' | b'>');
+    let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+    match rest {
+        Some(rest) if !rest.is_empty() && rest.bytes().all(is_plain) => Ok(value.trim_end_matches('/').to_owned()),
+        _ => Err(ConfigError::PageUrl(value)),
+    }
+}
+
 /// Returns whether a browser may send this as an `Origin`: a scheme and a host in lower case, an optional port, and no
 /// path.
 pub fn is_origin(text: &str) -> bool {
@@ -122,6 +137,7 @@ impl Default for Config {
             tail_budget: f64::from(TAIL_BUDGET),
             read_time: Duration::from_secs(10),
             github_api: "https://api.github.com".to_owned(),
+            page_url: None,
             secure_cookies: true,
         }
     }
@@ -164,6 +180,7 @@ impl Config {
             tail_budget: f64::from(number("TALLY_TAIL_BUDGET", TAIL_BUDGET, 0, 1_000_000)?),
             read_time: default.read_time,
             github_api: variable("TALLY_GITHUB_API").unwrap_or(default.github_api),
+            page_url: variable("TALLY_PAGE_URL").map(page_url).transpose()?,
             secure_cookies: default.secure_cookies,
         })
     }
@@ -184,6 +201,8 @@ mod tests {
             ("TALLY_READ_BUDGET", "lots"),
             ("TALLY_TAIL_BUDGET", "-1"),
             ("TALLY_USERS", "ann"),
+            ("TALLY_PAGE_URL", "tally.example"),
+            ("TALLY_PAGE_URL", "https://tally.example/?app=a"),
             ("TALLY_READ_ORIGINS", "app.example"),
             ("TALLY_READ_ORIGINS", "https://a.example/"),
             ("TALLY_INGEST_ORIGINS", "https://a.example, https://B.example"),

@@ -1,6 +1,7 @@
 //! The use cases of Tally, on top of the store: accepting events, reading them, reporting, repairing counters, signing
 //! in.
 
+pub mod alerts;
 pub mod apps;
 pub mod auth;
 pub mod budget;

@@ -133,6 +133,15 @@ impl Reads {
         Ok(page)
     }
 
+    /// Reads the newest heartbeats of a shard that are counted, by stream shard, strongly.
+    pub(crate) async fn heartbeats(&self, partition: &Partition) -> Result<Vec<(String, Timestamp)>, ReadError> {
+        // A dozen small items at most: each stream shard lives for four hours.
+        let reservation = self.budget.reserve(counters(1, true)).await?;
+        let (times, units) = self.store.heartbeats(partition).await?;
+        reservation.settle(units, 1, bytes(units, COUNTER_BYTES));
+        Ok(times)
+    }
+
     /// Returns those of some stream shards that others of them continue.
     pub(crate) async fn continued_shards(&self, shards: &[&str]) -> Result<HashSet<String>, ReadError> {
         // Small, and remembered.

@@ -11,3 +11,4 @@ pub mod run_time;
 pub mod tail;
 pub mod top_messages;
 pub mod usage;
+pub(crate) mod windows;

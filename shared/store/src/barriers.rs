@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use tally_core::app::partition::Partition;
-use tally_core::event::id::EventId;
-use tally_core::time::Timestamp;
+use tally_core::event::id::{EventId, id_range};
+use tally_core::time::{Range, Timestamp};
 
 use crate::client::batch;
 use crate::client::error::StoreError;
@@ -20,6 +20,9 @@ use crate::tables::{EXPIRES_AT, SK};
 pub(super) const BARRIER: &str = "fence";
 /// The separator between a barrier's position and its owner's id. It sorts after every event id.
 pub(super) const SEPARATOR: char = '~';
+
+/// The owner of heartbeats.
+const HEARTBEAT: &str = "heartbeat";
 
 /// A barrier.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,6 +40,22 @@ impl Barrier {
         // `!` sorts before every event id.
         let place = after.map_or_else(|| "!".to_owned(), |id| id.to_string());
         Self { partition: keys::partition(partition), sort: format!("{place}{SEPARATOR}{owner}") }
+    }
+
+    /// Creates a heartbeat: a barrier that is overwritten as often as somebody wants to know how far a shard without events is
+    /// counted. It precedes all events, or follows them.
+    pub fn heartbeat(partition: &Partition, follows: bool) -> Self {
+        Self::after(partition, follows.then(|| id_range(Range::ALL).1), HEARTBEAT)
+    }
+
+    /// Returns whether it is a heartbeat.
+    pub fn is_heartbeat(&self) -> bool {
+        self.owner() == HEARTBEAT
+    }
+
+    /// Returns its partition key.
+    pub(super) fn partition(&self) -> &str {
+        &self.partition
     }
 
     /// Returns the barrier with these keys.

@@ -239,6 +239,64 @@ pub(super) fn read_revoked_session(sort: &str) -> Option<&str> {
     sort.split_once('#').map(|(_, sid)| sid)
 }
 
+/// The Apps partition with the alert rules of all apps, and how far the rules of each app are judged.
+pub(super) const ALERTS: &str = "alerts";
+
+/// Returns the sort key of a rule. Without the rule's id it is the start of those of an app.
+pub(super) fn alert_rule(app: &AppId, rule: &str) -> String {
+    format!("{app}#{rule}")
+}
+
+/// Returns the Apps partition with what the alert rules of an app have told.
+pub(super) fn alert_log(app: &AppId) -> String {
+    format!("alert-log#{app}")
+}
+
+/// Returns the sort key of a transition: the rule, and which of its versions made it.
+pub(super) fn alert_entry(rule: &str, version: u64) -> String {
+    format!("{rule}#{version:010}")
+}
+
+/// Returns the sort key range of the transitions of a rule.
+pub(super) fn alert_entries(rule: &str) -> (String, String) {
+    // `~` sorts after all digits.
+    (format!("{rule}#"), format!("{rule}#~"))
+}
+
+/// The Apps partition that points to the transitions that are still to be told, by when.
+pub(super) const ALERTS_PENDING: &str = "alerts-pending";
+
+/// Returns the sort key of a pointer.
+pub(super) fn alert_pending(due: Timestamp, app: &AppId, entry: &str) -> String {
+    format!("{:011}#{app}#{entry}", due.seconds().max(0))
+}
+
+/// Returns the sort key range of the pointers that are due.
+pub(super) fn alerts_due(now: Timestamp) -> (String, String) {
+    (String::from("0"), format!("{:011}#~", now.seconds().max(0)))
+}
+
+/// The Apps partition with the key that encrypts the channels of alert rules. IAM lets only `alerts` read it.
+pub(super) const ALERT_KEY: &str = "alert-key";
+
+/// The start of the sort keys of the heartbeats that were counted in a shard, beside its counters.
+const HEARTBEAT: &str = "hb#";
+
+/// Returns the sort key of the newest heartbeat of a stream shard that was counted.
+pub(super) fn heartbeat(stream_shard: &str) -> String {
+    format!("{HEARTBEAT}{stream_shard}")
+}
+
+/// Returns the sort key range of all of them.
+pub(super) fn heartbeats() -> (String, String) {
+    (HEARTBEAT.to_owned(), format!("{HEARTBEAT}~"))
+}
+
+/// Parses the output of [`heartbeat`].
+pub(super) fn read_heartbeat(sort: &str) -> Option<&str> {
+    sort.strip_prefix(HEARTBEAT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,6 +328,18 @@ mod tests {
         assert_eq!(views_of(&ViewOwner::User("ann".to_owned())), "user#ann");
         assert_eq!(views_of(&ViewOwner::User("x".repeat(513))).len(), 5 + 64);
         assert_eq!(rejected_kind("posthog", Reason::InvalidTime), "posthog#invalid_time");
+        assert_eq!(alert_rule(&partition.app, "0123456789ab"), "shop~2#0123456789ab");
+        assert_eq!(alert_log(&partition.app), "alert-log#shop~2");
+        let entry = alert_entry("0123456789ab", 7);
+        assert_eq!(entry, "0123456789ab#0000000007");
+        let due = Timestamp::from_seconds(1_795_255_705);
+        let pending = alert_pending(due, &partition.app, &entry);
+        assert_eq!(pending, "01795255705#shop~2#0123456789ab#0000000007");
+        let (first, last) = alerts_due(due);
+        assert!(first <= pending && pending <= last);
+        assert!(alert_pending(due + tally_core::time::SECOND, &partition.app, &entry) > last);
+        assert_eq!(heartbeat("shardId-1"), "hb#shardId-1");
+        assert_eq!(read_heartbeat("hb#shardId-1"), Some("shardId-1"));
     }
 
     #[test]

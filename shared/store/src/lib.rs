@@ -1,5 +1,7 @@
 //! The store. Only this crate accesses DynamoDB.
 
+mod alert_deliveries;
+mod alerts;
 mod app_item;
 mod app_keys;
 mod apps;
@@ -13,6 +15,7 @@ mod dead_letters;
 mod erase;
 mod event_item;
 mod events;
+mod heartbeats;
 mod issues;
 mod item;
 mod keys;
@@ -33,6 +36,8 @@ mod uncounted;
 mod uncounted_cache;
 mod views;
 
+pub use alert_deliveries::{DeliveriesChanged, Delivery, DeliveryStatus, PendingDelivery, Told};
+pub use alerts::{AppRules, Judged, LogEntry, StoredRule};
 pub use apps::CreateAppError;
 pub use attempts::{Attempts, Ended};
 pub use barriers::Barrier;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 use tally_core::app::partition::Partition;
 use tally_core::counter::key::CounterKind;
 use tally_core::time::{TimeDelta, Timestamp};
@@ -28,21 +28,43 @@ pub(crate) async fn counted_before(
     consistent: bool,
 ) -> Result<Option<Timestamp>, ReadError> {
     let kinds = CounterKind::OF_CELLS.iter();
+    let times = try_join_all(kinds.map(|kind| times_of(reads, partition, *kind, consistent))).await?;
+    Ok(least(reads, times.into_iter().flatten()).await?.into_values().min())
+}
+
+/// How far a shard is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// The time before which everything that was accepted is counted; none if nothing was counted yet.
+    pub(crate) before: Option<Timestamp>,
+    /// The number of stream shards that decide that.
+    pub(crate) stream_shards: usize,
+}
+
+/// The same by heartbeats too, so that a shard without events is counted all the same. Strongly consistent.
+pub(crate) async fn counted_by_heartbeats(reads: &Reads, partition: &Partition) -> Result<Counted, ReadError> {
+    let kinds = CounterKind::OF_CELLS.iter();
+    let times = try_join_all(kinds.map(|kind| times_of(reads, partition, *kind, true)));
+    let (times, heartbeats) = try_join(times, reads.heartbeats(partition)).await?;
+    let times = least(reads, times.into_iter().flatten().chain(heartbeats)).await?;
+    Ok(Counted { before: times.values().min().copied(), stream_shards: times.len() })
+}
+
+/// The newest times of those stream shards that decide how far a shard is counted.
+async fn least(reads: &Reads, all: impl Iterator<Item = (String, Timestamp)>) -> Result<Times, ReadError> {
     let mut times = Times::new();
-    for (shard, at) in
-        try_join_all(kinds.map(|kind| times_of(reads, partition, *kind, consistent))).await?.into_iter().flatten()
-    {
+    for (shard, at) in all {
         let newest = times.entry(shard).or_insert(at);
         *newest = at.max(*newest);
     }
-    let Some(newest) = times.values().max().copied() else { return Ok(None) };
+    let Some(newest) = times.values().max().copied() else { return Ok(times) };
     times.retain(|_, at| *at + STREAM_SHARD_LIFE >= newest);
     if times.len() > 1 {
         let shards: Vec<_> = times.keys().map(String::as_str).collect();
         let continued = reads.continued_shards(&shards).await?;
         times.retain(|shard, _| !continued.contains(shard));
     }
-    Ok(times.into_values().min())
+    Ok(times)
 }
 
 async fn times_of(

@@ -205,7 +205,7 @@ impl Eraser<'_> {
         Ok(true)
     }
 
-    /// Erases all counters and saved views. Returns whether none is left.
+    /// Erases all counters, saved views and alert rules. Returns whether none is left.
     async fn counters(&self) -> Result<bool, StoreError> {
         for partition in &self.partitions {
             while !self.store.erase_counters(partition).await? {
@@ -224,12 +224,22 @@ impl Eraser<'_> {
                 return Ok(false);
             }
         }
+        while !self.store.erase_alerts(&self.app.id).await? {
+            if Instant::now() >= self.end {
+                return Ok(false);
+            }
+        }
         Ok(true)
     }
 
     /// Removes the barriers and turns the app into a tombstone. Returns false if another round has begun.
     async fn leave_tombstone(&self, round: &str) -> Result<bool, StoreError> {
         self.store.remove_barriers(&self.barriers(round)).await?;
+        let heartbeats = self
+            .partitions
+            .iter()
+            .flat_map(|partition| [false, true].map(|follows| Barrier::heartbeat(partition, follows)));
+        self.store.remove_barriers(&heartbeats.collect::<Vec<_>>()).await?;
         Ok(self.store.tombstone_app(self.app, round).await? || self.is_buried().await?)
     }
 

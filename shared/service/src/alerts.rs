@@ -1,0 +1,13 @@
+//! Alerts: judging the rules of all apps each minute, and telling what they found.
+
+mod asking;
+pub mod channels;
+pub mod deliver;
+pub mod evaluate;
+pub mod preview;
+pub mod rules;
+pub mod run;
+pub mod seal;
+mod telling;
+
+pub use run::{Ran, run};

@@ -1,0 +1,56 @@
+//! The channels of a rule: encrypted where they are stored, and whole where something is sent.
+
+use serde::{Deserialize, Serialize};
+use tally_core::alert::rule::{RuleChannel, RuleId};
+use tally_core::app::AppId;
+use tally_notify::{Channel, Secret};
+
+use super::seal::{SealError, Sealer};
+
+/// What is encrypted of a channel.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    channel: Channel,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+/// A channel that can be told something.
+pub struct OpenChannel {
+    /// Where it leads.
+    pub channel: Channel,
+    /// What a webhook is signed with.
+    pub secret: Option<Secret>,
+}
+
+/// Where what is encrypted belongs.
+fn place(app: &AppId, rule: &RuleId, channel: &RuleId) -> String {
+    format!("{app}#{rule}#{channel}")
+}
+
+/// Encrypts a channel. A webhook has a secret.
+pub fn seal(
+    sealer: &Sealer,
+    (app, rule): (&AppId, &RuleId),
+    id: RuleId,
+    name: Option<String>,
+    OpenChannel { channel, secret }: OpenChannel,
+) -> Result<RuleChannel, SealError> {
+    let to = match &channel {
+        Channel::Email { to } => to.clone(),
+        other => other.url().and_then(|url| url.host_str()).map(str::to_owned).into_iter().collect(),
+    };
+    let kind = channel.kind().to_owned();
+    let sealed = Sealed { channel, secret: secret.map(|secret| secret.expose()) };
+    let text = serde_json::to_string(&sealed).map_err(|_| SealError::Unreadable)?;
+    let sealed = sealer.seal(&place(app, rule, &id), &text)?;
+    Ok(RuleChannel { id, kind, name, to, sealed })
+}
+
+/// Decrypts a channel.
+pub fn open(sealer: &Sealer, (app, rule): (&AppId, &RuleId), channel: &RuleChannel) -> Result<OpenChannel, SealError> {
+    let text = sealer.unseal(&place(app, rule, &channel.id), &channel.sealed)?;
+    let Sealed { channel, secret } = serde_json::from_str(&text).map_err(|_| SealError::Unreadable)?;
+    let secret = secret.map(|secret| Secret::parse(&secret)).transpose().map_err(|_| SealError::Unreadable)?;
+    Ok(OpenChannel { channel, secret })
+}

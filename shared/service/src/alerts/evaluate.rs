@@ -1,0 +1,261 @@
+//! Judges the rules of an app: every window that has ended and is counted, each once and in order.
+
+use std::collections::HashMap;
+
+use futures::future::try_join_all;
+use tally_core::alert::filter::cell_filter;
+use tally_core::alert::judge::{State, Transition, Verdict, Why, judge};
+use tally_core::alert::rule::RuleChannel;
+use tally_core::alert::sentence::condition;
+use tally_core::app::partition::partitions;
+use tally_core::app::{App, AppId};
+use tally_core::time::{DAY, MINUTE, Range, SECOND, TimeDelta, Timestamp};
+use tally_store::{AppRules, Barrier, Delivery, DeliveryStatus, Judged, LogEntry, StoreError, StoredRule};
+
+use super::asking::ask;
+use crate::budget::{ReadError, Spent};
+use crate::context::Context;
+use crate::read::checkpoints::counted_by_heartbeats;
+use crate::reads::Reads;
+use crate::report::tail::STORED_WITHIN;
+use crate::report::windows::Windows;
+
+/// The most windows that were missed and are judged later.
+const MOST_MISSED: i64 = 60;
+/// A shard that is counted up to so long ago has events, and needs no heartbeat.
+const FRESH: TimeDelta = TimeDelta::seconds(50);
+/// After how long without a heartbeat that is counted the rules of an app are unknown.
+const BEHIND: TimeDelta = TimeDelta::minutes(15);
+/// By how much the clocks of the machine that puts a heartbeat and of the store that dates it may differ.
+const SKEW: TimeDelta = TimeDelta::seconds(10);
+/// How long heartbeats stay if no other overwrites them.
+const HEARTBEAT_KEPT: TimeDelta = DAY;
+
+/// What came of judging an app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evaluated {
+    /// The windows that were judged, of all rules.
+    pub windows: usize,
+    /// The transitions.
+    pub transitions: usize,
+}
+
+/// An app that is judged.
+struct Evaluation<'a> {
+    context: &'a Context,
+    app: &'a App,
+    reads: &'a Reads,
+    now: Timestamp,
+    judged: Judged,
+    done: Evaluated,
+}
+
+/// Another process has written about the app, or a rule was changed: the next minute goes on.
+struct Overtaken;
+
+/// Judges the rules of an app.
+///
+/// # Errors
+/// Returns an error if the store fails. What was judged up to then stays.
+pub async fn evaluate(context: &Context, id: &AppId, rules: AppRules, now: Timestamp) -> Result<Evaluated, StoreError> {
+    let mut rules_on: Vec<_> = rules.rules.into_iter().filter(|stored| stored.rule.enabled).collect();
+    // The cheapest first, so that a rule whose counts are too many spoils no other.
+    rules_on.sort_by_key(|stored| (stored.rule.window, stored.rule.condition.against()));
+    let slug = AppId::parse(id.as_str()).map(|(_, slug, _)| slug);
+    let app = match &slug {
+        Some(slug) if !rules_on.is_empty() => context.apps.get(slug).await?.filter(|app| app.id == *id),
+        _ => None,
+    };
+    let Some(app) = app else { return Ok(Evaluated::default()) };
+    let reads = context.reads();
+    let judged = rules.judged;
+    let mut evaluation = Evaluation { context, app: &app, reads: &reads, now, judged, done: Evaluated::default() };
+    let counted_to = match evaluation.counted_to().await {
+        Ok(counted_to) => counted_to,
+        Err(ReadError::Store(error)) => return Err(error),
+        Err(ReadError::Spent(Spent::Time)) => return Ok(Evaluated::default()),
+        Err(ReadError::Spent(_)) => {
+            let _ = evaluation.all_unknown(&mut rules_on, Why::TooMuch).await?;
+            return Ok(evaluation.done);
+        }
+    };
+    if evaluation.judged.beat.is_some_and(|beat| now - beat > BEHIND) {
+        let _ = evaluation.all_unknown(&mut rules_on, Why::Behind).await?;
+        return Ok(evaluation.done);
+    }
+    if let Ok(to) = evaluation.judge_all(&mut rules_on, counted_to).await? {
+        let after = Judged { to: to.or(evaluation.judged.to), ..evaluation.judged };
+        if (after.to, after.beat) != (judged.to, judged.beat) {
+            // If another process was faster, it knows as much.
+            context.store.set_judged(id, evaluation.judged, after).await?;
+        }
+    }
+    Ok(evaluation.done)
+}
+
+impl Evaluation<'_> {
+    /// The time before which everything accepted is counted, in all shards. Puts heartbeats into those that are behind.
+    async fn counted_to(&mut self) -> Result<Timestamp, ReadError> {
+        let partitions = partitions(self.app, Range::ALL);
+        let reads = partitions.iter().map(|partition| counted_by_heartbeats(self.reads, partition));
+        let counted = try_join_all(reads).await?;
+        let mut heartbeats = vec![];
+        for (partition, counted) in partitions.iter().zip(&counted) {
+            if counted.before.is_none_or(|before| before < self.now - FRESH) {
+                heartbeats.push(Barrier::heartbeat(partition, false));
+                // DynamoDB splits a partition by its sort keys: one heartbeat passes through one side alone.
+                if counted.stream_shards > 1 {
+                    heartbeats.push(Barrier::heartbeat(partition, true));
+                }
+            }
+        }
+        let times = counted.iter().map(|counted| counted.before.unwrap_or(self.app.created_at));
+        // A clock that was ahead may have left a time in the future.
+        let counted_to = times.min().unwrap_or(self.app.created_at).min(self.now);
+        self.judged.beat = self.judged.beat.filter(|beat| counted_to + SKEW < *beat);
+        if !heartbeats.is_empty() {
+            self.context.store.put_barriers(&heartbeats, self.now + HEARTBEAT_KEPT).await?;
+            self.judged.beat.get_or_insert(self.now);
+        }
+        Ok(counted_to)
+    }
+
+    /// Judges all windows that are counted. Returns the end of the last one, if there was any.
+    async fn judge_all(
+        &mut self,
+        rules: &mut [StoredRule],
+        counted_to: Timestamp,
+    ) -> Result<Result<Option<Timestamp>, Overtaken>, StoreError> {
+        // An event of the server's clock is stored some seconds after its time.
+        let last = (counted_to - i64::from(STORED_WITHIN) * SECOND).floor(MINUTE);
+        let before = |stored: &StoredRule, judged: Judged| {
+            judged.to.map_or(stored.state.judged, |to| to.max(stored.state.judged))
+        };
+        let Some(first) = rules.iter().map(|stored| before(stored, self.judged)).min() else { return Ok(Ok(None)) };
+        let first = (first + MINUTE).max(last - (MOST_MISSED - 1) * MINUTE);
+        let filters: HashMap<_, _> = rules
+            .iter()
+            .filter_map(|stored| Some((stored.rule.id.clone(), cell_filter(&stored.rule.filter).ok()?)))
+            .collect();
+        let mut windows = Windows::new(self.reads, self.app, filters.values().cloned().collect());
+        let (mut end, mut to) = (first, None);
+        while end <= last {
+            let judged = Judged { to: to.or(self.judged.to), ..self.judged };
+            for stored in &mut *rules {
+                let before = before(stored, judged);
+                if before >= end {
+                    continue;
+                }
+                let Some(filter) = filters.get(&stored.rule.id) else { continue };
+                let found = match ask(&mut windows, self.app, &stored.rule, filter, end).await {
+                    Ok(found) => found,
+                    Err(ReadError::Store(error)) => return Err(error),
+                    // The next minute has a budget of its own.
+                    Err(ReadError::Spent(Spent::Time)) => return Ok(Ok(to)),
+                    Err(ReadError::Spent(_)) if to.is_some() => return Ok(Ok(to)),
+                    Err(ReadError::Spent(_)) => Verdict::Unknown(Why::TooMuch),
+                };
+                self.done.windows += 1;
+                let is_next = before + MINUTE == end;
+                if let Err(overtaken) = self.apply(stored, end, &found, is_next).await? {
+                    return Ok(Err(overtaken));
+                }
+            }
+            to = Some(end);
+            end += MINUTE;
+        }
+        Ok(Ok(to))
+    }
+
+    /// Makes all rules unknown that are not yet.
+    async fn all_unknown(&mut self, rules: &mut [StoredRule], why: Why) -> Result<Result<(), Overtaken>, StoreError> {
+        let end = self.now.floor(MINUTE);
+        for stored in rules {
+            let judged = stored.state.judged;
+            let snoozed = stored.rule.is_snoozed(self.now);
+            let (mut state, transition) =
+                judge(&stored.rule, &stored.state, end, &Verdict::Unknown(why), false, snoozed);
+            // The windows up to now are judged once they are counted.
+            state.judged = judged;
+            if let Some(transition) = transition
+                && let Err(overtaken) = self.write(stored, end, state, Some(transition), &Verdict::Unknown(why)).await?
+            {
+                return Ok(Err(overtaken));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Judges a window of a rule, and writes what that changes.
+    async fn apply(
+        &mut self,
+        stored: &mut StoredRule,
+        end: Timestamp,
+        found: &Verdict,
+        is_next: bool,
+    ) -> Result<Result<(), Overtaken>, StoreError> {
+        let snoozed = stored.rule.is_snoozed(self.now);
+        let (state, transition) = judge(&stored.rule, &stored.state, end, found, is_next, snoozed);
+        if state == stored.state && transition.is_none() {
+            return Ok(Ok(()));
+        }
+        self.write(stored, end, state, transition, found).await
+    }
+
+    async fn write(
+        &mut self,
+        stored: &mut StoredRule,
+        end: Timestamp,
+        state: State,
+        transition: Option<Transition>,
+        found: &Verdict,
+    ) -> Result<Result<(), Overtaken>, StoreError> {
+        let entry = transition.map(|transition| self.entry(stored, end, transition, found));
+        let is_pending = entry
+            .as_ref()
+            .is_some_and(|entry| entry.deliveries.iter().any(|delivery| delivery.status == DeliveryStatus::Pending));
+        let due = is_pending.then_some(self.now);
+        let logged = entry.as_ref().map(|entry| (entry, due));
+        if !self.context.store.change_alert_state(&self.app.id, self.judged, stored, &state, logged).await? {
+            return Ok(Err(Overtaken));
+        }
+        self.judged.seq += 1;
+        stored.version += 1;
+        stored.state = state;
+        self.done.transitions += usize::from(transition.is_some());
+        Ok(Ok(()))
+    }
+
+    fn entry(&self, stored: &StoredRule, end: Timestamp, transition: Transition, found: &Verdict) -> LogEntry {
+        let rule = &stored.rule;
+        let status = if transition.is_told { DeliveryStatus::Pending } else { DeliveryStatus::Snoozed };
+        let delivery = |channel: &RuleChannel| Delivery {
+            channel: channel.id.clone(),
+            kind: channel.kind.clone(),
+            status,
+            attempts: 0,
+            next_at: self.now.micros(),
+            error: None,
+        };
+        let (value, why) = match found {
+            Verdict::Is(_, value) => (Some(*value), None),
+            Verdict::Unknown(why) => (None, Some(*why)),
+            Verdict::TooEarly => (None, None),
+        };
+        LogEntry {
+            rule: rule.id.clone(),
+            version: stored.version + 1,
+            end,
+            at: self.now,
+            from: transition.from,
+            to: transition.to,
+            value,
+            threshold: Some(rule.condition.threshold()),
+            why,
+            window: rule.window,
+            condition: condition(rule),
+            deliveries: rule.channels.iter().map(delivery).collect(),
+            changes: 0,
+        }
+    }
+}

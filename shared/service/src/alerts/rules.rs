@@ -1,0 +1,197 @@
+//! Making, changing and testing rules.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use tally_core::alert::judge::State;
+use tally_core::alert::rule::{MAX_RULES, Rule, RuleId};
+use tally_core::app::App;
+use tally_core::time::{MINUTE, Timestamp};
+use tally_notify::{Channel, Secret, Sender};
+use tally_store::{Store, StoreError, StoredRule};
+
+use super::channels::{OpenChannel, open, seal};
+use super::seal::{SealError, Sealer};
+use super::telling;
+use crate::context::Context;
+
+/// Attempts at a change while the rule is judged.
+const ATTEMPTS: usize = 5;
+/// How long the history of a deleted rule is erased.
+const ERASING: Duration = Duration::from_secs(15);
+
+/// Why a rule is not made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleError {
+    /// The app has as many as it may have.
+    #[error("an app has at most {MAX_RULES} alert rules: delete one first")]
+    Full,
+    /// There is none.
+    #[error("there is no such alert rule: GET the alerts of the app to list them")]
+    Missing,
+    /// It has no such channel, or one that has no secret.
+    #[error("the rule has no such webhook: GET the rule to list its channels")]
+    NoSecret,
+    /// It changes all the time.
+    #[error("the rule is being judged or changed: try again")]
+    Busy,
+    /// Its channels cannot be encrypted or decrypted.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+impl From<StoreError> for RuleError {
+    fn from(error: StoreError) -> Self {
+        Self::Seal(error.into())
+    }
+}
+
+/// A channel of a rule that is made or changed.
+#[derive(Clone)]
+pub enum ChannelChange {
+    /// One that the rule has already.
+    Keep(RuleId),
+    /// A new one, and what it is called.
+    New(Channel, Option<String>),
+}
+
+/// A rule after it was made or changed, with the secrets of its new webhooks, which are shown once.
+pub struct Saved {
+    /// The rule.
+    pub stored: StoredRule,
+    /// Secrets by channel.
+    pub secrets: Vec<(RuleId, String)>,
+}
+
+/// Gives a rule its channels. Returns the secrets of the new ones, and the first channel that it lacks, if it lacks one.
+async fn set_channels(
+    store: &Store,
+    app: &App,
+    rule: &mut Rule,
+    channels: &[ChannelChange],
+) -> Result<Vec<(RuleId, String)>, RuleError> {
+    let sealer = Sealer::open(store).await?;
+    let (mut all, mut secrets) = (vec![], vec![]);
+    for change in channels {
+        match change {
+            ChannelChange::Keep(id) => {
+                all.extend(rule.channels.iter().find(|channel| channel.id == *id).cloned());
+            }
+            ChannelChange::New(channel, name) => {
+                let id = RuleId::random();
+                let secret = matches!(channel, Channel::Webhook { .. }).then(Secret::generate);
+                secrets.extend(secret.as_ref().map(|secret| (id.clone(), secret.expose_newest())));
+                let open = OpenChannel { channel: channel.clone(), secret };
+                all.push(seal(&sealer, (&app.id, &rule.id), id, name.clone(), open)?);
+            }
+        }
+    }
+    rule.channels = all;
+    Ok(secrets)
+}
+
+/// Makes a rule. Its first window ends after now.
+pub async fn create(
+    context: &Context,
+    app: &App,
+    mut rule: Rule,
+    channels: &[ChannelChange],
+) -> Result<Saved, RuleError> {
+    let secrets = set_channels(&context.store, app, &mut rule, channels).await?;
+    let stored = StoredRule { state: State::new(rule.created_at.floor(MINUTE)), rule, version: 1 };
+    if !context.store.add_alert_rule(&app.id, &stored).await? {
+        return Err(RuleError::Full);
+    }
+    Ok(Saved { stored, secrets })
+}
+
+/// Changes a rule by a function. A rule that asks something else begins anew.
+pub async fn change(
+    context: &Context,
+    app: &App,
+    id: &RuleId,
+    channels: Option<&[ChannelChange]>,
+    change: impl Fn(&mut Rule),
+) -> Result<Saved, RuleError> {
+    for _ in 0..ATTEMPTS {
+        let before = context.store.alert_rule(&app.id, id).await?.ok_or(RuleError::Missing)?;
+        let mut rule = before.rule.clone();
+        change(&mut rule);
+        let secrets = match channels {
+            Some(channels) => set_channels(&context.store, app, &mut rule, channels).await?,
+            None => vec![],
+        };
+        let state =
+            if rule.asks_as(&before.rule) { before.state } else { State::new(context.clock.now().floor(MINUTE)) };
+        let stored = StoredRule { rule, state, version: before.version + 1 };
+        if context.store.replace_alert_rule(&app.id, &stored, before.version).await? {
+            return Ok(Saved { stored, secrets });
+        }
+    }
+    Err(RuleError::Busy)
+}
+
+/// Gives a webhook a new secret. Until the next change, what is sent is signed with the old one too.
+pub async fn rotate_secret(context: &Context, app: &App, id: &RuleId, channel: &RuleId) -> Result<String, RuleError> {
+    let sealer = Sealer::open(&context.store).await?;
+    for _ in 0..ATTEMPTS {
+        let before = context.store.alert_rule(&app.id, id).await?.ok_or(RuleError::Missing)?;
+        let mut rule = before.rule.clone();
+        let place = (&app.id, &before.rule.id);
+        let known = rule.channels.iter_mut().find(|known| known.id == *channel).ok_or(RuleError::NoSecret)?;
+        let OpenChannel { channel: target, secret } = open(&sealer, place, known)?;
+        let secret = secret.ok_or(RuleError::NoSecret)?.rotated();
+        let shown = secret.expose_newest();
+        let opened = OpenChannel { channel: target, secret: Some(secret) };
+        *known = seal(&sealer, place, known.id.clone(), known.name.clone(), opened)?;
+        let stored = StoredRule { rule, state: before.state, version: before.version + 1 };
+        if context.store.replace_alert_rule(&app.id, &stored, before.version).await? {
+            return Ok(shown);
+        }
+    }
+    Err(RuleError::Busy)
+}
+
+/// Deletes a rule with all that it has told.
+pub async fn delete(store: &Store, app: &App, id: &RuleId) -> Result<(), RuleError> {
+    if !store.delete_alert_rule(&app.id, id).await? {
+        return Err(RuleError::Missing);
+    }
+    // What is left after that expires by itself.
+    let end = Instant::now() + ERASING;
+    while Instant::now() < end && !store.erase_alert_history(&app.id, id).await? {}
+    Ok(())
+}
+
+/// What a channel said to a test.
+pub struct Tested {
+    /// The channel.
+    pub channel: RuleId,
+    /// Its type.
+    pub kind: String,
+    /// What went wrong; none if it was taken.
+    pub error: Option<String>,
+}
+
+/// Sends a test to each channel of a rule.
+pub async fn test(
+    context: &Context,
+    sender: &Sender,
+    app: &App,
+    id: &RuleId,
+    now: Timestamp,
+) -> Result<Vec<Tested>, RuleError> {
+    let rule = context.store.alert_rule(&app.id, id).await?.ok_or(RuleError::Missing)?.rule;
+    let sealer = Sealer::open(&context.store).await?;
+    let tests = rule.channels.iter().map(async |channel| {
+        let sent = match open(&sealer, (&app.id, &rule.id), channel) {
+            Ok(OpenChannel { channel: target, secret }) => {
+                let test = telling::of_test(&context.config, app, &rule, now, channel.id.as_str());
+                sender.send(&target, secret.as_ref(), &test).await.map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        Tested { channel: channel.id.clone(), kind: channel.kind.clone(), error: sent.err() }
+    });
+    Ok(join_all(tests).await)
+}

@@ -1,0 +1,105 @@
+//! The notification of a transition.
+
+use tally_core::alert::judge::Status;
+use tally_core::alert::rule::{Condition, Rule};
+use tally_core::alert::sentence::condition;
+use tally_core::app::App;
+use tally_core::time::{Range, Timestamp};
+use tally_notify::{Kind, Notification};
+use tally_store::LogEntry;
+
+use crate::config::Config;
+
+/// What a transition tells one channel. Its id is the same however often it is sent.
+pub(super) fn of_transition(config: &Config, app: &App, rule: &Rule, entry: &LogEntry, channel: &str) -> Notification {
+    let window = window(entry.end, rule.window);
+    let value = entry.value.map(|value| shown(&rule.condition, value));
+    let said = value.as_ref().map_or_else(String::new, |value| format!(" It was {value}."));
+    let (kind, sentence) = match entry.to {
+        Status::Firing => (Kind::AlertFiring, format!("{}.{said}", entry.condition)),
+        Status::Ok => (Kind::AlertRecovered, format!("No longer: {}.{said}", entry.condition)),
+        Status::Unknown => {
+            let why = entry.why.map_or("", |why| why.sentence());
+            (Kind::AlertUnknown, format!("Nobody knows whether {}. {why}", entry.condition))
+        }
+    };
+    Notification {
+        id: format!("{}_{}_{}_{channel}", entry.rule, entry.end.seconds(), entry.to.name()),
+        kind,
+        at: entry.end,
+        value: entry.value,
+        #[allow(clippy::cast_precision_loss)] // thresholds are below 2^53
+        threshold: entry.threshold.map(|threshold| threshold as f64),
+        window,
+        ..about(config, app, rule, sentence)
+    }
+}
+
+/// What a test of a rule tells.
+pub(super) fn of_test(config: &Config, app: &App, rule: &Rule, now: Timestamp, channel: &str) -> Notification {
+    let sentence = format!("This is a test. The rule waits for: {}.", condition(rule));
+    Notification {
+        id: format!("{}_{}_test_{channel}", rule.id, now.micros()),
+        at: now,
+        ..about(config, app, rule, sentence)
+    }
+}
+
+fn about(config: &Config, app: &App, rule: &Rule, sentence: String) -> Notification {
+    Notification {
+        id: String::new(),
+        kind: Kind::AlertTest,
+        at: Timestamp::EPOCH,
+        app: app.slug.to_string(),
+        alert: rule.id.to_string(),
+        name: rule.name.clone(),
+        sentence,
+        value: None,
+        threshold: None,
+        window: None,
+        url: config.page_url.as_ref().map(|page| link(page, app, rule)),
+        chart: None,
+        examples: vec![],
+    }
+}
+
+/// The window of a rule that ends at a time.
+pub(super) fn window(end: Timestamp, length: tally_core::alert::minutes::Minutes) -> Option<Range> {
+    Range::new(end - length.length(), end).ok()
+}
+
+/// A value as people read it: occurrences, or a change.
+fn shown(condition: &Condition, value: f64) -> String {
+    match condition {
+        Condition::ChangesBy { .. } if value.fract() == 0.0 => format!("{value:+}%"),
+        Condition::ChangesBy { .. } => format!("{value:+.1}%"),
+        Condition::Above(_) | Condition::Below(_) => value.to_string(),
+    }
+}
+
+/// The page with the filter of a rule.
+fn link(page: &str, app: &App, rule: &Rule) -> String {
+    let mut link = format!("{page}/?app={}", escaped(app.slug.as_str()));
+    for (name, values) in &rule.filter {
+        for value in values {
+            link.push('&');
+            link.push_str(&escaped(name));
+            link.push('=');
+            link.push_str(&escaped(value));
+        }
+    }
+    link
+}
+
+/// A text percent-encoded, for a query.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}

@@ -1,0 +1,660 @@
+//! Alert rules: judged each minute by what is counted, told once, never invented and never hidden by a lag.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use aggregate::{StreamEvent, handle};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tally_core::app::role::Role;
+use tally_core::time::{HOUR, MINUTE, SECOND, TimeDelta, Timestamp};
+use tally_service::alerts::{Ran, run};
+use tally_service::config::Config;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::harness::{NOW, Reply, Tally, TestApp, at};
+
+/// A receiver of webhooks on a port of the system's choice.
+#[derive(Clone)]
+pub(crate) struct Receiver {
+    pub(crate) address: String,
+    /// What came, with the header `webhook-id`.
+    got: Arc<Mutex<Vec<(String, Value)>>>,
+    /// What is answered next; 200 where nothing is said. 0 is no answer at all.
+    answers: Arc<Mutex<VecDeque<u16>>>,
+}
+
+impl Receiver {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let receiver = Self { address, got: Arc::default(), answers: Arc::default() };
+        let own = receiver.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(own.clone().answer(stream));
+            }
+        });
+        receiver
+    }
+
+    async fn answer(self, mut stream: TcpStream) {
+        let mut read = Vec::new();
+        let mut buffer = [0; 4096];
+        let (head, body) = loop {
+            let n = stream.read(&mut buffer).await.unwrap();
+            if n == 0 {
+                return;
+            }
+            read.extend_from_slice(&buffer[..n]);
+            let text = String::from_utf8_lossy(&read).into_owned();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length: usize = header(head, "content-length").unwrap_or_default().parse().unwrap_or(0);
+            if body.len() >= length {
+                break (head.to_owned(), body.to_owned());
+            }
+        };
+        let answer = self.answers.lock().unwrap().pop_front().unwrap_or(200);
+        let id = header(&head, "webhook-id").unwrap_or_default();
+        self.got.lock().unwrap().push((id, serde_json::from_str(&body).unwrap()));
+        if answer == 0 {
+            std::future::pending::<()>().await;
+        }
+        let reply = format!("HTTP/1.1 {answer} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let _ = stream.write_all(reply.as_bytes()).await;
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/hook", self.address)
+    }
+
+    pub(crate) fn answers(&self, statuses: &[u16]) {
+        self.answers.lock().unwrap().extend(statuses);
+    }
+
+    /// What came since the last call: types and values.
+    pub(crate) fn take(&self) -> Vec<(String, Value)> {
+        std::mem::take(&mut *self.got.lock().unwrap())
+    }
+
+    /// The types of what came since the last call.
+    pub(crate) fn types(&self) -> Vec<String> {
+        self.take().iter().map(|(_, body)| body["type"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn header(head: &str, name: &str) -> Option<String> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
+}
+
+/// A Tally whose stream is counted when a test says so, and whose minutes pass when it says so.
+pub(crate) struct World {
+    pub(crate) tally: Tally,
+    pub(crate) app: TestApp,
+    pub(crate) receiver: Receiver,
+    /// The records of the stream that were seen so far.
+    seen: usize,
+    /// Those that are not counted yet.
+    waiting: Vec<Value>,
+}
+
+impl World {
+    pub(crate) async fn new(shards: u16) -> Self {
+        Self::with(shards, Config::default()).await
+    }
+
+    pub(crate) async fn with(shards: u16, config: Config) -> Self {
+        let receiver = Receiver::start().await;
+        let tally = Tally::telling(&receiver.address, config).await;
+        tally.clock.set(at(NOW).floor(MINUTE) + 15 * SECOND);
+        let new = admin::NewApp { name: "shop".into(), shards: Some(shards), ..admin::NewApp::default() };
+        let app = tally.app_with(new).await;
+        Self { tally, app, receiver, seen: 0, waiting: vec![] }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.tally.clock.now()
+    }
+
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> Reply {
+        let token = self.tally.token(Role::Admin).await;
+        let path = format!("/apps/shop/alerts{path}");
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.tally.call(method, &path, ("x-access-token", &token), body).await
+    }
+
+    /// Makes a rule with a webhook, and returns its id.
+    pub(crate) async fn rule(&self, mut fields: Value) -> String {
+        fields["channels"] = json!([{"type": "webhook", "url": self.receiver.url()}]);
+        let reply = self.call(Method::POST, "", fields).await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
+        reply.json["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn read(&self, id: &str) -> Value {
+        let reply = self.call(Method::GET, &format!("/{id}"), Value::Null).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+        reply.json
+    }
+
+    pub(crate) async fn change(&self, id: &str, fields: Value) {
+        let reply = self.call(Method::PATCH, &format!("/{id}"), fields).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    }
+
+    /// Sends some errors, so long ago.
+    pub(crate) async fn errors(&mut self, n: usize, ago: TimeDelta) {
+        let timestamp = (self.now() - ago).floor(SECOND).to_string();
+        let event = json!({"name": "failed", "level": "ERROR", "message": "timed out", "timestamp": timestamp});
+        let events: Vec<_> = (0..n).map(|_| event.clone()).collect();
+        self.tally.accept(&self.app, &Value::Array(events)).await;
+        self.follow().await;
+    }
+
+    /// Takes over what the stream has new, as if it had been stored at the time of the clock.
+    async fn follow(&mut self) {
+        let mut records = vec![];
+        for event in self.tally.peek().await {
+            let mut event: Value = serde_json::from_str(&event).unwrap();
+            records.append(event["Records"].as_array_mut().unwrap());
+        }
+        for mut record in records.drain(self.seen.min(records.len())..) {
+            self.seen += 1;
+            record["dynamodb"]["ApproximateCreationDateTime"] = self.now().seconds().into();
+            self.waiting.push(record);
+        }
+    }
+
+    /// Counts everything that was stored.
+    pub(crate) async fn count(&mut self) {
+        self.follow().await;
+        let records = std::mem::take(&mut self.waiting);
+        if records.is_empty() {
+            return;
+        }
+        let event = json!({"Records": records, "shardId": "shardId-1", "window": {}, "state": {}});
+        let event: StreamEvent = serde_json::from_value(event).unwrap();
+        handle(&self.tally.context, event).await.unwrap();
+    }
+
+    pub(crate) async fn run(&self) -> Ran {
+        run(&self.tally.context, &self.tally.sender, self.now()).await.unwrap()
+    }
+
+    /// A minute passes, in which the stream is not counted.
+    pub(crate) async fn minute_without_counting(&mut self) -> Ran {
+        self.tally.clock.set(self.now() + MINUTE);
+        let ran = self.run().await;
+        self.follow().await;
+        ran
+    }
+
+    /// A minute passes, and what was stored is counted.
+    pub(crate) async fn minute(&mut self) -> Ran {
+        let ran = self.minute_without_counting().await;
+        self.count().await;
+        ran
+    }
+
+    pub(crate) async fn minutes(&mut self, n: usize) {
+        for _ in 0..n {
+            self.minute().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rule_fires_and_recovers_and_tells_both_once() {
+    let mut world = World::new(1).await;
+    let id = world.rule(json!({"filter": {"level": "ERROR"}, "window": "5m", "condition": {"above": 2}})).await;
+    world.minutes(3).await;
+    assert_eq!(world.receiver.take(), vec![]);
+    world.errors(2, TimeDelta::ZERO).await;
+    world.count().await;
+    world.minutes(3).await;
+    assert_eq!(world.receiver.take(), vec![]);
+    world.errors(1, TimeDelta::ZERO).await;
+    world.count().await;
+    world.minutes(3).await;
+    let told = world.receiver.take();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let (webhook_id, body) = &told[0];
+    assert_eq!(body["type"], "alert.firing");
+    let data = &body["data"];
+    assert_eq!(
+        (&data["app"], &data["alert"], &data["value"], &data["threshold"]),
+        (&json!("shop"), &json!(id), &json!(3), &json!(2))
+    );
+    assert!(webhook_id.starts_with(&id), "{webhook_id}");
+    assert_eq!(world.read(&id).await["state"], "firing");
+    world.minutes(6).await;
+    assert_eq!(world.receiver.types(), ["alert.recovered"]);
+    let rule = world.read(&id).await;
+    assert_eq!(rule["state"], "ok");
+    let history: Vec<_> =
+        rule["history"].as_array().unwrap().iter().map(|entry| (entry["from"].clone(), entry["to"].clone())).collect();
+    assert_eq!(history, [(json!("firing"), json!("ok")), (json!("ok"), json!("firing"))]);
+    assert_eq!(rule["history"][1]["deliveries"][0]["status"], "delivered");
+    assert_eq!(rule["history"][1]["deliveries"][0]["attempts"], 1);
+}
+
+#[tokio::test]
+async fn absence_is_told_with_no_traffic_at_all() {
+    let mut world = World::new(1).await;
+    world.rule(json!({"window": "3m", "condition": {"below": 1}})).await;
+    world.minutes(3).await;
+    assert_eq!(world.receiver.types(), ["alert.firing"], "a new app without any event");
+    world.errors(1, TimeDelta::ZERO).await;
+    world.minutes(3).await;
+    assert_eq!(world.receiver.types(), ["alert.recovered"]);
+    world.minutes(10).await;
+    assert_eq!(world.receiver.types(), ["alert.firing"]);
+}
+
+#[tokio::test]
+async fn absence_is_told_with_one_idle_shard_of_many() {
+    let mut world = World::new(3).await;
+    world.rule(json!({"filter": {"name": "beat"}, "window": "2m", "condition": {"below": 1}})).await;
+    // Only one shard has traffic, of another name.
+    let shard = async |world: &mut World| {
+        let app = world.tally.stored_app(&world.app).await;
+        loop {
+            let id = tally_core::event::id::EventId::random(world.now());
+            if app.layout.shard(id) == 0 {
+                let event = json!({"name": "other", "id": id.to_string(), "timestamp": world.now().floor(TimeDelta::milliseconds(1)).to_string()});
+                world.tally.accept(&world.app, &event).await;
+                world.follow().await;
+                return;
+            }
+        }
+    };
+    for _ in 0..6 {
+        shard(&mut world).await;
+        world.minute().await;
+    }
+    assert_eq!(world.receiver.types(), ["alert.firing"]);
+    world.tally.accept(&world.app, &json!({"name": "beat"})).await;
+    for _ in 0..3 {
+        shard(&mut world).await;
+        world.minute().await;
+    }
+    assert_eq!(world.receiver.types(), ["alert.recovered"]);
+}
+
+#[tokio::test]
+async fn a_lag_delays_and_neither_invents_nor_hides() {
+    let mut world = World::new(2).await;
+    world.rule(json!({"filter": {"level": "ERROR"}, "window": "1m", "condition": {"above": 0}})).await;
+    world.rule(json!({"window": "1m", "condition": {"below": 1}})).await;
+    for _ in 0..3 {
+        world.tally.accept(&world.app, &json!({"name": "page"})).await;
+        world.minute().await;
+    }
+    // The absence before the first event.
+    world.receiver.take();
+    // The stream stops. Events keep coming, one of them an error.
+    for minute in 0..10 {
+        world.tally.accept(&world.app, &json!({"name": "page"})).await;
+        if minute == 4 {
+            world.errors(1, TimeDelta::ZERO).await;
+        }
+        world.minute_without_counting().await;
+    }
+    assert_eq!(world.receiver.types(), Vec::<String>::new(), "neither an absence nor an error is known");
+    world.count().await;
+    world.tally.accept(&world.app, &json!({"name": "page"})).await;
+    world.minute().await;
+    assert_eq!(world.receiver.types(), ["alert.firing", "alert.recovered"]);
+}
+
+#[tokio::test]
+async fn a_long_lag_is_told_once_and_ends_by_itself() {
+    let mut world = World::new(1).await;
+    let id = world.rule(json!({"filter": {"level": "ERROR"}, "window": "1m", "condition": {"above": 0}})).await;
+    world.minutes(2).await;
+    for _ in 0..30 {
+        world.minute_without_counting().await;
+    }
+    assert_eq!(world.receiver.types(), ["alert.unknown"]);
+    let rule = world.read(&id).await;
+    assert_eq!(rule["state"], "unknown");
+    assert!(rule["history"][0]["reason"].is_string(), "{rule}");
+    world.errors(1, 3 * MINUTE).await;
+    world.count().await;
+    world.minutes(2).await;
+    let types = world.receiver.types();
+    assert_eq!(types, ["alert.recovered", "alert.firing", "alert.recovered"]);
+}
+
+#[tokio::test]
+async fn a_rule_that_is_new_or_was_not_judged_for_hours_is_not_unknown() {
+    let mut world = World::new(1).await;
+    let id = world.rule(json!({"window": "5m", "condition": {"above": 0}})).await;
+    world.errors(1, TimeDelta::ZERO).await;
+    world.minutes(2).await;
+    assert_eq!(world.receiver.types(), ["alert.firing"]);
+    world.tally.clock.set(world.now() + 5 * HOUR);
+    world.minutes(2).await;
+    assert_eq!(world.receiver.types(), ["alert.recovered"]);
+    assert_eq!(world.read(&id).await["state"], "ok");
+}
+
+#[tokio::test]
+async fn changes_are_measured_against_the_window_before() {
+    let mut world = World::new(1).await;
+    let condition = json!({"changes_by": 100, "against": "1h", "direction": "up"});
+    let id = world.rule(json!({"filter": {"level": "ERROR"}, "window": "10m", "condition": condition})).await;
+    world.errors(2, TimeDelta::ZERO).await;
+    world.count().await;
+    world.minutes(12).await;
+    assert_eq!(world.receiver.types(), Vec::<String>::new(), "there is no hour before");
+    world.tally.clock.set(world.now() + 2 * HOUR - 12 * MINUTE);
+    world.minutes(2).await;
+    world.errors(3, TimeDelta::ZERO).await;
+    world.count().await;
+    world.minutes(3).await;
+    // Nothing was an hour before.
+    let told = world.receiver.take();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((&told[0].1["type"], &told[0].1["data"]["value"]), (&json!("alert.firing"), &json!(3)));
+    world.minutes(12).await;
+    assert_eq!(world.receiver.types(), ["alert.recovered"]);
+    // An hour later 3 were before: 5 are not twice as many, 6 are.
+    world.tally.clock.set(at(NOW).floor(MINUTE) + 15 * SECOND + 3 * HOUR + 4 * MINUTE);
+    world.minute().await;
+    world.errors(5, TimeDelta::ZERO).await;
+    world.count().await;
+    world.minutes(2).await;
+    assert_eq!(world.receiver.types(), Vec::<String>::new());
+    world.errors(1, TimeDelta::ZERO).await;
+    world.count().await;
+    world.minutes(2).await;
+    let told = world.receiver.take();
+    assert_eq!(told.len(), 1, "{told:?} {}", world.read(&id).await);
+    assert_eq!(told[0].1["data"]["value"], 100);
+}
+
+#[tokio::test]
+async fn a_condition_must_hold_for_consecutive_minutes() {
+    let mut world = World::new(1).await;
+    world.rule(json!({"filter": {"level": "ERROR"}, "window": "1m", "condition": {"above": 0}, "for": "3m"})).await;
+    for pattern in [&[1, 1, 0, 1, 1, 0][..], &[1, 1, 1, 1]] {
+        for n in pattern {
+            world.tally.accept(&world.app, &json!({"name": "page"})).await;
+            if *n > 0 {
+                world.errors(*n, TimeDelta::ZERO).await;
+            }
+            world.minute().await;
+        }
+    }
+    world.minutes(1).await;
+    assert_eq!(world.receiver.types(), ["alert.firing"]);
+}
+
+#[tokio::test]
+async fn a_snoozed_rule_tells_nothing_until_its_snooze_ends() {
+    let mut world = World::new(1).await;
+    let id = world.rule(json!({"filter": {"level": "ERROR"}, "window": "5m", "condition": {"above": 0}})).await;
+    world.change(&id, json!({"snoozed_until": "10m"})).await;
+    world.errors(1, TimeDelta::ZERO).await;
+    world.minutes(3).await;
+    let rule = world.read(&id).await;
+    assert_eq!((&rule["state"], &rule["history"][0]["deliveries"][0]["status"]), (&json!("firing"), &json!("snoozed")));
+    world.minutes(5).await;
+    assert_eq!(world.read(&id).await["state"], "ok");
+    // It fires when the snooze ends.
+    world.errors(1, TimeDelta::ZERO).await;
+    world.minutes(1).await;
+    assert_eq!(world.receiver.types(), Vec::<String>::new());
+    world.minutes(3).await;
+    assert_eq!(world.receiver.types(), ["alert.firing"]);
+    world.minutes(5).await;
+    assert_eq!(world.receiver.types(), ["alert.recovered"]);
+}
+
+#[tokio::test]
+async fn a_firing_rule_is_told_again_after_a_while() {
+    let mut world = World::new(1).await;
+    world.rule(json!({"window": "1m", "condition": {"below": 1}, "renotify": "5m"})).await;
+    world.minutes(14).await;
+    let told = world.receiver.take();
+    let types: Vec<_> = told.iter().map(|(_, body)| body["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["alert.firing"; 3]);
+    let ids: std::collections::BTreeSet<_> = told.iter().map(|(id, _)| id).collect();
+    assert_eq!(ids.len(), 3, "each is another notification");
+}
+
+#[tokio::test]
+async fn of_two_evaluators_one_tells() {
+    let mut world = World::new(1).await;
+    world.rule(json!({"filter": {"level": "ERROR"}, "window": "5m", "condition": {"above": 0}})).await;
+    world.errors(1, TimeDelta::ZERO).await;
+    for _ in 0..8 {
+        world.tally.clock.set(world.now() + MINUTE);
+        futures::future::join3(world.run(), world.run(), world.run()).await;
+        world.count().await;
+    }
+    assert_eq!(world.receiver.types(), ["alert.firing", "alert.recovered"]);
+}
+
+#[tokio::test]
+async fn what_a_crashed_sender_claimed_is_sent_later_under_the_same_id() {
+    let mut world = World::new(1).await;
+    let id = world.rule(json!({"filter": {"level": "ERROR"}, "window": "30m", "condition": {"above": 0}})).await;
+    world.errors(1, TimeDelta::ZERO).await;
+    world.minute().await;
+    // The receiver takes it and never answers; the sender ends meanwhile.
+    world.receiver.answers(&[0]);
+    world.tally.clock.set(world.now() + MINUTE);
+    let got = async {
+        while world.receiver.got.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = world.run() => panic!("it waits for an answer"),
+        () = got => {}
+    }
+    let first = world.receiver.take();
+    assert_eq!(first.len(), 1);
+    // Another one does not send it before the claim ends.
+    world.tally.clock.set(world.now() + 30 * SECOND);
+    world.run().await;
+    assert_eq!(world.receiver.take(), vec![]);
+    world.tally.clock.set(world.now() + 31 * SECOND);
+    world.run().await;
+    let second = world.receiver.take();
+    assert_eq!((second.len(), &second[0].0, &second[0].1), (1, &first[0].0, &first[0].1));
+    world.minutes(3).await;
+    assert_eq!(world.receiver.take(), vec![]);
+    let rule = world.read(&id).await;
+    assert_eq!(rule["history"][0]["deliveries"][0]["attempts"], 2);
+    assert_eq!(rule["history"][0]["deliveries"][0]["status"], "delivered");
+}
+
+#[tokio::test]
+async fn a_receiver_that_fails_is_tried_again_and_one_that_is_gone_is_not() {
+    let mut world = World::new(1).await;
+    let id = world.rule(json!({"filter": {"level": "ERROR"}, "window": "1h", "condition": {"above": 0}})).await;
+    world.receiver.answers(&[500, 503]);
+    world.errors(1, TimeDelta::ZERO).await;
+    world.minutes(7).await;
+    assert_eq!(world.receiver.types().len(), 3, "after 1 and 2 minutes more");
+    let delivery = world.read(&id).await["history"][0]["deliveries"][0].clone();
+    assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("delivered"), &json!(3)));
+    let gone = world.rule(json!({"filter": {"level": "ERROR"}, "window": "1h", "condition": {"above": 0}})).await;
+    world.receiver.answers(&[410]);
+    world.minutes(10).await;
+    assert_eq!(world.receiver.types().len(), 1);
+    let delivery = world.read(&gone).await["history"][0]["deliveries"][0].clone();
+    assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("failed"), &json!(1)));
+    assert!(delivery["error"].as_str().unwrap().contains("410"), "{delivery}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_fails_for_a_day_is_given_up() {
+    let mut world = World::new(1).await;
+    let id = world.rule(json!({"filter": {"level": "ERROR"}, "window": "7d", "condition": {"above": 0}})).await;
+    world.receiver.answers(&[500; 60]);
+    world.errors(1, TimeDelta::ZERO).await;
+    world.minutes(2).await;
+    for _ in 0..60 {
+        world.tally.clock.set(world.now() + 30 * MINUTE);
+        world.run().await;
+        world.count().await;
+    }
+    let delivery = world.read(&id).await["history"][0]["deliveries"][0].clone();
+    assert_eq!((&delivery["status"], &delivery["next_at"]), (&json!("failed"), &Value::Null));
+    let attempts = delivery["attempts"].as_u64().unwrap();
+    assert!((20..40).contains(&attempts), "{attempts}");
+}
+
+#[tokio::test]
+async fn nothing_of_a_channel_is_read_back_but_where_it_leads() {
+    let world = World::new(1).await;
+    let hook = "https://hooks.slack.com/services/T000/B000/secret";
+    let channels = json!([
+        {"type": "webhook", "url": format!("{}?token=hidden", world.receiver.url()), "name": "#ops"},
+        {"type": "slack", "url": hook},
+        {"type": "email", "to": ["ops@example.com"]},
+    ]);
+    let fields = json!({"name": "Errors", "window": "5m", "condition": {"above": 20}, "for": "2m", "filter": {"level": ["ERROR"]}, "channels": channels});
+    let made = world.call(Method::POST, "", fields).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.json);
+    let secret = made.json["channels"][0]["secret"].as_str().unwrap().to_owned();
+    assert!(secret.starts_with("whsec_"));
+    assert_eq!(made.json["sentence"], "Tell #ops and Slack and ops@example.com when ERROR > 20 in 5 min, for 2 min");
+    assert_eq!(made.json["channels"][1].get("secret"), None);
+    let id = made.json["id"].as_str().unwrap();
+    let read = world.read(id).await;
+    assert_eq!(read["channels"][1]["host"], "hooks.slack.com");
+    assert_eq!(read["channels"][2]["to"], json!(["ops@example.com"]));
+    assert_eq!(read["channels"][0].get("secret"), None);
+    let list = world.call(Method::GET, "", Value::Null).await;
+    for text in [read.to_string(), list.json.to_string()] {
+        assert!(!text.contains("whsec") && !text.contains("services") && !text.contains("hidden"), "{text}");
+    }
+    let channel = read["channels"][0]["id"].as_str().unwrap();
+    let rotated = world.call(Method::POST, &format!("/{id}/channels/{channel}/secret"), Value::Null).await;
+    let new = rotated.json["secret"].as_str().unwrap();
+    assert!(new.starts_with("whsec_") && new != secret);
+    let none = world
+        .call(
+            Method::POST,
+            &format!("/{id}/channels/{}/secret", read["channels"][1]["id"].as_str().unwrap()),
+            Value::Null,
+        )
+        .await;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
+    // Keeping one by its id keeps its secret; others go.
+    world.change(id, json!({"channels": [{"id": channel}]})).await;
+    let tested = world.call(Method::POST, &format!("/{id}/test"), Value::Null).await;
+    assert_eq!(
+        tested.json["items"],
+        json!([{"channel": channel, "type": "webhook", "delivered": true, "error": null}])
+    );
+    assert_eq!(world.receiver.types(), ["alert.test"]);
+    world.receiver.answers(&[500]);
+    let tested = world.call(Method::POST, &format!("/{id}/test"), Value::Null).await;
+    assert_eq!(tested.json["items"][0]["delivered"], false);
+    assert!(tested.json["items"][0]["error"].as_str().unwrap().contains("500"), "{}", tested.json);
+}
+
+#[tokio::test]
+async fn a_rule_that_is_wrong_is_refused_by_its_fields() {
+    let world = World::new(1).await;
+    let good = || json!({"window": "5m", "condition": {"above": 20}});
+    for (change, field) in [
+        (json!({"window": "8d"}), "window"),
+        (json!({"window": "30s"}), "window"),
+        (json!({"window": null}), "window"),
+        (json!({"condition": {}}), "condition"),
+        (json!({"condition": {"above": -1}}), "condition.above"),
+        (json!({"condition": {"below": 0}}), "condition.below"),
+        (json!({"condition": {"above": 1, "below": 2}}), "condition"),
+        (json!({"condition": {"changes_by": 10}}), "condition.against"),
+        (json!({"condition": {"changes_by": 10, "against": "2d"}}), "condition.against"),
+        (json!({"condition": {"new_thing": true}}), "condition.new_thing"),
+        (json!({"for": "61m"}), "for"),
+        (json!({"renotify": "1m"}), "renotify"),
+        (json!({"snoozed_until": "soon"}), "snoozed_until"),
+        (json!({"enabled": "yes"}), "enabled"),
+        (json!({"name": "x".repeat(101)}), "name"),
+        (json!({"filter": {"user_id": "ann"}}), "filter.user_id"),
+        (json!({"filter": {"level": "LOUD"}}), "filter.level"),
+        (json!({"filter": {"name": "a", "group": "m0123456789abcdef"}}), "filter.group"),
+        (json!({"channels": [{"type": "pager"}]}), "channels.0.type"),
+        (json!({"channels": [{"type": "webhook", "url": "http://example.com/"}]}), "channels.0.url"),
+        (json!({"channels": [{"type": "webhook", "url": "https://127.0.0.1/"}]}), "channels.0.url"),
+        (json!({"channels": [{"type": "email", "to": ["nobody"]}]}), "channels.0.to"),
+        (json!({"channels": [{"id": "0123456789ab"}]}), "channels.0.id"),
+        (json!({"channels": vec![json!({"type": "slack"}); 6]}), "channels"),
+        (json!({"color": "red"}), "color"),
+    ] {
+        let mut body = good();
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let reply = world.call(Method::POST, "", body).await;
+        crate::harness::assert_problem(&reply, 400, &[field]);
+    }
+    for (method, path) in [
+        (Method::GET, "/0123456789ab"),
+        (Method::GET, "/preview"),
+        (Method::DELETE, "/x"),
+        (Method::PATCH, "/preview"),
+        (Method::POST, "/0123456789ab/test"),
+    ] {
+        let reply = world.call(method, path, Value::Null).await;
+        crate::harness::assert_problem(&reply, 404, &[]);
+    }
+}
+
+#[tokio::test]
+async fn an_app_has_at_most_100_rules() {
+    let world = World::new(1).await;
+    let rule = || json!({"window": "5m", "condition": {"above": 20}});
+    let mut last = String::new();
+    for _ in 0..100 {
+        let reply = world.call(Method::POST, "", rule()).await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
+        last = reply.json["id"].as_str().unwrap().to_owned();
+    }
+    let reply = world.call(Method::POST, "", rule()).await;
+    crate::harness::assert_problem(&reply, 409, &[]);
+    let reply = world.call(Method::DELETE, &format!("/{last}"), Value::Null).await;
+    assert_eq!(reply.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.call(Method::GET, &format!("/{last}"), Value::Null).await.status, StatusCode::NOT_FOUND);
+    let reply = world.call(Method::POST, "", rule()).await;
+    assert_eq!(reply.status, StatusCode::CREATED);
+    let list = world.call(Method::GET, "", Value::Null).await;
+    assert_eq!(list.json["items"].as_array().unwrap().len(), 100);
+}
+
+#[tokio::test]
+async fn a_preview_tells_when_a_rule_would_have_fired() {
+    let mut world = World::new(2).await;
+    world.tally.clock.set(world.now() + 24 * HOUR);
+    for ago in [30, 29, 10, 9] {
+        world.errors(3, i64::from(ago) * MINUTE).await;
+    }
+    world.tally.clock.set(world.now() + MINUTE);
+    world.tally.accept(&world.app, &json!({"name": "page"})).await;
+    world.count().await;
+    let preview = async |fields: Value| world.call(Method::POST, "/preview", fields).await;
+    let asked = json!({"filter": {"level": "ERROR"}, "window": "5m", "condition": {"above": 3}, "days": 1});
+    let reply = preview(asked).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
+    let fired = reply.json["would_have_fired"].as_array().unwrap();
+    assert_eq!(
+        (fired.len(), &fired[0]["value"], &reply.json["complete"]),
+        (2, &json!(6), &json!(true)),
+        "{}",
+        reply.json
+    );
+    let length = |fired: &Value| at(fired["to"].as_str().unwrap()) - at(fired["from"].as_str().unwrap());
+    assert_eq!(length(&fired[0]), 4 * MINUTE);
+    let reply = preview(json!({"window": "12h", "condition": {"above": 11}})).await;
+    assert_eq!(reply.json["would_have_fired"].as_array().unwrap().len(), 1, "{}", reply.json);
+    assert_eq!(world.call(Method::GET, "", Value::Null).await.json["items"], json!([]), "nothing is kept");
+}
