@@ -249,6 +249,8 @@ async fn an_issue_is_ignored_until_a_time_or_a_count() {
     for (body, fields) in [
         (json!({"state": "closed"}), vec!["state"]),
         (json!({}), vec!["state"]),
+        (json!({"state": null}), vec!["state"]),
+        (json!({"state": ""}), vec!["state"]),
         (json!({"state": "ignored", "ignore_until": 0}), vec!["ignore_until"]),
         (json!({"state": "ignored", "ignore_until": "2026-11-21T10:00:00Z"}), vec!["ignore_until"]),
         (json!({"state": "open", "ignore_until": 5}), vec!["ignore_until"]),
@@ -338,6 +340,8 @@ async fn first_seen_survives_as_long_as_the_retention() {
     // 30 days after its last event it is gone, and begins anew.
     tally.wait(32 * DAY);
     assert_eq!(tally.issues(&app, "since=60d").await, Vec::<Value>::new());
+    tally.counted(&app, &json!({"name": "TypeError", "level": "ERROR", "message": "no"})).await;
+    assert_eq!(tally.only_issue(&app, "").await["first_seen"], json!("2027-01-07T10:08:25.123Z"));
 }
 
 #[tokio::test]
@@ -354,9 +358,108 @@ async fn a_batch_that_comes_again_changes_nothing() {
     }
     let after = tally.only_issue(&app, "").await;
     assert_eq!((&after["state"], &after["count"]), (&json!("resolved"), &json!(1)));
-    let app = tally.stored_app(&app).await;
-    let news = tally.context.store.issue_news(&app.id).await.expect("a store");
-    assert_eq!(news.len(), 1, "it is new once");
+}
+
+#[tokio::test]
+async fn a_batch_that_comes_again_brings_nothing_erased_back() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    tally
+        .accept(&app, &json!([error("a", "ann-canary fails", HOUR), error("b", "ann-canary@x.example: no mail", HOUR)]))
+        .await;
+    tally.accept(&app, &error("c", "bob@x.example: no mail", HOUR)).await;
+    tally.accept(&app, &error("d", "a typo of ann-canary", HOUR)).await;
+    let batches = tally.peek().await;
+    tally.drain().await;
+    tally.counted(&app, &error("d", "the right text", HOUR)).await;
+    for event in tally.list(&app, "").await {
+        if event["message"].as_str().is_some_and(|message| message.contains("ann-canary")) {
+            tally.erase(&format!("/apps/shop/events/{}", event["id"].as_str().expect("an id"))).await;
+        }
+    }
+    let before = tally.issues(&app, "sort=count").await;
+    assert!(!tally.contents().await.contains("ann-canary"));
+    for batch in &batches {
+        aggregate::handle(&tally.context, serde_json::from_str(batch).expect("an event")).await.expect("counted");
+    }
+    assert_eq!(tally.issues(&app, "sort=count").await.len(), before.len());
+    let contents = tally.contents().await;
+    assert_eq!(contents.lines().find(|item| item.contains("ann-canary")), None);
+}
+
+#[tokio::test]
+async fn an_issue_of_which_a_group_has_other_events_goes_with_its_errors() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let info = with(error("i", "cart 5", 3 * DAY), &json!({"level": "INFO"}));
+    tally.counted(&app, &json!([error("e", "cart 6", HOUR), info])).await;
+    let issue = tally.only_issue(&app, "").await;
+    assert_eq!(issue["count"], 2);
+    let id = |of: &str, events: &[Value]| {
+        events.iter().find(|event| event["client_id"] == of).expect("an event")["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned()
+    };
+    let events = tally.list(&app, "").await;
+    tally.erase(&format!("/apps/shop/events/{}", id("e", &events))).await;
+    assert_eq!(tally.issues(&app, "").await, Vec::<Value>::new());
+    let path = format!("/issues/{}", issue["id"].as_str().expect("an id"));
+    assert_problem(&tally.get(&app, &path).await, 404, &[]);
+    // The other way round, what is left is an error of the same group.
+    tally.counted(&app, &error("f", "cart 7", HOUR)).await;
+    tally.erase(&format!("/apps/shop/events/{}", id("i", &events))).await;
+    assert_eq!(tally.only_issue(&app, "").await["count"], 1);
+    let events = tally.list(&app, "").await;
+    tally.erase(&format!("/apps/shop/events/{}", id("f", &events))).await;
+    assert_problem(&tally.get(&app, &path).await, 404, &[]);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_opens_nothing_that_was_received_before() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    tally.accept(&app, &error("a", "cart 5", -HOUR)).await;
+    let batches = tally.peek().await;
+    tally.drain().await;
+    let issue = tally.only_issue(&app, "until=2026-11-22").await;
+    tally.set(&issue, &json!({"state": "resolved"})).await;
+    for batch in &batches {
+        aggregate::handle(&tally.context, serde_json::from_str(batch).expect("an event")).await.expect("counted");
+    }
+    // The client sends it once more.
+    tally.wait(MINUTE);
+    tally.counted(&app, &error("a", "cart 5", -HOUR - MINUTE)).await;
+    assert_eq!(tally.only_issue(&app, "until=2026-11-22").await["state"], "resolved");
+}
+
+#[tokio::test]
+async fn more_releases_than_are_remembered_open_nothing() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let of = |n: usize| json!({"name": "E", "level": "ERROR", "message": "no", "tags": {"release": format!("1.{n}")}});
+    let all: Vec<_> = (0..130).map(of).collect();
+    tally.counted(&app, &json!(all)).await;
+    let issue = tally.only_issue(&app, "").await;
+    assert_eq!(issue["releases"].as_array().map(Vec::len), Some(20));
+    tally.set(&issue, &json!({"state": "resolved", "resolved_in": "next release"})).await;
+    tally.wait(MINUTE);
+    tally.counted(&app, &json!(all[..120])).await;
+    assert_eq!(tally.only_issue(&app, "").await["state"], "resolved");
+}
+
+#[tokio::test]
+async fn shards_share_their_issues() {
+    let mut tally = Tally::start().await;
+    let app = tally.app_with(NewApp { name: "shop".to_owned(), shards: Some(4), ..NewApp::default() }).await;
+    let all: Vec<_> = (0..40).map(|n| error(&format!("e{n}"), &format!("cart {n}"), MINUTE * n)).collect();
+    tally.counted(&app, &json!(all)).await;
+    let issue = tally.only_issue(&app, "").await;
+    assert_eq!((&issue["count"], &issue["first_seen"]), (&json!(40), &json!("2026-11-21T09:29:25.123Z")));
+    tally.set(&issue, &json!({"state": "resolved"})).await;
+    tally.wait(MINUTE);
+    tally.counted(&app, &json!({"name": "TypeError", "level": "ERROR", "message": "cart 99"})).await;
+    assert_eq!(tally.only_issue(&app, "q=CART <N>").await["regressed"], json!(true));
 }
 
 #[tokio::test]

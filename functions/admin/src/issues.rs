@@ -61,7 +61,7 @@ pub(crate) async fn change_one(
     let verdict = asked.verdict(now)?;
     // A text that cannot be an id is the id of no issue.
     let group: Group = id.parse().map_err(|_| Problem::NotFound(ChangeError::Unknown.to_string()))?;
-    let stored = change(&context.store, &app, group, &verdict, now).await.map_err(|error| match error {
+    let stored = change(&context.store, &context.clock, &app, group, &verdict).await.map_err(|error| match error {
         ChangeError::Unknown => Problem::NotFound(error.to_string()),
         ChangeError::Contention => Problem::Conflict(error.to_string()),
         ChangeError::Store(error) => error.into(),
@@ -91,11 +91,13 @@ impl FromFields for IssueChange {
     const HINT: &'static str = "a change of an issue has state, ignore_until and resolved_in";
 
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let was_sent = fields.was_sent("state");
-        let state = fields.choice("state", &IssueState::NAMES);
-        if !was_sent {
-            fields.add("state", "missing: send open, resolved or ignored");
+        let state = fields.text("state");
+        let known = state.as_ref().and_then(|text| IssueState::NAMES.into_iter().find(|(name, _)| name == text));
+        if known.is_none() {
+            let what = if state.is_none() { "missing: send" } else { "must be" };
+            fields.add("state", format!("{what} open, resolved or ignored"));
         }
+        let state = known.map(|(_, state)| state);
         let until = fields.raw("ignore_until").and_then(|raw| read_until(fields, raw));
         let next_release = fields.choice("resolved_in", &[(NEXT_RELEASE, true)]);
         let state = state?;

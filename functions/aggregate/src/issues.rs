@@ -1,7 +1,7 @@
 //! Finds the issues of a batch before it is counted: groups of errors that are new, or resolved and open again. A batch that comes
 //! again finds them again, and changes nothing more.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -12,10 +12,10 @@ use tally_core::counter::item::CountedEvent;
 use tally_core::event::group::Group;
 use tally_core::event::id::EventId;
 use tally_core::event::level::Level;
-use tally_core::issue::{Batch, Issue, Sighting};
+use tally_core::issue::{Batch, Issue, News, Sighting};
 use tally_service::context::Context;
 use tally_service::issues::erased::occurs;
-use tally_store::{IssueNews, News, StoreError, StoredIssue, Trace};
+use tally_store::{IssueNews, KnownIssues, StoreError, StoredIssue, Trace};
 
 use crate::error::AggregateError;
 
@@ -33,21 +33,22 @@ pub(crate) type Traces = HashMap<SequenceNumber, Trace>;
 pub(crate) struct Issues<'a> {
     context: &'a Context,
     batch: Batch<'a>,
-    /// What was seen of each group.
-    seen: BTreeMap<(AppId, Group), Vec<Sighting>>,
-    /// Which events of a group were erased, or overwritten.
+    /// What was seen of each group, each with the event.
+    seen: BTreeMap<(AppId, Group), Vec<(Sighting, CountedEvent)>>,
+    /// Which events of a group were erased, or moved to another group.
     gone: BTreeMap<(AppId, Group), Vec<EventId>>,
     apps: &'a HashMap<AppId, Arc<App>>,
 }
 
-/// Whether an event may belong to an issue of some app, or may have before it was changed. `has_stack` tells whether it has or had
-/// a stack.
+/// Whether a change may concern an issue of some app, of an event that has or had a stack or not.
 pub(crate) fn may_be_issue(change: &Change, has_stack: bool) -> bool {
     let is_error = |event: &CountedEvent| event.cell.level.is_some_and(|level| level >= LOWEST);
     has_stack
         || match change {
-            Change::Insert(event) | Change::Remove(event) => is_error(event),
-            Change::Modify(old, new) => is_error(old) || is_error(new),
+            Change::Insert(event) => is_error(event),
+            Change::Modify(old, new) => is_error(old) || is_error(new) || old.grouped() != new.grouped(),
+            // Whatever its level, it may be the last of its group.
+            Change::Remove(_) => true,
         }
 }
 
@@ -88,23 +89,28 @@ impl<'a> Issues<'a> {
             self.gone.entry((app.id.clone(), group)).or_default().push(old.id);
         }
         let Some((event, (group, mark))) = new else { return Ok(()) };
-        let before = old.filter(|_| old_group == Some(group)).map_or(0, |old| old.count);
+        // One that is sent again happened no later than it was received first.
+        let before = old.filter(|_| old_group == Some(group));
+        let received_at = before.map_or(event.received_at, |old| old.received_at.min(event.received_at));
         let release = match &trace.release {
-            Some(name) => self.context.releases.known(&self.context.store, &app.id, name, event.received_at).await?,
+            Some(name) => {
+                Some(self.context.releases.known(&self.context.store, &app.id, name, event.received_at).await?)
+            }
             None => None,
         };
         let sighting = Sighting {
             sequence: record.sequence.clone(),
             id: event.id,
+            happened_at: event.id.at().min(received_at),
             level: event.cell.level,
             name: event.cell.name.clone(),
             message: event.message.clone(),
             mark,
             place: trace.place.clone(),
             release,
-            count: event.count.saturating_sub(before),
+            count: event.count.saturating_sub(before.map_or(0, |old| old.count)),
         };
-        self.seen.entry((app.id.clone(), group)).or_default().push(sighting);
+        self.seen.entry((app.id.clone(), group)).or_default().push((sighting, event.clone()));
         Ok(())
     }
 
@@ -116,11 +122,13 @@ impl<'a> Issues<'a> {
         }
         for (id, groups) in by_app {
             let Some(app) = self.apps.get(id) else { continue };
-            let (mut known, _) = self.context.store.issues_of(id, &groups).await?;
-            let seen = groups.into_iter().filter_map(|group| Some((group, self.seen.get(&(id.clone(), group))?)));
-            let stored = seen.map(|(group, sightings)| {
-                let known = known.remove(&group);
-                self.store_one(app, group, sightings, known)
+            let mut known = self.known(app, &groups).await?;
+            let readable = groups.into_iter().filter(|group| !known.unreadable.contains(group));
+            let seen = readable.filter_map(|group| Some((group, self.seen.get(&(id.clone(), group))?)));
+            let seen: Vec<_> = seen.collect();
+            let stored = seen.into_iter().map(|(group, seen)| {
+                let known = known.issues.remove(&group);
+                self.store_one(app, group, seen, known)
             });
             let stored: Vec<_> = stored.collect();
             stream::iter(stored).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
@@ -128,42 +136,66 @@ impl<'a> Issues<'a> {
         Ok(())
     }
 
+    async fn known(&self, app: &App, groups: &[Group]) -> Result<KnownIssues, StoreError> {
+        self.context.store.issues_of(&app.id, groups, self.context.clock.now()).await
+    }
+
     async fn store_one(
         &self,
         app: &App,
         group: Group,
-        sightings: &[Sighting],
+        seen: &[(Sighting, CountedEvent)],
         mut known: Option<StoredIssue>,
     ) -> Result<(), AggregateError> {
         let now = self.context.clock.now();
+        let all: Vec<Sighting> = seen.iter().map(|(sighting, _)| sighting.clone()).collect();
+        // What changes nothing needs no look at the events.
+        if known.as_ref().is_some_and(|stored| !stored.issue.clone().see(&all, self.batch).changed) {
+            return Ok(());
+        }
+        // A batch that comes again may tell of events that were erased or overwritten since.
+        let sightings = self.still_so(app, seen).await?;
         for _ in 0..TRIES {
             let (stored, news) = match known {
                 Some(mut stored) => {
-                    let change = stored.issue.see(sightings, self.batch);
+                    let change = stored.issue.see(&sightings, self.batch);
                     if !change.changed {
                         return Ok(());
                     }
-                    let news =
-                        if change.is_new { Some(News::New) } else { change.regressed.then_some(News::Regressed) };
-                    (stored, news)
+                    (stored, change.news)
                 }
-                None if !self.context.new_issues.take(&app.id, now) => return Ok(()),
-                None => match Issue::of(sightings, self.batch) {
+                None => match Issue::of(&sightings, self.batch) {
                     Some(issue) => (StoredIssue { group, issue, version: 0 }, Some(News::New)),
                     None => return Ok(()),
                 },
             };
-            let news = news.map(|news| IssueNews { group, news, at: now });
-            if self.put(app, &stored, news).await? {
+            if news == Some(News::New) && !self.context.new_issues.take(&app.id, now) {
                 return Ok(());
             }
-            known = self.context.store.issues_of(&app.id, &[group]).await?.0.remove(&group);
+            if news.is_some() {
+                self.context.store.point_to_news(&app.id, &IssueNews { group, at: now }).await?;
+            }
+            if self.put(app, &stored).await? {
+                return Ok(());
+            }
+            known = self.known(app, &[group]).await?.issues.remove(&group);
         }
         Err(AggregateError::Contention)
     }
 
-    async fn put(&self, app: &App, stored: &StoredIssue, news: Option<IssueNews>) -> Result<bool, StoreError> {
-        self.context.store.put_issue(&app.id, stored, stored.issue.expires_at(app), news).await
+    /// Those of some events that are stored as the batch tells.
+    async fn still_so(&self, app: &App, seen: &[(Sighting, CountedEvent)]) -> Result<Vec<Sighting>, StoreError> {
+        let ids: Vec<EventId> = seen.iter().map(|(sighting, _)| sighting.id).collect();
+        let stored = self.context.store.counted_of(app, &ids).await?;
+        let is_so = |event: &CountedEvent| {
+            stored.get(&event.id).is_some_and(|stored| stored.cell == event.cell && stored.grouped() == event.grouped())
+        };
+        let still = seen.iter().filter(|(_, event)| is_so(event));
+        Ok(still.map(|(sighting, _)| sighting.clone()).collect())
+    }
+
+    async fn put(&self, app: &App, stored: &StoredIssue) -> Result<bool, StoreError> {
+        self.context.store.put_issue(&app.id, stored, stored.issue.expires_at(app)).await
     }
 
     /// Forgets what erased events told, once the batch is counted.
@@ -174,46 +206,27 @@ impl<'a> Issues<'a> {
         }
         for (id, groups) in by_app {
             let Some(app) = self.apps.get(id) else { continue };
-            let (known, _) = self.context.store.issues_of(id, &groups).await?;
-            if known.is_empty() {
-                continue;
-            }
-            let known: Vec<_> = known.into_values().collect();
-            let occurring = occurs(&self.context.reads(), app, &known).await?;
-            for stored in known {
-                let group = stored.group;
-                let erased = self.gone.get(&(id.clone(), group)).map(Vec::as_slice).unwrap_or_default();
-                self.forget_one(app, stored, occurring.contains(&group), erased).await?;
+            for stored in self.known(app, &groups).await?.issues.into_values() {
+                let erased = self.gone.get(&(id.clone(), stored.group)).map(Vec::as_slice).unwrap_or_default();
+                self.forget_one(app, stored, erased).await?;
             }
         }
         Ok(())
     }
 
-    async fn forget_one(
-        &self,
-        app: &App,
-        mut stored: StoredIssue,
-        occurs: bool,
-        erased: &[EventId],
-    ) -> Result<(), AggregateError> {
+    async fn forget_one(&self, app: &App, mut stored: StoredIssue, erased: &[EventId]) -> Result<(), AggregateError> {
+        let group = stored.group;
         for _ in 0..TRIES {
-            if !stored.issue.erase(!occurs, erased) || self.put(app, &stored, None).await? {
+            // After the issue was read: an event that is stored meanwhile changes the issue, or is counted.
+            let occurs = occurs(&self.context.reads(), app, &stored).await?;
+            if !stored.issue.erase(!occurs, erased) || self.put(app, &stored).await? {
                 return Ok(());
             }
-            // An event may have come in the meantime: then it is not empty, whatever the counters have said before.
-            let group = stored.group;
-            match self.context.store.issues_of(&app.id, &[group]).await?.0.remove(&group) {
+            match self.known(app, &[group]).await?.issues.remove(&group) {
                 Some(current) => stored = current,
                 None => return Ok(()),
-            }
-            if !occurs && !occurs_now(self.context, app, &stored).await?.is_empty() {
-                return Ok(());
             }
         }
         Err(AggregateError::Contention)
     }
-}
-
-async fn occurs_now(context: &Context, app: &App, stored: &StoredIssue) -> Result<HashSet<Group>, StoreError> {
-    occurs(&context.reads(), app, std::slice::from_ref(stored)).await
 }

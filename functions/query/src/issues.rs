@@ -77,7 +77,8 @@ struct IssueBody {
     series: Vec<i64>,
     /// The id of one of its events, of the newest day; null where it was erased.
     example: Option<String>,
-    /// The releases of its events (`tags.release`): the first, and the newest others, in the order in which they came. At most 20.
+    /// The releases of its events (`tags.release`), in the order in which the app was first seen to have them: the first and the newest
+    /// others, at most 20.
     releases: Vec<String>,
 }
 
@@ -103,7 +104,7 @@ impl IssueBody {
             count,
             series,
             example,
-            releases: issue.releases,
+            releases: issue.releases.into_iter().map(|release| release.name).collect(),
         }
     }
 }
@@ -362,7 +363,8 @@ pub(crate) fn list_operation(schemas: &mut SchemaGenerator) -> Operation {
     let sorts = json_schema!({"type": "string", "enum": ["last_seen", "first_seen", "count"]});
     Operation::of(&LIST_ISSUES, "listIssues", "Lists issues: groups of errors that occurred in a range")
         .about(
-            "A group is an issue from its first event at the app's `issue_level` or above, or with a stack. Occurrences come from the \
+            "A group is an issue from its first event at the app's `issue_level` or above, or with a stack. Events that have neither a \
+             message nor a fingerprint have no group. Occurrences come from the \
              counters of the group, whatever their level. A cursor contains its query: send it alone or with a `limit`.",
         )
         .takes(range_parameters(schemas))

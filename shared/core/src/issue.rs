@@ -4,7 +4,7 @@
 //! How often an issue occurred, and when last, is told by the counters of its group. An issue holds the rest. It changes with what
 //! was not known of it, such as a new day or a new release, not with each event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,12 +13,15 @@ use crate::counter::checkpoint::{Checkpoint, SequenceNumber};
 use crate::event::group::shown;
 use crate::event::id::EventId;
 use crate::event::level::Level;
-use crate::time::{DAY, HOUR, Timestamp, micros};
+use crate::event::template::template;
+use crate::time::{DAY, HOUR, TimeDelta, Timestamp, micros};
 
 /// Longest message of an issue, in bytes. A longer one is cut.
 pub const MAX_ISSUE_MESSAGE: usize = 300;
 /// Longest place and longest name of a release, in bytes. A longer one is cut.
 pub const MAX_PLACE: usize = 200;
+/// How long an issue is kept after its last day, in days, in apps that keep events for ever.
+const KEPT_DAYS: u32 = 400;
 /// Most releases of an issue: the first, and the newest others.
 pub const MAX_RELEASES: usize = 20;
 
@@ -37,9 +40,9 @@ pub struct Issue {
     /// What one of its events tells; none once that was erased, until the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<Shown>,
-    /// The releases of its events, in the order in which they came.
+    /// The releases of its events, in the order in which the app was first seen to have them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub releases: Vec<String>,
+    pub releases: Vec<Release>,
     /// What people say about it.
     #[serde(default)]
     pub state: State,
@@ -49,6 +52,22 @@ pub struct Issue {
     /// Whether all its events were erased. The next event begins it anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub erased: bool,
+    /// What happened to it that not all were told who want to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold: Option<News>,
+    /// The alert rules that were told of it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub told: BTreeSet<String>,
+}
+
+/// What happened to an issue that people want to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum News {
+    /// It is new.
+    New,
+    /// It was resolved, and is open again.
+    Regressed,
 }
 
 /// What an event tells about its issue.
@@ -146,6 +165,8 @@ pub struct Sighting {
     pub sequence: SequenceNumber,
     /// Its identity, which tells its time.
     pub id: EventId,
+    /// When it happened, but not later than when it was received: clocks of clients may be ahead.
+    pub happened_at: Timestamp,
     /// Its severity.
     pub level: Option<Level>,
     /// Its name.
@@ -163,11 +184,12 @@ pub struct Sighting {
 }
 
 /// The release of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     /// Its name.
     pub name: String,
-    /// When the app was first seen to have it.
+    /// When an error of the app was first received that named it.
+    #[serde(with = "micros")]
     pub known_since: Timestamp,
 }
 
@@ -185,11 +207,13 @@ pub struct Batch<'a> {
 pub struct Change {
     /// Whether anything.
     pub changed: bool,
-    /// Whether the issue is new.
-    pub is_new: bool,
-    /// Whether it was resolved, and is open again.
-    pub regressed: bool,
+    /// What people want to be told.
+    pub news: Option<News>,
 }
+
+/// How long a change of the state may take to be stored. `aggregate` reads an issue with each batch, so what happens later than that is
+/// judged by the change.
+pub const STORED_WITHIN: TimeDelta = TimeDelta::seconds(2);
 
 impl Issue {
     /// The issue of some events of a batch; none without events.
@@ -204,6 +228,8 @@ impl Issue {
             state: State::Open,
             regressed_at: None,
             erased: false,
+            untold: Some(News::New),
+            told: BTreeSet::new(),
         };
         issue.see(sightings, batch);
         Some(issue)
@@ -216,7 +242,7 @@ impl Issue {
             if let Some(issue) = Self::of(sightings, batch) {
                 *self = issue;
             }
-            return Change { changed: true, is_new: true, regressed: false };
+            return Change { changed: true, news: Some(News::New) };
         }
         let before = self.clone();
         for sighting in sightings {
@@ -230,18 +256,21 @@ impl Issue {
                 self.shown = Some(Shown::of(sighting));
             }
             if let Some(release) = &sighting.release {
-                self.add_release(&release.name);
+                self.add_release(release);
             }
+            let happened_at = sighting.happened_at;
             match &self.state {
-                State::Resolved { at: resolved_at, next_release } if at > *resolved_at => {
-                    let known = sighting.release.as_ref().is_some_and(|release| release.known_since <= *resolved_at);
+                State::Resolved { at: resolved_at, next_release } if happened_at > *resolved_at => {
+                    let said_at = *resolved_at - STORED_WITHIN;
+                    let known = sighting.release.as_ref().is_some_and(|release| release.known_since <= said_at);
                     if !(*next_release && known) {
                         self.state = State::Open;
                         self.regressed_at = Some(at);
-                        change.regressed = true;
+                        (self.untold, self.told) = (Some(News::Regressed), BTreeSet::new());
+                        change.news = Some(News::Regressed);
                     }
                 }
-                State::Ignored { until: Until::Time(until), .. } if at > *until => self.state = State::Open,
+                State::Ignored { until: Until::Time(until), .. } if happened_at > *until => self.state = State::Open,
                 _ => {}
             }
         }
@@ -250,14 +279,19 @@ impl Issue {
         change
     }
 
-    fn add_release(&mut self, release: &str) {
-        let release = cut(release, MAX_PLACE);
-        if !self.releases.contains(&release) {
-            if self.releases.len() >= MAX_RELEASES {
-                // The first one stays.
-                self.releases.remove(1);
-            }
-            self.releases.push(release);
+    /// Keeps the first release and the newest others, whatever the order in which events come.
+    fn add_release(&mut self, release: &Release) {
+        if self.releases.iter().any(|known| known.name == release.name) {
+            return;
+        }
+        let place = self
+            .releases
+            .partition_point(|known| (known.known_since, &known.name) < (release.known_since, &release.name));
+        if self.releases.len() < MAX_RELEASES || place != 1 {
+            self.releases.insert(place, release.clone());
+        }
+        if self.releases.len() > MAX_RELEASES {
+            self.releases.remove(1);
         }
     }
 
@@ -266,7 +300,7 @@ impl Issue {
         let State::Ignored { at, until: Until::Count { left, checkpoints } } = &mut self.state else { return };
         let reached = checkpoints.get(batch.stream_shard).and_then(|text| text.parse::<Checkpoint>().ok());
         let new = sightings.iter().filter(|sighting| {
-            sighting.id.at() > *at && reached.as_ref().is_none_or(|reached| reached.sequence < sighting.sequence)
+            sighting.happened_at > *at && reached.as_ref().is_none_or(|reached| reached.sequence < sighting.sequence)
         });
         let (mut count, mut last) = (0u64, None);
         for sighting in new {
@@ -284,10 +318,12 @@ impl Issue {
         checkpoints.insert(batch.stream_shard.to_owned(), reached.to_string());
     }
 
-    /// When it expires: an hour after the last event that its newest day may have. None if its events never expire.
-    pub fn expires_at(&self, app: &App) -> Option<Timestamp> {
-        let days = app.layout.at(self.last_day).retention_days?;
-        Some(self.last_day + (i64::from(days) + 1) * DAY + HOUR)
+    /// When it expires: an hour after the last event that its newest day may have, or after 400 days if its events never do.
+    pub fn expires_at(&self, app: &App) -> Timestamp {
+        let end = self.last_day + DAY;
+        // The retention may have changed within the day.
+        let days = [self.last_day, end].map(|at| app.layout.at(at).retention_days.unwrap_or(KEPT_DAYS));
+        end + i64::from(days.into_iter().max().unwrap_or(KEPT_DAYS)) * DAY + HOUR
     }
 
     /// Its state at a time.
@@ -304,6 +340,9 @@ impl Issue {
     pub fn set(&mut self, state: State) {
         self.state = state;
         self.regressed_at = None;
+        if self.untold == Some(News::Regressed) {
+            (self.untold, self.told) = (None, BTreeSet::new());
+        }
     }
 
     /// Forgets what erased events told. `all` of them were erased, or those with these identities.
@@ -317,6 +356,7 @@ impl Issue {
             self.state = State::Open;
             self.regressed_at = None;
             self.erased = true;
+            (self.untold, self.told) = (None, BTreeSet::new());
         }
         *self != before
     }
@@ -334,11 +374,19 @@ impl Shown {
     }
 
     /// What its group has in common: the message if all of `count` occurrences have it, which the sum of their text marks tells,
-    /// else the template; the name where there is no message.
+    /// else the template; the name where there is no message. At most 300 bytes.
     pub fn title(&self, marks: i64, count: i64) -> String {
         let Some(message) = &self.message else { return self.name.clone() };
         let of_equal = i64::try_from(self.mark).unwrap_or(0).saturating_mul(count);
-        shown(message, marks == of_equal).into_owned()
+        cut(&shown(message, count > 0 && marks == of_equal), MAX_ISSUE_MESSAGE)
+    }
+
+    /// Whether its name, its message, what that has in common with others, or its place contains a text in lower case.
+    pub fn contains(&self, text: &str) -> bool {
+        let contains = |of: &str| of.to_lowercase().contains(text);
+        contains(&self.name)
+            || self.place.as_deref().is_some_and(contains)
+            || self.message.as_deref().is_some_and(|message| contains(message) || contains(&template(message)))
     }
 }
 
@@ -383,6 +431,7 @@ mod tests {
         Sighting {
             sequence: n.to_string().parse().unwrap(),
             id: EventId::of_client_id(at, &n.to_string()),
+            happened_at: at,
             level: Some(Level::Error),
             name: "TypeError".to_owned(),
             message: Some(format!("cart {n} not found")),
@@ -425,19 +474,23 @@ mod tests {
         );
         assert_eq!(issue.state_at(AT), IssueState::Resolved);
         let change = issue.see(&[sighting(AT + SECOND, 4)], BATCH);
-        assert_eq!(change, Change { changed: true, regressed: true, is_new: false });
+        assert_eq!(change, Change { changed: true, news: Some(News::Regressed) });
         assert_eq!((issue.state_at(AT), issue.regressed_at), (IssueState::Open, Some(AT + SECOND)));
-        assert!(!issue.see(&[sighting(AT + SECOND, 4)], BATCH).regressed, "it is told once");
+        assert_eq!(issue.see(&[sighting(AT + SECOND, 4)], BATCH).news, None, "it is told once");
+        // A clock that is ahead does not make an event later than it was received.
+        issue.set(State::Resolved { at: AT, next_release: false });
+        let ahead = Sighting { happened_at: AT - SECOND, ..sighting(AT + HOUR, 5) };
+        assert_eq!(issue.see(&[ahead], BATCH).news, None);
     }
 
     #[test]
     fn releases_that_were_known_do_not_open_what_is_resolved_in_the_next() {
         let mut issue = issue();
         issue.set(State::Resolved { at: AT, next_release: true });
-        assert!(!issue.see(&[of_release(AT + HOUR, "1.0", AT - DAY)], BATCH).regressed);
-        assert!(issue.clone().see(&[sighting(AT + HOUR, 2)], BATCH).regressed, "no release tells nothing");
-        assert!(issue.see(&[of_release(AT + HOUR, "1.1", AT + MINUTE)], BATCH).regressed);
-        assert_eq!(issue.releases, ["1.0", "1.1"]);
+        assert_eq!(issue.see(&[of_release(AT + HOUR, "1.0", AT - DAY)], BATCH).news, None);
+        assert!(issue.clone().see(&[sighting(AT + HOUR, 2)], BATCH).news.is_some(), "no release tells nothing");
+        assert!(issue.see(&[of_release(AT + HOUR, "1.1", AT + MINUTE)], BATCH).news.is_some());
+        assert_eq!(names(&issue), ["1.0", "1.1"]);
     }
 
     #[test]
@@ -461,7 +514,7 @@ mod tests {
     #[test]
     fn an_erased_issue_tells_nothing_and_begins_anew() {
         let mut issue = issue();
-        issue.add_release("1.0");
+        issue.add_release(&Release { name: "1.0".to_owned(), known_since: AT });
         let example = issue.shown.as_ref().unwrap().example;
         let mut other = issue.clone();
         assert!(!other.erase(false, &[EventId::of_client_id(AT, "another")]));
@@ -469,7 +522,7 @@ mod tests {
         assert!(issue.erase(true, &[example]));
         assert_eq!((&issue.shown, issue.releases.len(), issue.erased), (&None, 0, true));
         let change = issue.see(&[sighting(AT + HOUR, 5)], BATCH);
-        assert_eq!(change, Change { changed: true, is_new: true, regressed: false });
+        assert_eq!(change, Change { changed: true, news: Some(News::New) });
         assert_eq!((issue.first_seen, issue.erased), (AT + HOUR, false));
     }
 
@@ -484,16 +537,25 @@ mod tests {
         assert_eq!(named.title(0, 1), "TypeError");
     }
 
+    fn names(issue: &Issue) -> Vec<&str> {
+        issue.releases.iter().map(|release| release.name.as_str()).collect()
+    }
+
     #[test]
-    fn the_first_release_and_the_newest_stay() {
-        let mut issue = issue();
-        for n in 0..50 {
-            issue.add_release(&n.to_string());
+    fn the_first_release_and_the_newest_stay_in_any_order() {
+        let release = |n: i64| Release { name: n.to_string(), known_since: AT + n * SECOND };
+        let expected: Vec<_> = [0].into_iter().chain(31..50).map(|n: i64| n.to_string()).collect();
+        for rotation in 0..50 {
+            let mut issue = issue();
+            // Each comes again and again.
+            for n in (0..150).map(|n| (n + rotation) % 50) {
+                issue.add_release(&release(n));
+            }
+            assert_eq!(names(&issue), expected);
+            let before = issue.clone();
+            (0..50).for_each(|n| issue.add_release(&release(n)));
+            assert_eq!(issue, before, "it changes no more");
         }
-        assert_eq!(
-            (issue.releases.len(), issue.releases[0].as_str(), issue.releases[19].as_str()),
-            (MAX_RELEASES, "0", "49")
-        );
     }
 
     proptest! {

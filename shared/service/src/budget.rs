@@ -284,6 +284,11 @@ impl Budget {
         if kind == Kind::Tail { self.limits.tail } else { self.limits.units / UNITS_OF_PART }
     }
 
+    /// The read units of the request.
+    pub(crate) fn units(&self) -> f64 {
+        self.limits.units
+    }
+
     /// The units that the events of the newest minutes may take.
     pub(crate) fn tail(&self) -> f64 {
         self.limits.tail

@@ -168,9 +168,9 @@ impl Reads {
     /// Reads one issue, strongly.
     pub(crate) async fn issue(&self, app: &AppId, group: Group) -> Result<Option<Issue>, ReadError> {
         let reservation = self.budget.reserve(counters(1, true)).await?;
-        let (mut found, units) = self.store.issues_of(app, &[group]).await?;
-        reservation.settle(units, 1, bytes(units, COUNTER_BYTES));
-        Ok(found.remove(&group).map(|stored| stored.issue))
+        let mut found = self.store.issues_of(app, &[group], self.now).await?;
+        reservation.settle(found.units, 1, bytes(found.units, COUNTER_BYTES));
+        Ok(found.issues.remove(&group).map(|stored| stored.issue))
     }
 
     /// Reads events in one request.

@@ -1,8 +1,8 @@
 //! Issues, by group, and the news of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::AppId;
 use tally_core::event::group::Group;
@@ -35,24 +35,24 @@ pub struct StoredIssue {
     pub version: u64,
 }
 
-/// What happened to an issue that people want to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum News {
-    /// It is new.
-    New,
-    /// It was resolved, and is open again.
-    Regressed,
-}
-
-/// News of an issue, until they are told.
+/// A pointer to an issue that has news, or is about to have some. The issue itself tells which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssueNews {
     /// The issue.
     pub group: Group,
-    /// What happened.
-    pub news: News,
     /// When it was found out.
     pub at: Timestamp,
+}
+
+/// Those of some groups that are issues.
+#[derive(Debug, Default)]
+pub struct KnownIssues {
+    /// The issues.
+    pub issues: HashMap<Group, StoredIssue>,
+    /// Groups whose items cannot be read.
+    pub unreadable: HashSet<Group>,
+    /// The read units consumed: one for each group.
+    pub units: f64,
 }
 
 /// Some issues of an app.
@@ -70,23 +70,9 @@ pub struct IssuePage {
 #[derive(Clone, Debug)]
 pub struct IssuePlace(Item);
 
-impl News {
-    /// Its name in sort keys, for ever.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Regressed => "regressed",
-        }
-    }
-}
-
 impl Store {
-    /// Returns those of some groups that are issues, strongly consistent, and the read units consumed: one for each group.
-    pub async fn issues_of(
-        &self,
-        app: &AppId,
-        groups: &[Group],
-    ) -> Result<(HashMap<Group, StoredIssue>, f64), StoreError> {
+    /// Returns those of some groups that are issues, strongly consistent. One that has expired by `now` counts as erased.
+    pub async fn issues_of(&self, app: &AppId, groups: &[Group], now: Timestamp) -> Result<KnownIssues, StoreError> {
         let partition = keys::issues(app);
         let shape = KeysAndAttributes::builder().consistent_read(true);
         let reads: Vec<_> = groups
@@ -97,10 +83,22 @@ impl Store {
             })
             .collect();
         let pages: Vec<(Vec<Item>, f64)> = stream::iter(reads).buffer_unordered(CONCURRENCY).try_collect().await?;
-        let units = pages.iter().map(|(_, units)| units).sum();
-        let issues = pages.into_iter().flat_map(|(items, _)| items).map(read);
-        let by_group = issues.map(|issue| issue.map(|issue| (issue.group, issue)));
-        Ok((by_group.collect::<Result<_, StoreError>>()?, units))
+        let mut known = KnownIssues { units: pages.iter().map(|(_, units)| units).sum(), ..KnownIssues::default() };
+        for item in pages.into_iter().flat_map(|(items, _)| items) {
+            let Ok(group) = sort_key(&item).parse::<Group>() else { continue };
+            let has_expired = has_expired(&item, now);
+            match read(item) {
+                Ok(mut stored) => {
+                    stored.issue.erased |= has_expired;
+                    known.issues.insert(group, stored);
+                }
+                Err(error) => {
+                    tracing::error!(%error, app = app.as_str(), %group, "an issue cannot be read");
+                    known.unreadable.insert(group);
+                }
+            }
+        }
+        Ok(known)
     }
 
     /// Reads the issues of an app in one request, without those that have expired by `now`.
@@ -112,60 +110,59 @@ impl Store {
     ) -> Result<IssuePage, StoreError> {
         let request = self.query_partition(&self.tables.counters, keys::issues(app));
         let page = self.send_query(request.set_exclusive_start_key(from.map(|place| place.0))).await?;
-        let expires_at = |item: &Item| item.get(EXPIRES_AT).and_then(number);
-        let live = page.items.into_iter().filter(|item| expires_at(item).is_none_or(|at| at > now.seconds()));
-        let issues = live.map(read).collect::<Result<_, _>>()?;
+        let live = page.items.into_iter().filter(|item| !has_expired(item, now));
+        let issues = live.filter_map(|item| {
+            let read = read(item);
+            read.inspect_err(|error| tracing::error!(%error, app = app.as_str(), "an issue cannot be read")).ok()
+        });
+        let issues = issues.collect();
         Ok(IssuePage { issues, next: page.next.map(IssuePlace), units: page.units })
     }
 
-    /// Stores an issue, with news of it. Returns false if it has changed since it was read; a version of 0 means that there
-    /// was none.
+    /// Stores an issue. Returns false if it has changed since it was read; a version of 0 means that there was none.
     pub async fn put_issue(
         &self,
         app: &AppId,
         stored: &StoredIssue,
-        expires_at: Option<Timestamp>,
-        news: Option<IssueNews>,
+        expires_at: Timestamp,
     ) -> Result<bool, StoreError> {
-        let table = &self.tables.counters;
         let mut item: Item = serde_dynamo::to_item(&stored.issue)?;
         item.extend(key(&keys::issues(app), &stored.group.to_string()));
         item.insert(VERSION.to_owned(), AttributeValue::N((stored.version + 1).to_string()));
-        if let Some(at) = expires_at {
-            item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(at.seconds().to_string()));
-        }
-        let (name, condition, version) = match stored.version {
-            0 => (PK, "attribute_not_exists(#c)", None),
-            version => (VERSION, "#c = :version", Some(AttributeValue::N(version.to_string()))),
+        item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.seconds().to_string()));
+        let request = self.client.put_item().table_name(&self.tables.counters).set_item(Some(item));
+        let request = match stored.version {
+            0 => request.condition_expression("attribute_not_exists(#c)").expression_attribute_names("#c", PK),
+            version => request
+                .condition_expression("#c = :version")
+                .expression_attribute_names("#c", VERSION)
+                .expression_attribute_values(":version", AttributeValue::N(version.to_string())),
         };
-        let values = version.map(|version| HashMap::from([(":version".to_owned(), version)]));
-        let Some(IssueNews { group, news, at }) = news else {
-            let request = self
-                .client
-                .put_item()
-                .table_name(table)
-                .set_item(Some(item))
-                .condition_expression(condition)
-                .expression_attribute_names("#c", name)
-                .set_expression_attribute_values(values);
-            return Ok(self.send_conditional(request).await?.is_applied());
-        };
-        let issue = Put::builder()
-            .table_name(table)
-            .set_item(Some(item))
-            .condition_expression(condition)
-            .expression_attribute_names("#c", name)
-            .set_expression_attribute_values(values)
-            .build()?;
-        let mut item = key(&keys::issue_news(app), &format!("{}#{group}", news.name()));
-        item.insert("at".to_owned(), AttributeValue::N(at.micros().to_string()));
-        item.insert(EXPIRES_AT.to_owned(), AttributeValue::N((at + KEEP_NEWS).seconds().to_string()));
-        let news = Put::builder().table_name(table).set_item(Some(item)).build()?;
-        let writes = [issue, news].map(|put| TransactWriteItem::builder().put(put).build());
-        self.write_together(writes.into()).await
+        Ok(self.send_conditional(request).await?.is_applied())
     }
 
-    /// Returns the oldest news of an app's issues that nobody was told of, at most 1 MB of them, strongly consistent.
+    /// Points to an issue that is about to have news: before it has, so that no news are missed.
+    pub async fn point_to_news(&self, app: &AppId, news: &IssueNews) -> Result<(), StoreError> {
+        let mut item = key(&keys::issue_news(app), &news.group.to_string());
+        item.insert("at".to_owned(), AttributeValue::N(news.at.micros().to_string()));
+        item.insert(EXPIRES_AT.to_owned(), AttributeValue::N((news.at + KEEP_NEWS).seconds().to_string()));
+        self.put(&self.tables.counters, item).await
+    }
+
+    /// Forgets a pointer, unless it was put again.
+    pub async fn forget_news(&self, app: &AppId, news: &IssueNews) -> Result<(), StoreError> {
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.tables.counters)
+            .set_key(Some(key(&keys::issue_news(app), &news.group.to_string())))
+            .condition_expression("#at = :at")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":at", AttributeValue::N(news.at.micros().to_string()));
+        self.send_conditional(request).await.map(drop)
+    }
+
+    /// Returns the pointers to issues of an app that have news, at most 1 MB of them, strongly consistent.
     pub async fn issue_news(&self, app: &AppId) -> Result<Vec<IssueNews>, StoreError> {
         let request = self.query_partition(&self.tables.counters, keys::issue_news(app)).consistent_read(true);
         let items = self.send_query(request).await?.items;
@@ -185,19 +182,21 @@ fn read(item: Item) -> Result<StoredIssue, StoreError> {
 }
 
 fn read_news(item: &Item) -> Option<IssueNews> {
-    let (news, group) = sort_key(item).split_once('#')?;
-    let news = [News::New, News::Regressed].into_iter().find(|known| known.name() == news)?;
     let at = Timestamp::from_micros(item.get("at").and_then(number)?);
-    Some(IssueNews { group: group.parse().ok()?, news, at })
+    Some(IssueNews { group: sort_key(item).parse().ok()?, at })
+}
+
+fn has_expired(item: &Item, now: Timestamp) -> bool {
+    item.get(EXPIRES_AT).and_then(number).is_some_and(|at| at <= now.seconds())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use tally_core::event::id::EventId;
     use tally_core::event::level::Level;
-    use tally_core::issue::{Shown, State, Until};
+    use tally_core::issue::{News, Release, Shown, State, Until};
 
     #[test]
     fn an_issue_reads_back_as_it_was_stored() {
@@ -223,10 +222,12 @@ mod tests {
                 last_day: at,
                 level: Some(Level::Error),
                 shown: Some(shown),
-                releases: vec!["1.0".to_owned()],
+                releases: vec![Release { name: "1.0".to_owned(), known_since: at }],
                 state,
                 regressed_at: Some(at),
                 erased: false,
+                untold: Some(News::Regressed),
+                told: BTreeSet::from(["0123456789ab".to_owned()]),
             };
             let mut item: Item = serde_dynamo::to_item(&issue).expect("an item");
             item.extend(key("~issues#shop", "mba7816bf8f01cfea"));

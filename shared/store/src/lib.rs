@@ -55,7 +55,7 @@ pub use dead_letters::DeadLetter;
 pub use erase::{Erased, ErasedEvents};
 pub use event_item::{StreamImage, Trace};
 pub use events::{CountedPage, EventPage, EventSource, Order};
-pub use issues::{IssueNews, IssuePage, IssuePlace, News, StoredIssue};
+pub use issues::{IssueNews, IssuePage, IssuePlace, KnownIssues, StoredIssue};
 pub use keys::counter_keys;
 pub use quota::Accepted;
 pub use rejected::Rejected;

@@ -10,27 +10,38 @@ use crate::client::send::Outcome;
 use crate::item::{Item, key, number};
 use crate::keys;
 use crate::store::Store;
-use crate::tables::PK;
 
 /// The attribute with the time since which it is known.
 const SINCE: &str = "since";
 
 impl Store {
-    /// Makes a release known, if it is not. Returns it with the time since which it is known.
+    /// Makes known that an app has a release since a time, or since an earlier one if that is known. Returns it with that time.
     pub async fn know_release(&self, app: &AppId, release: Release) -> Result<Release, StoreError> {
-        let since = |item: &Item| item.get(SINCE).and_then(number).map(Timestamp::from_micros);
-        let mut item = key(&keys::releases(app), &release.name);
-        item.insert(SINCE.to_owned(), AttributeValue::N(release.known_since.micros().to_string()));
+        let since = AttributeValue::N(release.known_since.micros().to_string());
         let request = self
             .client
-            .put_item()
+            .update_item()
             .table_name(&self.tables.counters)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(#pk)")
-            .expression_attribute_names("#pk", PK);
+            .set_key(Some(key(&keys::releases(app), &release.name)))
+            .update_expression("SET #since = :since")
+            .condition_expression("attribute_not_exists(#since) OR #since > :since")
+            .expression_attribute_names("#since", SINCE)
+            .expression_attribute_values(":since", since);
         Ok(match self.send_conditional(request).await? {
             Outcome::Applied { .. } => release,
-            Outcome::Refused(known) => Release { known_since: since(&known).unwrap_or(release.known_since), ..release },
+            Outcome::Refused(known) => {
+                Release { known_since: since_of(&known).unwrap_or(release.known_since), ..release }
+            }
         })
     }
+
+    /// Returns since when an app is known to have a release, strongly consistent; none if it is not known.
+    pub async fn release_since(&self, app: &AppId, release: &str) -> Result<Option<Timestamp>, StoreError> {
+        let item = self.get(&self.tables.counters, &keys::releases(app), release).await?;
+        Ok(item.as_ref().and_then(since_of))
+    }
+}
+
+fn since_of(item: &Item) -> Option<Timestamp> {
+    item.get(SINCE).and_then(number).map(Timestamp::from_micros)
 }

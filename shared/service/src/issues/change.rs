@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use tally_core::app::App;
 use tally_core::event::group::Group;
-use tally_core::issue::{State, Until};
-use tally_core::time::{TimeDelta, Timestamp};
+use tally_core::issue::{STORED_WITHIN, State, Until};
+use tally_core::time::Timestamp;
+use tally_core::time::clock::Clock;
 use tally_store::{Store, StoreError, StoredIssue};
 
 /// Attempts at a change while others change the same issue.
 const ATTEMPTS: usize = 10;
-/// How long a change may take to be stored. `aggregate` reads an issue with each batch: what happens later than that is judged by the
-/// change.
-const STORED_WITHIN: TimeDelta = TimeDelta::seconds(2);
-
 /// What someone says about an issue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -67,18 +64,19 @@ pub enum ChangeError {
 /// As [`ChangeError`].
 pub async fn change(
     store: &Store,
+    clock: &Clock,
     app: &App,
     group: Group,
     verdict: &Verdict,
-    now: Timestamp,
 ) -> Result<StoredIssue, ChangeError> {
     for _ in 0..ATTEMPTS {
-        let mut stored = store.issues_of(&app.id, &[group]).await?.0.remove(&group).ok_or(ChangeError::Unknown)?;
-        if stored.issue.erased {
-            return Err(ChangeError::Unknown);
-        }
+        let now = clock.now();
+        let known = store.issues_of(&app.id, &[group], now).await?.issues.remove(&group);
+        let mut stored = known.filter(|stored| !stored.issue.erased).ok_or(ChangeError::Unknown)?;
         stored.issue.set(verdict.state(now));
-        if store.put_issue(&app.id, &stored, stored.issue.expires_at(app), None).await? {
+        // A change that took longer than it may is made once more: what happened meanwhile was not judged by it.
+        if store.put_issue(&app.id, &stored, stored.issue.expires_at(app)).await? && clock.now() <= now + STORED_WITHIN
+        {
             stored.version += 1;
             return Ok(stored);
         }

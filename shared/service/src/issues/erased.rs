@@ -1,7 +1,5 @@
 //! Whether issues still occur, after events were erased.
 
-use std::collections::{HashMap, HashSet};
-
 use tally_core::app::App;
 use tally_core::app::partition::partitions;
 use tally_core::counter::cell::CounterLabel;
@@ -9,49 +7,44 @@ use tally_core::counter::key::CounterKind;
 use tally_core::event::group::Group;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::covering::Run;
-use tally_core::time::{DAY, Range};
+use tally_core::time::{DAY, MICROSECOND, Range};
 use tally_store::{Order, StoreError, StoredIssue};
 
 use crate::budget::ReadError;
 use crate::reads::Reads;
 use crate::report::count::each_read;
 
-/// Returns those of some issues of which events are counted, by the counters of their days. An issue of which the counters do not
+/// Whether events of an issue that have not expired are counted, by the counters of its days. An issue of which the counters do not
 /// tell counts as one that occurs.
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn occurs(reads: &Reads, app: &App, known: &[StoredIssue]) -> Result<HashSet<Group>, StoreError> {
-    let first = known.iter().map(|stored| stored.issue.first_seen).min();
-    let last = known.iter().map(|stored| stored.issue.last_day).max();
-    let (Some(first), Some(last)) = (first, last) else { return Ok(HashSet::new()) };
-    let groups: HashSet<Group> = known.iter().map(|stored| stored.group).collect();
-    let Ok(range) = Range::new(first.floor(DAY), last + DAY) else { return Ok(groups) };
-    match counted(reads, app, &groups, range).await {
-        Ok(Some(counted)) => Ok(counted),
-        Ok(None) | Err(ReadError::Spent(_)) => Ok(groups),
+pub async fn occurs(reads: &Reads, app: &App, stored: &StoredIssue) -> Result<bool, StoreError> {
+    let issue = &stored.issue;
+    let Ok(days) = Range::new(issue.first_seen.floor(DAY), issue.last_day + DAY) else { return Ok(true) };
+    // Counts outlive events.
+    let kept = app.layout.kept(days, reads.now);
+    let (Some(first), Some(last)) = (kept.first(), kept.last()) else { return Ok(false) };
+    let Ok(range) = Range::new(first.since().floor(DAY), last.until()) else { return Ok(true) };
+    match counted(reads, app, stored.group, range).await {
+        Ok(occurs) => Ok(occurs),
+        Err(ReadError::Spent(_)) => Ok(true),
         Err(ReadError::Store(error)) => Err(error),
     }
 }
 
-/// Those of which events are counted in a range of whole days; none if the counters do not tell.
-async fn counted(
-    reads: &Reads,
-    app: &App,
-    groups: &HashSet<Group>,
-    range: Range,
-) -> Result<Option<HashSet<Group>>, ReadError> {
-    let mut counts: HashMap<Group, i64> = HashMap::new();
-    let mut is_hidden = reads.lacks_counts(&app.id, range).await?;
+async fn counted(reads: &Reads, app: &App, wanted: Group, range: Range) -> Result<bool, ReadError> {
+    if reads.lacks_counts(&app.id, range).await? {
+        return Ok(true);
+    }
     let day = |at| Bucket::of(Granularity::Day, at);
+    let run = Run { first: day(range.since()), last: day(range.until() - MICROSECOND) };
+    let (mut sum, mut is_hidden) = (0, false);
     for partition in partitions(app, range) {
-        let run = Run { first: day(range.since()), last: day(range.until() - DAY) };
-        let read = each_read(reads, &partition, CounterKind::Messages, run, Order::Ascending, |read| {
+        let read = each_read(reads, &partition, CounterKind::Messages, run, Order::Descending, |read| {
             for (counted, count) in read.counts {
                 match counted {
-                    CounterLabel::Group(_, group) if groups.contains(&group) => {
-                        *counts.entry(group).or_default() += count;
-                    }
+                    CounterLabel::Group(_, group) if group == wanted => sum += count,
                     CounterLabel::Other(_) => is_hidden |= count != 0,
                     _ => {}
                 }
@@ -59,7 +52,9 @@ async fn counted(
             Ok(())
         });
         read.await?;
+        if is_hidden {
+            return Ok(true);
+        }
     }
-    let occurring = counts.into_iter().filter(|(_, count)| *count != 0).map(|(group, _)| group);
-    Ok((!is_hidden).then(|| occurring.collect()))
+    Ok(sum != 0)
 }

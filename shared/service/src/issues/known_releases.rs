@@ -1,7 +1,7 @@
 //! Since when releases are known, as far as this process has met them.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tally_core::app::AppId;
 use tally_core::issue::{MAX_PLACE, Release, cut};
@@ -10,52 +10,60 @@ use tally_store::{Store, StoreError};
 
 /// Most releases of an app that one process makes known in a UTC day. A client that sends another with each event does not cost a
 /// write with each event.
-const MOST_RELEASES: usize = 100;
+const MOST_NEW: usize = 100;
+/// Most releases of an app that a process remembers.
+const MOST_REMEMBERED: usize = 1_000;
 /// Most apps that a process remembers.
 const MOST_APPS: usize = 200;
 
-/// The releases that a process has met, by app, on a day.
+/// The releases that a process has met, by app.
 #[derive(Debug, Default)]
 pub struct KnownReleases(Mutex<HashMap<AppId, Met>>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Met {
-    day: Timestamp,
     since: HashMap<String, Timestamp>,
+    /// How many were made known on a day.
+    new: (Timestamp, usize),
 }
 
 impl KnownReleases {
-    /// Makes a release known since `at`, if it is not known. None if the app has too many: nothing is said of such a release.
-    pub async fn known(
-        &self,
-        store: &Store,
-        app: &AppId,
-        name: &str,
-        at: Timestamp,
-    ) -> Result<Option<Release>, StoreError> {
+    /// Tells since when a release is known. One that is not is known since `at`; if that would be one too many today, it counts as
+    /// one that was always known, so that it opens nothing.
+    pub async fn known(&self, store: &Store, app: &AppId, name: &str, at: Timestamp) -> Result<Release, StoreError> {
         let name = cut(name, MAX_PLACE);
-        {
-            let mut apps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let may_be_new = {
+            let mut apps = self.lock();
             if apps.len() >= MOST_APPS && !apps.contains_key(app) {
-                apps.clear();
+                let other = apps.keys().next().cloned();
+                other.map(|other| apps.remove(&other));
+            }
+            let met = apps.entry(app.clone()).or_default();
+            if let Some(since) = met.since.get(&name).filter(|since| **since <= at) {
+                return Ok(Release { name, known_since: *since });
             }
             let day = at.floor(DAY);
-            let met = apps.entry(app.clone()).or_insert_with(|| Met { day, since: HashMap::new() });
-            if let Some(since) = met.since.get(&name) {
-                return Ok(Some(Release { name, known_since: *since }));
+            if met.new.0 < day {
+                met.new = (day, 0);
             }
-            if met.since.len() >= MOST_RELEASES {
-                if met.day >= day {
-                    return Ok(None);
-                }
-                *met = Met { day, since: HashMap::new() };
+            met.new.1 += 1;
+            met.new.1 <= MOST_NEW
+        };
+        let known_since = if may_be_new {
+            store.know_release(app, Release { name: name.clone(), known_since: at }).await?.known_since
+        } else {
+            store.release_since(app, &name).await?.unwrap_or(Timestamp::EPOCH)
+        };
+        if let Some(met) = self.lock().get_mut(app) {
+            if met.since.len() >= MOST_REMEMBERED {
+                met.since.clear();
             }
+            met.since.insert(name.clone(), known_since);
         }
-        let release = store.know_release(app, Release { name, known_since: at }).await?;
-        let mut apps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(met) = apps.get_mut(app) {
-            met.since.insert(release.name.clone(), release.known_since);
-        }
-        Ok(Some(release))
+        Ok(Release { name, known_since })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AppId, Met>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

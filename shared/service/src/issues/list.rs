@@ -10,8 +10,8 @@ use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::event::group::Group;
 use tally_core::event::json::Json;
 use tally_core::event::level::Level;
-use tally_core::issue::{Issue, IssueState};
-use tally_core::time::{Range, Timestamp};
+use tally_core::issue::{Issue, IssueState, MAX_ISSUE_MESSAGE, cut};
+use tally_core::time::{DAY, Range, Timestamp};
 use tally_store::{StoreError, StoredIssue};
 
 use crate::budget::ReadError;
@@ -20,8 +20,10 @@ use crate::read::reader::{End, walk};
 use crate::reads::{Reads, json_weight};
 use crate::report::group_counts::{GroupCount, GroupCounts};
 
-/// Most issues of an app that a list looks at: about 300 read units.
+/// Most issues of an app that a list looks at.
 pub const MOST_ISSUES: usize = 5_000;
+/// Of the read budget, what issues themselves may take: a third.
+const SHARE: f64 = 3.0;
 /// The bytes that an issue takes in memory, about.
 const ISSUE_BYTES: usize = 1_500;
 /// Most events that are looked at for one issue.
@@ -113,11 +115,13 @@ pub struct Coverage {
 /// # Errors
 /// Where the store fails, or the budget ends before the counters are read.
 pub async fn list(reads: &Reads, app: &App, query: &IssueQuery) -> Result<IssueList, ReadError> {
-    let (mut issues, mut complete) = all(reads, app).await?;
+    let since = query.columns.first().copied().unwrap_or(Timestamp::MAX);
+    let (mut issues, mut complete) = all(reads, app, since).await?;
     issues.retain(|_, issue| query.matches(issue, reads.now));
     let groups: HashSet<Group> = issues.keys().copied().collect();
     let mut counts = GroupCounts::read(reads, app, &query.columns, &groups).await?;
-    complete &= counts.complete;
+    complete &= counts.complete && !reads.lacks_counts(&app.id, counts.range).await?;
+    counts.groups.retain(|group, count| issues.get(group).is_some_and(|issue| is_one(app, issue, count)));
     let rank = Ranking { query, issues: &issues };
     let mut page = match query.sort {
         Sort::LastSeen => {
@@ -153,6 +157,7 @@ impl Coverage {
 fn listed_of(counts: &GroupCounts, group: Group, issue: Issue, columns: usize) -> Option<Listed> {
     let count = counts.groups.get(&group)?;
     let title = issue.shown.as_ref().map(|shown| shown.title(count.marks, count.count)).or_else(|| count.title());
+    let title = title.map(|title| cut(&title, MAX_ISSUE_MESSAGE));
     let last_seen = count.last_seen().max(issue.first_seen.min(count.until()));
     Some(Listed { group, title, count: count.count, last_seen, series: counts.series(group, columns), issue })
 }
@@ -166,15 +171,26 @@ fn is_done(read: Result<(), ReadError>) -> Result<bool, StoreError> {
     }
 }
 
-/// All issues of an app, and whether they are all.
-async fn all(reads: &Reads, app: &App) -> Result<(HashMap<Group, Issue>, bool), ReadError> {
-    let (mut issues, mut from) = (HashMap::new(), None);
+/// Whether a group is an issue. One whose events were erased is, if an error of it is counted all the same: it was stored in the
+/// meantime.
+fn is_one(app: &App, issue: &Issue, count: &GroupCount) -> bool {
+    !issue.erased || count.level() >= Some(app.issue_level)
+}
+
+/// The issues of an app that may have occurred since a time, and whether they are all.
+async fn all(reads: &Reads, app: &App, since: Timestamp) -> Result<(HashMap<Group, Issue>, bool), ReadError> {
+    let (mut issues, mut from, mut units) = (HashMap::new(), None, 0.0);
     loop {
         let page = reads.issues(&app.id, from).await?;
-        reads.budget.hold(page.issues.len() * ISSUE_BYTES)?;
-        issues.extend(page.issues.into_iter().map(|StoredIssue { group, issue, .. }| (group, issue)));
+        units += page.units;
+        let recent = page.issues.into_iter().filter(|stored| stored.issue.last_day >= since.floor(DAY));
+        let before = issues.len();
+        issues.extend(recent.map(|StoredIssue { group, issue, .. }| (group, issue)));
+        reads.budget.hold((issues.len() - before) * ISSUE_BYTES)?;
         from = page.next;
-        if from.is_none() || issues.len() >= MOST_ISSUES {
+        // What is left is for the counters.
+        let is_enough = issues.len() >= MOST_ISSUES || units >= reads.budget.units() / SHARE;
+        if from.is_none() || is_enough {
             return Ok((issues, from.is_none()));
         }
     }
@@ -182,16 +198,11 @@ async fn all(reads: &Reads, app: &App) -> Result<(HashMap<Group, Issue>, bool), 
 
 impl IssueQuery {
     fn matches(&self, issue: &Issue, now: Timestamp) -> bool {
-        let contains = |text: &str| {
-            let wanted = self.text.as_ref().map(|text| text.to_lowercase());
-            wanted.is_none_or(|wanted| text.to_lowercase().contains(&wanted))
-        };
-        let tells = issue.shown.as_ref().is_some_and(|shown| {
-            contains(&shown.name) || [&shown.message, &shown.place].into_iter().flatten().any(|text| contains(text))
-        });
+        let text = self.text.as_ref().map(|text| text.to_lowercase());
+        let tells = |text: &String| issue.shown.as_ref().is_some_and(|shown| shown.contains(text));
         self.state.is_none_or(|state| issue.state_at(now) == state)
             && self.level.matches(issue.level.as_ref())
-            && (self.text.is_none() || tells)
+            && text.as_ref().is_none_or(tells)
     }
 }
 
@@ -295,6 +306,7 @@ pub async fn one(
     }
     let last_day = issue.last_day;
     let is_gone = issue.erased;
+    counts.groups.retain(|_, count| is_one(app, &issue, count));
     let listed = match listed_of(&counts, group, issue.clone(), columns.len().saturating_sub(1)) {
         Some(listed) => listed,
         None if is_gone => return Ok(None),

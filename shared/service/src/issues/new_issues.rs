@@ -21,7 +21,8 @@ impl NewIssues {
         let mut apps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let today = now.floor(DAY);
         if apps.len() >= MOST_APPS && !apps.contains_key(app) {
-            apps.clear();
+            let other = apps.keys().next().cloned();
+            other.map(|other| apps.remove(&other));
         }
         let (day, taken) = apps.entry(app.clone()).or_insert((today, 0));
         if *day != today {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use tally_core::app::App;
 use tally_core::event::filter::CellFilter;
 use tally_core::event::group::Group;
+use tally_core::event::level::Level;
 use tally_core::time::bucket::Granularity;
 use tally_core::time::{MINUTE, Range, Timestamp};
 
@@ -37,6 +38,11 @@ pub struct GroupCounts {
 }
 
 impl GroupCount {
+    /// The most severe level that it had.
+    pub fn level(&self) -> Option<Level> {
+        self.candidate.level
+    }
+
     /// When it occurred last, as far as is known: not before this time …
     pub fn since(&self) -> Timestamp {
         self.candidate.newest.at()
