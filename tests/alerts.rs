@@ -223,14 +223,18 @@ async fn a_rule_fires_and_recovers_and_tells_both_once() {
     let (webhook_id, body) = &told[0];
     assert_eq!(body["type"], "alert.firing");
     let data = &body["data"];
-    assert_eq!((&data["app"], &data["alert"], &data["value"], &data["threshold"]), (&json!("shop"), &json!(id), &json!(3), &json!(2)));
+    assert_eq!(
+        (&data["app"], &data["alert"], &data["value"], &data["threshold"]),
+        (&json!("shop"), &json!(id), &json!(3), &json!(2))
+    );
     assert!(webhook_id.starts_with(&id), "{webhook_id}");
     assert_eq!(world.read(&id).await["state"], "firing");
     world.minutes(6).await;
     assert_eq!(world.receiver.types(), ["alert.recovered"]);
     let rule = world.read(&id).await;
     assert_eq!(rule["state"], "ok");
-    let history: Vec<_> = rule["history"].as_array().unwrap().iter().map(|entry| (entry["from"].clone(), entry["to"].clone())).collect();
+    let history: Vec<_> =
+        rule["history"].as_array().unwrap().iter().map(|entry| (entry["from"].clone(), entry["to"].clone())).collect();
     assert_eq!(history, [(json!("firing"), json!("ok")), (json!("ok"), json!("firing"))]);
     assert_eq!(rule["history"][1]["deliveries"][0]["status"], "delivered");
     assert_eq!(rule["history"][1]["deliveries"][0]["attempts"], 1);
@@ -536,12 +540,21 @@ async fn nothing_of_a_channel_is_read_back_but_where_it_leads() {
     let rotated = world.call(Method::POST, &format!("/{id}/channels/{channel}/secret"), Value::Null).await;
     let new = rotated.json["secret"].as_str().unwrap();
     assert!(new.starts_with("whsec_") && new != secret);
-    let none = world.call(Method::POST, &format!("/{id}/channels/{}/secret", read["channels"][1]["id"].as_str().unwrap()), Value::Null).await;
+    let none = world
+        .call(
+            Method::POST,
+            &format!("/{id}/channels/{}/secret", read["channels"][1]["id"].as_str().unwrap()),
+            Value::Null,
+        )
+        .await;
     assert_eq!(none.status, StatusCode::NOT_FOUND);
     // Keeping one by its id keeps its secret; others go.
     world.change(id, json!({"channels": [{"id": channel}]})).await;
     let tested = world.call(Method::POST, &format!("/{id}/test"), Value::Null).await;
-    assert_eq!(tested.json["items"], json!([{"channel": channel, "type": "webhook", "delivered": true, "error": null}]));
+    assert_eq!(
+        tested.json["items"],
+        json!([{"channel": channel, "type": "webhook", "delivered": true, "error": null}])
+    );
     assert_eq!(world.receiver.types(), ["alert.test"]);
     world.receiver.answers(&[500]);
     let tested = world.call(Method::POST, &format!("/{id}/test"), Value::Null).await;
@@ -585,7 +598,13 @@ async fn a_rule_that_is_wrong_is_refused_by_its_fields() {
         let reply = world.call(Method::POST, "", body).await;
         crate::harness::assert_problem(&reply, 400, &[field]);
     }
-    for (method, path) in [(Method::GET, "/0123456789ab"), (Method::GET, "/preview"), (Method::DELETE, "/x"), (Method::PATCH, "/preview"), (Method::POST, "/0123456789ab/test")] {
+    for (method, path) in [
+        (Method::GET, "/0123456789ab"),
+        (Method::GET, "/preview"),
+        (Method::DELETE, "/x"),
+        (Method::PATCH, "/preview"),
+        (Method::POST, "/0123456789ab/test"),
+    ] {
         let reply = world.call(method, path, Value::Null).await;
         crate::harness::assert_problem(&reply, 404, &[]);
     }
@@ -627,7 +646,12 @@ async fn a_preview_tells_when_a_rule_would_have_fired() {
     let reply = preview(asked).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.json);
     let fired = reply.json["would_have_fired"].as_array().unwrap();
-    assert_eq!((fired.len(), &fired[0]["value"], &reply.json["complete"]), (2, &json!(6), &json!(true)), "{}", reply.json);
+    assert_eq!(
+        (fired.len(), &fired[0]["value"], &reply.json["complete"]),
+        (2, &json!(6), &json!(true)),
+        "{}",
+        reply.json
+    );
     let length = |fired: &Value| at(fired["to"].as_str().unwrap()) - at(fired["from"].as_str().unwrap());
     assert_eq!(length(&fired[0]), 4 * MINUTE);
     let reply = preview(json!({"window": "12h", "condition": {"above": 11}})).await;

@@ -5,7 +5,8 @@ use serde_json::value::RawValue;
 use tally_core::alert::filter::{FIELDS, FilterParams, cell_filter};
 use tally_core::alert::minutes::Minutes;
 use tally_core::alert::rule::{
-    Condition, Direction, MAX_CHANNELS, MAX_FOR, MAX_PERCENT, MAX_RULE_NAME, MAX_THRESHOLD, RENOTIFY, Rule, RuleId, WINDOWS,
+    Condition, Direction, MAX_CHANNELS, MAX_FOR, MAX_PERCENT, MAX_RULE_NAME, MAX_THRESHOLD, RENOTIFY, Rule, RuleId,
+    WINDOWS,
 };
 use tally_core::event::MAX_TEXT;
 use tally_core::event::filter::values::MOST_VALUES;
@@ -108,7 +109,10 @@ impl RuleInput {
             problems.add("window", "missing: send the length of what is counted, such as `5m`");
         }
         if self.condition.is_none() {
-            problems.add("condition", "missing: send {\"above\": n}, {\"below\": n} or {\"changes_by\": percent, \"against\": \"1d\"}");
+            problems.add(
+                "condition",
+                "missing: send {\"above\": n}, {\"below\": n} or {\"changes_by\": percent, \"against\": \"1d\"}",
+            );
         }
         problems.check()?;
         let mut rule = Rule {
@@ -159,7 +163,8 @@ fn read_snooze(fields: &mut Fields<'_>) -> Option<Snooze> {
         return Some(Snooze::For(length));
     }
     let at = text.parse().map(Snooze::Until);
-    let at = at.map_err(|_| "not a time: send RFC 3339 such as 2026-02-10T10:00:00Z, or a length from now such as `2h`");
+    let at =
+        at.map_err(|_| "not a time: send RFC 3339 such as 2026-02-10T10:00:00Z, or a length from now such as `2h`");
     fields.keep("snoozed_until", at)
 }
 
@@ -177,7 +182,8 @@ fn read_filter(fields: &mut Fields<'_>) -> Option<FilterParams> {
             filter.insert(name, values);
         }
     }
-    fields.add_nested("filter", inner.finish("a filter has name, slug, category, level and group, each also with [ne]"));
+    fields
+        .add_nested("filter", inner.finish("a filter has name, slug, category, level and group, each also with [ne]"));
     fields.add_nested("filter", cell_filter(&filter).map(drop));
     Some(filter)
 }
@@ -217,7 +223,8 @@ fn read_condition(fields: &mut Fields<'_>) -> Option<Condition> {
     if percent.is_none() && (against.is_some() || direction.is_some()) {
         inner.add("changes_by", "missing: `against` and `direction` say what a change in percent is measured against");
     }
-    let checked = inner.finish("a condition is {\"above\": n}, {\"below\": n} or {\"changes_by\": percent, \"against\": \"1d\"}");
+    let checked =
+        inner.finish("a condition is {\"above\": n}, {\"below\": n} or {\"changes_by\": percent, \"against\": \"1d\"}");
     let is_good = checked.is_ok();
     fields.add_nested("condition", checked);
     let mut all = [above, below, changes].into_iter().flatten();
@@ -259,7 +266,8 @@ fn read_channel(fields: &mut Fields<'_>, i: usize, channel: &RawValue) -> Option
     } else {
         read_new_channel(&mut inner)
     };
-    let checked = inner.finish("a channel has type, name and url, or `to` where it is `email`; or the id of one that is kept");
+    let checked =
+        inner.finish("a channel has type, name and url, or `to` where it is `email`; or the id of one that is kept");
     fields.add_nested(&place, checked);
     change
 }

@@ -75,7 +75,11 @@ pub(crate) async fn preview(
     let length = TimeDelta::days(i64::try_from(days).unwrap_or(1));
     let reads = context.reads();
     let would = preview::preview(&reads, &app, &rule, length).await.map_err(|error| Problem::of_read(error, "days"))?;
-    let fired = would.fired.into_iter().map(|fired| FiredBody { from: fired.from, to: fired.to, value: ValueBody(fired.value) });
+    let fired = would.fired.into_iter().map(|fired| FiredBody {
+        from: fired.from,
+        to: fired.to,
+        value: ValueBody(fired.value),
+    });
     let reply = PreviewBody {
         sentence: sentence(&rule),
         since: would.range.since(),

@@ -127,7 +127,8 @@ impl Store {
             let page = self.send_query(request.set_exclusive_start_key(start)).await?;
             for item in page.items {
                 let app = sort_key(&item).split('#').next().and_then(AppId::parse);
-                let app = app.ok_or_else(|| StoreError::Unreadable(format!("the key {:?} of a rule", sort_key(&item))))?;
+                let app =
+                    app.ok_or_else(|| StoreError::Unreadable(format!("the key {:?} of a rule", sort_key(&item))))?;
                 apps.entry(app.0).or_default().add(item)?;
             }
             start = page.next;
@@ -227,7 +228,9 @@ impl Store {
                 remove.push(format!("#{placeholder}"));
             }
         }
-        let clause = |word: &str, of: &[String]| if of.is_empty() { String::new() } else { format!("{word} {} ", of.join(", ")) };
+        let clause = |word: &str, of: &[String]| {
+            if of.is_empty() { String::new() } else { format!("{word} {} ", of.join(", ")) }
+        };
         let expression = format!("{}{}ADD #seq :one", clause("SET", &set), clause("REMOVE", &remove));
         if before.seq > 0 {
             request = request.expression_attribute_values(":seq", AttributeValue::N(before.seq.to_string()));
@@ -284,12 +287,7 @@ impl Store {
     }
 
     /// Returns a transition, strongly consistent.
-    pub async fn alert_entry(
-        &self,
-        app: &AppId,
-        rule: &RuleId,
-        version: u64,
-    ) -> Result<Option<LogEntry>, StoreError> {
+    pub async fn alert_entry(&self, app: &AppId, rule: &RuleId, version: u64) -> Result<Option<LogEntry>, StoreError> {
         let sort = keys::alert_entry(rule.as_str(), version);
         let item = self.get(&self.tables.apps, &keys::alert_log(app), &sort).await?;
         Ok(item.map(serde_dynamo::from_item).transpose()?)

@@ -21,7 +21,8 @@ pub fn cell_filter(params: &FilterParams) -> Result<CellFilter, Invalid> {
     let mut problems = Problems::default();
     for name in params.keys() {
         if !FIELDS.contains(&name.strip_suffix("[ne]").unwrap_or(name)) {
-            problems.add(name, "not a part of a filter: send name, slug, category, level or group, each also with [ne]");
+            problems
+                .add(name, "not a part of a filter: send name, slug, category, level or group, each also with [ne]");
         }
     }
     let filter = CellFilter {

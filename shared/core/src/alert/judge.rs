@@ -94,7 +94,9 @@ impl Why {
         match self {
             Self::Behind => "Events are not counted for more than 15 minutes.",
             Self::TooMuch => "The counts of the window are more than one minute may read.",
-            Self::Incomplete => "The counters lack a part of the window: a day must be recounted, or they hold too many names.",
+            Self::Incomplete => {
+                "The counters lack a part of the window: a day must be recounted, or they hold too many names."
+            }
         }
     }
 }

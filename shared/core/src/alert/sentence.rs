@@ -127,12 +127,24 @@ mod tests {
                 "Tell #ops when ERROR > 20 in 5 min, for 2 min",
             ),
             (
-                rule(&[("level", &["ERROR", "FATAL"])], "1h", Condition::Above(0), 1, vec![channel("slack", None, &[])]),
+                rule(
+                    &[("level", &["ERROR", "FATAL"])],
+                    "1h",
+                    Condition::Above(0),
+                    1,
+                    vec![channel("slack", None, &[])],
+                ),
                 "Tell Slack when ERROR or FATAL > 0 in 1 h",
             ),
             (rule(&[], "15m", Condition::Below(1), 0, vec![]), "Tell nobody when no events in 15 min"),
             (
-                rule(&[("name", &["sign up"])], "1d", Condition::Below(10), 60, vec![channel("webhook", None, &["a.example"])]),
+                rule(
+                    &[("name", &["sign up"])],
+                    "1d",
+                    Condition::Below(10),
+                    60,
+                    vec![channel("webhook", None, &["a.example"])],
+                ),
                 "Tell a.example when events of \"sign up\" < 10 in 1 day, for 1 h",
             ),
             (
@@ -147,7 +159,13 @@ mod tests {
                  differ by 50% from 1 day before",
             ),
             (
-                rule(&[("level", &["ERROR"]), ("group", &["m0123456789abcdef"])], "2h", change(Direction::Up), 0, vec![ops()]),
+                rule(
+                    &[("level", &["ERROR"]), ("group", &["m0123456789abcdef"])],
+                    "2h",
+                    change(Direction::Up),
+                    0,
+                    vec![ops()],
+                ),
                 "Tell #ops when ERROR of group \"m0123456789abcdef\" in 2 h rises by 50% over 1 day before",
             ),
             (

@@ -48,11 +48,7 @@ pub fn seal(
 }
 
 /// Decrypts a channel.
-pub fn open(
-    sealer: &Sealer,
-    (app, rule): (&AppId, &RuleId),
-    channel: &RuleChannel,
-) -> Result<OpenChannel, SealError> {
+pub fn open(sealer: &Sealer, (app, rule): (&AppId, &RuleId), channel: &RuleChannel) -> Result<OpenChannel, SealError> {
     let text = sealer.unseal(&place(app, rule, &channel.id), &channel.sealed)?;
     let Sealed { channel, secret } = serde_json::from_str(&text).map_err(|_| SealError::Unreadable)?;
     let secret = secret.map(|secret| Secret::parse(&secret)).transpose().map_err(|_| SealError::Unreadable)?;

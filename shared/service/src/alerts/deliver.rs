@@ -195,9 +195,9 @@ impl Telling<'_> {
     async fn pointer(&self, pending: &PendingDelivery) -> Result<Option<PendingDelivery>, StoreError> {
         let until = self.now + CLAIM + CLAIM;
         let all = self.context.store.due_deliveries(until, MOST).await?;
-        Ok(all.into_iter().find(|other| {
-            (&other.app, &other.rule, other.version) == (&pending.app, &pending.rule, pending.version)
-        }))
+        Ok(all
+            .into_iter()
+            .find(|other| (&other.app, &other.rule, other.version) == (&pending.app, &pending.rule, pending.version)))
     }
 }
 

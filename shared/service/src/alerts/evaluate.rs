@@ -57,12 +57,7 @@ struct Overtaken;
 ///
 /// # Errors
 /// Returns an error if the store fails. What was judged up to then stays.
-pub async fn evaluate(
-    context: &Context,
-    id: &AppId,
-    rules: AppRules,
-    now: Timestamp,
-) -> Result<Evaluated, StoreError> {
+pub async fn evaluate(context: &Context, id: &AppId, rules: AppRules, now: Timestamp) -> Result<Evaluated, StoreError> {
     let mut rules_on: Vec<_> = rules.rules.into_iter().filter(|stored| stored.rule.enabled).collect();
     // The cheapest first, so that a rule whose counts are too many spoils no other.
     rules_on.sort_by_key(|stored| (stored.rule.window, stored.rule.condition.against()));
@@ -74,8 +69,7 @@ pub async fn evaluate(
     let Some(app) = app else { return Ok(Evaluated::default()) };
     let reads = context.reads();
     let judged = rules.judged;
-    let mut evaluation =
-        Evaluation { context, app: &app, reads: &reads, now, judged, done: Evaluated::default() };
+    let mut evaluation = Evaluation { context, app: &app, reads: &reads, now, judged, done: Evaluated::default() };
     let counted_to = match evaluation.counted_to().await {
         Ok(counted_to) => counted_to,
         Err(ReadError::Store(error)) => return Err(error),
@@ -134,7 +128,9 @@ impl Evaluation<'_> {
     ) -> Result<Result<Option<Timestamp>, Overtaken>, StoreError> {
         // An event of the server's clock is stored some seconds after its time.
         let last = (counted_to - i64::from(STORED_WITHIN) * SECOND).floor(MINUTE);
-        let before = |stored: &StoredRule, judged: Judged| judged.to.map_or(stored.state.judged, |to| to.max(stored.state.judged));
+        let before = |stored: &StoredRule, judged: Judged| {
+            judged.to.map_or(stored.state.judged, |to| to.max(stored.state.judged))
+        };
         let Some(first) = rules.iter().map(|stored| before(stored, self.judged)).min() else { return Ok(Ok(None)) };
         let first = (first + MINUTE).max(last - (MOST_MISSED - 1) * MINUTE);
         let filters: HashMap<_, _> = rules
@@ -215,9 +211,9 @@ impl Evaluation<'_> {
         found: &Verdict,
     ) -> Result<Result<(), Overtaken>, StoreError> {
         let entry = transition.map(|transition| self.entry(stored, end, transition, found));
-        let is_pending = entry.as_ref().is_some_and(|entry| {
-            entry.deliveries.iter().any(|delivery| delivery.status == DeliveryStatus::Pending)
-        });
+        let is_pending = entry
+            .as_ref()
+            .is_some_and(|entry| entry.deliveries.iter().any(|delivery| delivery.status == DeliveryStatus::Pending));
         let due = is_pending.then_some(self.now);
         let logged = entry.as_ref().map(|entry| (entry, due));
         if !self.context.store.change_alert_state(&self.app.id, self.judged, stored, &state, logged).await? {

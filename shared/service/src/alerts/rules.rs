@@ -121,11 +121,8 @@ pub async fn change(
             Some(channels) => set_channels(&context.store, app, &mut rule, channels).await?,
             None => vec![],
         };
-        let state = if rule.asks_as(&before.rule) {
-            before.state
-        } else {
-            State::new(context.clock.now().floor(MINUTE))
-        };
+        let state =
+            if rule.asks_as(&before.rule) { before.state } else { State::new(context.clock.now().floor(MINUTE)) };
         let stored = StoredRule { rule, state, version: before.version + 1 };
         if context.store.replace_alert_rule(&app.id, &stored, before.version).await? {
             return Ok(Saved { stored, secrets });

@@ -235,9 +235,10 @@ impl Eraser<'_> {
     /// Removes the barriers and turns the app into a tombstone. Returns false if another round has begun.
     async fn leave_tombstone(&self, round: &str) -> Result<bool, StoreError> {
         self.store.remove_barriers(&self.barriers(round)).await?;
-        let heartbeats = self.partitions.iter().flat_map(|partition| {
-            [false, true].map(|follows| Barrier::heartbeat(partition, follows))
-        });
+        let heartbeats = self
+            .partitions
+            .iter()
+            .flat_map(|partition| [false, true].map(|follows| Barrier::heartbeat(partition, follows)));
         self.store.remove_barriers(&heartbeats.collect::<Vec<_>>()).await?;
         Ok(self.store.tombstone_app(self.app, round).await? || self.is_buried().await?)
     }

@@ -137,9 +137,7 @@ fn buckets(run: Run) -> impl Iterator<Item = Bucket> {
 
 fn texts(label: &CounterLabel) -> usize {
     match label {
-        CounterLabel::Cell(cell) => {
-            cell.name.len() + cell.slug.len() + cell.category.as_ref().map_or(0, String::len)
-        }
+        CounterLabel::Cell(cell) => cell.name.len() + cell.slug.len() + cell.category.as_ref().map_or(0, String::len),
         CounterLabel::Group(..) | CounterLabel::Marks(..) | CounterLabel::Other(_) => 0,
     }
 }
