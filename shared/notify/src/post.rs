@@ -278,3 +278,79 @@ fn described(error: &hyper::Error) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::Channel;
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// What `exchange` makes of a receiver that writes `head`, then `body` again and again; and how many bytes it took.
+    async fn exchanged(head: &'static str, body: &'static [u8]) -> (Result<Reply, Failed>, usize) {
+        let (near, mut far) = tokio::io::duplex(1024);
+        let url = Url::parse("https://hooks.example/").expect("a URL");
+        let request = request(&url, HeaderMap::new(), b"{}".to_vec()).expect("a request");
+        let receiver = async move {
+            let _ = far.read(&mut [0; 1024]).await;
+            let mut written = 0;
+            let _ = far.write_all(head.as_bytes()).await;
+            while !body.is_empty() && far.write_all(body).await.is_ok() {
+                written += body.len();
+            }
+            if body.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            written
+        };
+        let receiver = tokio::spawn(receiver);
+        let reply = exchange(near, request, Instant::now() + Duration::from_secs(10)).await;
+        let written = if body.is_empty() { 0 } else { receiver.await.expect("it ends") };
+        (reply, written)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn little_of_a_reply_is_read() {
+        for head in [
+            "HTTP/1.1 500 x\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n",
+        ] {
+            let (reply, written) = exchanged(head, &[b'x'; 512]).await;
+            assert!(reply.is_ok_and(|reply| reply.said.len() <= MAX_SAID), "{head}");
+            assert!(written <= 2 * MAX_READ, "{head}: {written}");
+        }
+        let (reply, written) = exchanged("HTTP/1.1 500 x\r\nx: ", &[b'x'; 512]).await;
+        assert!(matches!(reply, Err(Failed::Broken(_))), "a head without end");
+        assert!(written <= 2 * MAX_READ, "{written}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_status_counts_though_its_body_does_not_come() {
+        let started = Instant::now();
+        let (reply, _) = exchanged("HTTP/1.1 503 x\r\nContent-Length: 9\r\n\r\nbusy", b"").await;
+        let reply = reply.expect("a reply");
+        assert_eq!((reply.status, reply.said.as_slice()), (503, &b"busy"[..]));
+        assert_eq!(started.elapsed().as_secs(), 10);
+        let (reply, _) = exchanged("HTTP/1.1 503 x\r\n", b"").await;
+        assert!(matches!(reply, Err(Failed::Late)));
+        let (reply, _) = exchanged("HTTP/1.1 100 Continue\r\n\r\n", b"").await;
+        assert!(matches!(reply, Err(Failed::Late)), "what comes before a reply is none");
+    }
+
+    proptest! {
+        /// What a URL may hold and a request may not would fail at each attempt, for a day.
+        #[test]
+        fn any_channel_can_be_posted_to(rest in "[/?#]{0,2}\\PC{0,20}", any in any::<String>()) {
+            for text in [format!("https://hooks.example:8443{rest}"), format!("https://hooks.example/{any}?{any}")] {
+                let Ok(Channel::Webhook { url }) = Channel::parse("webhook", Some(&text), None) else { continue };
+                let request = request(&url, HeaderMap::new(), vec![]);
+                prop_assert!(request.is_ok(), "{}: {:?}", url, request);
+                let request = request.expect("checked");
+                prop_assert_eq!(request.uri().host(), None);
+                let path = request.uri().path_and_query().map(ToString::to_string);
+                prop_assert_eq!(path.as_deref(), Some(&url[url::Position::BeforePath..url::Position::AfterQuery]));
+            }
+        }
+    }
+}

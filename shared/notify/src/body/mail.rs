@@ -19,7 +19,8 @@ const MAX_TEXT: usize = 2_000;
 
 /// The message of a notification to these recipients. Its `Message-ID` and `Date` are the same for each attempt.
 pub(crate) fn message(notification: &Notification, from: &Mailbox, to: &[Address]) -> Result<Message, Error> {
-    let subject = format!("[{}] {}", line(&notification.app), title(notification));
+    // What looks like an encoded word (RFC 2047) would be decoded by who reads it.
+    let subject = format!("[{}] {}", line(&notification.app), title(notification)).replace("=?", "= ?");
     let at = u64::try_from(notification.at.seconds()).unwrap_or(0);
     let mut message = Message::builder()
         .from(from.clone())

@@ -311,6 +311,15 @@ fn no_text_can_mention_anyone() {
 }
 
 #[test]
+fn a_link_that_is_too_long_once_escaped_is_left_out() {
+    for length in [400, 480, 1_900, 3_000] {
+        let long = Some(format!("https://tally.example/?{}", "&".repeat(length)));
+        let example = Example { title: "cart".to_owned(), url: long.clone(), at: at() };
+        assert_all(&Notification { url: long, examples: vec![example], ..firing() });
+    }
+}
+
+#[test]
 fn a_mail_has_a_text_and_the_same_as_html() {
     let text = mail::text(&firing());
     assert!(text.starts_with("ERROR was 25 in 5 min, above 20\r\n\r\nValue: 25\r\nThreshold: 20\r\n"), "{text}");
@@ -325,6 +334,20 @@ fn a_mail_has_a_text_and_the_same_as_html() {
     assert!(head.contains("Subject: [shop] Firing: Errors of checkout\r\n"), "{head}");
     assert!(head.contains("Message-ID: <msg_2kX@example.com>\r\n"), "{head}");
     assert!(head.contains("Date: Fri, 27 Nov 2026 11:40:00 +0000\r\n"), "{head}");
+}
+
+#[test]
+fn a_subject_is_shown_as_it_is() {
+    let from: Mailbox = "tally@example.com".parse().expect("a mailbox");
+    let subject = |name: &str| {
+        let notification = Notification { name: name.to_owned(), ..firing() };
+        let to = ["ops@example.com".parse().expect("an address")];
+        let message = mail::message(&notification, &from, &to).expect("a message");
+        message.headers().get_raw("Subject").map(str::to_owned)
+    };
+    assert_eq!(subject("=?utf-8?q?x?=").as_deref(), Some("[shop] Firing: = ?utf-8?q?x?="));
+    assert_eq!(subject("a\r\nBcc: b@c").as_deref(), Some("[shop] Firing: a  Bcc: b@c"));
+    assert_eq!(subject("größer").as_deref(), Some("[shop] Firing: größer"));
 }
 
 #[test]
