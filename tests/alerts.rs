@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aggregate::{StreamEvent, handle};
 use http::{Method, StatusCode};
@@ -437,15 +438,24 @@ async fn a_firing_rule_is_told_again_after_a_while() {
 
 #[tokio::test]
 async fn of_two_evaluators_one_tells() {
-    let mut world = World::new(1).await;
+    let receiver = Receiver::start().await;
+    // Each request takes another time, so that they overtake one another.
+    let rng = Mutex::new(StdRng::seed_from_u64(7));
+    let decide =
+        move |_: &str, _: &Value| Fault::Slow(Duration::from_micros(rng.lock().unwrap().random_range(0..5_000)));
+    let tally = Tally::failing_as(Config::default(), decide).await.allowing(&receiver.address);
+    let mut world = World::of(tally, receiver, 1).await;
     world.rule(json!({"filter": {"level": "ERROR"}, "window": "5m", "condition": {"above": 0}})).await;
     world.errors(1, TimeDelta::ZERO).await;
-    for _ in 0..8 {
-        world.tally.clock.set(world.now() + MINUTE);
-        futures::future::join3(world.run(), world.run(), world.run()).await;
-        world.count().await;
+    for _ in 0..5 {
+        for _ in 0..8 {
+            world.tally.clock.set(world.now() + MINUTE);
+            futures::future::join3(world.run(), world.run(), world.run()).await;
+            world.count().await;
+        }
+        assert_eq!(world.receiver.types(), ["alert.firing", "alert.recovered"]);
+        world.errors(1, TimeDelta::ZERO).await;
     }
-    assert_eq!(world.receiver.types(), ["alert.firing", "alert.recovered"]);
 }
 
 #[tokio::test]
@@ -796,8 +806,17 @@ struct Interference {
 
 impl Interference {
     fn decide(&mut self, operation: &str) -> Fault {
-        if !self.is_on || !self.rng.random_bool(0.04) {
+        if !self.is_on {
             return Fault::None;
+        }
+        if !self.rng.random_bool(0.04) {
+            // So that evaluators overtake one another.
+            let is_slow = self.rng.random_bool(0.2);
+            return if is_slow {
+                Fault::Slow(Duration::from_micros(self.rng.random_range(0..2_000)))
+            } else {
+                Fault::None
+            };
         }
         match self.rng.random_range(0..4) {
             0 => Fault::server_error(),
