@@ -1,10 +1,14 @@
 //! Alert rules: judged each minute by what is counted, told once, never invented and never hidden by a lag.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aggregate::{StreamEvent, handle};
 use http::{Method, StatusCode};
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tally_core::app::role::Role;
 use tally_core::time::{HOUR, MINUTE, SECOND, TimeDelta, Timestamp};
@@ -13,6 +17,9 @@ use tally_service::config::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::database::cases;
+use crate::erase::erase_app;
+use crate::faulty::Fault;
 use crate::harness::{NOW, Reply, Tally, TestApp, at};
 
 /// A receiver of webhooks on a port of the system's choice.
@@ -107,7 +114,10 @@ impl World {
 
     pub(crate) async fn with(shards: u16, config: Config) -> Self {
         let receiver = Receiver::start().await;
-        let tally = Tally::telling(&receiver.address, config).await;
+        Self::of(Tally::telling(&receiver.address, config).await, receiver, shards).await
+    }
+
+    async fn of(tally: Tally, receiver: Receiver, shards: u16) -> Self {
         tally.clock.set(at(NOW).floor(MINUTE) + 15 * SECOND);
         let new = admin::NewApp { name: "shop".into(), shards: Some(shards), ..admin::NewApp::default() };
         let app = tally.app_with(new).await;
@@ -428,15 +438,26 @@ async fn a_firing_rule_is_told_again_after_a_while() {
 
 #[tokio::test]
 async fn of_two_evaluators_one_tells() {
-    let mut world = World::new(1).await;
+    let receiver = Receiver::start().await;
+    // A few requests take much longer than others, so that evaluators overtake one another.
+    let rng = Mutex::new(StdRng::seed_from_u64(7));
+    let decide = move |_: &str, _: &Value| {
+        let mut rng = rng.lock().unwrap();
+        if rng.random_bool(0.2) { Fault::Slow(Duration::from_micros(rng.random_range(0..30_000))) } else { Fault::None }
+    };
+    let tally = Tally::failing_as(Config::default(), decide).await.allowing(&receiver.address);
+    let mut world = World::of(tally, receiver, 1).await;
     world.rule(json!({"filter": {"level": "ERROR"}, "window": "5m", "condition": {"above": 0}})).await;
     world.errors(1, TimeDelta::ZERO).await;
-    for _ in 0..8 {
-        world.tally.clock.set(world.now() + MINUTE);
-        futures::future::join3(world.run(), world.run(), world.run()).await;
-        world.count().await;
+    for _ in 0..5 {
+        for _ in 0..8 {
+            world.tally.clock.set(world.now() + MINUTE);
+            futures::future::join3(world.run(), world.run(), world.run()).await;
+            world.count().await;
+        }
+        assert_eq!(world.receiver.types(), ["alert.firing", "alert.recovered"]);
+        world.errors(1, TimeDelta::ZERO).await;
     }
-    assert_eq!(world.receiver.types(), ["alert.firing", "alert.recovered"]);
 }
 
 #[tokio::test]
@@ -657,4 +678,277 @@ async fn a_preview_tells_when_a_rule_would_have_fired() {
     let reply = preview(json!({"window": "12h", "condition": {"above": 11}})).await;
     assert_eq!(reply.json["would_have_fired"].as_array().unwrap().len(), 1, "{}", reply.json);
     assert_eq!(world.call(Method::GET, "", Value::Null).await.json["items"], json!([]), "nothing is kept");
+}
+
+#[tokio::test]
+async fn a_rule_on_groups_counts_messages_by_their_template() {
+    let mut world = World::new(1).await;
+    let events: Vec<_> = (0..3).map(|n| json!({"level": "ERROR", "message": format!("cart {n} not found")})).collect();
+    world.tally.accept(&world.app, &Value::Array(events)).await;
+    world.errors(5, TimeDelta::ZERO).await;
+    world.count().await;
+    let top = world.tally.ask(&world.app, "/stats/top-messages").await;
+    let group = top["items"][1]["group"].clone();
+    assert_eq!(top["items"][1]["message"], "cart <n> not found");
+    world
+        .rule(json!({"filter": {"group": [group], "level": "ERROR"}, "window": "10m", "condition": {"above": 2}}))
+        .await;
+    world.rule(json!({"filter": {"group": [group]}, "window": "10m", "condition": {"above": 3}})).await;
+    world.minutes(3).await;
+    let told = world.receiver.take();
+    assert_eq!((told.len(), &told[0].1["data"]["value"]), (1, &json!(3)), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_rule_that_reads_more_than_a_minute_may_is_unknown_and_spoils_no_other() {
+    let mut world = World::with(1, Config { read_budget: 20.0, ..Config::default() }).await;
+    for hours in 0..12 {
+        let time = (world.now() - i64::from(hours) * HOUR).floor(SECOND).to_string();
+        let names =
+            (0..150).map(|n| json!({"name": format!("a rather long name of an event, the {n}th"), "timestamp": time}));
+        world.tally.accept(&world.app, &names.collect()).await;
+    }
+    world.count().await;
+    let long = world.rule(json!({"window": "23h", "condition": {"above": 1}})).await;
+    let short = world.rule(json!({"window": "1m", "condition": {"above": 1_000_000}})).await;
+    world.minutes(5).await;
+    assert_eq!(world.receiver.types(), ["alert.unknown"]);
+    let rule = world.read(&long).await;
+    assert_eq!((&rule["state"], &world.read(&short).await["state"]), (&json!("unknown"), &json!("ok")));
+    assert!(rule["history"][0]["reason"].as_str().unwrap().contains("more than"), "{rule}");
+}
+
+#[tokio::test]
+async fn erasing_an_app_erases_its_rules_and_what_they_told() {
+    let receiver = Receiver::start().await;
+    let mut tally = Tally::telling(&receiver.address, Config::default()).await;
+    let app = tally.app("shop").await;
+    let token = tally.token(Role::Admin).await;
+    let channels = json!([{"type": "webhook", "url": receiver.url()}]);
+    let rule = json!({"window": "1m", "condition": {"below": 1}, "channels": channels});
+    let made = tally.call(Method::POST, "/apps/shop/alerts", ("x-access-token", &token), rule.to_string()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.json);
+    let id = tally.stored_app(&app).await.id;
+    for _ in 0..3 {
+        tally.clock.set(tally.clock.now() + MINUTE);
+        run(&tally.context, &tally.sender, tally.clock.now()).await.unwrap();
+        tally.drain().await;
+    }
+    let store = tally.context.store.clone();
+    let rules = store.alert_rules(&id).await.unwrap().rules;
+    assert_eq!(store.alert_history(&id, &rules[0].rule.id).await.unwrap().len(), 1);
+    erase_app(&mut tally).await;
+    assert_eq!(store.alert_rules(&id).await.unwrap(), tally_store::AppRules::default());
+    assert_eq!(store.alert_history(&id, &rules[0].rule.id).await.unwrap(), []);
+    let ran = run(&tally.context, &tally.sender, tally.clock.now()).await.unwrap();
+    assert_eq!(ran, Ran::default());
+}
+
+/// What docs/cost.md says of it.
+#[tokio::test]
+async fn a_minute_of_100_rules_costs_about_as_much_as_their_items() {
+    let mut world = World::new(1).await;
+    for n in 0..100 {
+        let window = ["5m", "5m", "1h", "1d"][n % 4];
+        let filter = json!({"name": format!("name {}", n % 20)});
+        let channels = json!([{"type": "slack", "url": "https://hooks.slack.com/services/T000/B000/XXXX"}]);
+        let rule = json!({"filter": filter, "window": window, "condition": {"above": 1_000_000}, "channels": channels});
+        let reply = world.call(Method::POST, "", rule).await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.json);
+    }
+    let mut costs = vec![];
+    for minute in 0..30 {
+        let events: Vec<_> = (0..20).map(|n| json!({"name": format!("name {n}"), "level": "INFO"})).collect();
+        world.tally.accept(&world.app, &Value::Array(events)).await;
+        world.count().await;
+        world.tally.clock.set(world.now() + MINUTE);
+        let (before, started) = (world.tally.usage(), std::time::Instant::now());
+        let ran = world.run().await;
+        let after = world.tally.usage();
+        if minute > 25 {
+            assert_eq!(ran.evaluated.windows, 100);
+        }
+        costs.push((after.read_units - before.read_units, after.write_units - before.write_units, started.elapsed()));
+    }
+    let (reads, writes, time) = costs[29];
+    println!("a minute of 100 rules: {reads} read units, {writes} write units, {time:?}");
+    assert!(reads < 100.0 && writes < 4.0, "{costs:?}");
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// So many errors, each so many seconds ago: later than 10 s after its time nothing of the server's clock is stored.
+    Errors(usize, i64),
+    /// Seconds pass.
+    Seconds(i64),
+    /// A minute passes; so many evaluators run at once, some of which end somewhere in between. Then all is counted.
+    Minute { evaluators: usize, crash_after: Option<usize> },
+    /// Some minutes pass in which nothing is counted.
+    Pause(usize),
+    /// The receiver answers this next.
+    Answer(u16),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1usize..4, 0i64..10).prop_map(|(n, ago)| Step::Errors(n, ago)),
+        2 => (1i64..40).prop_map(Step::Seconds),
+        8 => (1usize..4, prop::option::weighted(0.3, 0usize..60))
+            .prop_map(|(evaluators, crash_after)| Step::Minute { evaluators, crash_after }),
+        1 => (2usize..7).prop_map(Step::Pause),
+        1 => prop::sample::select(vec![500u16, 503, 429]).prop_map(Step::Answer),
+    ]
+}
+
+/// What the store does to requests while rules are judged.
+struct Interference {
+    rng: StdRng,
+    is_on: bool,
+}
+
+impl Interference {
+    fn decide(&mut self, operation: &str) -> Fault {
+        if !self.is_on {
+            return Fault::None;
+        }
+        if !self.rng.random_bool(0.04) {
+            // So that evaluators overtake one another.
+            let is_slow = self.rng.random_bool(0.2);
+            return if is_slow {
+                Fault::Slow(Duration::from_micros(self.rng.random_range(0..2_000)))
+            } else {
+                Fault::None
+            };
+        }
+        match self.rng.random_range(0..4) {
+            0 => Fault::server_error(),
+            1 if operation != "BatchWriteItem" => Fault::Lost,
+            2 => Fault::Dropped { run: false },
+            3 => Fault::Dropped { run: true },
+            _ => Fault::throttled(),
+        }
+    }
+}
+
+/// Evaluators at once; some end after so many turns.
+async fn evaluate(world: &World, evaluators: usize, crash_after: Option<usize>) {
+    let each = (0..evaluators).map(async |n| {
+        let ends = async {
+            match crash_after {
+                Some(turns) if n == 0 => {
+                    for _ in 0..turns {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            // A store that fails is tried again the next minute.
+            _ = run(&world.tally.context, &world.tally.sender, world.now()) => {}
+            () = ends => {}
+        }
+    });
+    futures::future::join_all(each).await;
+}
+
+/// The rules of a history: how they are sent, and whether they fire with so many errors in so many minutes, for so many minutes.
+type Asked = (Value, i64, u32, fn(usize) -> bool);
+
+async fn told_is_what_was(seed: u64, steps: &[Step]) {
+    let interference = Arc::new(Mutex::new(Interference { rng: StdRng::seed_from_u64(seed), is_on: false }));
+    let shared = Arc::clone(&interference);
+    let receiver = Receiver::start().await;
+    let decide = move |operation: &str, _: &Value| shared.lock().unwrap().decide(operation);
+    let tally = Tally::failing_as(Config::default(), decide).await.allowing(&receiver.address);
+    let mut world = World::of(tally, receiver, 2).await;
+    let asked: [Asked; 3] = [
+        (json!({"filter": {"level": "ERROR"}, "window": "3m", "condition": {"above": 2}}), 3, 1, |n| n > 2),
+        (json!({"filter": {"level": "ERROR"}, "window": "2m", "condition": {"below": 1}}), 2, 1, |n| n < 1),
+        (json!({"filter": {"level": "ERROR"}, "window": "1m", "condition": {"above": 0}, "for": "2m"}), 1, 2, |n| {
+            n > 0
+        }),
+    ];
+    let mut ids = vec![];
+    let made_at = world.now().floor(MINUTE);
+    for (fields, ..) in &asked {
+        ids.push(world.rule(fields.clone()).await);
+    }
+    let mut errors: Vec<Timestamp> = vec![];
+    let set = |on: bool| interference.lock().unwrap().is_on = on;
+    for step in steps {
+        match step {
+            Step::Errors(n, ago) => {
+                let time = (world.now() - *ago * SECOND).floor(SECOND);
+                world.errors(*n, world.now() - time).await;
+                errors.extend(std::iter::repeat_n(time, *n));
+            }
+            Step::Seconds(n) => world.tally.clock.set(world.now() + *n * SECOND),
+            Step::Minute { evaluators, crash_after } => {
+                world.tally.clock.set(world.now() + MINUTE);
+                set(true);
+                evaluate(&world, *evaluators, *crash_after).await;
+                set(false);
+                world.count().await;
+            }
+            Step::Pause(minutes) => {
+                for _ in 0..*minutes {
+                    world.tally.clock.set(world.now() + MINUTE);
+                    set(true);
+                    evaluate(&world, 1, None).await;
+                    set(false);
+                    world.follow().await;
+                }
+                world.count().await;
+            }
+            Step::Answer(status) => world.receiver.answers(&[*status]),
+        }
+    }
+    // Everything is judged and told in the end; what was refused is tried again for up to an hour.
+    world.minutes(4).await;
+    for _ in 0..8 {
+        world.tally.clock.set(world.now() + 20 * MINUTE);
+        world.run().await;
+        world.count().await;
+    }
+    world.minutes(3).await;
+    let mut told = BTreeMap::new();
+    for (id, body) in world.receiver.take() {
+        let known = told.entry(id).or_insert_with(|| body.clone());
+        assert_eq!(known["data"], body["data"], "one id, one notification");
+    }
+    for (id, (_, minutes, hold, fires)) in ids.iter().zip(asked) {
+        let rule = world.read(id).await;
+        let judged = told.values().filter(|body| body["data"]["alert"] == **id);
+        let mut judged: Vec<_> = judged
+            .map(|body| {
+                (at(body["data"]["window"]["until"].as_str().unwrap()), body["type"].as_str().unwrap().to_owned())
+            })
+            .collect();
+        judged.sort();
+        let (mut expected, mut firing, mut streak, mut end) = (vec![], false, 0, made_at);
+        while end + 3 * MINUTE < world.now() {
+            end += MINUTE;
+            let count = errors.iter().filter(|time| end - minutes * MINUTE <= **time && **time < end).count();
+            streak = if fires(count) { streak + 1 } else { 0 };
+            let fires = streak > 0 && (firing || streak >= hold);
+            if fires != firing {
+                firing = fires;
+                let kind = if firing { "alert.firing" } else { "alert.recovered" };
+                expected.push((end, kind.to_owned()));
+            }
+        }
+        assert_eq!(judged, expected, "{rule:#}");
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(16))]
+
+    #[test]
+    fn every_crossing_is_told_and_no_other(steps in prop::collection::vec(step(), 5..40), seed in any::<u64>()) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build().unwrap().block_on(told_is_what_was(seed, &steps));
+    }
 }

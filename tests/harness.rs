@@ -95,13 +95,14 @@ impl Tally {
 
     /// Starts one whose alerts may reach these private addresses, with other settings.
     pub(crate) async fn telling(allow: &str, config: Config) -> Self {
-        let settings = Settings { allow: allow.parse().expect("addresses"), ..Settings::default() };
-        Self { sender: Arc::new(Sender::new(settings)), ..Self::with(config).await }.routed()
+        Self::with(config).await.allowing(allow)
     }
 
-    /// Builds the router anew, after its parts were replaced.
-    fn routed(self) -> Self {
-        Self { router: service_with(&self.context, Arc::clone(&self.sender), web::router), ..self }
+    /// The same, whose alerts may reach these private addresses.
+    pub(crate) fn allowing(self, allow: &str) -> Self {
+        let settings = Settings { allow: allow.parse().expect("addresses"), ..Settings::default() };
+        let sender = Arc::new(Sender::new(settings));
+        Self { router: service_with(&self.context, Arc::clone(&sender), web::router), sender, ..self }
     }
 
     /// … with other settings.

@@ -334,14 +334,14 @@ async fn first_seen_survives_as_long_as_the_retention() {
     tally.counted(&app, &error("b", "no", 25 * DAY)).await;
     let first = tally.only_issue(&app, "since=30d").await["first_seen"].clone();
     assert_eq!(first, json!("2026-10-27T10:08:25.123Z"));
-    tally.wait(15 * DAY);
+    tally.wait(8 * DAY);
     tally.counted(&app, &json!({"name": "TypeError", "level": "ERROR", "message": "no"})).await;
     assert_eq!(tally.only_issue(&app, "").await["first_seen"], first, "its events have expired");
     // 30 days after its last event it is gone, and begins anew.
     tally.wait(32 * DAY);
     assert_eq!(tally.issues(&app, "since=60d").await, Vec::<Value>::new());
     tally.counted(&app, &json!({"name": "TypeError", "level": "ERROR", "message": "no"})).await;
-    assert_eq!(tally.only_issue(&app, "").await["first_seen"], json!("2027-01-07T10:08:25.123Z"));
+    assert_eq!(tally.only_issue(&app, "").await["first_seen"], json!("2026-12-31T10:08:25.123Z"));
 }
 
 #[tokio::test]
@@ -429,7 +429,7 @@ async fn a_clock_that_is_ahead_opens_nothing_that_was_received_before() {
     }
     // The client sends it once more.
     tally.wait(MINUTE);
-    tally.counted(&app, &error("a", "cart 5", -HOUR - MINUTE)).await;
+    tally.counted(&app, &error("a", "cart 5", -HOUR)).await;
     assert_eq!(tally.only_issue(&app, "until=2026-11-22").await["state"], "resolved");
 }
 
@@ -459,7 +459,7 @@ async fn shards_share_their_issues() {
     tally.set(&issue, &json!({"state": "resolved"})).await;
     tally.wait(MINUTE);
     tally.counted(&app, &json!({"name": "TypeError", "level": "ERROR", "message": "cart 99"})).await;
-    assert_eq!(tally.only_issue(&app, "q=CART <N>").await["regressed"], json!(true));
+    assert_eq!(tally.only_issue(&app, "q=CART%20%3CN%3E").await["regressed"], json!(true));
 }
 
 #[tokio::test]

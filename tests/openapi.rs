@@ -156,6 +156,7 @@ fn request(operation: &Operation, app: &TestApp, credential: Option<(&Value, &st
         .replace("{n}", "1")
         .replace("{id}", "x")
         .replace("{key_id}", "x")
+        .replace("{channel}", "x")
         .replace("{file}", "today.json")
         .replace("{version}", "x")
         .replace("{date}", "20261121")

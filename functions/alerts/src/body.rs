@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tally_core::alert::judge::{Status, Why};
 use tally_core::alert::rule::{Condition, Direction, Rule, RuleId};
 use tally_core::alert::sentence::sentence;
@@ -83,6 +83,22 @@ struct ChannelBody {
     secret: Option<String>,
 }
 
+/// A value, without a fraction where it has none.
+#[derive(JsonSchema)]
+#[schemars(rename = "AlertValue")]
+pub(crate) struct ValueBody(pub(crate) f64);
+
+impl Serialize for ValueBody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[allow(clippy::cast_possible_truncation)] // a whole number of that size
+        if self.0.fract() == 0.0 && self.0.abs() < 1e15 {
+            serializer.serialize_i64(self.0 as i64)
+        } else {
+            serializer.serialize_f64(self.0)
+        }
+    }
+}
+
 /// A transition of a rule.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "AlertTransition")]
@@ -95,7 +111,7 @@ struct TransitionBody {
     /// The same as `from` where a rule that fires was told again.
     to: Status,
     /// The value of the window: occurrences, or a change in percent; null where it is not known.
-    value: Option<f64>,
+    value: Option<ValueBody>,
     /// What it was compared with.
     threshold: Option<u64>,
     /// What the rule waited for.
@@ -201,7 +217,7 @@ impl From<LogEntry> for TransitionBody {
             found_at: entry.at,
             from: entry.from,
             to: entry.to,
-            value: entry.value,
+            value: entry.value.map(ValueBody),
             threshold: entry.threshold,
             condition: entry.condition,
             reason: entry.why.map(Why::sentence),

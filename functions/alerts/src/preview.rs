@@ -16,6 +16,7 @@ use tally_http::routes::PREVIEW_ALERT;
 use tally_http::service::Shared;
 use tally_service::alerts::preview;
 
+use crate::body::ValueBody;
 use crate::input::{RuleInput, rule_schema};
 
 /// Most days of a preview, and how many there are by default.
@@ -45,7 +46,7 @@ struct FiredBody {
     /// The end of the first window in which it did not fire any more; null if it fires still.
     to: Option<Timestamp>,
     /// The largest value meanwhile: occurrences, or a change in percent.
-    value: f64,
+    value: ValueBody,
 }
 
 /// A rule to try, and on how many days.
@@ -74,7 +75,11 @@ pub(crate) async fn preview(
     let length = TimeDelta::days(i64::try_from(days).unwrap_or(1));
     let reads = context.reads();
     let would = preview::preview(&reads, &app, &rule, length).await.map_err(|error| Problem::of_read(error, "days"))?;
-    let fired = would.fired.into_iter().map(|fired| FiredBody { from: fired.from, to: fired.to, value: fired.value });
+    let fired = would.fired.into_iter().map(|fired| FiredBody {
+        from: fired.from,
+        to: fired.to,
+        value: ValueBody(fired.value),
+    });
     let reply = PreviewBody {
         sentence: sentence(&rule),
         since: would.range.since(),

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tally_core::alert::rule::{MAX_CHANNELS, MAX_RULES, RuleId};
 use tally_core::invalid::Problems;
 use tally_http::body::JsonBody;
@@ -65,6 +65,19 @@ struct SecretBody {
     secret: String,
 }
 
+/// The rule in a path; none where `preview` stands there.
+#[derive(Deserialize)]
+pub(crate) struct RulePath {
+    id: Option<String>,
+}
+
+/// The rule and the channel in a path.
+#[derive(Deserialize)]
+pub(crate) struct ChannelPath {
+    id: String,
+    channel: String,
+}
+
 /// `GET /apps/{app}/alerts`
 pub(crate) async fn list(State(context): Shared, Target(app): Target, _: NoQuery) -> Result<Response, Problem> {
     let mut rules = context.store.alert_rules(&app.id).await?.rules;
@@ -93,10 +106,10 @@ pub(crate) async fn create(
 pub(crate) async fn read(
     State(context): Shared,
     Target(app): Target,
-    Path((_, id)): Path<(String, String)>,
+    Path(RulePath { id }): Path<RulePath>,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let id = rule_id(&id)?;
+    let id = rule_id(id)?;
     let stored = context.store.alert_rule(&app.id, &id).await?.ok_or_else(|| problem(RuleError::Missing))?;
     let history = context.store.alert_history(&app.id, &id).await?;
     json(StatusCode::OK, &AlertBody::with_history(&stored, history, context.clock.now()))
@@ -107,11 +120,11 @@ pub(crate) async fn change(
     State(context): Shared,
     Target(app): Target,
     Extension(sender): Extension<Arc<Sender>>,
-    Path((_, id)): Path<(String, String)>,
+    Path(RulePath { id }): Path<RulePath>,
     _: NoQuery,
     JsonBody(input): JsonBody<RuleInput>,
 ) -> Result<Response, Problem> {
-    let id = rule_id(&id)?;
+    let id = rule_id(id)?;
     let now = context.clock.now();
     if let Some(channels) = &input.channels {
         let stored = context.store.alert_rule(&app.id, &id).await?.ok_or_else(|| problem(RuleError::Missing))?;
@@ -126,10 +139,10 @@ pub(crate) async fn change(
 pub(crate) async fn delete(
     State(context): Shared,
     Target(app): Target,
-    Path((_, id)): Path<(String, String)>,
+    Path(RulePath { id }): Path<RulePath>,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    uses::delete(&context.store, &app, &rule_id(&id)?).await.map_err(problem)?;
+    uses::delete(&context.store, &app, &rule_id(id)?).await.map_err(problem)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -138,11 +151,11 @@ pub(crate) async fn test(
     State(context): Shared,
     Target(app): Target,
     Extension(sender): Extension<Arc<Sender>>,
-    Path((_, id)): Path<(String, String)>,
+    Path(RulePath { id }): Path<RulePath>,
     _: NoQuery,
     JsonBody(()): JsonBody<()>,
 ) -> Result<Response, Problem> {
-    let tested = uses::test(&context, &sender, &app, &rule_id(&id)?, context.clock.now()).await.map_err(problem)?;
+    let tested = uses::test(&context, &sender, &app, &rule_id(id)?, context.clock.now()).await.map_err(problem)?;
     let items = tested.into_iter().map(|Tested { channel, kind, error }| TestedBody {
         channel: channel.to_string(),
         r#type: kind,
@@ -156,17 +169,17 @@ pub(crate) async fn test(
 pub(crate) async fn rotate(
     State(context): Shared,
     Target(app): Target,
-    Path((_, id, channel)): Path<(String, String, String)>,
+    Path(ChannelPath { id, channel }): Path<ChannelPath>,
     _: NoQuery,
     JsonBody(()): JsonBody<()>,
 ) -> Result<Response, Problem> {
     let channel = RuleId::parse(&channel).ok_or_else(|| problem(RuleError::NoSecret))?;
-    let secret = uses::rotate_secret(&context, &app, &rule_id(&id)?, &channel).await.map_err(problem)?;
+    let secret = uses::rotate_secret(&context, &app, &rule_id(Some(id))?, &channel).await.map_err(problem)?;
     json(StatusCode::OK, &SecretBody { channel: channel.to_string(), secret })
 }
 
-fn rule_id(text: &str) -> Result<RuleId, Problem> {
-    RuleId::parse(text).ok_or_else(|| problem(RuleError::Missing))
+fn rule_id(text: Option<String>) -> Result<RuleId, Problem> {
+    text.and_then(|text| RuleId::parse(&text)).ok_or_else(|| problem(RuleError::Missing))
 }
 
 /// Checks that channels may be told something, and that those that are kept are there.

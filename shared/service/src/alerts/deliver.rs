@@ -213,16 +213,12 @@ fn settle(delivery: &mut Delivery, attempt: &Attempt, since: Timestamp, now: Tim
         Attempt::Again(error, asked) => (error, Some(wait(delivery.attempts).max(asked.unwrap_or_default()))),
     };
     delivery.error = Some(shortened(error));
-    match wait.map(|wait| now + wait).filter(|next| *next <= since + GIVEN_UP) {
-        Some(next) => {
-            delivery.next_at = next.micros();
-            Delivered { again: 1, ..Delivered::default() }
-        }
-        None => {
-            delivery.status = DeliveryStatus::Failed;
-            Delivered { failed: 1, ..Delivered::default() }
-        }
+    if let Some(next) = wait.map(|wait| now + wait).filter(|next| *next <= since + GIVEN_UP) {
+        delivery.next_at = next.micros();
+        return Delivered { again: 1, ..Delivered::default() };
     }
+    delivery.status = DeliveryStatus::Failed;
+    Delivered { failed: 1, ..Delivered::default() }
 }
 
 /// How long to wait after so many attempts: 1, 2, 4, … 60 minutes.

@@ -1,5 +1,6 @@
 //! The notification of a transition.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tally_core::alert::judge::Status;
 use tally_core::alert::rule::{Condition, Rule};
 use tally_core::alert::sentence::condition;
@@ -93,13 +94,5 @@ fn link(page: &str, app: &App, rule: &Rule) -> String {
 
 /// A text percent-encoded, for a query.
 fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
