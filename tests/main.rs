@@ -5,6 +5,7 @@
 mod access;
 mod admin;
 mod aggregate;
+mod alert_issues;
 mod alerts;
 mod architecture;
 mod attributes;

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use tally_core::alert::judge::{Status, Why};
 use tally_core::alert::rule::{Condition, Direction, Rule, RuleId};
 use tally_core::alert::sentence::sentence;
+use tally_core::issue::News;
 use tally_core::time::Timestamp;
 use tally_service::alerts::rules::Saved;
 use tally_store::{Delivery, DeliveryStatus, LogEntry, StoredRule};
@@ -61,6 +62,12 @@ struct ConditionBody {
     /// Which changes count: `any`, `up` or `down`.
     #[serde(skip_serializing_if = "Option::is_none")]
     direction: Option<&'static str>,
+    /// An issue is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_issue: Option<bool>,
+    /// A resolved issue occurs again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    regression: Option<bool>,
 }
 
 /// Who is told.
@@ -116,6 +123,12 @@ struct TransitionBody {
     threshold: Option<u64>,
     /// What the rule waited for.
     condition: String,
+    /// The issue that it tells of, of a rule about issues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issue: Option<String>,
+    /// The number of issues that it tells of, of a rule about issues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issues: Option<u64>,
     /// Why the rule could not be judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
@@ -192,10 +205,20 @@ fn channels(rule: &Rule) -> Vec<ChannelBody> {
 
 impl From<&Condition> for ConditionBody {
     fn from(condition: &Condition) -> Self {
-        let none = Self { above: None, below: None, changes_by: None, against: None, direction: None };
+        let none = Self {
+            above: None,
+            below: None,
+            changes_by: None,
+            against: None,
+            direction: None,
+            new_issue: None,
+            regression: None,
+        };
         match condition {
             Condition::Above(n) => Self { above: Some(*n), ..none },
             Condition::Below(n) => Self { below: Some(*n), ..none },
+            Condition::Issue(News::New) => Self { new_issue: Some(true), ..none },
+            Condition::Issue(News::Regressed) => Self { regression: Some(true), ..none },
             Condition::ChangesBy { percent, against, direction } => Self {
                 changes_by: Some(*percent),
                 against: Some(against.to_string()),
@@ -220,6 +243,8 @@ impl From<LogEntry> for TransitionBody {
             value: entry.value.map(ValueBody),
             threshold: entry.threshold,
             condition: entry.condition,
+            issues: entry.issue.as_ref().map(|told| told.count),
+            issue: entry.issue.and_then(|told| told.group),
             reason: entry.why.map(Why::sentence),
             deliveries: entry.deliveries.into_iter().map(Into::into).collect(),
         }

@@ -11,6 +11,7 @@ use tally_core::alert::rule::{
 use tally_core::event::MAX_TEXT;
 use tally_core::event::filter::values::MOST_VALUES;
 use tally_core::event::json as raw;
+use tally_core::issue::News;
 use tally_core::time::Timestamp;
 use tally_http::body::{Fields, FromFields};
 use tally_http::problem::Problem;
@@ -104,14 +105,16 @@ impl RuleInput {
     /// Names each field that it lacks.
     pub(crate) fn new_rule(&self, now: Timestamp) -> Result<Rule, Problem> {
         let mut problems = tally_core::invalid::Problems::default();
-        let window = self.window.unwrap_or_default();
-        if self.window.is_none() {
+        let is_about_issues = matches!(self.condition, Some(Condition::Issue(_)));
+        let window = self.window.unwrap_or(Minutes(1));
+        if self.window.is_none() && !is_about_issues {
             problems.add("window", "missing: send the length of what is counted, such as `5m`");
         }
         if self.condition.is_none() {
             problems.add(
                 "condition",
-                "missing: send {\"above\": n}, {\"below\": n} or {\"changes_by\": percent, \"against\": \"1d\"}",
+                "missing: send {\"above\": n}, {\"below\": n}, {\"changes_by\": percent, \"against\": \"1d\"}, {\"new_issue\": true} or \
+                 {\"regression\": true}",
             );
         }
         problems.check()?;
@@ -135,6 +138,22 @@ impl RuleInput {
         }
         Ok(rule)
     }
+}
+
+/// Checks that the filter of a rule about issues asks what issues know.
+///
+/// # Errors
+/// Names each field that it may not have.
+pub(crate) fn check(rule: &Rule) -> Result<(), Problem> {
+    let mut problems = tally_core::invalid::Problems::default();
+    if rule.news().is_some() {
+        for name in
+            rule.filter.keys().filter(|name| !["level", "level[ne]", "name", "name[ne]"].contains(&name.as_str()))
+        {
+            problems.add(format!("filter.{name}"), "a rule about issues filters by level and name alone: remove it");
+        }
+    }
+    Ok(problems.check()?)
 }
 
 fn length(fields: &mut Fields<'_>, name: &str, [least, most]: [Minutes; 2]) -> Option<Minutes> {
@@ -223,20 +242,27 @@ fn read_condition(fields: &mut Fields<'_>) -> Option<Condition> {
     if percent.is_none() && (against.is_some() || direction.is_some()) {
         inner.add("changes_by", "missing: `against` and `direction` say what a change in percent is measured against");
     }
-    let checked =
-        inner.finish("a condition is {\"above\": n}, {\"below\": n} or {\"changes_by\": percent, \"against\": \"1d\"}");
+    let new = flag(&mut inner, "new_issue").filter(|is| *is).map(|_| Condition::Issue(News::New));
+    let regressed = flag(&mut inner, "regression").filter(|is| *is).map(|_| Condition::Issue(News::Regressed));
+    let checked = inner.finish(
+        "a condition is {\"above\": n}, {\"below\": n}, {\"changes_by\": percent, \"against\": \"1d\"}, {\"new_issue\": true} or \
+         {\"regression\": true}",
+    );
     let is_good = checked.is_ok();
     fields.add_nested("condition", checked);
-    let mut all = [above, below, changes].into_iter().flatten();
+    let mut all = [above, below, changes, new, regressed].into_iter().flatten();
     match (all.next(), all.next()) {
         (Some(condition), None) => Some(condition),
         (Some(_), Some(_)) => {
-            fields.add("condition", "has more than one of above, below and changes_by: make a rule for each");
+            fields.add(
+                "condition",
+                "has more than one of above, below, changes_by, new_issue and regression: make a rule for each",
+            );
             None
         }
         (None, _) => {
             if is_good {
-                fields.add("condition", "must have one of above, below and changes_by");
+                fields.add("condition", "must have one of above, below, changes_by, new_issue and regression");
             }
             None
         }
@@ -325,13 +351,15 @@ pub(crate) fn rule_schema(required: &[&str], more: &[(&str, Schema)]) -> Schema 
             },
             "window": length("The length of what is counted, from `1m` to `7d`. Windows end on whole minutes."),
             "condition": {
-                "description": "One of `above`, `below` (1 is none at all) and `changes_by` with `against`.",
+                "description": "One of `above`, `below` (1 is none at all), `changes_by` with `against`, `new_issue` and `regression`.",
                 "type": ["object", "null"],
                 "properties": {
                     "above": {"description": "More occurrences than this.", "type": ["integer", "null"], "minimum": 0, "maximum": MAX_THRESHOLD},
                     "below": {"description": "Fewer occurrences than this.", "type": ["integer", "null"], "minimum": 1, "maximum": MAX_THRESHOLD},
                     "changes_by": {"description": "At least so many percent more or fewer.", "type": ["integer", "null"], "minimum": 1, "maximum": MAX_PERCENT},
                     "against": {"description": "How long before the other window ends.", "enum": ["1h", "1d", "7d", "", null]},
+                    "new_issue": {"description": "An issue is new.", "type": ["boolean", "null"]},
+                    "regression": {"description": "A resolved issue occurs again.", "type": ["boolean", "null"]},
                     "direction": {"description": "Which changes count; by default both.", "enum": ["any", "up", "down", "", null]},
                 },
                 "additionalProperties": false,

@@ -71,6 +71,9 @@ pub(crate) async fn preview(
     JsonBody(PreviewInput { rule, days }): JsonBody<PreviewInput>,
 ) -> Result<Response, Problem> {
     let rule = rule.new_rule(context.clock.now())?;
+    if rule.news().is_some() {
+        return Err(Problem::field("condition", "a rule about issues looks at no counts, so there is nothing to preview"));
+    }
     // At most 7.
     let length = TimeDelta::days(i64::try_from(days).unwrap_or(1));
     let reads = context.reads();

@@ -24,7 +24,7 @@ use tally_service::alerts::rules::{self as uses, ChannelChange, RuleError, Teste
 use tally_service::alerts::seal::SealError;
 
 use crate::body::AlertBody;
-use crate::input::{RuleInput, rule_schema};
+use crate::input::{self, RuleInput, rule_schema};
 
 /// The rules of an app.
 #[derive(Serialize, JsonSchema)]
@@ -80,9 +80,9 @@ pub(crate) struct ChannelPath {
 
 /// `GET /apps/{app}/alerts`
 pub(crate) async fn list(State(context): Shared, Target(app): Target, _: NoQuery) -> Result<Response, Problem> {
-    let mut rules = context.store.alert_rules(&app.id).await?.rules;
-    rules.sort_by(|a, b| (a.rule.created_at, &a.rule.id).cmp(&(b.rule.created_at, &b.rule.id)));
     let now = context.clock.now();
+    let mut rules = uses::list(&context.store, &app, now).await?;
+    rules.sort_by(|a, b| (a.rule.created_at, &a.rule.id).cmp(&(b.rule.created_at, &b.rule.id)));
     json(StatusCode::OK, &AlertList { items: rules.iter().map(|stored| AlertBody::new(stored, now)).collect() })
 }
 
@@ -96,6 +96,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let now = context.clock.now();
     let rule = input.new_rule(now)?;
+    input::check(&rule)?;
     let channels = input.channels.unwrap_or_default();
     check(&sender, &channels, |_| false)?;
     let saved = uses::create(&context, &app, rule, &channels).await.map_err(problem)?;
@@ -126,8 +127,11 @@ pub(crate) async fn change(
 ) -> Result<Response, Problem> {
     let id = rule_id(id)?;
     let now = context.clock.now();
+    let stored = context.store.alert_rule(&app.id, &id).await?.ok_or_else(|| problem(RuleError::Missing))?;
+    let mut changed = stored.rule.clone();
+    input.apply(&mut changed, now);
+    input::check(&changed)?;
     if let Some(channels) = &input.channels {
-        let stored = context.store.alert_rule(&app.id, &id).await?.ok_or_else(|| problem(RuleError::Missing))?;
         check(&sender, channels, |id| stored.rule.channels.iter().any(|channel| channel.id == *id))?;
     }
     let change = |rule: &mut _| input.apply(rule, now);
@@ -215,7 +219,9 @@ fn id() -> Parameter {
 
 pub(crate) fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     vec![
-        Operation::of(&LIST_ALERTS, "listAlerts", "Lists alert rules").answers_with::<AlertList>(
+        Operation::of(&LIST_ALERTS, "listAlerts", "Lists alert rules")
+            .about("An app has two from the start, about issues that are new and that occur again, without channels.")
+            .answers_with::<AlertList>(
             schemas,
             StatusCode::OK,
             "All of them.",
@@ -225,7 +231,7 @@ pub(crate) fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
                 "An app has at most {MAX_RULES} rules, a rule at most {MAX_CHANNELS} channels. The secret of a webhook is shown \
                  in this reply alone."
             ))
-            .body(JSON, rule_schema(&["window", "condition"], &[]))
+            .body(JSON, rule_schema(&["condition"], &[]))
             .answers_with::<AlertBody>(schemas, StatusCode::CREATED, "The rule.")
             .refuses([StatusCode::CONFLICT]),
         Operation::of(&READ_ALERT, "readAlert", "Reads an alert rule with its history")

@@ -381,6 +381,12 @@ impl Shown {
         cut(&shown(message, count > 0 && marks == of_equal), MAX_ISSUE_MESSAGE)
     }
 
+    /// Its name with what its messages have in common, for people who see no more of it: `TypeError: cart <n> not found`.
+    pub fn heading(&self) -> String {
+        let title = self.title(0, 0);
+        if title.starts_with(&self.name) { title } else { format!("{}: {title}", self.name) }
+    }
+
     /// Whether its name, its message, what that has in common with others, or its place contains a text in lower case.
     pub fn contains(&self, text: &str) -> bool {
         let contains = |of: &str| of.to_lowercase().contains(text);

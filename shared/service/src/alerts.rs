@@ -4,6 +4,7 @@ mod asking;
 pub mod channels;
 pub mod deliver;
 pub mod evaluate;
+mod news;
 pub mod preview;
 pub mod rules;
 pub mod run;

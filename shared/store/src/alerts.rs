@@ -11,10 +11,12 @@ use tally_core::alert::judge::{State, Status, Why};
 use tally_core::alert::minutes::Minutes;
 use tally_core::alert::rule::{MAX_RULES, Rule, RuleId};
 use tally_core::app::AppId;
+use tally_core::issue::News;
 use tally_core::time::{TimeDelta, Timestamp, micros};
 
 use crate::alert_deliveries::{Delivery, pending_item};
 use crate::client::error::StoreError;
+use crate::issues::StoredIssue;
 use crate::item::{Item, key, number, sort_key};
 use crate::keys;
 use crate::store::Store;
@@ -32,6 +34,8 @@ const SEQ: &str = "seq";
 const BEAT: &str = "beat";
 /// The number of rules of an app.
 const RULES: &str = "n";
+/// Whether the app was given the rules that a new app has.
+const DEFAULTS: &str = "defaults";
 const VERSION: &str = "version";
 
 /// A rule with its state.
@@ -63,6 +67,8 @@ pub struct AppRules {
     pub judged: Judged,
     /// The rules, by id.
     pub rules: Vec<StoredRule>,
+    /// Whether the app was given the rules that a new app has.
+    pub has_defaults: bool,
 }
 
 /// A transition of a rule.
@@ -91,6 +97,9 @@ pub struct LogEntry {
     /// Why the rule cannot be judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<Why>,
+    /// What it tells of issues; none where it tells of counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue: Option<ToldIssue>,
     /// The length of the window.
     pub window: Minutes,
     /// What the rule waited for, in words.
@@ -101,6 +110,18 @@ pub struct LogEntry {
     /// The number of changes of the deliveries.
     #[serde(default)]
     pub changes: u64,
+}
+
+/// What a transition tells of issues. Their texts are read when it is told: so they go with the events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldIssue {
+    /// What happened.
+    pub news: News,
+    /// The group of the issue; none for several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The number of issues.
+    pub count: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -239,7 +260,8 @@ impl Store {
     }
 
     /// Gives a rule a new state, with the transition that it makes, if it makes one, and when its first delivery is due.
-    /// Returns false, and changes nothing, if the rule has changed, or another evaluator has written about the app since.
+    /// Returns false, and changes nothing, if the rule has changed, or another evaluator has written about the app since. With an
+    /// issue it also notes there that the rule was told, if the issue has not changed.
     pub async fn change_alert_state(
         &self,
         app: &AppId,
@@ -247,6 +269,7 @@ impl Store {
         rule: &StoredRule,
         state: &State,
         entry: Option<(&LogEntry, Option<Timestamp>)>,
+        issue: Option<&StoredIssue>,
     ) -> Result<bool, StoreError> {
         let table = &self.tables.apps;
         let changed = Update::builder()
@@ -274,6 +297,10 @@ impl Store {
             TransactWriteItem::builder().update(changed.build()?).build(),
             TransactWriteItem::builder().update(counted.build()?).build(),
         ];
+        if let Some(issue) = issue {
+            let told = self.told_of_issue(app, issue, &rule.rule.id).build()?;
+            writes.push(TransactWriteItem::builder().update(told).build());
+        }
         if let Some((entry, due)) = entry {
             let put = Put::builder().table_name(table).set_item(Some(log_item(app, entry)?)).build()?;
             writes.push(TransactWriteItem::builder().put(put).build());
@@ -349,6 +376,24 @@ impl Store {
         Ok(self.send_conditional(request).await?.is_applied())
     }
 
+    /// Adds the rules that a new app has, if it never had them.
+    pub async fn add_default_rules(&self, app: &AppId, rules: &[StoredRule]) -> Result<bool, StoreError> {
+        let most = MAX_RULES.saturating_sub(rules.len());
+        let marked = self
+            .count_rules(app, i8::try_from(rules.len()).unwrap_or(0))
+            .update_expression("ADD #n :by SET #defaults = :yes")
+            .condition_expression("attribute_not_exists(#defaults) AND (attribute_not_exists(#n) OR #n <= :most)")
+            .expression_attribute_names("#defaults", DEFAULTS)
+            .expression_attribute_values(":yes", AttributeValue::Bool(true))
+            .expression_attribute_values(":most", AttributeValue::N(most.to_string()));
+        let mut writes = vec![TransactWriteItem::builder().update(marked.build()?).build()];
+        for rule in rules {
+            let put = Put::builder().table_name(&self.tables.apps).set_item(Some(rule_item(app, rule)?)).build()?;
+            writes.push(TransactWriteItem::builder().put(put).build());
+        }
+        self.write_together(writes).await
+    }
+
     /// An update of the number of an app's rules.
     fn count_rules(&self, app: &AppId, by: i8) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
         Update::builder()
@@ -372,6 +417,7 @@ impl AppRules {
         } else {
             let time = |name| item.get(name).and_then(number).map(Timestamp::from_micros);
             let seq = item.get(SEQ).and_then(number).and_then(|seq| u64::try_from(seq).ok());
+            self.has_defaults = item.contains_key(DEFAULTS);
             self.judged = Judged { to: time(JUDGED), beat: time(BEAT), seq: seq.unwrap_or(0) };
         }
         Ok(())

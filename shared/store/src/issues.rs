@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Update};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use tally_core::alert::rule::RuleId;
 use tally_core::app::AppId;
 use tally_core::event::group::Group;
 use tally_core::issue::Issue;
@@ -160,6 +162,38 @@ impl Store {
             .expression_attribute_names("#at", "at")
             .expression_attribute_values(":at", AttributeValue::N(news.at.micros().to_string()));
         self.send_conditional(request).await.map(drop)
+    }
+
+    /// An update of an issue that notes that a rule was told of it.
+    pub(crate) fn told_of_issue(&self, app: &AppId, issue: &StoredIssue, rule: &RuleId) -> UpdateBuilder {
+        Update::builder()
+            .table_name(&self.tables.counters)
+            .set_key(Some(key(&keys::issues(app), &issue.group.to_string())))
+            .update_expression("SET #told = list_append(if_not_exists(#told, :none), :rule) ADD #v :one")
+            .condition_expression("#v = :version")
+            .expression_attribute_names("#told", "told")
+            .expression_attribute_names("#v", VERSION)
+            .expression_attribute_values(":none", AttributeValue::L(vec![]))
+            .expression_attribute_values(":rule", AttributeValue::L(vec![AttributeValue::S(rule.to_string())]))
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
+            .expression_attribute_values(":version", AttributeValue::N(issue.version.to_string()))
+    }
+
+    /// Notes that everyone was told of an issue. Returns false if it has changed since it was read.
+    pub async fn end_news(&self, app: &AppId, issue: &StoredIssue) -> Result<bool, StoreError> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.tables.counters)
+            .set_key(Some(key(&keys::issues(app), &issue.group.to_string())))
+            .update_expression("REMOVE #untold, #told ADD #v :one")
+            .condition_expression("#v = :version")
+            .expression_attribute_names("#untold", "untold")
+            .expression_attribute_names("#told", "told")
+            .expression_attribute_names("#v", VERSION)
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
+            .expression_attribute_values(":version", AttributeValue::N(issue.version.to_string()));
+        Ok(self.send_conditional(request).await?.is_applied())
     }
 
     /// Returns the pointers to issues of an app that have news, at most 1 MB of them, strongly consistent.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rule::{Condition, Direction, Rule};
-use crate::time::{Timestamp, micros};
+use crate::time::{HOUR, Timestamp, micros};
 
 /// The state of a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -47,12 +47,63 @@ pub struct State {
     /// For which window it was told last that it fires, in microseconds; none if it does not fire, or that was not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<i64>,
+    /// How much it told of issues.
+    #[serde(default, skip_serializing_if = "Pace::is_new")]
+    pub pace: Pace,
+}
+
+/// Most issues that a rule tells one by one in an hour. Those beyond are told together when the hour is over.
+pub const MOST_TOLD: u32 = 10;
+
+/// How much a rule has told of issues in an hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// When the hour began, in microseconds.
+    since: i64,
+    /// The issues that were told one by one.
+    told: u32,
+    /// Those that were not.
+    held: u64,
+}
+
+impl Pace {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+    fn is_new(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn is_over(self, now: Timestamp) -> bool {
+        now >= Timestamp::from_micros(self.since) + HOUR
+    }
+
+    /// Takes an issue. Returns whether it is told by itself.
+    pub fn take(&mut self, now: Timestamp) -> bool {
+        if self.is_over(now) && self.held == 0 {
+            *self = Self { since: now.micros(), told: 0, held: 0 };
+        }
+        if self.told < MOST_TOLD && self.held == 0 {
+            self.told += 1;
+            return true;
+        }
+        self.held += 1;
+        false
+    }
+
+    /// The number of issues to tell together, once the hour is over.
+    pub fn digest(&mut self, now: Timestamp) -> Option<u64> {
+        if self.held == 0 || !self.is_over(now) {
+            return None;
+        }
+        let held = self.held;
+        *self = Self { since: now.micros(), told: 1, held: 0 };
+        Some(held)
+    }
 }
 
 impl State {
     /// That of a rule whose first window ends after a time.
     pub fn new(at: Timestamp) -> Self {
-        Self { status: Status::Ok, streak: 0, judged: at, since: at, told: None }
+        Self { status: Status::Ok, streak: 0, judged: at, since: at, told: None, pace: Pace::default() }
     }
 }
 
@@ -107,6 +158,8 @@ impl Why {
 pub fn verdict(condition: &Condition, now: Value, before: Option<Value>) -> Verdict {
     let exceeds = |n: u64| u64::try_from(now.count).is_ok_and(|count| count > n);
     match condition {
+        // It looks at no counts.
+        Condition::Issue(_) => Verdict::Is(false, 0.0),
         Condition::Above(n) => match exceeds(*n) {
             false if !now.complete => Verdict::Unknown(Why::Incomplete),
             is => Verdict::Is(is, now.count as f64),
@@ -264,6 +317,20 @@ mod tests {
             1 => Just(Verdict::Unknown(Why::Behind)),
             1 => Just(Verdict::TooEarly),
         ]
+    }
+
+    #[test]
+    fn ten_issues_are_told_in_an_hour_and_the_others_together() {
+        let at = Timestamp::from_seconds(1_795_702_231);
+        let mut pace = Pace::default();
+        assert_eq!((0..25).filter(|_| pace.take(at)).count(), 10);
+        assert_eq!(pace.digest(at + 59 * MINUTE), None);
+        assert!(!pace.take(at + HOUR), "what was held is told first");
+        assert_eq!(pace.digest(at + HOUR), Some(16));
+        assert_eq!(pace.digest(at + 3 * HOUR), None);
+        assert_eq!((0..25).filter(|_| pace.take(at + HOUR)).count(), 9);
+        let mut quiet = Pace::default();
+        assert!((0..30).all(|n| quiet.take(at + n * 10 * MINUTE)));
     }
 
     proptest! {

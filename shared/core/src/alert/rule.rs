@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::filter::FilterParams;
 use super::minutes::Minutes;
 use crate::app::key::hex;
+use crate::issue::News;
 use crate::time::{Timestamp, micros};
 
 /// Most rules of an app.
@@ -70,6 +71,8 @@ pub enum Condition {
         /// Which changes count.
         direction: Direction,
     },
+    /// An issue that is new, or that occurs again after it was resolved. It looks at issues, not at a window.
+    Issue(News),
 }
 
 /// Which changes count.
@@ -93,7 +96,7 @@ impl Condition {
     pub fn against(&self) -> Option<Minutes> {
         match self {
             Self::ChangesBy { against, .. } => Some(*against),
-            Self::Above(_) | Self::Below(_) => None,
+            Self::Above(_) | Self::Below(_) | Self::Issue(_) => None,
         }
     }
 
@@ -102,6 +105,7 @@ impl Condition {
         match self {
             Self::Above(n) | Self::Below(n) => *n,
             Self::ChangesBy { percent, .. } => u64::from(*percent),
+            Self::Issue(_) => 0,
         }
     }
 }
@@ -157,6 +161,14 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// The news of issues that it waits for; none if it waits for counts.
+    pub fn news(&self) -> Option<News> {
+        match self.condition {
+            Condition::Issue(news) => Some(news),
+            _ => None,
+        }
+    }
+
     /// Whether nothing is told at a time.
     pub fn is_snoozed(&self, now: Timestamp) -> bool {
         self.snoozed_until.is_some_and(|until| now < Timestamp::from_micros(until))

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::filter::{FIELDS, FilterParams};
 use super::rule::{Condition, Direction, Rule, RuleChannel};
+use crate::issue::News;
 
 /// Most values of a field that are named.
 const MOST_NAMED: usize = 3;
@@ -21,7 +22,10 @@ pub fn sentence(rule: &Rule) -> String {
 /// What a rule waits for: `ERROR > 20 in 5 min`.
 pub fn condition(rule: &Rule) -> String {
     let (what, window) = (subject(&rule.filter), rule.window.words());
+    let of = if rule.filter.is_empty() { String::new() } else { format!(" of {what}") };
     match &rule.condition {
+        Condition::Issue(News::New) => format!("an issue{of} is new"),
+        Condition::Issue(News::Regressed) => format!("a resolved issue{of} occurs again"),
         Condition::Above(n) => format!("{what} > {n} in {window}"),
         Condition::Below(1) => format!("no {what} in {window}"),
         Condition::Below(n) => format!("{what} < {n} in {window}"),
@@ -137,6 +141,11 @@ mod tests {
                 "Tell Slack when ERROR or FATAL > 0 in 1 h",
             ),
             (rule(&[], "15m", Condition::Below(1), 0, vec![]), "Tell nobody when no events in 15 min"),
+            (rule(&[], "1m", Condition::Issue(News::New), 0, vec![ops()]), "Tell #ops when an issue is new"),
+            (
+                rule(&[("level", &["FATAL"])], "1m", Condition::Issue(News::Regressed), 0, vec![]),
+                "Tell nobody when a resolved issue of FATAL occurs again",
+            ),
             (
                 rule(
                     &[("name", &["sign up"])],

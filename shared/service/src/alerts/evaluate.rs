@@ -13,6 +13,7 @@ use tally_core::time::{DAY, MINUTE, Range, SECOND, TimeDelta, Timestamp};
 use tally_store::{AppRules, Barrier, Delivery, DeliveryStatus, Judged, LogEntry, StoreError, StoredRule};
 
 use super::asking::ask;
+use super::news::Newsroom;
 use crate::budget::{ReadError, Spent};
 use crate::context::Context;
 use crate::read::checkpoints::counted_by_heartbeats;
@@ -67,13 +68,25 @@ pub async fn evaluate(context: &Context, id: &AppId, rules: AppRules, now: Times
         _ => None,
     };
     let Some(app) = app else { return Ok(Evaluated::default()) };
+    let mut judged = rules.judged;
+    let mut done = Evaluated::default();
+    let (about_issues, mut rules_on): (Vec<_>, Vec<_>) =
+        rules_on.into_iter().partition(|stored| stored.rule.news().is_some());
+    if !about_issues.is_empty() {
+        let mut newsroom = Newsroom { context, app: id, now, judged, rules: about_issues, told: 0 };
+        let told = newsroom.tell().await?;
+        done.transitions += newsroom.told;
+        judged = newsroom.judged;
+        if told.is_err() || rules_on.is_empty() {
+            return Ok(done);
+        }
+    }
     let reads = context.reads();
-    let judged = rules.judged;
-    let mut evaluation = Evaluation { context, app: &app, reads: &reads, now, judged, done: Evaluated::default() };
+    let mut evaluation = Evaluation { context, app: &app, reads: &reads, now, judged, done };
     let counted_to = match evaluation.counted_to().await {
         Ok(counted_to) => counted_to,
         Err(ReadError::Store(error)) => return Err(error),
-        Err(ReadError::Spent(Spent::Time)) => return Ok(Evaluated::default()),
+        Err(ReadError::Spent(Spent::Time)) => return Ok(done),
         Err(ReadError::Spent(_)) => {
             let _ = evaluation.all_unknown(&mut rules_on, Why::TooMuch).await?;
             return Ok(evaluation.done);
@@ -216,7 +229,7 @@ impl Evaluation<'_> {
             .is_some_and(|entry| entry.deliveries.iter().any(|delivery| delivery.status == DeliveryStatus::Pending));
         let due = is_pending.then_some(self.now);
         let logged = entry.as_ref().map(|entry| (entry, due));
-        if !self.context.store.change_alert_state(&self.app.id, self.judged, stored, &state, logged).await? {
+        if !self.context.store.change_alert_state(&self.app.id, self.judged, stored, &state, logged, None).await? {
             return Ok(Err(Overtaken));
         }
         self.judged.seq += 1;
@@ -252,6 +265,7 @@ impl Evaluation<'_> {
             value,
             threshold: Some(rule.condition.threshold()),
             why,
+            issue: None,
             window: rule.window,
             condition: condition(rule),
             deliveries: rule.channels.iter().map(delivery).collect(),

@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use tally_core::alert::filter::FilterParams;
 use tally_core::alert::judge::State;
-use tally_core::alert::rule::{MAX_RULES, Rule, RuleId};
+use tally_core::alert::minutes::Minutes;
+use tally_core::alert::rule::{Condition, MAX_RULES, Rule, RuleId};
 use tally_core::app::App;
+use tally_core::issue::News;
 use tally_core::time::{MINUTE, Timestamp};
 use tally_notify::{Channel, Secret, Sender};
 use tally_store::{Store, StoreError, StoredRule};
@@ -88,6 +91,38 @@ async fn set_channels(
     }
     rule.channels = all;
     Ok(secrets)
+}
+
+/// The rules of an app. It has two from the start, about issues that are new and that occur again. They tell nobody until they
+/// are given a channel, so they are stored when the rules are first asked for.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn list(store: &Store, app: &App, now: Timestamp) -> Result<Vec<StoredRule>, StoreError> {
+    let rules = store.alert_rules(&app.id).await?;
+    if rules.has_defaults {
+        return Ok(rules.rules);
+    }
+    let about = |news, name: &str| {
+        let rule = Rule {
+            id: RuleId::random(),
+            name: name.to_owned(),
+            filter: FilterParams::new(),
+            window: Minutes(1),
+            condition: Condition::Issue(news),
+            hold: Minutes(0),
+            renotify: None,
+            snoozed_until: None,
+            enabled: true,
+            channels: vec![],
+            created_at: now,
+        };
+        StoredRule { state: State::new(now.floor(MINUTE)), rule, version: 1 }
+    };
+    let defaults = [about(News::New, "New issues"), about(News::Regressed, "Regressions")];
+    // If another process was faster, it has added the same.
+    store.add_default_rules(&app.id, &defaults).await?;
+    Ok(store.alert_rules(&app.id).await?.rules)
 }
 
 /// Makes a rule. Its first window ends after now.

@@ -5,9 +5,10 @@ use tally_core::alert::judge::Status;
 use tally_core::alert::rule::{Condition, Rule};
 use tally_core::alert::sentence::condition;
 use tally_core::app::App;
+use tally_core::issue::News;
 use tally_core::time::{Range, Timestamp};
-use tally_notify::{Kind, Notification};
-use tally_store::LogEntry;
+use tally_notify::{Example, Kind, Notification};
+use tally_store::{LogEntry, ToldIssue};
 
 use crate::config::Config;
 
@@ -32,6 +33,47 @@ pub(super) fn of_transition(config: &Config, app: &App, rule: &Rule, entry: &Log
         #[allow(clippy::cast_precision_loss)] // thresholds are below 2^53
         threshold: entry.threshold.map(|threshold| threshold as f64),
         window,
+        ..about(config, app, rule, sentence)
+    }
+}
+
+/// What an issue is called in a notification, and which it is.
+pub(super) struct Named {
+    /// Its group.
+    pub(super) id: String,
+    /// Its title; none once its events were erased.
+    pub(super) title: Option<String>,
+    /// When it occurred first.
+    pub(super) first_seen: Timestamp,
+}
+
+/// What a rule about issues tells one channel.
+pub(super) fn of_issue(
+    config: &Config,
+    app: &App,
+    rule: &Rule,
+    (entry, told): (&LogEntry, &ToldIssue),
+    issue: Option<&Named>,
+    channel: &str,
+) -> Notification {
+    let title = issue.and_then(|issue| issue.title.clone()).unwrap_or_else(|| "an issue that was erased".to_owned());
+    let page = config.page_url.as_ref().map(|page| format!("{page}/?app={}&view=errors", escaped(app.slug.as_str())));
+    let one = page.as_ref().zip(issue).map(|(page, issue)| format!("{page}&issue={}", escaped(&issue.id)));
+    let (kind, sentence) = match (&told.group, told.news) {
+        (Some(_), News::New) => (Kind::IssueNew, format!("New issue: {title}")),
+        (Some(_), News::Regressed) => (Kind::IssueRegressed, format!("Resolved, and occurs again: {title}")),
+        (None, News::New) => (Kind::Digest, format!("{} more issues are new.", told.count)),
+        (None, News::Regressed) => (Kind::Digest, format!("{} more resolved issues occur again.", told.count)),
+    };
+    let example = issue.map(|issue| Example { title: title.clone(), url: one.clone(), at: issue.first_seen });
+    Notification {
+        id: format!("{}_{}_issue_{channel}", entry.rule, entry.version),
+        kind,
+        at: entry.at,
+        url: one.or(page),
+        examples: example.into_iter().collect(),
+        #[allow(clippy::cast_precision_loss)] // a small number
+        value: told.group.is_none().then_some(told.count as f64),
         ..about(config, app, rule, sentence)
     }
 }
@@ -74,7 +116,7 @@ fn shown(condition: &Condition, value: f64) -> String {
     match condition {
         Condition::ChangesBy { .. } if value.fract() == 0.0 => format!("{value:+}%"),
         Condition::ChangesBy { .. } => format!("{value:+.1}%"),
-        Condition::Above(_) | Condition::Below(_) => value.to_string(),
+        Condition::Above(_) | Condition::Below(_) | Condition::Issue(_) => value.to_string(),
     }
 }
 
