@@ -137,7 +137,12 @@ async fn an_app_has_two_rules_from_the_start_which_stay_deleted() {
     // A channel is all that they lack.
     let mut world = world;
     let id = list["items"][0]["id"].as_str().unwrap().to_owned();
-    world.change(&id, json!({"channels": [{"type": "webhook", "url": world.receiver.url()}], "condition": {"new_issue": true}})).await;
+    world
+        .change(
+            &id,
+            json!({"channels": [{"type": "webhook", "url": world.receiver.url()}], "condition": {"new_issue": true}}),
+        )
+        .await;
     world.minute().await;
     world.error("a failure").await;
     world.minute().await;

@@ -72,7 +72,10 @@ pub(crate) async fn preview(
 ) -> Result<Response, Problem> {
     let rule = rule.new_rule(context.clock.now())?;
     if rule.news().is_some() {
-        return Err(Problem::field("condition", "a rule about issues looks at no counts, so there is nothing to preview"));
+        return Err(Problem::field(
+            "condition",
+            "a rule about issues looks at no counts, so there is nothing to preview",
+        ));
     }
     // At most 7.
     let length = TimeDelta::days(i64::try_from(days).unwrap_or(1));
