@@ -1,10 +1,12 @@
-import { isAdmin, maySeeEvents, maySeePeople } from './page.js';
+import { fill, h } from './dom.js';
+import { isAdmin, maySeeEvents, maySeeIssues, maySeePeople } from './page.js';
 import { eventsPage } from './pages/events.js';
 import { homePage } from './pages/home.js';
 import { overviewPage } from './pages/overview.js';
 import { sessionPage } from './pages/session.js';
 import { settingsPage } from './pages/settings.js';
 import { userPage } from './pages/user.js';
+import { Panel } from './panel.js';
 
 /** The page without an app. */
 export const HOME = /** @type {import('./page.js').View} */ ({
@@ -23,10 +25,43 @@ export const HOME = /** @type {import('./page.js').View} */ ({
 export const VIEWS = [
   { view: 'overview', title: 'Overview', tab: true, allowed: () => true, open: overviewPage },
   { view: 'events', title: 'Events', tab: true, allowed: maySeeEvents, open: eventsPage },
+  { view: 'errors', title: 'Errors', tab: true, allowed: maySeeIssues, open: openErrors },
   { view: 'session', title: 'Session', tab: false, allowed: maySeePeople, open: sessionPage },
   { view: 'user', title: 'User', tab: false, allowed: maySeePeople, open: userPage },
   { view: 'settings', title: 'Settings', tab: true, allowed: isAdmin, open: settingsPage },
 ];
+
+/**
+ * The page of errors, whose code is loaded when it opens: the first view needs none of it.
+ *
+ * @type {import('./page.js').View['open']}
+ */
+function openErrors(first, account) {
+  let state = first;
+  /** @type {import('./page.js').Page | null} */
+  let page = null;
+  const panel = new Panel({ what: 'Errors' });
+  const element = h('div', null, panel.element);
+  panel.show(
+    () => import('./errors.js'),
+    ({ errorsPage }) => {
+      page = errorsPage(state, account);
+      fill(element, page.element);
+      return undefined;
+    },
+  );
+  return {
+    element,
+    update: (next) => {
+      state = next;
+      page?.update(next);
+    },
+    close: () => {
+      panel.close();
+      page?.close();
+    },
+  };
+}
 
 /**
  * The view of a state.

@@ -16,8 +16,9 @@ const EVERY = { MINUTE: 'minute', HOUR: 'hour', DAY: 'day', WEEK: 'week', MONTH:
  * The chart with its legend. What is hidden, stacked and shown as a table stands in the URL, as everything.
  *
  * @param {import('../page.js').Account} account
+ * @param {Partial<import('../state.js').State>} [more] what the events of a column have besides its range
  */
-export function chartPanel(account) {
+export function chartPanel(account, more) {
   const title = h('h2');
   const legend = h('div', { class: 'legend', role: 'group', 'aria-label': 'Series' });
   const tools = h('div', { class: 'row' });
@@ -166,7 +167,7 @@ export function chartPanel(account) {
    * @param {number} to
    */
   function pick(from, to) {
-    navigate({ view: 'events', since: iso(from), until: iso(to), options: {} });
+    navigate({ view: 'events', since: iso(from), until: iso(to), options: {}, ...more });
   }
 
   /**

@@ -1,0 +1,241 @@
+import { appPath, get } from '../api.js';
+import { fill, h } from '../dom.js';
+import { groupTexts } from '../filter-text.js';
+import { formatExact } from '../format.js';
+import { registerKeys } from '../keys.js';
+import { stateLink } from '../link.js';
+import { chartPanel } from '../overview/chart-panel.js';
+import { note } from '../overview/freshness.js';
+import { overviewParams, readOverview } from '../overview/reply.js';
+import { isAdmin } from '../page.js';
+import { Panel } from '../panel.js';
+import { isRunning, rangePicker } from '../range.js';
+import { savedViewsMenu } from '../saved-views.js';
+import { rangeParams } from '../state.js';
+import { numberText } from '../value.js';
+import { breakdowns } from './breakdown.js';
+import { agoText, issueBadge, issueText, issueTitle, levelMark, stateText } from './issue.js';
+import { issueEvents } from './issue-events.js';
+import { choiceOf, judge, undoLast, verdictMenu } from './verdict.js';
+
+/**
+ * An issue with what its newest events tell.
+ *
+ * @typedef {import('./issue.js').Issue & {
+ *   since: string, until: string, columns: string[], complete: boolean,
+ *   by: Record<string, { value: unknown, count: number }[]>,
+ *   users: number, looked_at: number, looked_at_all: boolean,
+ *   events: import('../event-fields.js').TallyEvent[],
+ * }} IssueDetails
+ */
+
+/** Milliseconds between two refreshes of the numbers. */
+const EVERY_MINUTE = 60_000;
+
+/**
+ * The page of one issue.
+ *
+ * @param {string} id
+ * @param {import('../page.js').Account} account
+ */
+export function issuePage(id, account) {
+  /** @type {import('../state.js').State | null} */
+  let state = null;
+  /** @type {IssueDetails | null} */
+  let issue = null;
+  /** @type {import('../overview/reply.js').Overview | null} */
+  let overview = null;
+  let asked = '';
+  let timer = 0;
+  const mayChange = isAdmin(account);
+  const filters = [{ field: 'group', operator: /** @type {const} */ (''), values: [id] }];
+  const picker = rangePicker();
+  const back = h('span');
+  const links = h('span');
+  const bar = h(
+    'div',
+    { class: 'filter-bar' },
+    back,
+    picker.element,
+    h('div', { class: 'spacer' }),
+    links,
+    account.kind === 'user' && savedViewsMenu(),
+  );
+  const panel = new Panel({ what: 'The error', class: 'issue-head-panel', label: 'Error' });
+  const numbers = new Panel({ what: 'Numbers', class: 'issue-failure' });
+  numbers.element.hidden = true;
+  const chart = chartPanel(account, { filters });
+  const events = issueEvents(id, account);
+  const counts = breakdowns();
+  const below = h('div', { class: 'issue-columns' }, events.element, counts.element);
+  const element = h('div', { class: 'issue-view' }, bar, panel.element, numbers.element, chart.element, below);
+  const unregister = registerKeys([
+    { key: 'j', label: 'Older event', run: () => events.move(1) },
+    { key: 'k', label: 'Newer event', run: () => events.move(-1) },
+    ...(mayChange
+      ? [
+          { key: 'e', label: 'Resolve this error', run: () => issue && decide([issue], choiceOf('Resolve')) },
+          { key: 'u', label: 'Undo, while it is offered', run: undoLast },
+        ]
+      : []),
+  ]);
+  return { id, element, update, close };
+
+  function close() {
+    clearTimeout(timer);
+    unregister();
+    panel.close();
+    numbers.close();
+    chart.close();
+    events.close();
+  }
+
+  /** @param {import('../state.js').State} next */
+  function update(next) {
+    state = next;
+    picker.update(next);
+    fill(back, stateLink({ ...next, options: listOptions(next.options) }, { class: 'button' }, '← Errors'));
+    fill(
+      links,
+      stateLink({ ...next, view: 'events', filters, options: {} }, { class: 'button' }, 'All events of this error'),
+    );
+    const { by = '' } = next.options;
+    const query = [
+      ...rangeParams(next),
+      ...by
+        .split(',')
+        .filter(Boolean)
+        .map((each) => ['by', each]),
+    ];
+    const all = JSON.stringify([query, next.options.interval ?? '']);
+    if (all !== asked) {
+      const again = JSON.stringify(query) !== JSON.stringify((asked && JSON.parse(asked)[0]) || null);
+      asked = all;
+      load(again, false);
+    } else if (overview) {
+      chart.update(overview, chartState(next), [], false);
+    }
+  }
+
+  /**
+   * @param {boolean} both whether the issue is read too
+   * @param {boolean} quiet
+   */
+  function load(both, quiet) {
+    clearTimeout(timer);
+    const view = /** @type {import('../state.js').State} */ (state);
+    const app = view.app ?? '';
+    if (both) {
+      panel.show(
+        (signal) => get(appPath(app, 'issues', id), JSON.parse(asked)[0], signal),
+        (/** @type {IssueDetails} */ found) => {
+          issue = found;
+          events.update(found, view, quiet);
+          counts.update(found, view);
+          below.hidden = false;
+          return headOf(found, view);
+        },
+        quiet,
+      );
+    }
+    numbers
+      .show(
+        (signal) => readOverview(app, overviewParams({ ...chartState(view), filters, compare: false }), signal),
+        (found) => {
+          overview = found;
+          numbers.element.hidden = true;
+          chart.update(found, chartState(view), [], false);
+          return null;
+        },
+        quiet,
+      )
+      .then(() => {
+        numbers.element.hidden = !numbers.body.firstChild;
+        if (isRunning(view)) {
+          timer = setTimeout(() => document.hidden || load(true, true), EVERY_MINUTE);
+        }
+      });
+  }
+
+  /**
+   * @param {IssueDetails} found
+   * @param {import('../state.js').State} view
+   */
+  function headOf(found, view) {
+    const text = issueText(found);
+    const said = stateText(found, view.tz);
+    groupTexts.set(id, text);
+    document.title = `${text.slice(0, 100)} · ${view.app} · Tally`;
+    return [
+      h(
+        'div',
+        { class: 'issue-top' },
+        h(
+          'div',
+          { class: 'issue-heading' },
+          h('h1', { title: text }, levelMark(found), issueBadge(found, view.tz), ' ', issueTitle(found)),
+          h('bdi', { class: 'mono muted' }, found.place),
+        ),
+        h(
+          'div',
+          { class: 'row issue-actions' },
+          h('span', { class: `issue-state ${found.state}` }, said || 'Open'),
+          mayChange && verdictMenu(() => [found], decide),
+        ),
+      ),
+      h(
+        'dl',
+        { class: 'issue-facts' },
+        fact('Events in range', numberText(found.count)),
+        fact(
+          found.looked_at_all ? 'Users' : `Users of the newest ${formatExact(found.looked_at)}`,
+          formatExact(found.users),
+        ),
+        fact('Last seen', found.count > 0 ? agoText(found.last_seen, view.tz) : 'not in this range'),
+        fact('First seen', agoText(found.first_seen, view.tz)),
+        found.releases.length > 0 && fact('First release', h('bdi', null, found.releases[0])),
+        found.releases.length > 1 && fact('Newest release', h('bdi', null, found.releases.at(-1))),
+      ),
+      !found.complete && note('◐', 'Counted in part: more groups than counters hold, or than one question may read'),
+    ];
+  }
+
+  /**
+   * @param {import('./issue.js').Issue[]} which
+   * @param {import('./verdict.js').Choice} choice
+   */
+  function decide(which, choice) {
+    judge(state?.app ?? '', which, choice, (changed) => {
+      if (issue && state) {
+        Object.assign(issue, changed[0]);
+        fill(panel.body, headOf(issue, state));
+      }
+    });
+  }
+}
+
+/**
+ * The state by which the chart is drawn: `by` has another meaning there.
+ *
+ * @param {import('../state.js').State} state
+ */
+function chartState(state) {
+  return { ...state, options: { ...state.options, by: '' } };
+}
+
+/**
+ * The options of the list, as it was left.
+ *
+ * @param {Record<string, string>} options
+ */
+function listOptions({ state = '', q = '', sort = '' }) {
+  return { state, q, sort };
+}
+
+/**
+ * @param {string} name
+ * @param {import('../dom.js').Child} value
+ */
+function fact(name, value) {
+  return h('div', null, h('dt', null, name), h('dd', null, value));
+}
