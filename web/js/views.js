@@ -4,12 +4,13 @@ import { eventsPage } from './pages/events.js';
 import { homePage } from './pages/home.js';
 import { overviewPage } from './pages/overview.js';
 import { sessionPage } from './pages/session.js';
-import { settingsPage } from './pages/settings.js';
 import { userPage } from './pages/user.js';
 import { Panel } from './panel.js';
 
+/** @typedef {import('./page.js').View} View */
+
 /** The page without an app. */
-export const HOME = /** @type {import('./page.js').View} */ ({
+export const HOME = /** @type {View} */ ({
   view: 'home',
   title: 'Apps',
   tab: false,
@@ -20,46 +21,59 @@ export const HOME = /** @type {import('./page.js').View} */ ({
 /**
  * The views of an app, in the order of their tabs. The first is where an app opens.
  *
- * @type {import('./page.js').View[]}
+ * @type {View[]}
  */
 export const VIEWS = [
   { view: 'overview', title: 'Overview', tab: true, allowed: () => true, open: overviewPage },
   { view: 'events', title: 'Events', tab: true, allowed: maySeeEvents, open: eventsPage },
-  { view: 'errors', title: 'Errors', tab: true, allowed: maySeeIssues, open: openErrors },
+  {
+    view: 'errors',
+    title: 'Errors',
+    tab: true,
+    allowed: maySeeIssues,
+    open: laterPage('Errors', async () => (await import('./errors.js')).errorsPage),
+  },
   { view: 'session', title: 'Session', tab: false, allowed: maySeePeople, open: sessionPage },
   { view: 'user', title: 'User', tab: false, allowed: maySeePeople, open: userPage },
-  { view: 'settings', title: 'Settings', tab: true, allowed: isAdmin, open: settingsPage },
+  {
+    view: 'settings',
+    title: 'Settings',
+    tab: true,
+    allowed: isAdmin,
+    open: laterPage('Settings', async () => (await import('./settings.js')).openSettings),
+  },
 ];
 
 /**
- * The page of errors, whose code is loaded when it opens: the first view needs none of it.
+ * A page whose code is loaded when it opens: the first view needs none of it.
  *
- * @type {import('./page.js').View['open']}
+ * @param {string} what names it where it cannot be loaded
+ * @param {() => Promise<View['open']>} load
+ * @returns {View['open']}
  */
-function openErrors(first, account) {
-  let state = first;
-  /** @type {import('./page.js').Page | null} */
-  let page = null;
-  const panel = new Panel({ what: 'Errors' });
-  const element = h('div', null, panel.element);
-  panel.show(
-    () => import('./errors.js'),
-    ({ errorsPage }) => {
-      page = errorsPage(state, account);
+function laterPage(what, load) {
+  return (first, account) => {
+    let state = first;
+    /** @type {import('./page.js').Page | null} */
+    let page = null;
+    const panel = new Panel({ what });
+    const element = h('div', null, panel.element);
+    panel.show(load, (open) => {
+      page = open(state, account);
       fill(element, page.element);
       return undefined;
-    },
-  );
-  return {
-    element,
-    update: (next) => {
-      state = next;
-      page?.update(next);
-    },
-    close: () => {
-      panel.close();
-      page?.close();
-    },
+    });
+    return {
+      element,
+      update: (next) => {
+        state = next;
+        page?.update(next);
+      },
+      close: () => {
+        panel.close();
+        page?.close();
+      },
+    };
   };
 }
 
@@ -68,7 +82,7 @@ function openErrors(first, account) {
  *
  * @param {import('./state.js').State} state
  * @param {import('./page.js').Account} account
- * @returns {import('./page.js').View}
+ * @returns {View}
  */
 export function viewOf(state, account) {
   if (!state.app) {

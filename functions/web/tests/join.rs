@@ -99,7 +99,7 @@ fn circles_run_as_in_a_browser() {
 
 #[test]
 fn a_part_is_a_script_of_its_own_that_takes_the_rest_from_the_first() {
-    let main = "import { a } from './a.js';\nconst main = a;\nfunction open() {\n  return import('./view.js');\n}\n";
+    let main = "import { a } from './a.js';\nconst main = a;\nfunction later() {\n  return import('./view.js');\n}\n";
     let a = "export const a = 1;\nexport const b = 2;\nexport const unasked = 3;\n";
     let view = "import { b, a } from './a.js';\nimport { c } from './view/c.js';\nexport function show() {\n  return a + b + c;\n}\n";
     let c = "import { a } from '../a.js';\nexport const c = a;\n";
@@ -107,7 +107,7 @@ fn a_part_is_a_script_of_its_own_that_takes_the_rest_from_the_first() {
     assert_eq!(
         all.script,
         "// js/a.js\nconst a= 1;\nconst b= 2;\nconst unasked= 3;\n\
-         // js/main.js\nconst main=a;\nfunction open(){\nreturn import('./view.js');\n}\n\
+         // js/main.js\nconst main=a;\nfunction later(){\nreturn import('./view.js');\n}\n\
          export{a,b};\n"
     );
     assert_eq!(all.parts.keys().collect::<Vec<_>>(), ["view.js"]);

@@ -7,7 +7,7 @@ import { savedViewsMenu } from '../saved-views.js';
 import { currentState, navigate } from '../state.js';
 
 /** Milliseconds after the last key in which a search begins. */
-const PAUSE = 300;
+const SEARCH_PAUSE = 300;
 
 /** The states by which a list is chosen, and the words for each. */
 const STATES = /** @type {const} */ ([
@@ -38,7 +38,7 @@ export function issueBar(account) {
   let timer = 0;
   search.addEventListener('input', () => {
     clearTimeout(timer);
-    timer = setTimeout(apply, PAUSE);
+    timer = setTimeout(apply, SEARCH_PAUSE);
   });
   search.addEventListener('keydown', (event) => {
     if (event.key === 'Enter') {

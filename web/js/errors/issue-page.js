@@ -30,7 +30,7 @@ import { choiceOf, judge, undoLast, verdictMenu } from './verdict.js';
  */
 
 /** Milliseconds between two refreshes of the numbers. */
-const EVERY_MINUTE = 60_000;
+const READ_AGAIN = 60_000;
 
 /**
  * The page of one issue.
@@ -152,7 +152,7 @@ export function issuePage(id, account) {
       .then(() => {
         numbers.element.hidden = !numbers.body.firstChild;
         if (isRunning(view)) {
-          timer = setTimeout(() => document.hidden || load(true, true), EVERY_MINUTE);
+          timer = setTimeout(() => document.hidden || load(true, true), READ_AGAIN);
         }
       });
   }
@@ -186,15 +186,15 @@ export function issuePage(id, account) {
       h(
         'dl',
         { class: 'issue-facts' },
-        fact('Events in range', numberText(found.count)),
-        fact(
+        issueFact('Events in range', numberText(found.count)),
+        issueFact(
           found.looked_at_all ? 'Users' : `Users of the newest ${formatExact(found.looked_at)}`,
           formatExact(found.users),
         ),
-        fact('Last seen', found.count > 0 ? agoText(found.last_seen, view.tz) : 'not in this range'),
-        fact('First seen', agoText(found.first_seen, view.tz)),
-        found.releases.length > 0 && fact('First release', h('bdi', null, found.releases[0])),
-        found.releases.length > 1 && fact('Newest release', h('bdi', null, found.releases.at(-1))),
+        issueFact('Last seen', found.count > 0 ? agoText(found.last_seen, view.tz) : 'not in this range'),
+        issueFact('First seen', agoText(found.first_seen, view.tz)),
+        found.releases.length > 0 && issueFact('First release', h('bdi', null, found.releases[0])),
+        found.releases.length > 1 && issueFact('Newest release', h('bdi', null, found.releases.at(-1))),
       ),
       !found.complete && note('◐', 'Counted in part: more groups than counters hold, or than one question may read'),
     ];
@@ -236,6 +236,6 @@ function listOptions({ state = '', q = '', sort = '' }) {
  * @param {string} name
  * @param {import('../dom.js').Child} value
  */
-function fact(name, value) {
+function issueFact(name, value) {
   return h('div', null, h('dt', null, name), h('dd', null, value));
 }

@@ -14,7 +14,7 @@ import { RequestQueue } from '../request-queue.js';
  */
 
 /** Requests at a time, and seconds in which a change can be undone. */
-const AT_ONCE = 6;
+const PATCHES_AT_ONCE = 6;
 const UNDO = 8;
 
 /** @typedef {{ label: string, done: string, verdict: Verdict, when: (issue: Issue) => boolean }} Choice */
@@ -121,7 +121,7 @@ function verdictOf({ state, resolved_in: release, ignored_until: time, ignored_f
  * @param {(changed: Issue[]) => void} changed
  */
 async function send(app, changes, changed) {
-  const queue = new RequestQueue(AT_ONCE);
+  const queue = new RequestQueue(PATCHES_AT_ONCE);
   /** @type {Issue[]} */
   const good = [];
   let failure = '';
