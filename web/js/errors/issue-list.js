@@ -51,12 +51,14 @@ export function issueList(account) {
   let anchor = '';
   /** The issue that had the focus last. */
   let current = '';
+  let frame = 0;
   const bar = issueBar(account);
   const panel = new Panel({ what: 'Errors', class: 'issue-panel' });
   const rows = h('ul', { class: 'issues', 'aria-label': 'Errors' });
   rows.addEventListener('focusin', ({ target }) => {
     current = /** @type {Element} */ (target).closest('li')?.dataset.id ?? current;
   });
+  rows.addEventListener('click', open);
   const all = h('input', {
     type: 'checkbox',
     'aria-label': 'Select all of this page',
@@ -64,14 +66,13 @@ export function issueList(account) {
   });
   all.addEventListener('change', () => select(all.checked ? shown() : [], true));
   const count = h('span', { class: 'muted', role: 'status' });
-  const bulk = h('div', { class: 'row issue-bulk' }, count);
-  bulk.append(verdictMenu(chosen, decide, { of: 'the selected errors' }));
+  const bulk = h('div', { class: 'row issue-bulk' }, count, verdictMenu(chosen, decide, { of: 'the selected errors' }));
   const orders = h('div', { class: 'issue-orders', role: 'group', 'aria-label': 'Order' });
   const head = h(
     'div',
     { class: 'issue-head' },
     mayChange && h('label', { class: 'issue-box' }, all),
-    bulk,
+    mayChange && bulk,
     orders,
     h('span', { class: 'issue-release' }, 'Release'),
   );
@@ -130,10 +131,17 @@ export function issueList(account) {
     clearTimeout(timer);
     const query = JSON.parse(asked);
     panel.show(
-      (signal) => get(appPath(state?.app ?? '', 'issues'), query, signal),
+      // A refresh that fails leaves what is shown.
+      (signal) =>
+        get(appPath(state?.app ?? '', 'issues'), query, signal).catch(
+          quiet ? () => null : (error) => Promise.reject(error),
+        ),
       (found) => {
-        take(found, []);
         plan();
+        if (!found) {
+          return undefined;
+        }
+        take(found, []);
         return content();
       },
       quiet,
@@ -232,7 +240,8 @@ export function issueList(account) {
     all.indeterminate = some > 0 && some < visible.length;
     all.disabled = visible.length === 0;
     fill(count, some > 0 ? `${formatExact(some)} selected` : '');
-    bulk.classList.toggle('idle', some === 0);
+    head.classList.toggle('some', some > 0);
+    head.hidden = visible.length === 0;
     const sort = state?.options.sort ?? '';
     fill(
       orders,
@@ -343,11 +352,28 @@ export function issueList(account) {
       for (const each of changed) {
         Object.assign(issues.find(({ id }) => id === each.id) ?? {}, each);
       }
-      show();
-      if (had && after && !shown().some(({ id }) => id === current)) {
-        focusOn(after.id, '');
-      }
+      // Many replies may come at once.
+      cancelAnimationFrame(frame);
+      frame = requestAnimationFrame(() => {
+        show();
+        const next = shown().some(({ id }) => id === current) ? current : after?.id;
+        if (had && next && document.activeElement === document.body) {
+          focusOn(next, '');
+        }
+      });
     });
+  }
+
+  /**
+   * A click beside the parts of a row opens it.
+   *
+   * @param {MouseEvent} event
+   */
+  function open(event) {
+    const target = /** @type {Element} */ (event.target);
+    if (!target.closest('a, button, input, label, .menu') && getSelection()?.isCollapsed) {
+      target.closest('li')?.querySelector('a')?.click();
+    }
   }
 
   /**

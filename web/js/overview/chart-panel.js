@@ -66,7 +66,12 @@ export function chartPanel(account, more) {
     const byName = state.options.by === 'name' && canStackNames;
     const all = byName ? nameSeries(reply) : levelSeries(reply);
     const off = hiddenKeys(state);
+    /** @type {import('../chart.js').ChartData} */
     const data = chartData(reply, state, annotations);
+    if (more) {
+      // All of them are errors.
+      delete data.strip;
+    }
     data.series = all.filter(({ key }) => !off.has(key));
     data.previous = before(reply, data.series.length < all.length ? data.series : null);
     const asTable = state.options.chart === 'table';
