@@ -37,7 +37,7 @@ export function issueEvents(group, account) {
   let reading = new AbortController();
   const older = h('button', { type: 'button', on: { click: () => move(1) } }, 'Older ›');
   const newer = h('button', { type: 'button', on: { click: () => move(-1) } }, '‹ Newer');
-  const title = h('h2', { role: 'status' });
+  const title = h('h2', { 'aria-live': 'polite' });
   const body = h('div', { class: 'panel-body issue-event' });
   const element = h(
     'section',

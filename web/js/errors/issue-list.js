@@ -382,8 +382,9 @@ export function issueList(account) {
    */
   function focusOn(id, within) {
     const row = [...rows.children].find((each) => /** @type {HTMLElement} */ (each).dataset.id === id);
-    const same = row && [...row.querySelectorAll('a, button, input')].find((each) => each.className === within);
-    const target = same ?? row?.querySelector('.issue-link');
+    const same =
+      within && [...(row?.querySelectorAll('a, button, input') ?? [])].find((each) => each.className === within);
+    const target = same || row?.querySelector('.issue-link');
     if (target instanceof HTMLElement) {
       target.focus({ preventScroll: true });
       row?.scrollIntoView({ block: 'nearest' });

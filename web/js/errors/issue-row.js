@@ -20,7 +20,7 @@ export function issueRow(issue, { state, selected, select, menu }) {
   const text = issueText(issue);
   const release = issue.releases.at(-1);
   const said = stateText(issue, state.tz);
-  const box = h('input', { type: 'checkbox', 'aria-label': `Select ${text.slice(0, 200)}` });
+  const box = h('input', { type: 'checkbox', class: 'issue-check', 'aria-label': `Select ${text.slice(0, 200)}` });
   box.checked = selected;
   box.addEventListener('click', (event) => select?.(event));
   const link = stateLink(

@@ -73,7 +73,7 @@ function countRow(field, { value, count, previous, level, seen, group }, max, tz
         { class: 'count-value' },
         mark,
         text,
-        issues && group && /^(ERROR|FATAL)$/.test(level ?? '') && issueLink(group),
+        issues && group && /^(ERROR|FATAL)$/.test(level ?? '') && issueLink(group, value),
       ),
     ),
     h('td', null, numberText(count)),
@@ -85,8 +85,9 @@ function countRow(field, { value, count, previous, level, seen, group }, max, tz
  * The way from a message of errors to what is known of them.
  *
  * @param {string} group
+ * @param {string | null} value
  */
-function issueLink(group) {
+function issueLink(group, value) {
   const state = { ...currentState(), view: 'errors', options: { issue: group } };
-  return stateLink(state, { title: 'Open this error', 'aria-label': 'Open this error' }, '→');
+  return stateLink(state, { title: 'Open this error', 'aria-label': `Open the error ${value}` }, '→');
 }
