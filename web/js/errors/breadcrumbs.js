@@ -40,7 +40,7 @@ export function breadcrumbList(data, tz) {
 function breadcrumbsOf(data) {
   const found = /** @type {any} */ (data)?.breadcrumbs;
   const list = Array.isArray(found) ? found : found?.values;
-  return Array.isArray(list) ? list.filter((each) => typeof each === 'object' && each !== null) : [];
+  return Array.isArray(list) ? list.filter(hasEntries) : [];
 }
 
 /**

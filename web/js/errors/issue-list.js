@@ -1,9 +1,8 @@
 import { appPath, get } from '../api.js';
 import { fill, h } from '../dom.js';
-import { formatDuration, formatExact } from '../format.js';
+import { formatExact } from '../format.js';
 import { registerKeys } from '../keys.js';
 import { note } from '../overview/freshness.js';
-import { countingLag } from '../overview/reply.js';
 import { isAdmin } from '../page.js';
 import { Panel } from '../panel.js';
 import { describeRange, isRunning, PRESETS } from '../range.js';
@@ -16,9 +15,8 @@ import { choiceOf, judge, undoLast, verdictMenu } from './verdict.js';
 const ISSUES_A_PAGE = 50;
 const MOST_ISSUES = 1000;
 
-/** Milliseconds between two refreshes, and what counting may be behind before that is said. */
+/** Milliseconds between two refreshes. */
 const AGAIN = 60_000;
-const LATE = 60_000;
 
 /** What a list can be ordered by: the value in the URL, and the words. */
 const ORDERS = /** @type {const} */ ([
@@ -66,7 +64,12 @@ export function issueList(account) {
   });
   all.addEventListener('change', () => select(all.checked ? shown() : [], true));
   const count = h('span', { class: 'muted', role: 'status' });
-  const bulk = h('div', { class: 'row issue-bulk' }, count, verdictMenu(chosen, decide, { of: 'the selected errors' }));
+  const bulk = h(
+    'div',
+    { class: 'row issue-bulk' },
+    count,
+    verdictMenu(chosen, decide, { of: 'the selected errors', align: 'left' }),
+  );
   const orders = h('div', { class: 'issue-orders', role: 'group', 'aria-label': 'Order' });
   const head = h(
     'div',
@@ -260,14 +263,12 @@ export function issueList(account) {
 
   /** @param {Issue[]} visible */
   function footText(visible) {
-    const behind = countingLag({ last_event_at: reply.until, ...reply });
     return [
       visible.length === 0
         ? nothing()
         : h('span', null, `${formatExact(visible.length)}${reply.next ? '+' : ''} errors`),
       !reply.complete &&
         note('◐', 'Some are missing or counted in part: more groups than counters hold, or than one question may read'),
-      !reply.live_from && behind > LATE && note('◐', `Counting is ${formatDuration(behind / 1000)} behind`),
     ];
   }
 

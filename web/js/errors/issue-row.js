@@ -39,7 +39,7 @@ export function issueRow(issue, { state, selected, select, menu }) {
       h(
         'div',
         { class: 'issue-line muted' },
-        said && h('span', { class: 'issue-said' }, said),
+        said && h('span', { class: 'issue-said cut' }, said),
         h('bdi', { class: 'mono cut', title: issue.place }, issue.place),
       ),
     ),

@@ -49,11 +49,11 @@ const CHOICES = [
  *
  * @param {() => Issue[]} issues asked when it opens
  * @param {(issues: Issue[], choice: Choice) => void} choose
- * @param {{ of?: string, class?: string }} [options] `of` names the issues for those who do not see where the button stands
+ * @param {{ of?: string, class?: string, align?: 'left' | 'right' }} [options] `of` names the issues for those who do not see where the button stands
  */
-export function verdictMenu(issues, choose, { of = '', class: name = '' } = {}) {
+export function verdictMenu(issues, choose, { of = '', class: name = '', align = 'right' } = {}) {
   const label = [h('span', { class: 'verdict-word' }, 'Resolve '), '▾'];
-  const holder = menuButton({ label, align: 'right', class: name }, (close) => {
+  const holder = menuButton({ label, align, class: name }, (close) => {
     const all = issues();
     return CHOICES.filter(({ when }) => all.some(when)).map((choice) => {
       const click = () => {
