@@ -50,6 +50,8 @@ export function issueList(account) {
   /** The issue that had the focus last. */
   let current = '';
   let frame = 0;
+  /** @type {Map<string, { key: string, element: HTMLElement }>} the rows by issue */
+  let drawn = new Map();
   const bar = issueBar(account);
   const panel = new Panel({ what: 'Errors', class: 'issue-panel' });
   const rows = h('ul', { class: 'issues', 'aria-label': 'Errors' });
@@ -207,33 +209,50 @@ export function issueList(account) {
     return head.isConnected && issues.length > 0 ? undefined : [head, rows, foot];
   }
 
-  /** Draws the rows anew. What has the focus keeps it. */
+  /** Draws the rows that changed. What has the focus keeps it. */
   function show() {
     if (!state || !reply) {
       return;
     }
-    const view = state;
     const focused = rows.contains(document.activeElement);
     const within = document.activeElement?.className ?? '';
     const visible = shown();
-    fill(
-      rows,
-      visible.map((issue) =>
-        issueRow(issue, {
-          state: view,
-          selected: selected.has(issue.id),
-          select: mayChange ? (event) => press(issue, event) : null,
-          menu: mayChange
-            ? verdictMenu(() => [issue], decide, { of: issue.name ?? issue.title.slice(0, 100), class: 'quiet' })
-            : null,
-        }),
-      ),
-    );
-    if (focused) {
-      focusOn(current, within);
+    const before = drawn;
+    drawn = new Map(visible.map((issue) => [issue.id, rowOf(issue, before)]));
+    const elements = [...drawn.values()].map(({ element: each }) => each);
+    // Rows that stay are not touched, or a click on one could be lost.
+    if (elements.length !== rows.children.length || elements.some((each, at) => each !== rows.children[at])) {
+      fill(rows, elements);
+      if (focused) {
+        focusOn(current, within);
+      }
     }
     showHead(visible);
     fill(foot, footText(visible), moreButton());
+  }
+
+  /**
+   * The row of an issue: the one that is there, if it shows the same. How long ago something was is right to the minute.
+   *
+   * @param {Issue} issue
+   * @param {typeof drawn} before
+   */
+  function rowOf(issue, before) {
+    const view = /** @type {import('../state.js').State} */ (state);
+    const key = JSON.stringify([issue, view, Math.floor(Date.now() / AGAIN)]);
+    const old = before.get(issue.id);
+    if (old?.key === key) {
+      return old;
+    }
+    const element = issueRow(issue, {
+      state: view,
+      selected: selected.has(issue.id),
+      select: mayChange ? (event) => press(issue, event) : null,
+      menu: mayChange
+        ? verdictMenu(() => [issue], decide, { of: issue.name ?? issue.title.slice(0, 100), class: 'quiet' })
+        : null,
+    });
+    return { key, element };
   }
 
   /** @param {Issue[]} visible */
