@@ -2,18 +2,18 @@ import { appPath, get } from '../api.js';
 import { fill, h } from '../dom.js';
 import { formatExact } from '../format.js';
 import { registerKeys } from '../keys.js';
-import { note } from '../overview/freshness.js';
 import { isAdmin } from '../page.js';
 import { Panel } from '../panel.js';
-import { describeRange, isRunning, PRESETS } from '../range.js';
+import { isRunning } from '../range.js';
 import { filterParams, navigate, rangeParams } from '../state.js';
 import { issueBar, levelFilters } from './issue-bar.js';
-import { issueRow } from './issue-row.js';
+import { issueFoot } from './issue-foot.js';
+import { issueRows } from './issue-rows.js';
+import { issueSelection } from './issue-selection.js';
 import { choiceOf, judge, undoLast, verdictMenu } from './verdict.js';
 
-/** Issues of a page of the API, and most that the list holds. */
+/** Issues of a page of the API. */
 const ISSUES_A_PAGE = 50;
-const MOST_ISSUES = 1000;
 
 /** Milliseconds between two refreshes. */
 const AGAIN = 60_000;
@@ -43,34 +43,25 @@ export function issueList(account) {
   let reply = null;
   let pages = 0;
   let timer = 0;
-  /** @type {Set<string>} */
-  const selected = new Set();
-  /** The issue that was selected last: Shift selects from it on. */
-  let anchor = '';
-  /** The issue that had the focus last. */
-  let current = '';
   let frame = 0;
-  /** @type {Map<string, { key: string, element: HTMLElement }>} the rows by issue */
-  let drawn = new Map();
+  /** How often issues were changed: what was asked for before a change is no answer any more. */
+  let changes = 0;
+  const selection = issueSelection(shown, showSelection);
+  const rows = issueRows({ select: mayChange ? selection.press : null, decide });
   const bar = issueBar(account);
   const panel = new Panel({ what: 'Errors', class: 'issue-panel' });
-  const rows = h('ul', { class: 'issues', 'aria-label': 'Errors' });
-  rows.addEventListener('focusin', ({ target }) => {
-    current = /** @type {Element} */ (target).closest('li')?.dataset.id ?? current;
-  });
-  rows.addEventListener('click', open);
   const all = h('input', {
     type: 'checkbox',
     'aria-label': 'Select all of this page',
     title: 'Select all of this page',
   });
-  all.addEventListener('change', () => select(all.checked ? shown() : [], true));
+  all.addEventListener('change', () => selection.only(all.checked ? shown() : []));
   const count = h('span', { class: 'muted', role: 'status' });
   const bulk = h(
     'div',
     { class: 'row issue-bulk' },
     count,
-    verdictMenu(chosen, decide, { of: 'the selected errors', align: 'left' }),
+    verdictMenu(selection.chosen, decide, { of: 'the selected errors', align: 'left' }),
   );
   const orders = h('div', { class: 'issue-orders', role: 'group', 'aria-label': 'Order' });
   const head = h(
@@ -110,7 +101,7 @@ export function issueList(account) {
     }
     if (JSON.stringify(query) !== asked) {
       asked = JSON.stringify(query);
-      select([], true);
+      selection.only([]);
       load(false);
     } else {
       show();
@@ -135,6 +126,7 @@ export function issueList(account) {
   function load(quiet) {
     clearTimeout(timer);
     const query = JSON.parse(asked);
+    const before = changes;
     panel.show(
       // A refresh that fails leaves what is shown.
       (signal) =>
@@ -143,7 +135,7 @@ export function issueList(account) {
         ),
       (found) => {
         plan();
-        if (!found) {
+        if (!found || before !== changes) {
           return undefined;
         }
         take(found, []);
@@ -158,7 +150,7 @@ export function issueList(account) {
     clearTimeout(timer);
     if (state && isRunning(state)) {
       timer = setTimeout(() => {
-        if (document.hidden || pages > 1 || selected.size > 0 || document.querySelector('.issue-view .menu')) {
+        if (document.hidden || pages > 1 || selection.ids.size > 0 || document.querySelector('.issue-view .menu')) {
           plan();
         } else {
           load(true);
@@ -201,174 +193,63 @@ export function issueList(account) {
     return issues.filter((issue) => wanted === 'all' || issue.state === wanted);
   }
 
-  function chosen() {
-    return shown().filter(({ id }) => selected.has(id));
-  }
-
   function content() {
-    return head.isConnected && issues.length > 0 ? undefined : [head, rows, foot];
+    return head.isConnected && issues.length > 0 ? undefined : [head, rows.element, foot];
   }
 
-  /** Draws the rows that changed. What has the focus keeps it. */
   function show() {
-    if (!state || !reply) {
-      return;
+    if (state && reply) {
+      const visible = shown();
+      rows.show(visible, state, selection.ids);
+      showSelection();
+      fill(orders, ORDERS.map(orderButton));
+      fill(foot, issueFoot(state, reply, { shown: visible.length, held: issues.length }, more));
     }
-    const focused = rows.contains(document.activeElement);
-    const within = document.activeElement?.className ?? '';
-    const visible = shown();
-    const before = drawn;
-    drawn = new Map(visible.map((issue) => [issue.id, rowOf(issue, before)]));
-    const elements = [...drawn.values()].map(({ element: each }) => each);
-    // Rows that stay are not touched, or a click on one could be lost.
-    if (elements.length !== rows.children.length || elements.some((each, at) => each !== rows.children[at])) {
-      fill(rows, elements);
-      if (focused) {
-        focusOn(current, within);
-      }
-    }
-    showHead(visible);
-    fill(foot, footText(visible), moreButton());
   }
 
-  /**
-   * The row of an issue: the one that is there, if it shows the same. How long ago something was is right to the minute.
-   *
-   * @param {Issue} issue
-   * @param {typeof drawn} before
-   */
-  function rowOf(issue, before) {
-    const view = /** @type {import('../state.js').State} */ (state);
-    const key = JSON.stringify([issue, view, Math.floor(Date.now() / AGAIN)]);
-    const old = before.get(issue.id);
-    if (old?.key === key) {
-      return old;
+  function showSelection() {
+    const visible = shown().length;
+    const some = selection.chosen().length;
+    for (const box of rows.element.querySelectorAll('input')) {
+      box.checked = selection.ids.has(box.closest('li')?.dataset.id ?? '');
     }
-    const element = issueRow(issue, {
-      state: view,
-      selected: selected.has(issue.id),
-      select: mayChange ? (event) => press(issue, event) : null,
-      menu: mayChange
-        ? verdictMenu(() => [issue], decide, { of: issue.name ?? issue.title.slice(0, 100), class: 'quiet' })
-        : null,
-    });
-    return { key, element };
-  }
-
-  /** @param {Issue[]} visible */
-  function showHead(visible) {
-    const some = chosen().length;
-    all.checked = some > 0 && some === visible.length;
-    all.indeterminate = some > 0 && some < visible.length;
-    all.disabled = visible.length === 0;
+    all.checked = some > 0 && some === visible;
+    all.indeterminate = some > 0 && some < visible;
     fill(count, some > 0 ? `${formatExact(some)} selected` : '');
     head.classList.toggle('some', some > 0);
-    head.hidden = visible.length === 0;
-    const sort = state?.options.sort ?? '';
-    fill(
-      orders,
-      ORDERS.map(([value, label]) => {
-        const click = () => navigate({ options: { ...state?.options, sort: value } });
-        const pressed = value === sort;
-        return h(
-          'button',
-          { type: 'button', class: 'quiet', 'aria-pressed': String(pressed), title: 'Order by this', on: { click } },
-          label,
-          pressed && h('span', { 'aria-hidden': 'true' }, '↓'),
-        );
-      }),
-    );
+    head.hidden = visible === 0;
   }
 
-  /** @param {Issue[]} visible */
-  function footText(visible) {
-    return [
-      visible.length === 0
-        ? nothing()
-        : h('span', null, `${formatExact(visible.length)}${reply.next ? '+' : ''} errors`),
-      !reply.complete &&
-        note('◐', 'Some are missing or counted in part: more groups than counters hold, or than one question may read'),
-    ];
-  }
-
-  function nothing() {
-    const { since = '', options = {} } = state ?? {};
-    const longer = PRESETS[PRESETS.indexOf(since) + 1];
-    const kind = options.state === 'all' ? '' : `${options.state || 'open'} `;
-    const range = state ? describeRange(state) : '';
+  /** @param {typeof ORDERS[number]} order */
+  function orderButton([value, label]) {
+    const pressed = value === (state?.options.sort ?? '');
+    const click = () => navigate({ options: { ...state?.options, sort: value } });
     return h(
-      'span',
-      { class: 'row' },
-      `No ${kind}errors${options.q ? ' match' : ''} in “${range}”.`,
-      PRESETS.includes(since) &&
-        longer &&
-        h(
-          'button',
-          { type: 'button', class: 'quiet link', on: { click: () => navigate({ since: longer, until: '' }) } },
-          `Search ${longer.replace(/(\d)([a-z])/, '$1 $2')}`,
-        ),
+      'button',
+      { type: 'button', class: 'quiet', 'aria-pressed': String(pressed), title: 'Order by this', on: { click } },
+      label,
+      pressed && h('span', { 'aria-hidden': 'true' }, '↓'),
     );
   }
 
-  function moreButton() {
-    if (!reply.next || issues.length >= MOST_ISSUES) {
-      return reply.next ? `The list ends at ${formatExact(MOST_ISSUES)}: search, or choose a shorter range` : null;
-    }
-    return h('button', { type: 'button', on: { click: more } }, 'Show more');
-  }
-
   /**
-   * @param {Issue[]} which
-   * @param {boolean} alone whether others are not selected any more
-   */
-  function select(which, alone) {
-    if (alone) {
-      selected.clear();
-    }
-    for (const { id } of which) {
-      selected.add(id);
-    }
-    for (const box of rows.querySelectorAll('input')) {
-      box.checked = selected.has(box.closest('li')?.dataset.id ?? '');
-    }
-    showHead(reply ? shown() : []);
-  }
-
-  /**
-   * The click on a checkbox: with Shift it takes the span from the last one.
-   *
-   * @param {Issue} issue
-   * @param {MouseEvent} event
-   */
-  function press(issue, event) {
-    const visible = shown();
-    const [from, to] = [anchor, issue.id].map((id) => visible.findIndex((each) => each.id === id));
-    const on = /** @type {HTMLInputElement} */ (event.currentTarget).checked;
-    const span =
-      event.shiftKey && from !== undefined && to !== undefined && from >= 0
-        ? visible.slice(Math.min(from, to), Math.max(from, to) + 1)
-        : [issue];
-    if (!on) {
-      for (const { id } of span) {
-        selected.delete(id);
-      }
-    }
-    select(on ? span : [], false);
-    anchor = issue.id;
-  }
-
-  /**
-   * @param {Issue[]} which
+   * @param {Issue[]} meant
    * @param {import('./verdict.js').Choice} choice
    */
-  function decide(which, choice) {
+  function decide(meant, choice) {
+    const which = meant.filter(choice.when);
+    if (which.length === 0) {
+      return;
+    }
     const visible = shown();
     const at = visible.findIndex(({ id }) => id === which[0]?.id);
-    const had = rows.contains(document.activeElement) || document.activeElement === document.body;
+    const had = rows.hasFocus() || document.activeElement === document.body;
     // The focus goes to the next row that stays.
     const after = visible.slice(at + 1).find((each) => !which.includes(each));
-    select([], true);
+    selection.only([]);
+    changes += 1;
     judge(state?.app ?? '', which, choice, (changed) => {
+      changes += 1;
       for (const each of changed) {
         Object.assign(issues.find(({ id }) => id === each.id) ?? {}, each);
       }
@@ -376,94 +257,40 @@ export function issueList(account) {
       cancelAnimationFrame(frame);
       frame = requestAnimationFrame(() => {
         show();
-        const next = shown().some(({ id }) => id === current) ? current : after?.id;
+        const next = rows.inFocus() ?? after;
         if (had && next && document.activeElement === document.body) {
-          focusOn(next, '');
+          rows.focusOn(next.id);
         }
       });
     });
   }
 
-  /**
-   * A click beside the parts of a row opens it.
-   *
-   * @param {MouseEvent} event
-   */
-  function open(event) {
-    const target = /** @type {Element} */ (event.target);
-    if (!target.closest('a, button, input, label, .menu') && getSelection()?.isCollapsed) {
-      target.closest('li')?.querySelector('a')?.click();
-    }
-  }
-
-  /**
-   * @param {string} id
-   * @param {string} within the class of the element of the row, where it is not the link
-   */
-  function focusOn(id, within) {
-    const row = [...rows.children].find((each) => /** @type {HTMLElement} */ (each).dataset.id === id);
-    const same =
-      within && [...(row?.querySelectorAll('a, button, input') ?? [])].find((each) => each.className === within);
-    const target = same || row?.querySelector('.issue-link');
-    if (target instanceof HTMLElement) {
-      target.focus({ preventScroll: true });
-      row?.scrollIntoView({ block: 'nearest' });
-    }
-  }
-
-  /** @param {number} step */
-  function move(step) {
-    const visible = shown();
-    const at = visible.findIndex(({ id }) => id === current);
-    const inside = rows.contains(document.activeElement);
-    const next = visible[at < 0 ? 0 : inside ? at + step : at];
-    if (next) {
-      focusOn(next.id, '');
-    }
-  }
-
-  /** The issues that a key is for: the selected ones, else the one in focus. */
-  function meant() {
-    const some = chosen();
-    return some.length > 0
-      ? some
-      : rows.contains(document.activeElement)
-        ? shown().filter(({ id }) => id === current)
-        : [];
-  }
-
   /** @returns {import('../keys.js').Key[]} */
   function keys() {
     const moves = [
-      { key: 'j', label: 'Next error', run: () => move(1) },
-      { key: 'k', label: 'Error before', run: () => move(-1) },
-      { key: 'ArrowDown', label: 'Next error', run: () => move(1) },
-      { key: 'ArrowUp', label: 'Error before', run: () => move(-1) },
+      { key: 'j', label: 'Next error', run: () => rows.move(1) },
+      { key: 'k', label: 'Error before', run: () => rows.move(-1) },
+      { key: 'ArrowDown', label: 'Next error', run: () => rows.move(1) },
+      { key: 'ArrowUp', label: 'Error before', run: () => rows.move(-1) },
       { key: 'Enter', label: 'Open the error in focus' },
     ];
-    const changes = [
-      { key: 'x', label: 'Select the error in focus', run: toggle },
+    const changing = [
+      { key: 'x', label: 'Select the error in focus', run: () => focused().forEach(selection.toggle) },
       { key: 'e', label: 'Resolve the selected errors, or the one in focus', run: resolve },
       { key: 'u', label: 'Undo, while it is offered', run: undoLast },
-      { key: 'Escape', label: 'Select nothing', run: () => select([], true) },
+      { key: 'Escape', label: 'Select nothing', run: () => selection.only([]) },
     ];
-    return mayChange ? [...moves, ...changes] : moves;
+    return mayChange ? [...moves, ...changing] : moves;
   }
 
-  function toggle() {
-    const issue = shown().find(({ id }) => id === current);
-    if (issue && rows.contains(document.activeElement)) {
-      const on = !selected.has(issue.id);
-      selected.delete(issue.id);
-      select(on ? [issue] : [], false);
-      anchor = issue.id;
-    }
+  /** The issue in focus, if one is. */
+  function focused() {
+    const issue = rows.hasFocus() ? rows.inFocus() : null;
+    return issue ? [issue] : [];
   }
 
   function resolve() {
-    const which = meant();
-    if (which.length > 0) {
-      decide(which, choiceOf('Resolve'));
-    }
+    const some = selection.chosen();
+    decide(some.length > 0 ? some : focused(), choiceOf('Resolve'));
   }
 }
