@@ -50,7 +50,7 @@ export function issueEvents(group, account) {
   /**
    * @param {import('./issue-page.js').IssueDetails} found
    * @param {import('../state.js').State} view
-   * @param {boolean} quiet whether the event that is read stays where newer ones have come
+   * @param {boolean} quiet a refresh: the event that somebody reads stays, though newer ones have come
    */
   function update(found, view, quiet) {
     const held = quiet ? events[at]?.id : undefined;
@@ -60,7 +60,7 @@ export function issueEvents(group, account) {
     reading = new AbortController();
     events = merged(found.events, quiet ? events : []);
     cursor = quiet ? cursor : null;
-    at = Math.max(0, at > 0 && held ? events.findIndex(({ id }) => id === held) : 0);
+    at = Math.max(0, held ? events.findIndex(({ id }) => id === held) : 0);
     draw();
   }
 

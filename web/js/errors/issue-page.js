@@ -47,6 +47,8 @@ export function issuePage(id, account) {
   let overview = null;
   let asked = '';
   let timer = 0;
+  /** How often the issue was changed: what was asked for before a change is no answer any more. */
+  let changes = 0;
   const mayChange = isAdmin(account);
   const filters = [{ field: 'group', operator: /** @type {const} */ (''), values: [id] }];
   const picker = rangePicker();
@@ -99,14 +101,8 @@ export function issuePage(id, account) {
       links,
       stateLink({ ...next, view: 'events', filters, options: {} }, { class: 'button' }, 'All events of this error'),
     );
-    const { by = '' } = next.options;
-    const query = [
-      ...rangeParams(next),
-      ...by
-        .split(',')
-        .filter(Boolean)
-        .map((each) => ['by', each]),
-    ];
+    const { by } = next.options;
+    const query = by ? [...rangeParams(next), ['by', by]] : rangeParams(next);
     const all = JSON.stringify([query, next.options.interval ?? '']);
     if (all !== asked) {
       const again = JSON.stringify(query) !== JSON.stringify((asked && JSON.parse(asked)[0]) || null);
@@ -122,39 +118,70 @@ export function issuePage(id, account) {
    * @param {boolean} quiet
    */
   function load(both, quiet) {
-    clearTimeout(timer);
     const view = /** @type {import('../state.js').State} */ (state);
     const app = view.app ?? '';
+    const before = changes;
+    plan();
+    /**
+     * A refresh that fails leaves what is shown.
+     *
+     * @type {<T>(reading: Promise<T>) => Promise<T | null>}
+     */
+    const found = (reading) => (quiet ? reading.catch(() => null) : reading);
     if (both) {
       panel.show(
-        (signal) => get(appPath(app, 'issues', id), JSON.parse(asked)[0], signal),
-        (/** @type {IssueDetails} */ found) => {
-          issue = found;
-          events.update(found, view, quiet);
-          counts.update(found, view);
-          below.hidden = false;
-          return headOf(found, view);
+        (signal) =>
+          found(
+            get(appPath(app, 'issues', id), JSON.parse(asked)[0], signal).catch((error) => {
+              showParts(quiet);
+              throw error;
+            }),
+          ),
+        (/** @type {IssueDetails | null} */ details) => {
+          if (!details || before !== changes) {
+            return undefined;
+          }
+          issue = details;
+          showParts(true);
+          events.update(details, view, quiet);
+          counts.update(details, view);
+          return headOf(details, view);
         },
         quiet,
       );
     }
+    const params = overviewParams({ ...chartState(view), filters, compare: false });
+    numbers.element.hidden = true;
     numbers
       .show(
-        (signal) => readOverview(app, overviewParams({ ...chartState(view), filters, compare: false }), signal),
-        (found) => {
-          overview = found;
-          numbers.element.hidden = true;
-          chart.update(found, chartState(view), [], false);
+        (signal) => found(readOverview(app, params, signal)),
+        (reply) => {
+          if (reply) {
+            overview = reply;
+            chart.update(reply, chartState(view), [], false);
+          }
           return null;
         },
         quiet,
       )
       .then(() => {
-        numbers.element.hidden = !numbers.body.firstChild;
-        if (isRunning(view)) {
-          timer = setTimeout(() => document.hidden || load(true, true), READ_AGAIN);
-        }
+        numbers.element.hidden = !numbers.body.querySelector('.failure');
       });
+  }
+
+  /** @param {boolean} shown whether there is an issue that chart, event and counts belong to */
+  function showParts(shown) {
+    for (const part of [chart.element, below]) {
+      part.hidden = !shown;
+    }
+  }
+
+  /** Reads the numbers again after a while, if the range moves on. */
+  function plan() {
+    clearTimeout(timer);
+    if (state && isRunning(state)) {
+      timer = setTimeout(() => (document.hidden ? plan() : load(true, true)), READ_AGAIN);
+    }
   }
 
   /**
@@ -205,7 +232,9 @@ export function issuePage(id, account) {
    * @param {import('./verdict.js').Choice} choice
    */
   function decide(which, choice) {
+    changes += 1;
     judge(state?.app ?? '', which, choice, (changed) => {
+      changes += 1;
       if (issue && state) {
         Object.assign(issue, changed[0]);
         fill(panel.body, headOf(issue, state));
