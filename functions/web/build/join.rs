@@ -131,7 +131,8 @@ fn join_parts<'a>(
             taken.extend(of_script.flat_map(|(_, names)| names.iter().copied()));
         }
         let names: Vec<_> = taken.iter().copied().collect();
-        let import = if names.is_empty() { String::new() } else { format!("import{{{}}}from'./{SCRIPT}';\n", names.join(",")) };
+        let import =
+            if names.is_empty() { String::new() } else { format!("import{{{}}}from'./{SCRIPT}';\n", names.join(",")) };
         let text = import + &joined(modules, &order) + &exported(&modules[entry].exports);
         parts.insert(entry.trim_start_matches("js/").to_owned(), text);
         lent.extend(taken);
@@ -177,7 +178,8 @@ fn visit<'a>(
 /// Reads one module. An error begins with its line.
 fn read<'a>(path: &str, source: &'a str) -> Result<Module<'a>, String> {
     let all = tokens(source)?;
-    let mut module = Module { imports: vec![], loads: vec![], exports: BTreeSet::new(), declares: vec![], text: String::new() };
+    let mut module =
+        Module { imports: vec![], loads: vec![], exports: BTreeSet::new(), declares: vec![], text: String::new() };
     let mut kept = vec![];
     let mut rest = &all[..];
     while let Some((token, after)) = rest.split_first() {

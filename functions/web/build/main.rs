@@ -93,7 +93,8 @@ fn make(files: &BTreeMap<String, Vec<u8>>) -> Result<String, Box<dyn Error>> {
         Served::new(SCRIPT, SCRIPT_KIND, joined.script.into_bytes(), true),
         Served::new("app.css", STYLE_KIND, styles.into_bytes(), true),
     ];
-    served.extend(joined.parts.into_iter().map(|(path, part)| Served::new(&path, SCRIPT_KIND, part.into_bytes(), true)));
+    served
+        .extend(joined.parts.into_iter().map(|(path, part)| Served::new(&path, SCRIPT_KIND, part.into_bytes(), true)));
     // A sheet outside of `css/` belongs to a part, which loads it.
     let sheets = files.iter().filter(|(path, _)| path.ends_with(".css") && !path.contains('/'));
     served.extend(sheets.map(|(path, content)| Served::new(path, STYLE_KIND, content.clone(), true)));
