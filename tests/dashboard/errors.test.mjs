@@ -228,6 +228,42 @@ test("one error: its numbers, the newest event with the app's own calls, breadcr
     assert.match(page.url(), /group=m/);
 });
 
+test("what is not all is said: of the list, of an error, and of what its newest events tell", async () => {
+    const app = await appWith(world.tally, some());
+    const page = await world.signIn("/");
+    await page.route(/\/issues(\/[^?]+)?\?/, async route => {
+        const reply = await route.fetch();
+        const body = { ...(await reply.json()), complete: false, looked_at: 1_000, looked_at_all: false };
+        await route.fulfill({ response: reply, json: body });
+    });
+    await page.goto(`/?app=${app.id}&view=errors&since=7d`);
+    await page.getByText(/Some are missing or counted in part/).waitFor();
+    await row(page, "KeyError").getByRole("link").click();
+    await page.getByText(/Counted in part/).waitFor();
+    await page.getByText("Of the newest 1,000 events").waitFor();
+    await page.getByText("Users of the newest 1,000").waitFor();
+});
+
+test("nothing moves while the list and an error are loaded", async () => {
+    const app = await appWith(world.tally, some());
+    const [issue] = await issuesOf(app);
+    for (const width of [1440, 320]) {
+        const page = await world.signIn("/", { viewport: { width, height: 900 } });
+        await page.addInitScript(() => {
+            window.moved = 0;
+            const add = list => list.getEntries().forEach(each => (window.moved += each.hadRecentInput ? 0 : each.value));
+            new PerformanceObserver(add).observe({ type: "layout-shift", buffered: true });
+        });
+        for (const query of ["", `&issue=${issue.id}`]) {
+            await page.goto(`/?app=${app.id}&view=errors&since=7d${query}`);
+            await page.getByText("PaymentDeclined").first().waitFor();
+            await page.waitForLoadState("networkidle");
+            const moved = await page.evaluate(() => window.moved);
+            assert.ok(moved < 0.01, `${width} px, ${query}: ${moved}`);
+        }
+    }
+});
+
 test("a resolved error that occurs again is open, and marked", async () => {
     const app = await appWith(world.tally, some());
     const [issue] = await issuesOf(app, "&q=KeyError");
@@ -316,6 +352,17 @@ test("the code of the page is loaded with it, and not before", async () => {
     await page.getByRole("region", { name: "Messages" }).getByRole("link", { name: /no such key/ }).click();
     await page.getByRole("heading", { name: /KeyError/ }).waitFor();
     assert.equal(files().length, 2);
+});
+
+test("where the code of the page is gone, since the server has another version, the page says what to do", async () => {
+    const app = await appWith(world.tally, some());
+    const page = await world.signIn(`/?app=${app.id}&since=7d`);
+    page.expects(404);
+    await page.route(/\/errors\.js$/, route => route.fulfill({ status: 404, body: "" }));
+    await page.getByRole("link", { name: "Errors", exact: true }).click();
+    await page.getByText(/Load the page again/).waitFor();
+    await page.getByRole("link", { name: "Overview", exact: true }).click();
+    await page.getByRole("region", { name: "Names" }).getByText("KeyError").waitFor();
 });
 
 test("no finding of axe, with a row selected and a menu open, light and dark, wide and narrow", async () => {

@@ -58,11 +58,17 @@ function laterPage(what, load) {
     let page = null;
     const panel = new Panel({ what });
     const element = h('div', null, panel.element);
-    panel.show(load, (open) => {
-      page = open(state, account);
-      fill(element, page.element);
-      return undefined;
-    });
+    const failed = () => {
+      throw new Error('Load the page again: the server may have another version of it now.');
+    };
+    panel.show(
+      () => load().catch(failed),
+      (open) => {
+        page = open(state, account);
+        fill(element, page.element);
+        return undefined;
+      },
+    );
     return {
       element,
       update: (next) => {

@@ -115,6 +115,7 @@ function table(name, values, total) {
     h(
       'table',
       { class: 'counts', 'aria-label': name },
+      h('colgroup', null, h('col'), h('col', { class: 'col-count' }), h('col', { class: 'col-change' })),
       h('thead', { class: 'hidden-text' }, h('tr', null, heads)),
       body,
     ),

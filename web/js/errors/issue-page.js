@@ -71,6 +71,8 @@ export function issuePage(id, account) {
   const counts = breakdowns();
   const below = h('div', { class: 'issue-columns' }, events.element, counts.element);
   const element = h('div', { class: 'issue-view' }, bar, panel.element, numbers.element, chart.element, below);
+  // What comes above them pushes nothing down.
+  showParts(false);
   const unregister = registerKeys([
     { key: 'j', label: 'Older event', run: () => events.move(1) },
     { key: 'k', label: 'Newer event', run: () => events.move(-1) },
