@@ -115,7 +115,11 @@ function frameItems(frames, fold) {
     }
     const foreign = frames.slice(from, end);
     if (foreign.length >= fold && (from > 0 || fold === 1)) {
-      items.push(later(`Show ${foreign.length} calls of libraries`, () => foreign.map(frameView)));
+      items.push(
+        later(`Show ${foreign.length} ${foreign.length > 1 ? 'calls' : 'call'} of libraries`, () =>
+          foreign.map(frameView),
+        ),
+      );
       from = end;
     } else {
       items.push(frameView(frames[from]));
