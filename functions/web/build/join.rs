@@ -96,21 +96,24 @@ pub(crate) fn join_modules(sources: &Sources, main: &str) -> Result<Joined, Stri
     let mut seen = BTreeSet::new();
     let mut order = vec![];
     visit(&modules, main, &mut seen, &mut order);
-    let (parts, in_parts, lent) = join_parts(&modules, &order)?;
-    let unused = modules.keys().filter(|path| !seen.contains(*path) && !in_parts.contains(*path));
+    let parts = join_parts(&modules, &order)?;
+    let unused = modules.keys().filter(|path| !seen.contains(*path) && !parts.modules.contains(*path));
     let unused = unused.map(|path| (*path).to_owned()).collect();
-    Ok(Joined { script: joined(&modules, &order) + &exported(&lent), parts, unused })
+    Ok(Joined { script: joined(&modules, &order) + &exported(&parts.lent), parts: parts.scripts, unused })
 }
 
-/// The scripts that modules of the first one load later, the modules that are in them, and the names that they take of the first.
-#[allow(clippy::type_complexity)]
-fn join_parts<'a>(
-    modules: &'a BTreeMap<&'a str, Module<'a>>,
-    script: &[&'a str],
-) -> Result<(BTreeMap<String, String>, BTreeSet<&'a str>, BTreeSet<&'a str>), String> {
-    let mut parts = BTreeMap::new();
-    let mut in_parts: BTreeSet<&str> = BTreeSet::new();
-    let mut lent = BTreeSet::new();
+/// What modules of the script load later.
+struct Parts<'a> {
+    /// By their file names.
+    scripts: BTreeMap<String, String>,
+    /// The modules in them.
+    modules: BTreeSet<&'a str>,
+    /// The names that they take of the first script.
+    lent: BTreeSet<&'a str>,
+}
+
+fn join_parts<'a>(modules: &'a BTreeMap<&'a str, Module<'a>>, script: &[&'a str]) -> Result<Parts<'a>, String> {
+    let mut parts = Parts { scripts: BTreeMap::new(), modules: BTreeSet::new(), lent: BTreeSet::new() };
     let entries: BTreeSet<&str> = script.iter().flat_map(|path| &modules[path].loads).map(String::as_str).collect();
     for entry in entries {
         if script.contains(&entry) {
@@ -124,7 +127,7 @@ fn join_parts<'a>(
                 return Err(format!("{path}: a part loads no other part"));
             }
             // Loaded twice, a module would have its state twice.
-            if !in_parts.insert(path) {
+            if !parts.modules.insert(path) {
                 return Err(format!("{path}: it is in two parts: import it in a module of the first script"));
             }
             let of_script = modules[path].imports.iter().filter(|(from, _)| script.contains(&from.as_str()));
@@ -134,14 +137,15 @@ fn join_parts<'a>(
         let import =
             if names.is_empty() { String::new() } else { format!("import{{{}}}from'./{SCRIPT}';\n", names.join(",")) };
         let text = import + &joined(modules, &order) + &exported(&modules[entry].exports);
-        parts.insert(entry.trim_start_matches("js/").to_owned(), text);
-        lent.extend(taken);
+        parts.scripts.insert(entry.trim_start_matches("js/").to_owned(), text);
+        parts.lent.extend(taken);
     }
-    Ok((parts, in_parts, lent))
+    Ok(parts)
 }
 
 fn joined(modules: &BTreeMap<&str, Module>, order: &[&str]) -> String {
-    order.iter().map(|path| format!("// {path}\n{}\n", modules[path].text)).collect()
+    let parts: Vec<_> = order.iter().map(|path| format!("// {path}\n{}\n", modules[path].text)).collect();
+    parts.concat()
 }
 
 fn exported(names: &BTreeSet<&str>) -> String {

@@ -96,8 +96,8 @@ fn make(files: &BTreeMap<String, Vec<u8>>) -> Result<String, Box<dyn Error>> {
     served
         .extend(joined.parts.into_iter().map(|(path, part)| Served::new(&path, SCRIPT_KIND, part.into_bytes(), true)));
     // A sheet outside of `css/` belongs to a part, which loads it.
-    let sheets = files.iter().filter(|(path, _)| path.ends_with(".css") && !path.contains('/'));
-    served.extend(sheets.map(|(path, content)| Served::new(path, STYLE_KIND, content.clone(), true)));
+    let sheets = texts("", ".css")?.into_iter().filter(|(path, _)| !path.contains('/'));
+    served.extend(sheets.map(|(path, sheet)| Served::new(&path, STYLE_KIND, sheet.into_bytes(), true)));
     for (path, content) in files {
         let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
         if let Some((_, kind, compressed)) = KINDS.iter().find(|(known, ..)| *known == extension) {
