@@ -57,7 +57,7 @@ function laterPage(what, load) {
     /** @type {import('./page.js').Page | null} */
     let page = null;
     const panel = new Panel({ what });
-    const element = h('div', null, panel.element);
+    const element = h('div', { class: 'page' }, panel.element);
     const failed = () => {
       throw new Error('Load the page again: the server may have another version of it now.');
     };
@@ -65,7 +65,8 @@ function laterPage(what, load) {
       () => load().catch(failed),
       (open) => {
         page = open(state, account);
-        fill(element, page.element);
+        element.className = '';
+      fill(element, page.element);
         return undefined;
       },
     );
