@@ -66,7 +66,7 @@ function laterPage(what, load) {
       (open) => {
         page = open(state, account);
         element.className = '';
-      fill(element, page.element);
+        fill(element, page.element);
         return undefined;
       },
     );
