@@ -76,7 +76,7 @@ async fn the_page_loads_few_files_of_its_version_and_nothing_else() {
     let (_, headers, page) = get(&tally, "/", &[("accept", BROWSER)]).await;
     let page = String::from_utf8(page).unwrap();
     let tag = header(&headers, "etag").to_owned();
-    let files = loaded(&page);
+    let mut files = loaded(&page);
     assert!((2..=4).contains(&files.len()), "{page}");
     assert!(["/app.js", "/app.css"].iter().all(|name| files.iter().any(|file| file.ends_with(name))), "{page}");
     assert!(
@@ -86,6 +86,18 @@ async fn the_page_loads_few_files_of_its_version_and_nothing_else() {
     for (inline, why) in [("<style", "style"), ("style=", "style"), ("<script>", "script"), (" onload", "handler")] {
         assert!(!page.contains(inline), "the policy forbids this {why}");
     }
+    // What views load later stands beside the script, and takes the rest of the page from it.
+    let script = files.iter().find(|file| file.ends_with("/app.js")).unwrap().clone();
+    let text = String::from_utf8(get(&tally, &script, &[]).await.2).unwrap();
+    let later: Vec<_> = text.split("import('./").skip(1).filter_map(|rest| Some(rest.split_once('\'')?.0)).collect();
+    assert_eq!(later, ["errors.js", "settings.js"]);
+    for part in later {
+        let part = script.replace("app.js", part);
+        let text = String::from_utf8(get(&tally, &part, &[]).await.2).unwrap();
+        assert!(text.starts_with("import{") && text.contains("}from'./app.js';"), "{text}");
+        files.push(part);
+    }
+    files.push(script.replace("app.js", "errors.css"));
     for file in &files {
         let version = file.split('/').nth(2).unwrap();
         assert!(version.len() == 16 && tag.contains(version), "{file}, {tag}");

@@ -19,6 +19,9 @@ const VIEWS = {
     "overview by filter": app => `/?app=${app}&level=ERROR,FATAL&name[ne]=signup`,
     "no match": app => `/?app=${app}&name=nothing`,
     events: app => `/?app=${app}&view=events`,
+    errors: app => `/?app=${app}&view=errors`,
+    "errors resolved": app => `/?app=${app}&view=errors&state=resolved`,
+    error: (app, issue) => `/?app=${app}&view=errors&issue=${issue}`,
     session: app => `/?app=${app}&view=session&session_id=user-3-0`,
     user: app => `/?app=${app}&view=user&user_id=user-3`,
     ...Object.fromEntries(
@@ -35,10 +38,11 @@ for (const scheme of ["light", "dark"]) {
     for (const width of SIZES) {
         test(`${scheme}, ${width} px: no view has a finding of axe or scrolls sideways`, async () => {
             app ??= await appWith(world.tally, shopEvents(300));
+            const [issue] = (await world.tally.call("GET", `/apps/${app.id}/issues`)).items;
             mkdirSync(SCREENSHOTS, { recursive: true });
             const page = await world.signIn("/", { colorScheme: scheme, viewport: { width, height: 900 }, bypassCSP: true });
             for (const [name, path] of Object.entries(VIEWS)) {
-                await page.goto(path(app.id));
+                await page.goto(path(app.id, issue.id));
                 await page.waitForLoadState("networkidle");
                 await page.locator("[aria-busy]").first().waitFor({ state: "detached" });
                 await page.screenshot({ path: `${SCREENSHOTS}${name.replaceAll(" ", "-")}-${scheme}-${width}.png` });
@@ -53,7 +57,7 @@ for (const scheme of ["light", "dark"]) {
     }
 }
 
-test("the first view is small: at most 60 KB, 6 requests", async () => {
+test("the first view is small: at most 60 KB, 6 requests, and no code of views that are not open", async () => {
     app ??= await appWith(world.tally, shopEvents(300));
     const page = await world.signIn(`/?app=${app.id}`);
     await page.getByRole("region", { name: "Names" }).getByText("page_view").waitFor();
@@ -64,6 +68,7 @@ test("the first view is small: at most 60 KB, 6 requests", async () => {
     console.log(`first view: ${requests} requests, ${bytes} bytes`);
     assert.ok(requests <= 6, page.requested.map(request => request.url()).join("\n"));
     assert.ok(bytes <= 60_000, `${bytes} bytes`);
+    assert.ok(page.requested.every(request => !/\/(errors|settings)\.(js|css)$/.test(request.url())));
 });
 
 test("everything can be reached with the keyboard, and what has the focus shows it", async () => {
@@ -84,7 +89,7 @@ test("everything can be reached with the keyboard, and what has the focus shows 
         assert.ok(focus.shown, `${focus.name} does not show that it has the focus`);
         reached.add(focus.name);
     }
-    for (const name of ["Events", "Settings", "Share", "page_view"]) {
+    for (const name of ["Events", "Errors", "Settings", "Share", "page_view"]) {
         assert.ok(reached.has(name), `${name} in ${[...reached].join(" | ")}`);
     }
 });

@@ -26,7 +26,6 @@ const FILTERED = ['name', 'slug', 'category', 'level', 'session_id', 'user_id'];
  */
 export function eventDetail(event, state, account) {
   const { message, data, tags, stack } = event;
-  const fields = Object.entries(event).filter(([name, value]) => !PARTS.includes(name) && value !== null);
   const copy = h(
     'button',
     { type: 'button', on: { click: () => copyText(JSON.stringify(event, null, 2)) } },
@@ -48,22 +47,33 @@ export function eventDetail(event, state, account) {
       hasContent(data) && detailPart('Data', typeof data === 'object' ? tree(data, 'attr') : leaf(data, null)),
       hasContent(tags) && detailPart('Tags', typeof tags === 'object' ? tree(tags, null) : leaf(tags, null)),
     ),
-    detailPart(
-      'Event',
-      h(
-        'ul',
-        { class: 'tree facts' },
-        detailTimes(event, state.tz),
-        fields.map(([name, value]) => detailLine(name, leaf(inlineText(value), FILTERED.includes(name) ? name : null))),
-      ),
-    ),
+    eventFacts(event, state.tz),
   );
   const label = `${event.name}, ${formatTime(event.timestamp, state.tz, 'second')}`;
   return h('div', { class: 'event-detail', role: 'row', 'aria-level': '2', 'aria-label': label }, content);
 }
 
+/**
+ * What an event has besides its parts.
+ *
+ * @param {import('./event-fields.js').TallyEvent} event
+ * @param {string} tz
+ */
+export function eventFacts(event, tz) {
+  const fields = Object.entries(event).filter(([name, value]) => !PARTS.includes(name) && value !== null);
+  return detailPart(
+    'Event',
+    h(
+      'ul',
+      { class: 'tree facts' },
+      detailTimes(event, tz),
+      fields.map(([name, value]) => detailLine(name, leaf(inlineText(value), FILTERED.includes(name) ? name : null))),
+    ),
+  );
+}
+
 /** @param {unknown} value */
-function hasContent(value) {
+export function hasContent(value) {
   return value !== undefined && value !== null && (typeof value !== 'object' || Object.keys(value).length > 0);
 }
 
@@ -71,7 +81,7 @@ function hasContent(value) {
  * @param {string} title
  * @param {import('./dom.js').Child} content
  */
-function detailPart(title, content) {
+export function detailPart(title, content) {
   return h('section', { class: 'detail-part' }, h('h2', null, title), content);
 }
 
@@ -106,7 +116,7 @@ function detailTimes({ timestamp, received_at: received }, tz) {
  * @param {import('./state.js').State} state
  * @param {import('./page.js').Account} account
  */
-function detailLinks(event, state, account) {
+export function detailLinks(event, state, account) {
   /**
    * @param {string} view
    * @param {string} field

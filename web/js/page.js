@@ -37,6 +37,15 @@ export function isAdmin(account) {
 }
 
 /**
+ * Whether errors may be seen. A key with any bound is told nothing of them.
+ *
+ * @param {Account} account
+ */
+export function maySeeIssues(account) {
+  return account.kind === 'user' || !(account.filter || account.statistics_only || account.hide.length > 0);
+}
+
+/**
  * Whether events may be seen one by one.
  *
  * @param {Account} account

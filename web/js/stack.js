@@ -20,13 +20,14 @@ const FOLD = 3;
  * A stack of an event in its best form: exceptions with their frames, frames alone, text, or any JSON as a tree.
  *
  * @param {unknown} stack
+ * @param {number} [few] frames of libraries in a row from which on they are folded; 1 shows those of the app alone
  */
-export function stackView(stack) {
+export function stackView(stack, few = FOLD) {
   if (typeof stack === 'string') {
     return textStack(stack);
   }
   const raised = raisedOf(stack);
-  return raised && raised.length <= FEW_CALLS ? raised.map(raisedView) : tree(stack, null);
+  return raised && raised.length <= FEW_CALLS ? raised.map((each, at) => raisedView(each, at, few)) : tree(stack, null);
 }
 
 /**
@@ -78,13 +79,14 @@ function toRaised(exception) {
 /**
  * @param {Raised} raised
  * @param {number} at
+ * @param {number} few
  */
-function raisedView({ title, note, frames }, at) {
-  const inApp = frames.some(isInApp);
-  const list = h('ol', { class: 'frames' }, frameItems(frames.slice(0, FEW_CALLS), inApp));
+function raisedView({ title, note, frames }, at, few) {
+  const fold = frames.some(isInApp) ? few : Infinity;
+  const list = h('ol', { class: 'frames' }, frameItems(frames.slice(0, FEW_CALLS), fold));
   if (frames.length > FEW_CALLS) {
     const rest = frames.slice(FEW_CALLS);
-    list.append(later(`Show ${rest.length} more calls`, () => frameItems(rest, inApp)));
+    list.append(later(`Show ${rest.length} more calls`, () => frameItems(rest, fold)));
   }
   return h(
     'div',
@@ -98,22 +100,26 @@ function raisedView({ title, note, frames }, at) {
 
 /**
  * The calls of a stack. Several of libraries in a row are folded, unless there are no others;
- * the innermost always shows.
+ * the innermost always shows, unless each is folded.
  *
  * @param {unknown[]} frames
- * @param {boolean} fold
+ * @param {number} fold
  */
 function frameItems(frames, fold) {
   /** @type {HTMLElement[]} */
   const items = [];
   for (let from = 0; from < frames.length; ) {
     let end = from;
-    while (fold && end < frames.length && !isInApp(frames[end])) {
+    while (end < frames.length && !isInApp(frames[end])) {
       end += 1;
     }
     const foreign = frames.slice(from, end);
-    if (fold && from > 0 && foreign.length >= FOLD) {
-      items.push(later(`Show ${foreign.length} calls of libraries`, () => foreign.map(frameView)));
+    if (foreign.length >= fold && (from > 0 || fold === 1)) {
+      items.push(
+        later(`Show ${foreign.length} ${foreign.length > 1 ? 'calls' : 'call'} of libraries`, () =>
+          foreign.map(frameView),
+        ),
+      );
       from = end;
     } else {
       items.push(frameView(frames[from]));

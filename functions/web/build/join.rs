@@ -1,6 +1,9 @@
 //! Joins ES modules to one script. They keep to a plain form, which browsers run as it is: named imports and exports, one
 //! `import { a, b } from './x.js';` a statement, and names of top-level declarations that no other module has. Comments and
 //! indentation stay behind: they are a third of what would be sent.
+//!
+//! What a view alone needs is a part, a script of its own: `import('./errors.js')` in a module loads the module `js/errors.js`, with
+//! all that it needs and the first script has not. Parts and modules stand in one folder, so the same path works joined and unjoined.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +12,17 @@ use crate::tokens::{Kind, Token, line, tokens};
 /// Texts by their path in `web/`.
 pub(crate) type Sources = BTreeMap<String, String>;
 
-/// The script, and the modules that are in nothing.
+/// The script, its parts, and the modules that are in nothing.
 #[derive(Debug)]
 pub(crate) struct Joined {
     pub(crate) script: String,
+    /// The scripts that are loaded later, by their file names.
+    pub(crate) parts: BTreeMap<String, String>,
     pub(crate) unused: Vec<String>,
 }
+
+/// What parts import the script as: it stands beside them.
+pub(crate) const SCRIPT: &str = "app.js";
 
 /// Globals of browsers that a top-level name would hide from every module of the script.
 const GLOBALS: &str = "Array Blob Boolean CSS Date Document Element Error Event File FormData Function Headers Image Infinity \
@@ -31,6 +39,8 @@ const GLOBALS: &str = "Array Blob Boolean CSS Date Document Element Error Event 
 struct Module<'a> {
     /// What it imports: the path of each module, and the names.
     imports: Vec<(String, Vec<&'a str>)>,
+    /// The modules that it loads later.
+    loads: Vec<String>,
     exports: BTreeSet<&'a str>,
     /// The names of its top-level declarations, and the line of each.
     declares: Vec<(&'a str, usize)>,
@@ -56,7 +66,8 @@ pub(crate) fn join_modules(sources: &Sources, main: &str) -> Result<Joined, Stri
     }
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for (path, module) in &modules {
-        for (from, names) in &module.imports {
+        let loads = module.loads.iter().map(|from| (from, &[][..]));
+        for (from, names) in module.imports.iter().map(|(from, names)| (from, &names[..])).chain(loads) {
             let Some(imported) = modules.get(from.as_str()) else {
                 if !sources.contains_key(from) {
                     faults.push(format!("{path}: it imports {from}, which is not there"));
@@ -82,11 +93,64 @@ pub(crate) fn join_modules(sources: &Sources, main: &str) -> Result<Joined, Stri
     if !faults.is_empty() {
         return Err(faults.join("\n"));
     }
+    let mut seen = BTreeSet::new();
     let mut order = vec![];
-    visit(&modules, main, &mut BTreeSet::new(), &mut order);
+    visit(&modules, main, &mut seen, &mut order);
+    let parts = join_parts(&modules, &order)?;
+    let unused = modules.keys().filter(|path| !seen.contains(*path) && !parts.modules.contains(*path));
+    let unused = unused.map(|path| (*path).to_owned()).collect();
+    Ok(Joined { script: joined(&modules, &order) + &exported(&parts.lent), parts: parts.scripts, unused })
+}
+
+/// What modules of the script load later.
+struct Parts<'a> {
+    /// By their file names.
+    scripts: BTreeMap<String, String>,
+    /// The modules in them.
+    modules: BTreeSet<&'a str>,
+    /// The names that they take of the first script.
+    lent: BTreeSet<&'a str>,
+}
+
+fn join_parts<'a>(modules: &'a BTreeMap<&'a str, Module<'a>>, script: &[&'a str]) -> Result<Parts<'a>, String> {
+    let mut parts = Parts { scripts: BTreeMap::new(), modules: BTreeSet::new(), lent: BTreeSet::new() };
+    let entries: BTreeSet<&str> = script.iter().flat_map(|path| &modules[path].loads).map(String::as_str).collect();
+    for entry in entries {
+        if script.contains(&entry) {
+            return Err(format!("{entry}: a module that is loaded later is not imported too"));
+        }
+        let mut order = vec![];
+        visit(modules, entry, &mut script.iter().copied().collect(), &mut order);
+        let mut taken = BTreeSet::new();
+        for path in &order {
+            if !modules[path].loads.is_empty() {
+                return Err(format!("{path}: a part loads no other part"));
+            }
+            // Loaded twice, a module would have its state twice.
+            if !parts.modules.insert(path) {
+                return Err(format!("{path}: it is in two parts: import it in a module of the first script"));
+            }
+            let of_script = modules[path].imports.iter().filter(|(from, _)| script.contains(&from.as_str()));
+            taken.extend(of_script.flat_map(|(_, names)| names.iter().copied()));
+        }
+        let names: Vec<_> = taken.iter().copied().collect();
+        let import =
+            if names.is_empty() { String::new() } else { format!("import{{{}}}from'./{SCRIPT}';\n", names.join(",")) };
+        let text = import + &joined(modules, &order) + &exported(&modules[entry].exports);
+        parts.scripts.insert(entry.trim_start_matches("js/").to_owned(), text);
+        parts.lent.extend(taken);
+    }
+    Ok(parts)
+}
+
+fn joined(modules: &BTreeMap<&str, Module>, order: &[&str]) -> String {
     let parts: Vec<_> = order.iter().map(|path| format!("// {path}\n{}\n", modules[path].text)).collect();
-    let unused = modules.keys().filter(|path| !order.contains(path)).map(|path| (*path).to_owned()).collect();
-    Ok(Joined { script: parts.concat(), unused })
+    parts.concat()
+}
+
+fn exported(names: &BTreeSet<&str>) -> String {
+    let names: Vec<_> = names.iter().copied().collect();
+    if names.is_empty() { String::new() } else { format!("export{{{}}};\n", names.join(",")) }
 }
 
 /// Joins style sheets in the order of their names.
@@ -118,7 +182,8 @@ fn visit<'a>(
 /// Reads one module. An error begins with its line.
 fn read<'a>(path: &str, source: &'a str) -> Result<Module<'a>, String> {
     let all = tokens(source)?;
-    let mut module = Module { imports: vec![], exports: BTreeSet::new(), declares: vec![], text: String::new() };
+    let mut module =
+        Module { imports: vec![], loads: vec![], exports: BTreeSet::new(), declares: vec![], text: String::new() };
     let mut kept = vec![];
     let mut rest = &all[..];
     while let Some((token, after)) = rest.split_first() {
@@ -132,6 +197,13 @@ fn read<'a>(path: &str, source: &'a str) -> Result<Module<'a>, String> {
         }
         rest = after;
         match (token.kind, token.text) {
+            (Kind::Word, "import") if !is_a_name(&all, token) && after.first().is_some_and(|next| next.text == "(") => {
+                let Some(from) = loaded(path, after) else {
+                    return fault("a part is a module of `js/` that another one there loads, as import('./x.js')");
+                };
+                module.loads.push(from);
+                kept.push(*token);
+            }
             (Kind::Word, "import") if !is_a_name(&all, token) => {
                 let Some((names, from, left)) = (token.depth == 0).then(|| import(after)).flatten() else {
                     return fault("write `import { a, b } from './x.js';`: nothing else is joined");
@@ -250,6 +322,15 @@ fn import<'a, 'b>(after: &'b [Token<'a>]) -> Option<(Vec<&'a str>, &'a str, &'b 
     let [from, module, end, left @ ..] = rest else { return None };
     (from.text == "from" && module.kind == Kind::Text && end.text == ";")
         .then(|| (names, module.text.trim_matches(['"', '\'']), left))
+}
+
+/// The path of the module that `import('./x.js')` loads. Both stand in `js/`, as their scripts stand in one folder.
+fn loaded(importer: &str, after: &[Token]) -> Option<String> {
+    let [_, module, end, ..] = after else { return None };
+    let is_text = module.kind == Kind::Text && end.text == ")";
+    let from = resolve(importer, module.text.trim_matches(['"', '\'']))?;
+    let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    (is_text && [importer, &from].iter().all(|path| folder(path).as_deref() == Some("js"))).then_some(from)
 }
 
 /// The path of a module that another one imports.

@@ -1,5 +1,5 @@
-//! Makes what is served of the folder `web/`: its modules joined to one script, its style sheets to one, all compressed,
-//! and `{version}` put into the page. One request in place of thirty, here and on Lambda.
+//! Makes what is served of the folder `web/`: its modules joined to one script and the parts that views load, its style sheets to
+//! one, all compressed, and `{version}` put into the page. One request in place of thirty, here and on Lambda.
 
 mod join;
 mod tokens;
@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use join::{Sources, join_modules, join_styles};
+use join::{SCRIPT, Sources, join_modules, join_styles};
 
 /// The kinds of files that are served besides modules and style sheets, and whether compression makes them smaller.
 const KINDS: [(&str, &str, bool); 5] = [
@@ -22,6 +22,8 @@ const KINDS: [(&str, &str, bool); 5] = [
     ("ico", "image/vnd.microsoft.icon", true),
     ("webmanifest", "application/manifest+json", true),
 ];
+const SCRIPT_KIND: &str = "text/javascript; charset=utf-8";
+const STYLE_KIND: &str = "text/css; charset=utf-8";
 const PAGE: &str = "index.html";
 /// What stands for the version in the page.
 const VERSION: &str = "{version}";
@@ -88,9 +90,14 @@ fn make(files: &BTreeMap<String, Vec<u8>>) -> Result<String, Box<dyn Error>> {
     }
     let styles = join_styles(&texts("css/", ".css")?)?;
     let mut served = vec![
-        Served::new("app.js", "text/javascript; charset=utf-8", joined.script.into_bytes(), true),
-        Served::new("app.css", "text/css; charset=utf-8", styles.into_bytes(), true),
+        Served::new(SCRIPT, SCRIPT_KIND, joined.script.into_bytes(), true),
+        Served::new("app.css", STYLE_KIND, styles.into_bytes(), true),
     ];
+    served
+        .extend(joined.parts.into_iter().map(|(path, part)| Served::new(&path, SCRIPT_KIND, part.into_bytes(), true)));
+    // A sheet outside of `css/` belongs to a part, which loads it.
+    let sheets = texts("", ".css")?.into_iter().filter(|(path, _)| !path.contains('/'));
+    served.extend(sheets.map(|(path, sheet)| Served::new(&path, STYLE_KIND, sheet.into_bytes(), true)));
     for (path, content) in files {
         let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
         if let Some((_, kind, compressed)) = KINDS.iter().find(|(known, ..)| *known == extension) {
@@ -99,7 +106,7 @@ fn make(files: &BTreeMap<String, Vec<u8>>) -> Result<String, Box<dyn Error>> {
     }
     let page = files.get(PAGE).ok_or("index.html: there is no such file")?;
     let page = String::from_utf8(page.clone()).map_err(|_| "index.html: not UTF-8")?;
-    for name in ["app.js", "app.css"] {
+    for name in [SCRIPT, "app.css"] {
         if !page.contains(&format!("assets/{VERSION}/{name}")) {
             return Err(format!("index.html: it does not refer to assets/{VERSION}/{name}").into());
         }

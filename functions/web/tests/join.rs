@@ -98,8 +98,61 @@ fn circles_run_as_in_a_browser() {
 }
 
 #[test]
+fn a_part_is_a_script_of_its_own_that_takes_the_rest_from_the_first() {
+    let main = "import { a } from './a.js';\nconst main = a;\nfunction later() {\n  return import('./view.js');\n}\n";
+    let a = "export const a = 1;\nexport const b = 2;\nexport const unasked = 3;\n";
+    let view = "import { b, a } from './a.js';\nimport { c } from './view/c.js';\nexport function show() {\n  return a + b + c;\n}\n";
+    let c = "import { a } from '../a.js';\nexport const c = a;\n";
+    let all = joined(&[("js/main.js", main), ("js/a.js", a), ("js/view.js", view), ("js/view/c.js", c)]).unwrap();
+    assert_eq!(
+        all.script,
+        "// js/a.js\nconst a= 1;\nconst b= 2;\nconst unasked= 3;\n\
+         // js/main.js\nconst main=a;\nfunction later(){\nreturn import('./view.js');\n}\n\
+         export{a,b};\n"
+    );
+    assert_eq!(all.parts.keys().collect::<Vec<_>>(), ["view.js"]);
+    assert_eq!(
+        all.parts["view.js"],
+        "import{a,b}from'./app.js';\n\
+         // js/view/c.js\nconst c=a;\n\
+         // js/view.js\nfunction show(){\nreturn a + b + c;\n}\n\
+         export{show};\n"
+    );
+    assert!(all.unused.is_empty(), "{:?}", all.unused);
+}
+
+#[test]
+fn a_module_runs_once_whatever_loads_it() {
+    let main = "const main = () => [import('./b.js'), import('./c.js')];\n";
+    let (own, taking) = ("export const x = 1;\n", "import { x } from './x.js';\nexport const NAME = x;\n");
+    let shared = |name: &str| taking.replace("NAME", name);
+    let files = [("js/main.js", main), ("js/x.js", own), ("js/b.js", &shared("b")), ("js/c.js", &shared("c"))];
+    assert_eq!(fault(&files), "js/x.js: it is in two parts: import it in a module of the first script");
+    let both = format!("import {{ x }} from './x.js';\n{main}");
+    let all = joined(&[("js/main.js", &both), files[1], files[2], files[3]]).unwrap();
+    assert!(all.script.ends_with("export{x};\n"), "{}", all.script);
+    assert!(all.parts.values().all(|part| !part.contains("const x")), "{:?}", all.parts);
+
+    let imported = "import { b } from './b.js';\nconst main = () => [b, import('./b.js')];\n";
+    assert_eq!(
+        fault(&[("js/main.js", imported), ("js/b.js", "export const b = 1;\n")]),
+        "js/b.js: a module that is loaded later is not imported too"
+    );
+    assert_eq!(
+        fault(&[("js/main.js", "const main = () => import('./no.js');\n")]),
+        "js/main.js: it imports js/no.js, which is not there"
+    );
+    let again = "export const b = () => import('./c.js');\n";
+    assert_eq!(
+        fault(&[("js/main.js", "const main = () => import('./b.js');\n"), ("js/b.js", again), ("js/c.js", "")]),
+        "js/b.js: a part loads no other part"
+    );
+}
+
+#[test]
 fn what_cannot_be_joined_is_refused_with_its_place() {
     let form = "write `import { a, b } from './x.js';`: nothing else is joined";
+    let part = "a part is a module of `js/` that another one there loads, as import('./x.js')";
     let before = "write `export` before a declaration with a name: no default, list or `from`";
     for (text, expected) in [
         ("\nimport a from './a.js';", format!("2: {form}")),
@@ -107,7 +160,10 @@ fn what_cannot_be_joined_is_refused_with_its_place() {
         ("import * as a from './a.js';", format!("1: {form}")),
         ("import { a as b } from './a.js';", format!("1: {form}")),
         ("import { a } from './a.js'\nconst b = 1;", format!("1: {form}")),
-        ("const b = await import('./a.js');", format!("1: {form}")),
+        ("const b = await import('../a.js');", format!("1: {part}")),
+        ("const b = await import('./views/a.js');", format!("1: {part}")),
+        ("const b = await import(name);", format!("1: {part}")),
+        ("const b = await import('./a.js', {});", format!("1: {part}")),
         ("const b = import.meta.url;", format!("1: {form}")),
         ("import { a } from 'a';", "1: a module is imported by its relative path, as './x.js'".to_owned()),
         ("export default 1;", format!("1: {before}")),

@@ -16,8 +16,9 @@ const EVERY = { MINUTE: 'minute', HOUR: 'hour', DAY: 'day', WEEK: 'week', MONTH:
  * The chart with its legend. What is hidden, stacked and shown as a table stands in the URL, as everything.
  *
  * @param {import('../page.js').Account} account
+ * @param {Partial<import('../state.js').State>} [more] what the events of a column have besides its range
  */
-export function chartPanel(account) {
+export function chartPanel(account, more) {
   const title = h('h2');
   const legend = h('div', { class: 'legend', role: 'group', 'aria-label': 'Series' });
   const tools = h('div', { class: 'row' });
@@ -65,7 +66,12 @@ export function chartPanel(account) {
     const byName = state.options.by === 'name' && canStackNames;
     const all = byName ? nameSeries(reply) : levelSeries(reply);
     const off = hiddenKeys(state);
+    /** @type {import('../chart.js').ChartData} */
     const data = chartData(reply, state, annotations);
+    if (more) {
+      // All of them are errors.
+      delete data.strip;
+    }
     data.series = all.filter(({ key }) => !off.has(key));
     data.previous = before(reply, data.series.length < all.length ? data.series : null);
     const asTable = state.options.chart === 'table';
@@ -166,7 +172,7 @@ export function chartPanel(account) {
    * @param {number} to
    */
   function pick(from, to) {
-    navigate({ view: 'events', since: iso(from), until: iso(to), options: {} });
+    navigate({ view: 'events', since: iso(from), until: iso(to), options: {}, ...more });
   }
 
   /**

@@ -67,7 +67,7 @@ export function offlineNote(when) {
  * @param {string} mark
  * @param {string} text
  */
-function note(mark, text) {
+export function note(mark, text) {
   return h('span', { class: 'fresh-note' }, h('i', { 'aria-hidden': 'true' }, mark), text);
 }
 

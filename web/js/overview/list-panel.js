@@ -2,7 +2,7 @@ import { downloadCsv } from '../csv.js';
 import { describe, notify } from '../dialog.js';
 import { fill, h } from '../dom.js';
 import { formatCount, formatExact } from '../format.js';
-import { keyFilters } from '../page.js';
+import { keyFilters, maySeeIssues } from '../page.js';
 import { Panel } from '../panel.js';
 import { currentState, navigate } from '../state.js';
 import { keepFocus } from '../value.js';
@@ -91,7 +91,9 @@ export function listPanel(listOf, { id, title, account, extra }) {
    */
   function fillNow(list, rows, below = null) {
     panel.filled = true;
-    keepFocus(panel.body, () => fill(panel.body, countTable(list, rows, reply?.tz ?? 'UTC'), below));
+    keepFocus(panel.body, () =>
+      fill(panel.body, countTable(list, rows, reply?.tz ?? 'UTC', maySeeIssues(account)), below),
+    );
   }
 
   /**
