@@ -7,6 +7,7 @@ use futures::stream::{self, StreamExt};
 use tally_core::alert::rule::Rule;
 use tally_core::app::{App, AppId};
 use tally_core::event::group::Group;
+use tally_core::issue::Shown;
 use tally_core::time::{DAY, MINUTE, TimeDelta, Timestamp};
 use tally_notify::{SendError, Sender};
 use tally_store::{Delivery, DeliveryStatus, LogEntry, PendingDelivery, StoreError, Told};
@@ -158,7 +159,7 @@ impl Telling<'_> {
         let issue = self.context.store.issues_of(&app.id, &[group], self.now).await?.issues.remove(&group);
         Ok(issue.map(|stored| Named {
             id: group.to_string(),
-            title: stored.issue.shown.as_ref().map(|shown| shown.heading()),
+            title: stored.issue.shown.as_ref().map(Shown::heading),
             first_seen: stored.issue.first_seen,
         }))
     }
