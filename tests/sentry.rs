@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
+use tally_core::app::role::Role;
 use tally_core::time::SECOND;
 
 use crate::faulty::Fault;
@@ -634,4 +635,41 @@ async fn a_store_that_fails_is_a_503_that_mutes_nothing() {
         assert_refused(&reply, 503);
         assert!(!reply.headers.contains_key("x-sentry-rate-limits"), "the next event may be stored");
     }
+}
+
+/// As `sentry-sdk` for Python sends an exception.
+fn raised(id: &str, cart: u32, timestamp: &str) -> String {
+    let frames = json!([
+        {"filename": "boom.py", "function": "<module>", "lineno": 8, "in_app": true},
+        {"filename": "boom.py", "function": "load", "lineno": 4, "in_app": true}]);
+    let exception =
+        json!({"values": [{"type": "KeyError", "value": format!("cart {cart}"), "stacktrace": {"frames": frames}}]});
+    let fields = json!({"level": "error", "exception": exception, "release": "shop@1.0", "environment": "test", "timestamp": timestamp});
+    one("event", &event(id, fields))
+}
+
+#[tokio::test]
+async fn an_exception_that_is_sent_twice_is_one_issue_and_regresses() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let id = |n: u8| format!("9ec79c33ec9942ab8353589fcb2e04d{n}");
+    tally.envelope(&app, raised(&id(1), 5, "2026-11-21T10:00:00Z")).await;
+    tally.envelope(&app, raised(&id(2), 484_509, "2026-11-21T10:00:01Z")).await;
+    // The SDK has seen no answer and sends it again.
+    tally.envelope(&app, raised(&id(2), 484_509, "2026-11-21T10:00:01Z")).await;
+    tally.drain().await;
+    let issues = tally.ask(&app, "/issues").await;
+    let issue = issues["items"][0].clone();
+    assert_eq!(issues["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!((&issue["count"], &issue["title"]), (&json!(2), &json!("KeyError: cart <n>")));
+    assert_eq!((&issue["place"], &issue["releases"]), (&json!("boom.py:4 in load"), &json!(["shop@1.0"])));
+    let token = tally.token(Role::Admin).await;
+    let path = format!("/apps/shop/issues/{}", issue["id"].as_str().unwrap());
+    let resolved = tally.call(Method::PATCH, &path, ("x-access-token", &token), r#"{"state": "resolved"}"#).await;
+    assert_eq!(resolved.json["state"], "resolved");
+    tally.clock.set(tally.clock.now() + 10 * SECOND);
+    tally.envelope(&app, raised(&id(3), 7, "2026-11-21T10:08:34Z")).await;
+    tally.drain().await;
+    let issue = tally.ask(&app, "/issues").await["items"][0].clone();
+    assert_eq!((&issue["state"], &issue["regressed"], &issue["count"]), (&json!("open"), &json!(true), &json!(3)));
 }

@@ -305,7 +305,8 @@ pub async fn one(
         complete &= is_done(counts.find_events(reads, app, &groups).await)?;
     }
     let last_day = issue.last_day;
-    let is_gone = issue.erased;
+    // Where counters lack a day, it is not marked as erased when its last event is; but then nothing is left to tell.
+    let is_gone = issue.erased || issue.shown.is_none();
     counts.groups.retain(|_, count| is_one(app, &issue, count));
     let listed = match listed_of(&counts, group, issue.clone(), columns.len().saturating_sub(1)) {
         Some(listed) => listed,
