@@ -13,6 +13,7 @@ use tally_http::openapi::Operation;
 use tally_http::routes::{self, Function};
 use tally_http::service::Routes;
 use tally_notify::{Sender, Settings, SettingsError};
+use tally_service::alerts::deliver::Delivered;
 use tally_service::alerts::seal::SealError;
 use tally_service::context::Context;
 
@@ -49,16 +50,20 @@ pub fn router(context: Arc<Context>, sender: Arc<Sender>) -> Router {
 /// Returns an error if the rules cannot be read.
 pub async fn judge(context: &Context, sender: &Sender) -> Result<(), SealError> {
     let ran = tally_service::alerts::run(context, sender, context.clock.now()).await?;
-    tracing::info!(
-        apps = ran.apps,
-        failed_apps = ran.failed_apps,
-        windows = ran.evaluated.windows,
-        transitions = ran.evaluated.transitions,
-        delivered = ran.delivered.delivered,
-        again = ran.delivered.again,
-        failed = ran.delivered.failed,
-        "judged alert rules"
-    );
+    let Delivered { delivered, again, failed } = ran.delivered;
+    // A minute in which nothing happens needs no line.
+    if ran.failed_apps + ran.evaluated.transitions + delivered + again + failed > 0 {
+        tracing::info!(
+            apps = ran.apps,
+            failed_apps = ran.failed_apps,
+            windows = ran.evaluated.windows,
+            transitions = ran.evaluated.transitions,
+            delivered,
+            again,
+            failed,
+            "judged alert rules"
+        );
+    }
     Ok(())
 }
 
