@@ -18,18 +18,15 @@ const CHANNEL_HINTS = {
  *
  * @typedef {{ id: string } | { type: string, name?: string, url?: string, to?: string[] }} ChannelInput as the API takes it
  *
- * @param {import('./rule.js').RuleChannel[]} kept
+ * @param {import('./rule.js').RuleChannel[] | null} before those that a rule has; null begins with a new one
  */
-export function channelEditor(kept) {
+export function channelEditor(before) {
   const list = h('ul', { class: 'channels' });
   const nobody = h('p', { class: 'muted' }, 'Nobody is told.');
   const add = h('button', { type: 'button', on: { click: () => append(true) } }, 'Add a channel');
   /** @type {{ element: HTMLElement, read: (place: string) => ChannelInput }[]} */
-  let channels = [];
-  for (const channel of kept) {
-    channels.push(keptChannel(channel));
-  }
-  if (kept.length === 0) {
+  let channels = (before ?? []).map(keptChannel);
+  if (!before) {
     append(false);
   }
   show();

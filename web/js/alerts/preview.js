@@ -52,7 +52,8 @@ function previewText({ sentence, since, complete, would_have_fired: fired }, tz)
   const times = fired.length === 1 ? 'once' : `${formatExact(fired.length)} times`;
   const newest = fired.slice(-MOST_FIRED).reverse();
   return [
-    h('p', { class: 'breaking' }, sentence),
+    // Channels are not asked about.
+    h('p', { class: 'breaking' }, sentence.replace(/^Tell nobody when/, 'When')),
     h(
       'p',
       null,

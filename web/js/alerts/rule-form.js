@@ -68,9 +68,17 @@ export function openRuleForm(state, rule, done) {
       condition.direction,
     ),
   );
-  const name = labelled('name', input('name', { maxlength: '100', autocomplete: 'off' }, rule?.name ?? null));
-  name.placeholder = 'What it waits for';
-  const channels = channelEditor(rule?.channels ?? []);
+  // A name by default says what the rule waits for, and follows it.
+  const isNamed = rule && !rule.sentence.includes(` when ${rule.name}`);
+  const name = labelled(
+    'name',
+    input(
+      'name',
+      { maxlength: '100', autocomplete: 'off', placeholder: 'What it waits for' },
+      isNamed ? rule.name : null,
+    ),
+  );
+  const channels = channelEditor(rule?.channels ?? null);
   const preview = previewPart(app, state.tz, previewBody, (error) => showAtFields(dialog, error));
   const counted = [
     halfField('Number', count, '“Fewer than 1” is none at all.'),
@@ -183,8 +191,9 @@ export function openRuleForm(state, rule, done) {
   /** @param {FormData} data */
   async function send(data) {
     clearFieldErrors(dialog);
-    const called = String(data.get('name')).trim();
-    const body = { ...typed(), ...(called ? { name: called } : {}), channels: channels.read() };
+    const typedRule = typed();
+    const called = String(data.get('name')).trim() || (rule && (await nameOf(typedRule)));
+    const body = { ...typedRule, ...(called ? { name: called } : {}), channels: channels.read() };
     try {
       const saved = rule
         ? await request('PATCH', appPath(app, 'alerts', rule.id), { body })
@@ -193,6 +202,22 @@ export function openRuleForm(state, rule, done) {
     } catch (error) {
       throw showAtFields(dialog, error);
     }
+  }
+
+  /**
+   * The name of a changed rule by default: the API gives one to new rules alone.
+   *
+   * @param {ReturnType<typeof typed>} changed
+   */
+  async function nameOf(changed) {
+    if (isIssueKind(kind.value)) {
+      return null;
+    }
+    const body = { ...changed, for: null, days: 1 };
+    // What is wrong with it, the change itself says.
+    const found = await request('POST', appPath(app, 'alerts', 'preview'), { body }).catch(() => null);
+    const text = found?.sentence.replace(/^Tell nobody when /, '') ?? '';
+    return new TextEncoder().encode(text).length > 100 ? null : text;
   }
 
   /** @param {string} name */

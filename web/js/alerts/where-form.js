@@ -35,7 +35,7 @@ const MORE_RULES = /** @type {const} */ ([
  */
 export async function askWhere(app, rules, done) {
   await loadSheet('alerts.css');
-  const channels = channelEditor([]);
+  const channels = channelEditor(null);
   /** What was done: what failed is tried again by itself. */
   /** @type {Map<string, import('./rule.js').Rule>} */
   const made = new Map();
