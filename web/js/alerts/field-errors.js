@@ -18,7 +18,8 @@ export function showAtFields(form, error) {
   }
   const rest = error.errors.filter(({ field, detail }) => {
     const control = controlOf(form, field);
-    if (control) {
+    // One at a time: the others may follow from the first.
+    if (control && !control.matches('[data-invalid]')) {
       markField(control, detail);
     }
     return !control;

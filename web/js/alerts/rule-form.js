@@ -13,9 +13,9 @@ import { channelText, isAboutIssues, lengthChoice } from './rule.js';
 
 /** What a rule can wait for. */
 const CONDITIONS = /** @type {[string, string][]} */ ([
-  ['above', 'There are more than …'],
-  ['below', 'There are fewer than …'],
-  ['changes_by', 'Their number changes by …'],
+  ['above', 'More events than …'],
+  ['below', 'Fewer events than …'],
+  ['changes_by', 'The number of events changes by …'],
   ['new_issue', 'An error is new'],
   ['regression', 'A resolved error occurs again'],
 ]);
@@ -81,7 +81,7 @@ export function openRuleForm(state, rule, done) {
   const channels = channelEditor(rule?.channels ?? null);
   const preview = previewPart(app, state.tz, previewBody, (error) => showAtFields(dialog, error));
   const counted = [
-    halfField('Number', count, '“Fewer than 1” is none at all.'),
+    halfField('Number', count, '1 is none at all.'),
     halfField('Within', labelled('window', lengthChoice('window', RULE_WINDOWS, rule?.window ?? '5m'))),
   ];
   const compared = [halfField('Against', against), halfField('Direction', direction)];
@@ -92,6 +92,7 @@ export function openRuleForm(state, rule, done) {
   ];
   const renotify = labelled('renotify', lengthChoice('renotify', REMINDERS, rule?.renotify ?? null, 'Never'));
   const reminded = [halfField('Tell again while it fires', renotify)];
+  const noneHint = /** @type {HTMLElement} */ (counted[0]?.querySelector('.hint'));
   const numberLabel = /** @type {HTMLElement} */ (count.parentElement).firstChild;
   const kept = keptFilter(before);
   kind.addEventListener('change', adapt);
@@ -141,6 +142,7 @@ export function openRuleForm(state, rule, done) {
     const issues = isIssueKind(wanted);
     showFields([...counted, ...lasting, ...countedFilter, ...reminded], !issues);
     showFields(compared, wanted === 'changes_by');
+    noneHint.hidden = wanted !== 'below';
     count.min = wanted === 'above' ? '0' : '1';
     if (numberLabel) {
       numberLabel.textContent = wanted === 'changes_by' ? 'Percent' : 'Number';
