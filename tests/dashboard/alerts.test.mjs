@@ -407,3 +407,25 @@ test("no finding of axe in the list, a menu, the form with errors, a secret and 
         assert.deepEqual(found, [], what);
     }
 });
+
+test("a rule leads to the chart of what it counts, where its threshold is a line", async () => {
+    const app = await appWith(world.tally, some());
+    await make(app, burst({ window: "1h", channels: [hook()] }));
+    await make(app, burst({ window: "5m", condition: { above: 7 } }));
+    const page = await open(app);
+    await row(page, "20 in 1 h").getByRole("link").click();
+    await page.getByRole("link", { name: "What it counts, as a chart" }).click();
+    const chart = page.getByRole("region", { name: "Chart" });
+    await chart.getByRole("list", { name: "Thresholds" }).getByText("Tell #ops when ERROR > 20 in 1 h").waitFor();
+    assert.equal(await chart.locator(".chart-threshold").count(), 1);
+    // Of other events, it is none.
+    await page.goto(`/?app=${app.id}&interval=HOUR`);
+    await chart.getByRole("slider").waitFor();
+    await page.waitForLoadState("networkidle");
+    assert.equal(await chart.locator(".chart-threshold").count(), 0);
+    // The first view of an app asks for no rules.
+    const first = await world.signIn(`/?app=${app.id}`);
+    await first.getByRole("region", { name: "Chart" }).getByRole("slider").waitFor();
+    await first.waitForLoadState("networkidle");
+    assert.ok(first.requested.every(request => !/\/apps\/[^/]+\/alerts$/.test(request.url())));
+});

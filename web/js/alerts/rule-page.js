@@ -4,8 +4,8 @@ import { formatExact, formatTime } from '../format.js';
 import { stateLink } from '../link.js';
 import { isAdmin } from '../page.js';
 import { Panel } from '../panel.js';
-import { navigate } from '../state.js';
-import { channelText, stateMark, typeText } from './rule.js';
+import { navigate, parseState } from '../state.js';
+import { channelText, isAboutIssues, stateMark, typeText } from './rule.js';
 import { ruleRow } from './rule-row.js';
 
 /**
@@ -43,6 +43,7 @@ export function rulePage(id, first, account) {
           { class: 'rule alone', dataset: { state: rule.enabled ? rule.state : 'off' } },
           ruleRow(state, rule, { mayChange: isAdmin(account), linked: false, done }),
         ),
+        chartLink(rule, state),
         h('h2', null, 'History'),
         historyTable(rule, state),
       ],
@@ -58,6 +59,30 @@ export function rulePage(id, first, account) {
       load(true);
     }
   }
+}
+
+/** The intervals of the chart whose columns are as long as a window. */
+/** @type {Record<string, string>} */
+const WINDOW_INTERVALS = { '1m': 'MINUTE', '1h': 'HOUR', '1d': 'DAY', '1w': 'WEEK' };
+
+/**
+ * Leads to the chart of what a rule counts, with the threshold as a line where a column is as long as its window.
+ *
+ * @param {import('./rule.js').Rule} rule
+ * @param {import('../state.js').State} state
+ */
+function chartLink({ filter, window: length, condition }, state) {
+  if (isAboutIssues(condition)) {
+    return null;
+  }
+  const params = Object.entries(filter).flatMap(([name, values]) => values.map((value) => [name, value]));
+  const { filters } = parseState(new URLSearchParams(params).toString());
+  const options = { interval: WINDOW_INTERVALS[length] ?? '' };
+  return h(
+    'p',
+    null,
+    stateLink({ ...state, view: '', filters, options }, { class: 'text-link' }, 'What it counts, as a chart'),
+  );
 }
 
 /** @type {[string, (rule: import('./rule.js').Rule, each: import('./rule.js').RuleTransition, state: import('../state.js').State) => import('../dom.js').Child][]} */
