@@ -165,9 +165,17 @@ function valueText({ value, threshold, issues }) {
   }
   return [
     value === null ? 'not known' : formatExact(value),
-    threshold !== null && h('span', { class: 'muted' }, ` of ${formatExact(threshold)}`),
+    threshold !== null && h('span', { class: 'muted' }, `, threshold ${formatExact(threshold)}`),
   ];
 }
+
+/** @type {Record<string, string>} */
+const DELIVERY_WORDS = {
+  pending: 'not yet delivered',
+  delivered: '✓ delivered',
+  failed: '✕ failed',
+  snoozed: '☾ snoozed',
+};
 
 /**
  * @param {import('./rule.js').Rule} rule
@@ -188,7 +196,7 @@ function deliveryList({ channels }, deliveries, tz) {
         'li',
         { class: 'breaking' },
         h('bdi', null, known ? channelText(known) : `${typeText(type)}, removed since`),
-        `: ${{ pending: 'not yet delivered', delivered: '✓ delivered', failed: '✕ failed', snoozed: '☾ snoozed' }[status] ?? status}${tried}`,
+        `: ${DELIVERY_WORDS[status] ?? status}${tried}`,
         next && `, tried again ${formatTime(next, tz, 'second')}`,
         error && status !== 'delivered' && h('div', { class: 'muted' }, error),
       );
