@@ -168,6 +168,7 @@ test("errors of the API stand at their fields, and what was typed stays", async 
     const url = dialog.getByRole("textbox", { name: "URL" });
     await until(async () => (await errorOf(url)) !== "");
     assert.equal(await errorOf(number), "");
+    assert.equal(await dialog.locator(".field-error").count(), 1);
     // The preview asks nothing of channels, and shows its errors alike.
     await number.fill("9000000000000000");
     await dialog.getByRole("button", { name: "Preview" }).click();
