@@ -22,6 +22,7 @@ const VIEWS = {
     errors: app => `/?app=${app}&view=errors`,
     "errors resolved": app => `/?app=${app}&view=errors&state=resolved`,
     error: (app, issue) => `/?app=${app}&view=errors&issue=${issue}`,
+    alerts: app => `/?app=${app}&view=alerts`,
     session: app => `/?app=${app}&view=session&session_id=user-3-0`,
     user: app => `/?app=${app}&view=user&user_id=user-3`,
     ...Object.fromEntries(
@@ -68,7 +69,7 @@ test("the first view is small: at most 60 KB, 6 requests, and no code of views t
     console.log(`first view: ${requests} requests, ${bytes} bytes`);
     assert.ok(requests <= 6, page.requested.map(request => request.url()).join("\n"));
     assert.ok(bytes <= 60_000, `${bytes} bytes`);
-    assert.ok(page.requested.every(request => !/\/(errors|settings)\.(js|css)$/.test(request.url())));
+    assert.ok(page.requested.every(request => !/\/(alerts|errors|settings)\.(js|css)$/.test(request.url())));
 });
 
 test("everything can be reached with the keyboard, and what has the focus shows it", async () => {

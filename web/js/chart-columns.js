@@ -22,7 +22,10 @@ export function chartColumns(data, width, height) {
   const step = (width - LEFT - RIGHT) / Math.max(1, count);
   const base = height - AXIS;
   const totals = sums(data.series, count);
-  const scale = scaleOf(Math.max(1, ...totals, ...(data.previous ?? []).map(Number)), base - TOP);
+  const most = Math.max(1, ...totals, ...(data.previous ?? []).map(Number));
+  // One far above would leave no height to the columns.
+  const lines = (data.thresholds ?? []).filter((each) => each <= most * 3);
+  const scale = scaleOf(Math.max(most, ...lines), base - TOP);
   const pattern = `hatch-${++hatches}`;
   const cursor = svg('rect', { class: 'chart-cursor', y: TOP, width: 0, height: height + STRIP });
   const bottom = height + (data.strip ? STRIP : 0);
@@ -37,6 +40,7 @@ export function chartColumns(data, width, height) {
     data.strip && strip(data.strip, count, step, bottom - 1, width),
     grows >= 0 && svg('rect', { ...span(grows, count - 1), y: TOP, height: bottom - TOP, fill: `url(#${pattern})` }),
     data.previous && comparison(data.previous, step, base, scale.factor),
+    lines.map((value) => thresholdLine(base - value * scale.factor, width)),
     axis(data, step, base, width),
     marks(data.marks ?? [], step, base),
   );
@@ -76,6 +80,14 @@ function scaleOf(max, room) {
   const top = Math.ceil(max / unit) * unit;
   const ticks = Array.from({ length: Math.round(top / unit) }, (_, i) => (i + 1) * unit);
   return { factor: room / top, ticks: [0, ...ticks] };
+}
+
+/**
+ * @param {number} y
+ * @param {number} width
+ */
+function thresholdLine(y, width) {
+  return svg('line', { class: 'chart-threshold', x1: LEFT, x2: width - RIGHT, y1: y, y2: y });
 }
 
 /** @param {string} id */

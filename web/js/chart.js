@@ -21,8 +21,9 @@ import { bucketLabel, formatExact } from './format.js';
  *   previous?: (number | null)[] | null,
  *   marks?: string[][],
  *   growing?: boolean[],
+ *   thresholds?: number[],
  * }} ChartData `series` from the baseline up, `strip` on a scale of its own below, `previous` as a line, `marks` are texts of
- *   annotations, `growing` columns are hatched
+ *   annotations, `growing` columns are hatched, `thresholds` are lines
  */
 
 /**

@@ -1,26 +1,10 @@
 import { fill, h } from './dom.js';
 import { issueList } from './errors/issue-list.js';
 import { issuePage } from './errors/issue-page.js';
+import { loadSheet } from './later.js';
 import { setFilterable } from './value.js';
 
 /** The part of the page that shows errors: a list of issues, and one issue. */
-
-/** Where its style sheet is, beside that of the page. */
-const SHEET = 'errors.css';
-
-/** @type {Promise<unknown> | null} */
-let styled = null;
-
-/** Loads the style sheet once. A page without it is better than none. */
-function style() {
-  styled ??= new Promise((resolve) => {
-    const main = document.querySelector('link[rel="stylesheet"]');
-    const href = (main?.getAttribute('href') ?? '').replace(/[^/]+$/, SHEET);
-    const link = h('link', { rel: 'stylesheet', href, on: { load: resolve, error: resolve } });
-    document.head.append(link);
-  });
-  return styled;
-}
 
 /**
  * @param {import('./state.js').State} first
@@ -38,13 +22,13 @@ export function errorsPage(first, account) {
   const element = h('div', { class: 'page errors-page' });
   // Values are read here: the list and the issue know no filter by them.
   setFilterable(() => false);
-  style().then(() => closed || show());
+  loadSheet('errors.css').then(() => closed || show());
   return { element, update, close };
 
   /** @param {import('./state.js').State} next */
   function update(next) {
     state = next;
-    if (styled && (list || issue)) {
+    if (list || issue) {
       show();
     }
   }

@@ -1,4 +1,5 @@
 import { fill, h } from './dom.js';
+import { alertsPart } from './later.js';
 import { isAdmin, maySeeEvents, maySeeIssues, maySeePeople } from './page.js';
 import { eventsPage } from './pages/events.js';
 import { homePage } from './pages/home.js';
@@ -32,6 +33,13 @@ export const VIEWS = [
     tab: true,
     allowed: maySeeIssues,
     open: laterPage('Errors', async () => (await import('./errors.js')).errorsPage),
+  },
+  {
+    view: 'alerts',
+    title: 'Alerts',
+    tab: true,
+    allowed: (account) => account.kind === 'user',
+    open: laterPage('Alerts', async () => (await alertsPart()).alertsPage),
   },
   { view: 'session', title: 'Session', tab: false, allowed: maySeePeople, open: sessionPage },
   { view: 'user', title: 'User', tab: false, allowed: maySeePeople, open: userPage },

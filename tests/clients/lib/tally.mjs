@@ -7,13 +7,16 @@ export class Tally {
     #process;
     #token;
 
-    /** Starts one on a free port. It keeps nothing, or its data in a folder: in memory is room for 1 GiB. */
-    static async start(binary, folder = null) {
+    /**
+     * Starts one on a free port. It keeps nothing, or its data in a folder: in memory is room for 1 GiB. Of the variables `TALLY_…`
+     * it has those of `settings` alone.
+     */
+    static async start(binary, folder = null, settings = {}) {
         const tally = new Tally();
         const own = Object.entries(process.env).filter(([name]) => !name.startsWith("TALLY_"));
         const args = ["serve", ...(folder ? ["--data", folder] : ["--memory"]), "--no-dynamodb", "--port", "0"];
         tally.#process = spawn(binary, args, {
-            env: { RUST_LOG: "warn", ...Object.fromEntries(own) },
+            env: { RUST_LOG: "warn", ...Object.fromEntries(own), ...settings },
             stdio: ["ignore", "pipe", "inherit"],
         });
         const failed = new Promise((_, reject) => {

@@ -15,13 +15,13 @@ const BINARY = process.env.TALLY_BINARY ?? join(process.env.CARGO_TARGET_DIR ?? 
 
 /**
  * Prepares a file of tests. What it returns is filled before the first test. With `onDisk`, Tally keeps its data in a folder
- * until the end.
+ * until the end; `settings` are variables `TALLY_…` of it.
  */
-export function suite({ onDisk = false } = {}) {
+export function suite({ onDisk = false, settings = {} } = {}) {
     const folder = onDisk ? mkdtempSync(join(tmpdir(), "tally-")) : null;
     const world = { tally: null, browser: null, signIn, profile, pages: [] };
     before(async () => {
-        world.tally = await Tally.start(BINARY, folder);
+        world.tally = await Tally.start(BINARY, folder, settings);
         world.browser = await startChromium();
     });
     afterEach(async () => {

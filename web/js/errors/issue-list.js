@@ -11,6 +11,7 @@ import { issueFoot } from './issue-foot.js';
 import { issueRows } from './issue-rows.js';
 import { issueSelection } from './issue-selection.js';
 import { choiceOf, judge, undoLast, verdictMenu } from './verdict.js';
+import { whereNote } from './where-note.js';
 
 /** Issues of a page of the API. */
 const ISSUES_A_PAGE = 50;
@@ -49,6 +50,7 @@ export function issueList(account) {
   const selection = issueSelection(shown, showSelection);
   const rows = issueRows({ select: mayChange ? selection.press : null, decide });
   const bar = issueBar(account);
+  const where = whereNote(account);
   const panel = new Panel({ what: 'Errors', class: 'issue-panel' });
   const all = h('input', {
     type: 'checkbox',
@@ -129,10 +131,15 @@ export function issueList(account) {
     const before = changes;
     panel.show(
       // A refresh that fails leaves what is shown.
-      (signal) =>
-        get(appPath(state?.app ?? '', 'issues'), query, signal).catch(
+      async (signal) => {
+        const note = where.load(state?.app ?? '', signal);
+        const found = await get(appPath(state?.app ?? '', 'issues'), query, signal).catch(
           quiet ? () => null : (error) => Promise.reject(error),
-        ),
+        );
+        // Shown with the list, it moves nothing.
+        await note;
+        return found;
+      },
       (found) => {
         plan();
         if (!found || before !== changes) {
@@ -194,7 +201,7 @@ export function issueList(account) {
   }
 
   function content() {
-    return head.isConnected && issues.length > 0 ? undefined : [head, rows.element, foot];
+    return head.isConnected && issues.length > 0 ? undefined : [where.element, head, rows.element, foot];
   }
 
   function show() {

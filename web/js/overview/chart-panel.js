@@ -34,11 +34,12 @@ export function chartPanel(account, more) {
     'aria-label': 'Values of the chart',
     hidden: true,
   });
+  const lines = h('ul', { class: 'thresholds', 'aria-label': 'Thresholds', hidden: true });
   const element = h(
     'section',
     { class: 'panel chart-panel', 'aria-label': 'Chart' },
     h('div', { class: 'panel-head' }, title, legend, h('div', { class: 'spacer' }), tools),
-    h('div', { class: 'panel-body' }, chart.element, table),
+    h('div', { class: 'panel-body' }, chart.element, table, lines),
   );
   /** The range before each zoom, which Esc brings back, and the range after it. */
   /** @type {{ since: string, until: string, after: string }[]} */
@@ -61,8 +62,9 @@ export function chartPanel(account, more) {
    * @param {import('../state.js').State} state
    * @param {Mark[]} annotations
    * @param {boolean} canStackNames
+   * @param {import('./thresholds.js').Threshold[]} [thresholds]
    */
-  function update(reply, state, annotations, canStackNames) {
+  function update(reply, state, annotations, canStackNames, thresholds = []) {
     const byName = state.options.by === 'name' && canStackNames;
     const all = byName ? nameSeries(reply) : levelSeries(reply);
     const off = hiddenKeys(state);
@@ -74,6 +76,14 @@ export function chartPanel(account, more) {
     }
     data.series = all.filter(({ key }) => !off.has(key));
     data.previous = before(reply, data.series.length < all.length ? data.series : null);
+    // They are of all series together.
+    const drawn = off.size > 0 ? [] : thresholds;
+    data.thresholds = drawn.map(({ value }) => value);
+    fill(
+      lines,
+      drawn.map(({ value, text }) => h('li', null, `┄ ${formatExact(value)}: `, h('bdi', null, text))),
+    );
+    lines.hidden = drawn.length === 0;
     const asTable = state.options.chart === 'table';
     fill(title, `Events by ${EVERY[reply.interval] ?? reply.interval}`);
     showLegend(all, off);

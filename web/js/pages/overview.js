@@ -12,6 +12,7 @@ import { CATEGORIES, MESSAGES, NAMES } from '../overview/lists.js';
 import { noMatch } from '../overview/no-match.js';
 import { propertyPanel } from '../overview/property.js';
 import { overviewParams, readOverview } from '../overview/reply.js';
+import { mayHaveThresholds, readThresholds } from '../overview/thresholds.js';
 import { maySeeData, maySeeEvents } from '../page.js';
 import { Panel } from '../panel.js';
 import { isRunning } from '../range.js';
@@ -63,6 +64,8 @@ export function overviewPage(first, account) {
   let controller = new AbortController();
   /** @type {import('../overview/chart-panel.js').Mark[]} */
   let annotations = [];
+  /** @type {import('../overview/thresholds.js').Threshold[]} */
+  let thresholds = [];
   /** @type {{ close: () => void } | null} */
   let empty = null;
 
@@ -131,8 +134,10 @@ export function overviewPage(first, account) {
       content.classList.remove('waiting');
       problem.element.hidden = true;
       fill(problem.body);
+      thresholds = isNew ? [] : thresholds;
       show(found, isNew);
       showAnnotations(app, found, signal);
+      showThresholds(found, signal);
     } catch (error) {
       if (signal.aborted) {
         return;
@@ -223,7 +228,7 @@ export function overviewPage(first, account) {
     }
     fill(instead);
     showParts(true);
-    chart.update(found, state, annotations, stacksNames);
+    chart.update(found, state, annotations, stacksNames, thresholds);
     const only = state.options.all;
     tables.classList.toggle('one', Boolean(only));
     for (const { list, panel, update: updateList } of lists) {
@@ -251,7 +256,23 @@ export function overviewPage(first, account) {
     // A chart without its marks is better than none.
     annotations = await readAnnotations(app, found, signal).catch(() => []);
     if (!signal.aborted && reply === found && annotations.length > 0) {
-      chart.update(found, state, annotations, stacksNames);
+      chart.update(found, state, annotations, stacksNames, thresholds);
+    }
+  }
+  /**
+   * @param {import('../overview/reply.js').Overview} found
+   * @param {AbortSignal} signal
+   */
+  async function showThresholds(found, signal) {
+    const before = thresholds;
+    const asks = found.total > 0 && mayHaveThresholds(account, state);
+    const next = asks ? await readThresholds(state, found.interval, signal).catch(() => before) : [];
+    if (signal.aborted || reply !== found) {
+      return;
+    }
+    thresholds = next;
+    if (next.length + before.length > 0) {
+      chart.update(found, state, annotations, stacksNames, next);
     }
   }
 }
