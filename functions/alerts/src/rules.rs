@@ -65,10 +65,10 @@ struct SecretBody {
     secret: String,
 }
 
-/// The rule in a path; none where `preview` stands there.
+/// The rule in a path.
 #[derive(Deserialize)]
 pub(crate) struct RulePath {
-    id: Option<String>,
+    id: String,
 }
 
 /// The rule and the channel in a path.
@@ -110,7 +110,7 @@ pub(crate) async fn read(
     Path(RulePath { id }): Path<RulePath>,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let id = rule_id(id)?;
+    let id = rule_id(&id)?;
     let stored = context.store.alert_rule(&app.id, &id).await?.ok_or_else(|| problem(RuleError::Missing))?;
     let history = context.store.alert_history(&app.id, &id).await?;
     json(StatusCode::OK, &AlertBody::with_history(&stored, history, context.clock.now()))
@@ -125,7 +125,7 @@ pub(crate) async fn change(
     _: NoQuery,
     JsonBody(input): JsonBody<RuleInput>,
 ) -> Result<Response, Problem> {
-    let id = rule_id(id)?;
+    let id = rule_id(&id)?;
     let now = context.clock.now();
     let stored = context.store.alert_rule(&app.id, &id).await?.ok_or_else(|| problem(RuleError::Missing))?;
     let mut changed = stored.rule.clone();
@@ -146,7 +146,7 @@ pub(crate) async fn delete(
     Path(RulePath { id }): Path<RulePath>,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    uses::delete(&context.store, &app, &rule_id(id)?).await.map_err(problem)?;
+    uses::delete(&context.store, &app, &rule_id(&id)?).await.map_err(problem)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -159,7 +159,7 @@ pub(crate) async fn test(
     _: NoQuery,
     JsonBody(()): JsonBody<()>,
 ) -> Result<Response, Problem> {
-    let tested = uses::test(&context, &sender, &app, &rule_id(id)?, context.clock.now()).await.map_err(problem)?;
+    let tested = uses::test(&context, &sender, &app, &rule_id(&id)?, context.clock.now()).await.map_err(problem)?;
     let items = tested.into_iter().map(|Tested { channel, kind, error }| TestedBody {
         channel: channel.to_string(),
         r#type: kind,
@@ -178,12 +178,12 @@ pub(crate) async fn rotate(
     JsonBody(()): JsonBody<()>,
 ) -> Result<Response, Problem> {
     let channel = RuleId::parse(&channel).ok_or_else(|| problem(RuleError::NoSecret))?;
-    let secret = uses::rotate_secret(&context, &app, &rule_id(Some(id))?, &channel).await.map_err(problem)?;
+    let secret = uses::rotate_secret(&context, &app, &rule_id(&id)?, &channel).await.map_err(problem)?;
     json(StatusCode::OK, &SecretBody { channel: channel.to_string(), secret })
 }
 
-fn rule_id(text: Option<String>) -> Result<RuleId, Problem> {
-    text.and_then(|text| RuleId::parse(&text)).ok_or_else(|| problem(RuleError::Missing))
+fn rule_id(text: &str) -> Result<RuleId, Problem> {
+    RuleId::parse(text).ok_or_else(|| problem(RuleError::Missing))
 }
 
 /// Checks that channels may be told something, and that those that are kept are there.

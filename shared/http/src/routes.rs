@@ -160,6 +160,16 @@ impl Route {
         self.method == *method || (*method == Method::HEAD && self.method == Method::GET)
     }
 
+    /// Whether the end of its pattern is a parameter of one segment.
+    fn ends_with_parameter(&self) -> bool {
+        self.path.rsplit('/').next().is_some_and(|last| last.starts_with('{') && !last.starts_with("{*"))
+    }
+
+    /// Whether the end of its pattern is a word.
+    fn ends_with_word(&self) -> bool {
+        self.path.rsplit('/').next().is_some_and(|last| !last.starts_with('{'))
+    }
+
     /// Whether a decoded path matches the pattern.
     pub fn matches(&self, path: &str) -> bool {
         matches(self.path, path)
@@ -206,13 +216,18 @@ pub fn without_slash(path: &str) -> &str {
 }
 
 /// The routes of a decoded path, one for each method that it has. Where two patterns with the same method match, the first in
-/// the table is the route, so the table has the narrower one first.
+/// the table is the route, so the table has the narrower one first. A path whose end is a word of a pattern, such as `alerts/preview`, is
+/// none of a pattern with a parameter there.
 pub fn at(path: &str) -> impl Iterator<Item = &'static Route> {
     let has_earlier = |place: usize, route: &Route| {
         ROUTES[..place].iter().any(|earlier| earlier.method == route.method && earlier.matches(path))
     };
+    let is_word = ROUTES.iter().any(|route| route.ends_with_word() && route.matches(path));
+    let is_other = move |route: &Route| is_word && route.ends_with_parameter();
     let routes = ROUTES.iter().copied().enumerate();
-    routes.filter(move |(place, route)| route.matches(path) && !has_earlier(*place, route)).map(|(_, route)| route)
+    let matching =
+        routes.filter(move |(place, route)| route.matches(path) && !is_other(route) && !has_earlier(*place, route));
+    matching.map(|(_, route)| route)
 }
 
 #[cfg(test)]
@@ -227,6 +242,8 @@ mod tests {
             methods("/apps/a/events"),
             ["DELETE /apps/{app}/events", "POST /apps/{app}/events", "GET /apps/{app}/events"]
         );
+        assert_eq!(methods("/apps/a/alerts/preview"), ["POST /apps/{app}/alerts/preview"]);
+        assert_eq!(methods("/apps/a/alerts/0123456789ab").len(), 3);
         // A narrow pattern goes before a wide one.
         assert_eq!(
             methods("/event-tracker/k/api/events/histogram/a/20261121"),
