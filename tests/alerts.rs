@@ -625,7 +625,7 @@ async fn a_rule_that_is_wrong_is_refused_by_its_fields() {
         crate::harness::assert_problem(&reply, 404, &[]);
     }
     let reply = world.call(Method::GET, "/preview", Value::Null).await;
-    assert_eq!((reply.status.as_u16(), reply.headers["allow"].to_str()), (405, Ok("POST")));
+    assert_eq!((reply.status.as_u16(), reply.headers["allow"].as_bytes()), (405, &b"POST"[..]));
 }
 
 #[tokio::test]
