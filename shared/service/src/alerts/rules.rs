@@ -9,7 +9,7 @@ use tally_core::alert::minutes::Minutes;
 use tally_core::alert::rule::{Condition, MAX_RULES, Rule, RuleId};
 use tally_core::app::App;
 use tally_core::issue::News;
-use tally_core::time::{MINUTE, Timestamp};
+use tally_core::time::{MICROSECOND, MINUTE, Timestamp};
 use tally_notify::{Channel, Secret, Sender};
 use tally_store::{Store, StoreError, StoredRule};
 
@@ -103,7 +103,8 @@ pub async fn list(store: &Store, app: &App, now: Timestamp) -> Result<Vec<Stored
     if rules.has_defaults {
         return Ok(rules.rules);
     }
-    let about = |news, name: &str| {
+    // In this order.
+    let about = |news, name: &str, place: i64| {
         let rule = Rule {
             id: RuleId::random(),
             name: name.to_owned(),
@@ -115,11 +116,11 @@ pub async fn list(store: &Store, app: &App, now: Timestamp) -> Result<Vec<Stored
             snoozed_until: None,
             enabled: true,
             channels: vec![],
-            created_at: now,
+            created_at: now + place * MICROSECOND,
         };
         StoredRule { state: State::new(now.floor(MINUTE)), rule, version: 1 }
     };
-    let defaults = [about(News::New, "New issues"), about(News::Regressed, "Regressions")];
+    let defaults = [about(News::New, "New issues", 0), about(News::Regressed, "Regressions", 1)];
     // If another process was faster, it has added the same.
     store.add_default_rules(&app.id, &defaults).await?;
     Ok(store.alert_rules(&app.id).await?.rules)
