@@ -29,14 +29,17 @@ const LOWEST: Level = Level::Warn;
 /// What records of a batch tell about errors beside what is counted, by sequence number.
 pub(crate) type Traces = HashMap<SequenceNumber, Trace>;
 
+/// What a batch tells of the groups of each app.
+type OfGroups<T> = BTreeMap<AppId, BTreeMap<Group, Vec<T>>>;
+
 /// The issues of a batch.
 pub(crate) struct Issues<'a> {
     context: &'a Context,
     batch: Batch<'a>,
     /// What was seen of each group, each with the event.
-    seen: BTreeMap<(AppId, Group), Vec<(Sighting, CountedEvent)>>,
+    seen: OfGroups<(Sighting, CountedEvent)>,
     /// Which events of a group were erased, or moved to another group.
-    gone: BTreeMap<(AppId, Group), Vec<EventId>>,
+    gone: OfGroups<EventId>,
     apps: &'a HashMap<AppId, Arc<App>>,
 }
 
@@ -86,7 +89,7 @@ impl<'a> Issues<'a> {
         if let (Some(old), Some(group)) = (old, old_group)
             && new.is_none_or(|(_, (new_group, _))| new_group != group)
         {
-            self.gone.entry((app.id.clone(), group)).or_default().push(old.id);
+            add(&mut self.gone, app, group, old.id);
         }
         let Some((event, (group, mark))) = new else { return Ok(()) };
         // One that is sent again happened no later than it was received first.
@@ -110,34 +113,32 @@ impl<'a> Issues<'a> {
             release,
             count: event.count.saturating_sub(before.map_or(0, |old| old.count)),
         };
-        self.seen.entry((app.id.clone(), group)).or_default().push((sighting, event.clone()));
+        add(&mut self.seen, app, group, (sighting, event.clone()));
         Ok(())
     }
 
     /// Stores what the batch tells about issues.
     pub(crate) async fn store(&self) -> Result<(), AggregateError> {
-        let mut by_app: BTreeMap<&AppId, Vec<Group>> = BTreeMap::new();
-        for (app, group) in self.seen.keys() {
-            by_app.entry(app).or_default().push(*group);
-        }
-        for (id, groups) in by_app {
+        for (id, seen) in &self.seen {
             let Some(app) = self.apps.get(id) else { continue };
-            let mut known = self.known(app, &groups).await?;
-            let readable = groups.into_iter().filter(|group| !known.unreadable.contains(group));
-            let seen = readable.filter_map(|group| Some((group, self.seen.get(&(id.clone(), group))?)));
-            let seen: Vec<_> = seen.collect();
-            let stored = seen.into_iter().map(|(group, seen)| {
-                let known = known.issues.remove(&group);
-                self.store_one(app, group, seen, known)
-            });
+            let mut known = self.known(app, seen).await?;
+            let readable = seen.iter().filter(|(group, _)| !known.unreadable.contains(group));
+            let stored = readable.map(|(group, seen)| self.store_one(app, *group, seen, known.issues.remove(group)));
             let stored: Vec<_> = stored.collect();
             stream::iter(stored).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
         }
         Ok(())
     }
 
-    async fn known(&self, app: &App, groups: &[Group]) -> Result<KnownIssues, StoreError> {
-        self.context.store.issues_of(&app.id, groups, self.context.clock.now()).await
+    async fn known<T>(&self, app: &App, groups: &BTreeMap<Group, T>) -> Result<KnownIssues, StoreError> {
+        let groups: Vec<Group> = groups.keys().copied().collect();
+        self.context.store.issues_of(&app.id, &groups, self.context.clock.now()).await
+    }
+
+    /// An issue as it is now, after others have changed it.
+    async fn current(&self, app: &App, group: Group) -> Result<Option<StoredIssue>, StoreError> {
+        let known = self.context.store.issues_of(&app.id, &[group], self.context.clock.now()).await?;
+        Ok(known.issues.into_values().next())
     }
 
     async fn store_one(
@@ -178,7 +179,7 @@ impl<'a> Issues<'a> {
             if self.put(app, &stored).await? {
                 return Ok(());
             }
-            known = self.known(app, &[group]).await?.issues.remove(&group);
+            known = self.current(app, group).await?;
         }
         Err(AggregateError::Contention)
     }
@@ -200,14 +201,10 @@ impl<'a> Issues<'a> {
 
     /// Forgets what erased events told, once the batch is counted.
     pub(crate) async fn forget(&self) -> Result<(), AggregateError> {
-        let mut by_app: BTreeMap<&AppId, Vec<Group>> = BTreeMap::new();
-        for (app, group) in self.gone.keys() {
-            by_app.entry(app).or_default().push(*group);
-        }
-        for (id, groups) in by_app {
+        for (id, gone) in &self.gone {
             let Some(app) = self.apps.get(id) else { continue };
-            for stored in self.known(app, &groups).await?.issues.into_values() {
-                let erased = self.gone.get(&(id.clone(), stored.group)).map(Vec::as_slice).unwrap_or_default();
+            for stored in self.known(app, gone).await?.issues.into_values() {
+                let erased = gone.get(&stored.group).map(Vec::as_slice).unwrap_or_default();
                 self.forget_one(app, stored, erased).await?;
             }
         }
@@ -215,18 +212,21 @@ impl<'a> Issues<'a> {
     }
 
     async fn forget_one(&self, app: &App, mut stored: StoredIssue, erased: &[EventId]) -> Result<(), AggregateError> {
-        let group = stored.group;
         for _ in 0..TRIES {
             // After the issue was read: an event that is stored meanwhile changes the issue, or is counted.
             let occurs = occurs(&self.context.reads(), app, &stored).await?;
             if !stored.issue.erase(!occurs, erased) || self.put(app, &stored).await? {
                 return Ok(());
             }
-            match self.known(app, &[group]).await?.issues.remove(&group) {
+            match self.current(app, stored.group).await? {
                 Some(current) => stored = current,
                 None => return Ok(()),
             }
         }
         Err(AggregateError::Contention)
     }
+}
+
+fn add<T>(to: &mut OfGroups<T>, app: &App, group: Group, what: T) {
+    to.entry(app.id.clone()).or_default().entry(group).or_default().push(what);
 }

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
-use tally_core::alert::rule::RuleId;
+use tally_core::alert::rule::{Rule, RuleChannel, RuleId};
 use tally_core::app::AppId;
 use tally_core::time::{TimeDelta, Timestamp};
 
@@ -73,6 +73,19 @@ pub struct Told<'a> {
 }
 
 impl Delivery {
+    /// Those of a transition: one for each channel of its rule, due at a time.
+    pub fn of_rule(rule: &Rule, status: DeliveryStatus, at: Timestamp) -> Vec<Self> {
+        let delivery = |channel: &RuleChannel| Self {
+            channel: channel.id.clone(),
+            kind: channel.kind.clone(),
+            status,
+            attempts: 0,
+            next_at: at.micros(),
+            error: None,
+        };
+        rule.channels.iter().map(delivery).collect()
+    }
+
     /// Whether it is tried at a time.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.status == DeliveryStatus::Pending && self.next_at <= now.micros()
@@ -80,7 +93,7 @@ impl Delivery {
 }
 
 /// When the first of some deliveries is due; none if all have ended.
-fn due(deliveries: &[Delivery]) -> Option<Timestamp> {
+pub(crate) fn due(deliveries: &[Delivery]) -> Option<Timestamp> {
     let pending = deliveries.iter().filter(|delivery| delivery.status == DeliveryStatus::Pending);
     pending.map(|delivery| Timestamp::from_micros(delivery.next_at)).min()
 }

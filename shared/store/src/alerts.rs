@@ -14,7 +14,7 @@ use tally_core::app::AppId;
 use tally_core::issue::News;
 use tally_core::time::{TimeDelta, Timestamp, micros};
 
-use crate::alert_deliveries::{Delivery, pending_item};
+use crate::alert_deliveries::{Delivery, due, pending_item};
 use crate::client::error::StoreError;
 use crate::issues::StoredIssue;
 use crate::item::{Item, key, number, sort_key};
@@ -259,7 +259,7 @@ impl Store {
         Ok(self.send_conditional(request.update_expression(expression)).await?.is_applied())
     }
 
-    /// Gives a rule a new state, with the transition that it makes, if it makes one, and when its first delivery is due.
+    /// Gives a rule a new state, with the transition that it makes, if it makes one, and a pointer to its deliveries, if any is due.
     /// Returns false, and changes nothing, if the rule has changed, or another evaluator has written about the app since. With an
     /// issue it also notes there that the rule was told, if the issue has not changed.
     pub async fn change_alert_state(
@@ -268,7 +268,7 @@ impl Store {
         judged: Judged,
         rule: &StoredRule,
         state: &State,
-        entry: Option<(&LogEntry, Option<Timestamp>)>,
+        entry: Option<&LogEntry>,
         issue: Option<&StoredIssue>,
     ) -> Result<bool, StoreError> {
         let table = &self.tables.apps;
@@ -301,10 +301,10 @@ impl Store {
             let told = self.told_of_issue(app, issue, &rule.rule.id).build()?;
             writes.push(TransactWriteItem::builder().update(told).build());
         }
-        if let Some((entry, due)) = entry {
+        if let Some(entry) = entry {
             let put = Put::builder().table_name(table).set_item(Some(log_item(app, entry)?)).build()?;
             writes.push(TransactWriteItem::builder().put(put).build());
-            if let Some(due) = due {
+            if let Some(due) = due(&entry.deliveries) {
                 let item = pending_item(app, &entry.rule, entry.version, due);
                 let put = Put::builder().table_name(table).set_item(Some(item)).build()?;
                 writes.push(TransactWriteItem::builder().put(put).build());

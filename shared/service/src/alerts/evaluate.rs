@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use futures::future::try_join_all;
 use tally_core::alert::filter::cell_filter;
 use tally_core::alert::judge::{State, Transition, Verdict, Why, judge};
-use tally_core::alert::rule::RuleChannel;
 use tally_core::alert::sentence::condition;
 use tally_core::app::partition::partitions;
 use tally_core::app::{App, AppId};
@@ -13,7 +12,7 @@ use tally_core::time::{DAY, MINUTE, Range, SECOND, TimeDelta, Timestamp};
 use tally_store::{AppRules, Barrier, Delivery, DeliveryStatus, Judged, LogEntry, StoreError, StoredRule};
 
 use super::asking::ask;
-use super::news::Newsroom;
+use super::news::{Newsroom, Overtaken};
 use crate::budget::{ReadError, Spent};
 use crate::context::Context;
 use crate::read::checkpoints::counted_by_heartbeats;
@@ -50,9 +49,6 @@ struct Evaluation<'a> {
     judged: Judged,
     done: Evaluated,
 }
-
-/// Another process has written about the app, or a rule was changed: the next minute goes on.
-struct Overtaken;
 
 /// Judges the rules of an app.
 ///
@@ -224,12 +220,8 @@ impl Evaluation<'_> {
         found: &Verdict,
     ) -> Result<Result<(), Overtaken>, StoreError> {
         let entry = transition.map(|transition| self.entry(stored, end, transition, found));
-        let is_pending = entry
-            .as_ref()
-            .is_some_and(|entry| entry.deliveries.iter().any(|delivery| delivery.status == DeliveryStatus::Pending));
-        let due = is_pending.then_some(self.now);
-        let logged = entry.as_ref().map(|entry| (entry, due));
-        if !self.context.store.change_alert_state(&self.app.id, self.judged, stored, &state, logged, None).await? {
+        let store = &self.context.store;
+        if !store.change_alert_state(&self.app.id, self.judged, stored, &state, entry.as_ref(), None).await? {
             return Ok(Err(Overtaken));
         }
         self.judged.seq += 1;
@@ -242,14 +234,6 @@ impl Evaluation<'_> {
     fn entry(&self, stored: &StoredRule, end: Timestamp, transition: Transition, found: &Verdict) -> LogEntry {
         let rule = &stored.rule;
         let status = if transition.is_told { DeliveryStatus::Pending } else { DeliveryStatus::Snoozed };
-        let delivery = |channel: &RuleChannel| Delivery {
-            channel: channel.id.clone(),
-            kind: channel.kind.clone(),
-            status,
-            attempts: 0,
-            next_at: self.now.micros(),
-            error: None,
-        };
         let (value, why) = match found {
             Verdict::Is(_, value) => (Some(*value), None),
             Verdict::Unknown(why) => (None, Some(*why)),
@@ -268,7 +252,7 @@ impl Evaluation<'_> {
             issue: None,
             window: rule.window,
             condition: condition(rule),
-            deliveries: rule.channels.iter().map(delivery).collect(),
+            deliveries: Delivery::of_rule(rule, status, self.now),
             changes: 0,
         }
     }

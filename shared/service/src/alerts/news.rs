@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tally_core::alert::filter::cell_filter;
 use tally_core::alert::judge::{State, Status};
-use tally_core::alert::rule::{Rule, RuleChannel};
+use tally_core::alert::rule::Rule;
 use tally_core::alert::sentence::condition;
 use tally_core::app::AppId;
 use tally_core::event::group::Group;
@@ -108,11 +108,8 @@ impl Newsroom<'_> {
         issue: Option<&StoredIssue>,
     ) -> Result<Result<(), Overtaken>, StoreError> {
         let entry = told.map(|told| self.entry(&self.rules[i], told));
-        let is_pending =
-            |entry: &LogEntry| entry.deliveries.iter().any(|delivery| delivery.status == DeliveryStatus::Pending);
-        let logged = entry.as_ref().map(|entry| (entry, is_pending(entry).then_some(self.now)));
         let store = &self.context.store;
-        if !store.change_alert_state(self.app, self.judged, &self.rules[i], &state, logged, issue).await? {
+        if !store.change_alert_state(self.app, self.judged, &self.rules[i], &state, entry.as_ref(), issue).await? {
             return Ok(Err(Overtaken));
         }
         self.judged.seq += 1;
@@ -125,14 +122,6 @@ impl Newsroom<'_> {
     fn entry(&self, stored: &StoredRule, told: ToldIssue) -> LogEntry {
         let rule = &stored.rule;
         let status = if rule.is_snoozed(self.now) { DeliveryStatus::Snoozed } else { DeliveryStatus::Pending };
-        let delivery = |channel: &RuleChannel| Delivery {
-            channel: channel.id.clone(),
-            kind: channel.kind.clone(),
-            status,
-            attempts: 0,
-            next_at: self.now.micros(),
-            error: None,
-        };
         LogEntry {
             rule: rule.id.clone(),
             version: stored.version + 1,
@@ -146,7 +135,7 @@ impl Newsroom<'_> {
             issue: Some(told),
             window: rule.window,
             condition: condition(rule),
-            deliveries: rule.channels.iter().map(delivery).collect(),
+            deliveries: Delivery::of_rule(rule, status, self.now),
             changes: 0,
         }
     }

@@ -129,7 +129,7 @@ pub async fn list(reads: &Reads, app: &App, query: &IssueQuery) -> Result<IssueL
             complete &= is_exact;
             page
         }
-        Sort::FirstSeen | Sort::Count => rank.behind(&counts, counts.groups.keys().copied().collect()),
+        Sort::FirstSeen | Sort::Count => rank.behind(&counts),
     };
     let has_more = page.len() > query.limit;
     page.truncate(query.limit);
@@ -141,11 +141,9 @@ pub async fn list(reads: &Reads, app: &App, query: &IssueQuery) -> Result<IssueL
     if !untold.is_empty() {
         complete &= is_done(counts.find_events(reads, app, &untold).await)?;
     }
-    let issues = page.into_iter().filter_map(|group| {
-        let issue = issues.get(&group)?.clone();
-        Some(listed_of(&counts, group, issue, query.columns.len().saturating_sub(1)))
-    });
-    Ok(IssueList { issues: issues.flatten().collect(), next, coverage: Coverage::of(&counts, complete) })
+    let listed =
+        page.into_iter().filter_map(|group| Some(listed_of(&counts, group, issues.remove(&group)?, &query.columns)));
+    Ok(IssueList { issues: listed.collect(), next, coverage: Coverage::of(&counts, complete) })
 }
 
 impl Coverage {
@@ -154,12 +152,18 @@ impl Coverage {
     }
 }
 
-fn listed_of(counts: &GroupCounts, group: Group, issue: Issue, columns: usize) -> Option<Listed> {
-    let count = counts.groups.get(&group)?;
-    let title = issue.shown.as_ref().map(|shown| shown.title(count.marks, count.count)).or_else(|| count.title());
+/// An issue with its occurrences, which may be none.
+fn listed_of(counts: &GroupCounts, group: Group, issue: Issue, columns: &[Timestamp]) -> Listed {
+    let count = counts.groups.get(&group);
+    let (number, marks) = count.map_or((0, 0), |count| (count.count, count.marks));
+    let title = issue.shown.as_ref().map(|shown| shown.title(marks, number)).or_else(|| count?.title());
     let title = title.map(|title| cut(&title, MAX_ISSUE_MESSAGE));
-    let last_seen = count.last_seen().max(issue.first_seen.min(count.until()));
-    Some(Listed { group, title, count: count.count, last_seen, series: counts.series(group, columns), issue })
+    let last_seen = match count {
+        Some(count) => count.last_seen().max(issue.first_seen.min(count.until())),
+        None => issue.last_day.max(issue.first_seen),
+    };
+    let series = counts.series(group, columns.len().saturating_sub(1));
+    Listed { group, title, count: number, last_seen, series, issue }
 }
 
 /// Whether a read was done, or the budget has ended.
@@ -223,10 +227,10 @@ impl Ranking<'_> {
         Place { value, group }
     }
 
-    /// Those of some issues that come behind the place of the query, in order.
-    fn behind(&self, counts: &GroupCounts, groups: Vec<Group>) -> Vec<Group> {
+    /// Those that were counted and come behind the place of the query, in order.
+    fn behind(&self, counts: &GroupCounts) -> Vec<Group> {
         let key = |place: Place| (Reverse(place.value), place.group);
-        let mut places: Vec<_> = groups.into_iter().map(|group| self.place(counts, group)).collect();
+        let mut places: Vec<_> = counts.groups.keys().map(|group| self.place(counts, *group)).collect();
         if let Some(after) = self.query.after {
             places.retain(|place| key(*place) > key(after));
         }
@@ -256,7 +260,7 @@ impl Ranking<'_> {
             is_exact &= is_done(counts.find_last(reads, app, &place).await)?;
         }
         // Any whose hour or day reaches behind the last of the page may be on it.
-        let ordered = self.behind(counts, counts.groups.keys().copied().collect());
+        let ordered = self.behind(counts);
         let last = ordered.get(wanted - 1).and_then(|group| counts.groups.get(group)).map(GroupCount::since);
         let may_be_on_it = |group: &&Group| {
             let count = counts.groups.get(*group);
@@ -266,7 +270,7 @@ impl Ranking<'_> {
         if !coarse.is_empty() {
             is_exact &= is_done(counts.find_last(reads, app, &coarse).await)?;
         }
-        Ok((self.behind(counts, counts.groups.keys().copied().collect()), is_exact))
+        Ok((self.behind(counts), is_exact))
     }
 }
 
@@ -304,23 +308,12 @@ pub async fn one(
     if issue.shown.is_none() {
         complete &= is_done(counts.find_events(reads, app, &groups).await)?;
     }
-    let last_day = issue.last_day;
-    // Where counters lack a day, it is not marked as erased when its last event is; but then nothing is left to tell.
-    let is_gone = issue.erased || issue.shown.is_none();
     counts.groups.retain(|_, count| is_one(app, &issue, count));
-    let listed = match listed_of(&counts, group, issue.clone(), columns.len().saturating_sub(1)) {
-        Some(listed) => listed,
-        None if is_gone => return Ok(None),
-        None => Listed {
-            group,
-            title: issue.shown.as_ref().map(|shown| shown.title(0, 0)),
-            count: 0,
-            last_seen: last_day.max(issue.first_seen),
-            series: vec![0; columns.len().saturating_sub(1)],
-            issue,
-        },
-    };
-    Ok(Some((listed, Coverage::of(&counts, complete))))
+    // Where counters lack a day, it is not marked as erased when its last event is; but then nothing is left to tell.
+    if counts.groups.is_empty() && (issue.erased || issue.shown.is_none()) {
+        return Ok(None);
+    }
+    Ok(Some((listed_of(&counts, group, issue, columns), Coverage::of(&counts, complete))))
 }
 
 /// Reads the newest events of an issue, at most 200, as far as the budget goes.
