@@ -20,7 +20,7 @@ use tally_service::context::Context;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use super::shop::{DAY, Told, day};
+use super::shop::{DAY, Told, day, running_release};
 use crate::backlog::Backlog;
 use crate::server::service;
 use crate::stream_poller::{PollError, StreamPoller};
@@ -102,14 +102,18 @@ impl Fill {
         Ok(())
     }
 
-    /// Sends the events of some days up to now; returns how many these are.
+    /// Sends the events of some days up to now, and the deploy of the release that ran when they began: by it the next
+    /// run knows that the app is a demo, also where no release went out since. Returns how many these are.
     pub(super) async fn send(self, days: i64) -> Result<usize, FillError> {
         let now = self.now.micros();
         let today = now.div_euclid(DAY);
+        // From the same time of day on, as many days ago.
+        let begin = now - days * DAY;
         let (mut sent, mut batch) = (0, Vec::with_capacity(BATCH));
+        batch.push(running_release(self.seed, begin));
         for number in today - days..=today {
-            // From the same time of day on, as many days ago.
-            let is_within = |told: &Told| (now - days * DAY..=now).contains(&told.at.micros());
+            // The release went out at the begin, or before.
+            let is_within = |told: &Told| begin < told.at.micros() && told.at.micros() <= now;
             for told in day(self.seed, number).into_iter().filter(is_within) {
                 batch.push(told.event);
                 if batch.len() == BATCH {
@@ -191,12 +195,12 @@ mod tests {
     use super::*;
     use crate::workbench::Workbench;
 
-    const QUERY: &str = "since=2026-11-20&until=2026-11-27";
+    const QUERY: &str = "since=2026-11-19&until=2026-11-28";
 
-    async fn sent(work: &mut Workbench, seed: u64) -> usize {
+    async fn sent(work: &mut Workbench, seed: u64, days: i64) -> usize {
         let slug = AppSlug::of_name("shop").expect("a name");
         let fill = Fill::begin(&work.context, "shop", &slug, seed).await.expect("an app");
-        let sent = fill.send(3).await.expect("accepted");
+        let sent = fill.send(days).await.expect("accepted");
         work.count().await.expect("counted");
         sent
     }
@@ -213,21 +217,32 @@ mod tests {
     async fn a_second_run_counts_nothing_twice_and_what_happened_since_once() {
         let clock = Clock::at("2026-11-26T12:00:00Z".parse().expect("a time"));
         let mut work = Workbench::start(clock.clone()).await.expect("a Tally");
-        let first = sent(&mut work, 1).await;
+        let first = sent(&mut work, 1, 3).await;
         assert!(first > 500, "{first}");
         let totals = asked(&work, &format!("stats/by-name?{QUERY}")).await["items"].clone();
         let sum =
             |items: &Value| items.as_array().expect("names").iter().filter_map(|i| i["count"].as_u64()).sum::<u64>();
         assert_eq!(sum(&totals), first as u64, "every event counts once");
-        assert_eq!(sent(&mut work, 1).await, first);
+        assert_eq!(sent(&mut work, 1, 3).await, first);
         assert_eq!(asked(&work, &format!("stats/by-name?{QUERY}")).await["items"], totals);
 
         clock.set("2026-11-26T18:00:00Z".parse().expect("a time"));
-        let later = sent(&mut work, 1).await;
+        let later = sent(&mut work, 1, 3).await;
         let now = sum(&asked(&work, &format!("stats/by-name?{QUERY}")).await["items"]);
         assert!(now > first as u64 && now <= (first + later) as u64, "{first}, {later}: {now}");
         let newest = asked(&work, "events?limit=1").await["items"][0]["timestamp"].clone();
         assert!(newest.as_str().is_some_and(|at| ("2026-11-26T12"..="2026-11-26T18:00:00Z").contains(&at)), "{newest}");
+    }
+
+    #[tokio::test]
+    async fn a_day_without_a_release_is_filled_again() {
+        let clock = Clock::at("2026-11-27T14:48:00Z".parse().expect("a time"));
+        let mut work = Workbench::start(clock).await.expect("a Tally");
+        let first = sent(&mut work, 1, 1).await;
+        assert_eq!(sent(&mut work, 1, 1).await, first);
+        let deploys = asked(&work, &format!("events?name=deploy&{QUERY}")).await["items"].clone();
+        let deploys: Vec<_> = deploys.as_array().expect("a list").iter().map(|event| &event["timestamp"]).collect();
+        assert!(deploys.len() == 1 && deploys[0].as_str() < Some("2026-11-26T14:48"), "{deploys:?}");
     }
 
     #[tokio::test]
