@@ -134,12 +134,13 @@ fn restored_tables_can_be_imported_by_the_template() {
 }
 
 /// The functions that the HTTP API calls, by logical id.
-const BEHIND_THE_API: [(&str, Function); 7] = [
+const BEHIND_THE_API: [(&str, Function); 8] = [
     ("IngestFunction", Function::Ingest),
     ("QueryFunction", Function::Query),
     ("ReportsFunction", Function::Reports),
     ("ChartsFunction", Function::Charts),
     ("AlertsFunction", Function::Alerts),
+    ("SourceMapsFunction", Function::SourceMaps),
     ("AdminFunction", Function::Admin),
     ("WebFunction", Function::Web),
 ];

@@ -65,6 +65,7 @@ pub fn document() -> Value {
             {"name": tag(Function::Query), "description": "Read events."},
             {"name": tag(Function::Reports), "description": "Reports, statistics and histograms."},
             {"name": tag(Function::Alerts), "description": "Rules that tell people and programs what counters say."},
+            {"name": tag(Function::SourceMaps), "description": "Source maps, as sentry-cli uploads them, and stacks shown with them."},
             {"name": tag(Function::Admin), "description": "Apps, keys, sign-in, and repairs."},
             {"name": tag(Function::Web), "description": "The dashboard."},
             {"name": families::TAG, "description": families::ABOUT},
@@ -119,6 +120,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         reports::operations,
         charts::operations,
         alerts::operations,
+        source_maps::operations,
         web::operations,
     ];
     functions.into_iter().flat_map(|operations| operations(schemas)).collect()
@@ -130,6 +132,7 @@ const fn tag(function: Function) -> &'static str {
         Function::Query => "Reading events",
         Function::Reports | Function::Charts => "Counts",
         Function::Alerts => "Alerts",
+        Function::SourceMaps => "Source maps",
         Function::Admin => "Apps",
         Function::Web => "The page",
     }
@@ -300,6 +303,8 @@ fn security(route: &Route) -> Value {
         Access::Ingest => &[&INGEST],
         Access::Read => &[&READ],
         Access::Known => &[&INGEST, &READ],
+        // An upload key is sent as a bearer's token, which is how sentry-cli sends it.
+        Access::Upload => &[],
         Access::Users | Access::AppUsers | Access::Admins | Access::AppAdmins => &[],
     };
     TOKEN.iter().chain(keys.iter().copied().flatten()).map(|name| json!({*name: []})).collect()

@@ -8,4 +8,5 @@ pub mod event;
 pub mod invalid;
 pub mod issue;
 pub mod rejected;
+pub mod source_map;
 pub mod time;
