@@ -353,6 +353,9 @@ const JUSTIFIED: &[(&str, &str)] = &[
         "KeepDeadBatches: Resource !Sub ${DeadBatches.Arn}/aws/lambda/*",
         "Lambda names what it puts there by mapping, stream shard and time, with a random end",
     ),
+    ("KeepFiles: Resource !Sub ${SourceMaps.Arn}/chunks/*", "the parts of uploads are named by their content"),
+    ("KeepFiles: Resource !Sub ${SourceMaps.Arn}/maps/*", "source maps are named by app and debug id"),
+    ("EraseMaps: Resource !Sub ${SourceMaps.Arn}/maps/*", "the same"),
     ("ReadDeadBatches: Resource !Sub ${DeadBatches.Arn}/aws/lambda/*", "the same"),
 ];
 
