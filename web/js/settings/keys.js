@@ -66,7 +66,7 @@ export async function readKeys(app, signal) {
 export function isShareLink(key) {
   const { scopes, filter, hide, statistics_only, view, chart, expires_at } = key;
   return (
-    !scopes.includes('ingest') && Boolean(filter || hide?.length || statistics_only || view || chart || expires_at)
+    scopes.join() === 'read' && Boolean(filter || hide?.length || statistics_only || view || chart || expires_at)
   );
 }
 
