@@ -18,7 +18,7 @@ import { frameView, stackView } from './stack.js';
 export async function showOriginal(place, event, few) {
   const loaded = loadSheet('source.css');
   try {
-    const { stack, maps } = await get(appPath(event.app, 'events', event.id, 'stack'), []);
+    const { stack, maps } = await get(appPath(String(event.app), 'events', event.id, 'stack'), []);
     await loaded;
     const missing = new Set(maps.missing);
     let isFirst = true;
@@ -59,7 +59,8 @@ function sourceFrame(frame, missing, open) {
     colno: column,
     in_app: frame.in_app,
   });
-  const lines = context && h('details', { class: 'source', open }, h('summary', null, 'Source'), sourceLines(context, line));
+  const lines =
+    context && h('details', { class: 'source', open }, h('summary', null, 'Source'), sourceLines(context, line));
   const { original: _, ...minified } = frame;
   const before = h('ol', { class: 'frames', hidden: true }, frameView(minified));
   const toggle = h('button', { type: 'button', class: 'quiet', 'aria-expanded': 'false' }, 'Minified');
@@ -82,7 +83,8 @@ function sourceLines({ before, line: text, after }, line) {
     { class: 'code', tabindex: '0', role: 'group', 'aria-label': `Source around line ${line}` },
     [...before, text, ...after].map((each, at) => {
       const number = first + at;
-      const attributes = number === line ? { class: 'source-line marked', 'aria-current': 'true' } : { class: 'source-line' };
+      const attributes =
+        number === line ? { class: 'source-line marked', 'aria-current': 'true' } : { class: 'source-line' };
       return h('span', attributes, h('span', { class: 'muted' }, `${number} `.padStart(6)), each, '\n');
     }),
   );

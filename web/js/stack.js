@@ -30,7 +30,9 @@ export function stackView(stack, few = FOLD, view = frameView) {
     return textStack(stack);
   }
   const raised = raisedOf(stack);
-  return raised && raised.length <= FEW_CALLS ? raised.map((each, at) => raisedView(each, at, few, view)) : tree(stack, null);
+  return raised && raised.length <= FEW_CALLS
+    ? raised.map((each, at) => raisedView(each, at, few, view))
+    : tree(stack, null);
 }
 
 /**
@@ -135,9 +137,7 @@ function frameItems(frames, fold, view) {
     const foreign = frames.slice(from, end);
     if (foreign.length >= fold && (from > 0 || fold === 1)) {
       items.push(
-        later(`Show ${foreign.length} ${foreign.length > 1 ? 'calls' : 'call'} of libraries`, () =>
-          foreign.map(view),
-        ),
+        later(`Show ${foreign.length} ${foreign.length > 1 ? 'calls' : 'call'} of libraries`, () => foreign.map(view)),
       );
       from = end;
     } else {

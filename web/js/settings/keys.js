@@ -65,9 +65,7 @@ export async function readKeys(app, signal) {
  */
 export function isShareLink(key) {
   const { scopes, filter, hide, statistics_only, view, chart, expires_at } = key;
-  return (
-    scopes.join() === 'read' && Boolean(filter || hide?.length || statistics_only || view || chart || expires_at)
-  );
+  return scopes.join() === 'read' && Boolean(filter || hide?.length || statistics_only || view || chart || expires_at);
 }
 
 /**
