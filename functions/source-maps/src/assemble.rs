@@ -212,7 +212,7 @@ async fn gather(files: &MapFiles, uploader: &Uploader, asked: &Asked) -> Result<
     if !missing.is_empty() {
         return Err(Failed::Missing(missing));
     }
-    let bundle: Vec<u8> = parts.into_iter().flatten().flatten().collect();
+    let bundle = parts.into_iter().flatten().collect::<Vec<_>>().concat();
     if sha1([bundle.as_slice()]) != asked.checksum {
         return Err(Failed::Refused("the parts do not have the checksum of the bundle: upload it again".to_owned()));
     }

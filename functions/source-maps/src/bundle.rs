@@ -14,6 +14,8 @@ use zip::ZipArchive;
 use zip::read::ZipFile;
 use zip::result::ZipError;
 
+use crate::original::Parsed;
+
 /// Largest manifest in bytes: some thousand files.
 const MAX_MANIFEST: usize = 4 << 20;
 /// Most files of a bundle.
@@ -129,7 +131,7 @@ pub(crate) fn read(bundle: &Bytes) -> Result<Vec<Packed>, BundleError> {
             Some(path) => unpack(zip.by_name(path)?, path, MAX_MAP, &mut room)?,
             None => vec![],
         };
-        sourcemap::decode_slice(&map).map_err(|error| BundleError::Map(name(map_path), error.to_string()))?;
+        Parsed::read(&map, String::new()).map_err(|error| BundleError::Map(name(map_path), error.to_string()))?;
         let unpacked = map.len() + code_bytes.len();
         let stored = pack(&map, &code_bytes)?;
         all.push(Packed { debug_id, file: name(code.unwrap_or(map_path)), stored, unpacked });

@@ -9,7 +9,7 @@ const CONTEXT: u32 = 5;
 /// Most characters of a line that are shown.
 const MAX_LINE: usize = 300;
 /// Most characters of a name that are shown.
-const MAX_NAME: usize = 1_000;
+const MAX_NAME: usize = 500;
 
 /// A source map that was read, and its minified file.
 pub(crate) struct Parsed {
@@ -50,7 +50,12 @@ pub(crate) struct Context {
 impl Parsed {
     /// Reads a source map.
     pub(crate) fn read(map: &[u8], code: String) -> Result<Self, sourcemap::Error> {
-        Ok(Self { map: sourcemap::decode_slice(map)?, code: SourceView::new(code.into()) })
+        let map = match sourcemap::decode_slice(map)? {
+            // Tokens of sections have places within their section.
+            DecodedMap::Index(index) => DecodedMap::Regular(index.flatten()?),
+            map => map,
+        };
+        Ok(Self { map, code: SourceView::new(code.into()) })
     }
 
     /// The original of a place, counted from 1, in a function of that minified name. None where the map has nothing there.

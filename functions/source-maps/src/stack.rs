@@ -31,6 +31,8 @@ use crate::original::{Original, Parsed};
 const MAX_MAPS: usize = 20;
 /// Most bytes of them when unpacked, of those that are read for it.
 const MAX_BYTES: u64 = 96 << 20;
+/// Most bytes of what is added to a stack: a reply of a function has at most 6 MB.
+const MAX_ADDED: usize = 3 << 20;
 
 /// The source maps of a stack.
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -78,7 +80,8 @@ pub(crate) async fn read(
         let list = if matches!(found, Found::Missing) { &mut maps.missing } else { &mut maps.used };
         list.push(id.to_string());
     }
-    each_frame(&mut stack, &mut |frame| resolve(frame, &found));
+    let mut left = MAX_ADDED;
+    each_frame(&mut stack, &mut |frame| resolve(frame, &found, &mut left));
     json(StatusCode::OK, &serde_json::json!({"stack": stack, "maps": maps}))
 }
 
@@ -160,16 +163,21 @@ async fn load(context: &Context, app: &App, cache: &Cache, id: DebugId, left: &m
 }
 
 /// Adds to a frame where it comes from, or a note why that is not known.
-fn resolve(frame: &mut Map<String, Value>, found: &BTreeMap<DebugId, Found>) {
+fn resolve(frame: &mut Map<String, Value>, found: &BTreeMap<DebugId, Found>, left: &mut usize) {
     let Some(map) = debug_id(frame).and_then(|id| found.get(&id)) else { return };
     let added = match map {
         Found::Missing => return,
         Found::Unusable(why) => Err(*why),
         Found::Map(map) => original(frame, map).ok_or("the source map has nothing at this place"),
     };
-    match added.map(serde_json::to_value) {
-        Ok(Ok(original)) => frame.insert("original".to_owned(), original),
-        Ok(Err(_)) => None,
+    let added = added.and_then(|original| {
+        let original = serde_json::to_value(original).map_err(|_| "its original place cannot be shown")?;
+        *left =
+            left.checked_sub(original.to_string().len()).ok_or("the stack is too long to show all of its source")?;
+        Ok(original)
+    });
+    match added {
+        Ok(original) => frame.insert("original".to_owned(), original),
         Err(note) => frame.insert("note".to_owned(), note.into()),
     };
 }
