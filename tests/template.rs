@@ -787,6 +787,10 @@ fn most_bytes(template: &Value, logical_id_of_tables: &BTreeSet<String>, value: 
         if logical_id_of_tables.contains(name) {
             return STACK + name.len() + 1;
         }
+        if resources(template, "AWS::S3::Bucket").contains_key(name) {
+            // The longest name of a bucket.
+            return 63;
+        }
         let parameter = &template["Parameters"][name];
         return match (parameter["Type"].as_str(), parameter["AllowedValues"].is_null()) {
             (Some("Number"), _) => written(&parameter["MaxValue"]).len(),
