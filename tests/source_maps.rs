@@ -38,7 +38,10 @@ fn map() -> String {
 /// A bundle of files: path, kind, debug id, content.
 fn bundle(files: &[(&str, &str, Option<&str>, &[u8])]) -> Vec<u8> {
     let mut manifest = serde_json::Map::new();
-    let mut inner = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    // As sentry-cli writes it: places in the zip count from the start of what is before it.
+    let mut start = Cursor::new(Vec::new());
+    start.write_all(b"SYSB\x02\0\0\0").unwrap();
+    let mut inner = zip::ZipWriter::new(start);
     for (path, kind, id, content) in files {
         inner.start_file(format!("files/{path}"), SimpleFileOptions::default()).unwrap();
         inner.write_all(content).unwrap();
@@ -48,7 +51,7 @@ fn bundle(files: &[(&str, &str, Option<&str>, &[u8])]) -> Vec<u8> {
     }
     inner.start_file("manifest.json", SimpleFileOptions::default()).unwrap();
     inner.write_all(json!({"files": manifest}).to_string().as_bytes()).unwrap();
-    [b"SYSB\x02\0\0\0".to_vec(), inner.finish().unwrap().into_inner()].concat()
+    inner.finish().unwrap().into_inner()
 }
 
 fn plain_bundle(id: &str) -> Vec<u8> {
@@ -221,7 +224,7 @@ async fn only_who_may_upload_uploads_and_only_for_the_app_of_the_key() {
     let mut uploads = uploads(&tally, &app).await;
     uploads.project = "other".to_owned();
     let refused = uploads.assemble(&bundle).await;
-    assert_problem(&refused, 404, &[]);
+    assert_problem(&refused, 403, &[]);
     assert!(refused.json["detail"].as_str().unwrap().contains("SENTRY_PROJECT=shop"), "{}", refused.json);
     for key in [&app.ingest_key, &app.read_key] {
         let other = Uploads { tally: &tally, key: key.clone(), project: "shop".to_owned() };
@@ -238,7 +241,7 @@ async fn only_who_may_upload_uploads_and_only_for_the_app_of_the_key() {
     assert_eq!(by_admin.upload(&bundle).await.0, "ok");
     assert_eq!(maps(&tally, "").await["items"], json!([]), "the other app has it");
     let nowhere = Uploads { project: "nothing".to_owned(), ..by_admin };
-    assert_problem(&nowhere.assemble(&bundle).await, 404, &[]);
+    assert_problem(&nowhere.assemble(&bundle).await, 400, &["projects"]);
 }
 
 #[tokio::test]

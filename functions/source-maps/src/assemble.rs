@@ -117,7 +117,8 @@ async fn app_of(context: &Context, of_key: Option<Arc<App>>, projects: &[String]
         return if slug.as_ref() == Some(&app.slug) {
             Ok(app)
         } else {
-            Err(Problem::NotFound(format!(
+            // Of a 404 sentry-cli shows a sentence of its own.
+            Err(Problem::Forbidden(format!(
                 "the key is of the app `{}`, not of this project: set SENTRY_PROJECT={}, or use a key of the other app",
                 app.slug, app.slug
             )))
@@ -127,7 +128,12 @@ async fn app_of(context: &Context, of_key: Option<Arc<App>>, projects: &[String]
         Some(slug) => context.apps.get(&slug).await?,
         None => None,
     };
-    app.ok_or_else(|| Problem::NotFound("no app has the id of this project: GET /apps lists the apps".to_owned()))
+    app.ok_or_else(|| {
+        Problem::field(
+            "projects",
+            "no app has this id: set SENTRY_PROJECT to the `id` of an app, as GET /apps lists them",
+        )
+    })
 }
 
 /// Stores the source maps of a bundle.
@@ -262,5 +268,5 @@ pub(crate) fn operation(_: &mut SchemaGenerator) -> Operation {
         .takes([organization()])
         .body(JSON, body)
         .answers(StatusCode::OK, "What became of it.", answer)
-        .refuses([StatusCode::NOT_FOUND, StatusCode::PAYLOAD_TOO_LARGE])
+        .refuses([StatusCode::PAYLOAD_TOO_LARGE])
 }

@@ -22,9 +22,6 @@ const MAX_MANIFEST: usize = 4 << 20;
 const MAX_FILES: usize = 10_000;
 /// Longest name of a file that is kept, in bytes.
 const MAX_NAME: usize = 512;
-/// What is before the zip: `SYSB` and a version.
-const PREFIX: &[u8] = b"SYSB";
-const PREFIX_LENGTH: usize = 8;
 
 /// Why a bundle is refused, for who uploads it.
 #[derive(Debug, thiserror::Error)]
@@ -96,8 +93,8 @@ struct Head {
 /// Reads the source maps of a bundle, one after the other, so that one alone is in memory unpacked. What the zip says of sizes is
 /// not believed: bytes are counted while they are unpacked.
 pub(crate) fn read(bundle: &Bytes) -> Result<Vec<Packed>, BundleError> {
-    let zip = if bundle.starts_with(PREFIX) { bundle.slice(PREFIX_LENGTH.min(bundle.len())..) } else { bundle.clone() };
-    let mut zip = ZipArchive::new(Cursor::new(zip))?;
+    // It begins with `SYSB` and a version; places in the zip count from there. The crate finds that out by itself.
+    let mut zip = ZipArchive::new(Cursor::new(bundle.clone()))?;
     if zip.len() > MAX_FILES {
         return Err(BundleError::Files);
     }
