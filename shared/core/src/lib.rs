@@ -4,6 +4,7 @@ pub mod alert;
 pub mod app;
 pub mod counter;
 pub mod digest;
+pub mod distinct;
 pub mod event;
 pub mod invalid;
 pub mod issue;

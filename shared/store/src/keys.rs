@@ -87,6 +87,20 @@ pub(super) fn counter_range(kind: CounterKind, first: Bucket, last: Bucket) -> (
     (format!("{granularity}{infix}#{first}#"), format!("{granularity}{infix}#{last}#~"))
 }
 
+/// Returns the sort key of the sketches of an hour or a day: `uh#2026112110`, `ud#20261121`. They are in the partition of the
+/// counters of their shard.
+pub(super) fn distinct(bucket: Bucket) -> String {
+    format!("u{}#{bucket}", granularity(bucket.granularity()))
+}
+
+/// Parses the output of [`distinct`].
+pub(super) fn read_distinct(sort: &str) -> Option<Bucket> {
+    let (letters, bucket) = sort.split_once('#')?;
+    let granularity =
+        Granularity::ALL.into_iter().find(|one| letters.strip_prefix('u') == Some(&*granularity(*one).to_string()));
+    Bucket::parse(granularity?, bucket)
+}
+
 /// Returns the Counters partition with an app's dead letters. App names never start with `~`.
 pub(super) fn dead_letters(app: Option<&AppId>) -> String {
     format!("~set-aside#{}", app.map_or("", AppId::as_str))

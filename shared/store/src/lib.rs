@@ -12,6 +12,7 @@ mod counter_repair;
 mod counters;
 mod create_tables;
 mod dead_letters;
+mod distinct;
 mod erase;
 mod event_item;
 mod events;
@@ -52,6 +53,7 @@ pub use counters::{
     Precondition, WholeItem,
 };
 pub use dead_letters::DeadLetter;
+pub use distinct::{DistinctKey, DistinctPage, DistinctPlace, StoredDistinct};
 pub use erase::{Erased, ErasedEvents};
 pub use event_item::{StreamImage, Trace};
 pub use events::{CountedPage, EventPage, EventSource, Order};
