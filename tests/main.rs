@@ -53,6 +53,7 @@ mod share_links;
 mod stream;
 mod template;
 mod the_eye;
+mod uniques;
 mod usage;
 mod views;
 mod web;

@@ -21,6 +21,9 @@ const TRIES: usize = 20;
 /// The number of items that are changed concurrently.
 const CONCURRENCY: usize = 8;
 
+/// What has sketches, in the order in which they are written.
+const GRANULARITIES: [Granularity; 2] = [Granularity::Hour, Granularity::Day];
+
 /// Whom a change tells of: before it, and now.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Told {
@@ -72,7 +75,7 @@ impl<'a> Additions<'a> {
             let event = record.change.event();
             let app = apps.get(&event.partition.app).filter(|app| app.state == AppState::Active);
             if let Some(app) = app {
-                for granularity in [Granularity::Hour, Granularity::Day] {
+                for granularity in GRANULARITIES {
                     let bucket = Bucket::of(granularity, event.id.at());
                     let key = DistinctKey { partition: event.partition.clone(), bucket };
                     let addition = additions.of.entry(key).or_default();
@@ -99,12 +102,17 @@ impl<'a> Additions<'a> {
             return Ok(());
         }
         let mut stored = self.context.store.distinct_of(&wanted).await?;
-        let changes = self.of.iter().map(|(key, addition)| {
-            let stored = stored.remove(key).unwrap_or_default();
-            self.store_one(key, addition, stored)
-        });
-        let changes: Vec<_> = changes.collect();
-        stream::iter(changes).buffer_unordered(CONCURRENCY).try_collect().await
+        // Hours first: what a day holds, or its mark, its hours have too. Who makes a day anew of its hours relies on that.
+        for granularity in GRANULARITIES {
+            let of_length = self.of.iter().filter(|(key, _)| key.bucket.granularity() == granularity);
+            let changes = of_length.map(|(key, addition)| {
+                let stored = stored.remove(key).unwrap_or_default();
+                self.store_one(key, addition, stored)
+            });
+            let changes: Vec<_> = changes.collect();
+            stream::iter(changes).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+        }
+        Ok(())
     }
 
     async fn store_one(
