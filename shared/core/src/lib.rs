@@ -7,5 +7,6 @@ pub mod digest;
 pub mod event;
 pub mod invalid;
 pub mod issue;
+pub mod people;
 pub mod rejected;
 pub mod time;
