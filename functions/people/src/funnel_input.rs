@@ -119,7 +119,8 @@ fn read_steps(
 /// What a step is called: the values that it asks for.
 fn label(sent: &SentParams) -> String {
     let name = |name: &str| name.strip_prefix("attr.").unwrap_or(name).to_owned();
-    let parts = sent.iter().map(|(field, values)| {
+    let (own, others): (Vec<_>, Vec<_>) = sent.iter().partition(|(field, _)| FIELDS.contains(&field.as_str()));
+    let parts = own.into_iter().chain(others).map(|(field, values)| {
         let values = values.clone().values().join(" or ");
         if FIELDS.contains(&field.as_str()) { values } else { format!("{} {values}", name(field)) }
     });

@@ -20,7 +20,7 @@ use tally_http::problem::{Problem, json};
 use tally_http::routes::LIST_SESSIONS;
 use tally_http::service::Shared;
 use tally_http::view::{TimeRange, time_range};
-use tally_service::people::sessions::{self as uses, MAX_DATA, MAX_EVENTS, Session, SessionQuery};
+use tally_service::people::sessions::{self as uses, Findable, MAX_DATA, MAX_EVENTS, Session, SessionQuery};
 
 use crate::answer::Coverage;
 
@@ -97,6 +97,8 @@ struct Cursor {
     after: EventId,
     #[serde(rename = "l")]
     limit: usize,
+    #[serde(rename = "f")]
+    findable: Findable,
 }
 
 /// What tells these cursors from others.
@@ -117,7 +119,8 @@ fn read(mut params: Params, app: &AppId, now: Timestamp) -> Result<(SessionQuery
     let Some(text) = params.text("cursor") else {
         let sent = params.remaining();
         let (filter, TimeRange(range)) = params.read(|params| FromQuery::read(params, now))?;
-        let query = SessionQuery { range, own, filter, limit: limit.unwrap_or(DEFAULT_LIMIT), after: None };
+        let query =
+            SessionQuery { range, own, filter, limit: limit.unwrap_or(DEFAULT_LIMIT), after: None, findable: None };
         return Ok((query, sent));
     };
     let cursor = Cursor::decode(&text, app).map_err(|e| Invalid::field("cursor", e.to_string()))?;
@@ -127,7 +130,8 @@ fn read(mut params: Params, app: &AppId, now: Timestamp) -> Result<(SessionQuery
     let (filter, _): (_, TimeRange) =
         Params::of(cursor.params.clone()).within(limits).read(|params| FromQuery::read(params, now))?;
     let limit = limit.unwrap_or(cursor.limit).clamp(1, MAX_LIMIT);
-    let query = SessionQuery { range: cursor.range, own, filter, limit, after: Some(cursor.after) };
+    let (after, findable) = (Some(cursor.after), Some(cursor.findable));
+    let query = SessionQuery { range: cursor.range, own, filter, limit, after, findable };
     Ok((query, cursor.params))
 }
 
@@ -140,16 +144,17 @@ pub(crate) async fn list(
     let (mut query, params) = read(params, &app.id, context.clock.now())?;
     query.own = limits.filter();
     let page = uses::list(&context.reads(), &app, &query).await?;
-    let cursor = |after| Cursor {
+    let cursor = |(after, findable)| Cursor {
         app: app.id.to_string(),
         list: LIST.to_owned(),
         params,
         range: query.range,
         after,
         limit: query.limit,
+        findable,
     };
     // Texts and numbers alone always serialize.
-    let next = page.next.map(|after| seal(serde_json::to_vec(&cursor(after)).unwrap_or_default()));
+    let next = page.next.map(|place| seal(serde_json::to_vec(&cursor(place)).unwrap_or_default()));
     let items = page.sessions.into_iter().map(|session| SessionBody::of(session, limits.hides_data)).collect();
     json(StatusCode::OK, &SessionsBody { items, next, coverage: Coverage::of(query.range, &page.read) })
 }

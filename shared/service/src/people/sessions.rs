@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
 use tally_core::app::App;
 use tally_core::event::Event;
 use tally_core::event::filter::EventFilter;
@@ -15,7 +16,7 @@ use tally_store::{Order, StoreError};
 
 use super::{Read, covered, read};
 use crate::read::query::EventQuery;
-use crate::read::reader::{End, walk};
+use crate::read::reader::{End, is_located, walk};
 use crate::reads::Reads;
 
 /// Most events of a session that are read.
@@ -38,6 +39,38 @@ pub struct SessionQuery {
     pub limit: usize,
     /// Continue after this event.
     pub after: Option<EventId>,
+    /// Which events the first page could find. None on the first page.
+    pub findable: Option<Findable>,
+}
+
+/// Which events a list can find. An earlier page has a session only if it could find its event: it was there, and a filter that
+/// counters locate may lack what is not counted yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Findable {
+    /// Those that were accepted up to this time, in microseconds.
+    asked_at: i64,
+    /// Of them those that were accepted before this time, in microseconds; all if there is none.
+    counted_to: Option<i64>,
+    /// And those that happened from this time on, in microseconds.
+    live_from: Option<i64>,
+}
+
+impl Findable {
+    fn of(reads: &Reads, query: &SessionQuery, read: &Read) -> Self {
+        let is_located = is_located(&EventQuery::newest(query.range, query.filter.clone(), 1));
+        Self {
+            asked_at: reads.now.micros(),
+            counted_to: is_located.then_some(read.counted_to.micros()),
+            live_from: read.live_from.map(Timestamp::micros),
+        }
+    }
+
+    fn has(self, event: &Event, at: Timestamp) -> bool {
+        let received = event.received_at.micros();
+        let is_known = self.counted_to.is_none_or(|counted_to| received < counted_to)
+            || self.live_from.is_some_and(|from| at.micros() >= from);
+        received <= self.asked_at && is_known
+    }
 }
 
 /// A page of sessions.
@@ -45,8 +78,8 @@ pub struct SessionQuery {
 pub struct SessionPage {
     /// The sessions, those whose last matching event is the newest first.
     pub sessions: Vec<Session>,
-    /// Where to continue, if there may be more.
-    pub next: Option<EventId>,
+    /// Where to continue, if there may be more, and which events the pages can find.
+    pub next: Option<(EventId, Findable)>,
     /// What was looked at.
     pub read: Read,
 }
@@ -105,12 +138,14 @@ pub async fn list(reads: &Reads, app: &App, query: &SessionQuery) -> Result<Sess
             // What the page has no room for is not missing from it.
             let complete = after.is_none() || sessions.len() >= query.limit;
             let covered = after.map_or(query.range, |after| covered(query.range, Order::Descending, after));
-            return Ok(SessionPage { sessions, next: after, read: Read { complete, covered, ..read } });
+            let findable = query.findable.unwrap_or_else(|| Findable::of(reads, query, &read));
+            let next = after.map(|after| (after, findable));
+            return Ok(SessionPage { sessions, next, read: Read { complete, covered, ..read } });
         }
     }
 }
 
-/// The session of an event by which it was found. None if an earlier page has it, since it has a newer one.
+/// The session of an event by which it was found. None if an earlier page has it, since that could find a newer one.
 async fn whole(
     reads: &Reads,
     app: &App,
@@ -121,8 +156,13 @@ async fn whole(
     let only = EventFilter { session_id: Values::only(id.clone()), ..EventFilter::default() };
     // One more tells whether there are more.
     let events = EventQuery::newest(Range::ALL, only.and(query.own.clone()), MAX_EVENTS + 1);
-    let is_match =
-        |event: &Event| query.range.contains(event.at(app.clock)) && query.filter.matches(event, &app.layout);
+    let is_earlier = |event: &Event| {
+        let at = event.at(app.clock);
+        query.after.is_some_and(|after| event.id >= after)
+            && query.findable.is_none_or(|findable| findable.has(event, at))
+            && query.range.contains(at)
+            && query.filter.matches(event, &app.layout)
+    };
     let mut session: Option<Session> = None;
     let (mut left, mut listed) = (MAX_EVENTS, false);
     let mut first = None;
@@ -157,7 +197,7 @@ async fn whole(
             return false;
         }
         left -= 1;
-        listed = listed || query.after.is_some_and(|after| event.id >= after && is_match(&event));
+        listed = listed || is_earlier(&event);
         // The index follows the events within a second, and may lack the one that was found.
         match &before {
             Some(found) if found.id > event.id => before.take().into_iter().for_each(&mut add),
