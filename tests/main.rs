@@ -34,6 +34,7 @@ mod other;
 mod otlp;
 mod overload;
 mod overview;
+mod people;
 mod posthog;
 mod public_keys;
 mod query;

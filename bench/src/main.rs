@@ -5,6 +5,7 @@
 mod endpoints;
 mod families;
 mod figures;
+mod funnel;
 mod handler;
 mod instructions;
 mod issues;
@@ -43,6 +44,8 @@ enum Command {
     Questions(questions::Questions),
     /// Prints what issues cost: the units of counting errors, and of questions.
     Issues(issues::Issues),
+    /// Prints what questions about people cost: a funnel over 200,000 events, and the others.
+    Funnel(funnel::Funnel),
     /// Prints the events per second of client libraries (OpenTelemetry, Sentry) beside native ones.
     Families(families::Families),
     /// Measures a server in its own process: events, questions, memory, disk and idle time.
@@ -77,6 +80,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             Command::Table(options) => table::run(options).await,
             Command::Questions(options) => questions::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Issues(options) => issues::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Funnel(options) => funnel::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Families(options) => families::run(options).await,
             Command::Machine(options) => machine::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Peers(options) => peers::run(&options).map(|()| ExitCode::SUCCESS),

@@ -64,6 +64,7 @@ pub fn document() -> Value {
             {"name": tag(Function::Ingest), "description": "Send events."},
             {"name": tag(Function::Query), "description": "Read events."},
             {"name": tag(Function::Reports), "description": "Reports, statistics and histograms."},
+            {"name": tag(Function::People), "description": "Sessions, funnels, retention, and numbers, from events."},
             {"name": tag(Function::Alerts), "description": "Rules that tell people and programs what counters say."},
             {"name": tag(Function::Admin), "description": "Apps, keys, sign-in, and repairs."},
             {"name": tag(Function::Web), "description": "The dashboard."},
@@ -118,6 +119,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         query::operations,
         reports::operations,
         charts::operations,
+        people::operations,
         alerts::operations,
         web::operations,
     ];
@@ -129,6 +131,7 @@ const fn tag(function: Function) -> &'static str {
         Function::Ingest => "Sending events",
         Function::Query => "Reading events",
         Function::Reports | Function::Charts => "Counts",
+        Function::People => "People",
         Function::Alerts => "Alerts",
         Function::Admin => "Apps",
         Function::Web => "The page",

@@ -8,5 +8,6 @@ pub mod distinct;
 pub mod event;
 pub mod invalid;
 pub mod issue;
+pub mod people;
 pub mod rejected;
 pub mod time;

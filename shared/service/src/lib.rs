@@ -14,6 +14,7 @@ pub mod issues;
 mod live;
 pub mod log;
 pub mod metrics;
+pub mod people;
 pub mod read;
 pub mod reads;
 pub mod repair;

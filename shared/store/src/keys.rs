@@ -210,6 +210,16 @@ pub(super) fn views(app: &AppId) -> String {
     format!("views#{app}")
 }
 
+/// Returns the Apps partition with what is kept of a funnel, under its token. IAM lets `people` put these alone.
+pub(super) fn funnel(token: &str) -> String {
+    format!("funnel#{token}")
+}
+
+/// Returns the sort key of a part.
+pub(super) fn part(n: usize) -> String {
+    format!("p#{n:04}")
+}
+
 /// Returns the sort key of the views of an owner. DynamoDB rejects sort keys longer than 1,024 bytes, so the name of a user that
 /// is long is hashed.
 pub(super) fn views_of(owner: &ViewOwner) -> String {
@@ -337,6 +347,7 @@ mod tests {
         assert_eq!(quota_of_key(&id, Timestamp::EPOCH + 7 * MINUTE), "k#0123456789ab#00000000007");
         assert_eq!(rejected(&partition.app), "~rejected#shop~2");
         assert_eq!(revoked_session(Timestamp::from_seconds(1_795_255_705), "S"), "01795255705#S");
+        assert_eq!((funnel("0a1b").as_str(), part(3).as_str()), ("funnel#0a1b", "p#0003"));
         assert_eq!(views(&partition.app), "views#shop~2");
         assert_eq!(views_of(&ViewOwner::App), "app");
         assert_eq!(views_of(&ViewOwner::User("ann".to_owned())), "user#ann");
