@@ -118,7 +118,17 @@ impl World {
     }
 
     async fn of(tally: Tally, receiver: Receiver, shards: u16) -> Self {
-        tally.clock.set(at(NOW).floor(MINUTE) + 15 * SECOND);
+        Self::since(at(NOW).floor(MINUTE), tally, receiver, shards).await
+    }
+
+    /// One that begins 15 s after a time.
+    pub(crate) async fn starting(time: Timestamp, shards: u16) -> Self {
+        let receiver = Receiver::start().await;
+        Self::since(time, Tally::telling(&receiver.address, Config::default()).await, receiver, shards).await
+    }
+
+    async fn since(time: Timestamp, tally: Tally, receiver: Receiver, shards: u16) -> Self {
+        tally.clock.set(time + 15 * SECOND);
         let new = admin::NewApp { name: "shop".into(), shards: Some(shards), ..admin::NewApp::default() };
         let app = tally.app_with(new).await;
         Self { tally, app, receiver, seen: 0, waiting: vec![] }

@@ -6,6 +6,7 @@ mod access;
 mod admin;
 mod aggregate;
 mod alert_issues;
+mod alert_reports;
 mod alerts;
 mod architecture;
 mod attributes;

@@ -25,7 +25,7 @@ mod text;
 pub use allow::{AllowError, AllowList};
 pub use channel::{Channel, ChannelError, MAX_RECIPIENTS, MAX_URL};
 pub use error::SendError;
-pub use notification::{Example, Kind, Notification};
+pub use notification::{Example, Kind, Notification, Report, ReportMessage, ReportName};
 pub use resolve::{Addresses, Resolve};
 pub use secret::{Secret, SecretError};
 pub use sender::Sender;

@@ -6,9 +6,11 @@ pub mod deliver;
 pub mod evaluate;
 mod news;
 pub mod preview;
+mod reports;
 pub mod rules;
 pub mod run;
 pub mod seal;
+mod summary;
 mod telling;
 
 pub use run::{Ran, run};

@@ -100,6 +100,9 @@ pub struct LogEntry {
     /// What it tells of issues; none where it tells of counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<ToldIssue>,
+    /// The periods of a report; none where it is no report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<ToldReport>,
     /// The length of the window.
     pub window: Minutes,
     /// What the rule waited for, in words.
@@ -122,6 +125,17 @@ pub struct ToldIssue {
     pub group: Option<String>,
     /// The number of issues.
     pub count: u64,
+}
+
+/// What a report tells of. What was counted is read when it is told: so it goes with the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldReport {
+    /// The start of the period, which ends with the entry's `end`.
+    #[serde(with = "micros")]
+    pub since: Timestamp,
+    /// The start of the period before.
+    #[serde(with = "micros")]
+    pub before: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]

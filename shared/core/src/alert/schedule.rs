@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::ToSpan;
-use jiff::civil::{Date, Weekday};
+use jiff::civil::Date;
+pub use jiff::civil::Weekday;
 use serde::{Deserialize, Serialize};
 
 use super::minutes::Minutes;

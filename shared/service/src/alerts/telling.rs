@@ -3,11 +3,13 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tally_core::alert::judge::Status;
 use tally_core::alert::rule::{Condition, Rule};
+use tally_core::alert::schedule::Schedule;
 use tally_core::alert::sentence::condition;
 use tally_core::app::App;
 use tally_core::issue::News;
-use tally_core::time::{Range, Timestamp};
-use tally_notify::{Example, Kind, Notification};
+use tally_core::time::zone::Zone;
+use tally_core::time::{DAY, Range, Timestamp};
+use tally_notify::{Example, Kind, Notification, Report};
 use tally_store::{LogEntry, ToldIssue};
 
 use crate::config::Config;
@@ -78,6 +80,96 @@ pub(super) fn of_issue(
     }
 }
 
+/// What a report tells one channel.
+pub(super) fn of_report(
+    config: &Config,
+    app: &App,
+    rule: &Rule,
+    entry: &LogEntry,
+    mut report: Report,
+    channel: &str,
+) -> Notification {
+    let missing = match entry.why {
+        Some(_) => " Counting is behind, so counts may be missing.",
+        None if report.complete => "",
+        None => {
+            " A part is missing: it is more than one report may read, or the counters lack it, or texts were erased or have expired."
+        }
+    };
+    report.complete &= entry.why.is_none();
+    Notification {
+        id: format!("{}_{}_report_{channel}", entry.rule, entry.end.seconds()),
+        kind: Kind::Report,
+        at: entry.end,
+        ..with_report(config, app, rule, (&entry.condition, missing), report)
+    }
+}
+
+/// What a test of a rule that reports tells: the period that ended last.
+pub(super) fn of_report_test(
+    config: &Config,
+    app: &App,
+    rule: &Rule,
+    report: Report,
+    now: Timestamp,
+    channel: &str,
+) -> Notification {
+    let about = " This is a test: it is the period that ended last.";
+    Notification {
+        id: format!("{}_{}_test_{channel}", rule.id, now.micros()),
+        at: now,
+        ..with_report(config, app, rule, (&condition(rule), about), report)
+    }
+}
+
+fn with_report(
+    config: &Config,
+    app: &App,
+    rule: &Rule,
+    (when, about_it): (&str, &str),
+    report: Report,
+) -> Notification {
+    let range = Range::new(report.since, report.until).ok();
+    let when = when.strip_prefix("every").map_or_else(|| when.to_owned(), |rest| format!("Every{rest}"));
+    let link = config.page_url.as_ref().map(|page| {
+        let (since, until) = (report.since.to_string(), report.until.to_string());
+        format!("{}&since={}&until={}", link(page, app, rule), escaped(&since), escaped(&until))
+    });
+    Notification {
+        window: range,
+        url: link,
+        report: Some(Report { about: period(app, rule, &report), ..report }),
+        ..about(config, app, rule, format!("{when}.{about_it}"))
+    }
+}
+
+/// The app and the day that a report is about, which holds the middle of its period; or the first day of its week.
+fn period(app: &App, rule: &Rule, report: &Report) -> String {
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let utc = Zone::utc();
+    let schedule = rule.schedule();
+    let zone = schedule.map_or(&utc, Schedule::zone);
+    let is_week = report.until - report.since > 2 * DAY;
+    let (prefix, at) =
+        if is_week { ("week from ", report.since) } else { ("", report.since + (report.until - report.since) / 2) };
+    let date = zone.date(at);
+    let month = MONTHS[usize::from(date.month().unsigned_abs()).saturating_sub(1) % MONTHS.len()];
+    format!("{}, {prefix}{} {month}", app.name, date.day())
+}
+
 /// What a test of a rule tells.
 pub(super) fn of_test(config: &Config, app: &App, rule: &Rule, now: Timestamp, channel: &str) -> Notification {
     let sentence = format!("This is a test. The rule waits for: {}.", condition(rule));
@@ -103,6 +195,7 @@ fn about(config: &Config, app: &App, rule: &Rule, sentence: String) -> Notificat
         url: config.page_url.as_ref().map(|page| link(page, app, rule)),
         chart: None,
         examples: vec![],
+        report: None,
     }
 }
 
@@ -116,7 +209,7 @@ fn shown(condition: &Condition, value: f64) -> String {
     match condition {
         Condition::ChangesBy { .. } if value.fract() == 0.0 => format!("{value:+}%"),
         Condition::ChangesBy { .. } => format!("{value:+.1}%"),
-        Condition::Above(_) | Condition::Below(_) | Condition::Issue(_) => value.to_string(),
+        Condition::Above(_) | Condition::Below(_) | Condition::Issue(_) | Condition::Report(_) => value.to_string(),
     }
 }
 
