@@ -26,6 +26,7 @@ pub use allow::{AllowError, AllowList};
 pub use channel::{Channel, ChannelError, MAX_RECIPIENTS, MAX_URL};
 pub use error::SendError;
 pub use notification::{Example, Kind, Notification, Report, ReportMessage, ReportName};
+pub use public::is_fetchable;
 pub use resolve::{Addresses, Resolve};
 pub use secret::{Secret, SecretError};
 pub use sender::Sender;

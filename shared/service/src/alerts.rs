@@ -2,6 +2,7 @@
 
 mod asking;
 pub mod channels;
+mod content;
 pub mod deliver;
 pub mod evaluate;
 mod news;

@@ -370,19 +370,37 @@ impl Store {
 
     /// Returns the key that encrypts channels, or `None` if it does not exist yet.
     pub async fn alert_key(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(item) = self.get(&self.tables.apps, keys::ALERT_KEY, keys::ALONE).await? else { return Ok(None) };
-        let bytes = item.get("key").and_then(|value| value.as_b().ok());
-        let bytes = bytes.ok_or_else(|| StoreError::Unreadable("the key of alert channels".to_owned()))?;
-        Ok(Some(bytes.as_ref().to_vec()))
+        self.secret_key(keys::ALERT_KEY).await
     }
 
     /// Stores the key that encrypts channels, if there is none. Returns false if there is one.
     pub async fn put_alert_key(&self, bytes: &[u8]) -> Result<bool, StoreError> {
+        self.put_secret_key(keys::ALERT_KEY, bytes).await
+    }
+
+    /// Returns the key that signs links to charts, or `None` if it does not exist yet.
+    pub async fn chart_link_key(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.secret_key(keys::CHART_LINK_KEY).await
+    }
+
+    /// Stores the key that signs links to charts, if there is none. Returns false if there is one.
+    pub async fn put_chart_link_key(&self, bytes: &[u8]) -> Result<bool, StoreError> {
+        self.put_secret_key(keys::CHART_LINK_KEY, bytes).await
+    }
+
+    async fn secret_key(&self, partition: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(item) = self.get(&self.tables.apps, partition, keys::ALONE).await? else { return Ok(None) };
+        let bytes = item.get("key").and_then(|value| value.as_b().ok());
+        let bytes = bytes.ok_or_else(|| StoreError::Unreadable(format!("the key in {partition}")))?;
+        Ok(Some(bytes.as_ref().to_vec()))
+    }
+
+    async fn put_secret_key(&self, partition: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         let request = self
             .client
             .update_item()
             .table_name(&self.tables.apps)
-            .set_key(Some(key(keys::ALERT_KEY, keys::ALONE)))
+            .set_key(Some(key(partition, keys::ALONE)))
             .update_expression("SET #key = :key")
             .condition_expression("attribute_not_exists(#key)")
             .expression_attribute_names("#key", "key")

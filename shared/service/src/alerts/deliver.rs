@@ -4,19 +4,16 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
-use tally_core::alert::filter::cell_filter;
 use tally_core::alert::rule::Rule;
 use tally_core::app::{App, AppId};
-use tally_core::event::group::Group;
-use tally_core::issue::Shown;
-use tally_core::time::{DAY, MINUTE, Range, TimeDelta, Timestamp};
-use tally_notify::{Report, SendError, Sender};
+use tally_core::time::{DAY, MINUTE, TimeDelta, Timestamp};
+use tally_notify::{SendError, Sender};
 use tally_store::{Delivery, DeliveryStatus, LogEntry, PendingDelivery, StoreError, Told};
 
 use super::channels;
+use super::content::Content;
 use super::seal::{SealError, Sealer};
-use super::summary::summary;
-use super::telling::{self, Named};
+use super::telling;
 use crate::context::Context;
 
 /// The most transitions that are told in one run. The next run goes on.
@@ -101,12 +98,6 @@ struct Telling<'a> {
     now: Timestamp,
 }
 
-/// What a transition tells of events. It is read when it is told and stored nowhere.
-struct Content {
-    issue: Option<Named>,
-    report: Option<Report>,
-}
-
 /// What became of one attempt.
 enum Attempt {
     Taken,
@@ -148,7 +139,7 @@ impl Telling<'_> {
         };
         let Some(pending) = pending else { return Ok(Delivered::default()) };
         entry.changes += 1;
-        let content = self.content(&app, &rule.rule, &entry).await?;
+        let content = Content::read(self.context, &app, &rule.rule, &entry, self.now).await?;
         let attempts = due.iter().map(|i| self.attempt(&app, &rule.rule, &entry, &entry.deliveries[*i], &content));
         let attempts: Vec<_> = due.iter().copied().zip(join_all(attempts).await).collect();
         Ok(self.note(pending, entry, &attempts).await?)
@@ -157,33 +148,6 @@ impl Telling<'_> {
     async fn app(&self, id: &AppId) -> Result<Option<std::sync::Arc<App>>, StoreError> {
         let Some((_, slug, _)) = AppId::parse(id.as_str()) else { return Ok(None) };
         Ok(self.context.apps.get(&slug).await?.filter(|app| app.id == *id))
-    }
-
-    /// What a transition tells of events, as it is now.
-    async fn content(&self, app: &App, rule: &Rule, entry: &LogEntry) -> Result<Content, StoreError> {
-        let periods = entry.report.and_then(|told| {
-            Some([Range::new(told.since, entry.end).ok()?, Range::new(told.before, told.since).ok()?])
-        });
-        let report = match periods {
-            Some(periods) => {
-                let filter = cell_filter(&rule.filter).unwrap_or_default();
-                Some(summary(&self.context.reads(), app, &filter, periods).await?)
-            }
-            None => None,
-        };
-        Ok(Content { issue: self.named(app, entry).await?, report })
-    }
-
-    /// The issue that a transition tells of, as it is now.
-    async fn named(&self, app: &App, entry: &LogEntry) -> Result<Option<Named>, StoreError> {
-        let group = entry.issue.as_ref().and_then(|told| told.group.as_deref());
-        let Some(group) = group.and_then(|group| group.parse::<Group>().ok()) else { return Ok(None) };
-        let issue = self.context.store.issues_of(&app.id, &[group], self.now).await?.issues.remove(&group);
-        Ok(issue.map(|stored| Named {
-            id: group.to_string(),
-            title: stored.issue.shown.as_ref().map(Shown::heading),
-            first_seen: stored.issue.first_seen,
-        }))
     }
 
     /// Sends one delivery.
@@ -204,10 +168,10 @@ impl Telling<'_> {
         };
         let config = &self.context.config;
         let id = channel.id.as_str();
-        let notification = match (&entry.issue, &content.report) {
-            (Some(told), _) => telling::of_issue(config, app, rule, (entry, told), content.issue.as_ref(), id),
-            (None, Some(report)) => telling::of_report(config, app, rule, entry, report.clone(), id),
-            (None, None) => telling::of_transition(config, app, rule, entry, id),
+        let notification = match &entry.issue {
+            Some(told) => telling::of_issue(config, app, rule, (entry, told), content.issue.as_ref(), id),
+            None if content.report.is_some() => telling::of_report(config, app, rule, entry, content, id),
+            None => telling::of_transition(config, app, rule, entry, content, id),
         };
         self.sender.send(&open.channel, open.secret.as_ref(), &notification).await.into()
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use tally_core::alert::filter::{FilterParams, cell_filter};
+use tally_core::alert::filter::FilterParams;
 use tally_core::alert::judge::State;
 use tally_core::alert::minutes::Minutes;
 use tally_core::alert::rule::{Condition, MAX_RULES, Rule, RuleId};
@@ -14,8 +14,8 @@ use tally_notify::{Channel, Secret, Sender};
 use tally_store::{Store, StoreError, StoredRule};
 
 use super::channels::{OpenChannel, open, seal};
+use super::content::Content;
 use super::seal::{SealError, Sealer};
-use super::summary::summary;
 use super::telling;
 use crate::context::Context;
 
@@ -220,20 +220,18 @@ pub async fn test(
 ) -> Result<Vec<Tested>, RuleError> {
     let rule = context.store.alert_rule(&app.id, id).await?.ok_or(RuleError::Missing)?.rule;
     let sealer = Sealer::open(&context.store).await?;
-    let report = match rule.schedule().and_then(|schedule| schedule.periods(schedule.last(now)?)) {
-        Some(periods) => {
-            let filter = cell_filter(&rule.filter).unwrap_or_default();
-            Some(summary(&context.reads(), app, &filter, periods).await?)
-        }
-        None => None,
+    let content = match rule.schedule().and_then(|schedule| schedule.periods(schedule.last(now)?)) {
+        Some(periods) => Content::of_report(context, app, &rule, periods, now).await?,
+        None => Content::default(),
     };
     let tests = rule.channels.iter().map(async |channel| {
         let sent = match open(&sealer, (&app.id, &rule.id), channel) {
             Ok(OpenChannel { channel: target, secret }) => {
                 let (config, id) = (&context.config, channel.id.as_str());
-                let test = match &report {
-                    Some(report) => telling::of_report_test(config, app, &rule, report.clone(), now, id),
-                    None => telling::of_test(config, app, &rule, now, id),
+                let test = if content.report.is_some() {
+                    telling::of_report_test(config, app, &rule, &content, now, id)
+                } else {
+                    telling::of_test(config, app, &rule, now, id)
                 };
                 sender.send(&target, secret.as_ref(), &test).await.map_err(|error| error.to_string())
             }

@@ -12,10 +12,18 @@ use tally_core::time::{DAY, Range, Timestamp};
 use tally_notify::{Example, Kind, Notification, Report};
 use tally_store::{LogEntry, ToldIssue};
 
+use super::content::Content;
 use crate::config::Config;
 
 /// What a transition tells one channel. Its id is the same however often it is sent.
-pub(super) fn of_transition(config: &Config, app: &App, rule: &Rule, entry: &LogEntry, channel: &str) -> Notification {
+pub(super) fn of_transition(
+    config: &Config,
+    app: &App,
+    rule: &Rule,
+    entry: &LogEntry,
+    content: &Content,
+    channel: &str,
+) -> Notification {
     let window = window(entry.end, rule.window);
     let value = entry.value.map(|value| shown(&rule.condition, value));
     let said = value.as_ref().map_or_else(String::new, |value| format!(" It was {value}."));
@@ -35,6 +43,8 @@ pub(super) fn of_transition(config: &Config, app: &App, rule: &Rule, entry: &Log
         #[allow(clippy::cast_precision_loss)] // thresholds are below 2^53
         threshold: entry.threshold.map(|threshold| threshold as f64),
         window,
+        chart: content.chart.clone(),
+        examples: content.examples.clone(),
         ..about(config, app, rule, sentence)
     }
 }
@@ -59,7 +69,7 @@ pub(super) fn of_issue(
     channel: &str,
 ) -> Notification {
     let title = issue.and_then(|issue| issue.title.clone()).unwrap_or_else(|| "an issue that was erased".to_owned());
-    let page = config.page_url.as_ref().map(|page| format!("{page}/?app={}&view=errors", escaped(app.slug.as_str())));
+    let page = config.page_url.as_ref().map(|page| format!("{}&view=errors", self::page(page, app)));
     let one = page.as_ref().zip(issue).map(|(page, issue)| format!("{page}&issue={}", escaped(&issue.id)));
     let (kind, sentence) = match (&told.group, told.news) {
         (Some(_), News::New) => (Kind::IssueNew, format!("New issue: {title}")),
@@ -86,9 +96,10 @@ pub(super) fn of_report(
     app: &App,
     rule: &Rule,
     entry: &LogEntry,
-    mut report: Report,
+    content: &Content,
     channel: &str,
 ) -> Notification {
+    let mut report = content.report.clone().unwrap_or_default();
     let missing = match entry.why {
         Some(_) => " Counting is behind, so counts may be missing.",
         None if report.complete => "",
@@ -101,6 +112,7 @@ pub(super) fn of_report(
         id: format!("{}_{}_report_{channel}", entry.rule, entry.end.seconds()),
         kind: Kind::Report,
         at: entry.end,
+        chart: content.chart.clone(),
         ..with_report(config, app, rule, (&entry.condition, missing), report)
     }
 }
@@ -110,7 +122,7 @@ pub(super) fn of_report_test(
     config: &Config,
     app: &App,
     rule: &Rule,
-    report: Report,
+    content: &Content,
     now: Timestamp,
     channel: &str,
 ) -> Notification {
@@ -118,7 +130,8 @@ pub(super) fn of_report_test(
     Notification {
         id: format!("{}_{}_test_{channel}", rule.id, now.micros()),
         at: now,
-        ..with_report(config, app, rule, (&condition(rule), about), report)
+        chart: content.chart.clone(),
+        ..with_report(config, app, rule, (&condition(rule), about), content.report.clone().unwrap_or_default())
     }
 }
 
@@ -131,10 +144,7 @@ fn with_report(
 ) -> Notification {
     let range = Range::new(report.since, report.until).ok();
     let when = when.strip_prefix("every").map_or_else(|| when.to_owned(), |rest| format!("Every{rest}"));
-    let link = config.page_url.as_ref().map(|page| {
-        let (since, until) = (report.since.to_string(), report.until.to_string());
-        format!("{}&since={}&until={}", link(page, app, rule), escaped(&since), escaped(&until))
-    });
+    let link = config.page_url.as_ref().zip(range).map(|(page, range)| link(page, app, rule) + &range_params(range));
     Notification {
         window: range,
         url: link,
@@ -215,7 +225,7 @@ fn shown(condition: &Condition, value: f64) -> String {
 
 /// The page with the filter of a rule.
 fn link(page: &str, app: &App, rule: &Rule) -> String {
-    let mut link = format!("{page}/?app={}", escaped(app.slug.as_str()));
+    let mut link = self::page(page, app);
     for (name, values) in &rule.filter {
         for value in values {
             link.push('&');
@@ -227,7 +237,17 @@ fn link(page: &str, app: &App, rule: &Rule) -> String {
     link
 }
 
+/// The page of an app.
+pub(super) fn page(page: &str, app: &App) -> String {
+    format!("{page}/?app={}", escaped(app.slug.as_str()))
+}
+
+/// A range as parameters of the page.
+pub(super) fn range_params(range: Range) -> String {
+    format!("&since={}&until={}", escaped(&range.since().to_string()), escaped(&range.until().to_string()))
+}
+
 /// A text percent-encoded, for a query.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
