@@ -89,11 +89,7 @@ impl Content {
     ) -> Result<Self, StoreError> {
         let filter = cell_filter(&rule.filter).unwrap_or_default();
         let report = summary(&context.reads(), app, &filter, [period, before]).await?;
-        Ok(Self {
-            report: Some(report),
-            chart: chart(context, app, rule, Some(period), at).await?,
-            ..Self::default()
-        })
+        Ok(Self { report: Some(report), chart: chart(context, app, rule, Some(period), at).await?, ..Self::default() })
     }
 }
 
@@ -149,12 +145,7 @@ async fn chart(
 }
 
 /// The newest events of the window that made a rule fire by a rise; fewer or none where few reads do not find them.
-async fn examples(
-    context: &Context,
-    app: &App,
-    rule: &Rule,
-    entry: &LogEntry,
-) -> Result<Vec<Example>, StoreError> {
+async fn examples(context: &Context, app: &App, rule: &Rule, entry: &LogEntry) -> Result<Vec<Example>, StoreError> {
     let is_rise = match rule.condition {
         Condition::Above(_) => true,
         Condition::ChangesBy { .. } => entry.value.is_some_and(|value| value > 0.0),

@@ -162,7 +162,7 @@ impl Telling<'_> {
         let Some(channel) = rule.channels.iter().find(|channel| channel.id == delivery.channel) else {
             return Attempt::Failed("the rule has this channel no more".to_owned());
         };
-        let open = match channels::open(self.sealer, (&app.id, &rule.id), channel) {
+        let open = match channels::open(self.sealer, (&app.id, &rule.id), channel, self.now) {
             Ok(open) => open,
             Err(error) => return Attempt::Failed(error.to_string()),
         };

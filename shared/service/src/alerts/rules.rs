@@ -85,7 +85,7 @@ async fn set_channels(
                 let id = RuleId::random();
                 let secret = matches!(channel, Channel::Webhook { .. }).then(Secret::generate);
                 secrets.extend(secret.as_ref().map(|secret| (id.clone(), secret.expose_newest())));
-                let open = OpenChannel { channel: channel.clone(), secret };
+                let open = OpenChannel { channel: channel.clone(), secret, rotated_at: None };
                 all.push(seal(&sealer, (&app.id, &rule.id), id, name.clone(), open)?);
             }
         }
@@ -168,7 +168,7 @@ pub async fn change(
     Err(RuleError::Busy)
 }
 
-/// Gives a webhook a new secret. Until the next change, what is sent is signed with the old one too.
+/// Gives a webhook a new secret. For a day, what is sent is signed with the old one too.
 pub async fn rotate_secret(context: &Context, app: &App, id: &RuleId, channel: &RuleId) -> Result<String, RuleError> {
     let sealer = Sealer::open(&context.store).await?;
     for _ in 0..ATTEMPTS {
@@ -176,10 +176,11 @@ pub async fn rotate_secret(context: &Context, app: &App, id: &RuleId, channel: &
         let mut rule = before.rule.clone();
         let place = (&app.id, &before.rule.id);
         let known = rule.channels.iter_mut().find(|known| known.id == *channel).ok_or(RuleError::NoSecret)?;
-        let OpenChannel { channel: target, secret } = open(&sealer, place, known)?;
+        let now = context.clock.now();
+        let OpenChannel { channel: target, secret, .. } = open(&sealer, place, known, now)?;
         let secret = secret.ok_or(RuleError::NoSecret)?.rotated();
         let shown = secret.expose_newest();
-        let opened = OpenChannel { channel: target, secret: Some(secret) };
+        let opened = OpenChannel { channel: target, secret: Some(secret), rotated_at: Some(now) };
         *known = seal(&sealer, place, known.id.clone(), known.name.clone(), opened)?;
         let stored = StoredRule { rule, state: before.state, version: before.version + 1 };
         if context.store.replace_alert_rule(&app.id, &stored, before.version).await? {
@@ -225,8 +226,8 @@ pub async fn test(
         None => Content::default(),
     };
     let tests = rule.channels.iter().map(async |channel| {
-        let sent = match open(&sealer, (&app.id, &rule.id), channel) {
-            Ok(OpenChannel { channel: target, secret }) => {
+        let sent = match open(&sealer, (&app.id, &rule.id), channel, now) {
+            Ok(OpenChannel { channel: target, secret, .. }) => {
                 let (config, id) = (&context.config, channel.id.as_str());
                 let test = if content.report.is_some() {
                     telling::of_report_test(config, app, &rule, &content, now, id)
