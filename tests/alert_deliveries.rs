@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tally_core::time::{HOUR, MINUTE, SECOND, TimeDelta};
+use tally_core::time::{MINUTE, SECOND, TimeDelta};
 
 use crate::alerts::World;
 

@@ -1,14 +1,10 @@
-//! Alert rules: judged each minute by what is counted, told once, never invented and never hidden by a lag.
+//! Alert rules: a world whose minutes pass when a test says so, and how rules are made, previewed and erased.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use aggregate::{StreamEvent, handle};
 use http::{Method, StatusCode};
-use proptest::prelude::*;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tally_core::app::role::Role;
 use tally_core::time::{HOUR, MINUTE, SECOND, TimeDelta, Timestamp};
@@ -17,9 +13,7 @@ use tally_service::config::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::database::cases;
 use crate::erase::erase_app;
-use crate::faulty::Fault;
 use crate::harness::{NOW, Reply, Tally, TestApp, at};
 
 /// A receiver of webhooks on a port of the system's choice.
@@ -27,7 +21,7 @@ use crate::harness::{NOW, Reply, Tally, TestApp, at};
 pub(crate) struct Receiver {
     pub(crate) address: String,
     /// What came, with the header `webhook-id`.
-    got: Arc<Mutex<Vec<(String, Value)>>>,
+    pub(crate) got: Arc<Mutex<Vec<(String, Value)>>>,
     /// Their headers `webhook-signature`.
     signatures: Arc<Mutex<Vec<String>>>,
     /// What is answered next; 200 where nothing is said. 0 is no answer at all.
@@ -126,7 +120,7 @@ impl World {
         Self::of(Tally::telling(&receiver.address, config).await, receiver, shards).await
     }
 
-    async fn of(tally: Tally, receiver: Receiver, shards: u16) -> Self {
+    pub(crate) async fn of(tally: Tally, receiver: Receiver, shards: u16) -> Self {
         Self::since(at(NOW).floor(MINUTE), tally, receiver, shards).await
     }
 
@@ -183,7 +177,7 @@ impl World {
     }
 
     /// Takes over what the stream has new, as if it had been stored at the time of the clock.
-    async fn follow(&mut self) {
+    pub(crate) async fn follow(&mut self) {
         let mut records = vec![];
         for event in self.tally.peek().await {
             let mut event: Value = serde_json::from_str(&event).unwrap();
