@@ -5,6 +5,7 @@ pub mod channels;
 mod content;
 pub mod deliver;
 pub mod evaluate;
+mod links;
 mod news;
 pub mod preview;
 mod reports;

@@ -13,8 +13,9 @@ use tally_core::time::{HOUR, Range, TimeDelta, Timestamp};
 use tally_notify::{Example, Report, is_fetchable};
 use tally_store::{LogEntry, StoreError};
 
+use super::asking::window;
+use super::links::{self, escaped};
 use super::summary::summary;
-use super::telling::{self, Named, escaped, window};
 use crate::budget::Limits;
 use crate::chart_link::VALID;
 use crate::context::Context;
@@ -35,6 +36,16 @@ const MINUTELY: TimeDelta = TimeDelta::hours(6);
 const HOURLY: TimeDelta = TimeDelta::days(3);
 /// How long before and after an example the page shows events.
 const AROUND: TimeDelta = TimeDelta::minutes(5);
+
+/// What an issue is called in a notification, and which it is.
+pub(super) struct Named {
+    /// Its group.
+    pub(super) id: String,
+    /// Its title; none once its events were erased.
+    pub(super) title: Option<String>,
+    /// When it occurred first.
+    pub(super) first_seen: Timestamp,
+}
 
 /// What is told beside what is stored.
 #[derive(Default)]
@@ -169,8 +180,8 @@ fn example(context: &Context, app: &App, event: &Event) -> Example {
     title.truncate(title.floor_char_boundary(MAX_TITLE));
     let url = context.config.page_url.as_ref().map(|page| {
         let around = Range::new((at - AROUND).max(Timestamp::EPOCH), at + AROUND).unwrap_or(Range::EMPTY);
-        let page = telling::page(page, app);
-        format!("{page}&view=events&event={}{}", escaped(&event.id.to_string()), telling::range_params(around))
+        let page = links::page(page, app);
+        format!("{page}&view=events&event={}{}", escaped(&event.id.to_string()), links::range_params(around))
     });
     Example { title, url, at }
 }

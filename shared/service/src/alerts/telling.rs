@@ -1,6 +1,5 @@
 //! The notification of a transition.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tally_core::alert::judge::Status;
 use tally_core::alert::rule::{Condition, Rule};
 use tally_core::alert::schedule::Schedule;
@@ -12,7 +11,9 @@ use tally_core::time::{DAY, Range, Timestamp};
 use tally_notify::{Example, Kind, Notification, Report};
 use tally_store::{LogEntry, ToldIssue};
 
-use super::content::Content;
+use super::asking::window;
+use super::content::{Content, Named};
+use super::links::{self, escaped, range_params};
 use crate::config::Config;
 
 /// What a transition tells one channel. Its id is the same however often it is sent.
@@ -49,16 +50,6 @@ pub(super) fn of_transition(
     }
 }
 
-/// What an issue is called in a notification, and which it is.
-pub(super) struct Named {
-    /// Its group.
-    pub(super) id: String,
-    /// Its title; none once its events were erased.
-    pub(super) title: Option<String>,
-    /// When it occurred first.
-    pub(super) first_seen: Timestamp,
-}
-
 /// What a rule about issues tells one channel.
 pub(super) fn of_issue(
     config: &Config,
@@ -69,7 +60,7 @@ pub(super) fn of_issue(
     channel: &str,
 ) -> Notification {
     let title = issue.and_then(|issue| issue.title.clone()).unwrap_or_else(|| "an issue that was erased".to_owned());
-    let page = config.page_url.as_ref().map(|page| format!("{}&view=errors", self::page(page, app)));
+    let page = config.page_url.as_ref().map(|page| format!("{}&view=errors", links::page(page, app)));
     let one = page.as_ref().zip(issue).map(|(page, issue)| format!("{page}&issue={}", escaped(&issue.id)));
     let (kind, sentence) = match (&told.group, told.news) {
         (Some(_), News::New) => (Kind::IssueNew, format!("New issue: {title}")),
@@ -209,11 +200,6 @@ fn about(config: &Config, app: &App, rule: &Rule, sentence: String) -> Notificat
     }
 }
 
-/// The window of a rule that ends at a time.
-pub(super) fn window(end: Timestamp, length: tally_core::alert::minutes::Minutes) -> Option<Range> {
-    Range::new(end - length.length(), end).ok()
-}
-
 /// A value as people read it: occurrences, or a change.
 fn shown(condition: &Condition, value: f64) -> String {
     match condition {
@@ -225,7 +211,7 @@ fn shown(condition: &Condition, value: f64) -> String {
 
 /// The page with the filter of a rule.
 fn link(page: &str, app: &App, rule: &Rule) -> String {
-    let mut link = self::page(page, app);
+    let mut link = links::page(page, app);
     for (name, values) in &rule.filter {
         for value in values {
             link.push('&');
@@ -235,19 +221,4 @@ fn link(page: &str, app: &App, rule: &Rule) -> String {
         }
     }
     link
-}
-
-/// The page of an app.
-pub(super) fn page(page: &str, app: &App) -> String {
-    format!("{page}/?app={}", escaped(app.slug.as_str()))
-}
-
-/// A range as parameters of the page.
-pub(super) fn range_params(range: Range) -> String {
-    format!("&since={}&until={}", escaped(&range.since().to_string()), escaped(&range.until().to_string()))
-}
-
-/// A text percent-encoded, for a query.
-pub(super) fn escaped(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
