@@ -13,7 +13,7 @@ use tally_store::{AppRules, Barrier, Delivery, DeliveryStatus, Judged, LogEntry,
 
 use super::asking::ask;
 use super::news::{Newsroom, Overtaken};
-use super::reports::{Reporting, due};
+use super::reports::{BEHIND, Reporting, due};
 use crate::budget::{ReadError, Spent};
 use crate::context::Context;
 use crate::read::checkpoints::counted_by_heartbeats;
@@ -25,9 +25,6 @@ use crate::report::windows::Windows;
 const MOST_MISSED: i64 = 60;
 /// A shard that is counted up to so long ago has events, and needs no heartbeat.
 const FRESH: TimeDelta = TimeDelta::seconds(50);
-/// After how long without a heartbeat that is counted the rules of an app are unknown, and a report is told without what is
-/// missing.
-pub(super) const BEHIND: TimeDelta = TimeDelta::minutes(15);
 /// By how much the clocks of the machine that puts a heartbeat and of the store that dates it may differ.
 const SKEW: TimeDelta = TimeDelta::seconds(10);
 /// How long heartbeats stay if no other overwrites them.

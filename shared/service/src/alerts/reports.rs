@@ -3,12 +3,15 @@
 use tally_core::alert::judge::{State, Status, Why};
 use tally_core::alert::sentence::condition;
 use tally_core::app::AppId;
-use tally_core::time::Timestamp;
+use tally_core::time::{TimeDelta, Timestamp};
 use tally_store::{Delivery, DeliveryStatus, Judged, LogEntry, StoreError, StoredRule, ToldReport};
 
-use super::evaluate::BEHIND;
 use super::news::Overtaken;
 use crate::context::Context;
+
+/// After how long without a heartbeat that is counted the rules of an app are unknown, and a report is told without what is
+/// missing.
+pub(super) const BEHIND: TimeDelta = TimeDelta::minutes(15);
 
 /// The rules of an app that report now.
 pub(super) struct Reporting<'a> {
