@@ -46,20 +46,20 @@ struct Summary {
     previous_total: Option<i64>,
     errors: Option<i64>,
     previous_errors: Option<i64>,
-    names: Vec<Name>,
-    messages: Vec<Message>,
+    names: Vec<NameCount>,
+    messages: Vec<MessageCount>,
     complete: bool,
 }
 
 #[derive(Serialize)]
-struct Name {
+struct NameCount {
     name: String,
     count: i64,
     previous: Option<i64>,
 }
 
 #[derive(Serialize)]
-struct Message {
+struct MessageCount {
     message: String,
     level: Option<&'static str>,
     count: i64,
@@ -117,10 +117,14 @@ fn summary(report: &Report) -> Summary {
         errors: report.errors,
         previous_errors: report.previous_errors,
         names: names
-            .map(|name| Name { name: fit(&name.name, MAX_NAME, plain), count: name.count, previous: name.previous })
+            .map(|name| NameCount {
+                name: fit(&name.name, MAX_NAME, plain),
+                count: name.count,
+                previous: name.previous,
+            })
             .collect(),
         messages: messages
-            .map(|message| Message {
+            .map(|message| MessageCount {
                 message: fit(&message.message, MAX_TEXT, plain),
                 level: message.level,
                 count: message.count,
