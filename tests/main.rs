@@ -5,7 +5,11 @@
 mod access;
 mod admin;
 mod aggregate;
+mod alert_deliveries;
 mod alert_issues;
+mod alert_judging;
+mod alert_messages;
+mod alert_reports;
 mod alerts;
 mod architecture;
 mod attributes;

@@ -2,6 +2,7 @@
 //! `cargo build --profile fast -p tally -p bench`, then run `target/fast/bench`, `target/fast/bench questions`,
 //! `target/fast/bench families` or `target/fast/bench load`.
 
+mod alerts;
 mod endpoints;
 mod families;
 mod figures;
@@ -46,6 +47,8 @@ enum Command {
     Issues(issues::Issues),
     /// Prints what questions about people cost: a funnel over 200,000 events, and the others.
     Funnel(funnel::Funnel),
+    /// Prints what a minute of alert rules costs, by the number of rules.
+    Alerts,
     /// Prints the events per second of client libraries (OpenTelemetry, Sentry) beside native ones.
     Families(families::Families),
     /// Measures a server in its own process: events, questions, memory, disk and idle time.
@@ -81,6 +84,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             Command::Questions(options) => questions::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Issues(options) => issues::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Funnel(options) => funnel::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Alerts => alerts::minutes().await.map(|()| ExitCode::SUCCESS),
             Command::Families(options) => families::run(options).await,
             Command::Machine(options) => machine::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Peers(options) => peers::run(&options).map(|()| ExitCode::SUCCESS),

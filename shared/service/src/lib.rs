@@ -5,6 +5,7 @@ pub mod alerts;
 pub mod apps;
 pub mod auth;
 pub mod budget;
+pub mod chart_link;
 pub mod config;
 pub mod context;
 pub mod disk;

@@ -303,6 +303,9 @@ pub(super) fn alerts_due(now: Timestamp) -> (String, String) {
 /// The Apps partition with the key that encrypts the channels of alert rules. IAM lets only `alerts` read it.
 pub(super) const ALERT_KEY: &str = "alert-key";
 
+/// The Apps partition with the key that signs links to charts. IAM lets only `alerts` write it, and `charts` read it.
+pub(super) const CHART_LINK_KEY: &str = "chart-link-key";
+
 /// The start of the sort keys of the heartbeats that were counted in a shard, beside its counters.
 const HEARTBEAT: &str = "hb#";
 

@@ -39,7 +39,7 @@ mod uncounted_cache;
 mod views;
 
 pub use alert_deliveries::{DeliveriesChanged, Delivery, DeliveryStatus, PendingDelivery, Told};
-pub use alerts::{AppRules, Judged, LogEntry, StoredRule, ToldIssue};
+pub use alerts::{AppRules, Judged, LogEntry, StoredRule, ToldIssue, ToldReport};
 pub use apps::CreateAppError;
 pub use attempts::{Attempts, Ended};
 pub use barriers::Barrier;
