@@ -100,6 +100,8 @@ def resolve(value, database):
         return resolve(reference[2], database)
     if reference in database.names:
         return database.names[reference]
+    if RESOURCES.get(reference, {}).get("Type") == "AWS::S3::Bucket":
+        return reference.lower()
     if reference == "Users":
         return json.dumps(USERS)
     return str(TEMPLATE["Parameters"][reference]["Default"])

@@ -38,12 +38,12 @@ async fn key(tally: &Tally, app: &str, scopes: &[&str]) -> (String, String) {
 }
 
 /// A credential, and what it gets on a route of each access: in the order of ingest, read, users, admins, admins of an
-/// app. `0` is that it gets in. A route for every credential that is known lets in what another route does not answer with
+/// app, uploads. `0` is that it gets in. A route for every credential that is known lets in what another route does not answer with
 /// 401.
 struct Credential {
     name: &'static str,
     text: Option<String>,
-    expected: [u16; 5],
+    expected: [u16; 6],
 }
 
 /// Of a key in the path, that also says which app is meant: it opens its own, and only keys can stand there.
@@ -71,6 +71,7 @@ fn expected(credential: &Credential, route: &Route) -> u16 {
         Access::Users | Access::AppUsers => 2,
         Access::Admins => 3,
         Access::AppAdmins => 4,
+        Access::Upload => 5,
     };
     credential.expected[at]
 }
@@ -110,20 +111,22 @@ async fn credentials(tally: &Tally, app: &TestApp) -> Vec<Credential> {
     let gone = admin(tally, Method::DELETE, &format!("/apps/shop/keys/{revoked_id}"), &json!({})).await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
     let both = key(tally, "shop", &["read", "ingest"]).await.1;
-    let no_key = [401, 401, 403, 403, 403];
+    let uploads = key(tally, "shop", &["upload"]).await.1;
+    let no_key = [401, 401, 403, 403, 403, 401];
     let mut all = vec![
-        ("nothing", None, [401; 5]),
+        ("nothing", None, [401; 6]),
         ("a key that never was", Some(format!("tly_rw_{}_{}", "0".repeat(12), "0".repeat(40))), no_key),
         ("a revoked key", Some(revoked), no_key),
-        ("another app's ingest key", Some(other.ingest_key), [403; 5]),
-        ("another app's read key", Some(other.read_key), [403; 5]),
-        ("the ingest key", Some(app.ingest_key.clone()), [0, 403, 403, 403, 403]),
-        ("the read key", Some(app.read_key.clone()), [403, 0, 403, 403, 403]),
-        ("a key for both", Some(both), [0, 0, 403, 403, 403]),
-        ("a reader", Some(tally.token(Role::Reader).await), [403, 0, 0, 403, 403]),
-        ("an admin", Some(tally.token(Role::Admin).await), [0; 5]),
+        ("another app's ingest key", Some(other.ingest_key), [403; 6]),
+        ("another app's read key", Some(other.read_key), [403; 6]),
+        ("the ingest key", Some(app.ingest_key.clone()), [0, 403, 403, 403, 403, 403]),
+        ("the read key", Some(app.read_key.clone()), [403, 0, 403, 403, 403, 403]),
+        ("a key for both", Some(both), [0, 0, 403, 403, 403, 403]),
+        ("an upload key", Some(uploads), [403, 403, 403, 403, 403, 0]),
+        ("a reader", Some(tally.token(Role::Reader).await), [403, 0, 0, 403, 403, 403]),
+        ("an admin", Some(tally.token(Role::Admin).await), [0; 6]),
     ];
-    all.extend(forged(tally).await.into_iter().map(|(name, text)| (name, Some(text), [401; 5])));
+    all.extend(forged(tally).await.into_iter().map(|(name, text)| (name, Some(text), [401; 6])));
     all.into_iter().map(|(name, text, expected)| Credential { name, text, expected }).collect()
 }
 
@@ -136,6 +139,8 @@ async fn ask(tally: &Tally, route: &Route, text: Option<&str>) -> StatusCode {
         ("{version}", "x"),
         ("{name}", "x"),
         ("{channel}", "x"),
+        ("{organization}", "any"),
+        ("{debug_id}", "x"),
     ]);
     let path = path.chain([("{key}", text.unwrap_or("none"))]);
     let mut path = path.fold(route.path.to_owned(), |path, (part, value)| path.replace(part, value));
@@ -242,6 +247,10 @@ async fn keys_are_created_listed_and_revoked() {
         (json!({"scopes": []}), vec!["scopes"]),
         (json!({"scopes": "read"}), vec!["scopes"]),
         (json!({"scopes": ["write"]}), vec!["scopes"]),
+        (json!({"scopes": ["upload", "ingest"]}), vec!["scopes"]),
+        (json!({"scopes": ["read", "upload"]}), vec!["scopes"]),
+        (json!({"scopes": ["upload"], "origins": ["https://a.example"]}), vec!["origins"]),
+        (json!({"scopes": ["upload"], "hide": ["data"]}), vec!["scopes"]),
         (json!({"scopes": ["read"], "label": "x".repeat(257), "color": 1}), vec!["color", "label"]),
     ] {
         assert_problem(&admin(&tally, Method::POST, "/apps/shop/keys", &body).await, 400, &fields);

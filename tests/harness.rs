@@ -23,7 +23,8 @@ use tally_http::service::serve;
 use tally_notify::{Sender, Settings};
 use tally_service::config::Config;
 use tally_service::context::Context;
-use tally_store::{Connection, Timeouts, Usage, connect_with};
+use tally_store::{Connection, MapFiles, Timeouts, Usage, connect_with};
+use tempfile::TempDir;
 use tokio::sync::{Mutex, RwLock};
 use tower::ServiceExt;
 
@@ -47,6 +48,8 @@ pub(crate) struct Tally {
     database: Database,
     router: Router,
     poller: Mutex<StreamPoller>,
+    /// The files of source maps, deleted on drop.
+    pub(crate) maps: Arc<TempDir>,
     /// Held by every write that lands later than its caller knows.
     pub(crate) late: Arc<RwLock<()>>,
 }
@@ -115,13 +118,15 @@ impl Tally {
         config.read_time = Duration::from_hours(1);
         let database = Database::start(&mut config).await;
         let client_of = if Database::is_embedded() { Connection::Embedded } else { Connection::Behind };
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        config.map_files = MapFiles::Folder(folder.path().to_owned());
         let store = connect_with(timeouts, client_of(client(database.client())), config.tables.clone());
         let clock = Clock::at(at(NOW));
         let context = Context::new(store, clock.clone(), config);
         let poller = Mutex::new(StreamPoller::new(database.client(), "http://database", Arc::clone(&context), None));
         let sender = Arc::new(Sender::new(Settings::default()));
         let router = service_with(&context, Arc::clone(&sender), web::router);
-        Self { router, poller, database, context, clock, sender, late: Arc::default() }
+        Self { router, poller, database, context, clock, sender, late: Arc::default(), maps: folder }
     }
 
     /// Creates an app with an ingest key and a read key.

@@ -55,6 +55,7 @@ mod sentry;
 mod session_index;
 mod sessions;
 mod share_links;
+mod source_maps;
 mod stream;
 mod template;
 mod the_eye;

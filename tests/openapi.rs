@@ -157,6 +157,8 @@ fn request(operation: &Operation, app: &TestApp, credential: Option<(&Value, &st
         .replace("{id}", "x")
         .replace("{key_id}", "x")
         .replace("{channel}", "x")
+        .replace("{organization}", "any")
+        .replace("{debug_id}", "x")
         .replace("{file}", "today.json")
         .replace("{version}", "x")
         .replace("{date}", "20261121")
@@ -238,11 +240,17 @@ fn every_error_response_is_described_as_a_problem() {
             (400, true),
             (401, guarded || signs_in),
             (403, guarded),
-            (404, about_an_app || erases_an_app || route.path.starts_with("/assets/")),
+            (
+                404,
+                about_an_app
+                    || erases_an_app
+                    || route.path.starts_with("/assets/")
+                    || route.path.ends_with("/assemble"),
+            ),
             (413, has_body),
             (
                 415,
-                ["/apps/{app}/events", "/the-eye/{key}/api/event"].contains(&route.path)
+                ["/apps/{app}/events", "/the-eye/{key}/api/event", routes::UPLOAD_CHUNKS.path].contains(&route.path)
                     && route.method == Method::POST,
             ),
             (429, route.access == Access::Ingest || signs_in || signs_out),

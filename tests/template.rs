@@ -141,6 +141,7 @@ const BEHIND_THE_API: [(&str, Function); 8] = [
     ("ChartsFunction", Function::Charts),
     ("PeopleFunction", Function::People),
     ("AlertsFunction", Function::Alerts),
+    ("SourceMapsFunction", Function::SourceMaps),
     ("AdminFunction", Function::Admin),
     ("WebFunction", Function::Web),
 ];
@@ -354,6 +355,9 @@ const JUSTIFIED: &[(&str, &str)] = &[
         "KeepDeadBatches: Resource !Sub ${DeadBatches.Arn}/aws/lambda/*",
         "Lambda names what it puts there by mapping, stream shard and time, with a random end",
     ),
+    ("KeepFiles: Resource !Sub ${SourceMaps.Arn}/chunks/*", "the parts of uploads are named by their content"),
+    ("KeepFiles: Resource !Sub ${SourceMaps.Arn}/maps/*", "source maps are named by app and debug id"),
+    ("EraseMaps: Resource !Sub ${SourceMaps.Arn}/maps/*", "the same"),
     ("ReadDeadBatches: Resource !Sub ${DeadBatches.Arn}/aws/lambda/*", "the same"),
 ];
 

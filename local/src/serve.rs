@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
 use ipnet::IpNet;
+use tally_service::config::Config;
 use tally_service::context::Context;
+use tally_store::MapFiles;
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::background::Background;
@@ -142,6 +145,7 @@ async fn start(
     }
     let url = format!("http://{}", listener.local_addr()?);
     config.page_url.get_or_insert_with(|| url.clone());
+    let maps = place_maps(stack.embedded.folder(), &mut config)?;
     let context = context(stack.store.clone(), config);
     // Nobody else sets it.
     let _ = context.disk.set(Box::new(DataDisk(stack.embedded.folder().map(Path::to_owned))));
@@ -188,12 +192,28 @@ async fn start(
     };
     serve_connections(listener, proxies.before(large.serve(service)), Limits::default(), end).await;
     background.stop().await;
+    drop(maps);
     say!("{}", if serve.memory { "Ended; nothing is kept." } else { "Ended; what was accepted is kept." });
     Ok(ExitCode::SUCCESS)
 }
 
 async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|error| StartError::Port { address, option, error })
+}
+
+/// Puts source maps beside the data, unless a bucket has them. Where nothing is kept they are in a temporary folder, which is
+/// returned: it ends with the process.
+fn place_maps(data: Option<&Path>, config: &mut Config) -> std::io::Result<Option<TempDir>> {
+    if config.map_files != MapFiles::Nowhere {
+        return Ok(None);
+    }
+    if let Some(data) = data {
+        config.map_files = MapFiles::Folder(data.join("source-maps"));
+        return Ok(None);
+    }
+    let folder = tempfile::tempdir()?;
+    config.map_files = MapFiles::Folder(folder.path().to_owned());
+    Ok(Some(folder))
 }
 
 /// The signals that ask a process to stop.

@@ -66,6 +66,7 @@ pub fn document() -> Value {
             {"name": tag(Function::Reports), "description": "Reports, statistics and histograms."},
             {"name": tag(Function::People), "description": "Sessions, funnels, retention, and numbers, from events."},
             {"name": tag(Function::Alerts), "description": "Rules that tell people and programs what counters say."},
+            {"name": tag(Function::SourceMaps), "description": "Source maps, as sentry-cli uploads them, and stacks shown with them."},
             {"name": tag(Function::Admin), "description": "Apps, keys, sign-in, and repairs."},
             {"name": tag(Function::Web), "description": "The dashboard."},
             {"name": families::TAG, "description": families::ABOUT},
@@ -121,6 +122,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         charts::operations,
         people::operations,
         alerts::operations,
+        source_maps::operations,
         web::operations,
     ];
     functions.into_iter().flat_map(|operations| operations(schemas)).collect()
@@ -133,6 +135,7 @@ const fn tag(function: Function) -> &'static str {
         Function::Reports | Function::Charts => "Counts",
         Function::People => "People",
         Function::Alerts => "Alerts",
+        Function::SourceMaps => "Source maps",
         Function::Admin => "Apps",
         Function::Web => "The page",
     }
@@ -303,6 +306,8 @@ fn security(route: &Route) -> Value {
         Access::Ingest => &[&INGEST],
         Access::Read => &[&READ],
         Access::Known => &[&INGEST, &READ],
+        // An upload key is sent as a bearer's token, which is how sentry-cli sends it.
+        Access::Upload => &[],
         Access::Users | Access::AppUsers | Access::Admins | Access::AppAdmins => &[],
     };
     TOKEN.iter().chain(keys.iter().copied().flatten()).map(|name| json!({*name: []})).collect()

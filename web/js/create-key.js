@@ -15,6 +15,7 @@ export function createKey(app, done) {
   const scopes = radios('scope', 'It may', [
     ['ingest', 'send events'],
     ['read', 'read events, reports and statistics'],
+    ['upload', 'upload source maps, with sentry-cli'],
   ]);
   scopes.addEventListener('change', (event) => {
     sending.hidden = /** @type {HTMLInputElement} */ (event.target).value !== 'ingest';

@@ -4,7 +4,7 @@ import { titleOf } from './event-row.js';
 import { formatMillis, formatTime } from './format.js';
 import { stateLink } from './link.js';
 import { maySeePeople } from './page.js';
-import { stackView } from './stack.js';
+import { eventStack } from './stack.js';
 import { leaf, tree } from './tree.js';
 import { copyText, valueButton } from './value.js';
 
@@ -43,7 +43,7 @@ export function eventDetail(event, state, account) {
           'Message',
           h('p', { class: 'detail-message' }, valueButton('message', message, { label: h('bdi', null, message) })),
         ),
-      stack !== undefined && stack !== null && detailPart('Stack', stackView(stack)),
+      stack !== undefined && stack !== null && detailPart('Stack', eventStack(event)),
       hasContent(data) && detailPart('Data', typeof data === 'object' ? tree(data, 'attr') : leaf(data, null)),
       hasContent(tags) && detailPart('Tags', typeof tags === 'object' ? tree(tags, null) : leaf(tags, null)),
     ),

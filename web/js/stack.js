@@ -16,18 +16,37 @@ const FOLD = 3;
 /** What raises an error: its title and its calls, the innermost first. */
 /** @typedef {{ title: string, note: string, frames: unknown[] }} Raised */
 
+/** @typedef {(frame: any) => HTMLElement} FrameView what shows a frame */
+
 /**
  * A stack of an event in its best form: exceptions with their frames, frames alone, text, or any JSON as a tree.
  *
  * @param {unknown} stack
  * @param {number} [few] frames of libraries in a row from which on they are folded; 1 shows those of the app alone
+ * @param {FrameView} [view]
  */
-export function stackView(stack, few = FOLD) {
+export function stackView(stack, few = FOLD, view = frameView) {
   if (typeof stack === 'string') {
     return textStack(stack);
   }
   const raised = raisedOf(stack);
-  return raised && raised.length <= FEW_CALLS ? raised.map((each, at) => raisedView(each, at, few)) : tree(stack, null);
+  return raised && raised.length <= FEW_CALLS
+    ? raised.map((each, at) => raisedView(each, at, few, view))
+    : tree(stack, null);
+}
+
+/**
+ * The stack of an event. Where a frame has a debug id, its original source takes the place of it as soon as it is read.
+ *
+ * @param {import('./event-fields.js').TallyEvent} event
+ * @param {number} [few]
+ */
+export function eventStack(event, few) {
+  const place = h('div', null, stackView(event.stack, few));
+  if (JSON.stringify(event.stack).includes('"debug_id":')) {
+    import('./source.js').then(({ showOriginal }) => showOriginal(place, event, few));
+  }
+  return place;
 }
 
 /**
@@ -80,13 +99,14 @@ function toRaised(exception) {
  * @param {Raised} raised
  * @param {number} at
  * @param {number} few
+ * @param {FrameView} view
  */
-function raisedView({ title, note, frames }, at, few) {
+function raisedView({ title, note, frames }, at, few, view) {
   const fold = frames.some(isInApp) ? few : Infinity;
-  const list = h('ol', { class: 'frames' }, frameItems(frames.slice(0, FEW_CALLS), fold));
+  const list = h('ol', { class: 'frames' }, frameItems(frames.slice(0, FEW_CALLS), fold, view));
   if (frames.length > FEW_CALLS) {
     const rest = frames.slice(FEW_CALLS);
-    list.append(later(`Show ${rest.length} more calls`, () => frameItems(rest, fold)));
+    list.append(later(`Show ${rest.length} more calls`, () => frameItems(rest, fold, view)));
   }
   return h(
     'div',
@@ -104,8 +124,9 @@ function raisedView({ title, note, frames }, at, few) {
  *
  * @param {unknown[]} frames
  * @param {number} fold
+ * @param {FrameView} view
  */
-function frameItems(frames, fold) {
+function frameItems(frames, fold, view) {
   /** @type {HTMLElement[]} */
   const items = [];
   for (let from = 0; from < frames.length; ) {
@@ -116,13 +137,11 @@ function frameItems(frames, fold) {
     const foreign = frames.slice(from, end);
     if (foreign.length >= fold && (from > 0 || fold === 1)) {
       items.push(
-        later(`Show ${foreign.length} ${foreign.length > 1 ? 'calls' : 'call'} of libraries`, () =>
-          foreign.map(frameView),
-        ),
+        later(`Show ${foreign.length} ${foreign.length > 1 ? 'calls' : 'call'} of libraries`, () => foreign.map(view)),
       );
       from = end;
     } else {
-      items.push(frameView(frames[from]));
+      items.push(view(frames[from]));
       from += 1;
     }
   }
@@ -166,7 +185,7 @@ function placeOf(frame) {
 }
 
 /** @param {unknown} frame */
-function frameView(frame) {
+export function frameView(frame) {
   if (!isFields(frame)) {
     return h('li', { class: 'frame' }, leaf(frame, null));
   }

@@ -37,7 +37,8 @@ pub(crate) async fn app(State(context): Shared, Path(app): Path<String>, _: NoQu
     };
     let app = app.filter(|app| app.state != AppState::Deleted);
     let app = app.ok_or_else(|| Problem::NotFound("no such app: GET /apps lists the apps".to_owned()))?;
-    let (deleted, done) = erase_app(&context.store, &context.apps, context.clock.now(), &app).await?;
+    let (deleted, done) =
+        erase_app(&context.store, (&context.apps, &context.config.map_files), context.clock.now(), &app).await?;
     json(StatusCode::ACCEPTED, &ErasureProgress { deleted, done, next: None })
 }
 

@@ -260,7 +260,7 @@ impl FromFields for KeyInput {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let scopes = scopes(fields);
         if scopes.is_none() {
-            fields.add("scopes", "must be a list of `ingest` and `read`, at least one of them");
+            fields.add("scopes", "must be a list of `ingest` and `read`, at least one of them, or of `upload` alone");
         }
         let label = fields.text("label");
         if label.as_ref().is_some_and(|label| label.len() > MAX_LABEL) {
@@ -272,7 +272,8 @@ impl FromFields for KeyInput {
         let reads = read_limits(fields);
         let expires = fields.raw("expires_at").and_then(|raw| TimeAhead::read(fields, "expires_at", raw));
         let view = query(fields, "view");
-        if scopes.as_ref().is_some_and(|scopes| scopes.contains(&Scope::Ingest)) && (!reads.is_none() || view.is_some())
+        if scopes.as_ref().is_some_and(|scopes| !scopes.iter().all(|scope| *scope == Scope::Read))
+            && (!reads.is_none() || view.is_some())
         {
             fields.add(
                 "scopes",
@@ -297,13 +298,15 @@ fn scopes(fields: &mut Fields<'_>) -> Option<Vec<Scope>> {
     let scope = |item: &serde_json::value::RawValue| match item.get() {
         "\"ingest\"" => Some(Scope::Ingest),
         "\"read\"" => Some(Scope::Read),
+        "\"upload\"" => Some(Scope::Upload),
         _ => None,
     };
     let list = fields.raw("scopes").filter(|list| raw::kind(list) == raw::Kind::Array)?;
     let mut scopes = raw::array(list).ok()?.into_iter().map(scope).collect::<Option<Vec<_>>>()?;
     scopes.sort_unstable();
     scopes.dedup();
-    Some(scopes).filter(|scopes| !scopes.is_empty())
+    let is_alone = scopes.len() == 1 || !scopes.contains(&Scope::Upload);
+    Some(scopes).filter(|scopes| !scopes.is_empty() && is_alone)
 }
 
 /// `DELETE /apps/{app}/keys/{key_id}`
@@ -338,7 +341,7 @@ pub(crate) fn create_operation(schemas: &mut SchemaGenerator) -> Operation {
         "type": "object",
         "properties": {
             "scopes": {
-                "description": "What the key may do: send events, read, or both.",
+                "description": "What the key may do: send events, read, or both; or upload source maps, alone.",
                 "type": "array", "minItems": 1, "items": schemas.subschema_for::<Scope>(),
             },
             "label": {"description": "Label for people.", "type": ["string", "null"], "maxLength": MAX_LABEL},

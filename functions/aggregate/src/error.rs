@@ -2,7 +2,7 @@
 
 use tally_store::StoreError;
 
-use crate::signed_request::RequestError;
+use tally_store::signed_request::RequestError;
 
 /// The reason why a batch is incomplete. Lambda redelivers it.
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,6 @@ mod issues;
 mod lineage;
 mod object;
 mod record;
-mod signed_request;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -35,7 +34,7 @@ pub use error::{AggregateError, DeadBatchError};
 pub use event::StreamEvent;
 pub use lineage::note as note_lineage;
 pub use object::Created;
-pub use signed_request::RequestError;
+pub use tally_store::signed_request::RequestError;
 
 use distinct::Additions;
 use issues::Issues;

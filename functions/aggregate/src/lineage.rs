@@ -13,7 +13,7 @@ use tally_service::context::Context;
 use tally_store::StoreError;
 
 use crate::event::StreamEvent;
-use crate::signed_request::{Caller, RequestError, Service, Unsigned, domain, send, signed};
+use tally_store::signed_request::{Caller, RequestError, Service, Unsigned, domain, send, signed};
 
 const STREAMS: Service =
     Service { name: "DynamoDB Streams", signing: "dynamodb", endpoint: "AWS_ENDPOINT_URL_DYNAMODB" };
@@ -136,7 +136,8 @@ fn signed_post(
 ) -> Result<HttpRequest, RequestError> {
     const HEADERS: [(&str, &str); 2] =
         [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "DynamoDBStreams_20120810.DescribeStream")];
-    let request = Unsigned { method: "POST", url, headers: &HEADERS, body, settings: SigningSettings::default() };
+    let request =
+        Unsigned { method: "POST", url, headers: &HEADERS, body: body.into(), settings: SigningSettings::default() };
     signed(STREAMS, request, region, credentials, at)
 }
 

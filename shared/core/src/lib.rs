@@ -10,4 +10,5 @@ pub mod invalid;
 pub mod issue;
 pub mod people;
 pub mod rejected;
+pub mod source_map;
 pub mod time;

@@ -99,6 +99,7 @@ fn permission(config: &Config, access: Access, request: &HeaderMap) -> Option<He
         Access::Public
         | Access::Read
         | Access::Known
+        | Access::Upload
         | Access::Users
         | Access::AppUsers
         | Access::Admins

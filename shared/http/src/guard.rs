@@ -277,6 +277,10 @@ async fn authorize(
     let Some((credential, sender)) = credential(headers, uri) else {
         return Err(Problem::Unauthorized(match access {
             Access::Ingest => "no credentials: send the app's ingest key as `X-Ingest-Key`".to_owned(),
+            Access::Upload => {
+                "no credentials: send a key with the scope `upload` as `Authorization: Bearer` (SENTRY_AUTH_TOKEN)"
+                    .to_owned()
+            }
             Access::Read | Access::Known => {
                 "no credentials: send a read key as `X-Read-Key`, or an access token as `Authorization: Bearer`"
                     .to_owned()
@@ -299,7 +303,9 @@ async fn authorize(
         }
         Credential::Token(token) => {
             let claims = context.tokens.verify(&token, &context.store, context.clock.now()).await?;
-            if matches!(access, Access::Ingest | Access::Admins | Access::AppAdmins) && claims.role != Role::Admin {
+            if matches!(access, Access::Ingest | Access::Upload | Access::Admins | Access::AppAdmins)
+                && claims.role != Role::Admin
+            {
                 return Err(Problem::Forbidden("this needs the role `admin`".to_owned()));
             }
             let app = match access {
@@ -310,7 +316,7 @@ async fn authorize(
                     }
                     app
                 }
-                Access::Public | Access::Known | Access::Users | Access::Admins => None,
+                Access::Public | Access::Upload | Access::Known | Access::Users | Access::Admins => None,
             };
             let caller = Caller::User { name: claims.sub.clone(), role: claims.role };
             let in_header = sender == Sender::Header;
@@ -332,7 +338,7 @@ fn neither(text: &str, access: Access) -> String {
             .to_owned();
     }
     match access {
-        Access::Ingest | Access::Read | Access::Known => {
+        Access::Ingest | Access::Read | Access::Upload | Access::Known => {
             "this is not a key: keys begin with `tly_`; nor is it an access token, as POST /auth gives it".to_owned()
         }
         _ => "this is not an access token: sign in with POST /auth".to_owned(),
@@ -448,6 +454,7 @@ async fn by_key(
     let scope = match access {
         Access::Ingest => Some(Scope::Ingest),
         Access::Read => Some(Scope::Read),
+        Access::Upload => Some(Scope::Upload),
         Access::Known => None,
         Access::Public | Access::Users | Access::AppUsers | Access::Admins | Access::AppAdmins => {
             return Err(Problem::Forbidden("this needs a signed-in user: a key is not enough".to_owned()));
@@ -476,8 +483,9 @@ async fn by_key(
     if let Some(expired) = known.expires_at.filter(|at| *at <= context.clock.now()) {
         return Err(Problem::ExpiredKey(expired));
     }
-    // A route for every key names no app.
-    if slug.as_ref() != Some(&app.slug) && scope.is_some() {
+    // A route for every key, or for uploads, names no app.
+    let names_app = !matches!(access, Access::Known | Access::Upload);
+    if slug.as_ref() != Some(&app.slug) && names_app {
         return Err(Problem::Forbidden("this key belongs to another app".to_owned()));
     }
     if let Some(scope) = scope
@@ -486,6 +494,7 @@ async fn by_key(
         return Err(Problem::Forbidden(match scope {
             Scope::Ingest => "this key lacks the scope `ingest`".to_owned(),
             Scope::Read => "this key lacks the scope `read`".to_owned(),
+            Scope::Upload => "this key lacks the scope `upload`: make one with that scope alone".to_owned(),
         }));
     }
     if scope == Some(Scope::Ingest)

@@ -205,7 +205,7 @@ fn app(_: Access) -> Parameter {
 
 /// A key in the path, for clients of a system without credentials.
 fn key(access: Access) -> Parameter {
-    let schema = json_schema!({"type": "string", "pattern": "^tly_(in|rd|rw)_[0-9a-f]{12}_[0-9a-f]{40}$"});
+    let schema = json_schema!({"type": "string", "pattern": "^tly_(in|rd|rw|up)_[0-9a-f]{12}_[0-9a-f]{40}$"});
     let scope = if access == Access::Ingest { "ingest" } else { "read" };
     Parameter::path("key", format!("A key of the app with the scope `{scope}`; part of the client's base URL."), schema)
 }

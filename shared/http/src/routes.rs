@@ -24,6 +24,8 @@ pub enum Function {
     Alerts,
     /// Apps, keys, sign-in, and everything that no other function serves.
     Admin,
+    /// Takes source maps, and shows stacks with them.
+    SourceMaps,
     /// The page. It reaches no table, so all its routes are public.
     Web,
 }
@@ -37,6 +39,8 @@ pub enum Access {
     Ingest,
     /// Keys of the app with the scope `read`, and every user.
     Read,
+    /// Keys with the scope `upload`, and admins. The route names no app: the key is of one, or the body names it.
+    Upload,
     /// Every user, and every key whatever its scopes.
     Known,
     /// Every user. The route concerns no app.
@@ -136,6 +140,14 @@ routes! {
     COUNT_NAME          = POST   "/apps/{app}/count/{*name}"                    => Ingest, Ingest;
     LIST_EVENTS         = GET    "/apps/{app}/events"                           => Query, Read [Cells, Fields, People, Data];
     READ_EVENT          = GET    "/apps/{app}/events/{id}"                      => Query, Read [Cells, Fields, People, Data];
+    // A key that hides data may not: a stack is a part of what it hides.
+    READ_STACK          = GET    "/apps/{app}/events/{id}/stack"                => SourceMaps, Read [Cells, Fields, People];
+    LIST_SOURCE_MAPS    = GET    "/apps/{app}/source-maps"                      => SourceMaps, AppUsers;
+    DELETE_SOURCE_MAP   = DELETE "/apps/{app}/source-maps/{debug_id}"           => SourceMaps, AppAdmins;
+    // The paths that sentry-cli calls.
+    UPLOAD_SETTINGS     = GET    "/api/0/organizations/{organization}/chunk-upload" => SourceMaps, Upload;
+    UPLOAD_CHUNKS       = POST   "/api/0/organizations/{organization}/chunk-upload" => SourceMaps, Upload;
+    ASSEMBLE_BUNDLE     = POST   "/api/0/organizations/{organization}/artifactbundle/assemble" => SourceMaps, Upload;
     LIST_ATTRIBUTES     = GET    "/apps/{app}/attributes"                       => Query, Read [Cells, Fields, People];
     REPORT              = GET    "/apps/{app}/reports/{report}"                 => Reports, Read [Cells, People, Data, Statistics];
     LIST_SESSIONS       = GET    "/apps/{app}/sessions"                         => People, Read [Cells, Fields, Data];

@@ -79,15 +79,16 @@ impl Routes {
         H: Handler<T, Arc<Context>>,
         T: 'static,
     {
-        let Route { method, function, .. } = route;
+        let Route { method, function, access, .. } = route;
         assert_eq!(*function, self.function, "{method} {path} is the route of another function");
         let Ok(filter) = MethodFilter::try_from(method.clone()) else {
             panic!("{path}: axum does not route {method}");
         };
         let guarded = Guard { context: Arc::clone(&self.context), route };
         let handler = on(filter, handler).layer(middleware::from_fn_with_state(guarded, guard));
-        if *function == Function::Ingest && !path.contains("{*") {
-            // Where events come in nothing is redirected: not every client follows, and a beacon may not.
+        let is_of_client = *function == Function::Ingest || *access == Access::Upload;
+        if is_of_client && !path.contains("{*") {
+            // Where events and files come in nothing is redirected: not every client follows, and a beacon may not.
             self.router = self.router.route(&format!("{path}/"), handler.clone());
         }
         self.router = self.router.route(path, handler);

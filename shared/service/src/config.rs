@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tally_core::time::TimeDelta;
+use tally_store::MapFiles;
 use tally_store::tables::{SessionIndex, TableNames};
 
 use crate::auth::user::{Users, UsersError};
@@ -42,6 +43,8 @@ pub struct Config {
     pub github_api: String,
     /// `TALLY_PAGE_URL` (default none): where people open the page, for links in notifications.
     pub page_url: Option<String>,
+    /// `TALLY_MAPS_BUCKET` (default none): the bucket of source maps. On a laptop they are in the data folder without it.
+    pub map_files: MapFiles,
     /// Whether cookies are sent over HTTPS only. Off for plain local HTTP.
     pub secure_cookies: bool,
 }
@@ -138,6 +141,7 @@ impl Default for Config {
             read_time: Duration::from_secs(10),
             github_api: "https://api.github.com".to_owned(),
             page_url: None,
+            map_files: MapFiles::Nowhere,
             secure_cookies: true,
         }
     }
@@ -180,6 +184,7 @@ impl Config {
             tail_budget: f64::from(number("TALLY_TAIL_BUDGET", TAIL_BUDGET, 0, 1_000_000)?),
             read_time: default.read_time,
             github_api: variable("TALLY_GITHUB_API").unwrap_or(default.github_api),
+            map_files: variable("TALLY_MAPS_BUCKET").map_or(MapFiles::Nowhere, MapFiles::Bucket),
             page_url: variable("TALLY_PAGE_URL").map(page_url).transpose()?,
             secure_cookies: default.secure_cookies,
         })

@@ -220,6 +220,11 @@ pub(super) fn part(n: usize) -> String {
     format!("p#{n:04}")
 }
 
+/// Returns the Apps partition with the source maps of an app, by debug id. IAM lets `source-maps` write to these alone.
+pub(super) fn source_maps(app: &AppId) -> String {
+    format!("maps#{app}")
+}
+
 /// Returns the sort key of the views of an owner. DynamoDB rejects sort keys longer than 1,024 bytes, so the name of a user that
 /// is long is hashed.
 pub(super) fn views_of(owner: &ViewOwner) -> String {
@@ -352,6 +357,7 @@ mod tests {
         assert_eq!(revoked_session(Timestamp::from_seconds(1_795_255_705), "S"), "01795255705#S");
         assert_eq!((funnel("0a1b").as_str(), part(3).as_str()), ("funnel#0a1b", "p#0003"));
         assert_eq!(views(&partition.app), "views#shop~2");
+        assert_eq!(source_maps(&partition.app), "maps#shop~2");
         assert_eq!(views_of(&ViewOwner::App), "app");
         assert_eq!(views_of(&ViewOwner::User("ann".to_owned())), "user#ann");
         assert_eq!(views_of(&ViewOwner::User("x".repeat(513))).len(), 5 + 64);

@@ -4,7 +4,7 @@ import { fill, h } from '../dom.js';
 import { detailLinks, detailPart, eventFacts, hasContent } from '../event-detail.js';
 import { timeText } from '../event-row.js';
 import { formatExact } from '../format.js';
-import { stackView } from '../stack.js';
+import { eventStack } from '../stack.js';
 import { filterParams } from '../state.js';
 import { leaf, tree } from '../tree.js';
 import { copyText } from '../value.js';
@@ -164,7 +164,7 @@ function eventContent(event, state, account) {
   return [
     h('div', { class: 'detail-links' }, detailLinks(event, state, account), h('span', { class: 'spacer' }), copy),
     message && detailPart('Message', h('p', { class: 'detail-message' }, leaf(message, null))),
-    stack !== undefined && stack !== null && detailPart('Stack', stackView(stack, 1)),
+    stack !== undefined && stack !== null && detailPart('Stack', eventStack(event, 1)),
     crumbs && detailPart('Breadcrumbs', crumbs),
     hasContent(tags) && detailPart('Tags', typeof tags === 'object' ? tree(tags, null) : leaf(tags, null)),
     hasContent(data) && detailPart('Data', typeof data === 'object' ? tree(data, null) : leaf(data, null)),

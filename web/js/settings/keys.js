@@ -9,7 +9,7 @@ import { cut, listTab } from './list.js';
  * A key without its secret. What follows `events_per_minute` are the restrictions of a share link.
  *
  * @typedef {{
- *   id: string, scopes: ('ingest' | 'read')[], label: string | null, created_at: string, origins: string[] | null,
+ *   id: string, scopes: ('ingest' | 'read' | 'upload')[], label: string | null, created_at: string, origins: string[] | null,
  *   events_per_minute: number | null, expires_at?: string | null, filter?: Record<string, string | string[]> | null,
  *   hide?: string[] | null, statistics_only?: boolean, view?: string | null, chart?: string | null,
  * }} Key
@@ -40,7 +40,7 @@ export function keysTab({ app, tz }) {
     return [
       key.label ? cut(key.label) : h('span', { class: 'muted' }, 'None'),
       h('code', null, key.id),
-      key.scopes.map((scope) => ({ ingest: 'Send', read: 'Read' })[scope]).join(', '),
+      key.scopes.map((scope) => ({ ingest: 'Send', read: 'Read', upload: 'Upload' })[scope]).join(', '),
       timeCell(key.created_at, tz),
       key.expires_at ? timeCell(key.expires_at, tz) : h('span', { class: 'muted' }, 'Never'),
       cut(boundsOf(key).join(' · ') || 'None'),
@@ -65,9 +65,7 @@ export async function readKeys(app, signal) {
  */
 export function isShareLink(key) {
   const { scopes, filter, hide, statistics_only, view, chart, expires_at } = key;
-  return (
-    !scopes.includes('ingest') && Boolean(filter || hide?.length || statistics_only || view || chart || expires_at)
-  );
+  return scopes.join() === 'read' && Boolean(filter || hide?.length || statistics_only || view || chart || expires_at);
 }
 
 /**

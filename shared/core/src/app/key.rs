@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use crate::digest::sha256;
 use crate::time::Timestamp;
 
-/// What every key begins with; secret scanners find it by `tly_(in|rd|rw)_[0-9a-f]{12}_[0-9a-f]{40}`.
+/// What every key begins with; secret scanners find it by `tly_(in|rd|rw|up)_[0-9a-f]{12}_[0-9a-f]{40}`.
 pub const PREFIX: &str = "tly_";
 
 /// Most keys of an app: its item, which holds them, is read by every process that serves it.
@@ -24,6 +24,8 @@ pub enum Scope {
     Ingest,
     /// Read its app's events, reports and statistics.
     Read,
+    /// Upload source maps of its app. It stands alone: browsers hold ingest keys, and pages read keys.
+    Upload,
 }
 
 /// A key without its secret.
@@ -119,7 +121,7 @@ impl PresentedKey {
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.strip_prefix(PREFIX)?.split('_');
         let (kind, id, secret) = (parts.next()?, parts.next()?, parts.next()?);
-        let well_formed = parts.next().is_none() && matches!(kind, "in" | "rd" | "rw") && is_hex(secret, 40);
+        let well_formed = parts.next().is_none() && matches!(kind, "in" | "rd" | "rw" | "up") && is_hex(secret, 40);
         Some(Self { id: KeyId::parse(id).filter(|_| well_formed)?, text: text.to_owned() })
     }
 
@@ -134,6 +136,7 @@ pub fn generate(scopes: &[Scope], label: Option<String>, now: Timestamp) -> (Key
     let kind = match (scopes.contains(&Scope::Ingest), scopes.contains(&Scope::Read)) {
         (true, true) => "rw",
         (false, true) => "rd",
+        _ if scopes.contains(&Scope::Upload) => "up",
         _ => "in",
     };
     let id = hex(&rand::random::<[u8; 6]>());

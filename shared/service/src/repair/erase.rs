@@ -17,7 +17,7 @@ use tally_core::app::partition::{Partition, partitions};
 use tally_core::app::{App, AppState};
 use tally_core::event::id::EventId;
 use tally_core::time::{DAY, Range, TimeDelta, Timestamp};
-use tally_store::{Barrier, ErasedEvents, Store, StoreError};
+use tally_store::{Barrier, ErasedEvents, MapFile, MapFiles, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::apps::cache::AppCache;
@@ -30,6 +30,9 @@ const POLL: Duration = Duration::from_millis(100);
 /// function may cache that state for 60 s, and `aggregate` may then work on one batch for 300 s. The rest allows for
 /// clock skew.
 const KNOWN: TimeDelta = TimeDelta::minutes(7);
+
+/// The source maps that are read at once.
+const MAPS_AT_ONCE: u16 = 100;
 
 /// Whose events to erase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +109,12 @@ pub async fn erase_events(
 /// is done. It is never done before every warm function knows of it, 7 minutes after the first call.
 ///
 /// The app's item stays, so that a later app with the same name can be told apart.
-pub async fn erase_app(store: &Store, apps: &AppCache, now: Timestamp, app: &App) -> Result<(usize, bool), StoreError> {
+pub async fn erase_app(
+    store: &Store,
+    (apps, maps): (&AppCache, &MapFiles),
+    now: Timestamp,
+    app: &App,
+) -> Result<(usize, bool), StoreError> {
     let end = Instant::now() + CALL;
     let since = if let (AppState::Deleting, Some(since)) = (app.state, app.deleting_since) {
         since
@@ -116,7 +124,7 @@ pub async fn erase_app(store: &Store, apps: &AppCache, now: Timestamp, app: &App
         apps.forget(&app.slug);
         now
     };
-    let eraser = Eraser { store, app, partitions: partitions(app, Range::ALL), now, end };
+    let eraser = Eraser { store, maps, app, partitions: partitions(app, Range::ALL), now, end };
     let (deleted, gone) = eraser.events_and_round().await?;
     if !gone || now < since + KNOWN {
         return Ok((deleted, false));
@@ -133,6 +141,7 @@ pub async fn erase_app(store: &Store, apps: &AppCache, now: Timestamp, app: &App
 
 struct Eraser<'a> {
     store: &'a Store,
+    maps: &'a MapFiles,
     app: &'a App,
     partitions: Vec<Partition>,
     now: Timestamp,
@@ -205,7 +214,7 @@ impl Eraser<'_> {
         Ok(true)
     }
 
-    /// Erases all counters, saved views and alert rules. Returns whether none is left.
+    /// Erases all counters, saved views, alert rules and source maps. Returns whether none is left.
     async fn counters(&self) -> Result<bool, StoreError> {
         for partition in &self.partitions {
             while !self.store.erase_counters(partition).await? {
@@ -229,7 +238,26 @@ impl Eraser<'_> {
                 return Ok(false);
             }
         }
-        Ok(true)
+        self.source_maps().await
+    }
+
+    /// Erases all source maps: the file of each first, since only its item tells of it. Returns whether none is left.
+    async fn source_maps(&self) -> Result<bool, StoreError> {
+        let id = &self.app.id;
+        loop {
+            // Also those that have expired and are not deleted yet.
+            let (page, next) = self.store.source_maps(id, None, MAPS_AT_ONCE, Timestamp::EPOCH).await?;
+            for map in &page {
+                self.maps.delete(&MapFile::Map(id.clone(), map.debug_id)).await?;
+                self.store.delete_source_map(id, map.debug_id).await?;
+                if Instant::now() >= self.end {
+                    return Ok(false);
+                }
+            }
+            if next.is_none() {
+                return Ok(true);
+            }
+        }
     }
 
     /// Removes the barriers and turns the app into a tombstone. Returns false if another round has begun.

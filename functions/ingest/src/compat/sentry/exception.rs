@@ -1,7 +1,10 @@
 //! Exceptions: what was raised, its stack as frames, and what groups it with others of the same cause.
 
+use std::collections::BTreeMap;
+
 use tally_core::event::json::Json;
 use tally_core::event::template::template;
+use tally_core::source_map::DebugId;
 
 use crate::compat::raised::{Called, Exception, Exceptions, Frame, MAX_EXCEPTIONS, without_origin};
 use crate::compat::sanitize::distinct;
@@ -10,9 +13,11 @@ use crate::compat::sentry::fields::{Fields, text_of};
 /// Reads the exceptions of an event or, without any, the stack of its thread: SDKs attach one to a message if they are asked
 /// to.
 pub(super) fn take(event: &mut Fields) -> Exceptions {
+    let ids = debug_ids(event);
     // Sentry lists the cause first and the innermost call last.
     let values = event.values("exception").into_iter().rev();
-    let exceptions: Vec<_> = values.filter_map(Fields::of).take(MAX_EXCEPTIONS).map(exception).collect();
+    let exceptions: Vec<_> =
+        values.filter_map(Fields::of).take(MAX_EXCEPTIONS).map(|fields| exception(fields, &ids)).collect();
     if !exceptions.is_empty() {
         return Exceptions(exceptions);
     }
@@ -24,10 +29,26 @@ pub(super) fn take(event: &mut Fields) -> Exceptions {
     let Some(stack) = stack else { return Exceptions::default() };
     let mut only_stack = Fields::default();
     only_stack.put("stacktrace", Some(stack));
-    Exceptions(Some(exception(only_stack)).filter(Exception::has_frames).into_iter().collect())
+    Exceptions(Some(exception(only_stack, &ids)).filter(Exception::has_frames).into_iter().collect())
 }
 
-fn exception(mut fields: Fields) -> Exception {
+/// The debug ids of the minified files of an event, by the name that its frames have for the file.
+type DebugIds = BTreeMap<String, DebugId>;
+
+/// Most images of an event that are read: a page has a script for each view.
+const MAX_IMAGES: usize = 200;
+
+fn debug_ids(event: &mut Fields) -> DebugIds {
+    let images = event.fields("debug_meta").unwrap_or_default().list("images");
+    let ids = images.into_iter().take(MAX_IMAGES).filter_map(Fields::of).filter_map(|mut image| {
+        let is_map = image.text("type").as_deref() == Some("sourcemap");
+        let id = DebugId::parse(&image.text("debug_id")?)?;
+        Some((image.text("code_file")?, id)).filter(|_| is_map)
+    });
+    ids.collect()
+}
+
+fn exception(mut fields: Fields, ids: &DebugIds) -> Exception {
     let (kind, value) = (fields.text("type"), fields.text("value"));
     let mut rest = Fields::default();
     for name in ["module", "mechanism", "thread_id"] {
@@ -35,10 +56,10 @@ fn exception(mut fields: Fields) -> Exception {
     }
     let stack = fields.fields("stacktrace").or_else(|| fields.fields("raw_stacktrace"));
     let sent = stack.unwrap_or_default().list("frames");
-    Exception::new(kind, value, rest.0, sent, |sent| Fields::of(sent).map(frame))
+    Exception::new(kind, value, rest.0, sent, |sent| Fields::of(sent).map(|sent| frame(sent, ids)))
 }
 
-fn frame(mut frame: Fields) -> Frame {
+fn frame(mut frame: Fields, ids: &DebugIds) -> Frame {
     let in_app = match frame.0.get("in_app") {
         Some(Json::Bool(in_app)) => Some(*in_app),
         _ => None,
@@ -46,6 +67,10 @@ fn frame(mut frame: Fields) -> Frame {
     let text = |name: &str| frame.0.get(name).cloned().and_then(text_of);
     let function = text("function");
     let place = text("module").or_else(|| text("filename")).or_else(|| text("abs_path")).map(without_origin);
+    let own = text("debug_id").and_then(|id| DebugId::parse(&id));
+    let of_file = || ["abs_path", "filename"].into_iter().find_map(|name| ids.get(&text(name)?).copied());
+    let id = own.or_else(of_file).map(|id| Json::String(id.to_string()));
+    frame.0.insert("debug_id".to_owned(), id.unwrap_or(Json::Null));
     frame.0.retain(|_, value| *value != Json::Null);
     Frame { call: Called { function, place, in_app }, all: frame.0 }
 }
@@ -113,6 +138,31 @@ mod tests {
                 "{event}"
             );
         }
+    }
+
+    #[test]
+    fn a_frame_gets_the_debug_id_of_its_file() {
+        let stack = |images: &str, frame: &str| {
+            let event = format!(
+                r#"{{"debug_meta":{{"images":{images}}},"exception":{{"type":"E","stacktrace":{{"frames":[{frame}]}}}}}}"#
+            );
+            let stack = take(&mut fields(&event)).stack().expect("a stack");
+            serde_json::to_value(stack).expect("JSON")[0]["frames"][0]["debug_id"].clone()
+        };
+        let images = r#"[{"type":"sourcemap","code_file":"https://a.example/app.js","debug_id":"216AFA31025552e5a4a2f739258241b5"},
+            {"type":"wasm","code_file":"b.js","debug_id":"216afa31-0255-52e5-a4a2-f739258241b5"},
+            {"type":"sourcemap","code_file":"c.js","debug_id":"../../etc"}, 7]"#;
+        let id = serde_json::json!("216afa31-0255-52e5-a4a2-f739258241b5");
+        for (frame, expected) in [
+            (r#"{"filename":"https://a.example/app.js"}"#, &id),
+            (r#"{"filename":"app:///app.js","abs_path":"https://a.example/app.js"}"#, &id),
+            (r#"{"filename":"d.js","debug_id":"216AFA31-0255-52E5-A4A2-F739258241B5"}"#, &id),
+            (r#"{"filename":"b.js"}"#, &serde_json::Value::Null),
+            (r#"{"filename":"c.js","debug_id":"nonsense"}"#, &serde_json::Value::Null),
+        ] {
+            assert_eq!(&stack(images, frame), expected, "{frame}");
+        }
+        assert_eq!(stack("{}", r#"{"filename":"https://a.example/app.js"}"#), serde_json::Value::Null);
     }
 
     #[test]

@@ -20,13 +20,13 @@ static CONNECTOR: LazyLock<Connector> =
 
 /// A service that is asked.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Service {
+pub struct Service {
     /// Its name in error messages.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Its name in signatures.
-    pub(crate) signing: &'static str,
+    pub signing: &'static str,
     /// The environment variable that overrides its endpoint.
-    pub(crate) endpoint: &'static str,
+    pub endpoint: &'static str,
 }
 
 /// The reason why a service did not do what it was asked for.
@@ -47,15 +47,21 @@ pub enum RequestError {
 }
 
 /// Who asks, and where, by the environment that Lambda sets.
-pub(crate) struct Caller {
-    pub(crate) region: String,
-    pub(crate) credentials: Credentials,
+pub struct Caller {
+    /// The region of this process.
+    pub region: String,
+    /// Its credentials.
+    pub credentials: Credentials,
     /// The endpoint of the service, if it is overridden.
-    pub(crate) endpoint: Option<String>,
+    pub endpoint: Option<String>,
 }
 
 impl Caller {
-    pub(crate) fn of_environment(service: Service) -> Result<Self, RequestError> {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// Names a variable that is missing.
+    pub fn of_environment(service: Service) -> Result<Self, RequestError> {
         let optional = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
         let variable = |name| optional(name).ok_or(RequestError::Environment(name));
         let region = variable("AWS_REGION")?;
@@ -66,21 +72,29 @@ impl Caller {
 }
 
 /// The end of the names of AWS's servers in a region.
-pub(crate) fn domain(region: &str) -> &'static str {
+pub fn domain(region: &str) -> &'static str {
     if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
 /// A request before it is signed.
-pub(crate) struct Unsigned<'a> {
-    pub(crate) method: &'static str,
-    pub(crate) url: &'a str,
-    pub(crate) headers: &'a [(&'static str, &'static str)],
-    pub(crate) body: String,
-    pub(crate) settings: SigningSettings,
+pub struct Unsigned<'a> {
+    /// Its method.
+    pub method: &'static str,
+    /// Its URL, percent-encoded.
+    pub url: &'a str,
+    /// Headers that are signed with it.
+    pub headers: &'a [(&'static str, &'static str)],
+    /// Its body.
+    pub body: Vec<u8>,
+    /// How the service wants it signed.
+    pub settings: SigningSettings,
 }
 
 /// Adds a version 4 signature to a request.
-pub(crate) fn signed(
+///
+/// # Errors
+/// Where the URL or a header cannot be sent.
+pub fn signed(
     service: Service,
     request: Unsigned<'_>,
     region: &str,
@@ -92,7 +106,7 @@ pub(crate) fn signed(
     let identity: Identity = credentials.into();
     let parameters = v4::SigningParams::builder().identity(&identity).region(region).name(service.signing).time(at);
     let parameters = parameters.settings(settings).build().map_err(|e| failed(&e))?.into();
-    let to_sign = SignableRequest::new(method, url, headers.iter().copied(), SignableBody::Bytes(body.as_bytes()));
+    let to_sign = SignableRequest::new(method, url, headers.iter().copied(), SignableBody::Bytes(&body));
     let (instructions, _) = sign(to_sign.map_err(|e| failed(&e))?, &parameters).map_err(|e| failed(&e))?.into_parts();
     let mut request = HttpRequest::new(SdkBody::from(body));
     request.set_method(method).map_err(|e| failed(&e))?;
@@ -104,10 +118,13 @@ pub(crate) fn signed(
 }
 
 /// Sends a request, and returns the body of its answer, of at most `most` bytes. The caller limits the time.
-pub(crate) async fn send(service: Service, request: HttpRequest, most: usize) -> Result<Vec<u8>, RequestError> {
+///
+/// # Errors
+/// Where the service does not answer, or not with a status of success.
+pub async fn send(service: Service, request: HttpRequest, most: usize) -> Result<Vec<u8>, RequestError> {
     let reply = CONNECTOR.call(request).await.map_err(|e| RequestError::Silent(service.name, e.to_string()))?;
     let status = reply.status().as_u16();
-    if status != 200 {
+    if !(200..300).contains(&status) {
         return Err(RequestError::Refused(service.name, status));
     }
     let body = Limited::new(reply.into_body(), most).collect().await;

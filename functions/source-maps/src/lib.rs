@@ -1,0 +1,42 @@
+//! Source maps: takes them from sentry-cli, lists them, and shows the stacks of events with them.
+
+mod assemble;
+mod bundle;
+mod cache;
+mod chunks;
+mod manage;
+mod original;
+mod stack;
+
+use std::sync::Arc;
+
+use axum::{Extension, Router};
+use schemars::SchemaGenerator;
+use tally_http::openapi::Operation;
+use tally_http::routes::{self, Function};
+use tally_http::service::Routes;
+use tally_service::context::Context;
+
+use crate::cache::Cache;
+
+/// The router of this function.
+pub fn router(context: Arc<Context>) -> Router {
+    Routes::of(Function::SourceMaps, context)
+        .serve(&routes::UPLOAD_SETTINGS, chunks::settings)
+        .serve(&routes::UPLOAD_CHUNKS, chunks::upload)
+        .serve(&routes::ASSEMBLE_BUNDLE, assemble::assemble)
+        .serve(&routes::LIST_SOURCE_MAPS, manage::list)
+        .serve(&routes::DELETE_SOURCE_MAP, manage::delete)
+        .serve(&routes::READ_STACK, stack::read)
+        .finish()
+        .layer(Extension(Arc::new(Cache::default())))
+}
+
+/// The operations of this function, for the description of the API.
+pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    let mut operations = vec![stack::operation(schemas)];
+    operations.extend(manage::operations(schemas));
+    operations.extend(chunks::operations());
+    operations.push(assemble::operation(schemas));
+    operations
+}

@@ -1,0 +1,213 @@
+//! `GET /apps/{app}/events/{id}/stack`: the stack of an event, with the original place of each frame whose source map is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tally_core::app::App;
+use tally_core::source_map::{DebugId, MAX_MAP};
+use tally_http::event::EventBody;
+use tally_http::guard::Target;
+use tally_http::limits::Limited;
+use tally_http::openapi::{Operation, Parameter, text};
+use tally_http::parameters::NoQuery;
+use tally_http::problem::{Problem, json};
+use tally_http::routes::READ_STACK;
+use tally_http::service::Shared;
+use tally_service::context::Context;
+use tally_store::{MapFile, StoreError};
+
+use crate::bundle::read_stored;
+use crate::cache::{Cache, MapKey};
+use crate::original::{Original, Parsed};
+
+/// Most source maps that one stack is shown with.
+const MAX_MAPS: usize = 20;
+/// Most bytes of them when unpacked, of those that are read for it.
+const MAX_BYTES: u64 = 96 << 20;
+/// Most bytes of what is added to a stack: a reply of a function has at most 6 MB.
+const MAX_ADDED: usize = 3 << 20;
+
+/// The source maps of a stack.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "StackMaps")]
+struct UsedMaps {
+    /// The debug ids whose source maps are there.
+    used: Vec<String>,
+    /// The debug ids without one: upload it with sentry-cli.
+    missing: Vec<String>,
+}
+
+/// A frame's source map.
+enum Found {
+    Map(Arc<Parsed>),
+    Missing,
+    /// It is there, but is not used; why.
+    Unusable(&'static str),
+}
+
+/// The handler.
+pub(crate) async fn read(
+    State(context): Shared,
+    Target(app): Target,
+    Extension(cache): Extension<Arc<Cache>>,
+    Path((_, id)): Path<(String, String)>,
+    Limited(limits): Limited,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    // A text that cannot be an id is the id of no event.
+    let event = match id.parse() {
+        Ok(id) => context.store.get_event(&app, id, context.clock.now()).await?,
+        Err(_) => None,
+    };
+    let event = event.filter(|event| limits.show(event, &app.layout));
+    let event = event.ok_or_else(|| Problem::NotFound("the app has no such event".to_owned()))?;
+    let stack = EventBody::within(&limits, &app.slug, &event).stack;
+    let stack =
+        stack.ok_or_else(|| Problem::NotFound("the event has no stack: GET the event for its data".to_owned()))?;
+    let mut stack = serde_json::to_value(stack).map_err(|error| Problem::Internal(error.to_string()))?;
+    let mut ids = Vec::new();
+    each_frame(&mut stack, &mut |frame| ids.extend(debug_id(frame)));
+    let found = find(&context, &app, &cache, ids).await?;
+    let mut maps = UsedMaps::default();
+    for (id, found) in &found {
+        let list = if matches!(found, Found::Missing) { &mut maps.missing } else { &mut maps.used };
+        list.push(id.to_string());
+    }
+    let mut left = MAX_ADDED;
+    each_frame(&mut stack, &mut |frame| resolve(frame, &found, &mut left));
+    json(StatusCode::OK, &serde_json::json!({"stack": stack, "maps": maps}))
+}
+
+/// Calls something for each frame: those of exceptions, or of a list without exceptions.
+fn each_frame(stack: &mut Value, act: &mut impl FnMut(&mut Map<String, Value>)) {
+    match stack {
+        Value::Array(items) => items.iter_mut().for_each(|item| each_in(item, act)),
+        one => each_in(one, act),
+    }
+}
+
+fn each_in(item: &mut Value, act: &mut impl FnMut(&mut Map<String, Value>)) {
+    let Value::Object(fields) = item else { return };
+    match fields.get_mut("frames") {
+        Some(Value::Array(frames)) => frames.iter_mut().filter_map(Value::as_object_mut).for_each(act),
+        _ => act(fields),
+    }
+}
+
+fn debug_id(frame: &Map<String, Value>) -> Option<DebugId> {
+    DebugId::parse(frame.get("debug_id")?.as_str()?)
+}
+
+/// The source maps of debug ids.
+async fn find(
+    context: &Context,
+    app: &App,
+    cache: &Cache,
+    ids: Vec<DebugId>,
+) -> Result<BTreeMap<DebugId, Found>, StoreError> {
+    // In the order of the frames: those of the innermost calls count most.
+    let (mut found, mut seen, mut left) = (BTreeMap::new(), BTreeSet::new(), MAX_BYTES);
+    for id in ids {
+        if !seen.insert(id) {
+            continue;
+        }
+        let map = if seen.len() > MAX_MAPS {
+            Found::Unusable("the stack has more files than are looked up at once")
+        } else {
+            load(context, app, cache, id, &mut left).await?
+        };
+        found.insert(id, map);
+    }
+    Ok(found)
+}
+
+async fn load(context: &Context, app: &App, cache: &Cache, id: DebugId, left: &mut u64) -> Result<Found, StoreError> {
+    let Some(item) = context.store.source_map(&app.id, id, context.clock.now()).await? else {
+        return Ok(Found::Missing);
+    };
+    let key = MapKey { app: app.id.clone(), debug_id: id, uploaded_at: item.uploaded_at };
+    if let Some(map) = cache.get(&key) {
+        return Ok(Found::Map(map));
+    }
+    let Some(rest) = left.checked_sub(item.unpacked) else {
+        return Ok(Found::Unusable("the source maps of the stack are too large together"));
+    };
+    *left = rest;
+    let file = MapFile::Map(app.id.clone(), id);
+    let Some(stored) = context.config.map_files.get(&file, 2 * MAX_MAP).await? else {
+        return Ok(Found::Missing);
+    };
+    // Other requests of a laptop go on meanwhile.
+    let parsed = tokio::task::spawn_blocking(move || {
+        let (map, code) = read_stored(&stored).map_err(|error| error.to_string())?;
+        Parsed::read(&map, code).map_err(|error| error.to_string())
+    });
+    Ok(match parsed.await.map_err(|error| error.to_string()).flatten() {
+        Ok(map) => {
+            let map = Arc::new(map);
+            cache.put(key, item.unpacked, Arc::clone(&map));
+            Found::Map(map)
+        }
+        Err(error) => {
+            tracing::warn!(error, debug_id = %id, "a source map cannot be read");
+            Found::Unusable("its source map cannot be read: upload it again")
+        }
+    })
+}
+
+/// Adds to a frame where it comes from, or a note why that is not known.
+fn resolve(frame: &mut Map<String, Value>, found: &BTreeMap<DebugId, Found>, left: &mut usize) {
+    let Some(map) = debug_id(frame).and_then(|id| found.get(&id)) else { return };
+    let added = match map {
+        Found::Missing => return,
+        Found::Unusable(why) => Err(*why),
+        Found::Map(map) => original(frame, map).ok_or("the source map has nothing at this place"),
+    };
+    let added = added.and_then(|original| {
+        let original = serde_json::to_value(original).map_err(|_| "its original place cannot be shown")?;
+        *left =
+            left.checked_sub(original.to_string().len()).ok_or("the stack is too long to show all of its source")?;
+        Ok(original)
+    });
+    match added {
+        Ok(original) => frame.insert("original".to_owned(), original),
+        Err(note) => frame.insert("note".to_owned(), note.into()),
+    };
+}
+
+fn original(frame: &Map<String, Value>, map: &Parsed) -> Option<Original> {
+    // Client libraries have names of their own for the same.
+    let number = |names: [&str; 3]| {
+        let value = names.into_iter().find_map(|name| frame.get(name))?;
+        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
+        u32::try_from(number).ok()
+    };
+    let function = ["function", "method", "func", "name"].into_iter().find_map(|name| frame.get(name)?.as_str());
+    map.original(number(["lineno", "line", "line_number"])?, number(["colno", "column", "col"])?, function)
+}
+
+pub(crate) fn operation(schemas: &mut SchemaGenerator) -> Operation {
+    let maps = schemas.subschema_for::<UsedMaps>();
+    // What a frame gets, by name.
+    schemas.subschema_for::<Original>();
+    let answer = json_schema!({
+        "type": "object",
+        "properties": {
+            "stack": {"description": "The stack of the event. A frame that has a `debug_id` gets `original` where its source map \
+                tells the place, or a `note` why it does not."},
+            "maps": maps,
+        },
+        "required": ["stack", "maps"],
+    });
+    Operation::of(&READ_STACK, "readStack", "Reads the stack of an event with the original source")
+        .about("By the source maps that sentry-cli uploads. A key that hides data may not.")
+        .takes([Parameter::path("id", "The event, by the `id` that Tally gave.", text())])
+        .answers(StatusCode::OK, "The stack.", answer)
+}
