@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use tally_core::app::App;
+use tally_core::digest::sha256_u64;
 use tally_core::event::Event;
 use tally_core::event::filter::EventFilter;
 use tally_core::event::filter::values::Values;
@@ -23,6 +24,8 @@ use crate::reads::Reads;
 pub const MAX_EVENTS: usize = 2_000;
 /// Most bytes of the data of a session, as JSON.
 pub const MAX_DATA: usize = 2 * 1024;
+/// Most sessions of which a cursor says that they were listed.
+const MAX_LISTED: usize = 200;
 /// The sessions that are read at once. The budget decides how many of them may send a request.
 const CONCURRENCY: usize = 16;
 
@@ -45,7 +48,7 @@ pub struct SessionQuery {
 
 /// Which events a list can find. An earlier page has a session only if it could find its event: it was there, and a filter that
 /// counters locate may lack what is not counted yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findable {
     /// Those that were accepted up to this time, in microseconds.
     asked_at: i64,
@@ -53,6 +56,9 @@ pub struct Findable {
     counted_to: Option<i64>,
     /// And those that happened from this time on, in microseconds.
     live_from: Option<i64>,
+    /// Hashes of the sessions that earlier pages have found by others, which are counted already although that is not known: at most
+    /// [`MAX_LISTED`]. Past that a session may come twice.
+    listed: Vec<u64>,
 }
 
 impl Findable {
@@ -62,10 +68,11 @@ impl Findable {
             asked_at: reads.now.micros(),
             counted_to: is_located.then_some(read.counted_to.micros()),
             live_from: read.live_from.map(Timestamp::micros),
+            listed: vec![],
         }
     }
 
-    fn has(self, event: &Event, at: Timestamp) -> bool {
+    fn has(&self, event: &Event, at: Timestamp) -> bool {
         let received = event.received_at.micros();
         let is_known = self.counted_to.is_none_or(|counted_to| received < counted_to)
             || self.live_from.is_some_and(|from| at.micros() >= from);
@@ -117,6 +124,7 @@ pub async fn list(reads: &Reads, app: &App, query: &SessionQuery) -> Result<Sess
     let mut sessions = Vec::new();
     let mut seen = HashSet::new();
     let mut after = query.after;
+    let mut findable = query.findable.clone();
     loop {
         let wanted = query.limit - sessions.len();
         let mut found: Vec<(String, Event)> = Vec::new();
@@ -130,6 +138,12 @@ pub async fn list(reads: &Reads, app: &App, query: &SessionQuery) -> Result<Sess
             found.len() < wanted
         });
         let read = read.await?;
+        let findable = findable.get_or_insert_with(|| Findable::of(reads, query, &read));
+        for (id, event) in &found {
+            if !findable.has(event, event.at(app.clock)) && findable.listed.len() < MAX_LISTED {
+                findable.listed.push(sha256_u64(id.as_bytes()));
+            }
+        }
         let all = found.into_iter().map(|(id, event)| whole(reads, app, query, id, event));
         let whole: Vec<_> = stream::iter(all.collect::<Vec<_>>()).buffered(CONCURRENCY).try_collect().await?;
         sessions.extend(whole.into_iter().flatten());
@@ -138,8 +152,7 @@ pub async fn list(reads: &Reads, app: &App, query: &SessionQuery) -> Result<Sess
             // What the page has no room for is not missing from it.
             let complete = after.is_none() || sessions.len() >= query.limit;
             let covered = after.map_or(query.range, |after| covered(query.range, Order::Descending, after));
-            let findable = query.findable.unwrap_or_else(|| Findable::of(reads, query, &read));
-            let next = after.map(|after| (after, findable));
+            let next = after.map(|after| (after, findable.clone()));
             return Ok(SessionPage { sessions, next, read: Read { complete, covered, ..read } });
         }
     }
@@ -153,13 +166,16 @@ async fn whole(
     id: String,
     found: Event,
 ) -> Result<Option<Session>, StoreError> {
+    if query.findable.as_ref().is_some_and(|findable| findable.listed.contains(&sha256_u64(id.as_bytes()))) {
+        return Ok(None);
+    }
     let only = EventFilter { session_id: Values::only(id.clone()), ..EventFilter::default() };
     // One more tells whether there are more.
     let events = EventQuery::newest(Range::ALL, only.and(query.own.clone()), MAX_EVENTS + 1);
     let is_earlier = |event: &Event| {
         let at = event.at(app.clock);
         query.after.is_some_and(|after| event.id >= after)
-            && query.findable.is_none_or(|findable| findable.has(event, at))
+            && query.findable.as_ref().is_none_or(|findable| findable.has(event, at))
             && query.range.contains(at)
             && query.filter.matches(event, &app.layout)
     };
