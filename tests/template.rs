@@ -743,11 +743,26 @@ fn the_whole_stream_is_counted_and_dead_batches_are_kept() {
 }
 
 #[test]
-fn dead_batches_are_private_and_forgotten() {
+fn buckets_are_private_and_forget() {
     let template = template();
     let buckets = resources(&template, "AWS::S3::Bucket");
-    assert_eq!(buckets.keys().collect::<Vec<_>>(), ["DeadBatches"]);
-    let bucket = &buckets["DeadBatches"];
+    assert_eq!(buckets.keys().collect::<Vec<_>>(), ["DeadBatches", "SourceMaps"]);
+    for name in ["DeadBatches", "SourceMaps"] {
+        bucket_is_private(&template, name);
+    }
+    let days = buckets["DeadBatches"]["Properties"]["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"].as_u64();
+    assert!(operations().contains(&format!("for {} days", days.expect("days"))), "docs/operations.md");
+    let rules = each(&buckets["SourceMaps"]["Properties"]["LifecycleConfiguration"]["Rules"]);
+    let rules: Vec<_> =
+        rules.iter().map(|rule| (written(&rule["Prefix"]), rule["ExpirationInDays"].as_u64())).collect();
+    // A day more than a map is known for.
+    let keep = u64::try_from(tally_core::source_map::KEEP / tally_core::time::DAY).expect("days") + 1;
+    assert_eq!(rules, [("chunks/".to_owned(), Some(1)), ("maps/".to_owned(), Some(keep))]);
+}
+
+/// Asserts that a bucket is closed, encrypted, asks for TLS and forgets.
+fn bucket_is_private(template: &Value, name: &str) {
+    let bucket = &resources(template, "AWS::S3::Bucket")[name];
     assert_eq!((&bucket["DeletionPolicy"], &bucket["UpdateReplacePolicy"]), (&kept(), &Value::from("Retain")));
     let properties = &bucket["Properties"];
     let access = properties["PublicAccessBlockConfiguration"].as_mapping().expect("a block");
@@ -755,17 +770,14 @@ fn dead_batches_are_private_and_forgotten() {
     let encryption = &properties["BucketEncryption"]["ServerSideEncryptionConfiguration"][0];
     assert_eq!(encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"], "AES256");
     assert_eq!(properties["OwnershipControls"]["Rules"][0]["ObjectOwnership"], "BucketOwnerEnforced");
-    let rule = &properties["LifecycleConfiguration"]["Rules"][0];
-    assert_eq!(rule["Status"], "Enabled");
-    let days = rule["ExpirationInDays"].as_u64().expect("days");
-    assert!(operations().contains(&format!("for {days} days")), "docs/operations.md");
-    let policies = resources(&template, "AWS::S3::BucketPolicy");
-    let statement = &policies["DeadBatchesPolicy"]["Properties"]["PolicyDocument"]["Statement"];
+    assert!(each(&properties["LifecycleConfiguration"]["Rules"]).iter().all(|rule| rule["Status"] == "Enabled"));
+    let policies = resources(template, "AWS::S3::BucketPolicy");
+    let statement = &policies[&format!("{name}Policy")]["Properties"]["PolicyDocument"]["Statement"];
     let [statement] = each(statement)[..] else { panic!("one statement") };
     assert_eq!((&statement["Effect"], &statement["Principal"]), (&"Deny".into(), &"*".into()));
     assert_eq!(statement["Condition"]["Bool"]["aws:SecureTransport"], "false");
     let on: Vec<_> = each(&statement["Resource"]).into_iter().map(written).collect();
-    assert_eq!(on, ["!GetAtt DeadBatches.Arn", "!Sub ${DeadBatches.Arn}/*"]);
+    assert_eq!(on, [format!("!GetAtt {name}.Arn"), format!("!Sub ${{{name}.Arn}}/*")]);
 }
 
 /// The maximum bytes of a variable's value.
@@ -776,6 +788,10 @@ fn most_bytes(template: &Value, logical_id_of_tables: &BTreeSet<String>, value: 
     if let Some(name) = text.strip_prefix("!Ref ") {
         if logical_id_of_tables.contains(name) {
             return STACK + name.len() + 1;
+        }
+        if resources(template, "AWS::S3::Bucket").contains_key(name) {
+            // The longest name of a bucket.
+            return 63;
         }
         let parameter = &template["Parameters"][name];
         return match (parameter["Type"].as_str(), parameter["AllowedValues"].is_null()) {

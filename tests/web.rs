@@ -90,7 +90,7 @@ async fn the_page_loads_few_files_of_its_version_and_nothing_else() {
     let script = files.iter().find(|file| file.ends_with("/app.js")).unwrap().clone();
     let text = String::from_utf8(get(&tally, &script, &[]).await.2).unwrap();
     let later: Vec<_> = text.split("import('./").skip(1).filter_map(|rest| Some(rest.split_once('\'')?.0)).collect();
-    assert_eq!(later, ["alerts.js", "errors.js", "settings.js", "source.js"]);
+    assert_eq!(later, ["alerts.js", "source.js", "errors.js", "settings.js"]);
     for part in later {
         let part = script.replace("app.js", part);
         let text = String::from_utf8(get(&tally, &part, &[]).await.2).unwrap();

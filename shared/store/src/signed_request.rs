@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
-use http_body_util::{BodyExt, Limited};
+use aws_smithy_types::byte_stream::ByteStream;
 
 static CONNECTOR: LazyLock<Connector> =
     LazyLock::new(|| Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build());
@@ -127,6 +127,13 @@ pub async fn send(service: Service, request: HttpRequest, most: usize) -> Result
     if !(200..300).contains(&status) {
         return Err(RequestError::Refused(service.name, status));
     }
-    let body = Limited::new(reply.into_body(), most).collect().await;
-    Ok(body.map_err(|e| RequestError::Silent(service.name, e.to_string()))?.to_bytes().to_vec())
+    let silent = |error: String| RequestError::Silent(service.name, error);
+    let (mut parts, mut body) = (ByteStream::new(reply.into_body()), Vec::new());
+    while let Some(part) = parts.try_next().await.map_err(|error| silent(error.to_string()))? {
+        if body.len() + part.len() > most {
+            return Err(silent(format!("its answer is longer than {most} bytes")));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
 }
