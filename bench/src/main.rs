@@ -3,6 +3,7 @@
 //! `target/fast/bench families` or `target/fast/bench load`.
 
 mod alerts;
+mod distinct;
 mod endpoints;
 mod families;
 mod figures;
@@ -47,6 +48,8 @@ enum Command {
     Issues(issues::Issues),
     /// Prints what questions about people cost: a funnel over 200,000 events, and the others.
     Funnel(funnel::Funnel),
+    /// Prints what counting users and sessions costs, and how far it is off.
+    Distinct(distinct::Distinct),
     /// Prints what a minute of alert rules costs, by the number of rules.
     Alerts,
     /// Prints the events per second of client libraries (OpenTelemetry, Sentry) beside native ones.
@@ -84,6 +87,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             Command::Questions(options) => questions::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Issues(options) => issues::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Funnel(options) => funnel::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Distinct(options) => distinct::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Alerts => alerts::minutes().await.map(|()| ExitCode::SUCCESS),
             Command::Families(options) => families::run(options).await,
             Command::Machine(options) => machine::run(options).await.map(|()| ExitCode::SUCCESS),
