@@ -456,14 +456,17 @@ async fn keys_with_dots_and_fields_are_asked_for_like_attributes() {
         assert_eq!(tally.get(&app, &format!("/events?{query}")).await.status, 400, "{query}");
     }
     for (attr, items) in [
-        ("http.status_code", json!([{"value": 500, "count": 2}, {"value": 404, "count": 1}])),
-        ("deep.a.b.c.d", json!([{"value": "x", "count": 2}, {"value": null, "count": 1}])),
+        ("http.status_code", json!([{"value": 500, "count": 2, "people": 2}, {"value": 404, "count": 1, "people": 1}])),
+        ("deep.a.b.c.d", json!([{"value": "x", "count": 2, "people": 2}, {"value": null, "count": 1, "people": 1}])),
         (
             "user_id",
-            json!([{"value": "ann", "count": 1}, {"value": "bob", "count": 1}, {"value": "of data", "count": 1}]),
+            json!([{"value": "ann", "count": 1, "people": 1}, {"value": "bob", "count": 1, "people": 1}, {"value": "of data", "count": 1, "people": 1}]),
         ),
-        ("session_id", json!([{"value": null, "count": 2}, {"value": "s", "count": 1}])),
-        ("name", json!([{"value": "a", "count": 1}, {"value": "b", "count": 1}, {"value": "c", "count": 1}])),
+        ("session_id", json!([{"value": null, "count": 2, "people": 2}, {"value": "s", "count": 1, "people": 1}])),
+        (
+            "name",
+            json!([{"value": "a", "count": 1, "people": 1}, {"value": "b", "count": 1, "people": 1}, {"value": "c", "count": 1, "people": 1}]),
+        ),
     ] {
         assert_eq!(tally.ask(&app, &format!("/stats/groups?attr={attr}")).await["items"], items, "{attr}");
     }

@@ -333,13 +333,13 @@ async fn groups_count_the_values_of_an_attribute() {
     assert_eq!(
         reply["items"],
         json!([
-            {"value": "pro", "count": 3}, {"value": "1", "count": 1}, {"value": "free", "count": 1},
-            {"value": 1, "count": 1}, {"value": null, "count": 1},
+            {"value": "pro", "count": 3, "people": 0}, {"value": "1", "count": 1, "people": 0}, {"value": "free", "count": 1, "people": 0},
+            {"value": 1, "count": 1, "people": 0}, {"value": null, "count": 1, "people": 0},
         ])
     );
     assert_eq!(
         tally.ask(&app, "/stats/groups?attr=plan.kind&limit=1").await["items"],
-        json!([{"value": "pro", "count": 4}])
+        json!([{"value": "pro", "count": 4, "people": 0}])
     );
 }
 

@@ -150,7 +150,9 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
             let document = openapi::document();
             let paths = document["paths"].as_object().unwrap().keys();
             let mut all = Vec::new();
-            for stat in paths.filter_map(|path| path.strip_prefix("/apps/{app}/stats/")) {
+            // What has a route of its own is asked below.
+            let own = |stat: &&str| ROUTES.iter().any(|route| route.path == format!("/apps/{{app}}/stats/{stat}"));
+            for stat in paths.filter_map(|path| path.strip_prefix("/apps/{app}/stats/")).filter(|stat| !own(stat)) {
                 let path = format!("/apps/shop/stats/{stat}");
                 match stat {
                     "timeseries" => all.extend(with(&path, &[&format!("{range}&interval=HOUR")])),
@@ -172,6 +174,51 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
                     all.extend(fields.map(|field| format!("{path}?{range}&interval=HOUR&{field}")));
                 }
                 all.push(format!("{path}?{range}&limit=1"));
+            }
+            all
+        }
+        "/apps/{app}/sessions" => {
+            let mut all = with("/apps/shop/sessions", &[range, &format!("{range}&limit=1")]);
+            all.extend(fields.map(|field| format!("/apps/shop/sessions?{range}&{field}")));
+            all
+        }
+        "/apps/{app}/stats/sessions" | "/apps/{app}/stats/retention" => {
+            let path = route.path.replace("{app}", "shop");
+            let mut all = with(&path, &[range, &format!("{range}&interval=DAY")]);
+            all.extend(fields.map(|field| format!("{path}?{range}&{field}")));
+            all
+        }
+        "/apps/{app}/stats/next" => {
+            let mut all = with("/apps/shop/stats/next", &["name=inside-name-canary", "name=outside-name-canary"]);
+            let fields = fields.into_iter().filter(|field| !field.starts_with("name="));
+            all.extend(fields.map(|field| format!("/apps/shop/stats/next?{range}&name=nothing&{field}")));
+            all
+        }
+        "/apps/{app}/stats/numbers" => {
+            let attrs = ["plan", "note", "user_id", "message"];
+            let mut all = attrs.map(|attr| format!("/apps/shop/stats/numbers?{range}&attr={attr}")).to_vec();
+            all.extend(fields.map(|field| format!("/apps/shop/stats/numbers?{range}&attr=plan&{field}")));
+            all
+        }
+        // With a body after a line feed.
+        "/apps/{app}/funnels" | "/apps/{app}/funnels/people" => {
+            let path = route.path.replace("{app}", "shop");
+            let mut all = Vec::new();
+            for second in [
+                json!({"name": "outside-name-canary"}),
+                json!({"level": "FATAL"}),
+                json!({"where": {"user_id": "inside-user-canary"}}),
+                json!({"where": {"attr.note": "inside-note-canary"}}),
+                json!({"where": {"attr.session_id[exists]": true}}),
+            ] {
+                for breakdown in
+                    [json!(null), json!("category"), json!("slug"), json!("attr.note"), json!("attr.message")]
+                {
+                    let steps = json!([{"level": ["ERROR", "FATAL"]}, second]);
+                    let body =
+                        json!({"steps": steps, "since": "2026-11-20", "until": "2026-11-22", "breakdown": breakdown});
+                    all.push(format!("{path}\n{body}"));
+                }
             }
             all
         }
@@ -212,9 +259,10 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
 
 /// A reply: its status, and all of its bytes that a person could read.
 async fn hear(tally: &Tally, method: &Method, key: &str, path: &str) -> (u16, String, Value) {
+    let (path, body) = path.split_once('\n').unwrap_or((path, ""));
     let path = path.replace('[', "%5B").replace(']', "%5D");
     let request = Request::builder().method(method).uri(&path).header("x-read-key", key);
-    let (parts, body) = tally.raw(request.body(Body::empty()).unwrap()).await;
+    let (parts, body) = tally.raw(request.body(Body::from(body.to_owned())).unwrap()).await;
     let mut told = String::from_utf8_lossy(&body).into_owned();
     for (name, value) in &parts.headers {
         told.extend(["\n", name.as_str(), ": ", &String::from_utf8_lossy(value.as_bytes())]);

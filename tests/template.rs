@@ -139,6 +139,7 @@ const BEHIND_THE_API: [(&str, Function); 8] = [
     ("QueryFunction", Function::Query),
     ("ReportsFunction", Function::Reports),
     ("ChartsFunction", Function::Charts),
+    ("PeopleFunction", Function::People),
     ("AlertsFunction", Function::Alerts),
     ("SourceMapsFunction", Function::SourceMaps),
     ("AdminFunction", Function::Admin),
@@ -256,11 +257,12 @@ fn client_libraries_reach_ingest_with_any_method_with_and_without_a_slash_at_the
     }
 }
 
-/// Which function the HTTP API routes a request to: a full match before a greedy one before `$default`, of greedy ones the
-/// most specific (AWS: "Create routes for HTTP APIs").
+/// Which function the HTTP API routes a request to: a full match before a greedy one before `$default`, of several the most
+/// specific (AWS: "Create routes for HTTP APIs").
 fn reaches(routes: &[(String, String, Function)], method: &str, path: &str) -> Function {
-    let rank = |pattern: &str| -> Option<(u32, Reverse<usize>)> {
-        let length = Reverse(pattern.split('/').count());
+    let rank = |pattern: &str| -> Option<(u32, (Reverse<usize>, usize))> {
+        // The longest, then the one with the fewest variables.
+        let length = (Reverse(pattern.split('/').count()), pattern.matches('{').count());
         if pattern == "$default" {
             return Some((2, length));
         }

@@ -2,9 +2,12 @@
 //! `cargo build --profile fast -p tally -p bench`, then run `target/fast/bench`, `target/fast/bench questions`,
 //! `target/fast/bench families` or `target/fast/bench load`.
 
+mod alerts;
+mod distinct;
 mod endpoints;
 mod families;
 mod figures;
+mod funnel;
 mod handler;
 mod instructions;
 mod issues;
@@ -43,6 +46,12 @@ enum Command {
     Questions(questions::Questions),
     /// Prints what issues cost: the units of counting errors, and of questions.
     Issues(issues::Issues),
+    /// Prints what questions about people cost: a funnel over 200,000 events, and the others.
+    Funnel(funnel::Funnel),
+    /// Prints what counting users and sessions costs, and how far it is off.
+    Distinct(distinct::Distinct),
+    /// Prints what a minute of alert rules costs, by the number of rules.
+    Alerts,
     /// Prints the events per second of client libraries (OpenTelemetry, Sentry) beside native ones.
     Families(families::Families),
     /// Measures a server in its own process: events, questions, memory, disk and idle time.
@@ -77,6 +86,9 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             Command::Table(options) => table::run(options).await,
             Command::Questions(options) => questions::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Issues(options) => issues::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Funnel(options) => funnel::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Distinct(options) => distinct::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Alerts => alerts::minutes().await.map(|()| ExitCode::SUCCESS),
             Command::Families(options) => families::run(options).await,
             Command::Machine(options) => machine::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Peers(options) => peers::run(&options).map(|()| ExitCode::SUCCESS),

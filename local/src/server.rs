@@ -189,7 +189,15 @@ pub fn service(context: &Arc<Context>) -> Router {
 
 /// All functions as one service, with what sends notifications, and the page by a router.
 pub fn service_with(context: &Arc<Context>, sender: Arc<Sender>, web: impl FnOnce(Arc<Config>) -> Router) -> Router {
-    let routers = [ingest::router, query::router, reports::router, charts::router, admin::router, source_maps::router];
+    let routers = [
+        ingest::router,
+        query::router,
+        reports::router,
+        charts::router,
+        people::router,
+        source_maps::router,
+        admin::router,
+    ];
     let routers = routers.map(|router| router(Arc::clone(context)));
     let others = [alerts::router(Arc::clone(context), sender), web(Arc::new(context.config.clone()))];
     serve(Arc::clone(context), routers.into_iter().chain(others))

@@ -72,6 +72,34 @@ test("a new app has two rules, which tell nobody; a rule reads as a sentence wit
     assert.equal((await rulesOf(app)).find(each => each.name === "Too quiet").enabled, true);
 });
 
+test("a report is asked for by period, day, time and zone, and its form has nothing else", async () => {
+    const app = await appWith(world.tally, some());
+    const page = await open(app);
+    await page.getByRole("button", { name: "New rule" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("combobox", { name: "Tell when" }).selectOption("report");
+    assert.ok(!(await dialog.getByRole("combobox", { name: "On" }).isVisible()), "each day has no day of the week");
+    for (const other of ["Number", "Within", "For", "Tell again while it fires"]) {
+        assert.ok(!(await dialog.getByLabel(other, { exact: true }).isVisible()), other);
+    }
+    await dialog.getByRole("combobox", { name: "How often" }).selectOption("week");
+    await dialog.getByRole("combobox", { name: "On" }).selectOption("friday");
+    await dialog.getByLabel("At", { exact: true }).fill("07:30");
+    await dialog.getByRole("combobox", { name: "By the clocks of" }).selectOption("Europe/Berlin");
+    await dialog.getByRole("checkbox", { name: "ERROR" }).check();
+    await dialog.getByRole("button", { name: "Create" }).click();
+    await row(page, "Friday").waitFor();
+    const made = (await rulesOf(app)).find(each => each.condition.report);
+    assert.deepEqual(made.condition, { report: "week", at: "07:30", tz: "Europe/Berlin", weekday: "friday" });
+    assert.deepEqual(made.filter, { level: ["ERROR"] });
+    // It opens as it was made, and can become another.
+    await row(page, "Friday").getByRole("button", { name: "Edit" }).click();
+    assert.equal(await dialog.getByRole("combobox", { name: "On" }).inputValue(), "friday");
+    await dialog.getByRole("combobox", { name: "How often" }).selectOption("day");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await until(async () => (await rulesOf(app)).some(each => each.condition.report === "day"));
+});
+
 test("a rule is made with a preview; the secret of its webhook is shown once, and can be replaced", async () => {
     const app = await appWith(world.tally, some());
     const page = await open(app);

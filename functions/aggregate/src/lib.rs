@@ -7,6 +7,7 @@
 
 mod apply;
 mod dead_batch;
+mod distinct;
 mod error;
 mod event;
 mod issues;
@@ -35,6 +36,7 @@ pub use lineage::note as note_lineage;
 pub use object::Created;
 pub use tally_store::signed_request::RequestError;
 
+use distinct::Additions;
 use issues::Issues;
 use record::{Read, UncountableRecord};
 
@@ -71,8 +73,9 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
     let folded = Folded::new(&batch.records, |event| counted_app(&event.partition.app));
     let in_stream = Batch { stream_shard: &stream_shard, created_at: batch.created_at };
     let issues = Issues::of(context, in_stream, &apps, &batch.records, &batch.traces).await?;
-    // Before the counters, so that a batch that is counted has its issues.
-    issues.store().await?;
+    let additions = Additions::of(context, &apps, &batch.records, &batch.people);
+    // Before the counters, so that a batch that is counted has its issues, its users and its sessions.
+    futures::future::try_join(issues.store(), additions.store()).await?;
     let applier = apply::Applier {
         store: &context.store,
         folded: &folded,

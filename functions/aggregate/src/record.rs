@@ -12,6 +12,7 @@ use tally_core::counter::item::CountedEvent;
 use tally_core::time::Timestamp;
 use tally_store::{Barrier, StreamImage, Trace};
 
+use crate::distinct::{People, Told};
 use crate::issues::{Traces, may_be_issue};
 
 /// The principal that deletes expired items (AWS: "Working with expired items").
@@ -28,6 +29,8 @@ pub(crate) struct Read {
     pub(crate) created_at: Timestamp,
     /// What the errors among them tell beside what is counted.
     pub(crate) traces: Traces,
+    /// Whom the records tell of.
+    pub(crate) people: People,
     /// The apps of `records`.
     pub(crate) apps: BTreeMap<AppId, AppSlug>,
     /// New barriers, with the creation times of their records. They are met after all earlier records are counted.
@@ -96,6 +99,7 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
         first: SequenceNumber::default(),
         created_at: Timestamp::EPOCH,
         traces: Traces::new(),
+        people: People::new(),
         apps: BTreeMap::new(),
         barriers: vec![],
         dead_letters: vec![],
@@ -111,7 +115,10 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
                 match what {
                     What::Nothing => {}
                     What::Barrier(barrier) => batch.barriers.push((barrier, created_at)),
-                    What::Change(change, slug, trace) => {
+                    What::Change(change, slug, trace, told) => {
+                        if !told.is_none() {
+                            batch.people.insert(sequence.clone(), told);
+                        }
                         batch.traces.extend(trace.map(|trace| (sequence.clone(), trace)));
                         batch.apps.insert(change.event().partition.app.clone(), slug);
                         batch.records.push(Record { sequence, change: *change });
@@ -145,8 +152,9 @@ enum What {
     Nothing,
     /// A barrier was created.
     Barrier(Barrier),
-    /// A changed event, with the slug of its app. If it may be an error, with what its newest version tells about that.
-    Change(Box<Change>, AppSlug, Option<Trace>),
+    /// A changed event, with the slug of its app. If it may be an error, with what its newest version tells about that. And whom it
+    /// tells of.
+    Change(Box<Change>, AppSlug, Option<Trace>, Told),
 }
 
 fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), String> {
@@ -162,6 +170,7 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
         return Ok((sequence, created_at, what));
     }
     let [new_trace, old_trace] = images.map(|image| image.as_ref().map(StreamImage::trace).unwrap_or_default());
+    let [now, before] = images.map(|image| image.as_ref().map(StreamImage::marks).unwrap_or_default());
     let has_stack = new_trace.has_stack || old_trace.has_stack;
     let slug = images.into_iter().flatten().find_map(StreamImage::app).map(|(_, slug)| slug);
     let image = |image: Option<StreamImage>, which: &str| -> Result<CountedEvent, String> {
@@ -181,7 +190,7 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
     };
     let slug = slug.ok_or_else(|| "the partition key".to_owned())?;
     let trace = may_be_issue(&change, has_stack).then_some(new_trace);
-    Ok((sequence, created_at, What::Change(Box::new(change), slug, trace)))
+    Ok((sequence, created_at, What::Change(Box::new(change), slug, trace, Told { before, now })))
 }
 
 /// The metadata of a record, available even if the record cannot be counted.

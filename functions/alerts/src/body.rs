@@ -68,6 +68,18 @@ struct ConditionBody {
     /// A resolved issue occurs again.
     #[serde(skip_serializing_if = "Option::is_none")]
     regression: Option<bool>,
+    /// It reports each `day` or `week`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<&'static str>,
+    /// At which time of the day, as `HH:MM`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
+    /// In which time zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tz: Option<String>,
+    /// On which day of the week.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weekday: Option<&'static str>,
 }
 
 /// Who is told.
@@ -110,7 +122,7 @@ impl Serialize for ValueBody {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "AlertTransition")]
 struct TransitionBody {
-    /// The end of the window that made it.
+    /// The end of the window that made it, or of the period that it reports.
     at: Timestamp,
     /// When that was found out.
     found_at: Timestamp,
@@ -129,7 +141,10 @@ struct TransitionBody {
     /// The number of issues that it tells of, of a rule about issues.
     #[serde(skip_serializing_if = "Option::is_none")]
     issues: Option<u64>,
-    /// Why the rule could not be judged.
+    /// The start of the period that it reports, of a rule that reports; the period ends with `at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    /// Why the rule could not be judged, or the report may lack counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     deliveries: Vec<DeliveryBody>,
@@ -213,12 +228,23 @@ impl From<&Condition> for ConditionBody {
             direction: None,
             new_issue: None,
             regression: None,
+            report: None,
+            at: None,
+            tz: None,
+            weekday: None,
         };
         match condition {
             Condition::Above(n) => Self { above: Some(*n), ..none },
             Condition::Below(n) => Self { below: Some(*n), ..none },
             Condition::Issue(News::New) => Self { new_issue: Some(true), ..none },
             Condition::Issue(News::Regressed) => Self { regression: Some(true), ..none },
+            Condition::Report(schedule) => Self {
+                report: Some(schedule.every()),
+                at: Some(schedule.at().to_string()),
+                tz: Some(schedule.zone().name().to_owned()),
+                weekday: schedule.weekday(),
+                ..none
+            },
             Condition::ChangesBy { percent, against, direction } => Self {
                 changes_by: Some(*percent),
                 against: Some(against.to_string()),
@@ -245,6 +271,7 @@ impl From<LogEntry> for TransitionBody {
             condition: entry.condition,
             issues: entry.issue.as_ref().map(|told| told.count),
             issue: entry.issue.and_then(|told| told.group),
+            since: entry.report.map(|told| told.since),
             reason: entry.why.map(Why::sentence),
             deliveries: entry.deliveries.into_iter().map(Into::into).collect(),
         }

@@ -8,11 +8,13 @@ use tally_core::alert::rule::{
     Condition, Direction, MAX_CHANNELS, MAX_FOR, MAX_PERCENT, MAX_RULE_NAME, MAX_THRESHOLD, RENOTIFY, Rule, RuleId,
     WINDOWS,
 };
+use tally_core::alert::schedule::{Schedule, TimeOfDay, WEEKDAYS, Weekday};
 use tally_core::event::MAX_TEXT;
 use tally_core::event::filter::values::MOST_VALUES;
 use tally_core::event::json as raw;
 use tally_core::issue::News;
 use tally_core::time::Timestamp;
+use tally_core::time::zone::Zone;
 use tally_http::body::{Fields, FromFields};
 use tally_http::problem::Problem;
 use tally_notify::Channel;
@@ -82,6 +84,9 @@ impl RuleInput {
         if let Some(condition) = &self.condition {
             rule.condition = condition.clone();
         }
+        if let Some(schedule) = rule.schedule() {
+            rule.window = schedule.window();
+        }
         if let Some(hold) = self.hold {
             rule.hold = hold;
         }
@@ -105,16 +110,16 @@ impl RuleInput {
     /// Names each field that it lacks.
     pub(crate) fn new_rule(&self, now: Timestamp) -> Result<Rule, Problem> {
         let mut problems = tally_core::invalid::Problems::default();
-        let is_about_issues = matches!(self.condition, Some(Condition::Issue(_)));
+        let has_window = !matches!(self.condition, Some(Condition::Issue(_) | Condition::Report(_)));
         let window = self.window.unwrap_or(Minutes(1));
-        if self.window.is_none() && !is_about_issues {
+        if self.window.is_none() && has_window {
             problems.add("window", "missing: send the length of what is counted, such as `5m`");
         }
         if self.condition.is_none() {
             problems.add(
                 "condition",
-                "missing: send {\"above\": n}, {\"below\": n}, {\"changes_by\": percent, \"against\": \"1d\"}, {\"new_issue\": true} or \
-                 {\"regression\": true}",
+                "missing: send {\"above\": n}, {\"below\": n}, {\"changes_by\": percent, \"against\": \"1d\"}, {\"new_issue\": true}, \
+                 {\"regression\": true} or {\"report\": \"day\"}",
             );
         }
         problems.check()?;
@@ -140,7 +145,8 @@ impl RuleInput {
     }
 }
 
-/// Checks that the filter of a rule about issues asks what issues know.
+/// Checks that the filter of a rule about issues asks what issues know, and that a report has nothing that only a rule with states
+/// has.
 ///
 /// # Errors
 /// Names each field that it may not have.
@@ -151,6 +157,12 @@ pub(crate) fn check(rule: &Rule) -> Result<(), Problem> {
             rule.filter.keys().filter(|name| !["level", "level[ne]", "name", "name[ne]"].contains(&name.as_str()))
         {
             problems.add(format!("filter.{name}"), "a rule about issues filters by level and name alone: remove it");
+        }
+    }
+    if rule.schedule().is_some() {
+        let sent = [("for", rule.hold.0 > 0), ("renotify", rule.renotify.is_some())];
+        for (field, _) in sent.into_iter().filter(|(_, is_sent)| *is_sent) {
+            problems.add(field, "a rule that reports has none, since it does not fire: send null or leave it out");
         }
     }
     Ok(problems.check()?)
@@ -228,6 +240,7 @@ fn read_condition(fields: &mut Fields<'_>) -> Option<Condition> {
     let mut inner = object(fields, "condition")?;
     let above = inner.number("above", 0, MAX_THRESHOLD).map(Condition::Above);
     let below = inner.number("below", 1, MAX_THRESHOLD).map(Condition::Below);
+    let is_change = inner.was_sent("changes_by");
     let percent: Option<u32> = inner.number("changes_by", 1, u64::from(MAX_PERCENT));
     let against = inner.parsed::<Minutes>("against");
     let directions = [("any", Direction::Any), ("up", Direction::Up), ("down", Direction::Down)];
@@ -239,34 +252,56 @@ fn read_condition(fields: &mut Fields<'_>) -> Option<Condition> {
         }
         Some(Condition::ChangesBy { percent, against: against?, direction: direction.unwrap_or_default() })
     });
-    if percent.is_none() && (against.is_some() || direction.is_some()) {
+    // A percentage that is wrong is named already.
+    if !is_change && (against.is_some() || direction.is_some()) {
         inner.add("changes_by", "missing: `against` and `direction` say what a change in percent is measured against");
     }
+    let report = read_schedule(&mut inner).map(Condition::Report);
     let new = flag(&mut inner, "new_issue").filter(|is| *is).map(|_| Condition::Issue(News::New));
     let regressed = flag(&mut inner, "regression").filter(|is| *is).map(|_| Condition::Issue(News::Regressed));
     let checked = inner.finish(
-        "a condition is {\"above\": n}, {\"below\": n}, {\"changes_by\": percent, \"against\": \"1d\"}, {\"new_issue\": true} or \
-         {\"regression\": true}",
+        "a condition is {\"above\": n}, {\"below\": n}, {\"changes_by\": percent, \"against\": \"1d\"}, {\"new_issue\": true}, \
+         {\"regression\": true} or {\"report\": \"day\", \"at\": \"08:00\", \"tz\": \"Europe/Berlin\"}",
     );
     let is_good = checked.is_ok();
     fields.add_nested("condition", checked);
-    let mut all = [above, below, changes, new, regressed].into_iter().flatten();
+    let mut all = [above, below, changes, new, regressed, report].into_iter().flatten();
     match (all.next(), all.next()) {
         (Some(condition), None) => Some(condition),
         (Some(_), Some(_)) => {
             fields.add(
                 "condition",
-                "has more than one of above, below, changes_by, new_issue and regression: make a rule for each",
+                "has more than one of above, below, changes_by, new_issue, regression and report: make a rule for each",
             );
             None
         }
         (None, _) => {
             if is_good {
-                fields.add("condition", "must have one of above, below, changes_by, new_issue and regression");
+                fields.add("condition", "must have one of above, below, changes_by, new_issue, regression and report");
             }
             None
         }
     }
+}
+
+fn read_schedule(fields: &mut Fields<'_>) -> Option<Schedule> {
+    let is_sent = fields.was_sent("report");
+    let is_weekly = fields.choice("report", &[("day", false), ("week", true)]);
+    let at: Option<TimeOfDay> = fields.parsed("at");
+    let zone: Option<Zone> = fields.parsed("tz");
+    let weekday = fields.choice("weekday", &WEEKDAYS);
+    if !is_sent && (at.is_some() || zone.is_some() || weekday.is_some()) {
+        fields.add("report", "missing: `at`, `tz` and `weekday` say when a report comes, so send `day` or `week`");
+    }
+    if is_weekly == Some(false) && weekday.is_some() {
+        fields.add("weekday", "a report of each day has none: leave it out, or send `\"report\": \"week\"`");
+    }
+    let (at, zone) = (at.unwrap_or_default(), zone.unwrap_or_else(Zone::utc));
+    Some(if is_weekly? {
+        Schedule::weekly(weekday.unwrap_or(Weekday::Monday), at, zone)
+    } else {
+        Schedule::daily(at, zone)
+    })
 }
 
 fn read_channels(fields: &mut Fields<'_>) -> Option<Vec<ChannelChange>> {
@@ -333,6 +368,7 @@ pub(crate) fn rule_schema(required: &[&str], more: &[(&str, Schema)]) -> Schema 
         })
     };
     let length = |about: &str| json_schema!({"description": about, "type": ["string", "null"], "pattern": "^([0-9]{1,5}[mhdw])?$"});
+    let weekdays: Vec<_> = WEEKDAYS.iter().map(|(name, _)| Some(*name)).chain([Some(""), None]).collect();
     let mut schema = json_schema!({
         "type": "object",
         "properties": {
@@ -351,7 +387,7 @@ pub(crate) fn rule_schema(required: &[&str], more: &[(&str, Schema)]) -> Schema 
             },
             "window": length("The length of what is counted, from `1m` to `7d`. Windows end on whole minutes."),
             "condition": {
-                "description": "One of `above`, `below` (1 is none at all), `changes_by` with `against`, `new_issue` and `regression`.",
+                "description": "One of `above`, `below` (1 is none at all), `changes_by` with `against`, `new_issue`, `regression` and `report`.",
                 "type": ["object", "null"],
                 "properties": {
                     "above": {"description": "More occurrences than this.", "type": ["integer", "null"], "minimum": 0, "maximum": MAX_THRESHOLD},
@@ -360,6 +396,10 @@ pub(crate) fn rule_schema(required: &[&str], more: &[(&str, Schema)]) -> Schema 
                     "against": {"description": "How long before the other window ends.", "enum": ["1h", "1d", "7d", "", null]},
                     "new_issue": {"description": "An issue is new.", "type": ["boolean", "null"]},
                     "regression": {"description": "A resolved issue occurs again.", "type": ["boolean", "null"]},
+                    "report": {"description": "It reports each day or week, whatever was counted. Then there is no `window`, `for` or `renotify`.", "enum": ["day", "week", "", null]},
+                    "at": {"description": "When a report comes, by the clocks of `tz`; by default `08:00`.", "type": ["string", "null"], "pattern": "^(([01][0-9]|2[0-3]):[0-5][0-9])?$"},
+                    "tz": {"description": "The IANA name of a time zone; by default `UTC`.", "type": ["string", "null"]},
+                    "weekday": {"description": "On which day a report of a week comes; by default `monday`.", "enum": weekdays},
                     "direction": {"description": "Which changes count; by default both.", "enum": ["any", "up", "down", "", null]},
                 },
                 "additionalProperties": false,

@@ -77,6 +77,12 @@ pub(crate) async fn preview(
             "a rule about issues looks at no counts, so there is nothing to preview",
         ));
     }
+    if rule.schedule().is_some() {
+        return Err(Problem::field(
+            "condition",
+            "a report waits for nothing, so there is nothing to preview: POST …/alerts/{id}/test sends the last one",
+        ));
+    }
     // At most 7.
     let length = TimeDelta::days(i64::try_from(days).unwrap_or(1));
     let reads = context.reads();

@@ -254,7 +254,7 @@ pub(crate) fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
             .takes([id()])
             .answers_with::<TestBody>(schemas, StatusCode::OK, "What the channels said."),
         Operation::of(&ROTATE_ALERT_SECRET, "rotateAlertSecret", "Gives a webhook a new secret")
-            .about("What is sent from now on is signed with the new secret and with the one before it.")
+            .about("What is sent from now on is signed with the new secret, and for 24 hours with the one before it too.")
             .takes([id(), Parameter::path("channel", "The id of the channel.", text())])
             .answers_with::<SecretBody>(schemas, StatusCode::OK, "The secret, which is shown once.")
             .refuses([StatusCode::CONFLICT]),

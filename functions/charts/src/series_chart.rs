@@ -138,7 +138,7 @@ pub(crate) fn chart_operations(schemas: &mut SchemaGenerator) -> [Operation; 2] 
             let operation = Operation::of(route, id, "A series as a picture, in columns by level or by name")
                 .about(
                     "Any filter: one that counters do not know is answered from the events within the read budget, and the \
-                     header `Tally-Complete` is `false` if that ends first.",
+                     header `Tally-Complete` is `false` if that ends first. A signed link, as messages of alerts have them, needs no key.",
                 )
                 .takes(time_range(schemas))
                 .takes(event_filters(schemas))

@@ -1,6 +1,6 @@
 //! `GET /apps/{app}/stats/groups`
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::response::Response;
 use http::StatusCode;
@@ -10,6 +10,7 @@ use tally_core::app::App;
 use tally_core::event::filter::EventFilter;
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
+use tally_core::people::{By, Hashed, Hasher, person_of};
 use tally_core::time::{Range, Timestamp};
 use tally_http::openapi::{Operation, Parameter, number_or};
 use tally_http::parameters::{FromQuery, Params, event_filters};
@@ -27,6 +28,8 @@ use crate::statistic::{Asked, Statistic, compared};
 const DEFAULT_LIMIT: u64 = 10;
 /// The bytes that a value takes in memory while it is counted, beside its content.
 const GROUP_BYTES: usize = 400;
+/// The bytes that a person takes in memory for each value of theirs.
+const PERSON_BYTES: usize = 40;
 /// Most values.
 const MAX_LIMIT: u64 = 1_000;
 /// Longest path of an attribute, in bytes.
@@ -64,6 +67,8 @@ pub(crate) struct Groups {
 struct Group {
     value: Json,
     count: i64,
+    /// The number of different people: by `user_id`, or by the `session_id` of events without one.
+    people: usize,
     /// Of the period before, with `compare=previous` and if all its events were read; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<i64>,
@@ -85,7 +90,7 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
     })?;
     let reads = &asked.reads;
     let counted_to = counted_to(reads, &asked.app).await?;
-    let Grouped { sums, mut values, frontier, live_from } =
+    let Grouped { sums, people, mut values, frontier, live_from } =
         Grouped::read(reads, &asked.app, range, &filter, &attr).await?;
     // After the range itself, since both share the read budget.
     let before = match previous {
@@ -98,6 +103,7 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
     let is_whole = before.as_ref().is_some_and(|(_, before)| before.frontier.is_none());
     let group = |(key, count): (String, i64)| Group {
         previous: before.as_ref().filter(|_| is_whole).map(|(_, before)| before.sums.get(&key).copied().unwrap_or(0)),
+        people: people.get(&key).map_or(0, HashSet::len),
         value: values.remove(&key).unwrap_or(Json::Null),
         count,
     };
@@ -123,6 +129,8 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
 struct Grouped {
     /// Occurrences by the JSON text of the value, which tells 1 from "1" and sorts.
     sums: HashMap<String, i64>,
+    /// People by the same.
+    people: HashMap<String, HashSet<Hashed>>,
     values: HashMap<String, Json>,
     /// Where the budget ended before all were read: events from here on are counted.
     frontier: Option<EventId>,
@@ -135,6 +143,8 @@ impl Grouped {
         let (query, live_from) = live_events(reads, app, range, filter, usize::MAX / 2).await?;
         let mut sums: HashMap<String, i64> = HashMap::new();
         let mut values: HashMap<String, Json> = HashMap::new();
+        let mut people: HashMap<String, HashSet<Hashed>> = HashMap::new();
+        let hasher = Hasher::random();
         // The next event, where the values did not fit into memory.
         let mut full = None;
         let end = walk(reads, app, &query, |event| {
@@ -143,6 +153,17 @@ impl Grouped {
             let key = serde_json::to_string(&value).unwrap_or_default();
             // `count` is at most 1e9.
             let count = i64::try_from(event.count).unwrap_or(0);
+            if let Some(person) = person_of(&event, By::User).map(|person| hasher.hash(person)) {
+                let of_value = people.get(&key);
+                if !of_value.is_some_and(|people| people.contains(&person)) {
+                    let bytes = PERSON_BYTES + if of_value.is_none() { key.len() + GROUP_BYTES } else { 0 };
+                    if reads.budget.hold(bytes).is_err() {
+                        full = Some(event.id);
+                        return false;
+                    }
+                    people.entry(key.clone()).or_default().insert(person);
+                }
+            }
             if let Some(sum) = sums.get_mut(&key) {
                 *sum += count;
                 return true;
@@ -160,7 +181,7 @@ impl Grouped {
             End::Stopped => full.and_then(EventId::after),
         };
         let live_from = live_from.max(frontier.map(EventId::at).filter(|_| live_from.is_some()));
-        Ok(Self { sums, values, frontier, live_from })
+        Ok(Self { sums, people, values, frontier, live_from })
     }
 }
 

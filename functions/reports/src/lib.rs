@@ -10,6 +10,7 @@ mod page;
 mod periods;
 mod statistic;
 mod statistics;
+mod uniques;
 
 pub use answer::TimeRange;
 pub use periods::Period;

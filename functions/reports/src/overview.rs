@@ -23,6 +23,7 @@ use tally_service::read::query::EventQuery;
 use tally_service::read::reader::read_page;
 use tally_service::reads::Reads;
 use tally_service::report::count::{CellKey, Counts, boundaries, counted_to, largest_first};
+use tally_service::report::distinct::users_and_sessions;
 use tally_service::report::from_events::{MessageSum, count_events};
 use tally_service::report::top_messages as messages;
 
@@ -65,10 +66,11 @@ pub(crate) struct Overview<'a> {
     /// The time of the newest event: of all, also outside of the range, if there is no filter; with a filter, of those in the
     /// range. Null if there is none.
     last_event_at: Option<Timestamp>,
-    /// Null: not counted yet.
-    users: Option<i64>,
-    /// Null: not counted yet.
-    sessions: Option<i64>,
+    /// Distinct users (`user_id`, else `session_id`) of the hours that the range touches, within 3.3 % (see `stats/uniques`). Null
+    /// with a filter, for which `stats/uniques` has them.
+    users: Option<u64>,
+    /// Distinct sessions, likewise.
+    sessions: Option<u64>,
     /// False where `(other)` is listed or may hide names, slugs or categories; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     names_complete: Option<bool>,
@@ -174,6 +176,8 @@ struct Previous {
     until: Timestamp,
     total: i64,
     errors: i64,
+    users: Option<u64>,
+    sessions: Option<u64>,
     /// Every bucket, even without occurrences.
     series: Vec<Point>,
     /// False where counts of this period may be missing; otherwise absent.
@@ -202,6 +206,7 @@ pub(crate) async fn overview(asked: Asked, params: Params) -> Result<Response, P
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
     let counted_to = counted_to(reads, app).await?;
     let (now, before) = count_both(reads, app, &view).await?;
+    let [people, people_before] = people(reads, app, &view).await?;
     let (counts, range) = (&now.counts, now.range);
     let earlier = before.as_ref().map(|before| &before.counts);
     let Found { messages, messages_complete, last_event_at } =
@@ -244,13 +249,15 @@ pub(crate) async fn overview(asked: Asked, params: Params) -> Result<Response, P
             until: before.range.until(),
             total: before.counts.total(),
             errors: errors(&before.counts),
+            users: people_before.map(|[users, _]| users),
+            sessions: people_before.map(|[_, sessions]| sessions),
             series: points(before),
             complete: (!before.counts.complete).then_some(false),
             covered: Covered::of(before),
         }),
         last_event_at,
-        users: None,
-        sessions: None,
+        users: people.map(|[users, _]| users),
+        sessions: people.map(|[_, sessions]| sessions),
         names_complete: (!counts.names_complete()).then_some(false),
         messages_complete: (!messages_complete).then_some(false),
         covered: Covered::of(&now),
@@ -458,6 +465,20 @@ async fn newest(reads: &Reads, app: &App, view: &View, now: &Counted) -> Result<
     }
     let page = read_page(reads, app, &EventQuery::newest(range, view.filter.clone(), 1)).await?;
     Ok(page.events.first().map(|event| event.at(app.clock)))
+}
+
+/// The users and sessions of the range and of the period before, without a filter and as far as the budget goes.
+async fn people(reads: &Reads, app: &App, view: &View) -> Result<[Option<[u64; 2]>; 2], Problem> {
+    let of = async |range: Option<Range>| match range {
+        Some(range) if view.filter == EventFilter::default() => match users_and_sessions(reads, app, range).await {
+            Ok(both) => Ok(Some(both.map(|found| found.total))),
+            Err(ReadError::Spent(_)) => Ok(None),
+            Err(ReadError::Store(error)) => Err(error),
+        },
+        _ => Ok(None),
+    };
+    let (now, before) = try_join(of(Some(view.range)), of(view.previous)).await?;
+    Ok([now, before])
 }
 
 pub(crate) fn overview_operation(schemas: &mut SchemaGenerator) -> Operation {

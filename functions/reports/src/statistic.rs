@@ -23,10 +23,11 @@ pub(crate) enum Statistic {
     Hours,
     Totals,
     Groups,
+    Uniques,
 }
 
 impl Statistic {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Overview,
         Self::Timeseries,
         Self::By(Dimension::Level),
@@ -36,6 +37,7 @@ impl Statistic {
         Self::Hours,
         Self::Totals,
         Self::Groups,
+        Self::Uniques,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -49,12 +51,20 @@ impl Statistic {
             Self::Hours => "hours",
             Self::Totals => "totals",
             Self::Groups => "groups",
+            Self::Uniques => "uniques",
         }
     }
 
     /// What it enforces of the bounds of keys.
     pub(crate) const fn enforces(self) -> &'static [Restriction] {
         match self {
+            Self::Uniques => &[
+                Restriction::Cells,
+                Restriction::Fields,
+                Restriction::People,
+                Restriction::Data,
+                Restriction::Statistics,
+            ],
             // It leaves out the messages where people are hidden, and where it may show only statistics.
             Self::Overview => &[
                 Restriction::Cells,

@@ -36,6 +36,7 @@ use crate::messages::{top_messages, top_messages_operation};
 use crate::overview::{overview, overview_operation};
 use crate::page::{AskedRows, Row, paging};
 use crate::statistic::{Asked, Dimension, Statistic, compared};
+use crate::uniques::{uniques, uniques_operation};
 
 pub(crate) async fn statistic(
     State(context): Shared,
@@ -58,6 +59,7 @@ pub(crate) async fn statistic(
         Some(Statistic::Hours) => hours(asked, params).await,
         Some(Statistic::Totals) => totals(asked, params).await,
         Some(Statistic::Groups) => groups(asked, params).await,
+        Some(Statistic::Uniques) => uniques(asked, params).await,
         None => {
             let names = Statistic::ALL.map(Statistic::name).join(", ");
             Err(Problem::NotFound(format!("no such statistic: ask for one of {names}")))
@@ -431,7 +433,7 @@ pub(crate) async fn by_day(
     Ok((days, freshness))
 }
 
-pub(crate) fn statistic_operations(schemas: &mut SchemaGenerator) -> [Operation; 9] {
+pub(crate) fn statistic_operations(schemas: &mut SchemaGenerator) -> [Operation; 10] {
     let by = |dimension| Statistic::By(dimension);
     let pages = "A page has as many rows as were asked for, or as a reply has room for. Only `next` tells whether there is more. A \
                  cursor contains its query: send it alone or with a `limit`. Counts may change between two pages.";
@@ -467,6 +469,7 @@ pub(crate) fn statistic_operations(schemas: &mut SchemaGenerator) -> [Operation;
             .takes(paging())
             .answers_with::<Totals<'_>>(schemas, StatusCode::OK, "The totals."),
         groups_operation(schemas),
+        uniques_operation(schemas),
     ]
 }
 

@@ -4,4 +4,5 @@ pub mod filter;
 pub mod judge;
 pub mod minutes;
 pub mod rule;
+pub mod schedule;
 pub mod sentence;

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue, Uri};
 use tally_core::app::key::PresentedKey;
+use tally_service::chart_link::{SIGNATURE, UNTIL, canonical};
 
 /// The cookie that carries an access token.
 pub const COOKIE_NAME: &str = "token";
@@ -18,6 +19,28 @@ pub(crate) const IN_QUERY: [&str; 3] = ["ingest_key", "read_key", "access_token"
 pub fn in_query(query: Option<&str>) -> Option<(String, String)> {
     let mut pairs = form_urlencoded::parse(query?.as_bytes()).into_owned();
     pairs.find(|(name, value)| IN_QUERY.contains(&name.as_str()) && !value.is_empty())
+}
+
+/// A signed link to a chart: what it shows, until when it is valid, and its signature.
+pub(crate) struct SignedLink {
+    /// The query without the signature, in the form that is signed.
+    pub(crate) query: String,
+    /// In Unix seconds.
+    pub(crate) until: i64,
+    pub(crate) signature: String,
+}
+
+/// The signed link that a query is, if it has a signature.
+pub(crate) fn signed_link(query: Option<&str>) -> Option<SignedLink> {
+    let mut params: Vec<_> = form_urlencoded::parse(query?.as_bytes()).into_owned().collect();
+    let mut take = |wanted: &str| {
+        let at = params.iter().position(|(name, _)| name == wanted)?;
+        Some(params.remove(at).1)
+    };
+    let signature = take(SIGNATURE)?;
+    // A time that is none was signed by nobody.
+    let until = take(UNTIL).and_then(|until| until.parse().ok()).unwrap_or(i64::MIN);
+    Some(SignedLink { query: canonical(params), until, signature })
 }
 
 /// The headers that carry a credential, in the order in which they count.

@@ -24,7 +24,7 @@ use tally_service::context::Context;
 use tally_store::{Deadline, Store};
 
 use crate::cors;
-use crate::credentials::{Credential, Sender, credential, sent_twice};
+use crate::credentials::{Credential, Sender, SignedLink, credential, sent_twice, signed_link};
 use crate::gateway::CutPath;
 use crate::limits::{Limits, Restriction};
 use crate::parameters::{FromQuery, Params, Sent};
@@ -266,6 +266,14 @@ async fn authorize(
     if let Some(name) = sent_twice(headers, uri.query()) {
         return Err(Problem::field(&name, "sent twice: send one credential, once"));
     }
+    if route.enforces.contains(&Restriction::Chart)
+        && let Some(link) = signed_link(uri.query())
+    {
+        if credential(headers, uri).is_some_and(|(_, sender)| sender != Sender::Browser) {
+            return Err(Problem::field("signature", "sent with another credential: send one, once"));
+        }
+        return by_signature(context, app, link).await;
+    }
     let Some((credential, sender)) = credential(headers, uri) else {
         return Err(Problem::Unauthorized(match access {
             Access::Ingest => "no credentials: send the app's ingest key as `X-Ingest-Key`".to_owned(),
@@ -412,6 +420,28 @@ pub fn name_in_log(reply: &mut Response, app: &App, key: &KeyId) {
 
 fn unknown_key() -> Problem {
     Problem::Unauthorized("this key is unknown or revoked".to_owned())
+}
+
+/// Lets a signed link see its chart.
+async fn by_signature(context: &Context, app: Option<String>, link: SignedLink) -> Result<Admitted, Problem> {
+    let invalid = || {
+        Problem::Unauthorized(
+            "the signature of this link is not valid: it was changed or cut, or its app is another one; send a read key instead"
+                .to_owned(),
+        )
+    };
+    let app = in_use(context, app.and_then(|name| AppSlug::of_name(&name).ok())).await?.ok_or_else(invalid)?;
+    let key = context.link_key.get(&context.store).await?.ok_or_else(invalid)?;
+    if !key.has_signed(&app.id, &link.query, link.until, &link.signature) {
+        return Err(invalid());
+    }
+    if link.until <= context.clock.now().seconds() {
+        return Err(Problem::Unauthorized(
+            "this signed link has expired: open the chart on the page, or send a read key".to_owned(),
+        ));
+    }
+    let limits = Some(Arc::new(Limits::of_signed_link(link.query)));
+    Ok(Admitted { caller: Caller::Anybody, app: Some(app), session: None, limits })
 }
 
 async fn by_key(

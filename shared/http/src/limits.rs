@@ -58,6 +58,8 @@ pub struct Limits {
     pub statistics_only: bool,
     /// The query of the only chart that may be read.
     pub chart: Option<String>,
+    /// Whether that is all of the query that was sent, beside its signature.
+    pub(crate) is_signed: bool,
     /// Whether somebody took the filter, to apply it.
     taken: AtomicBool,
 }
@@ -71,8 +73,14 @@ impl Limits {
             hides_data: reads.hides_data,
             statistics_only: reads.statistics_only,
             chart: reads.chart.clone(),
+            is_signed: false,
             taken: AtomicBool::new(false),
         }
+    }
+
+    /// Those of a signed link to a chart.
+    pub(crate) fn of_signed_link(query: String) -> Self {
+        Self { chart: Some(query), is_signed: true, ..Self::default() }
     }
 
     /// What a picture shows: counts, no people and no data.

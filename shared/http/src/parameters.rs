@@ -283,7 +283,7 @@ impl<S: Sync> FromRequestParts<S> for Params {
 }
 
 /// The parameters of a chart, in a handler's signature. Of a key that is bound to one chart they are the key's, but for how the
-/// picture looks.
+/// picture looks; of a signed link they are what was signed.
 pub struct ChartParams(pub Params);
 
 impl<S: Sync> FromRequestParts<S> for ChartParams {
@@ -294,6 +294,9 @@ impl<S: Sync> FromRequestParts<S> for ChartParams {
         let limits = sent.limits();
         let Some(chart) = limits.as_ref().and_then(|limits| limits.chart.as_deref()) else { return Ok(Self(sent)) };
         let mut params = Params::parse(Some(chart));
+        if limits.as_ref().is_some_and(|limits| limits.is_signed) {
+            return Ok(Self(params.within(limits)));
+        }
         for (name, value) in std::mem::take(sent.left_mut()) {
             if LOOK.contains(&name.as_str()) {
                 params.left_mut().retain(|(other, _)| *other != name);

@@ -18,6 +18,8 @@ pub enum Function {
     Reports,
     /// Draws pictures of counts.
     Charts,
+    /// Tells what people did.
+    People,
     /// Alert rules.
     Alerts,
     /// Apps, keys, sign-in, and everything that no other function serves.
@@ -148,6 +150,15 @@ routes! {
     ASSEMBLE_BUNDLE     = POST   "/api/0/organizations/{organization}/artifactbundle/assemble" => SourceMaps, Upload;
     LIST_ATTRIBUTES     = GET    "/apps/{app}/attributes"                       => Query, Read [Cells, Fields, People];
     REPORT              = GET    "/apps/{app}/reports/{report}"                 => Reports, Read [Cells, People, Data, Statistics];
+    LIST_SESSIONS       = GET    "/apps/{app}/sessions"                         => People, Read [Cells, Fields, Data];
+    FUNNEL              = POST   "/apps/{app}/funnels"                          => People, Read [Cells, Fields, People, Data, Statistics];
+    // A key that may not read all may not list people.
+    FUNNEL_PEOPLE       = POST   "/apps/{app}/funnels/people"                   => People, Read;
+    SESSION_STATISTICS  = GET    "/apps/{app}/stats/sessions"                   => People, Read [Cells, Fields, People, Data, Statistics];
+    RETENTION           = GET    "/apps/{app}/stats/retention"                  => People, Read [Cells, Fields, People, Data, Statistics];
+    WHAT_NEXT           = GET    "/apps/{app}/stats/next"                       => People, Read [Cells, Fields, People, Data, Statistics];
+    // It needs an attribute.
+    NUMBERS             = GET    "/apps/{app}/stats/numbers"                    => People, Read [Cells, Fields, People];
     // Each statistic declares what of it it enforces.
     STATISTIC           = GET    "/apps/{app}/stats/{stat}"                     => Reports, Read [Cells, Fields, People, Data, Statistics];
     HISTOGRAM           = GET    "/apps/{app}/histogram"                        => Charts, Read [Cells, People, Data, Statistics];

@@ -99,6 +99,8 @@ pub struct View {
     pub previous: Option<Range>,
     /// The length of a column.
     pub interval: Interval,
+    /// Whether that was sent, and not chosen by the length of the range.
+    pub sent_interval: bool,
     /// What columns are divided by.
     pub by: By,
     /// Whether the caller may read messages.
@@ -126,7 +128,8 @@ impl View {
         let ((range, previous), interval) = (range?, interval?);
         let zone = calendar.zone;
         params.keep(if sent.is_some() { "interval" } else { "since" }, interval.starts(range, &zone))?;
-        Some(Self { filter: filter?, zone, range, previous: compares.then_some(previous), interval, by, messages })
+        let previous = compares.then_some(previous);
+        Some(Self { filter: filter?, zone, range, previous, interval, sent_interval: sent.is_some(), by, messages })
     }
 }
 

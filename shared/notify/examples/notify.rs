@@ -35,6 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             url: Some("https://tally.example/?app=shop&event=1".to_owned()),
             at,
         }],
+        report: None,
     };
     let sender = Sender::new(Settings::from_variables(|name| std::env::var(name).ok())?);
     sender.send(&channel, secret.as_ref(), &notification).await?;

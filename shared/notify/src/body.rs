@@ -2,6 +2,7 @@
 
 pub(crate) mod discord;
 pub(crate) mod mail;
+mod report;
 pub(crate) mod slack;
 #[cfg(test)]
 mod tests;
@@ -12,11 +13,15 @@ use std::fmt::Write;
 
 use tally_core::digest::sha256;
 
-use crate::notification::Notification;
-use crate::text::{line, number, range, time};
+use crate::notification::{Kind, Notification};
+use crate::text::{line, number, picture, range, time};
 
 /// What a notification is called: `Firing: Errors of checkout`. Not yet cut or escaped.
 fn title(notification: &Notification) -> String {
+    if let Some(report) = &notification.report {
+        let of_test = if notification.kind == Kind::AlertTest { "Test: " } else { "" };
+        return format!("{of_test}{}", report::title(report));
+    }
     format!("{}: {}", notification.kind.words(), line(&notification.name))
 }
 
@@ -29,7 +34,13 @@ fn facts(notification: &Notification) -> Vec<(&'static str, String)> {
         ("App", Some(line(&notification.app))),
         ("At", Some(time(notification.at))),
     ];
-    facts.into_iter().filter_map(|(label, value)| Some((label, value?))).collect()
+    let of_report = notification.report.iter().flat_map(report::facts);
+    of_report.chain(facts.into_iter().filter_map(|(label, value)| Some((label, value?)))).collect()
+}
+
+/// Whether the body of Slack or Discord has a picture where it is asked for.
+pub(crate) fn has_picture(notification: &Notification) -> bool {
+    picture(notification.chart.as_deref()).is_some()
 }
 
 /// The id of a notification as receivers get it: itself where it is short and of letters, digits, `_` and `-`, as

@@ -36,6 +36,60 @@ pub struct Notification {
     pub chart: Option<String>,
     /// Events that show what happened. Channels show [`Example::MAX`] of them.
     pub examples: Vec<Example>,
+    /// What a report says.
+    pub report: Option<Report>,
+}
+
+/// The summary of a period. Text of events stands in `names` and `messages`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What it is about, such as `Shop, 26 November`.
+    pub about: String,
+    /// The start of the period.
+    pub since: Timestamp,
+    /// Its end.
+    pub until: Timestamp,
+    /// The number of occurrences; none if they are more than could be read.
+    pub total: Option<i64>,
+    /// The number in the period before.
+    pub previous_total: Option<i64>,
+    /// The occurrences of ERROR and FATAL.
+    pub errors: Option<i64>,
+    /// The same in the period before.
+    pub previous_errors: Option<i64>,
+    /// The most frequent names, the most frequent first. Channels show [`Report::MOST`] of them.
+    pub names: Vec<ReportName>,
+    /// The most frequent messages of WARN and above. Channels show [`Report::MOST`] of them.
+    pub messages: Vec<ReportMessage>,
+    /// Whether all of this is known.
+    pub complete: bool,
+}
+
+/// How often a name occurred.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportName {
+    /// The name.
+    pub name: String,
+    /// The number of occurrences.
+    pub count: i64,
+    /// The number in the period before; none if it is not known.
+    pub previous: Option<i64>,
+}
+
+/// How often a message occurred.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportMessage {
+    /// The message, or the template of a group of messages.
+    pub message: String,
+    /// The most severe level that it had.
+    pub level: Option<&'static str>,
+    /// The number of occurrences.
+    pub count: i64,
+}
+
+impl Report {
+    /// The most names and messages that a channel shows.
+    pub const MOST: usize = 5;
 }
 
 /// An event that shows what happened.
@@ -79,7 +133,7 @@ pub enum Kind {
     #[serde(rename = "issue.digest")]
     Digest,
     /// The summary of a day or a week.
-    #[serde(rename = "report")]
+    #[serde(rename = "alert.report")]
     Report,
 }
 
@@ -106,7 +160,7 @@ impl Kind {
             Self::IssueNew => "issue.new",
             Self::IssueRegressed => "issue.regressed",
             Self::Digest => "issue.digest",
-            Self::Report => "report",
+            Self::Report => "alert.report",
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use url::{Host, Url};
+
 /// IPv4 networks that are not the public internet: address and prefix length (IANA's registry of special-purpose
 /// addresses, multicast, and class E).
 const PRIVATE_V4: [(Ipv4Addr, u32); 16] = [
@@ -32,6 +34,18 @@ const PRIVATE_V6: [(Ipv6Addr, u32); 5] = [
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation
 ];
 
+/// Whether receivers can fetch what is at a URL: https, and a host that is not known to be private.
+pub fn is_fetchable(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let is_public = match url.host() {
+        Some(Host::Ipv4(address)) => is_public(IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => is_public(IpAddr::V6(address)),
+        Some(Host::Domain(name)) => name != "localhost" && !name.ends_with(".localhost"),
+        None => false,
+    };
+    url.scheme() == "https" && is_public
+}
+
 /// Whether an address is on the public internet. An address of NAT64 is where its IPv4 address is. An IPv4 address that
 /// is mapped into IPv6 is not public: no name needs one.
 pub(crate) fn is_public(address: IpAddr) -> bool {
@@ -57,6 +71,23 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn receivers_fetch_from_public_hosts_over_https() {
+        for (url, expected) in [
+            ("https://tally.example/a", true),
+            ("https://1.1.1.1", true),
+            ("http://tally.example/a", false),
+            ("https://localhost:8080", false),
+            ("https://a.localhost", false),
+            ("https://127.0.0.1:8080", false),
+            ("https://192.168.1.5", false),
+            ("https://[::1]/", false),
+            ("tally.example", false),
+        ] {
+            assert_eq!(is_fetchable(url), expected, "{url}");
+        }
+    }
 
     #[test]
     fn addresses_that_are_not_on_the_public_internet_are_known() {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderValue};
 use rustls::pki_types::CertificateDer;
+use serde_json::Value;
 use tally_core::time::clock::Clock;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::body::{discord, slack, stable_id, webhook};
+use crate::body::{discord, has_picture, slack, stable_id, webhook};
 use crate::channel::Channel;
 use crate::error::SendError;
 use crate::notification::Notification;
@@ -91,10 +92,8 @@ impl Sender {
                 let headers = self.signed(secret, notification, &body);
                 self.post(url, headers, body, deadline).await
             }
-            Channel::Slack { url } => self.slack(url, notification, deadline).await,
-            Channel::Discord { url } => {
-                self.post(url, HeaderMap::new(), discord::body(notification).to_string(), deadline).await
-            }
+            Channel::Slack { url } => self.people(url, slack::body, notification, deadline).await,
+            Channel::Discord { url } => self.people(url, discord::body, notification, deadline).await,
             Channel::Email { to } => match &self.mailer {
                 Some(mailer) => mailer.send(to, notification).await,
                 None => Err(SendError::NoMail),
@@ -102,11 +101,17 @@ impl Sender {
         }
     }
 
-    /// Slack refuses a message whose picture it cannot fetch. Then it gets the message without.
-    async fn slack(&self, url: &Url, notification: &Notification, deadline: Instant) -> Result<(), SendError> {
-        let body = |with_picture| slack::body(notification, with_picture).to_string();
+    /// Slack and Discord may refuse a message whose picture they cannot fetch. Then they get the message without.
+    async fn people(
+        &self,
+        url: &Url,
+        body: fn(&Notification, bool) -> Value,
+        notification: &Notification,
+        deadline: Instant,
+    ) -> Result<(), SendError> {
+        let body = |with_picture| body(notification, with_picture).to_string();
         match self.post(url, HeaderMap::new(), body(true), deadline).await {
-            Err(SendError::Status { status: 400, .. }) if slack::has_picture(notification) => {
+            Err(SendError::Status { status: 400, .. }) if has_picture(notification) => {
                 self.post(url, HeaderMap::new(), body(false), deadline).await
             }
             sent => sent,

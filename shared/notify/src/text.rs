@@ -103,6 +103,19 @@ pub(crate) fn number(value: f64) -> Option<String> {
     Some(if text == "-0" { "0".to_owned() } else { text.to_owned() })
 }
 
+/// A count with a comma between thousands: `12,340`.
+pub(crate) fn grouped(n: i64) -> String {
+    let digits = n.unsigned_abs().to_string();
+    let mut text = if n < 0 { "−".to_owned() } else { String::new() };
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A time to the second: `2026-11-27 11:40:00 UTC`.
 pub(crate) fn time(at: Timestamp) -> String {
     format!("{} UTC", clock(at))
@@ -152,6 +165,9 @@ mod tests {
             assert_eq!(number(value).as_deref(), Some(expected));
         }
         assert_eq!(number(f64::NAN), None);
+        for (n, expected) in [(0, "0"), (999, "999"), (12_340, "12,340"), (-1_000_000, "−1,000,000")] {
+            assert_eq!(grouped(n), expected);
+        }
         let at = Timestamp::from_seconds(1_795_779_300);
         assert_eq!(time(at), "2026-11-27 11:35:00 UTC");
         assert_eq!(range(Range::new(at, at + 5 * MINUTE).expect("a range")), "2026-11-27 11:35:00 to 11:40:00 UTC");

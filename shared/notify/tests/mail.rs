@@ -174,6 +174,7 @@ fn firing() -> Notification {
         url: None,
         chart: None,
         examples: vec![],
+        report: None,
     }
 }
 

@@ -133,6 +133,7 @@ fn firing() -> Notification {
             url: None,
             at: Timestamp::from_seconds(1_795_779_600),
         }],
+        report: None,
     }
 }
 

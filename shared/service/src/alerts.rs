@@ -2,13 +2,17 @@
 
 mod asking;
 pub mod channels;
+mod content;
 pub mod deliver;
 pub mod evaluate;
+mod links;
 mod news;
 pub mod preview;
+mod reports;
 pub mod rules;
 pub mod run;
 pub mod seal;
+mod summary;
 mod telling;
 
 pub use run::{Ran, run};

@@ -9,6 +9,7 @@ use crate::apps::cache::AppCache;
 use crate::apps::key_cache::KeyCache;
 use crate::auth::token::TokenVerifier;
 use crate::budget::Limits;
+use crate::chart_link::KnownLinkKey;
 use crate::config::{Config, ConfigError};
 use crate::disk::Disk;
 use crate::event_units::EventUnits;
@@ -45,6 +46,8 @@ pub struct Context {
     pub new_issues: NewIssues,
     /// The releases that this process has met.
     pub releases: KnownReleases,
+    /// The key that signs links to charts.
+    pub link_key: KnownLinkKey,
     /// How much the events of apps weigh.
     pub event_units: Arc<EventUnits>,
 }
@@ -69,6 +72,7 @@ impl Context {
             rejections: Rejections::default(),
             new_issues: NewIssues::default(),
             releases: KnownReleases::default(),
+            link_key: KnownLinkKey::default(),
             event_units: Arc::default(),
             apps: AppCache::new(store.clone(), clock.clone()),
             keys: KeyCache::new(store.clone()),

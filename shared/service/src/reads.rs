@@ -15,8 +15,8 @@ use tally_core::issue::Issue;
 use tally_core::time::bucket::Bucket;
 use tally_core::time::{Range, Timestamp};
 use tally_store::{
-    CheckpointPage, CountedPage, CounterPage, CounterPlace, CounterQuery, EventPage, IssuePage, IssuePlace, Order,
-    Store, WholeItem,
+    CheckpointPage, CountedPage, CounterPage, CounterPlace, CounterQuery, DistinctPage, DistinctPlace, EventPage,
+    IssuePage, IssuePlace, Order, Store, WholeItem,
 };
 use tokio::sync::OnceCell;
 
@@ -154,6 +154,21 @@ impl Reads {
         // Small, and remembered for a minute.
         let _reservation = self.budget.reserve(counters(1, false)).await?;
         Ok(self.store.lacks_counts(app, range).await?)
+    }
+
+    /// Reads sketches of a shard in one request, strongly.
+    pub(crate) async fn distinct(
+        &self,
+        partition: &Partition,
+        (first, last): (Bucket, Bucket),
+        from: Option<DistinctPlace>,
+    ) -> Result<DistinctPage, ReadError> {
+        let buckets = (last.end() - first.start()) / first.granularity().length();
+        let items = usize::try_from(buckets).unwrap_or(usize::MAX);
+        let reservation = self.budget.reserve(counters(items, true)).await?;
+        let page = self.store.page_distinct(partition, (first, last), from, true).await?;
+        reservation.settle(page.units, page.items.len(), bytes(page.units, COUNTER_BYTES));
+        Ok(page)
     }
 
     /// Reads issues in one request.

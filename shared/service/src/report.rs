@@ -2,6 +2,7 @@
 
 pub mod by_group;
 pub mod count;
+pub mod distinct;
 pub mod example;
 pub mod from_events;
 pub mod group_counts;

@@ -100,6 +100,9 @@ pub struct LogEntry {
     /// What it tells of issues; none where it tells of counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<ToldIssue>,
+    /// The periods of a report; none where it is no report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<ToldReport>,
     /// The length of the window.
     pub window: Minutes,
     /// What the rule waited for, in words.
@@ -122,6 +125,17 @@ pub struct ToldIssue {
     pub group: Option<String>,
     /// The number of issues.
     pub count: u64,
+}
+
+/// What a report tells of. What was counted is read when it is told: so it goes with the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldReport {
+    /// The start of the period, which ends with the entry's `end`.
+    #[serde(with = "micros")]
+    pub since: Timestamp,
+    /// The start of the period before.
+    #[serde(with = "micros")]
+    pub before: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -356,19 +370,37 @@ impl Store {
 
     /// Returns the key that encrypts channels, or `None` if it does not exist yet.
     pub async fn alert_key(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(item) = self.get(&self.tables.apps, keys::ALERT_KEY, keys::ALONE).await? else { return Ok(None) };
-        let bytes = item.get("key").and_then(|value| value.as_b().ok());
-        let bytes = bytes.ok_or_else(|| StoreError::Unreadable("the key of alert channels".to_owned()))?;
-        Ok(Some(bytes.as_ref().to_vec()))
+        self.secret_key(keys::ALERT_KEY).await
     }
 
     /// Stores the key that encrypts channels, if there is none. Returns false if there is one.
     pub async fn put_alert_key(&self, bytes: &[u8]) -> Result<bool, StoreError> {
+        self.put_secret_key(keys::ALERT_KEY, bytes).await
+    }
+
+    /// Returns the key that signs links to charts, or `None` if it does not exist yet.
+    pub async fn chart_link_key(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.secret_key(keys::CHART_LINK_KEY).await
+    }
+
+    /// Stores the key that signs links to charts, if there is none. Returns false if there is one.
+    pub async fn put_chart_link_key(&self, bytes: &[u8]) -> Result<bool, StoreError> {
+        self.put_secret_key(keys::CHART_LINK_KEY, bytes).await
+    }
+
+    async fn secret_key(&self, partition: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(item) = self.get(&self.tables.apps, partition, keys::ALONE).await? else { return Ok(None) };
+        let bytes = item.get("key").and_then(|value| value.as_b().ok());
+        let bytes = bytes.ok_or_else(|| StoreError::Unreadable(format!("the key in {partition}")))?;
+        Ok(Some(bytes.as_ref().to_vec()))
+    }
+
+    async fn put_secret_key(&self, partition: &str, bytes: &[u8]) -> Result<bool, StoreError> {
         let request = self
             .client
             .update_item()
             .table_name(&self.tables.apps)
-            .set_key(Some(key(keys::ALERT_KEY, keys::ALONE)))
+            .set_key(Some(key(partition, keys::ALONE)))
             .update_expression("SET #key = :key")
             .condition_expression("attribute_not_exists(#key)")
             .expression_attribute_names("#key", "key")

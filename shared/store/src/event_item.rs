@@ -6,6 +6,7 @@ use tally_core::app::partition::Partition;
 use tally_core::app::{AppId, AppSlug};
 use tally_core::counter::cell::Cell;
 use tally_core::counter::item::CountedEvent;
+use tally_core::distinct::Marks;
 use tally_core::event::Event;
 use tally_core::event::id::EventId;
 use tally_core::event::json::{Json, Number};
@@ -280,6 +281,15 @@ impl StreamImage {
             place: stack.and_then(place),
             release: attribute("tags").and_then(|tags| scalar(tags, "release")),
         }
+    }
+
+    /// Reads whom it tells of.
+    pub fn marks(&self) -> Marks {
+        let text = |name: &str| match self.0.inner().get(name) {
+            Some(serde_dynamo::AttributeValue::S(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        Marks::new(text("user_id"), text("session").and_then(keys::session_id))
     }
 
     /// Returns the barrier, if this is the image of a barrier.

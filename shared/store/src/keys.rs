@@ -87,6 +87,20 @@ pub(super) fn counter_range(kind: CounterKind, first: Bucket, last: Bucket) -> (
     (format!("{granularity}{infix}#{first}#"), format!("{granularity}{infix}#{last}#~"))
 }
 
+/// Returns the sort key of the sketches of an hour or a day: `uh#2026112110`, `ud#20261121`. They are in the partition of the
+/// counters of their shard.
+pub(super) fn distinct(bucket: Bucket) -> String {
+    format!("u{}#{bucket}", granularity(bucket.granularity()))
+}
+
+/// Parses the output of [`distinct`].
+pub(super) fn read_distinct(sort: &str) -> Option<Bucket> {
+    let (letters, bucket) = sort.split_once('#')?;
+    let granularity =
+        Granularity::ALL.into_iter().find(|one| letters.strip_prefix('u') == Some(&*granularity(*one).to_string()));
+    Bucket::parse(granularity?, bucket)
+}
+
 /// Returns the Counters partition with an app's dead letters. App names never start with `~`.
 pub(super) fn dead_letters(app: Option<&AppId>) -> String {
     format!("~set-aside#{}", app.map_or("", AppId::as_str))
@@ -196,6 +210,16 @@ pub(super) fn views(app: &AppId) -> String {
     format!("views#{app}")
 }
 
+/// Returns the Apps partition with what is kept of a funnel, under its token. IAM lets `people` put these alone.
+pub(super) fn funnel(token: &str) -> String {
+    format!("funnel#{token}")
+}
+
+/// Returns the sort key of a part.
+pub(super) fn part(n: usize) -> String {
+    format!("p#{n:04}")
+}
+
 /// Returns the Apps partition with the source maps of an app, by debug id. IAM lets `source-maps` write to these alone.
 pub(super) fn source_maps(app: &AppId) -> String {
     format!("maps#{app}")
@@ -284,6 +308,9 @@ pub(super) fn alerts_due(now: Timestamp) -> (String, String) {
 /// The Apps partition with the key that encrypts the channels of alert rules. IAM lets only `alerts` read it.
 pub(super) const ALERT_KEY: &str = "alert-key";
 
+/// The Apps partition with the key that signs links to charts. IAM lets only `alerts` write it, and `charts` read it.
+pub(super) const CHART_LINK_KEY: &str = "chart-link-key";
+
 /// The start of the sort keys of the heartbeats that were counted in a shard, beside its counters.
 const HEARTBEAT: &str = "hb#";
 
@@ -328,6 +355,7 @@ mod tests {
         assert_eq!(quota_of_key(&id, Timestamp::EPOCH + 7 * MINUTE), "k#0123456789ab#00000000007");
         assert_eq!(rejected(&partition.app), "~rejected#shop~2");
         assert_eq!(revoked_session(Timestamp::from_seconds(1_795_255_705), "S"), "01795255705#S");
+        assert_eq!((funnel("0a1b").as_str(), part(3).as_str()), ("funnel#0a1b", "p#0003"));
         assert_eq!(views(&partition.app), "views#shop~2");
         assert_eq!(source_maps(&partition.app), "maps#shop~2");
         assert_eq!(views_of(&ViewOwner::App), "app");

@@ -12,9 +12,11 @@ mod counter_repair;
 mod counters;
 mod create_tables;
 mod dead_letters;
+mod distinct;
 mod erase;
 mod event_item;
 mod events;
+mod funnels;
 mod heartbeats;
 mod issues;
 mod item;
@@ -41,7 +43,7 @@ mod uncounted_cache;
 mod views;
 
 pub use alert_deliveries::{DeliveriesChanged, Delivery, DeliveryStatus, PendingDelivery, Told};
-pub use alerts::{AppRules, Judged, LogEntry, StoredRule, ToldIssue};
+pub use alerts::{AppRules, Judged, LogEntry, StoredRule, ToldIssue, ToldReport};
 pub use apps::CreateAppError;
 pub use attempts::{Attempts, Ended};
 pub use barriers::Barrier;
@@ -56,9 +58,11 @@ pub use counters::{
     Precondition, WholeItem,
 };
 pub use dead_letters::DeadLetter;
+pub use distinct::{DistinctKey, DistinctPage, DistinctPlace, StoredDistinct};
 pub use erase::{Erased, ErasedEvents};
 pub use event_item::{StreamImage, Trace};
 pub use events::{CountedPage, EventPage, EventSource, Order};
+pub use funnels::MAX_FUNNEL_STATE;
 pub use issues::{IssueNews, IssuePage, IssuePlace, KnownIssues, StoredIssue};
 pub use keys::counter_keys;
 pub use map_files::{MapFile, MapFiles, Uploader};

@@ -6,6 +6,7 @@ import { describeFilter, LEVELS } from '../filter-text.js';
 import { checkbox, choice, field, input, lineInput, linesOf, numberOf } from '../form.js';
 import { COUNTED_FIELDS } from '../page.js';
 import { parseState } from '../state.js';
+import { allZones } from '../zone.js';
 import { channelEditor } from './channel-editor.js';
 import { clearFieldErrors, showAtFields } from './field-errors.js';
 import { previewPart } from './preview.js';
@@ -18,7 +19,19 @@ const CONDITIONS = /** @type {[string, string][]} */ ([
   ['changes_by', 'The number of events changes by …'],
   ['new_issue', 'An error is new'],
   ['regression', 'A resolved error occurs again'],
+  ['report', 'A day or a week is over: a report'],
 ]);
+
+/** How often a report comes. */
+const REPORT_PERIODS = /** @type {[string, string][]} */ ([
+  ['day', 'Each day'],
+  ['week', 'Each week'],
+]);
+
+/** The days of the API with their names. */
+const REPORT_WEEKDAYS = ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'].map(
+  (day) => /** @type {[string, string]} */ ([day.toLowerCase(), day]),
+);
 
 const RULE_WINDOWS = ['1m', '5m', '10m', '15m', '30m', '1h', '2h', '6h', '12h', '1d', '1w'];
 const RULE_HOLDS = ['2m', '3m', '5m', '10m', '15m', '30m', '1h'];
@@ -84,6 +97,7 @@ export function openRuleForm(state, rule, done) {
     halfField('Number', count, '1 is none at all.'),
     halfField('Within', labelled('window', lengthChoice('window', RULE_WINDOWS, rule?.window ?? '5m'))),
   ];
+  const reported = reportFields(condition, state.tz);
   const compared = [halfField('Against', against), halfField('Direction', direction)];
   const lasting = [halfField('For', labelled('for', lengthChoice('for', RULE_HOLDS, rule?.for ?? null, 'At once')))];
   const countedFilter = [
@@ -105,6 +119,7 @@ export function openRuleForm(state, rule, done) {
         field('Tell when', kind),
         counted,
         compared,
+        reported,
         lasting,
         reminded,
         h(
@@ -129,6 +144,7 @@ export function openRuleForm(state, rule, done) {
     send,
   );
   dialog.classList.add('rule-dialog');
+  dialog.querySelector('[name=report]')?.addEventListener('change', adapt);
   dialog.addEventListener('change', (event) => {
     if (!(event.target instanceof Element && event.target.closest('.channel-editor'))) {
       preview.clear();
@@ -140,14 +156,19 @@ export function openRuleForm(state, rule, done) {
   function adapt() {
     const wanted = kind.value;
     const issues = isIssueKind(wanted);
-    showFields([...counted, ...lasting, ...countedFilter, ...reminded], !issues);
+    const report = wanted === 'report';
+    showFields(countedFilter, !issues);
+    showFields([...counted, ...lasting, ...reminded], !issues && !report);
     showFields(compared, wanted === 'changes_by');
+    showFields(reported, report);
+    const weekday = reported.filter((each) => each.querySelector('[name=weekday]'));
+    showFields(weekday, report && dialog.querySelector('[name=report] option[value=week]:checked') !== null);
     noneHint.hidden = wanted !== 'below';
     count.min = wanted === 'above' ? '0' : '1';
     if (numberLabel) {
       numberLabel.textContent = wanted === 'changes_by' ? 'Percent' : 'Number';
     }
-    preview.element.hidden = issues;
+    preview.element.hidden = issues || report;
     clearFieldErrors(dialog);
   }
 
@@ -169,13 +190,10 @@ export function openRuleForm(state, rule, done) {
         filter[field] = values;
       }
     }
-    const change = { against: data.get('against'), direction: data.get('direction') };
     return {
       filter,
-      condition: issues
-        ? { [wanted]: true }
-        : { [wanted]: numberOf(data.get('count')), ...(wanted === 'changes_by' ? change : {}) },
-      ...(issues ? {} : { window: data.get('window') }),
+      condition: conditionOf(wanted, data),
+      ...(hasWindow(wanted) ? { window: data.get('window') } : {}),
       for: data.get('for') || null,
       renotify: data.get('renotify') || null,
     };
@@ -212,7 +230,7 @@ export function openRuleForm(state, rule, done) {
    * @param {ReturnType<typeof typed>} changed
    */
   async function nameOf(changed) {
-    if (isIssueKind(kind.value)) {
+    if (!hasWindow(kind.value)) {
       return null;
     }
     const body = { ...changed, for: null, days: 1 };
@@ -251,6 +269,51 @@ export function secretsOf(rules) {
   );
   const about = 'A webhook is signed with its secret (Standard Webhooks): the receiver checks it.';
   return secrets.length > 0 ? [h('p', null, about), ...secrets] : undefined;
+}
+
+/**
+ * When a report comes.
+ *
+ * @param {import('./rule.js').RuleCondition} condition
+ * @param {string} tz
+ */
+function reportFields(condition, tz) {
+  const every = labelled('condition.report', choice('report', REPORT_PERIODS, condition.report));
+  const weekday = labelled('condition.weekday', choice('weekday', REPORT_WEEKDAYS, condition.weekday));
+  const at = labelled('condition.at', input('at', { type: 'time', required: true }, condition.at ?? '08:00'));
+  const zones = allZones().map((each) => /** @type {[string, string]} */ ([each, each]));
+  const zone = labelled('condition.tz', choice('tz', zones, condition.tz ?? tz));
+  return [
+    halfField('How often', every),
+    halfField('On', weekday),
+    halfField('At', at),
+    halfField('By the clocks of', zone),
+  ];
+}
+
+/**
+ * @param {string} kind
+ * @param {FormData} data
+ */
+function conditionOf(kind, data) {
+  if (isIssueKind(kind)) {
+    return { [kind]: true };
+  }
+  if (kind === 'report') {
+    const weekday = data.get('weekday');
+    return { report: data.get('report'), at: data.get('at'), tz: data.get('tz'), ...(weekday ? { weekday } : {}) };
+  }
+  const change = { against: data.get('against'), direction: data.get('direction') };
+  return { [kind]: numberOf(data.get('count')), ...(kind === 'changes_by' ? change : {}) };
+}
+
+/**
+ * Whether a rule of a kind is judged by windows, and so has a preview.
+ *
+ * @param {string} kind
+ */
+function hasWindow(kind) {
+  return !isIssueKind(kind) && kind !== 'report';
 }
 
 /** @param {string} kind */

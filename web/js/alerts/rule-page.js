@@ -144,7 +144,18 @@ function whenText(at, found, tz) {
  * @param {import('./rule.js').RuleTransition} transition
  * @param {import('../state.js').State} state
  */
-function whatText({ from, to, condition, issue, issues, reason }, state) {
+function whatText({ at, since, from, to, condition, issue, issues, reason }, state) {
+  if (since !== undefined) {
+    const link = { ...state, view: '', since, until: at, options: {} };
+    return [
+      stateLink(link, { class: 'text-link' }, 'Report'),
+      h(
+        'div',
+        { class: 'muted breaking' },
+        reason ?? `${formatTime(since, state.tz, 'moment')} to ${formatTime(at, state.tz, 'moment')}`,
+      ),
+    ];
+  }
   if (issues !== undefined) {
     const link = { ...state, view: 'errors', filters: [], options: { issue: issue ?? '' } };
     return [
@@ -159,8 +170,8 @@ function whatText({ from, to, condition, issue, issues, reason }, state) {
 }
 
 /** @param {import('./rule.js').RuleTransition} transition */
-function valueText({ value, threshold, issues }) {
-  if (issues !== undefined) {
+function valueText({ since, value, threshold, issues }) {
+  if (issues !== undefined || since !== undefined) {
     return '';
   }
   return [

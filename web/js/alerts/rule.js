@@ -8,7 +8,7 @@ import { formatTime } from '../format.js';
  * @typedef {{ id: string, type: string, name: string | null, host?: string, to?: string[], secret?: string }} RuleChannel
  * @typedef {{
  *   above?: number, below?: number, changes_by?: number, against?: string, direction?: string,
- *   new_issue?: boolean, regression?: boolean,
+ *   new_issue?: boolean, regression?: boolean, report?: 'day' | 'week', at?: string, tz?: string, weekday?: string,
  * }} RuleCondition
  * @typedef {{
  *   channel: string, type: string, status: 'pending' | 'delivered' | 'failed' | 'snoozed', attempts: number,
@@ -16,7 +16,7 @@ import { formatTime } from '../format.js';
  * }} RuleDelivery
  * @typedef {{
  *   at: string, found_at: string, from: RuleState, to: RuleState, value: number | null, threshold: number | null,
- *   condition: string, issue?: string, issues?: number, reason?: string, deliveries: RuleDelivery[],
+ *   condition: string, since?: string, issue?: string, issues?: number, reason?: string, deliveries: RuleDelivery[],
  * }} RuleTransition
  * @typedef {'ok' | 'firing' | 'unknown'} RuleState
  * @typedef {{

@@ -38,7 +38,8 @@ pub struct State {
     /// For how many consecutive windows it has been so while the rule does not fire yet.
     #[serde(default)]
     pub streak: u32,
-    /// The end of the last window that changed anything here. No window up to it is judged again.
+    /// The end of the last window that changed anything here, or of the last period that was reported. No window up to it is
+    /// judged again.
     #[serde(with = "micros")]
     pub judged: Timestamp,
     /// Since when it has its status: the end of a window.
@@ -158,8 +159,8 @@ impl Why {
 pub fn verdict(condition: &Condition, now: Value, before: Option<Value>) -> Verdict {
     let exceeds = |n: u64| u64::try_from(now.count).is_ok_and(|count| count > n);
     match condition {
-        // It looks at no counts.
-        Condition::Issue(_) => Verdict::Is(false, 0.0),
+        // They are not judged.
+        Condition::Issue(_) | Condition::Report(_) => Verdict::Is(false, 0.0),
         Condition::Above(n) => match exceeds(*n) {
             false if !now.complete => Verdict::Unknown(Why::Incomplete),
             is => Verdict::Is(is, now.count as f64),

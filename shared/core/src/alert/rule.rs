@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::filter::FilterParams;
 use super::minutes::Minutes;
+use super::schedule::Schedule;
 use crate::app::key::hex;
 use crate::issue::News;
 use crate::time::{Timestamp, micros};
@@ -73,6 +74,8 @@ pub enum Condition {
     },
     /// An issue that is new, or that occurs again after it was resolved. It looks at issues, not at a window.
     Issue(News),
+    /// A time of the day or the week. It tells what was counted since the last one, whatever that is.
+    Report(Schedule),
 }
 
 /// Which changes count.
@@ -96,7 +99,7 @@ impl Condition {
     pub fn against(&self) -> Option<Minutes> {
         match self {
             Self::ChangesBy { against, .. } => Some(*against),
-            Self::Above(_) | Self::Below(_) | Self::Issue(_) => None,
+            Self::Above(_) | Self::Below(_) | Self::Issue(_) | Self::Report(_) => None,
         }
     }
 
@@ -105,7 +108,7 @@ impl Condition {
         match self {
             Self::Above(n) | Self::Below(n) => *n,
             Self::ChangesBy { percent, .. } => u64::from(*percent),
-            Self::Issue(_) => 0,
+            Self::Issue(_) | Self::Report(_) => 0,
         }
     }
 }
@@ -137,7 +140,8 @@ pub struct Rule {
     /// What it counts.
     #[serde(default, skip_serializing_if = "FilterParams::is_empty")]
     pub filter: FilterParams,
-    /// The length of what it counts. It ends on a whole minute.
+    /// The length of what it counts. It ends on a whole minute. Of a report it is a day or a week, an hour more or less where
+    /// clocks change.
     pub window: Minutes,
     /// What it waits for.
     pub condition: Condition,
@@ -165,6 +169,14 @@ impl Rule {
     pub fn news(&self) -> Option<News> {
         match self.condition {
             Condition::Issue(news) => Some(news),
+            _ => None,
+        }
+    }
+
+    /// When it reports; none if it waits for something.
+    pub fn schedule(&self) -> Option<&Schedule> {
+        match &self.condition {
+            Condition::Report(schedule) => Some(schedule),
             _ => None,
         }
     }

@@ -11,7 +11,8 @@ const MOST_NAMED: usize = 3;
 
 /// The rule as a sentence: `Tell #ops when ERROR > 20 in 5 min, for 2 min`.
 pub fn sentence(rule: &Rule) -> String {
-    let mut text = format!("Tell {} when {}", told(&rule.channels), condition(rule));
+    let when = if rule.schedule().is_some() { "" } else { "when " };
+    let mut text = format!("Tell {} {when}{}", told(&rule.channels), condition(rule));
     if rule.hold.0 > 1 {
         // Writing to a `String` cannot fail.
         let _ = write!(text, ", for {}", rule.hold.words());
@@ -26,6 +27,8 @@ pub fn condition(rule: &Rule) -> String {
     match &rule.condition {
         Condition::Issue(News::New) => format!("an issue{of} is new"),
         Condition::Issue(News::Regressed) => format!("a resolved issue{of} occurs again"),
+        Condition::Report(schedule) if rule.filter.is_empty() => schedule.words(),
+        Condition::Report(schedule) => format!("{} about {what}", schedule.words()),
         Condition::Above(n) => format!("{what} > {n} in {window}"),
         Condition::Below(1) => format!("no {what} in {window}"),
         Condition::Below(n) => format!("{what} < {n} in {window}"),
@@ -96,6 +99,7 @@ mod tests {
     use super::*;
     use crate::alert::minutes::Minutes;
     use crate::alert::rule::RuleId;
+    use crate::alert::schedule::{Schedule, TimeOfDay};
     use crate::time::Timestamp;
 
     #[test]
@@ -125,6 +129,9 @@ mod tests {
         };
         let ops = || channel("slack", Some("#ops"), &["hooks.slack.com"]);
         let change = |direction| Condition::ChangesBy { percent: 50, against: Minutes::DAY, direction };
+        let berlin = || "Europe/Berlin".parse().expect("a zone");
+        let daily = Schedule::daily(TimeOfDay::default(), berlin());
+        let weekly = Schedule::weekly(jiff::civil::Weekday::Monday, TimeOfDay::default(), berlin());
         for (rule, sentence) in [
             (
                 rule(&[("level", &["ERROR"])], "5m", Condition::Above(20), 2, vec![ops()]),
@@ -142,6 +149,14 @@ mod tests {
             ),
             (rule(&[], "15m", Condition::Below(1), 0, vec![]), "Tell nobody when no events in 15 min"),
             (rule(&[], "1m", Condition::Issue(News::New), 0, vec![ops()]), "Tell #ops when an issue is new"),
+            (
+                rule(&[("level", &["ERROR"])], "1d", Condition::Report(daily.clone()), 0, vec![ops()]),
+                "Tell #ops every day at 08:00 (Europe/Berlin) about ERROR",
+            ),
+            (
+                rule(&[], "1w", Condition::Report(weekly.clone()), 0, vec![ops()]),
+                "Tell #ops every Monday at 08:00 (Europe/Berlin)",
+            ),
             (
                 rule(&[("level", &["FATAL"])], "1m", Condition::Issue(News::Regressed), 0, vec![]),
                 "Tell nobody when a resolved issue of FATAL occurs again",

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use crate::time::{Range, TimeDelta, TimeError, Timestamp, parse_date, start_of_day};
 
@@ -54,6 +54,25 @@ impl Zone {
     pub fn start_of_hour(&self, date: Date, hour: i8) -> Result<Timestamp, TimeError> {
         let zoned = date.at(hour, 0, 0, 0).to_zoned(self.zone.clone()).map_err(|_| TimeError)?;
         Ok(Timestamp::from_jiff(zoned.timestamp()))
+    }
+
+    /// The moment of a date and clock time: the first of those that clocks show twice, and of those that they skip, the moment
+    /// they skip.
+    ///
+    /// # Errors
+    /// Where the moment lies outside of what a timestamp can name.
+    pub fn first_moment(&self, at: DateTime) -> Result<Timestamp, TimeError> {
+        let moment = match self.zone.to_ambiguous_timestamp(at).offset() {
+            AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(at),
+            AmbiguousOffset::Fold { before, .. } => before.to_timestamp(at),
+            AmbiguousOffset::Gap { before, after } => {
+                // Before the clocks change, and after it.
+                let around = [after, before].map(|offset| offset.to_timestamp(at));
+                let [Ok(early), late] = around else { return Err(TimeError) };
+                self.zone.following(early).next().map_or(late, |change| Ok(change.timestamp()))
+            }
+        };
+        moment.map(Timestamp::from_jiff).map_err(|_| TimeError)
     }
 
     /// Reads a day, or `today`.

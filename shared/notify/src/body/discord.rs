@@ -5,8 +5,8 @@
 
 use serde_json::{Value, json};
 
-use super::{facts, title};
-use crate::notification::{Example, Kind, Notification};
+use super::{facts, report, title};
+use crate::notification::{Example, Kind, Notification, Report};
 use crate::text::{fit, line, link, picture, time};
 
 /// The longest content (Discord takes 2,000).
@@ -18,12 +18,16 @@ const MAX_FIELD: usize = 1_024;
 /// The longest link within a field.
 const MAX_FIELD_LINK: usize = 500;
 
-/// The message of a notification.
-pub(crate) fn body(notification: &Notification) -> Value {
+/// The message of a notification, with its picture or without.
+pub(crate) fn body(notification: &Notification, with_picture: bool) -> Value {
     let mut fields: Vec<_> = facts(notification)
         .into_iter()
         .map(|(label, value)| json!({"name": label, "value": escaped(&value, MAX_FIELD), "inline": true}))
         .collect();
+    for (label, lines) in notification.report.iter().flat_map(report::lists) {
+        let lines = lines.iter().map(|line| escaped(line, MAX_FIELD / Report::MOST - 1));
+        fields.push(json!({"name": label, "value": lines.collect::<Vec<_>>().join("\n")}));
+    }
     for example in notification.examples.iter().take(Example::MAX) {
         let link = link(example.url.as_deref()).filter(|url| url.len() <= MAX_FIELD_LINK);
         let link = link.map_or_else(String::new, |url| format!("\n[Open in Tally]({url})"));
@@ -39,7 +43,7 @@ pub(crate) fn body(notification: &Notification) -> Value {
     if let Some(url) = link(notification.url.as_deref()) {
         embed["url"] = url.into();
     }
-    if let Some(url) = picture(notification.chart.as_deref()) {
+    if let Some(url) = picture(notification.chart.as_deref()).filter(|_| with_picture) {
         embed["image"] = json!({"url": url});
     }
     json!({

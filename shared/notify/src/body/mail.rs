@@ -8,7 +8,7 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
 
-use super::{facts, stable_id, title};
+use super::{facts, report, stable_id, title};
 use crate::notification::{Example, Notification};
 use crate::text::{fit, line, link, picture, plain, time};
 
@@ -42,9 +42,18 @@ pub(super) fn text(notification: &Notification) -> String {
     for (label, value) in facts(notification) {
         let _ = write!(text, "{label}: {}\r\n", fit(&value, MAX_SUBJECT, plain));
     }
+    for (label, lines) in notification.report.iter().flat_map(report::lists) {
+        let _ = write!(text, "\r\n{label}\r\n");
+        for line in lines {
+            let _ = write!(text, "- {line}\r\n");
+        }
+    }
     for example in notification.examples.iter().take(Example::MAX) {
         let _ = write!(text, "\r\n{}\r\n{}", time(example.at), fit(&line(&example.title), MAX_TEXT, plain));
         let _ = write!(text, "\r\n{}", link(example.url.as_deref()).unwrap_or_default());
+    }
+    if let Some(url) = picture(notification.chart.as_deref()) {
+        let _ = write!(text, "\r\nChart: {url}\r\n");
     }
     if let Some(url) = link(notification.url.as_deref()) {
         let _ = write!(text, "\r\nOpen in Tally: {url}\r\n");
@@ -61,6 +70,13 @@ pub(super) fn html(notification: &Notification) -> String {
         let _ = write!(html, "<tr><td>{label}</td><td>{}</td></tr>", escaped(&value));
     }
     html.push_str("</table>");
+    for (label, lines) in notification.report.iter().flat_map(report::lists) {
+        let _ = write!(html, "<p><strong>{label}</strong>");
+        for line in lines {
+            let _ = write!(html, "<br>{}", escaped(&line));
+        }
+        html.push_str("</p>");
+    }
     for example in notification.examples.iter().take(Example::MAX) {
         let at = linked(example.url.as_deref(), &time(example.at));
         let _ = write!(html, "<p>{at}<br>{}</p>", escaped(&line(&example.title)));

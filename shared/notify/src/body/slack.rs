@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::{facts, title};
+use super::{facts, report, title};
 use crate::notification::{Example, Notification};
 use crate::text::{fit, line, link, picture, time};
 
@@ -29,6 +29,11 @@ pub(crate) fn body(notification: &Notification, with_picture: bool) -> Value {
     ];
     let facts = facts(notification).into_iter().map(|(label, value)| literal(&format!("{label}: {value}"), MAX_FIELD));
     blocks.push(json!({"type": "section", "fields": facts.collect::<Vec<_>>()}));
+    for (label, lines) in notification.report.iter().flat_map(report::lists) {
+        let lines = lines.iter().map(|line| escaped(line, MAX_FIELD));
+        let text = std::iter::once(label.to_owned()).chain(lines).collect::<Vec<_>>().join("\n");
+        blocks.push(json!({"type": "section", "text": {"type": "plain_text", "text": text, "emoji": false}}));
+    }
     for example in notification.examples.iter().take(Example::MAX) {
         let at = time(example.at);
         let at = linked(example.url.as_deref(), &at).unwrap_or_else(|| literal(&at, MAX_FIELD));
@@ -49,11 +54,6 @@ pub(crate) fn body(notification: &Notification, with_picture: bool) -> Value {
         "unfurl_media": false,
         "blocks": blocks,
     })
-}
-
-/// Whether a body for which [`body`] was asked with its picture has one.
-pub(crate) fn has_picture(notification: &Notification) -> bool {
-    picture(notification.chart.as_deref()).is_some()
 }
 
 fn literal(text: &str, limit: usize) -> Value {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tally_core::time::{MINUTE, Range, Timestamp};
 
 use super::{discord, mail, slack, stable_id, webhook};
-use crate::notification::{Example, Kind, Notification};
+use crate::notification::{Example, Kind, Notification, Report, ReportMessage, ReportName};
 use crate::post::MAX_BODY;
 
 fn at() -> Timestamp {
@@ -33,6 +33,35 @@ fn firing() -> Notification {
             url: Some("https://tally.example/?event=1".to_owned()),
             at: at() - MINUTE,
         }],
+        report: None,
+    }
+}
+
+fn reported() -> Notification {
+    let report = Report {
+        about: "Shop, 26 November".to_owned(),
+        since: at() - 24 * 60 * MINUTE,
+        until: at(),
+        total: Some(12_340),
+        previous_total: Some(11_426),
+        errors: Some(41),
+        previous_errors: Some(47),
+        names: vec![
+            ReportName { name: "sign up".to_owned(), count: 9_000, previous: Some(0) },
+            ReportName { name: "page".to_owned(), count: 3_340, previous: None },
+        ],
+        messages: vec![ReportMessage { message: "cart <n> not found".to_owned(), level: Some("ERROR"), count: 40 }],
+        complete: true,
+    };
+    let sentence = "Every day at 08:00 (Europe/Berlin).".to_owned();
+    Notification {
+        kind: Kind::Report,
+        sentence,
+        value: None,
+        threshold: None,
+        examples: vec![],
+        report: Some(report),
+        ..firing()
     }
 }
 
@@ -219,7 +248,7 @@ fn assert_all(notification: &Notification) {
         assert_slack(&body);
         assert!(body.to_string().len() <= MAX_BODY);
     }
-    let body = discord::body(notification);
+    let body = discord::body(notification, true);
     assert_discord(&body);
     assert!(body.to_string().len() <= MAX_BODY);
     assert_mail(notification);
@@ -280,7 +309,7 @@ fn slack_gets_blocks_and_a_text() {
 
 #[test]
 fn discord_gets_an_embed() {
-    let body = discord::body(&firing());
+    let body = discord::body(&firing(), true);
     assert_eq!(body["content"], "ERROR was 25 in 5 min, above 20");
     assert_eq!(body["embeds"][0]["title"], r"Firing\: Errors of checkout");
     assert_eq!(body["embeds"][0]["url"], "https://tally.example/?app=shop&level=ERROR");
@@ -291,6 +320,41 @@ fn discord_gets_an_embed() {
         "value": "cart \\<n\\> not found\n[Open in Tally](https://tally.example/?event=1)",
     });
     assert_eq!(fields[5], example);
+}
+
+#[test]
+fn a_report_reads_well_everywhere() {
+    assert_all(&reported());
+    let title = "Shop, 26 November: 12,340 events (+8 %), 41 errors (−13 %)";
+    let slack = slack::body(&reported(), true);
+    assert_eq!(slack["blocks"][0]["text"]["text"], title);
+    assert_eq!(slack["blocks"][2]["fields"][0]["text"], "Events: 12,340 (+8 %)");
+    assert_eq!(slack["blocks"][3]["text"]["text"], "Most frequent\nsign up: 9,000 (none before)\npage: 3,340");
+    assert_eq!(slack["blocks"][4]["text"]["text"], "Warnings and errors\nERROR cart &lt;n&gt; not found: 40");
+    let discord = discord::body(&reported(), true);
+    let fields = discord["embeds"][0]["fields"].as_array().expect("fields");
+    let last = json!({"name": "Warnings and errors", "value": r"ERROR cart \<n\> not found\: 40"});
+    assert_eq!(fields.last(), Some(&last));
+    let text = mail::text(&reported());
+    assert!(text.contains("Errors: 41 (−13 %)\r\n") && text.contains("\r\n- page: 3,340\r\n"), "{text}");
+    assert!(mail::html(&reported()).contains("<br>ERROR cart &lt;n&gt; not found: 40</p>"));
+    let webhook: Value = serde_json::from_slice(&webhook::body(&reported())).expect("JSON");
+    let expected = json!({
+        "since": "2026-11-26T11:40:00Z",
+        "until": "2026-11-27T11:40:00Z",
+        "total": 12_340,
+        "previous_total": 11_426,
+        "errors": 41,
+        "previous_errors": 47,
+        "names": [{"name": "sign up", "count": 9_000, "previous": 0}, {"name": "page", "count": 3_340, "previous": null}],
+        "messages": [{"message": "cart <n> not found", "level": "ERROR", "count": 40}],
+        "complete": true,
+    });
+    assert_eq!((&webhook["type"], &webhook["data"]["report"]), (&json!("alert.report"), &expected));
+    let test = Notification { kind: Kind::AlertTest, ..reported() };
+    assert_eq!(slack::body(&test, true)["blocks"][0]["text"]["text"], format!("Test: {title}"));
+    let unknown = Report { total: None, errors: None, names: vec![], messages: vec![], ..Report::default() };
+    assert_all(&Notification { report: Some(unknown), ..reported() });
 }
 
 #[test]
@@ -306,7 +370,7 @@ fn no_text_can_mention_anyone() {
     assert_all(&all);
     let slack = slack::body(&all, true).to_string();
     assert!(!slack.contains("<!") && !slack.contains("<@") && !slack.contains("<#"), "{slack}");
-    let discord = discord::body(&all);
+    let discord = discord::body(&all, true);
     assert!(text(&discord, "content").contains(r"\@everyone"), "{discord}");
 }
 
@@ -421,9 +485,44 @@ fn any_notification() -> impl Strategy<Value = Notification> {
     let rest = (number(), number(), any_link(), any_link(), prop::collection::vec(example, 0..5));
     (texts, rest, prop::sample::select(Kind::ALL.to_vec()), any::<u32>(), any::<bool>()).prop_map(
         |((id, app, alert, name, sentence), (value, threshold, url, chart, examples), kind, at, windowed)| {
+            let names = examples.iter().map(|example: &Example| example.title.clone());
+            let names =
+                names.map(|name| ReportName { name, count: i64::from(at) << 20, previous: Some(i64::from(at)) });
+            let messages = examples.iter().rev().map(|example| ReportMessage {
+                message: example.title.clone(),
+                level: Some("WARN"),
+                count: i64::MAX,
+            });
+            let report = Report {
+                about: name.clone(),
+                total: Some(i64::MAX),
+                previous_total: Some(1),
+                errors: Some(i64::from(at)),
+                names: names.cycle().take(9).collect(),
+                messages: messages.cycle().take(9).collect(),
+                ..Report::default()
+            };
+            let report = Some(report).filter(|_| kind == Kind::Report || (kind == Kind::AlertTest && windowed));
+            // A report shows no events.
+            let examples = if report.is_some() { vec![] } else { examples };
             let at = Timestamp::from_seconds(i64::from(at));
             let window = Range::new(at, at + MINUTE).ok().filter(|_| windowed);
-            Notification { id, kind, at, app, alert, name, sentence, value, threshold, window, url, chart, examples }
+            Notification {
+                id,
+                kind,
+                at,
+                app,
+                alert,
+                name,
+                sentence,
+                value,
+                threshold,
+                window,
+                url,
+                chart,
+                examples,
+                report,
+            }
         },
     )
 }

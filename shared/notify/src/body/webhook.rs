@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use tally_core::time::Timestamp;
 
-use crate::notification::{Example, Kind, Notification};
+use crate::notification::{Example, Kind, Notification, Report};
 use crate::text::{fit, plain};
 
 /// The longest name, in UTF-16 units.
@@ -34,6 +34,35 @@ struct Data {
     url: Option<String>,
     chart: Option<String>,
     examples: Vec<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<Summary>,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    since: Timestamp,
+    until: Timestamp,
+    total: Option<i64>,
+    previous_total: Option<i64>,
+    errors: Option<i64>,
+    previous_errors: Option<i64>,
+    names: Vec<NameCount>,
+    messages: Vec<MessageCount>,
+    complete: bool,
+}
+
+#[derive(Serialize)]
+struct NameCount {
+    name: String,
+    count: i64,
+    previous: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct MessageCount {
+    message: String,
+    level: Option<&'static str>,
+    count: i64,
 }
 
 #[derive(Serialize)]
@@ -70,10 +99,39 @@ pub(crate) fn body(notification: &Notification) -> Vec<u8> {
             examples: examples
                 .map(|example| Shown { title: text(&example.title), url: url(&example.url), at: example.at })
                 .collect(),
+            report: notification.report.as_ref().map(summary),
         },
     };
     // Serializing fails for maps with keys that are no strings, and here are none.
     serde_json::to_vec(&body).unwrap_or_default()
+}
+
+fn summary(report: &Report) -> Summary {
+    let names = report.names.iter().take(Report::MOST);
+    let messages = report.messages.iter().take(Report::MOST);
+    Summary {
+        since: report.since,
+        until: report.until,
+        total: report.total,
+        previous_total: report.previous_total,
+        errors: report.errors,
+        previous_errors: report.previous_errors,
+        names: names
+            .map(|name| NameCount {
+                name: fit(&name.name, MAX_NAME, plain),
+                count: name.count,
+                previous: name.previous,
+            })
+            .collect(),
+        messages: messages
+            .map(|message| MessageCount {
+                message: fit(&message.message, MAX_TEXT, plain),
+                level: message.level,
+                count: message.count,
+            })
+            .collect(),
+        complete: report.complete,
+    }
 }
 
 /// Writes a whole number without a fraction, and what is no number as null.

@@ -1,12 +1,12 @@
 //! What the window of a rule says.
 
 use tally_core::alert::judge::{Verdict, verdict};
+use tally_core::alert::minutes::Minutes;
 use tally_core::alert::rule::Rule;
 use tally_core::app::App;
 use tally_core::event::filter::CellFilter;
-use tally_core::time::Timestamp;
+use tally_core::time::{Range, Timestamp};
 
-use super::telling::window;
 use crate::budget::ReadError;
 use crate::report::windows::Windows;
 
@@ -30,4 +30,9 @@ pub(super) async fn ask(
         None => None,
     };
     Ok(verdict(&rule.condition, now, before))
+}
+
+/// The window of a rule that ends at a time.
+pub(super) fn window(end: Timestamp, length: Minutes) -> Option<Range> {
+    Range::new(end - length.length(), end).ok()
 }

@@ -3,9 +3,13 @@
 use serde::{Deserialize, Serialize};
 use tally_core::alert::rule::{RuleChannel, RuleId};
 use tally_core::app::AppId;
+use tally_core::time::{DAY, TimeDelta, Timestamp};
 use tally_notify::{Channel, Secret};
 
 use super::seal::{SealError, Sealer};
+
+/// How long the old secret of a webhook signs beside the new one.
+const OLD_SECRET: TimeDelta = DAY;
 
 /// What is encrypted of a channel.
 #[derive(Serialize, Deserialize)]
@@ -13,6 +17,9 @@ struct Sealed {
     channel: Channel,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
+    /// When the secret was rotated, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rotated_at: Option<i64>,
 }
 
 /// A channel that can be told something.
@@ -21,6 +28,8 @@ pub struct OpenChannel {
     pub channel: Channel,
     /// What a webhook is signed with.
     pub secret: Option<Secret>,
+    /// When the secret was rotated; none if it never was.
+    pub rotated_at: Option<Timestamp>,
 }
 
 /// Where what is encrypted belongs.
@@ -34,23 +43,32 @@ pub fn seal(
     (app, rule): (&AppId, &RuleId),
     id: RuleId,
     name: Option<String>,
-    OpenChannel { channel, secret }: OpenChannel,
+    OpenChannel { channel, secret, rotated_at }: OpenChannel,
 ) -> Result<RuleChannel, SealError> {
     let to = match &channel {
         Channel::Email { to } => to.clone(),
         other => other.url().and_then(|url| url.host_str()).map(str::to_owned).into_iter().collect(),
     };
     let kind = channel.kind().to_owned();
-    let sealed = Sealed { channel, secret: secret.map(|secret| secret.expose()) };
+    let rotated_at = rotated_at.map(Timestamp::micros);
+    let sealed = Sealed { channel, secret: secret.map(|secret| secret.expose()), rotated_at };
     let text = serde_json::to_string(&sealed).map_err(|_| SealError::Unreadable)?;
     let sealed = sealer.seal(&place(app, rule, &id), &text)?;
     Ok(RuleChannel { id, kind, name, to, sealed })
 }
 
-/// Decrypts a channel.
-pub fn open(sealer: &Sealer, (app, rule): (&AppId, &RuleId), channel: &RuleChannel) -> Result<OpenChannel, SealError> {
+/// Decrypts a channel. A day after its secret was rotated it has the new one alone.
+pub fn open(
+    sealer: &Sealer,
+    (app, rule): (&AppId, &RuleId),
+    channel: &RuleChannel,
+    now: Timestamp,
+) -> Result<OpenChannel, SealError> {
     let text = sealer.unseal(&place(app, rule, &channel.id), &channel.sealed)?;
-    let Sealed { channel, secret } = serde_json::from_str(&text).map_err(|_| SealError::Unreadable)?;
+    let Sealed { channel, secret, rotated_at } = serde_json::from_str(&text).map_err(|_| SealError::Unreadable)?;
     let secret = secret.map(|secret| Secret::parse(&secret)).transpose().map_err(|_| SealError::Unreadable)?;
-    Ok(OpenChannel { channel, secret })
+    let rotated_at = rotated_at.map(Timestamp::from_micros);
+    let is_over = rotated_at.is_some_and(|at| now >= at + OLD_SECRET);
+    let secret = secret.map(|secret| if is_over { secret.without_old() } else { secret });
+    Ok(OpenChannel { channel, secret, rotated_at })
 }

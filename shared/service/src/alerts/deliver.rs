@@ -6,15 +6,14 @@ use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use tally_core::alert::rule::Rule;
 use tally_core::app::{App, AppId};
-use tally_core::event::group::Group;
-use tally_core::issue::Shown;
 use tally_core::time::{DAY, MINUTE, TimeDelta, Timestamp};
 use tally_notify::{SendError, Sender};
 use tally_store::{Delivery, DeliveryStatus, LogEntry, PendingDelivery, StoreError, Told};
 
 use super::channels;
+use super::content::Content;
 use super::seal::{SealError, Sealer};
-use super::telling::{self, Named};
+use super::telling;
 use crate::context::Context;
 
 /// The most transitions that are told in one run. The next run goes on.
@@ -140,9 +139,8 @@ impl Telling<'_> {
         };
         let Some(pending) = pending else { return Ok(Delivered::default()) };
         entry.changes += 1;
-        let issue = self.named(&app, &entry).await?;
-        let attempts =
-            due.iter().map(|i| self.attempt(&app, &rule.rule, &entry, &entry.deliveries[*i], issue.as_ref()));
+        let content = Content::read(self.context, &app, &rule.rule, &entry, self.now).await?;
+        let attempts = due.iter().map(|i| self.attempt(&app, &rule.rule, &entry, &entry.deliveries[*i], &content));
         let attempts: Vec<_> = due.iter().copied().zip(join_all(attempts).await).collect();
         Ok(self.note(pending, entry, &attempts).await?)
     }
@@ -152,18 +150,6 @@ impl Telling<'_> {
         Ok(self.context.apps.get(&slug).await?.filter(|app| app.id == *id))
     }
 
-    /// The issue that a transition tells of, as it is now.
-    async fn named(&self, app: &App, entry: &LogEntry) -> Result<Option<Named>, StoreError> {
-        let group = entry.issue.as_ref().and_then(|told| told.group.as_deref());
-        let Some(group) = group.and_then(|group| group.parse::<Group>().ok()) else { return Ok(None) };
-        let issue = self.context.store.issues_of(&app.id, &[group], self.now).await?.issues.remove(&group);
-        Ok(issue.map(|stored| Named {
-            id: group.to_string(),
-            title: stored.issue.shown.as_ref().map(Shown::heading),
-            first_seen: stored.issue.first_seen,
-        }))
-    }
-
     /// Sends one delivery.
     async fn attempt(
         &self,
@@ -171,19 +157,21 @@ impl Telling<'_> {
         rule: &Rule,
         entry: &LogEntry,
         delivery: &Delivery,
-        issue: Option<&Named>,
+        content: &Content,
     ) -> Attempt {
         let Some(channel) = rule.channels.iter().find(|channel| channel.id == delivery.channel) else {
             return Attempt::Failed("the rule has this channel no more".to_owned());
         };
-        let open = match channels::open(self.sealer, (&app.id, &rule.id), channel) {
+        let open = match channels::open(self.sealer, (&app.id, &rule.id), channel, self.now) {
             Ok(open) => open,
             Err(error) => return Attempt::Failed(error.to_string()),
         };
         let config = &self.context.config;
+        let id = channel.id.as_str();
         let notification = match &entry.issue {
-            None => telling::of_transition(config, app, rule, entry, channel.id.as_str()),
-            Some(told) => telling::of_issue(config, app, rule, (entry, told), issue, channel.id.as_str()),
+            Some(told) => telling::of_issue(config, app, rule, (entry, told), content.issue.as_ref(), id),
+            None if content.report.is_some() => telling::of_report(config, app, rule, entry, content, id),
+            None => telling::of_transition(config, app, rule, entry, content, id),
         };
         self.sender.send(&open.channel, open.secret.as_ref(), &notification).await.into()
     }

@@ -13,6 +13,7 @@ use tally_store::{AppRules, Barrier, Delivery, DeliveryStatus, Judged, LogEntry,
 
 use super::asking::ask;
 use super::news::{Newsroom, Overtaken};
+use super::reports::{BEHIND, Reporting, due};
 use crate::budget::{ReadError, Spent};
 use crate::context::Context;
 use crate::read::checkpoints::counted_by_heartbeats;
@@ -24,8 +25,6 @@ use crate::report::windows::Windows;
 const MOST_MISSED: i64 = 60;
 /// A shard that is counted up to so long ago has events, and needs no heartbeat.
 const FRESH: TimeDelta = TimeDelta::seconds(50);
-/// After how long without a heartbeat that is counted the rules of an app are unknown.
-const BEHIND: TimeDelta = TimeDelta::minutes(15);
 /// By how much the clocks of the machine that puts a heartbeat and of the store that dates it may differ.
 const SKEW: TimeDelta = TimeDelta::seconds(10);
 /// How long heartbeats stay if no other overwrites them.
@@ -66,25 +65,39 @@ pub async fn evaluate(context: &Context, id: &AppId, rules: AppRules, now: Times
     let Some(app) = app else { return Ok(Evaluated::default()) };
     let mut judged = rules.judged;
     let mut done = Evaluated::default();
-    let (about_issues, mut rules_on): (Vec<_>, Vec<_>) =
+    let (about_issues, rules_on): (Vec<_>, Vec<_>) =
         rules_on.into_iter().partition(|stored| stored.rule.news().is_some());
+    let (reports, mut rules_on): (Vec<_>, Vec<_>) =
+        rules_on.into_iter().partition(|stored| stored.rule.schedule().is_some());
+    let reports = due(reports, now);
     if !about_issues.is_empty() {
         let mut newsroom = Newsroom { context, app: id, now, judged, rules: about_issues, told: 0 };
         let told = newsroom.tell().await?;
         done.transitions += newsroom.told;
         judged = newsroom.judged;
-        if told.is_err() || rules_on.is_empty() {
+        if told.is_err() {
             return Ok(done);
         }
+    }
+    // Nothing waits for counts.
+    if rules_on.is_empty() && reports.is_empty() {
+        return Ok(done);
     }
     let reads = context.reads();
     let mut evaluation = Evaluation { context, app: &app, reads: &reads, now, judged, done };
     let counted_to = match evaluation.counted_to().await {
-        Ok(counted_to) => counted_to,
+        Ok(counted_to) => Ok(counted_to),
         Err(ReadError::Store(error)) => return Err(error),
         Err(ReadError::Spent(Spent::Time)) => return Ok(done),
-        Err(ReadError::Spent(_)) => {
-            let _ = evaluation.all_unknown(&mut rules_on, Why::TooMuch).await?;
+        Err(ReadError::Spent(_)) => Err(Why::TooMuch),
+    };
+    if evaluation.report(reports, counted_to.ok()).await?.is_err() {
+        return Ok(evaluation.done);
+    }
+    let counted_to = match counted_to {
+        Ok(counted_to) => counted_to,
+        Err(why) => {
+            let _ = evaluation.all_unknown(&mut rules_on, why).await?;
             return Ok(evaluation.done);
         }
     };
@@ -102,7 +115,26 @@ pub async fn evaluate(context: &Context, id: &AppId, rules: AppRules, now: Times
     Ok(evaluation.done)
 }
 
+/// The end of the last window that is counted. An event of the server's clock is stored some seconds after its time.
+fn last_counted(counted_to: Timestamp) -> Timestamp {
+    (counted_to - i64::from(STORED_WITHIN) * SECOND).floor(MINUTE)
+}
+
 impl Evaluation<'_> {
+    /// Tells the reports that are due.
+    async fn report(
+        &mut self,
+        due: Vec<(StoredRule, Timestamp)>,
+        counted_to: Option<Timestamp>,
+    ) -> Result<Result<(), Overtaken>, StoreError> {
+        let (context, app) = (self.context, &self.app.id);
+        let mut reporting = Reporting { context, app, now: self.now, judged: self.judged, told: 0 };
+        let told = reporting.tell(due, counted_to.map(last_counted)).await?;
+        self.done.transitions += reporting.told;
+        self.judged = reporting.judged;
+        Ok(told)
+    }
+
     /// The time before which everything accepted is counted, in all shards. Puts heartbeats into those that are behind.
     async fn counted_to(&mut self) -> Result<Timestamp, ReadError> {
         let partitions = partitions(self.app, Range::ALL);
@@ -135,8 +167,7 @@ impl Evaluation<'_> {
         rules: &mut [StoredRule],
         counted_to: Timestamp,
     ) -> Result<Result<Option<Timestamp>, Overtaken>, StoreError> {
-        // An event of the server's clock is stored some seconds after its time.
-        let last = (counted_to - i64::from(STORED_WITHIN) * SECOND).floor(MINUTE);
+        let last = last_counted(counted_to);
         let before = |stored: &StoredRule, judged: Judged| {
             judged.to.map_or(stored.state.judged, |to| to.max(stored.state.judged))
         };
@@ -250,6 +281,7 @@ impl Evaluation<'_> {
             threshold: Some(rule.condition.threshold()),
             why,
             issue: None,
+            report: None,
             window: rule.window,
             condition: condition(rule),
             deliveries: Delivery::of_rule(rule, status, self.now),

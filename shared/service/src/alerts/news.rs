@@ -133,6 +133,7 @@ impl Newsroom<'_> {
             threshold: None,
             why: None,
             issue: Some(told),
+            report: None,
             window: rule.window,
             condition: condition(rule),
             deliveries: Delivery::of_rule(rule, status, self.now),

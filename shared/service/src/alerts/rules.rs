@@ -14,6 +14,7 @@ use tally_notify::{Channel, Secret, Sender};
 use tally_store::{Store, StoreError, StoredRule};
 
 use super::channels::{OpenChannel, open, seal};
+use super::content::Content;
 use super::seal::{SealError, Sealer};
 use super::telling;
 use crate::context::Context;
@@ -84,7 +85,7 @@ async fn set_channels(
                 let id = RuleId::random();
                 let secret = matches!(channel, Channel::Webhook { .. }).then(Secret::generate);
                 secrets.extend(secret.as_ref().map(|secret| (id.clone(), secret.expose_newest())));
-                let open = OpenChannel { channel: channel.clone(), secret };
+                let open = OpenChannel { channel: channel.clone(), secret, rotated_at: None };
                 all.push(seal(&sealer, (&app.id, &rule.id), id, name.clone(), open)?);
             }
         }
@@ -167,7 +168,7 @@ pub async fn change(
     Err(RuleError::Busy)
 }
 
-/// Gives a webhook a new secret. Until the next change, what is sent is signed with the old one too.
+/// Gives a webhook a new secret. For a day, what is sent is signed with the old one too.
 pub async fn rotate_secret(context: &Context, app: &App, id: &RuleId, channel: &RuleId) -> Result<String, RuleError> {
     let sealer = Sealer::open(&context.store).await?;
     for _ in 0..ATTEMPTS {
@@ -175,10 +176,11 @@ pub async fn rotate_secret(context: &Context, app: &App, id: &RuleId, channel: &
         let mut rule = before.rule.clone();
         let place = (&app.id, &before.rule.id);
         let known = rule.channels.iter_mut().find(|known| known.id == *channel).ok_or(RuleError::NoSecret)?;
-        let OpenChannel { channel: target, secret } = open(&sealer, place, known)?;
+        let now = context.clock.now();
+        let OpenChannel { channel: target, secret, .. } = open(&sealer, place, known, now)?;
         let secret = secret.ok_or(RuleError::NoSecret)?.rotated();
         let shown = secret.expose_newest();
-        let opened = OpenChannel { channel: target, secret: Some(secret) };
+        let opened = OpenChannel { channel: target, secret: Some(secret), rotated_at: Some(now) };
         *known = seal(&sealer, place, known.id.clone(), known.name.clone(), opened)?;
         let stored = StoredRule { rule, state: before.state, version: before.version + 1 };
         if context.store.replace_alert_rule(&app.id, &stored, before.version).await? {
@@ -219,10 +221,19 @@ pub async fn test(
 ) -> Result<Vec<Tested>, RuleError> {
     let rule = context.store.alert_rule(&app.id, id).await?.ok_or(RuleError::Missing)?.rule;
     let sealer = Sealer::open(&context.store).await?;
+    let content = match rule.schedule().and_then(|schedule| schedule.periods(schedule.last(now)?)) {
+        Some(periods) => Content::of_report(context, app, &rule, periods, now).await?,
+        None => Content::default(),
+    };
     let tests = rule.channels.iter().map(async |channel| {
-        let sent = match open(&sealer, (&app.id, &rule.id), channel) {
-            Ok(OpenChannel { channel: target, secret }) => {
-                let test = telling::of_test(&context.config, app, &rule, now, channel.id.as_str());
+        let sent = match open(&sealer, (&app.id, &rule.id), channel, now) {
+            Ok(OpenChannel { channel: target, secret, .. }) => {
+                let (config, id) = (&context.config, channel.id.as_str());
+                let test = if content.report.is_some() {
+                    telling::of_report_test(config, app, &rule, &content, now, id)
+                } else {
+                    telling::of_test(config, app, &rule, now, id)
+                };
                 sender.send(&target, secret.as_ref(), &test).await.map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),

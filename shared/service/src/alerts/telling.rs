@@ -1,19 +1,30 @@
 //! The notification of a transition.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tally_core::alert::judge::Status;
 use tally_core::alert::rule::{Condition, Rule};
+use tally_core::alert::schedule::Schedule;
 use tally_core::alert::sentence::condition;
 use tally_core::app::App;
 use tally_core::issue::News;
-use tally_core::time::{Range, Timestamp};
-use tally_notify::{Example, Kind, Notification};
+use tally_core::time::zone::Zone;
+use tally_core::time::{DAY, Range, Timestamp};
+use tally_notify::{Example, Kind, Notification, Report};
 use tally_store::{LogEntry, ToldIssue};
 
+use super::asking::window;
+use super::content::{Content, Named};
+use super::links::{self, escaped, range_params};
 use crate::config::Config;
 
 /// What a transition tells one channel. Its id is the same however often it is sent.
-pub(super) fn of_transition(config: &Config, app: &App, rule: &Rule, entry: &LogEntry, channel: &str) -> Notification {
+pub(super) fn of_transition(
+    config: &Config,
+    app: &App,
+    rule: &Rule,
+    entry: &LogEntry,
+    content: &Content,
+    channel: &str,
+) -> Notification {
     let window = window(entry.end, rule.window);
     let value = entry.value.map(|value| shown(&rule.condition, value));
     let said = value.as_ref().map_or_else(String::new, |value| format!(" It was {value}."));
@@ -33,18 +44,10 @@ pub(super) fn of_transition(config: &Config, app: &App, rule: &Rule, entry: &Log
         #[allow(clippy::cast_precision_loss)] // thresholds are below 2^53
         threshold: entry.threshold.map(|threshold| threshold as f64),
         window,
+        chart: content.chart.clone(),
+        examples: content.examples.clone(),
         ..about(config, app, rule, sentence)
     }
-}
-
-/// What an issue is called in a notification, and which it is.
-pub(super) struct Named {
-    /// Its group.
-    pub(super) id: String,
-    /// Its title; none once its events were erased.
-    pub(super) title: Option<String>,
-    /// When it occurred first.
-    pub(super) first_seen: Timestamp,
 }
 
 /// What a rule about issues tells one channel.
@@ -57,7 +60,7 @@ pub(super) fn of_issue(
     channel: &str,
 ) -> Notification {
     let title = issue.and_then(|issue| issue.title.clone()).unwrap_or_else(|| "an issue that was erased".to_owned());
-    let page = config.page_url.as_ref().map(|page| format!("{page}/?app={}&view=errors", escaped(app.slug.as_str())));
+    let page = config.page_url.as_ref().map(|page| format!("{}&view=errors", links::page(page, app)));
     let one = page.as_ref().zip(issue).map(|(page, issue)| format!("{page}&issue={}", escaped(&issue.id)));
     let (kind, sentence) = match (&told.group, told.news) {
         (Some(_), News::New) => (Kind::IssueNew, format!("New issue: {title}")),
@@ -76,6 +79,96 @@ pub(super) fn of_issue(
         value: told.group.is_none().then_some(told.count as f64),
         ..about(config, app, rule, sentence)
     }
+}
+
+/// What a report tells one channel.
+pub(super) fn of_report(
+    config: &Config,
+    app: &App,
+    rule: &Rule,
+    entry: &LogEntry,
+    content: &Content,
+    channel: &str,
+) -> Notification {
+    let mut report = content.report.clone().unwrap_or_default();
+    let missing = match entry.why {
+        Some(_) => " Counting is behind, so counts may be missing.",
+        None if report.complete => "",
+        None => {
+            " A part is missing: it is more than one report may read, or the counters lack it, or texts were erased or have expired."
+        }
+    };
+    report.complete &= entry.why.is_none();
+    Notification {
+        id: format!("{}_{}_report_{channel}", entry.rule, entry.end.seconds()),
+        kind: Kind::Report,
+        at: entry.end,
+        chart: content.chart.clone(),
+        ..with_report(config, app, rule, (&entry.condition, missing), report)
+    }
+}
+
+/// What a test of a rule that reports tells: the period that ended last.
+pub(super) fn of_report_test(
+    config: &Config,
+    app: &App,
+    rule: &Rule,
+    content: &Content,
+    now: Timestamp,
+    channel: &str,
+) -> Notification {
+    let about = " This is a test: it is the period that ended last.";
+    Notification {
+        id: format!("{}_{}_test_{channel}", rule.id, now.micros()),
+        at: now,
+        chart: content.chart.clone(),
+        ..with_report(config, app, rule, (&condition(rule), about), content.report.clone().unwrap_or_default())
+    }
+}
+
+fn with_report(
+    config: &Config,
+    app: &App,
+    rule: &Rule,
+    (when, about_it): (&str, &str),
+    report: Report,
+) -> Notification {
+    let range = Range::new(report.since, report.until).ok();
+    let when = when.strip_prefix("every").map_or_else(|| when.to_owned(), |rest| format!("Every{rest}"));
+    let link = config.page_url.as_ref().zip(range).map(|(page, range)| link(page, app, rule) + &range_params(range));
+    Notification {
+        window: range,
+        url: link,
+        report: Some(Report { about: period(app, rule, &report), ..report }),
+        ..about(config, app, rule, format!("{when}.{about_it}"))
+    }
+}
+
+/// The app and the day that a report is about, which holds the middle of its period; or the first day of its week.
+fn period(app: &App, rule: &Rule, report: &Report) -> String {
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let utc = Zone::utc();
+    let schedule = rule.schedule();
+    let zone = schedule.map_or(&utc, Schedule::zone);
+    let is_week = report.until - report.since > 2 * DAY;
+    let (prefix, at) =
+        if is_week { ("week from ", report.since) } else { ("", report.since + (report.until - report.since) / 2) };
+    let date = zone.date(at);
+    let month = MONTHS[usize::from(date.month().unsigned_abs()).saturating_sub(1) % MONTHS.len()];
+    format!("{}, {prefix}{} {month}", app.name, date.day())
 }
 
 /// What a test of a rule tells.
@@ -103,12 +196,8 @@ fn about(config: &Config, app: &App, rule: &Rule, sentence: String) -> Notificat
         url: config.page_url.as_ref().map(|page| link(page, app, rule)),
         chart: None,
         examples: vec![],
+        report: None,
     }
-}
-
-/// The window of a rule that ends at a time.
-pub(super) fn window(end: Timestamp, length: tally_core::alert::minutes::Minutes) -> Option<Range> {
-    Range::new(end - length.length(), end).ok()
 }
 
 /// A value as people read it: occurrences, or a change.
@@ -116,13 +205,13 @@ fn shown(condition: &Condition, value: f64) -> String {
     match condition {
         Condition::ChangesBy { .. } if value.fract() == 0.0 => format!("{value:+}%"),
         Condition::ChangesBy { .. } => format!("{value:+.1}%"),
-        Condition::Above(_) | Condition::Below(_) | Condition::Issue(_) => value.to_string(),
+        Condition::Above(_) | Condition::Below(_) | Condition::Issue(_) | Condition::Report(_) => value.to_string(),
     }
 }
 
 /// The page with the filter of a rule.
 fn link(page: &str, app: &App, rule: &Rule) -> String {
-    let mut link = format!("{page}/?app={}", escaped(app.slug.as_str()));
+    let mut link = links::page(page, app);
     for (name, values) in &rule.filter {
         for value in values {
             link.push('&');
@@ -132,9 +221,4 @@ fn link(page: &str, app: &App, rule: &Rule) -> String {
         }
     }
     link
-}
-
-/// A text percent-encoded, for a query.
-fn escaped(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

@@ -94,6 +94,12 @@ fn is_applied_after_reading(query: &EventQuery) -> bool {
     is_unplanned || is_unlocated || !filter.beyond_cells().iter().all(is_located)
 }
 
+/// Whether counters tell where the matches of a query are: it may then lack events that are not counted yet and happened before
+/// [`EventQuery::live_from`].
+pub fn is_located(query: &EventQuery) -> bool {
+    can_plan(query)
+}
+
 /// How a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

@@ -31,6 +31,8 @@ use self::expiry::may_expire;
 use self::reading::Read;
 use self::state::{Reading, State, Waiting, Work};
 
+use super::distinct::remake;
+
 pub use self::difference::Difference;
 pub use self::state::Purpose;
 
@@ -178,7 +180,18 @@ impl Worker<'_> {
             let before = reading.0.days_read;
             let (days_read, waiting) = match reading.read(store, self.app, self.clock.now(), now + READ).await? {
                 Read::Waiting(waiting) => (waiting.work.days_read, waiting),
-                Read::Done(work) => {
+                Read::Done(mut work) => {
+                    if work.purpose == Purpose::Recount {
+                        let (app, now) = (self.app, self.clock.now());
+                        let remade = remake(store, app, work.range, now, self.end).await?;
+                        // An hour that takes longer than a call has is left as it is.
+                        let comes_further = remade.made > 0 || self.found.days > 0;
+                        if remade.out_of_time && comes_further {
+                            state = State::Reading(Reading(work));
+                            break;
+                        }
+                        work.unsettled += remade.unsettled + usize::from(remade.out_of_time);
+                    }
                     if work.unsettled == 0 {
                         self.clear_uncounted(&work).await?;
                     }

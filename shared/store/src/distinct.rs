@@ -1,0 +1,171 @@
+//! Sketches of the users and sessions of hours and days.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tally_core::app::partition::Partition;
+use tally_core::distinct::{Of, Sketch};
+use tally_core::time::Timestamp;
+use tally_core::time::bucket::Bucket;
+
+use crate::client::error::StoreError;
+use crate::item::{Item, key, number, partition_key, sort_key};
+use crate::keys;
+use crate::store::Store;
+use crate::tables::{EXPIRES_AT, PK};
+
+/// The number of items in one read (the limit of one `BatchGetItem`).
+const READ: usize = 100;
+/// The number of concurrent reads.
+const CONCURRENCY: usize = 4;
+/// The attribute with the number of an item's changes.
+const VERSION: &str = "v";
+/// The attribute that tells since when a sketch may hold somebody who was erased.
+const ERASED: &str = "erased";
+
+/// An hour or a day of a shard.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DistinctKey {
+    /// The shard.
+    pub partition: Partition,
+    /// The hour or the day.
+    pub bucket: Bucket,
+}
+
+/// The sketches of an hour or a day.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoredDistinct {
+    /// Its users.
+    pub users: Sketch,
+    /// Its sessions.
+    pub sessions: Sketch,
+    /// Since when they may hold somebody who was erased, or whose events were overwritten. Every batch that tells of the
+    /// bucket then writes the item, so that who makes it anew learns of what was stored meanwhile.
+    pub erased: Option<Timestamp>,
+    /// The number of changes; 0 if it is not stored.
+    pub version: u64,
+}
+
+impl StoredDistinct {
+    /// One of the sketches.
+    pub fn of(&self, of: Of) -> &Sketch {
+        match of {
+            Of::Users => &self.users,
+            Of::Sessions => &self.sessions,
+        }
+    }
+}
+
+/// Some sketches of a shard.
+#[derive(Debug, Default)]
+pub struct DistinctPage {
+    /// The sketches, by bucket.
+    pub items: Vec<(Bucket, StoredDistinct)>,
+    /// Where to continue, if more may follow.
+    pub next: Option<DistinctPlace>,
+    /// The read units consumed.
+    pub units: f64,
+}
+
+/// Where to continue to read sketches.
+#[derive(Clone, Debug)]
+pub struct DistinctPlace(Item);
+
+impl Store {
+    /// Returns the sketches of some hours and days, strongly consistent. Missing ones are left out.
+    ///
+    /// # Errors
+    /// Where the store fails, or an item is not readable.
+    pub async fn distinct_of(
+        &self,
+        wanted: &[DistinctKey],
+    ) -> Result<HashMap<DistinctKey, StoredDistinct>, StoreError> {
+        let shape = KeysAndAttributes::builder().consistent_read(true);
+        let item_key = |wanted: &DistinctKey| key(&keys::partition(&wanted.partition), &keys::distinct(wanted.bucket));
+        let reads: Vec<_> = wanted
+            .chunks(READ)
+            .map(|chunk| self.get_all(&self.tables.counters, chunk.iter().map(item_key).collect(), shape.clone()))
+            .collect();
+        let pages: Vec<(Vec<Item>, f64)> = stream::iter(reads).buffer_unordered(CONCURRENCY).try_collect().await?;
+        let mut found = HashMap::with_capacity(wanted.len());
+        for item in pages.into_iter().flat_map(|(items, _)| items) {
+            let place = keys::read_partition(partition_key(&item)).zip(keys::read_distinct(sort_key(&item)));
+            let Some(((partition, _), bucket)) = place else { continue };
+            found.insert(DistinctKey { partition, bucket }, read(&item)?);
+        }
+        Ok(found)
+    }
+
+    /// Stores the sketches of an hour or a day. Returns false if they have changed since they were read.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn put_distinct(
+        &self,
+        wanted: &DistinctKey,
+        stored: &StoredDistinct,
+        expires_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let mut item = key(&keys::partition(&wanted.partition), &keys::distinct(wanted.bucket));
+        for of in Of::ALL {
+            if !stored.of(of).is_empty() {
+                item.insert(of.as_str().to_owned(), AttributeValue::B(Blob::new(stored.of(of).to_bytes())));
+            }
+        }
+        item.insert(VERSION.to_owned(), AttributeValue::N((stored.version + 1).to_string()));
+        if let Some(erased) = stored.erased {
+            item.insert(ERASED.to_owned(), AttributeValue::N(erased.micros().to_string()));
+        }
+        if let Some(at) = expires_at {
+            item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(at.seconds().to_string()));
+        }
+        let request = self.client.put_item().table_name(&self.tables.counters).set_item(Some(item));
+        let request = match stored.version {
+            0 => request.condition_expression("attribute_not_exists(#c)").expression_attribute_names("#c", PK),
+            version => request
+                .condition_expression("#c = :version")
+                .expression_attribute_names("#c", VERSION)
+                .expression_attribute_values(":version", AttributeValue::N(version.to_string())),
+        };
+        Ok(self.send_conditional(request).await?.is_applied())
+    }
+
+    /// Reads the sketches of a shard from one bucket to another of the same granularity, both included, in one request.
+    ///
+    /// # Errors
+    /// Where the store fails, or an item is not readable.
+    pub async fn page_distinct(
+        &self,
+        partition: &Partition,
+        (first, last): (Bucket, Bucket),
+        from: Option<DistinctPlace>,
+        consistent: bool,
+    ) -> Result<DistinctPage, StoreError> {
+        let range = (keys::distinct(first), keys::distinct(last));
+        let request = self
+            .query_between(&self.tables.counters, keys::partition(partition), range)
+            .consistent_read(consistent)
+            .set_exclusive_start_key(from.map(|place| place.0));
+        let page = self.send_query(request).await?;
+        let items = page.items.iter().filter_map(|item| Some((keys::read_distinct(sort_key(item))?, item)));
+        let items = items.map(|(bucket, item)| Ok((bucket, read(item)?))).collect::<Result<_, StoreError>>()?;
+        Ok(DistinctPage { items, next: page.next.map(DistinctPlace), units: page.units })
+    }
+}
+
+fn read(item: &Item) -> Result<StoredDistinct, StoreError> {
+    let sketch = |of: Of| match item.get(of.as_str()) {
+        Some(AttributeValue::B(bytes)) => {
+            Sketch::from_bytes(bytes.as_ref()).map_err(|error| StoreError::Unreadable(error.to_string()))
+        }
+        _ => Ok(Sketch::default()),
+    };
+    Ok(StoredDistinct {
+        users: sketch(Of::Users)?,
+        sessions: sketch(Of::Sessions)?,
+        erased: item.get(ERASED).and_then(number).map(Timestamp::from_micros),
+        version: item.get(VERSION).and_then(number).and_then(|v| u64::try_from(v).ok()).unwrap_or(0),
+    })
+}

@@ -1,0 +1,240 @@
+//! Distinct users and sessions of any range, in any zone.
+
+use std::collections::BTreeSet;
+
+use http::Method;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+use tally_core::app::role::Role;
+use tally_core::time::{HOUR, MINUTE, SECOND, Timestamp};
+
+use crate::database::cases;
+use crate::harness::{NOW, Tally, TestApp, assert_problem, at};
+
+#[derive(Clone, Debug)]
+struct Visit {
+    /// Seconds before now.
+    ago: i64,
+    user: Option<u8>,
+    session: Option<u8>,
+    name: &'static str,
+}
+
+impl Visit {
+    fn at(&self) -> Timestamp {
+        at(NOW) - self.ago * SECOND
+    }
+
+    fn event(&self, n: usize) -> Value {
+        let mut event = json!({"name": self.name, "id": format!("v{n}"), "timestamp": self.at()});
+        if let Some(user) = self.user {
+            event["user_id"] = format!("u{user}").into();
+        }
+        if let Some(session) = self.session {
+            event["session_id"] = format!("s{session}").into();
+        }
+        event
+    }
+
+    fn who(&self, of: &str) -> Option<String> {
+        let session = self.session.map(|session| format!("s{session}"));
+        if of == "sessions" { session } else { self.user.map(|user| format!("u{user}")).or(session) }
+    }
+}
+
+fn visit() -> impl Strategy<Value = Visit> {
+    let ago =
+        prop_oneof![4 => 0i64..4_000, 4 => 0i64..200_000, 1 => Just(8 * 60 + 25), 1 => Just(10 * 3600 + 8 * 60 + 25)];
+    (ago, prop::option::of(0u8..9), prop::option::of(0u8..9), select(vec!["view", "buy"]))
+        .prop_map(|(ago, user, session, name)| Visit { ago, user, session, name })
+}
+
+#[derive(Clone, Debug)]
+struct Question {
+    of: &'static str,
+    since: i64,
+    length: i64,
+    interval: &'static str,
+    zone: &'static str,
+    name: Option<&'static str>,
+}
+
+fn question() -> impl Strategy<Value = Question> {
+    (
+        select(vec!["users", "sessions"]),
+        prop_oneof![0i64..5_000, 0i64..250_000],
+        prop_oneof![1i64..4_000, 1i64..250_000],
+        select(vec!["HOUR", "DAY", "WEEK"]),
+        select(vec!["UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns"]),
+        prop::option::of(select(vec!["view", "buy"])),
+    )
+        .prop_map(|(of, since, length, interval, zone, name)| Question { of, since, length, interval, zone, name })
+}
+
+async fn check(tally: &Tally, app: &TestApp, visits: &[Visit], question: &Question) {
+    let Question { of, since, length, interval, zone, name } = question;
+    let since = at(NOW) - *since * SECOND;
+    let until = (since + *length * SECOND).min(at(NOW) + MINUTE);
+    let filter = name.map(|name| format!("&name={name}")).unwrap_or_default();
+    let query = format!("of={of}&since={since}&until={until}&interval={interval}&tz={zone}{filter}");
+    let reply = tally.ask(app, &format!("/stats/uniques?{query}")).await;
+    let starts: Vec<_> =
+        reply["series"].as_array().unwrap().iter().map(|p| at(p["bucket_start"].as_str().unwrap())).collect();
+    let distinct = |since: Timestamp, until: Timestamp| {
+        let within = visits
+            .iter()
+            .filter(|visit| (since..until).contains(&visit.at()) && name.is_none_or(|name| visit.name == name));
+        within.filter_map(|visit| visit.who(of)).collect::<BTreeSet<_>>().len()
+    };
+    assert_eq!(reply["total"], distinct(since, until), "{query} {reply}");
+    for (i, start) in starts.iter().enumerate() {
+        let end = starts.get(i + 1).copied().unwrap_or(until);
+        assert_eq!(reply["series"][i]["count"], distinct((*start).max(since), end), "{query} {start} {reply}");
+    }
+    assert_eq!((&reply["error"], &reply["complete"], &reply["widened"]), (&json!(0.0), &Value::Null, &Value::Null));
+}
+
+proptest! {
+    #![proptest_config(cases(10))]
+    #[test]
+    fn small_numbers_are_exact_whatever_is_overwritten_and_erased(
+        visits in prop::collection::vec(visit(), 1..60),
+        others in prop::collection::vec((any::<prop::sample::Index>(), prop::option::of(0u8..9)), 0..6),
+        erased in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        questions in prop::collection::vec(question(), 6),
+        shards in select(vec![1u16, 3]),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut tally = Tally::start().await;
+            let new = admin::NewApp { name: "any".into(), shards: Some(shards), ..admin::NewApp::default() };
+            let app = tally.app_with(new).await;
+            let mut visits = visits;
+            for (chunk, events) in visits.chunks(20).enumerate() {
+                let events: Value = events.iter().enumerate().map(|(n, visit)| visit.event(chunk * 20 + n)).collect();
+                tally.accept(&app, &events).await;
+                tally.drain().await;
+            }
+            for (index, user) in &others {
+                let n = index.index(visits.len());
+                visits[n].user = *user;
+                tally.accept(&app, &visits[n].event(n)).await;
+            }
+            let gone: BTreeSet<usize> = erased.iter().map(|index| index.index(visits.len())).collect();
+            for n in &gone {
+                let id = tally.accept(&app, &visits[*n].event(*n)).await["id"].clone();
+                let token = tally.token(Role::Admin).await;
+                let path = format!("/apps/any/events/{}", id.as_str().unwrap());
+                tally.call(Method::DELETE, &path, ("x-access-token", &token), String::new()).await;
+            }
+            let left: Vec<_> = (0..visits.len()).filter(|n| !gone.contains(n)).map(|n| visits[n].clone()).collect();
+            tally.drain().await;
+            for question in &questions {
+                check(&tally, &app, &left, question).await;
+            }
+        });
+    }
+}
+
+/// An hour of more people than a sketch holds one by one, and an hour of one more.
+async fn crowded(tally: &mut Tally) -> TestApp {
+    let app = tally.app("any").await;
+    for batch in 0..12 {
+        let events = (0..500).map(|n| {
+            let n = batch * 500 + n;
+            json!({"name": "view", "user_id": format!("u{n}"), "timestamp": at("2026-11-21T07:30:00Z") + (n % 60) * SECOND})
+        });
+        tally.accept(&app, &events.collect()).await;
+    }
+    tally.accept(&app, &json!({"name": "view", "user_id": "ann", "timestamp": "2026-11-21T08:30:00Z"})).await;
+    tally.drain().await;
+    app
+}
+
+#[tokio::test]
+async fn large_numbers_are_near_and_say_so() {
+    let mut tally = Tally::start().await;
+    let app = crowded(&mut tally).await;
+    let reply = tally.ask(&app, "/stats/uniques?since=2026-11-21&until=2026-11-21T09:00:00Z&interval=HOUR").await;
+    let total = reply["total"].as_f64().unwrap();
+    assert!((total / 6_001.0 - 1.0).abs() < 0.033, "{total}");
+    assert_eq!((&reply["error"], &reply["series"][8]["count"]), (&json!(0.0325), &json!(1)));
+    assert_eq!(reply["widened"], Value::Null);
+    let exact = tally.ask(&app, "/stats/uniques?since=2026-11-21&until=2026-11-21T09:00:00Z&name=view").await;
+    assert_eq!(
+        (&exact["total"], &exact["error"]),
+        (&json!(6_001), &json!(0.0)),
+        "with a filter they are counted one by one"
+    );
+}
+
+#[tokio::test]
+async fn a_range_that_ends_inside_an_hour_of_many_events_is_widened() {
+    let mut tally = Tally::start().await;
+    let app = crowded(&mut tally).await;
+    let reply = tally.ask(&app, "/stats/uniques?since=2026-11-21T07:30:01Z&until=2026-11-21T09:00:00Z").await;
+    assert_eq!((&reply["widened"], &reply["complete"]), (&json!(true), &Value::Null));
+    assert!(reply["total"].as_f64().unwrap() > 5_700.0);
+    let reply = tally.ask(&app, "/stats/uniques?since=2026-11-21T08:10:00Z&until=2026-11-21T08:31:00Z").await;
+    assert_eq!((&reply["total"], &reply["widened"]), (&json!(1), &Value::Null));
+}
+
+#[tokio::test]
+async fn who_was_erased_from_a_crowded_hour_may_still_be_counted_and_the_reply_says_so() {
+    let mut tally = Tally::start().await;
+    let app = crowded(&mut tally).await;
+    let token = tally.token(Role::Admin).await;
+    for user in ["u7", "ann"] {
+        let path = format!("/apps/any/events?user_id={user}");
+        tally.call(Method::DELETE, &path, ("x-access-token", &token), String::new()).await;
+    }
+    tally.drain().await;
+    let reply = tally.ask(&app, "/stats/uniques?since=2026-11-21T08:00:00Z&until=2026-11-21T09:00:00Z").await;
+    assert_eq!((&reply["total"], &reply["complete"]), (&json!(0), &Value::Null), "few events are read again");
+    let reply = tally.ask(&app, "/stats/uniques?since=2026-11-21T07:00:00Z&until=2026-11-21T09:00:00Z").await;
+    assert_eq!(reply["complete"], false);
+
+    assert_eq!(tally.recounted(&app, "recount").await, (vec![], true));
+    let range = "since=2026-11-21&until=2026-11-22";
+    for query in ["since=2026-11-21T07:00:00Z&until=2026-11-21T09:00:00Z", range] {
+        let reply = tally.ask(&app, &format!("/stats/uniques?{query}")).await;
+        assert_eq!(reply["complete"], Value::Null, "the sketches are made anew");
+        assert!((reply["total"].as_f64().unwrap() / 5_999.0 - 1.0).abs() < 0.033);
+    }
+}
+
+#[tokio::test]
+async fn the_overview_has_users_and_sessions_with_their_change() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("any").await;
+    let event = |user: &str, session: &str, at: Timestamp| json!({"name": "view", "user_id": user, "session_id": session, "timestamp": at});
+    let now = at(NOW);
+    let events = json!([
+        event("a", "1", now),
+        event("b", "2", now - HOUR),
+        event("b", "3", now - HOUR),
+        event("a", "4", now - 30 * HOUR)
+    ]);
+    tally.accept(&app, &events).await;
+    tally.drain().await;
+    let reply = tally.ask(&app, "/stats/overview?since=24h&compare=previous").await;
+    assert_eq!((&reply["users"], &reply["sessions"]), (&json!(2), &json!(3)));
+    assert_eq!((&reply["previous"]["users"], &reply["previous"]["sessions"]), (&json!(1), &json!(1)));
+    let reply = tally.ask(&app, "/stats/overview?since=24h&name=view").await;
+    assert_eq!((&reply["users"], &reply["sessions"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_refused_by_field() {
+    let tally = Tally::start().await;
+    let app = tally.app("any").await;
+    for (query, fields) in [
+        ("of=people", vec!["of"]),
+        ("interval=MINUTE", vec!["interval"]),
+        ("since=2020-01-01&interval=HOUR", vec!["interval"]),
+        ("tz=Mars", vec!["tz"]),
+    ] {
+        assert_problem(&tally.get(&app, &format!("/stats/uniques?{query}")).await, 400, &fields);
+    }
+}
