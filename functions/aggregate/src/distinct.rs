@@ -9,10 +9,11 @@ use tally_core::app::{App, AppId, AppState};
 use tally_core::counter::checkpoint::SequenceNumber;
 use tally_core::counter::folding::Record;
 use tally_core::distinct::{Mark, Marks};
-use tally_core::time::Timestamp;
 use tally_core::time::bucket::{Bucket, Granularity};
+use tally_core::time::{TimeDelta, Timestamp};
 use tally_service::context::Context;
-use tally_store::{DistinctKey, StoredDistinct};
+use tally_service::repair::distinct::expires_at;
+use tally_store::{DistinctKey, DistinctMark, StoredDistinct};
 
 use crate::error::AggregateError;
 
@@ -21,14 +22,19 @@ const TRIES: usize = 20;
 /// The number of items that are changed concurrently.
 const CONCURRENCY: usize = 8;
 
+/// How long after it a record may be delivered again: a stream keeps it for a day, and Lambda what it is trying.
+const REDELIVERED: TimeDelta = TimeDelta::hours(48);
+
 /// What has sketches, in the order in which they are written.
 const GRANULARITIES: [Granularity; 2] = [Granularity::Hour, Granularity::Day];
 
 /// Whom a change tells of: before it, and now.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Told {
     pub(crate) before: Marks,
     pub(crate) now: Marks,
+    /// When the stream got the change.
+    pub(crate) at: Timestamp,
 }
 
 impl Told {
@@ -51,25 +57,28 @@ pub(crate) type People = HashMap<SequenceNumber, Told>;
 struct Addition {
     users: Vec<Mark>,
     sessions: Vec<Mark>,
-    /// Whether somebody was erased.
-    erased: bool,
+    /// When somebody was erased last, by the clock of the stream.
+    erased: Option<Timestamp>,
     expires_at: Option<Timestamp>,
 }
 
 /// What a batch adds.
 pub(crate) struct Additions<'a> {
     context: &'a Context,
+    /// When the first record of the batch was made.
+    created_at: Timestamp,
     of: BTreeMap<DistinctKey, Addition>,
 }
 
 impl<'a> Additions<'a> {
     pub(crate) fn of(
         context: &'a Context,
+        created_at: Timestamp,
         apps: &HashMap<AppId, Arc<App>>,
         records: &[Record],
         people: &People,
     ) -> Self {
-        let mut additions = Self { context, of: BTreeMap::new() };
+        let mut additions = Self { context, created_at, of: BTreeMap::new() };
         for record in records {
             let Some(told) = people.get(&record.sequence) else { continue };
             let event = record.change.event();
@@ -81,8 +90,10 @@ impl<'a> Additions<'a> {
                     let addition = additions.of.entry(key).or_default();
                     addition.users.extend(told.now.user);
                     addition.sessions.extend(told.now.session);
-                    addition.erased |= told.takes_away();
-                    addition.expires_at = app.layout.expires_at(bucket.end());
+                    if told.takes_away() {
+                        addition.erased = addition.erased.max(Some(told.at));
+                    }
+                    addition.expires_at = expires_at(app, bucket);
                 }
             }
         }
@@ -97,15 +108,16 @@ impl<'a> Additions<'a> {
 
     /// Stores them. What changes no sketch is not written.
     pub(crate) async fn store(&self) -> Result<(), AggregateError> {
-        let wanted: Vec<_> = self.of.keys().cloned().collect();
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let mut stored = self.context.store.distinct_of(&wanted).await?;
-        // Hours first: what a day holds, or its mark, its hours have too. Who makes a day anew of its hours relies on that.
+        // Hours first: what a day holds, or that it is stale, its hours have too. Who makes a day anew of its hours relies on
+        // that, and so a day is read only then.
         for granularity in GRANULARITIES {
-            let of_length = self.of.iter().filter(|(key, _)| key.bucket.granularity() == granularity);
-            let changes = of_length.map(|(key, addition)| {
+            let of_length: Vec<_> = self.of.iter().filter(|(key, _)| key.bucket.granularity() == granularity).collect();
+            if of_length.is_empty() {
+                continue;
+            }
+            let wanted: Vec<_> = of_length.iter().map(|(key, _)| (*key).clone()).collect();
+            let mut stored = self.context.store.distinct_of(&wanted).await?;
+            let changes = of_length.into_iter().map(|(key, addition)| {
                 let stored = stored.remove(key).unwrap_or_default();
                 self.store_one(key, addition, stored)
             });
@@ -125,12 +137,19 @@ impl<'a> Additions<'a> {
             let mut next = stored.clone();
             addition.users.iter().for_each(|mark| next.users.add(*mark));
             addition.sessions.iter().for_each(|mark| next.sessions.add(*mark));
-            if addition.erased {
-                next.erased = next.erased.or(Some(self.context.clock.now()));
-            }
-            // What may hold somebody who was erased is written by every batch.
-            if next == stored && next.erased.is_none() {
+            let before = stored.erased.filter(|erased| *erased > self.created_at - REDELIVERED);
+            // What comes again may add somebody whose erasure was counted before.
+            let comes_again = before.is_some_and(|erased| self.created_at <= erased);
+            next.erased = before.max(addition.erased);
+            let adds = (&next.users, &next.sessions) != (&stored.users, &stored.sessions);
+            next.stale |= addition.erased.is_some() || (adds && comes_again);
+            // What is stale is written by every batch.
+            if !adds && !next.stale {
                 return Ok(());
+            }
+            if next.stale && !stored.stale {
+                let mark = DistinctMark { key: key.clone(), at: self.context.clock.now() };
+                self.context.store.point_to_distinct(&mark, addition.expires_at).await?;
             }
             if self.context.store.put_distinct(key, &next, addition.expires_at).await? {
                 return Ok(());

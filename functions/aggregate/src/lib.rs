@@ -73,7 +73,7 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
     let folded = Folded::new(&batch.records, |event| counted_app(&event.partition.app));
     let in_stream = Batch { stream_shard: &stream_shard, created_at: batch.created_at };
     let issues = Issues::of(context, in_stream, &apps, &batch.records, &batch.traces).await?;
-    let additions = Additions::of(context, &apps, &batch.records, &batch.people);
+    let additions = Additions::of(context, batch.created_at, &apps, &batch.records, &batch.people);
     // Before the counters, so that a batch that is counted has its issues, its users and its sessions.
     futures::future::try_join(issues.store(), additions.store()).await?;
     let applier = apply::Applier {

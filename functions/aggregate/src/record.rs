@@ -190,7 +190,7 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
     };
     let slug = slug.ok_or_else(|| "the partition key".to_owned())?;
     let trace = may_be_issue(&change, has_stack).then_some(new_trace);
-    Ok((sequence, created_at, What::Change(Box::new(change), slug, trace, Told { before, now })))
+    Ok((sequence, created_at, What::Change(Box::new(change), slug, trace, Told { before, now, at: created_at })))
 }
 
 /// The metadata of a record, available even if the record cannot be counted.

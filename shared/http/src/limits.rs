@@ -164,7 +164,14 @@ impl Limits {
 
     /// The same for an attribute: a path into `data`, or else the name of a field.
     pub fn hides_attribute(&self, path: &str) -> Option<&'static str> {
-        if self.hides_data { Some("this key hides data: leave it out") } else { self.hides_field(path) }
+        if self.hides_data {
+            Some("this key hides data: leave it out")
+        } else if self.statistics_only {
+            // Also a path that is called as a field: `data` comes first.
+            Some("this key reads only statistics: leave it out")
+        } else {
+            self.hides_field(path)
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Read {
     pub covered: Range,
     /// Whether that is all that was asked for.
     pub complete: bool,
+    /// Whether no event of the range has expired.
+    pub is_kept: bool,
     /// Everything that was accepted before this time is read.
     pub counted_to: Timestamp,
     /// Everything that was accepted and happened from this time on is read too, if what is covered reaches so far.
@@ -65,11 +67,15 @@ async fn read(
         End::Stopped => last,
     };
     let covered = frontier.map_or(range, |frontier| covered(range, order, frontier));
+    let kept = app.layout.kept(range, reads.now);
+    let is_kept = range.is_empty() || kept == [range];
+    // Of what has expired nothing is known.
+    let covered = if is_kept { covered } else { covered.intersect(kept.last().copied().unwrap_or(Range::EMPTY)) };
     let live_from = match order {
         Order::Ascending => live_from.filter(|from| *from < covered.until()),
         Order::Descending => live_from.map(|from| from.max(covered.since())),
     };
-    Ok(Read { covered, complete: frontier.is_none(), counted_to, live_from, frontier })
+    Ok(Read { covered, complete: frontier.is_none() && is_kept, is_kept, counted_to, live_from, frontier })
 }
 
 /// The part of a range of which all events come before a place: of the millisecond of that place there may be more.
@@ -90,9 +96,10 @@ struct Texts {
 }
 
 impl Texts {
-    fn of(all: Vec<String>) -> Self {
+    /// Some texts, the first of which have numbers that are no text's.
+    fn of(all: Vec<String>, reserved: usize) -> Self {
         // They are far fewer than 2^32.
-        let numbers = all.iter().zip(0u32..).map(|(text, n)| (text.clone(), n)).collect();
+        let numbers = all.iter().zip(0u32..).skip(reserved).map(|(text, n)| (text.clone(), n)).collect();
         Self { all, numbers }
     }
 

@@ -1,5 +1,5 @@
 //! Repair: recounting and erasing.
 
-mod distinct;
+pub mod distinct;
 pub mod erase;
 pub mod recount;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use tally_core::app::AppId;
 use tally_core::app::partition::Partition;
 use tally_core::distinct::{Of, Sketch};
 use tally_core::time::Timestamp;
@@ -22,8 +23,12 @@ const READ: usize = 100;
 const CONCURRENCY: usize = 4;
 /// The attribute with the number of an item's changes.
 const VERSION: &str = "v";
-/// The attribute that tells since when a sketch may hold somebody who was erased.
+/// The attribute that tells when somebody was erased last.
 const ERASED: &str = "erased";
+/// The attribute that tells that the sketches may hold somebody who was erased, or lack somebody.
+const STALE: &str = "stale";
+/// The attribute that tells when a pointer was put.
+const AT: &str = "at";
 
 /// An hour or a day of a shard.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,8 +46,10 @@ pub struct StoredDistinct {
     pub users: Sketch,
     /// Its sessions.
     pub sessions: Sketch,
-    /// Since when they may hold somebody who was erased, or whose events were overwritten. Every batch that tells of the
-    /// bucket then writes the item, so that who makes it anew learns of what was stored meanwhile.
+    /// Whether they may hold somebody who was erased or whose event was overwritten, or lack somebody. Every batch that tells of
+    /// the bucket then writes the item, so that who makes it anew learns of what was stored meanwhile.
+    pub stale: bool,
+    /// When somebody was erased last, by the clock of the stream. A batch that is older and comes again may add whom they no longer hold.
     pub erased: Option<Timestamp>,
     /// The number of changes; 0 if it is not stored.
     pub version: u64,
@@ -56,6 +63,15 @@ impl StoredDistinct {
             Of::Sessions => &self.sessions,
         }
     }
+}
+
+/// A pointer to sketches that have to be made anew.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DistinctMark {
+    /// The hour or day.
+    pub key: DistinctKey,
+    /// When it was put.
+    pub at: Timestamp,
 }
 
 /// Some sketches of a shard.
@@ -115,6 +131,9 @@ impl Store {
             }
         }
         item.insert(VERSION.to_owned(), AttributeValue::N((stored.version + 1).to_string()));
+        if stored.stale {
+            item.insert(STALE.to_owned(), AttributeValue::Bool(true));
+        }
         if let Some(erased) = stored.erased {
             item.insert(ERASED.to_owned(), AttributeValue::N(erased.micros().to_string()));
         }
@@ -130,6 +149,55 @@ impl Store {
                 .expression_attribute_values(":version", AttributeValue::N(version.to_string())),
         };
         Ok(self.send_conditional(request).await?.is_applied())
+    }
+
+    /// Points to sketches that are about to be marked as stale: before they are, so that none is missed.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn point_to_distinct(
+        &self,
+        mark: &DistinctMark,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let mut item = key_of_mark(&mark.key);
+        item.insert(AT.to_owned(), AttributeValue::N(mark.at.micros().to_string()));
+        if let Some(at) = expires_at {
+            item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(at.seconds().to_string()));
+        }
+        self.put(&self.tables.counters, item).await
+    }
+
+    /// Forgets a pointer, unless it was put again.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn forget_distinct_mark(&self, mark: &DistinctMark) -> Result<(), StoreError> {
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.tables.counters)
+            .set_key(Some(key_of_mark(&mark.key)))
+            .condition_expression("#at = :at")
+            .expression_attribute_names("#at", AT)
+            .expression_attribute_values(":at", AttributeValue::N(mark.at.micros().to_string()));
+        self.send_conditional(request).await.map(drop)
+    }
+
+    /// The pointers to sketches of an app that have to be made anew, strongly consistent; at most 1 MB, about 10,000.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn distinct_marks(&self, app: &AppId) -> Result<Vec<DistinctMark>, StoreError> {
+        let request = self.query_partition(&self.tables.counters, keys::distinct_marks(app)).consistent_read(true);
+        let items = self.send_query(request).await?.items;
+        let read = |item: &Item| {
+            let (shard, bucket) = keys::read_distinct_mark(sort_key(item))?;
+            let partition = Partition { app: app.clone(), shard };
+            let at = Timestamp::from_micros(item.get(AT).and_then(number)?);
+            Some(DistinctMark { key: DistinctKey { partition, bucket }, at })
+        };
+        Ok(items.iter().filter_map(read).collect())
     }
 
     /// Reads the sketches of a shard from one bucket to another of the same granularity, both included, in one request.
@@ -155,6 +223,11 @@ impl Store {
     }
 }
 
+fn key_of_mark(wanted: &DistinctKey) -> Item {
+    let partition = &wanted.partition;
+    key(&keys::distinct_marks(&partition.app), &keys::distinct_mark(partition.shard, wanted.bucket))
+}
+
 fn read(item: &Item) -> Result<StoredDistinct, StoreError> {
     let sketch = |of: Of| match item.get(of.as_str()) {
         Some(AttributeValue::B(bytes)) => {
@@ -165,6 +238,7 @@ fn read(item: &Item) -> Result<StoredDistinct, StoreError> {
     Ok(StoredDistinct {
         users: sketch(Of::Users)?,
         sessions: sketch(Of::Sessions)?,
+        stale: item.contains_key(STALE),
         erased: item.get(ERASED).and_then(number).map(Timestamp::from_micros),
         version: item.get(VERSION).and_then(number).and_then(|v| u64::try_from(v).ok()).unwrap_or(0),
     })

@@ -101,6 +101,22 @@ pub(super) fn read_distinct(sort: &str) -> Option<Bucket> {
     Bucket::parse(granularity?, bucket)
 }
 
+/// Returns the Counters partition that points to the sketches of an app that have to be made anew.
+pub(super) fn distinct_marks(app: &AppId) -> String {
+    format!("~distinct#{app}")
+}
+
+/// Returns the sort key of a pointer to sketches: `3 uh#2026112110`.
+pub(super) fn distinct_mark(shard: u16, bucket: Bucket) -> String {
+    format!("{shard} {}", distinct(bucket))
+}
+
+/// Parses the output of [`distinct_mark`].
+pub(super) fn read_distinct_mark(sort: &str) -> Option<(u16, Bucket)> {
+    let (shard, bucket) = sort.split_once(' ')?;
+    Some((shard.parse().ok()?, read_distinct(bucket)?))
+}
+
 /// Returns the Counters partition with an app's dead letters. App names never start with `~`.
 pub(super) fn dead_letters(app: Option<&AppId>) -> String {
     format!("~set-aside#{}", app.map_or("", AppId::as_str))

@@ -58,7 +58,7 @@ pub use counters::{
     Precondition, WholeItem,
 };
 pub use dead_letters::DeadLetter;
-pub use distinct::{DistinctKey, DistinctPage, DistinctPlace, StoredDistinct};
+pub use distinct::{DistinctKey, DistinctMark, DistinctPage, DistinctPlace, StoredDistinct};
 pub use erase::{Erased, ErasedEvents};
 pub use event_item::{StreamImage, Trace};
 pub use events::{CountedPage, EventPage, EventSource, Order};

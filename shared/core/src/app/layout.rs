@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::group::{self, Group, Grouped, Grouping};
 use crate::event::id::EventId;
-use crate::time::{DAY, HOUR, MINUTE, Range, SECOND, TimeDelta, Timestamp, micros};
+use crate::time::{DAY, HOUR, MICROSECOND, MINUTE, Range, SECOND, TimeDelta, Timestamp, micros};
 
 /// Maximum number of shards, and of pages, of an app.
 pub const MAX_PARTS: u16 = 64;
@@ -141,6 +141,14 @@ impl Layout {
     pub fn expires_at(&self, at: Timestamp) -> Option<Timestamp> {
         let days = self.at(at).retention_days?;
         Some(at + (i64::from(days) * DAY + EXPIRY_MARGIN))
+    }
+
+    /// When the last event of a range expires; none if one of them never does.
+    pub fn last_expiry(&self, range: Range) -> Option<Timestamp> {
+        let changes = self.0.iter().map(|entry| entry.from).filter(|from| range.contains(*from));
+        let ends = changes.chain([range.until()]).map(|end| (end - MICROSECOND).max(range.since()));
+        let expiries = ends.map(|at| self.expires_at(at));
+        expiries.reduce(|one, other| Some(one?.max(other?))).flatten()
     }
 
     /// The parts of a range whose events have not expired by `now`, in order; of all others all have.

@@ -29,6 +29,8 @@ const LISTED_BYTES: usize = 120;
 /// The values of a breakdown that are no text: none, and those that are not told apart.
 const NONE: u32 = 0;
 const OTHER: u32 = 1;
+/// How many these are.
+const RESERVED: usize = 2;
 
 /// What people are divided by: what the event has that began their furthest chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,15 +254,15 @@ pub async fn funnel(
     let mut counted_to = None;
     let (mut funnel, hasher, mut values) = match begun {
         None => {
-            let reserved = vec![String::new(), String::new()];
-            (Funnel::new(steps, question.within), Hasher::random(), Texts::of(reserved))
+            let reserved = vec![String::new(); RESERVED];
+            (Funnel::new(steps, question.within), Hasher::random(), Texts::of(reserved, RESERVED))
         }
         Some(Begun { kept, people }) => {
             after = Some(kept.after);
             counted_to = Some(Timestamp::from_micros(kept.counted_to));
             let funnel = Funnel::decode(steps, question.within, kept.after.at().millis(), &people);
             let funnel = funnel.map_err(|e| StoreError::Unreadable(e.to_string()))?;
-            (funnel, Hasher::with_key(kept.key), Texts::of(kept.values))
+            (funnel, Hasher::with_key(kept.key), Texts::of(kept.values, RESERVED))
         }
     };
     // What was read before takes its memory too. If it has no room, the first event ends the walk.
@@ -277,7 +279,7 @@ pub async fn funnel(
         let value = match &question.breakdown {
             Some(breakdown) if matches & 1 == 1 => match breakdown.of(&event) {
                 None => NONE,
-                Some(text) if values.all.len() < MAX_VALUES || values.numbers.contains_key(&text) => {
+                Some(text) if values.all.len() < MAX_VALUES + RESERVED || values.numbers.contains_key(&text) => {
                     let number = values.number(reads, &text);
                     has_room = number.is_some();
                     number.unwrap_or(OTHER)

@@ -18,7 +18,7 @@ use tally_store::{Order, StoreError};
 use super::{Read, covered, read};
 use crate::read::query::EventQuery;
 use crate::read::reader::{End, is_located, walk};
-use crate::reads::Reads;
+use crate::reads::{Reads, weight};
 
 /// Most events of a session that are read.
 pub const MAX_EVENTS: usize = 2_000;
@@ -128,14 +128,18 @@ pub async fn list(reads: &Reads, app: &App, query: &SessionQuery) -> Result<Sess
     loop {
         let wanted = query.limit - sessions.len();
         let mut found: Vec<(String, Event)> = Vec::new();
+        // What the events that are found take until their sessions are read.
+        let (mut held, mut has_room) = (0, true);
         let place = (Order::Descending, after);
         let read = read(reads, app, query.range, &query.filter, place, |event| {
             if let Some(id) = event.session_id.clone().filter(|id| !seen.contains(id)) {
                 seen.insert(id.clone());
-                let _ = reads.budget.hold(2 * id.len() + size_of::<Event>());
+                let bytes = weight(&event);
+                held += bytes;
+                has_room = reads.budget.hold(2 * id.len() + bytes).is_ok();
                 found.push((id, event));
             }
-            found.len() < wanted
+            has_room && found.len() < wanted
         });
         let read = read.await?;
         let findable = findable.get_or_insert_with(|| Findable::of(reads, query, &read));
@@ -146,12 +150,20 @@ pub async fn list(reads: &Reads, app: &App, query: &SessionQuery) -> Result<Sess
         }
         let all = found.into_iter().map(|(id, event)| whole(reads, app, query, id, event));
         let whole: Vec<_> = stream::iter(all.collect::<Vec<_>>()).buffered(CONCURRENCY).try_collect().await?;
-        sessions.extend(whole.into_iter().flatten());
+        reads.budget.release(held);
+        let whole: Vec<_> = whole.into_iter().flatten().collect();
+        // Of what was not read of them, another page may find an event.
+        let cut = whole.iter().filter(|session| session.cut).map(|session| sha256_u64(session.id.as_bytes()));
+        let listed = &mut findable.listed;
+        let room = MAX_LISTED.saturating_sub(listed.len());
+        listed.extend(cut.take(room));
+        sessions.extend(whole);
         after = read.frontier;
         if after.is_none() || sessions.len() >= query.limit || reads.budget.spent().is_some() {
             // What the page has no room for is not missing from it.
-            let complete = after.is_none() || sessions.len() >= query.limit;
-            let covered = after.map_or(query.range, |after| covered(query.range, Order::Descending, after));
+            let complete = read.is_kept && (after.is_none() || sessions.len() >= query.limit);
+            let all = if read.is_kept { query.range } else { read.covered };
+            let covered = after.map_or(all, |after| covered(query.range, Order::Descending, after).intersect(all));
             let next = after.map(|after| (after, findable.clone()));
             return Ok(SessionPage { sessions, next, read: Read { complete, covered, ..read } });
         }

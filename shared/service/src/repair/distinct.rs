@@ -1,4 +1,4 @@
-//! Makes sketches of users and sessions anew, where they may hold somebody who was erased.
+//! Makes sketches of users and sessions anew, where they may hold somebody who was erased, or lack somebody.
 //!
 //! Nothing waits for counting. Every batch that tells of such an hour or day writes its sketches, also if it adds nobody, and a
 //! sketch is stored on condition that nothing was written since it was read. So what was stored before the events were read is in
@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use tally_core::app::App;
-use tally_core::app::partition::{Partition, partitions};
+use tally_core::app::partition::partitions;
 use tally_core::distinct::{Marks, Union};
 use tally_core::event::id::{EventId, id_range};
 use tally_core::time::bucket::{Bucket, Granularity};
-use tally_core::time::{DAY, HOUR, Range, TimeDelta, Timestamp};
-use tally_store::{DistinctKey, Order, Store, StoreError, StoredDistinct};
+use tally_core::time::{DAY, HOUR, Range, Timestamp};
+use tally_store::{DistinctKey, DistinctMark, Order, Store, StoreError, StoredDistinct};
 use tokio::time::Instant;
 
 /// Attempts to make a sketch anew while batches of the stream change it.
@@ -20,18 +20,52 @@ const TRIES: usize = 3;
 /// The events of one request.
 const PAGE: i32 = 1_000;
 
+/// When the sketches of an hour or a day expire: with the last of its events.
+pub fn expires_at(app: &App, bucket: Bucket) -> Option<Timestamp> {
+    Range::new(bucket.start(), bucket.end()).ok().and_then(|range| app.layout.last_expiry(range))
+}
+
 /// What came of making sketches anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Remade {
     /// Sketches that were made anew.
     pub(super) made: usize,
-    /// Sketches that may hold somebody still: they kept changing.
+    /// Sketches that are stale still: they kept changing, or one call is too short for their events.
     pub(super) unsettled: usize,
     /// Whether the time ended first.
     pub(super) out_of_time: bool,
 }
 
-/// Makes the sketches of the days in a range anew that may hold somebody who was erased, until a time.
+/// Marks the sketches of a day as stale, also those that are missing, so that they are made anew: counting has missed events.
+pub(super) async fn mark_day(store: &Store, app: &App, day: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+    let Ok(range) = Range::new(day, day + DAY) else { return Ok(()) };
+    let hours = (0..24).map(|n| Bucket::of(Granularity::Hour, day + n * HOUR));
+    let buckets: Vec<_> = hours.chain([Bucket::of(Granularity::Day, day)]).collect();
+    for partition in partitions(app, range) {
+        let key = |bucket: &Bucket| DistinctKey { partition: partition.clone(), bucket: *bucket };
+        let keys: Vec<_> = buckets.iter().map(key).collect();
+        let mut held = store.distinct_of(&keys).await?;
+        for key in keys {
+            let mut held = held.remove(&key).unwrap_or_default();
+            let expires_at = expires_at(app, key.bucket);
+            for _ in 0..TRIES {
+                if held.stale {
+                    break;
+                }
+                store.point_to_distinct(&DistinctMark { key: key.clone(), at: now }, expires_at).await?;
+                let stale = StoredDistinct { stale: true, ..held };
+                if store.put_distinct(&key, &stale, expires_at).await? {
+                    break;
+                }
+                held = store.distinct_of(std::slice::from_ref(&key)).await?.remove(&key).unwrap_or_default();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes the stale sketches of the days in a range anew, until a time: hours before days. Hours whose turn a call did not reach
+/// come in another order in the next one.
 pub(super) async fn remake(
     store: &Store,
     app: &App,
@@ -41,26 +75,26 @@ pub(super) async fn remake(
 ) -> Result<Remade, StoreError> {
     let maker = Maker { store, app, now, until };
     let mut remade = Remade::default();
-    let kept = Range::new(range.since().max(app.created_at.floor(DAY) - AHEAD), range.until()).unwrap_or(Range::EMPTY);
-    if kept.is_empty() {
-        return Ok(remade);
-    }
-    for partition in partitions(app, kept) {
-        for granularity in [Granularity::Hour, Granularity::Day] {
-            for key in maker.erased(&partition, granularity, kept).await? {
-                match maker.remake(&key).await? {
-                    Outcome::Done => remade.made += 1,
-                    Outcome::Changing => remade.unsettled += 1,
-                    Outcome::OutOfTime => return Ok(Remade { out_of_time: true, ..remade }),
-                }
+    let mut marks = store.distinct_marks(&app.id).await?;
+    marks.retain(|mark| range.contains(mark.key.bucket.start()));
+    let seed = now.micros();
+    marks.sort_by_key(|mark| (mark.key.bucket.granularity(), mark.key.bucket.start().micros().wrapping_mul(seed | 1)));
+    for mark in marks {
+        match maker.remake(&mark.key).await? {
+            Outcome::Done => {
+                store.forget_distinct_mark(&mark).await?;
+                remade.made += 1;
+            }
+            Outcome::Changing => remade.unsettled += 1,
+            Outcome::OutOfTime => {
+                remade.unsettled += 1;
+                remade.out_of_time = true;
+                break;
             }
         }
     }
     Ok(remade)
 }
-
-/// How long before it is created an app may have events, by their own time: nothing older is looked for.
-const AHEAD: TimeDelta = TimeDelta::days(400);
 
 struct Maker<'a> {
     store: &'a Store,
@@ -76,44 +110,19 @@ enum Outcome {
 }
 
 impl Maker<'_> {
-    /// The hours or days of a shard whose sketches may hold somebody who was erased.
-    async fn erased(
-        &self,
-        partition: &Partition,
-        granularity: Granularity,
-        range: Range,
-    ) -> Result<Vec<DistinctKey>, StoreError> {
-        let last = Bucket::of(granularity, range.until() - HOUR);
-        let ends = (Bucket::of(granularity, range.since()), last);
-        let (mut found, mut from) = (vec![], None);
-        loop {
-            let page = self.store.page_distinct(partition, ends, from, true).await?;
-            let erased = page.items.into_iter().filter(|(_, stored)| stored.erased.is_some());
-            found.extend(erased.map(|(bucket, _)| DistinctKey { partition: partition.clone(), bucket }));
-            from = page.next;
-            if from.is_none() {
-                return Ok(found);
-            }
-        }
-    }
-
     async fn remake(&self, key: &DistinctKey) -> Result<Outcome, StoreError> {
         for _ in 0..TRIES {
             // Before what it is made of.
             let mut held = self.store.distinct_of(std::slice::from_ref(key)).await?;
-            let Some(held) = held.remove(key).filter(|held| held.erased.is_some()) else { return Ok(Outcome::Done) };
-            let made = if key.bucket.granularity() == Granularity::Day {
-                self.of_hours(key).await?
-            } else {
-                self.of_events(key).await?
-            };
+            let Some(held) = held.remove(key).filter(|held| held.stale) else { return Ok(Outcome::Done) };
+            let is_day = key.bucket.granularity() == Granularity::Day;
+            let made = if is_day { self.of_hours(key).await? } else { self.of_events(key).await? };
             let made = match made {
-                Made::Sketches(made) => StoredDistinct { version: held.version, erased: None, ..made },
-                Made::Erased => return Ok(Outcome::Changing),
+                Made::Sketches(made) => StoredDistinct { version: held.version, erased: held.erased, ..made },
+                Made::Stale => return Ok(Outcome::Changing),
                 Made::OutOfTime => return Ok(Outcome::OutOfTime),
             };
-            let expires_at = self.app.layout.expires_at(key.bucket.end());
-            if self.store.put_distinct(key, &made, expires_at).await? {
+            if self.store.put_distinct(key, &made, expires_at(self.app, key.bucket)).await? {
                 return Ok(Outcome::Done);
             }
         }
@@ -150,25 +159,22 @@ impl Maker<'_> {
         let hours: Vec<_> =
             (0..24).map(|n| DistinctKey { partition: key.partition.clone(), bucket: hour(n) }).collect();
         let held: BTreeMap<_, _> = self.store.distinct_of(&hours).await?.into_iter().collect();
-        if held.values().any(|held| held.erased.is_some()) {
-            return Ok(Made::Erased);
+        if held.values().any(|held| held.stale) {
+            return Ok(Made::Stale);
         }
         let (mut users, mut sessions) = (Union::default(), Union::default());
         for held in held.values() {
             users.add(&held.users);
             sessions.add(&held.sessions);
         }
-        Ok(Made::Sketches(StoredDistinct {
-            users: users.sketch(),
-            sessions: sessions.sketch(),
-            ..StoredDistinct::default()
-        }))
+        let made = StoredDistinct { users: users.sketch(), sessions: sessions.sketch(), ..StoredDistinct::default() };
+        Ok(Made::Sketches(made))
     }
 }
 
 enum Made {
     Sketches(StoredDistinct),
-    /// An hour may hold somebody still.
-    Erased,
+    /// An hour is stale still.
+    Stale,
     OutOfTime,
 }

@@ -16,6 +16,7 @@ mod settling;
 mod state;
 mod stored;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tally_core::app::App;
@@ -23,7 +24,7 @@ use tally_core::app::layout::MAX_AHEAD;
 use tally_core::event::id::EventId;
 use tally_core::time::clock::Clock;
 use tally_core::time::{DAY, Range, TimeDelta, Timestamp};
-use tally_store::{Store, StoreError};
+use tally_store::{Store, StoreError, UncountedDay};
 use tokio::time::Instant;
 
 use self::difference::Found;
@@ -31,7 +32,7 @@ use self::expiry::may_expire;
 use self::reading::Read;
 use self::state::{Reading, State, Waiting, Work};
 
-use super::distinct::remake;
+use super::distinct::{mark_day, remake};
 
 pub use self::difference::Difference;
 pub use self::state::Purpose;
@@ -46,6 +47,8 @@ const LEAST: Duration = Duration::from_secs(8);
 const POLL: Duration = Duration::from_millis(100);
 /// How long barriers and the state between calls are kept, in microseconds.
 const KEEP: TimeDelta = DAY;
+/// Of how many days that were asked for by name sketches are made anew: each is 25 reads and writes for each shard.
+const MOST_NAMED: TimeDelta = TimeDelta::days(31);
 /// What a call does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
@@ -111,6 +114,9 @@ pub async fn work(
                 Purpose::Recount => store.uncounted_days(&app.id, true).await?,
                 Purpose::Audit => vec![],
             };
+            if purpose == Purpose::Recount {
+                mark_sketches(store, app, days, since.is_some(), &uncounted, now).await?;
+            }
             (EventId::random(now), State::Reading(Reading(Work::new(purpose, days, uncounted))))
         }
         Job::Continue(id) => {
@@ -130,6 +136,31 @@ pub async fn work(
         differences: worker.found.differences(),
         next: (!done).then_some(id),
     })
+}
+
+/// Marks the sketches of days as stale that counting may have missed events of, and of all days that were asked for by name, as far
+/// as they are few: of events that were counted before there were sketches, or whose sketches were damaged.
+async fn mark_sketches(
+    store: &Store,
+    app: &App,
+    range: Range,
+    is_named: bool,
+    uncounted: &[UncountedDay],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut days: BTreeSet<Timestamp> =
+        uncounted.iter().map(|uncounted| uncounted.day).filter(|day| range.contains(*day)).collect();
+    if is_named && range.until() - range.since() <= MOST_NAMED {
+        let mut day = range.since();
+        while day < range.until().min(now) {
+            days.insert(day);
+            day += DAY;
+        }
+    }
+    for day in days {
+        mark_day(store, app, day, now).await?;
+    }
+    Ok(())
 }
 
 /// Returns the whole days of a range. If a day was given explicitly, its events must not have expired.

@@ -113,7 +113,7 @@ async fn from_events(
     };
     found.total = all.len() as u64;
     found.covered_since = frontier.map(|id| id.at().max(range.since()));
-    found.complete = frontier.is_none() && app.layout.kept(range, reads.now) == [range];
+    found.complete = frontier.is_none() && is_kept(reads, app, range);
     found.live_from = live_from.max(found.covered_since.filter(|_| live_from.is_some()));
     Ok(found)
 }
@@ -192,11 +192,15 @@ async fn from_sketches(
     reads.budget.hold(2 * slots * UNION_BYTES)?;
     let Plan { mut whole, parts } = Plan::new(boundaries, reads.now);
     let mut count = Count::new(slots, most);
-    let mut sketches = read(reads, app, &whole.keys().copied().collect()).await?;
+    let ends = boundaries.first().zip(boundaries.last());
+    let range = ends.and_then(|(first, last)| Range::new(*first, *last).ok()).unwrap_or(Range::EMPTY);
+    count.complete = is_kept(reads, app, range) && !reads.lacks_counts(&app.id, range).await?;
+    // Those of parts of hours too, before events take the budget: their events may be too many.
+    let mut sketches = read(reads, app, &whole.keys().chain(parts.keys()).copied().collect()).await?;
     // A day that may hold somebody who was erased is made of its hours: most of them hold nobody who was.
     let is_day = |bucket: &Bucket| bucket.granularity() == Granularity::Day;
     let days: Vec<Bucket> =
-        whole.keys().filter(|bucket| is_day(bucket) && is_erased(sketches.get(bucket))).copied().collect();
+        whole.keys().filter(|bucket| is_day(bucket) && is_stale(sketches.get(bucket))).copied().collect();
     let mut hours = BTreeSet::new();
     for day in days {
         sketches.remove(&day);
@@ -210,7 +214,7 @@ async fn from_sketches(
     sketches.extend(read(reads, app, &hours).await?);
     for (bucket, slot) in &whole {
         let held = sketches.remove(bucket).unwrap_or_default();
-        if is_erased(Some(&held)) {
+        if is_stale(Some(&held)) {
             let range = Range::new(bucket.start(), bucket.end()).unwrap_or(Range::EMPTY);
             if count.add_events(reads, app, &[(*slot, range)]).await? {
                 continue;
@@ -219,18 +223,14 @@ async fn from_sketches(
         }
         count.add(*slot, &held);
     }
-    let mut too_many = BTreeMap::new();
     for (hour, parts) in parts {
-        if !count.add_events(reads, app, &parts).await? {
-            too_many.insert(hour, parts);
+        if count.add_events(reads, app, &parts).await? {
+            continue;
         }
-    }
-    let sketches = read(reads, app, &too_many.keys().copied().collect()).await?;
-    for (hour, parts) in too_many {
         count.widened = true;
-        count.complete &= !is_erased(sketches.get(&hour));
-        let held = sketches.get(&hour).map(Vec::as_slice).unwrap_or_default();
-        parts.iter().for_each(|(slot, _)| count.add(*slot, held));
+        let held = sketches.remove(&hour).unwrap_or_default();
+        count.complete &= !is_stale(Some(&held));
+        parts.iter().for_each(|(slot, _)| count.add(*slot, &held));
     }
     Ok(Of::ALL.map(|of| count.done(of)))
 }
@@ -304,8 +304,13 @@ impl Count {
     }
 }
 
-fn is_erased(held: Option<&Vec<StoredDistinct>>) -> bool {
-    held.is_some_and(|held| held.iter().any(|stored| stored.erased.is_some()))
+/// Whether no event of a range has expired.
+fn is_kept(reads: &Reads, app: &App, range: Range) -> bool {
+    range.is_empty() || app.layout.kept(range, reads.now) == [range]
+}
+
+fn is_stale(held: Option<&Vec<StoredDistinct>>) -> bool {
+    held.is_some_and(|held| held.iter().any(|stored| stored.stale))
 }
 
 /// Reads sketches of all shards, by bucket.
