@@ -234,6 +234,12 @@ async fn only_who_may_upload_uploads_and_only_for_the_app_of_the_key() {
     let anybody = tally.call(Method::GET, &format!("{ORGANIZATION}/chunk-upload/"), ("x-a", "b"), "").await;
     assert_problem(&anybody, 401, &[]);
 
+    // sentry-cli shows the sentence of plain JSON alone.
+    let request = Request::get(format!("{ORGANIZATION}/chunk-upload/")).header("user-agent", "sentry-cli/3.8.0");
+    let reply = tally.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!((reply.status.as_u16(), &reply.headers["content-type"]), (401, &"application/json".parse().unwrap()));
+    assert!(reply.json["detail"].as_str().unwrap().contains("SENTRY_AUTH_TOKEN"), "{}", reply.json);
+
     // An admin's token uploads to the app that the project names; what another one uploaded is not there for it.
     let by_admin = Uploads { tally: &tally, key: tally.token(Role::Admin).await, project: "other".to_owned() };
     uploads.send_parts(&[(&sha1(&bundle), &bundle)]).await;
