@@ -257,7 +257,9 @@ impl Store {
             .condition_expression(seq_is(before))
             .expression_attribute_names("#seq", SEQ)
             .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
-        for (placeholder, name, time) in [("judged", JUDGED, after.to), ("beat", BEAT, after.beat), ("last", LAST_BEAT, after.last_beat)] {
+        for (placeholder, name, time) in
+            [("judged", JUDGED, after.to), ("beat", BEAT, after.beat), ("last", LAST_BEAT, after.last_beat)]
+        {
             request = request.expression_attribute_names(format!("#{placeholder}"), name);
             if let Some(time) = time {
                 set.push(format!("#{placeholder} = :{placeholder}"));

@@ -81,14 +81,12 @@ mod tests {
 
     #[test]
     fn an_old_secret_ends_a_day_after_it_was_rotated_or_at_once_where_no_time_is_known() {
-        let sealer = Sealer::of([7; 32]);
+        let sealer = Sealer::of(&[7; 32]).expect("a key");
         let (app, rule) = (AppId::new(&AppSlug::of_name("shop").expect("a name"), 1), RuleId::random());
         let rotated = Timestamp::EPOCH + DAY;
-        for (rotated_at, now, is_over) in [
-            (Some(rotated), rotated, false),
-            (Some(rotated), rotated + DAY, true),
-            (None, rotated, true),
-        ] {
+        for (rotated_at, now, is_over) in
+            [(Some(rotated), rotated, false), (Some(rotated), rotated + DAY, true), (None, rotated, true)]
+        {
             let channel = Channel::Email { to: vec![] };
             let secret = Secret::generate().rotated();
             let both = OpenChannel { channel, secret: Some(secret.clone()), rotated_at };
