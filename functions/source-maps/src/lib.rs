@@ -7,6 +7,7 @@ mod chunks;
 mod manage;
 mod original;
 mod stack;
+mod weight;
 
 use std::sync::Arc;
 
