@@ -1,10 +1,15 @@
 //! Deliveries of alerts: at least once each, under one id, for a day; and channels, of which nothing is read back.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tally_core::time::{MINUTE, SECOND, TimeDelta};
+use tally_core::time::{HOUR, MINUTE, SECOND, TimeDelta};
 
-use crate::alerts::World;
+use crate::alerts::{Receiver, World};
+use crate::faulty::Fault;
+use crate::harness::{Tally, at};
 
 #[tokio::test]
 async fn what_a_crashed_sender_claimed_is_sent_later_under_the_same_id() {
@@ -76,6 +81,71 @@ async fn a_receiver_that_fails_for_a_day_is_given_up() {
     assert_eq!((&delivery["status"], &delivery["next_at"]), (&json!("failed"), &Value::Null));
     let attempts = delivery["attempts"].as_u64().unwrap();
     assert!((20..40).contains(&attempts), "{attempts}");
+}
+
+#[tokio::test]
+async fn what_nobody_could_try_for_a_day_is_given_up_unread() {
+    let mut world = World::new(1).await;
+    let id = world.rule(json!({"filter": {"level": "ERROR"}, "window": "7d", "condition": {"above": 0}})).await;
+    world.receiver.answers(&[500]);
+    world.errors(1, TimeDelta::ZERO).await;
+    world.minutes(2).await;
+    assert_eq!(world.receiver.types(), ["alert.firing"]);
+    // Nothing runs for a day.
+    world.tally.clock.set(world.now() + 25 * HOUR);
+    world.run().await;
+    assert_eq!(world.receiver.types(), Vec::<String>::new());
+    let delivery = world.read(&id).await["history"][0]["deliveries"][0].clone();
+    assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("failed"), &json!(1)));
+    assert!(delivery["error"].as_str().unwrap().contains("500"), "{delivery}");
+}
+
+/// A world whose reads of events fail while the flag is set.
+async fn world_without_events(fails: &Arc<AtomicBool>) -> World {
+    let receiver = Receiver::start().await;
+    let fails = Arc::clone(fails);
+    let tally = Tally::failing(move |operation, body| {
+        let reads_events =
+            operation == "Query" && body["TableName"].as_str().is_some_and(|name| name.contains("vents"));
+        let fails = reads_events && fails.load(Ordering::Relaxed);
+        if fails { Fault::error(400, "ValidationException") } else { Fault::None }
+    });
+    World::of(tally.await.allowing(&receiver.address), receiver, 1).await
+}
+
+#[tokio::test]
+async fn an_alert_is_told_without_examples_that_cannot_be_read() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let mut world = world_without_events(&fails).await;
+    world.rule(json!({"filter": {"level": "ERROR"}, "window": "1h", "condition": {"above": 0}})).await;
+    world.errors(1, TimeDelta::ZERO).await;
+    world.minute().await;
+    fails.store(true, Ordering::Relaxed);
+    world.minute().await;
+    let told = world.receiver.take();
+    assert_eq!((told.len(), &told[0].1["type"]), (1, &json!("alert.firing")), "{told:?}");
+    assert!(told[0].1["data"]["examples"].as_array().is_none_or(Vec::is_empty), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_read_is_tried_again_ever_more_seldom() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let mut world = world_without_events(&fails).await;
+    world.tally.clock.set(at("2026-11-26T12:00:15Z"));
+    // The messages of a name come from events.
+    let id = world.rule(json!({"condition": {"report": "day"}, "filter": {"name": ["failed"]}})).await;
+    world.errors(1, TimeDelta::ZERO).await;
+    world.count().await;
+    fails.store(true, Ordering::Relaxed);
+    world.tally.clock.set(at("2026-11-27T07:59:15Z"));
+    world.minutes(10).await;
+    assert_eq!(world.receiver.types(), Vec::<String>::new());
+    let delivery = world.read(&id).await["history"][0]["deliveries"][0].clone();
+    assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("pending"), &json!(4)), "{delivery}");
+    assert_eq!(delivery["error"], "what it tells could not be read");
+    fails.store(false, Ordering::Relaxed);
+    world.minutes(8).await;
+    assert_eq!(world.receiver.types(), ["alert.report"]);
 }
 
 #[tokio::test]

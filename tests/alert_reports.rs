@@ -295,6 +295,25 @@ async fn a_report_that_is_wrong_is_refused_by_its_fields() {
     world.change(&id, json!({"condition": {"report": "day"}, "for": null})).await;
 }
 
+#[tokio::test]
+async fn after_the_silence_between_two_reports_a_new_rule_is_not_unknown() {
+    let mut world = world_at("2026-11-06T12:00:00Z", 2).await;
+    world.rule(json!({"condition": {"report": "week"}})).await;
+    let monday = at("2026-11-09T08:00:00Z");
+    world.tally.clock.set(monday - 45 * SECOND);
+    world.minute().await;
+    // The heartbeats of the minute in which it is told are never seen to be counted.
+    world.minute_without_counting().await;
+    assert_eq!(world.reported(), [(monday - 7 * DAY, monday)]);
+    world.tally.clock.set(monday + 3 * DAY);
+    let id = world.rule(json!({"window": "5m", "condition": {"below": 1}})).await;
+    world.minute_without_counting().await;
+    assert_eq!(world.read(&id).await["state"], "ok");
+    world.minutes(8).await;
+    let types = world.receiver.types();
+    assert_eq!(types, ["alert.firing"], "absence alone");
+}
+
 /// A daily report alone costs nothing while none is due.
 #[tokio::test]
 async fn a_rule_that_reports_reads_no_counters_until_its_time() {

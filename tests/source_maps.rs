@@ -1,6 +1,7 @@
 //! Source maps: uploads as sentry-cli makes them, their limits and their end, and stacks with the original source.
 
 use std::io::{Cursor, Write};
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use flate2::Compression;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use tally_core::app::role::Role;
 use tally_core::source_map::MAX_MAP;
 use tally_core::time::{DAY, SECOND};
+use tally_service::source_maps::sweep;
 use zip::write::SimpleFileOptions;
 
 use crate::erase::erase_app;
@@ -71,6 +73,12 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(bytes).unwrap();
     gzip.finish().unwrap()
+}
+
+/// A map of little text that takes much memory.
+fn heavy_map() -> Vec<u8> {
+    let mappings = ",".repeat(4_000_000);
+    json!({"version": 3, "sources": [], "names": [], "mappings": mappings}).to_string().into_bytes()
 }
 
 struct Uploads<'a> {
@@ -164,7 +172,7 @@ async fn an_uploaded_map_shows_where_a_minified_frame_comes_from() {
     assert_eq!((&before.json["state"], &before.json["missingChunks"]), (&json!("not_found"), &json!([sha1(&bundle)])));
     assert_eq!(uploads.upload(&bundle).await, ("ok".to_owned(), Value::Null));
     let again = uploads.assemble(&bundle).await;
-    assert_eq!(again.json["state"], "not_found", "its parts are deleted once it is stored");
+    assert_eq!(again.json["state"], "ok", "whose answer was lost asks again");
 
     let listed = maps(&tally, "").await;
     let map = &listed["items"][0];
@@ -234,6 +242,12 @@ async fn only_who_may_upload_uploads_and_only_for_the_app_of_the_key() {
     let anybody = tally.call(Method::GET, &format!("{ORGANIZATION}/chunk-upload/"), ("x-a", "b"), "").await;
     assert_problem(&anybody, 401, &[]);
 
+    // sentry-cli shows the sentence of plain JSON alone.
+    let request = Request::get(format!("{ORGANIZATION}/chunk-upload/")).header("user-agent", "sentry-cli/3.8.0");
+    let reply = tally.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!((reply.status.as_u16(), &reply.headers["content-type"]), (401, &"application/json".parse().unwrap()));
+    assert!(reply.json["detail"].as_str().unwrap().contains("SENTRY_AUTH_TOKEN"), "{}", reply.json);
+
     // An admin's token uploads to the app that the project names; what another one uploaded is not there for it.
     let by_admin = Uploads { tally: &tally, key: tally.token(Role::Admin).await, project: "other".to_owned() };
     uploads.send_parts(&[(&sha1(&bundle), &bundle)]).await;
@@ -287,6 +301,11 @@ async fn a_bundle_that_cannot_be_used_is_refused_with_what_to_do() {
         (bundle(&[("app.js.map", "source_map", Some(ID), b"nonsense")]), "~/app.js.map is no source map"),
         (bundle(&[("app.js.map", "source_map", Some(ID), &bomb)]), "larger than 32 MB when unpacked"),
         (bundle(&many), "larger than 192 MB when unpacked"),
+        (b"PK\x01\x02".repeat(10_001), "more than 10000 files"),
+        (
+            bundle(&[("app.js.map", "source_map", Some(ID), &heavy_map())]),
+            "more than 4000000 mappings: split the bundle",
+        ),
     ] {
         let (state, detail) = uploads.upload(&bundle).await;
         assert_eq!(state, "error", "{part}");
@@ -396,6 +415,13 @@ async fn a_broken_file_leaves_the_frame_as_it_is() {
     let stack = tally.ask(&app, &format!("/events/{id}/stack")).await;
     let shown = &stack["stack"][0]["frames"][0];
     assert_eq!(shown["note"], "its source map cannot be read: upload it again", "{stack}");
+    // An earlier version has stored it.
+    let heavy = heavy_map();
+    let head = json!({"map": heavy.len(), "code": 0}).to_string();
+    std::fs::write(&file, gzip(&[head.as_bytes(), b"\n", &heavy].concat())).unwrap();
+    let stack = tally.ask(&app, &format!("/events/{id}/stack")).await;
+    let shown = &stack["stack"][0]["frames"][0];
+    assert_eq!(shown["note"], "its source map is too large to be shown: split the bundle in your build", "{stack}");
     std::fs::remove_file(&file).unwrap();
     let stack = tally.ask(&app, &format!("/events/{id}/stack")).await;
     assert_eq!(stack["maps"]["missing"], json!([ID]));
@@ -406,8 +432,51 @@ async fn an_app_takes_its_maps_with_it() {
     let mut tally = Tally::start().await;
     let app = tally.app("shop").await;
     uploads(&tally, &app).await.upload(&plain_bundle(ID)).await;
-    let file = tally.maps.path().join("maps").join("shop").join(ID);
-    assert!(file.exists() && tally.contents().await.contains(ID));
+    let maps = tally.maps.path().join("maps").join("shop");
+    // Of an upload that ended before it was known.
+    std::fs::write(maps.join(OTHER_ID), b"source").unwrap();
+    let chunks = tally.maps.path().join("chunks").join("shop");
+    assert!(maps.join(ID).exists() && chunks.exists() && tally.contents().await.contains(ID));
     erase_app(&mut tally).await;
-    assert!(!file.exists() && !tally.contents().await.contains(ID));
+    assert!(!maps.exists() && !chunks.exists() && !tally.contents().await.contains(ID));
+}
+
+#[tokio::test]
+async fn a_laptop_removes_what_has_expired_also_if_nobody_uploads_again() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    uploads(&tally, &app).await.upload(&plain_bundle(ID)).await;
+    let folder = tally.maps.path();
+    let old = |path: String| {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, b"source").unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_hours(25)).unwrap();
+        path
+    };
+    let kept = old(format!("maps/shop/{ID}"));
+    let gone = [format!("maps/shop/{OTHER_ID}"), format!("maps/other/{ID}"), "chunks/~admins/a".to_owned()].map(old);
+    let fresh = folder.join("chunks/~admins/b");
+    std::fs::write(&fresh, b"source").unwrap();
+    sweep(&tally.context).await.unwrap();
+    assert!(kept.exists() && fresh.exists());
+    assert_eq!(gone.map(|path| path.exists()), [false; 3]);
+    tally.clock.set(tally.clock.now() + 90 * DAY);
+    sweep(&tally.context).await.unwrap();
+    assert!(!kept.exists(), "it has expired");
+}
+
+#[tokio::test]
+async fn of_a_long_stack_a_bounded_number_of_frames_is_looked_up() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    uploads(&tally, &app).await.upload(&plain_bundle(ID)).await;
+    let id = error(&tally, &app, &(0..502).map(|_| frame()).collect()).await;
+    let stack = tally.ask(&app, &format!("/events/{id}/stack")).await;
+    let frames = stack["stack"][0]["frames"].as_array().unwrap();
+    assert!(frames[..500].iter().all(|frame| frame["original"]["function"] == "charge"));
+    for frame in &frames[500..] {
+        assert_eq!(frame["note"], "the stack has more frames than are looked up");
+    }
 }

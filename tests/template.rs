@@ -474,6 +474,118 @@ fn a_function_that_is_asked_for_a_session_may_query_the_index_of_sessions() {
     }
 }
 
+/// What a role allows or the table in docs/security.md says: function, resource, key and action.
+type Rights = BTreeSet<(String, String, String, String)>;
+
+/// The rights on tables and on source maps. Those on dead batches, which Lambda needs, are told apart from the table.
+fn rights_of_roles(template: &Value) -> Rights {
+    let mut rights = Rights::new();
+    for (id, function) in resources(template, "AWS::Serverless::Function") {
+        let name = kebab(id.strip_suffix("Function").expect("a function"));
+        let policies = each(&function["Properties"]["Policies"]);
+        let statements: Vec<_> = policies.into_iter().flat_map(|policy| each(&policy["Statement"])).collect();
+        let denied = statements.iter().filter(|statement| statement["Effect"] == "Deny").collect::<Vec<_>>();
+        for statement in statements.iter().filter(|statement| statement["Effect"] == "Allow") {
+            let keys = leading_keys(statement, "ForAllValues:StringLike");
+            for resource in each(&statement["Resource"]).into_iter().map(written) {
+                let but = denied.iter().filter(|denied| written(&denied["Resource"]) == resource).map(|denied| {
+                    assert_eq!(each(&denied["Action"]), each(&statement["Action"]), "{name}: all of it is denied");
+                    format!("but {}", leading_keys(denied, "ForAnyValue:StringEquals").join(", "))
+                });
+                let keys = but.chain(keys.iter().cloned()).collect::<Vec<_>>();
+                let (resource, keys) = match resource.strip_prefix("!Sub ${SourceMaps.Arn}/") {
+                    Some(prefix) => ("SourceMaps", vec![prefix.to_owned()]),
+                    None if resource.contains("DeadBatches") => continue,
+                    None => (table_of(&resource), keys),
+                };
+                let keys = if keys.is_empty() { vec!["*".to_owned()] } else { keys };
+                for action in each(&statement["Action"]).into_iter().map(written) {
+                    rights.extend(
+                        keys.iter().map(|key| (name.clone(), resource.to_owned(), key.clone(), action.clone())),
+                    );
+                }
+            }
+        }
+    }
+    rights
+}
+
+fn kebab(name: &str) -> String {
+    let words = name.chars().enumerate().map(|(i, c)| {
+        let dash = if i > 0 && c.is_uppercase() { "-" } else { "" };
+        format!("{dash}{}", c.to_ascii_lowercase())
+    });
+    words.collect()
+}
+
+fn table_of(resource: &str) -> &str {
+    if resource == "!Sub ${EventsTable.Arn}/index/by_session" {
+        return BY_SESSION;
+    }
+    let table = resource.strip_prefix("!GetAtt ").and_then(|table| table.strip_suffix("Table.Arn"));
+    table.unwrap_or_else(|| panic!("{resource}"))
+}
+
+fn leading_keys(statement: &Value, operator: &str) -> Vec<String> {
+    let condition = &statement["Condition"];
+    if condition.is_null() {
+        return vec![];
+    }
+    let keys = each(&condition[operator]["dynamodb:LeadingKeys"]).into_iter().map(written).collect::<Vec<_>>();
+    assert!(!keys.is_empty(), "{condition:?}");
+    keys
+}
+
+/// The same of the table in docs/security.md.
+fn rights_of_the_docs() -> Rights {
+    const AS_ABOVE: [&str; 4] = ["app#*", "key#*", "public-keys", "revoked-sessions"];
+    let text = std::fs::read_to_string(repository().join("docs/security.md")).expect("docs/security.md");
+    let table = text.split_once("| function | table |").expect("the table").1.split_once("\n\n").expect("its end").0;
+    let quoted = |text: &str| -> Vec<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let (mut rights, mut function) = (Rights::new(), String::new());
+    for row in table.lines().skip(2) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [name, on, actions, _] = cells[..] else { panic!("{row}") };
+        if !name.is_empty() {
+            function = name.trim_matches('`').to_owned();
+        }
+        if on == "none" {
+            continue;
+        }
+        let (service, actions) =
+            actions.strip_prefix("`s3:` ").map_or(("dynamodb", actions), |actions| ("s3", actions));
+        let (tables, keys) = if let Some(keys) = on.strip_prefix("the bucket of source maps, ") {
+            ("SourceMaps", quoted(keys))
+        } else if let Some((tables, keys)) = on.split_once(", only ") {
+            (tables, quoted(keys))
+        } else if let Some((tables, keys)) = on.split_once(", all items but ") {
+            (tables, vec![format!("but {}", quoted(keys).join(", "))])
+        } else if let Some(tables) = on.strip_suffix(", as above") {
+            (tables, AS_ABOVE.map(str::to_owned).to_vec())
+        } else {
+            (on, vec!["*".to_owned()])
+        };
+        for table in tables.replace(" and ", ", ").split(", ").map(|table| table.trim_matches('`').to_owned()) {
+            for action in actions.split(", ").map(|action| format!("{service}:{action}")) {
+                rights.extend(keys.iter().map(|key| (function.clone(), table.clone(), key.clone(), action.clone())));
+            }
+        }
+    }
+    rights
+}
+
+#[test]
+fn the_table_of_rights_is_what_the_roles_allow() {
+    let (roles, docs) = (rights_of_roles(&template()), rights_of_the_docs());
+    let undocumented: Vec<_> = roles.difference(&docs).collect();
+    let missing: Vec<_> = docs.difference(&roles).collect();
+    assert!(
+        undocumented.is_empty() && missing.is_empty(),
+        "only in roles: {undocumented:#?}\nonly in docs: {missing:#?}"
+    );
+    assert!(roles.len() > 100, "{}", roles.len());
+}
+
 #[test]
 fn every_function_has_its_own_log_group_with_a_retention() {
     let template = template();

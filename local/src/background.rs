@@ -6,6 +6,7 @@ use std::time::Duration;
 use tally_core::time::{MINUTE, TimeDelta};
 use tally_notify::Sender;
 use tally_service::context::Context;
+use tally_service::source_maps;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -16,6 +17,8 @@ use crate::server::Stack;
 
 /// How often expired items are deleted and free space is released.
 const SWEEP: Duration = Duration::from_mins(1);
+/// How often files of source maps are removed that have expired.
+const SWEEP_MAPS: Duration = Duration::from_hours(24);
 /// How long counted stream records accumulate before they are deleted.
 const GATHER: Duration = Duration::from_secs(1);
 
@@ -28,7 +31,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// The background tasks. They stop when told to.
 pub(crate) struct Background {
     housekeeping: Arc<Housekeeping>,
-    tasks: [JoinHandle<()>; 3],
+    tasks: [JoinHandle<()>; 4],
 }
 
 impl Background {
@@ -49,7 +52,8 @@ impl Background {
         let table = context.config.tables.events.clone();
         let keeping = tokio::spawn(keep(Arc::clone(&stack.housekeeping), table, news));
         let alerting = tokio::spawn(alert(Arc::clone(context), Arc::clone(sender)));
-        Self { housekeeping: Arc::clone(&stack.housekeeping), tasks: [polling, keeping, alerting] }
+        let sweeping = tokio::spawn(sweep_maps(Arc::clone(context)));
+        Self { housekeeping: Arc::clone(&stack.housekeeping), tasks: [polling, keeping, alerting, sweeping] }
     }
 
     /// Stops the tasks and leaves the database complete in one file. Work that was only partly counted is counted again
@@ -73,6 +77,18 @@ async fn alert(context: Arc<Context>, sender: Arc<Sender>) {
         sleep(Duration::from_micros(u64::try_from((next - now).as_micros()).unwrap_or_default())).await;
         if let Err(error) = alerts::judge(&context, &sender).await {
             tracing::warn!(%error, "could not judge the alert rules; the next minute tries again");
+        }
+    }
+}
+
+/// Removes the files of source maps that have expired, at the start and once a day.
+async fn sweep_maps(context: Arc<Context>) {
+    let mut sweeps = interval(SWEEP_MAPS);
+    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        sweeps.tick().await;
+        if let Err(error) = source_maps::sweep(&context).await {
+            tracing::warn!(%error, "could not tidy the source maps; the next day tries again");
         }
     }
 }

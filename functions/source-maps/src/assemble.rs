@@ -13,14 +13,14 @@ use schemars::{SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use tally_core::app::{App, AppSlug};
 use tally_core::source_map::{DebugId, MAX_BUNDLE, MAX_MAPS, MAX_STORED};
-use tally_core::time::Timestamp;
 use tally_http::guard::Target;
 use tally_http::openapi::{JSON, Operation};
 use tally_http::problem::{Problem, json};
 use tally_http::routes::ASSEMBLE_BUNDLE;
 use tally_http::service::Shared;
 use tally_service::context::Context;
-use tally_store::{MapFile, MapFiles, SourceMapItem, Store, StoreError, Uploader};
+use tally_service::source_maps::known;
+use tally_store::{MapFile, MapFiles, SourceMapItem, StoreError, Uploader};
 
 use crate::bundle::{self, BundleError};
 use crate::chunks::{CHUNK, is_sha1, organization, sha1, uploader};
@@ -31,8 +31,6 @@ const MAX_BODY: usize = 64 * 1024;
 const MAX_CHUNKS: usize = MAX_BUNDLE / CHUNK;
 /// Files that are read or written at once.
 const AT_ONCE: usize = 8;
-/// Items that are read at once.
-const PAGE: u16 = 1_000;
 /// Longest name of a release that is kept, in bytes.
 const MAX_RELEASE: usize = 256;
 
@@ -149,7 +147,7 @@ async fn store(context: &Context, app: &App, uploader: &Uploader, asked: &Asked)
     let packed = packed.map_err(|error| Failed::Refused(format!("the bundle cannot be read: {error}")))??;
 
     let now = context.clock.now();
-    let known = all_maps(&context.store, app, now).await?;
+    let known = known(&context.store, &app.id, now).await?;
     let release = asked.version.as_deref().filter(|release| release.len() <= MAX_RELEASE);
     let mut after: BTreeMap<DebugId, u64> = known;
     after.extend(packed.iter().map(|map| (map.debug_id, length(&map.stored))));
@@ -173,14 +171,7 @@ async fn store(context: &Context, app: &App, uploader: &Uploader, asked: &Asked)
         context.store.put_source_map(&app.id, &item).await
     });
     stream::iter(stored).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-    // Source code does not lie about for longer than it must.
-    for chunk in asked.chunks.iter().collect::<BTreeSet<_>>() {
-        let chunk = MapFile::Chunk(uploader.clone(), chunk.clone());
-        if let Err(error) = files.delete(&chunk).await {
-            tracing::warn!(%error, "a part of a bundle stays until it expires");
-            break;
-        }
-    }
+    // The parts stay until they expire: a call that is made again, because its answer was lost, finds them.
     files.sweep(&app.id, &after.into_keys().collect());
     Ok(())
 }
@@ -223,19 +214,6 @@ async fn gather(files: &MapFiles, uploader: &Uploader, asked: &Asked) -> Result<
         return Err(Failed::Refused("the parts do not have the checksum of the bundle: upload it again".to_owned()));
     }
     Ok(bundle.into())
-}
-
-/// All maps of an app, and their bytes.
-async fn all_maps(store: &Store, app: &App, now: Timestamp) -> Result<BTreeMap<DebugId, u64>, StoreError> {
-    let (mut all, mut after) = (BTreeMap::new(), None);
-    loop {
-        let (page, next) = store.source_maps(&app.id, after, PAGE, now).await?;
-        all.extend(page.into_iter().map(|map| (map.debug_id, map.bytes)));
-        after = next;
-        if after.is_none() {
-            return Ok(all);
-        }
-    }
 }
 
 pub(crate) fn operation(_: &mut SchemaGenerator) -> Operation {

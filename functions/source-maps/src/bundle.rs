@@ -14,12 +14,14 @@ use zip::ZipArchive;
 use zip::read::ZipFile;
 use zip::result::ZipError;
 
-use crate::original::Parsed;
+use crate::original::{MapError, Parsed};
 
 /// Largest manifest in bytes: some thousand files.
 const MAX_MANIFEST: usize = 4 << 20;
 /// Most files of a bundle.
 const MAX_FILES: usize = 10_000;
+/// How the entry of a file in the directory of a zip begins.
+const ENTRY: [u8; 4] = *b"PK\x01\x02";
 /// Longest name of a file that is kept, in bytes.
 const MAX_NAME: usize = 512;
 
@@ -46,7 +48,9 @@ pub(crate) enum BundleError {
     #[error("the bundle has no source map: let the build write them, for example with `--sourcemap`")]
     NoMaps,
     #[error("{0} is no source map that can be read: {1}")]
-    Map(String, String),
+    Map(String, MapError),
+    #[error("{0} is too large to be shown: {1}")]
+    TooMuch(String, MapError),
 }
 
 /// What a manifest says.
@@ -94,10 +98,11 @@ struct Head {
 /// not believed: bytes are counted while they are unpacked.
 pub(crate) fn read(bundle: &Bytes) -> Result<Vec<Packed>, BundleError> {
     // It begins with `SYSB` and a version; places in the zip count from there. The crate finds that out by itself.
-    let mut zip = ZipArchive::new(Cursor::new(bundle.clone()))?;
-    if zip.len() > MAX_FILES {
+    // It reads all entries of the directory into memory, wherever and however many the end of the zip says that they are.
+    if bundle.windows(ENTRY.len()).filter(|bytes| *bytes == ENTRY).nth(MAX_FILES).is_some() {
         return Err(BundleError::Files);
     }
+    let mut zip = ZipArchive::new(Cursor::new(bundle.clone()))?;
     let mut room = MAX_UNPACKED;
     let manifest = unpack(zip.by_name("manifest.json")?, "manifest.json", MAX_MANIFEST, &mut room)?;
     let manifest: Manifest =
@@ -128,7 +133,10 @@ pub(crate) fn read(bundle: &Bytes) -> Result<Vec<Packed>, BundleError> {
             Some(path) => unpack(zip.by_name(path)?, path, MAX_MAP, &mut room)?,
             None => vec![],
         };
-        Parsed::read(&map, String::new()).map_err(|error| BundleError::Map(name(map_path), error.to_string()))?;
+        Parsed::read(&map, String::from_utf8_lossy(&code_bytes).into_owned()).map_err(|error| {
+            let why = if error.is_too_much() { BundleError::TooMuch } else { BundleError::Map };
+            why(name(map_path), error)
+        })?;
         let unpacked = map.len() + code_bytes.len();
         let stored = pack(&map, &code_bytes)?;
         all.push(Packed { debug_id, file: name(code.unwrap_or(map_path)), stored, unpacked });

@@ -8,8 +8,8 @@ use tally_core::time::Timestamp;
 
 use crate::original::Parsed;
 
-/// Most bytes of what is kept, unpacked. A parsed map takes up to three times as much.
-const MOST_BYTES: u64 = 96 << 20;
+/// Most bytes of what is kept, in memory.
+const MOST_BYTES: u64 = 256 << 20;
 /// Most maps that are kept.
 const MOST_MAPS: usize = 20;
 
@@ -23,6 +23,7 @@ pub(crate) struct MapKey {
 
 struct Kept {
     key: MapKey,
+    /// In memory.
     bytes: u64,
     map: Arc<Parsed>,
 }
@@ -71,10 +72,10 @@ mod tests {
             || Arc::new(Parsed::read(br#"{"version":3,"sources":[],"mappings":""}"#, String::new()).expect("a map"));
         let cache = Cache::default();
         for n in 0..3 {
-            cache.put(key(n), 32 << 20, map());
+            cache.put(key(n), MOST_BYTES / 3, map());
         }
         assert!(cache.get(&key(0)).is_some());
-        cache.put(key(3), 32 << 20, map());
+        cache.put(key(3), MOST_BYTES / 3, map());
         let kept: Vec<_> = (0..4).map(|n| cache.get(&key(n)).is_some()).collect();
         assert_eq!(kept, [true, false, true, true]);
         cache.put(key(4), MOST_BYTES + 1, map());

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use sourcemap::{DecodedMap, SourceView, Token};
 
+use crate::weight::{Weight, WeightError};
+
 /// Lines of context before and after a line.
 const CONTEXT: u32 = 5;
 /// Most characters of a line that are shown.
@@ -15,6 +17,16 @@ const MAX_NAME: usize = 500;
 pub(crate) struct Parsed {
     map: DecodedMap,
     code: SourceView,
+    bytes: u64,
+}
+
+/// Why a source map is not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MapError {
+    #[error(transparent)]
+    Weight(#[from] WeightError),
+    #[error(transparent)]
+    Unreadable(#[from] sourcemap::Error),
 }
 
 /// Where a frame comes from.
@@ -47,15 +59,29 @@ pub(crate) struct Context {
     pub(crate) after: Vec<String>,
 }
 
+impl MapError {
+    /// Whether the map is too much, rather than broken.
+    pub(crate) const fn is_too_much(&self) -> bool {
+        matches!(self, Self::Weight(WeightError::TooMuch(_)))
+    }
+}
+
 impl Parsed {
-    /// Reads a source map.
-    pub(crate) fn read(map: &[u8], code: String) -> Result<Self, sourcemap::Error> {
+    /// Reads a source map and its minified file, unless it would take too much memory.
+    pub(crate) fn read(map: &[u8], code: String) -> Result<Self, MapError> {
+        let weight = Weight::of(map, code.as_bytes())?;
+        let bytes = weight.bytes(map.len() + code.len());
         let map = match sourcemap::decode_slice(map)? {
             // Tokens of sections have places within their section.
             DecodedMap::Index(index) => DecodedMap::Regular(index.flatten()?),
             map => map,
         };
-        Ok(Self { map, code: SourceView::new(code.into()) })
+        Ok(Self { map, code: SourceView::new(code.into()), bytes })
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The original of a place, counted from 1, in a function of that minified name. None where the map has nothing there.

@@ -1,6 +1,6 @@
 //! `GET /apps/{app}/events/{id}/stack`: the stack of an event, with the original place of each frame whose source map is there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::Extension;
@@ -29,8 +29,10 @@ use crate::original::{Original, Parsed};
 
 /// Most source maps that one stack is shown with.
 const MAX_MAPS: usize = 20;
-/// Most bytes of them when unpacked, of those that are read for it.
-const MAX_BYTES: u64 = 96 << 20;
+/// Most bytes of them in memory, of those that are read for it.
+const MAX_BYTES: u64 = 256 << 20;
+/// Most frames whose original place is looked up.
+const MAX_FRAMES: usize = 500;
 /// Most bytes of what is added to a stack: a reply of a function has at most 6 MB.
 const MAX_ADDED: usize = 3 << 20;
 
@@ -80,8 +82,14 @@ pub(crate) async fn read(
         let list = if matches!(found, Found::Missing) { &mut maps.missing } else { &mut maps.used };
         list.push(id.to_string());
     }
-    let mut left = MAX_ADDED;
-    each_frame(&mut stack, &mut |frame| resolve(frame, &found, &mut left));
+    // Other requests of a laptop go on meanwhile.
+    let resolved = tokio::task::spawn_blocking(move || {
+        let mut resolver =
+            Resolver { found: &found, known: HashMap::new(), frames: MAX_FRAMES, bytes: Some(MAX_ADDED) };
+        each_frame(&mut stack, &mut |frame| resolver.resolve(frame));
+        stack
+    });
+    let stack = resolved.await.map_err(|error| Problem::Internal(error.to_string()))?;
     json(StatusCode::OK, &serde_json::json!({"stack": stack, "maps": maps}))
 }
 
@@ -147,14 +155,21 @@ async fn load(context: &Context, app: &App, cache: &Cache, id: DebugId, left: &m
     // Other requests of a laptop go on meanwhile.
     let parsed = tokio::task::spawn_blocking(move || {
         let (map, code) = read_stored(&stored).map_err(|error| error.to_string())?;
-        Parsed::read(&map, code).map_err(|error| error.to_string())
+        match Parsed::read(&map, code) {
+            Ok(map) => Ok(Some(map)),
+            Err(error) if error.is_too_much() => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
     });
     Ok(match parsed.await.map_err(|error| error.to_string()).flatten() {
-        Ok(map) => {
+        Ok(Some(map)) => {
             let map = Arc::new(map);
-            cache.put(key, item.unpacked, Arc::clone(&map));
+            cache.put(key, map.bytes(), Arc::clone(&map));
+            // What it takes beside its texts. It is in memory now, so it is used.
+            *left = left.saturating_sub(map.bytes().saturating_sub(item.unpacked));
             Found::Map(map)
         }
+        Ok(None) => Found::Unusable("its source map is too large to be shown: split the bundle in your build"),
         Err(error) => {
             tracing::warn!(error, debug_id = %id, "a source map cannot be read");
             Found::Unusable("its source map cannot be read: upload it again")
@@ -162,35 +177,61 @@ async fn load(context: &Context, app: &App, cache: &Cache, id: DebugId, left: &m
     })
 }
 
-/// Adds to a frame where it comes from, or a note why that is not known.
-fn resolve(frame: &mut Map<String, Value>, found: &BTreeMap<DebugId, Found>, left: &mut usize) {
-    let Some(map) = debug_id(frame).and_then(|id| found.get(&id)) else { return };
-    let added = match map {
-        Found::Missing => return,
-        Found::Unusable(why) => Err(*why),
-        Found::Map(map) => original(frame, map).ok_or("the source map has nothing at this place"),
-    };
-    let added = added.and_then(|original| {
-        let original = serde_json::to_value(original).map_err(|_| "its original place cannot be shown")?;
-        *left =
-            left.checked_sub(original.to_string().len()).ok_or("the stack is too long to show all of its source")?;
-        Ok(original)
-    });
-    match added {
-        Ok(original) => frame.insert("original".to_owned(), original),
-        Err(note) => frame.insert("note".to_owned(), note.into()),
-    };
+/// What is looked up in a source map: its id, a line, a column, and the name of a function.
+type Place = (DebugId, u32, u32, Option<String>);
+
+/// Looks up where frames come from, within bounds.
+struct Resolver<'a> {
+    found: &'a BTreeMap<DebugId, Found>,
+    /// What was looked up: a recursion has the same frame many times.
+    known: HashMap<Place, Result<Value, &'static str>>,
+    /// The frames that may still be looked up.
+    frames: usize,
+    /// The bytes that may still be added; none once something had no room.
+    bytes: Option<usize>,
 }
 
-fn original(frame: &Map<String, Value>, map: &Parsed) -> Option<Original> {
-    // Client libraries have names of their own for the same.
+impl Resolver<'_> {
+    /// Adds to a frame where it comes from, or a note why that is not known.
+    fn resolve(&mut self, frame: &mut Map<String, Value>) {
+        let Some(id) = debug_id(frame) else { return };
+        let added = match self.found.get(&id) {
+            None | Some(Found::Missing) => return,
+            Some(Found::Unusable(why)) => Err(*why),
+            Some(Found::Map(map)) => self.original(frame, id, map),
+        };
+        match added {
+            Ok(original) => frame.insert("original".to_owned(), original),
+            Err(note) => frame.insert("note".to_owned(), note.into()),
+        };
+    }
+
+    fn original(&mut self, frame: &Map<String, Value>, id: DebugId, map: &Parsed) -> Result<Value, &'static str> {
+        const FULL: &str = "the stack is too long to show all of its source";
+        let bytes = self.bytes.ok_or(FULL)?;
+        self.frames = self.frames.checked_sub(1).ok_or("the stack has more frames than are looked up")?;
+        let place = place(frame, id).ok_or("the frame has no line and column")?;
+        let original = self.known.entry(place).or_insert_with_key(|(_, line, column, function)| {
+            let original = map.original(*line, *column, function.as_deref());
+            let original = original.ok_or("the source map has nothing at this place")?;
+            serde_json::to_value(original).map_err(|_| "its original place cannot be shown")
+        });
+        let original = original.as_ref().map_err(|note| *note)?;
+        self.bytes = bytes.checked_sub(original.to_string().len());
+        if self.bytes.is_some() { Ok(original.clone()) } else { Err(FULL) }
+    }
+}
+
+/// The place that a frame names. Client libraries have names of their own for the same.
+fn place(frame: &Map<String, Value>, id: DebugId) -> Option<Place> {
     let number = |names: [&str; 3]| {
         let value = names.into_iter().find_map(|name| frame.get(name))?;
         let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
         u32::try_from(number).ok()
     };
     let function = ["function", "method", "func", "name"].into_iter().find_map(|name| frame.get(name)?.as_str());
-    map.original(number(["lineno", "line", "line_number"])?, number(["colno", "column", "col"])?, function)
+    let (line, column) = (number(["lineno", "line", "line_number"])?, number(["colno", "column", "col"])?);
+    Some((id, line, column, function.map(str::to_owned)))
 }
 
 pub(crate) fn operation(schemas: &mut SchemaGenerator) -> Operation {

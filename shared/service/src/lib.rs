@@ -20,3 +20,4 @@ pub mod read;
 pub mod reads;
 pub mod repair;
 pub mod report;
+pub mod source_maps;

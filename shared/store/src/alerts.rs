@@ -32,6 +32,8 @@ const JUDGED: &str = "judged";
 const SEQ: &str = "seq";
 /// When the first heartbeat was put that is not counted, in microseconds.
 const BEAT: &str = "beat";
+/// When the newest heartbeat was put, in microseconds.
+const LAST_BEAT: &str = "last_beat";
 /// The number of rules of an app.
 const RULES: &str = "n";
 /// Whether the app was given the rules that a new app has.
@@ -56,6 +58,8 @@ pub struct Judged {
     pub to: Option<Timestamp>,
     /// When the first heartbeat was put that is not known to be counted yet; none if all are.
     pub beat: Option<Timestamp>,
+    /// When the newest heartbeat was put; none if none was.
+    pub last_beat: Option<Timestamp>,
     /// How often evaluators have written about the app.
     pub seq: u64,
 }
@@ -253,7 +257,9 @@ impl Store {
             .condition_expression(seq_is(before))
             .expression_attribute_names("#seq", SEQ)
             .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
-        for (placeholder, name, time) in [("judged", JUDGED, after.to), ("beat", BEAT, after.beat)] {
+        for (placeholder, name, time) in
+            [("judged", JUDGED, after.to), ("beat", BEAT, after.beat), ("last", LAST_BEAT, after.last_beat)]
+        {
             request = request.expression_attribute_names(format!("#{placeholder}"), name);
             if let Some(time) = time {
                 set.push(format!("#{placeholder} = :{placeholder}"));
@@ -450,7 +456,8 @@ impl AppRules {
             let time = |name| item.get(name).and_then(number).map(Timestamp::from_micros);
             let seq = item.get(SEQ).and_then(number).and_then(|seq| u64::try_from(seq).ok());
             self.has_defaults = item.contains_key(DEFAULTS);
-            self.judged = Judged { to: time(JUDGED), beat: time(BEAT), seq: seq.unwrap_or(0) };
+            let (to, beat, last_beat) = (time(JUDGED), time(BEAT), time(LAST_BEAT));
+            self.judged = Judged { to, beat, last_beat, seq: seq.unwrap_or(0) };
         }
         Ok(())
     }

@@ -105,16 +105,46 @@ impl MapFiles {
         }
     }
 
+    /// The apps that have source maps in a folder, also those that are erased. Of a bucket none.
+    pub fn apps(&self) -> Vec<AppId> {
+        let Self::Folder(folder) = self else { return vec![] };
+        let apps = std::fs::read_dir(folder.join("maps")).into_iter().flatten().flatten();
+        apps.filter_map(|app| Some(AppId::parse(app.file_name().to_str()?)?.0)).collect()
+    }
+
+    /// Removes all files of an app from a folder. In a bucket each map is deleted by itself, and parts of bundles expire.
+    pub fn forget(&self, app: &AppId) -> Result<(), StoreError> {
+        let Self::Folder(folder) = self else { return Ok(()) };
+        for folder in folders(folder, app) {
+            match std::fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(of_disk(&error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Removes from a folder what has expired: parts of bundles, and the maps of an app that are not among `known`. A bucket has a
     /// lifecycle.
     pub fn sweep(&self, app: &AppId, known: &BTreeSet<DebugId>) {
         let Self::Folder(folder) = self else { return };
         let is_known = |name: &str| DebugId::parse(name).is_some_and(|id| known.contains(&id));
         sweep(&folder.join("maps").join(app.as_str()), STRAY_STAYS, is_known);
+        self.sweep_chunks();
+    }
+
+    /// Removes from a folder the parts of bundles that have expired, of all uploaders.
+    pub fn sweep_chunks(&self) {
+        let Self::Folder(folder) = self else { return };
         for chunks in std::fs::read_dir(folder.join("chunks")).into_iter().flatten().flatten() {
             sweep(&chunks.path(), CHUNKS_STAY, |_| false);
         }
     }
+}
+
+/// The folders in which an app's files are.
+fn folders(folder: &Path, app: &AppId) -> [PathBuf; 2] {
+    ["maps", "chunks"].map(|kind| folder.join(kind).join(app.as_str()))
 }
 
 /// Removes the files of a folder that are older than a time and not known. A file that cannot be removed stays for the next time.

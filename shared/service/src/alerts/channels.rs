@@ -68,7 +68,32 @@ pub fn open(
     let Sealed { channel, secret, rotated_at } = serde_json::from_str(&text).map_err(|_| SealError::Unreadable)?;
     let secret = secret.map(|secret| Secret::parse(&secret)).transpose().map_err(|_| SealError::Unreadable)?;
     let rotated_at = rotated_at.map(Timestamp::from_micros);
-    let is_over = rotated_at.is_some_and(|at| now >= at + OLD_SECRET);
+    // Earlier versions kept no time: what they rotated is over.
+    let is_over = rotated_at.is_none_or(|at| now >= at + OLD_SECRET);
     let secret = secret.map(|secret| if is_over { secret.without_old() } else { secret });
     Ok(OpenChannel { channel, secret, rotated_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tally_core::app::AppSlug;
+
+    #[test]
+    fn an_old_secret_ends_a_day_after_it_was_rotated_or_at_once_where_no_time_is_known() {
+        let sealer = Sealer::of(&[7; 32]).expect("a key");
+        let (app, rule) = (AppId::new(&AppSlug::of_name("shop").expect("a name"), 1), RuleId::random());
+        let rotated = Timestamp::EPOCH + DAY;
+        for (rotated_at, now, is_over) in
+            [(Some(rotated), rotated, false), (Some(rotated), rotated + DAY, true), (None, rotated, true)]
+        {
+            let channel = Channel::Email { to: vec![] };
+            let secret = Secret::generate().rotated();
+            let both = OpenChannel { channel, secret: Some(secret.clone()), rotated_at };
+            let sealed = seal(&sealer, (&app, &rule), RuleId::random(), None, both).expect("sealed");
+            let opened = open(&sealer, (&app, &rule), &sealed, now).expect("its own place").secret.expect("a secret");
+            let expected = if is_over { secret.without_old() } else { secret };
+            assert_eq!(opened, expected, "{rotated_at:?} {now}");
+        }
+    }
 }

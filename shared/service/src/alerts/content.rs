@@ -61,10 +61,10 @@ pub(super) struct Content {
 }
 
 impl Content {
-    /// Reads what a transition tells.
+    /// Reads what a transition tells. A picture and examples that cannot be read are left out.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Where the store fails to read an issue or a report.
     pub(super) async fn read(
         context: &Context,
         app: &App,
@@ -82,15 +82,17 @@ impl Content {
         }
         let chart = match entry.to {
             Status::Unknown => None,
-            Status::Ok | Status::Firing => chart(context, app, rule, shown(entry), entry.at).await?,
+            Status::Ok | Status::Firing => or_none(chart(context, app, rule, shown(entry), entry.at).await, "a chart"),
         };
-        Ok(Self { chart, examples: examples(context, app, rule, entry).await?, ..Self::default() })
+        let examples = or_none(examples(context, app, rule, entry).await, "examples");
+        Ok(Self { chart, examples, ..Self::default() })
     }
 
-    /// Reads what a report says of a period and the one before. Its picture is valid for 30 days from a time on.
+    /// Reads what a report says of a period and the one before. Its picture is valid for 30 days from a time on, and left out
+    /// where it cannot be made.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Where the store fails to read the counts.
     pub(super) async fn of_report(
         context: &Context,
         app: &App,
@@ -100,8 +102,17 @@ impl Content {
     ) -> Result<Self, StoreError> {
         let filter = cell_filter(&rule.filter).unwrap_or_default();
         let report = summary(&context.reads(), app, &filter, [period, before]).await?;
-        Ok(Self { report: Some(report), chart: chart(context, app, rule, Some(period), at).await?, ..Self::default() })
+        let chart = or_none(chart(context, app, rule, Some(period), at).await, "a chart");
+        Ok(Self { report: Some(report), chart, ..Self::default() })
     }
+}
+
+/// What was read, or nothing: a message goes without what it can do without.
+fn or_none<T: Default>(read: Result<T, StoreError>, what: &'static str) -> T {
+    read.unwrap_or_else(|error| {
+        tracing::warn!(%error, what, "a message goes without what could not be read");
+        T::default()
+    })
 }
 
 /// The issue that a transition tells of, as it is now.

@@ -1,6 +1,7 @@
 //! Sends what transitions have to tell: at least once each, under the same id, for a day.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
@@ -51,15 +52,30 @@ impl Delivered {
     }
 }
 
-/// Sends everything that is due.
+/// Whether reports are sent. Each may read as much as a request may, so none is sent beside others, nor before rules are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reports {
+    /// They are left for later.
+    Later,
+    /// They are sent after all others, one at a time.
+    Last,
+}
+
+/// Sends everything that is due, and begins nothing after `end`. Returns also whether reports are left for later.
 ///
 /// # Errors
 /// Returns an error if the deliveries cannot be listed. Those that fail one by one are logged, and stay due.
-pub async fn deliver(context: &Context, sender: &Sender, now: Timestamp) -> Result<Delivered, SealError> {
+pub async fn deliver(
+    context: &Context,
+    sender: &Sender,
+    now: Timestamp,
+    reports: Reports,
+    end: Instant,
+) -> Result<(Delivered, bool), SealError> {
     let due = context.store.due_deliveries(now, MOST).await?;
     let mut all = Delivered::default();
     if due.is_empty() {
-        return Ok(all);
+        return Ok((all, false));
     }
     let sealer = Sealer::open(&context.store).await?;
     // What a rule has to tell is told in order.
@@ -67,27 +83,23 @@ pub async fn deliver(context: &Context, sender: &Sender, now: Timestamp) -> Resu
     for pending in due {
         rules.entry((pending.app.clone(), pending.rule.clone())).or_default().push(pending);
     }
-    let each = rules.into_iter().map(|((app, rule), mut pending)| {
+    let telling = Telling { context, sender, sealer: &sealer, now, end };
+    let each = rules.into_values().map(|mut pending| {
         pending.sort_by_key(|pending| pending.version);
-        let telling = Telling { context, sender, sealer: &sealer, now };
-        async move {
-            let mut all = Delivered::default();
-            for pending in pending {
-                match telling.tell(pending).await {
-                    Ok(told) => all.add(told),
-                    Err(error) => {
-                        tracing::warn!(%error, app = app.as_str(), rule = rule.as_str(), "could not tell an alert yet");
-                    }
-                }
-            }
-            all
-        }
+        telling.tell_all(pending, true)
     });
     let mut each = stream::iter(each.collect::<Vec<_>>()).buffer_unordered(CONCURRENCY);
-    while let Some(told) = each.next().await {
+    let mut of_reports = vec![];
+    while let Some((told, later)) = each.next().await {
         all.add(told);
+        of_reports.extend(later);
     }
-    Ok(all)
+    drop(each);
+    if reports == Reports::Later || of_reports.is_empty() {
+        return Ok((all, !of_reports.is_empty()));
+    }
+    all.add(telling.tell_all(of_reports, false).await.0);
+    Ok((all, false))
 }
 
 #[derive(Clone, Copy)]
@@ -96,6 +108,14 @@ struct Telling<'a> {
     sender: &'a Sender,
     sealer: &'a Sealer,
     now: Timestamp,
+    end: Instant,
+}
+
+/// What became of a transition.
+enum Outcome {
+    Told(Delivered),
+    /// It is a report, which is told after the others.
+    Later(PendingDelivery),
 }
 
 /// What became of one attempt.
@@ -116,16 +136,42 @@ impl From<Result<(), SendError>> for Attempt {
 }
 
 impl Telling<'_> {
+    /// Tells transitions one after the other. Returns the reports among them where those come later.
+    async fn tell_all(self, all: Vec<PendingDelivery>, reports_later: bool) -> (Delivered, Vec<PendingDelivery>) {
+        let (mut done, mut later) = (Delivered::default(), vec![]);
+        for pending in all {
+            if Instant::now() >= self.end {
+                break;
+            }
+            let (app, rule) = (pending.app.clone(), pending.rule.clone());
+            match self.tell(pending, reports_later).await {
+                Ok(Outcome::Told(told)) => done.add(told),
+                Ok(Outcome::Later(pending)) => later.push(pending),
+                Err(error) => {
+                    tracing::warn!(%error, app = app.as_str(), rule = rule.as_str(), "could not tell an alert yet");
+                }
+            }
+        }
+        (done, later)
+    }
+
     /// Tells a transition to the channels that are due.
-    async fn tell(self, pending: PendingDelivery) -> Result<Delivered, SealError> {
+    async fn tell(self, pending: PendingDelivery, reports_later: bool) -> Result<Outcome, SealError> {
         let store = &self.context.store;
         let app = self.app(&pending.app).await?;
         let entry = store.alert_entry(&pending.app, &pending.rule, pending.version).await?;
         let rule = store.alert_rule(&pending.app, &pending.rule).await?;
         let (Some(app), Some(mut entry), Some(rule)) = (app, entry, rule) else {
             store.forget_delivery(&pending).await?;
-            return Ok(Delivered::default());
+            return Ok(Outcome::Told(Delivered::default()));
         };
+        // What ends the process each time, or could not be tried for a day, is not read once more.
+        if self.now > entry.at + GIVEN_UP {
+            return Ok(Outcome::Told(self.give_up(&pending, entry).await?));
+        }
+        if reports_later && entry.report.is_some() {
+            return Ok(Outcome::Later(pending));
+        }
         let due: Vec<_> = (0..entry.deliveries.len()).filter(|i| entry.deliveries[*i].is_due(self.now)).collect();
         for i in &due {
             let delivery = &mut entry.deliveries[*i];
@@ -135,14 +181,36 @@ impl Telling<'_> {
         let told = Told { changes: entry.changes, deliveries: &entry.deliveries };
         let Ok(pending) = store.change_deliveries(&pending, &told).await? else {
             // Another process tells it.
-            return Ok(Delivered::default());
+            return Ok(Outcome::Told(Delivered::default()));
         };
-        let Some(pending) = pending else { return Ok(Delivered::default()) };
+        let Some(pending) = pending else { return Ok(Outcome::Told(Delivered::default())) };
         entry.changes += 1;
-        let content = Content::read(self.context, &app, &rule.rule, &entry, self.now).await?;
-        let attempts = due.iter().map(|i| self.attempt(&app, &rule.rule, &entry, &entry.deliveries[*i], &content));
-        let attempts: Vec<_> = due.iter().copied().zip(join_all(attempts).await).collect();
-        Ok(self.note(pending, entry, &attempts).await?)
+        let attempts = match Content::read(self.context, &app, &rule.rule, &entry, self.now).await {
+            Ok(content) => {
+                let each = due.iter().map(|i| self.attempt(&app, &rule.rule, &entry, &entry.deliveries[*i], &content));
+                join_all(each).await
+            }
+            Err(error) => {
+                tracing::warn!(%error, app = app.id.as_str(), rule = rule.rule.id.as_str(), "could not read what is told");
+                let again = || Attempt::Again("what it tells could not be read".to_owned(), None);
+                due.iter().map(|_| again()).collect()
+            }
+        };
+        let attempts: Vec<_> = due.into_iter().zip(attempts).collect();
+        Ok(Outcome::Told(self.note(pending, entry, &attempts).await?))
+    }
+
+    /// Ends what is too old to be told.
+    async fn give_up(&self, pending: &PendingDelivery, mut entry: LogEntry) -> Result<Delivered, StoreError> {
+        let mut outcome = Delivered::default();
+        for delivery in entry.deliveries.iter_mut().filter(|delivery| delivery.status == DeliveryStatus::Pending) {
+            delivery.status = DeliveryStatus::Failed;
+            delivery.error.get_or_insert_with(|| "it could not be told for a day".to_owned());
+            outcome.failed += 1;
+        }
+        let told = Told { changes: entry.changes, deliveries: &entry.deliveries };
+        let is_written = self.context.store.change_deliveries(pending, &told).await?.is_ok();
+        Ok(if is_written { outcome } else { Delivered::default() })
     }
 
     async fn app(&self, id: &AppId) -> Result<Option<std::sync::Arc<App>>, StoreError> {

@@ -94,20 +94,15 @@ pub async fn evaluate(context: &Context, id: &AppId, rules: AppRules, now: Times
     if evaluation.report(reports, counted_to.ok()).await?.is_err() {
         return Ok(evaluation.done);
     }
-    let counted_to = match counted_to {
-        Ok(counted_to) => counted_to,
-        Err(why) => {
-            let _ = evaluation.all_unknown(&mut rules_on, why).await?;
-            return Ok(evaluation.done);
-        }
+    let is_behind = evaluation.judged.beat.is_some_and(|beat| now - beat > BEHIND);
+    let to = match counted_to {
+        Err(why) => evaluation.all_unknown(&mut rules_on, why).await?.map(|()| None),
+        Ok(_) if is_behind => evaluation.all_unknown(&mut rules_on, Why::Behind).await?.map(|()| None),
+        Ok(counted_to) => evaluation.judge_all(&mut rules_on, counted_to).await?,
     };
-    if evaluation.judged.beat.is_some_and(|beat| now - beat > BEHIND) {
-        let _ = evaluation.all_unknown(&mut rules_on, Why::Behind).await?;
-        return Ok(evaluation.done);
-    }
-    if let Ok(to) = evaluation.judge_all(&mut rules_on, counted_to).await? {
+    if let Ok(to) = to {
         let after = Judged { to: to.or(evaluation.judged.to), ..evaluation.judged };
-        if (after.to, after.beat) != (judged.to, judged.beat) {
+        if after != (Judged { seq: after.seq, ..judged }) {
             // If another process was faster, it knows as much.
             context.store.set_judged(id, evaluation.judged, after).await?;
         }
@@ -153,10 +148,13 @@ impl Evaluation<'_> {
         let times = counted.iter().map(|counted| counted.before.unwrap_or(self.app.created_at));
         // A clock that was ahead may have left a time in the future.
         let counted_to = times.min().unwrap_or(self.app.created_at).min(self.now);
-        self.judged.beat = self.judged.beat.filter(|beat| counted_to + SKEW < *beat);
+        // After a time in which nothing asked for heartbeats, an old one that is not counted says nothing: its note has expired.
+        let goes_on = self.judged.last_beat.is_some_and(|at| self.now - at <= BEHIND);
+        self.judged.beat = self.judged.beat.filter(|beat| goes_on && counted_to + SKEW < *beat);
         if !heartbeats.is_empty() {
             self.context.store.put_barriers(&heartbeats, self.now + HEARTBEAT_KEPT).await?;
             self.judged.beat.get_or_insert(self.now);
+            self.judged.last_beat = Some(self.now);
         }
         Ok(counted_to)
     }

@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt};
 use tally_core::time::Timestamp;
 use tally_notify::Sender;
 
-use super::deliver::{Delivered, deliver};
+use super::deliver::{Delivered, Reports, deliver};
 use super::evaluate::{Evaluated, evaluate};
 use super::seal::SealError;
 use crate::context::Context;
@@ -15,6 +15,10 @@ use crate::context::Context;
 const CONCURRENCY: usize = 8;
 /// After how long no further app is judged: the next run goes on.
 const TIME: Duration = Duration::from_secs(40);
+/// After how long nothing more is sent before rules are judged, and from then on.
+const SENDING: Duration = Duration::from_secs(20);
+/// After how long nothing more is sent at all: a run has 60 s, and what has begun may take 10 s.
+const SENDING_AT_ALL: Duration = Duration::from_secs(45);
 
 /// What a run has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,14 +33,15 @@ pub struct Ran {
     pub delivered: Delivered,
 }
 
-/// Sends what is due, judges the rules of all apps, and sends what that found.
+/// Sends what is due but reports, judges the rules of all apps, and sends what that found, then reports.
 ///
 /// # Errors
 /// Returns an error if the rules or the deliveries cannot be listed. What fails for one app is logged, and the next run goes on
 /// there.
 pub async fn run(context: &Context, sender: &Sender, now: Timestamp) -> Result<Ran, SealError> {
     let started = Instant::now();
-    let mut ran = Ran { delivered: deliver(context, sender, now).await?, ..Ran::default() };
+    let (delivered, has_reports) = deliver(context, sender, now, Reports::Later, started + SENDING).await?;
+    let mut ran = Ran { delivered, ..Ran::default() };
     let apps = context.store.all_alert_rules().await?;
     ran.apps = apps.len();
     let each = apps.into_iter().map(|(app, rules)| async move {
@@ -62,8 +67,9 @@ pub async fn run(context: &Context, sender: &Sender, now: Timestamp) -> Result<R
         }
     }
     drop(each);
-    if ran.evaluated.transitions > 0 {
-        ran.delivered.add(deliver(context, sender, now).await?);
+    if ran.evaluated.transitions > 0 || has_reports {
+        let end = (Instant::now() + SENDING).min(started + SENDING_AT_ALL);
+        ran.delivered.add(deliver(context, sender, now, Reports::Last, end).await?.0);
     }
     Ok(ran)
 }

@@ -40,7 +40,8 @@ impl Sealer {
         Self::of(&key)
     }
 
-    fn of(key: &[u8]) -> Result<Self, SealError> {
+    /// One of a key.
+    pub(super) fn of(key: &[u8]) -> Result<Self, SealError> {
         let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| SealError::Unreadable)?;
         Ok(Self(LessSafeKey::new(key)))
     }

@@ -255,6 +255,7 @@ impl Eraser<'_> {
                 }
             }
             if next.is_none() {
+                self.maps.forget(id)?;
                 return Ok(true);
             }
         }
