@@ -28,6 +28,8 @@ enum Means {
     Contains(&'static str),
     /// There is a plan in `data`.
     Exists(bool),
+    /// A text that is searched for.
+    Search(&'static str),
 }
 
 const FIELDS: [&str; 7] = ["name", "slug", "category", "level", "message", "session_id", "user_id"];
@@ -80,7 +82,9 @@ fn condition() -> impl Strategy<Value = Condition> {
         .prop_map(|text| Condition { query: format!("attr.plan[contains]={text}"), means: Means::Contains(text) });
     let exists = any::<bool>()
         .prop_map(|exists| Condition { query: format!("attr.plan[exists]={exists}"), means: Means::Exists(exists) });
-    prop_oneof![5 => of_field, 2 => of_number, 1 => contains, 1 => exists]
+    let search = select(vec!["a", "B", "PRO", "ree", "x"])
+        .prop_map(|text| Condition { query: format!("q={text}"), means: Means::Search(text) });
+    prop_oneof![5 => of_field, 2 => of_number, 1 => contains, 1 => exists, 2 => search]
 }
 
 impl Means {
@@ -101,6 +105,11 @@ impl Means {
             Self::NumberIsNot(numbers) => n.is_none_or(|n| !numbers.contains(&n)),
             Self::Contains(text) => plan.is_some_and(|plan| plan.to_lowercase().contains(&text.to_lowercase())),
             Self::Exists(exists) => plan.is_some() == *exists,
+            Self::Search(text) => {
+                let fields = ["name", "message", "session_id", "user_id"].map(|field| event[field].as_str());
+                let mut texts = fields.into_iter().chain([plan]).flatten();
+                texts.any(|value| value.to_lowercase().contains(&text.to_lowercase()))
+            }
         }
     }
 
@@ -113,6 +122,7 @@ impl Means {
             Self::NumberIsNot(_) => "ne".to_owned(),
             Self::Contains(_) => "contains".to_owned(),
             Self::Exists(_) => "exists".to_owned(),
+            Self::Search(_) => "q".to_owned(),
         }
     }
 }
@@ -218,6 +228,9 @@ async fn a_filter_has_bounds_and_names_what_is_wrong() {
         ("level=INFO,".to_owned(), "level"),
         ("name[gt]=a".to_owned(), "name[gt]"),
         ("name=a&name=".to_owned(), "name"),
+        ("q=".to_owned(), "q"),
+        ("q=a&q=b".to_owned(), "q"),
+        (format!("q={}", "a".repeat(201)), "q"),
         ("name[ne]=a&event[ne]=a".to_owned(), "event[ne]"),
     ] {
         assert_problem(&tally.get(&app, &format!("/events?{query}")).await, 400, &[field]);

@@ -417,10 +417,14 @@ async fn a_filter_cannot_ask_for_what_is_hidden() {
         (&data, "attr.plan=pro", "attr.plan"),
         (&data, "attr.plan[exists]=true", "attr.plan[exists]"),
         (&data, "fingerprint=x", "fingerprint"),
+        (&people, "q=inside-user-canary", "q"),
+        (&data, "q=x", "q"),
     ] {
         let query = query.replace('[', "%5B").replace(']', "%5D");
         assert_problem(&get(&tally, key, &format!("/apps/shop/events?{query}")).await, 400, &[field]);
     }
+    // An attribute of this name is no search.
+    assert_eq!(get(&tally, &people, "/apps/shop/events?attr.q=x").await.status, 200);
     let groups = "/apps/shop/stats/groups?since=2026-11-20&attr=";
     for attr in ["user_id", "session_id", "message"] {
         assert_problem(&get(&tally, &people, &format!("{groups}{attr}")).await, 400, &["attr"]);
