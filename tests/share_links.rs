@@ -383,14 +383,16 @@ async fn no_route_tells_a_bounded_key_what_it_hides() {
 #[tokio::test]
 async fn each_statistic_declares_what_it_enforces() {
     let (tally, _, _, _) = shop().await;
-    let counts = ["timeseries?interval=HOUR&", "by-level?", "by-name?", "by-category?", "hours?", "totals?"];
+    let counts = ["timeseries?interval=HOUR&", "by-level?", "by-name?", "by-category?", "hours?", "overview?"];
     for bound in bounds() {
         let key = share(&tally, bound.body.clone()).await;
         let only = |known: &[Restriction]| bound.restrictions.iter().all(|restriction| known.contains(restriction));
-        let overview = ("overview?", only(&[Cells, Fields, People, Data, Statistics]));
-        let with_counts = counts.map(|stat| (stat, only(&[Cells, People, Data, Statistics])));
-        let others =
-            [overview, ("top-messages?", only(&[Data])), ("groups?attr=plan&", only(&[Cells, Fields, People]))];
+        let with_counts = counts.map(|stat| (stat, only(&[Cells, Fields, People, Data, Statistics])));
+        let others = [
+            ("totals?", only(&[Cells, People, Data, Statistics])),
+            ("top-messages?", only(&[Cells, Fields, Data])),
+            ("groups?attr=plan&", only(&[Cells, Fields, People])),
+        ];
         for (stat, opens) in with_counts.into_iter().chain(others) {
             let range = if stat == "totals?" { "" } else { "since=2026-11-20" };
             let reply = get(&tally, &key, &format!("/apps/shop/stats/{stat}{range}")).await;

@@ -12,7 +12,7 @@ const LONGEST_TEXT = 200;
 const MARKED = 20_000;
 
 /** @type {string[]} the characters that are marked, in lower case */
-let marks = [];
+let sought = [];
 
 /** The field that searches at Enter, and no sooner: a search reads events. */
 export function textSearch() {
@@ -34,7 +34,7 @@ export function textSearch() {
   /** @param {import('./state.js').State} state */
   function update({ filters }) {
     const text = filters.find(({ field }) => field === SEARCH)?.values[0] ?? '';
-    marks = lowered(text);
+    sought = lowered(text);
     if (document.activeElement !== input || input.value === '') {
       input.value = text;
     }
@@ -61,7 +61,7 @@ export function textSearch() {
  * @returns {import('./dom.js').Child}
  */
 export function marked(text) {
-  if (marks.length === 0 || text.length > MARKED) {
+  if (sought.length === 0 || text.length > MARKED) {
     return text;
   }
   const characters = [...text];
@@ -69,11 +69,11 @@ export function marked(text) {
   /** @type {import('./dom.js').Child[]} */
   const parts = [];
   let shown = 0;
-  for (let at = 0; at + marks.length <= lower.length; at += 1) {
-    if (marks.every((each, i) => each === lower[at + i])) {
+  for (let at = 0; at + sought.length <= lower.length; at += 1) {
+    if (sought.every((each, i) => each === lower[at + i])) {
       parts.push(characters.slice(shown, at).join(''));
-      parts.push(h('mark', null, characters.slice(at, at + marks.length).join('')));
-      shown = at + marks.length;
+      parts.push(h('mark', null, characters.slice(at, at + sought.length).join('')));
+      shown = at + sought.length;
       at = shown - 1;
     }
   }

@@ -52,7 +52,7 @@ pub(crate) struct EventPage<'a> {
     /// otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     scanned: Option<usize>,
-    /// Of such a filter, the time to which all events were looked at, from the newest on or with `order=asc` from the oldest on; to the
+    /// Of such a filter, the time to which all events were looked at, from the newest on, or with `order=asc` from the oldest on; to the
     /// millisecond. Absent where the whole range was searched.
     #[serde(skip_serializing_if = "Option::is_none")]
     searched_to: Option<Timestamp>,
