@@ -1,8 +1,11 @@
 //! Filters: several values, negation and comparison, on whatever takes a filter.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
+use tally_service::config::Config;
 
 use crate::database::cases;
 use crate::harness::{Tally, TestApp, assert_problem, column};
@@ -28,6 +31,8 @@ enum Means {
     Contains(&'static str),
     /// There is a plan in `data`.
     Exists(bool),
+    /// A text that is searched for.
+    Search(&'static str),
 }
 
 const FIELDS: [&str; 7] = ["name", "slug", "category", "level", "message", "session_id", "user_id"];
@@ -80,7 +85,9 @@ fn condition() -> impl Strategy<Value = Condition> {
         .prop_map(|text| Condition { query: format!("attr.plan[contains]={text}"), means: Means::Contains(text) });
     let exists = any::<bool>()
         .prop_map(|exists| Condition { query: format!("attr.plan[exists]={exists}"), means: Means::Exists(exists) });
-    prop_oneof![5 => of_field, 2 => of_number, 1 => contains, 1 => exists]
+    let search = select(vec!["a", "B", "PRO", "ree", "x"])
+        .prop_map(|text| Condition { query: format!("q={text}"), means: Means::Search(text) });
+    prop_oneof![5 => of_field, 2 => of_number, 1 => contains, 1 => exists, 2 => search]
 }
 
 impl Means {
@@ -101,6 +108,11 @@ impl Means {
             Self::NumberIsNot(numbers) => n.is_none_or(|n| !numbers.contains(&n)),
             Self::Contains(text) => plan.is_some_and(|plan| plan.to_lowercase().contains(&text.to_lowercase())),
             Self::Exists(exists) => plan.is_some() == *exists,
+            Self::Search(text) => {
+                let fields = ["name", "message", "session_id", "user_id"].map(|field| event[field].as_str());
+                let mut texts = fields.into_iter().chain([plan]).flatten();
+                texts.any(|value| value.to_lowercase().contains(&text.to_lowercase()))
+            }
         }
     }
 
@@ -113,6 +125,7 @@ impl Means {
             Self::NumberIsNot(_) => "ne".to_owned(),
             Self::Contains(_) => "contains".to_owned(),
             Self::Exists(_) => "exists".to_owned(),
+            Self::Search(_) => "q".to_owned(),
         }
     }
 }
@@ -145,23 +158,40 @@ async fn check(tally: &Tally, app: &TestApp, events: &[Value], conditions: &[Con
         column(&groups["items"], "value").into_iter().map(|value| value.as_i64().unwrap()).collect();
     grouped.sort_unstable();
     assert_eq!(grouped, expected, "groups {query}");
-    // What counters know they count; anything else is named.
-    let counted = ["name", "slug", "category", "level"];
-    let unknown = conditions.iter().filter(|condition| match &condition.means {
-        Means::Is(field, _) | Means::IsNot(field, _) => !counted.contains(field),
-        _ => true,
-    });
-    let unknown = unknown.count();
-    for path in ["/stats/by-name", "/stats/by-level", "/stats/by-category", "/stats/timeseries", "/stats/hours"] {
-        let reply = tally.get(app, &format!("{path}?{range}&{query}")).await;
-        if unknown > 0 {
-            assert_eq!(reply.status, 400, "{path}?{query}: {}", reply.json);
-            assert!(!reply.json["errors"][0]["field"].as_str().unwrap().is_empty());
-            continue;
+    // What counters know they count; anything else is counted from the events.
+    let sums = |field: &str| {
+        let mut sums = std::collections::BTreeMap::<String, i64>::new();
+        for event in &matching {
+            *sums.entry(event[field].as_str().unwrap_or_default().to_owned()).or_default() += 1;
         }
-        let list = if path == "/stats/timeseries" { "series" } else { "items" };
-        let total: i64 = column(&reply.json[list], "count").into_iter().map(|count| count.as_i64().unwrap()).sum();
-        assert_eq!(usize::try_from(total).unwrap(), expected.len(), "{path}?{query}");
+        sums
+    };
+    let period = "from=2026-11-18&to=2026-11-20";
+    for (path, list, field) in [
+        (format!("/stats/by-name?{range}"), "items", Some("name")),
+        (format!("/stats/by-level?{range}"), "items", Some("level")),
+        (format!("/stats/by-category?{range}"), "items", Some("category")),
+        (format!("/stats/top-messages?{range}"), "items", Some("message")),
+        (format!("/stats/timeseries?{range}&interval=MINUTE"), "series", None),
+        (format!("/stats/hours?{range}"), "items", None),
+        (format!("/reports/period?{period}"), "series", None),
+        ("/reports/week?week=2026-11-18".to_owned(), "by_name", None),
+    ] {
+        let reply = tally.ask(app, &format!("{path}&{query}")).await;
+        assert_ne!(reply["complete"], json!(false), "{path}&{query}: {reply}");
+        let rows = reply[list].as_array().unwrap().iter();
+        let rows = rows.map(|row| (field.map(|field| row[field].clone()), row["count"].as_i64().unwrap()));
+        if let Some(field) = field {
+            let mut expected = sums(field);
+            if field == "message" {
+                expected.remove("");
+            }
+            let read = rows.map(|(key, count)| (key.unwrap().as_str().unwrap_or_default().to_owned(), count));
+            assert_eq!(read.collect::<std::collections::BTreeMap<_, _>>(), expected, "{path}&{query}");
+        } else {
+            let total: i64 = rows.map(|(_, count)| count).sum();
+            assert_eq!(usize::try_from(total).unwrap(), expected.len(), "{path}&{query}");
+        }
     }
 }
 
@@ -218,18 +248,97 @@ async fn a_filter_has_bounds_and_names_what_is_wrong() {
         ("level=INFO,".to_owned(), "level"),
         ("name[gt]=a".to_owned(), "name[gt]"),
         ("name=a&name=".to_owned(), "name"),
+        ("q=".to_owned(), "q"),
+        ("q=a&q=b".to_owned(), "q"),
+        (format!("q={}", "a".repeat(201)), "q"),
         ("name[ne]=a&event[ne]=a".to_owned(), "event[ne]"),
     ] {
         assert_problem(&tally.get(&app, &format!("/events?{query}")).await, 400, &[field]);
     }
     for (path, field) in [
-        ("/reports/day?date=today&session_id=s&session_id=t", "session_id"),
-        ("/stats/by-name?attr.plan[exists]=true", "attr.plan[exists]"),
-        ("/stats/timeseries?message[ne]=a", "message[ne]"),
-        ("/stats/top-messages?name[ne]=a", "name[ne]"),
+        ("/reports/day?date=today&attr.plan[ge]=1", "attr.plan[ge]"),
+        ("/stats/by-name?attr.plan[exists]=maybe", "attr.plan[exists]"),
+        ("/stats/top-messages?level=LOUD", "level"),
+        // Counters of all time answer what counters know.
+        ("/stats/totals?session_id=s", "session_id"),
+        ("/stats/totals?attr.plan=pro", "attr"),
+        ("/stats/totals?q=a", "q"),
         ("/histogram?date=today&user_id[ne]=a", "user_id[ne]"),
     ] {
         assert_problem(&tally.get(&app, path).await, 400, &[field]);
+    }
+}
+
+/// Events that take more than 20 read units.
+async fn large_events(tally: &mut Tally) -> TestApp {
+    let app = tally.app("shop").await;
+    let event = |n: usize| {
+        json!({"name": "a", "level": "INFO", "category": "c", "message": "m", "user_id": "u", "data": {"x": "x".repeat(2_000)},
+            "timestamp": minute(n)})
+    };
+    tally.accept(&app, &(0..400).map(event).collect()).await;
+    tally.drain().await;
+    app
+}
+
+fn minute(n: usize) -> String {
+    format!("2026-11-21T{:02}:{:02}:00Z", n / 60, n % 60)
+}
+
+#[tokio::test]
+async fn on_a_laptop_time_alone_bounds_a_question() {
+    let laptop = local::server::config().expect("settings");
+    assert_eq!((laptop.read_budget, laptop.read_time), (f64::INFINITY, Duration::from_secs(3)));
+    let with = |read_time| Config { read_budget: laptop.read_budget, read_time, ..Config::default() };
+    let range = "since=2026-11-21&until=2026-11-22";
+    let questions = ["by-name?user_id=u", "overview?attr.x[exists]=true", "groups?attr=x", "top-messages?q=M"];
+    // As much time as a busy machine needs.
+    let mut tally = Tally::with(with(Duration::from_mins(5))).await;
+    let app = large_events(&mut tally).await;
+    for question in questions {
+        let reply = tally.ask(&app, &format!("/stats/{question}&{range}")).await;
+        assert_ne!(reply["complete"], json!(false), "{question}");
+    }
+    let none = tally.ask(&app, "/events?q=nowhere").await;
+    assert_eq!((none["next"].is_null(), &none["scanned"]), (true, &json!(400)), "{none}");
+    assert_eq!(tally.get(&app, "/issues").await.status, 200);
+    let mut tally = Tally::with(with(Duration::ZERO)).await;
+    let app = large_events(&mut tally).await;
+    for question in questions.into_iter().filter(|question| !question.starts_with("overview")) {
+        let reply = tally.get(&app, &format!("/stats/{question}&{range}")).await;
+        assert_eq!(reply.json["complete"], json!(false), "{question}: {}", reply.json);
+    }
+    let none = tally.ask(&app, "/events?q=nowhere").await;
+    assert!(none["next"].is_string() && none["searched_to"].is_string(), "{none}");
+}
+
+#[tokio::test]
+async fn beyond_the_budget_every_statistic_counts_the_newest_events_and_says_so() {
+    let config = Config { read_budget: 20.0, ..Config::default() };
+    let mut tally = Tally::with(config).await;
+    let app = large_events(&mut tally).await;
+    let range = "since=2026-11-21&until=2026-11-22";
+    let period = "from=2026-11-21&to=2026-11-21";
+    for (path, list) in [
+        (format!("/stats/by-name?{range}"), "items"),
+        (format!("/stats/by-level?{range}"), "items"),
+        (format!("/stats/by-category?{range}"), "items"),
+        (format!("/stats/timeseries?{range}"), "series"),
+        (format!("/stats/hours?{range}"), "items"),
+        (format!("/stats/top-messages?{range}"), "items"),
+        ("/reports/day?date=2026-11-21".to_owned(), "by_name"),
+        (format!("/reports/period?{period}"), "series"),
+    ] {
+        let reply = tally.ask(&app, &format!("{path}&user_id=u")).await;
+        assert_eq!(reply["complete"], json!(false), "{path}: {reply}");
+        let since = reply["covered_since"].as_str().expect("a time");
+        let covered = (0..400).filter(|n| minute(*n).as_str() >= since).count();
+        let counted: i64 = column(&reply[list], "count").into_iter().map(|count| count.as_i64().unwrap()).sum();
+        assert!(covered > 0 && covered < 400, "{path}: from {since} on");
+        assert_eq!(usize::try_from(counted).unwrap(), covered, "{path}: from {since} on");
+        // What counters know stays whole.
+        let whole = tally.ask(&app, &path).await;
+        assert_eq!((whole.get("covered_since"), whole["complete"] == json!(false)), (None, false), "{path}: {whole}");
     }
 }
 
@@ -253,6 +362,14 @@ async fn a_cursor_holds_every_value_of_its_query() {
         let field = other.split('=').next().unwrap();
         assert_problem(&tally.get(&app, &format!("/events?cursor={cursor}&{other}")).await, 400, &[field]);
     }
+    let page = tally.ask(&app, "/events?q=D&limit=3").await;
+    let next = tally.ask(&app, &format!("/events?cursor={}&q=D", page["next"].as_str().unwrap())).await;
+    assert_eq!((names(&page), names(&next)), ("ddd".to_owned(), "ddd".to_owned()));
+    assert_problem(
+        &tally.get(&app, &format!("/events?cursor={}&q=a", page["next"].as_str().unwrap())).await,
+        400,
+        &["q"],
+    );
     let page = tally.ask(&app, "/stats/by-name?name=a&name=b&name[ne]=c&limit=1").await;
     let next = tally.ask(&app, &format!("/stats/by-name?cursor={}", page["next"].as_str().unwrap())).await;
     assert_eq!((names(&page), names(&next)), ("a".to_owned(), "b".to_owned()));

@@ -51,6 +51,8 @@ async fn a_list_says_how_much_was_looked_at_where_no_index_serves() {
         ("attr.n=3", Some(10)),
         ("message[ne]=m1", Some(10)),
         ("session_id[ne]=s0", Some(10)),
+        ("q=M1", Some(10)),
+        ("session_id=s0&q=m1", Some(5)),
         // Of the index of sessions, and with strong reads of no index at all.
         ("session_id=s0&user_id=u1", Some(5)),
         ("session_id=s0&consistent=true", Some(10)),
@@ -207,6 +209,47 @@ async fn a_used_up_budget_leaves_a_cursor_and_loses_nothing() {
     assert_eq!(numbers(&tally.list(&app, "user_id=rare&limit=3").await), [507, 407, 307, 207, 107, 7]);
     assert_eq!(numbers(&tally.list(&app, "user_id=rare&limit=3&order=asc").await), [7, 107, 207, 307, 407, 507]);
     assert_eq!(numbers(&tally.list(&app, "user_id=rare&limit=2&offset=2").await), [307, 207, 107, 7]);
+}
+
+#[tokio::test]
+async fn a_search_says_how_far_it_looked_and_goes_on_from_there() {
+    let config = tally_service::config::Config { read_budget: 0.5, ..tally_service::config::Config::default() };
+    let tally = Tally::with(config).await;
+    let app = tally.app("shop").await;
+    let events: Vec<_> = (0..600)
+        .map(|n| {
+            let message = if n == 7 { "Die ÄRGERLICHE Karte" } else { "fine" };
+            json!({"name": "a", "message": message, "data": {"n": n},
+            "timestamp": format!("2026-11-21T08:{:02}:{:02}Z", n / 60, n % 60)})
+        })
+        .collect();
+    tally.accept(&app, &json!(events)).await;
+    for (order, first) in [("desc", 599), ("asc", 0)] {
+        let mut path = format!("/events?q=%C3%A4rgerliche+karte&order={order}");
+        let (mut scanned, mut times, mut found) = (0, vec![], vec![]);
+        loop {
+            let page = tally.ask(&app, &path).await;
+            scanned += page["scanned"].as_i64().unwrap();
+            found.extend(numbers(page["items"].as_array().unwrap()));
+            let Some(cursor) = page["next"].as_str() else {
+                assert_eq!(page.get("searched_to"), None, "the range was searched whole");
+                break;
+            };
+            let to = page["searched_to"].as_str().expect("a time").to_owned();
+            // Whatever it has passed is counted, and nothing else.
+            let time = |n: usize| format!("2026-11-21T08:{:02}:{:02}", n / 60, n % 60);
+            let passed = (0..600).filter(|n| if first == 0 { time(*n) < to } else { time(*n) > to }).count();
+            assert!(i64::try_from(passed).unwrap() <= scanned, "{passed} passed, {scanned} looked at");
+            times.push(to);
+            path = format!("/events?cursor={cursor}");
+        }
+        assert_eq!((found, scanned >= 600), (vec![7], true), "{order}: {scanned}");
+        assert!(times.len() > 2, "the budget ended before anything was found: {times:?}");
+        if order == "desc" {
+            times.reverse();
+        }
+        assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
+    }
 }
 
 #[tokio::test]

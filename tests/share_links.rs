@@ -383,14 +383,16 @@ async fn no_route_tells_a_bounded_key_what_it_hides() {
 #[tokio::test]
 async fn each_statistic_declares_what_it_enforces() {
     let (tally, _, _, _) = shop().await;
-    let counts = ["timeseries?interval=HOUR&", "by-level?", "by-name?", "by-category?", "hours?", "totals?"];
+    let counts = ["timeseries?interval=HOUR&", "by-level?", "by-name?", "by-category?", "hours?", "overview?"];
     for bound in bounds() {
         let key = share(&tally, bound.body.clone()).await;
         let only = |known: &[Restriction]| bound.restrictions.iter().all(|restriction| known.contains(restriction));
-        let overview = ("overview?", only(&[Cells, Fields, People, Data, Statistics]));
-        let with_counts = counts.map(|stat| (stat, only(&[Cells, People, Data, Statistics])));
-        let others =
-            [overview, ("top-messages?", only(&[Data])), ("groups?attr=plan&", only(&[Cells, Fields, People]))];
+        let with_counts = counts.map(|stat| (stat, only(&[Cells, Fields, People, Data, Statistics])));
+        let others = [
+            ("totals?", only(&[Cells, People, Data, Statistics])),
+            ("top-messages?", only(&[Cells, Fields, Data])),
+            ("groups?attr=plan&", only(&[Cells, Fields, People])),
+        ];
         for (stat, opens) in with_counts.into_iter().chain(others) {
             let range = if stat == "totals?" { "" } else { "since=2026-11-20" };
             let reply = get(&tally, &key, &format!("/apps/shop/stats/{stat}{range}")).await;
@@ -417,10 +419,14 @@ async fn a_filter_cannot_ask_for_what_is_hidden() {
         (&data, "attr.plan=pro", "attr.plan"),
         (&data, "attr.plan[exists]=true", "attr.plan[exists]"),
         (&data, "fingerprint=x", "fingerprint"),
+        (&people, "q=inside-user-canary", "q"),
+        (&data, "q=x", "q"),
     ] {
         let query = query.replace('[', "%5B").replace(']', "%5D");
         assert_problem(&get(&tally, key, &format!("/apps/shop/events?{query}")).await, 400, &[field]);
     }
+    // An attribute of this name is no search.
+    assert_eq!(get(&tally, &people, "/apps/shop/events?attr.q=x").await.status, 200);
     let groups = "/apps/shop/stats/groups?since=2026-11-20&attr=";
     for attr in ["user_id", "session_id", "message"] {
         assert_problem(&get(&tally, &people, &format!("{groups}{attr}")).await, 400, &["attr"]);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tally_core::time::clock::Clock;
@@ -18,8 +19,8 @@ use crate::stream_poller::StreamPoller;
 
 /// The default data folder.
 pub const DATA: &str = ".tally";
-/// Maximum read units of one request: 800 MB, or 2.7 million events of 300 bytes.
-const READ_BUDGET: f64 = 100_000.0;
+/// The time in which one request may start reads: as long as somebody waits for an answer.
+const READ_TIME: Duration = Duration::from_secs(3);
 
 /// Why the system cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -170,9 +171,10 @@ pub fn config() -> Result<Config, ConfigError> {
     let mut config = Config::from_env()?;
     // A page of plain HTTP would not be sent them.
     config.secure_cookies = false;
-    // Reading costs nothing here. The limit keeps a single query from taking minutes.
+    config.read_time = READ_TIME;
+    // Reading costs nothing here, so only time and memory bound a question, unless somebody asks for units.
     if std::env::var("TALLY_READ_BUDGET").unwrap_or_default().is_empty() {
-        config.read_budget = READ_BUDGET;
+        config.read_budget = f64::INFINITY;
     }
     Ok(config)
 }

@@ -69,6 +69,37 @@ test("a session and a user have a time line of their own", async () => {
     await page.getByText(/20 events/).first().waitFor();
 });
 
+test("a text is searched for, marked where it is found, and taken out of the URL again", async () => {
+    const app = await appWith(world.tally, shopEvents(40));
+    await world.tally.call("POST", `/apps/${app.id}/events`, [
+        { name: "refund", message: "Größe <b>unknown</b>", data: { note: "NEEDLE <i>in</i> data" } },
+    ]);
+    const page = await world.signIn(`/?app=${app.id}&view=events`);
+    const grid = page.getByRole("treegrid");
+    await grid.getByRole("row").nth(5).waitFor();
+    const search = page.getByRole("searchbox", { name: "Search text in events" });
+    await search.fill("grÖSSE <B>");
+    await search.press("Enter");
+    await page.getByText(/No events match/).first().waitFor();
+    await search.fill("GRÖßE <B>");
+    await search.press("Enter");
+    await page.waitForURL(/[?&]q=GR/);
+    await until(async () => (await rowCount(page)) === 2);
+    assert.deepEqual(await grid.locator("mark").allTextContents(), ["Größe <b>"]);
+    assert.equal(await grid.locator("b").count(), 0, "a value is no markup");
+    await search.fill("needle");
+    await search.press("Enter");
+    await until(async () => (await rowCount(page)) === 2);
+    await grid.getByText("refund").first().waitFor();
+    await grid.getByRole("row").nth(1).getByRole("gridcell").nth(1).click();
+    await until(async () => (await grid.locator(".event-detail mark").allTextContents()).join() === "NEEDLE");
+    await page.getByText("text", { exact: true }).first().waitFor();
+    await page.getByRole("button", { name: "Remove text needle" }).click();
+    await page.waitForURL(url => !url.searchParams.has("q"));
+    assert.equal(await search.inputValue(), "");
+    await until(async () => (await rowCount(page)) > 20);
+});
+
 test("the keyboard moves, opens and closes", async () => {
     const app = await appWith(world.tally, shopEvents(40));
     const page = await world.signIn(`/?app=${app.id}&view=events&level=ERROR`);

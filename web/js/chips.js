@@ -1,6 +1,6 @@
 import { h } from './dom.js';
 import { fieldLabel, valuesText, verbOf } from './filter-text.js';
-import { currentState, navigate, withFilter, withoutFilter } from './state.js';
+import { currentState, navigate, SEARCH, withFilter, withoutFilter } from './state.js';
 
 /**
  * The filters of a state, each as a chip such as `level is ERROR, FATAL ✕`. Those of the key of a visitor cannot be changed.
@@ -32,7 +32,7 @@ function fixedChip(filter) {
     'li',
     { class: 'chip', title: 'This link shows nothing else' },
     h('span', { class: 'chip-field' }, fieldLabel(field)),
-    h('span', null, verbOf(operator)),
+    h('span', null, verbOf(filter)),
     operator === 'exists' ? null : h('bdi', { class: 'chip-values' }, valuesText(filter)),
   );
 }
@@ -45,7 +45,7 @@ function chip(filter) {
     'li',
     { class: 'chip' },
     h('span', { class: 'chip-field' }, fieldLabel(field)),
-    operator === '' || operator === 'ne' ? toggle(filter) : h('span', null, verbOf(operator)),
+    field !== SEARCH && (operator === '' || operator === 'ne') ? toggle(filter) : h('span', null, verbOf(filter)),
     operator === 'exists' ? null : h('bdi', { class: 'chip-values', title: text }, text),
     h(
       'button',
@@ -61,19 +61,20 @@ function chip(filter) {
 }
 
 /** @param {import('./state.js').Filter} filter */
-function toggle({ field, operator, values }) {
+function toggle(filter) {
+  const { field, operator, values } = filter;
   const opposite = operator === '' ? 'ne' : '';
-  const title = `Change to “${verbOf(opposite)}”`;
+  const title = `Change to “${verbOf({ field, operator: opposite })}”`;
   /** Moves all values of the condition to its opposite. */
   function click() {
     const rest = withoutFilter(currentState().filters, field, operator);
     navigate({ filters: values.reduce((all, value) => withFilter(all, field, opposite, value), rest) });
   }
-  const label = `${fieldLabel(field)} ${verbOf(operator)}: ${title}`;
+  const label = `${fieldLabel(field)} ${verbOf(filter)}: ${title}`;
   return h(
     'button',
     { type: 'button', class: 'chip-button verb', title, 'aria-label': label, on: { click } },
-    verbOf(operator),
+    verbOf(filter),
   );
 }
 

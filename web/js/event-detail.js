@@ -5,6 +5,7 @@ import { formatMillis, formatTime } from './format.js';
 import { stateLink } from './link.js';
 import { maySeePeople } from './page.js';
 import { eventStack } from './stack.js';
+import { marked } from './text-search.js';
 import { leaf, tree } from './tree.js';
 import { copyText, valueButton } from './value.js';
 
@@ -41,7 +42,11 @@ export function eventDetail(event, state, account) {
       message &&
         detailPart(
           'Message',
-          h('p', { class: 'detail-message' }, valueButton('message', message, { label: h('bdi', null, message) })),
+          h(
+            'p',
+            { class: 'detail-message' },
+            valueButton('message', message, { label: h('bdi', null, marked(message)) }),
+          ),
         ),
       stack !== undefined && stack !== null && detailPart('Stack', eventStack(event)),
       hasContent(data) && detailPart('Data', typeof data === 'object' ? tree(data, 'attr') : leaf(data, null)),

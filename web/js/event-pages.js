@@ -28,8 +28,9 @@ export const MOST_HELD = 2_000;
 /**
  * How far a search has come.
  *
- * @typedef {{ found: number, requests: number, reached: number | null, scanned: number | null, ended: boolean }} Progress
- *   `reached` is the time up to which everything was looked at, where it is known; `scanned` the events read for it
+ * @typedef {{ found: number, requests: number, reached: number | null, scanned: number | null, descends: boolean, ended: boolean }} Progress
+ *   `reached` is the time up to which everything was looked at, where it is known; `scanned` the events read for it;
+ *   `descends` whether it goes back in time
  */
 
 /**
@@ -56,7 +57,7 @@ export class EventPages {
     /** @type {{ query: Query, after: string } | null} */
     this.next = { query, after: '' };
     /** @type {Progress} */
-    this.progress = { found: 0, requests: 0, reached: null, scanned: null, ended: false };
+    this.progress = { found: 0, requests: 0, reached: null, scanned: null, descends: this.descends(), ended: false };
     this.stopped = new AbortController();
   }
 
@@ -95,6 +96,7 @@ export class EventPages {
         requests: this.progress.requests + 1,
         reached: reachedBy(reply) ?? this.progress.reached,
         scanned: reply.scanned === undefined ? this.progress.scanned : (this.progress.scanned ?? 0) + reply.scanned,
+        descends: this.descends(),
         ended: !this.next,
       };
       tell(this.progress);
@@ -264,9 +266,10 @@ export class EventPages {
 /**
  * The time up to which the search of a reply has come: as the reply says, else by the id in its cursor, if that can be read.
  *
- * @param {{ next: string | null, read_to?: string }} reply
+ * @param {{ next: string | null, searched_to?: string, read_to?: string }} reply
  */
-function reachedBy({ next, read_to: told }) {
+function reachedBy({ next, searched_to: searched, read_to: read }) {
+  const told = searched ?? read;
   if (told) {
     return Date.parse(told);
   }

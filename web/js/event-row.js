@@ -2,6 +2,7 @@ import { h } from './dom.js';
 import { fieldValue, inlineText } from './event-fields.js';
 import { fieldLabel } from './filter-text.js';
 import { formatCount, formatMillis, formatTime } from './format.js';
+import { marked } from './text-search.js';
 import { valueButton } from './value.js';
 
 /** Characters of a text in a row. */
@@ -120,7 +121,7 @@ export function eventRow(event, columns, { tz, open, after }) {
 function cellText(event, field, tz) {
   const value = fieldValue(event, field);
   if (field === 'message' && !value && event.data) {
-    return h('bdi', { class: 'muted' }, cutText(dataLine(event.data)));
+    return h('bdi', { class: 'muted' }, marked(cutText(dataLine(event.data))));
   }
   if (value === undefined || value === null || value === '') {
     return '';
@@ -130,9 +131,9 @@ function cellText(event, field, tz) {
     return timeText(text, tz);
   }
   if (field === 'message' || typeof value === 'object' || /^(tags\.|count|fingerprint|id|client_id)/.test(field)) {
-    return h('bdi', { title: text }, cutText(text));
+    return h('bdi', { title: text }, marked(cutText(text)));
   }
-  const button = valueButton(field, text, { label: h('bdi', null, cutText(text)) });
+  const button = valueButton(field, text, { label: h('bdi', null, marked(cutText(text))) });
   return field === 'name' && event.count > 1
     ? [button, h('span', { class: 'muted' }, ` ×${formatCount(event.count)}`)]
     : button;

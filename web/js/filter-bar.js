@@ -6,7 +6,8 @@ import { keyFilters, mayFilter } from './page.js';
 import { rangePicker } from './range.js';
 import { savedViewsMenu } from './saved-views.js';
 import { shareButton } from './share.js';
-import { navigate } from './state.js';
+import { navigate, SEARCH } from './state.js';
+import { textSearch } from './text-search.js';
 import { setFilterable } from './value.js';
 
 /**
@@ -31,6 +32,7 @@ export function filterBar(account, { compare = false, range = true, buttons = nu
   setFilterable(allowed);
   const picker = rangePicker();
   const input = filterInput(account, allowed);
+  const search = textSearch();
   const chips = h('div', { class: 'chip-holder' });
   const comparison = h('button', { type: 'button', title: 'Compare with the period before' }, 'Compare');
   comparison.addEventListener('click', () => navigate({ compare: comparison.getAttribute('aria-pressed') !== 'true' }));
@@ -40,6 +42,7 @@ export function filterBar(account, { compare = false, range = true, buttons = nu
     range && picker.element,
     compare && comparison,
     input.element,
+    allowed(SEARCH) && search.element,
     chips,
     h('div', { class: 'spacer' }),
     buttons,
@@ -52,6 +55,7 @@ export function filterBar(account, { compare = false, range = true, buttons = nu
   /** @param {import('./state.js').State} state */
   function update(state) {
     picker.update(state);
+    search.update(state);
     comparison.setAttribute('aria-pressed', String(state.compare));
     fill(chips, filterChips(state.filters, keyFilters(account)));
   }

@@ -1,4 +1,4 @@
-import { FILTER_FIELDS } from './state.js';
+import { FILTER_FIELDS, SEARCH } from './state.js';
 
 /** Reads a filter that somebody typed, such as `level is ERROR, FATAL`, and writes one in words. */
 
@@ -49,14 +49,14 @@ const SHORT = { session: 'session_id', user: 'user_id' };
  * @param {string} field
  */
 export function fieldLabel(field) {
-  return field.replace(/_id$/, '');
+  return field === SEARCH ? 'text' : field.replace(/_id$/, '');
 }
 
 /**
- * @param {Operator} operator
+ * @param {{ field: string, operator: Operator }} filter
  */
-export function verbOf(operator) {
-  return VERBS[operator];
+export function verbOf({ field, operator }) {
+  return field === SEARCH ? VERBS.contains : VERBS[operator];
 }
 
 /**
@@ -82,7 +82,7 @@ export function valuesText({ field, values }) {
  */
 export function describeFilter(filter) {
   const { field, operator } = filter;
-  return `${fieldLabel(field)} ${VERBS[operator]}${operator === 'exists' ? '' : ` ${valuesText(filter)}`}`;
+  return `${fieldLabel(field)} ${verbOf(filter)}${operator === 'exists' ? '' : ` ${valuesText(filter)}`}`;
 }
 
 /**

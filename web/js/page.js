@@ -1,4 +1,4 @@
-import { parseState } from './state.js';
+import { parseState, SEARCH } from './state.js';
 
 /**
  * Who uses the page: a signed-in user, or whoever has a share link.
@@ -101,6 +101,9 @@ export function mayFilter(account, field) {
   }
   if (account.statistics_only) {
     return COUNTED_FIELDS.includes(field);
+  }
+  if (field === SEARCH) {
+    return maySeePeople(account) && maySeeData(account);
   }
   return field.startsWith('attr.') || field === 'fingerprint'
     ? maySeeData(account)

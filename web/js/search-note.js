@@ -1,27 +1,27 @@
 import { fill, h } from './dom.js';
 import { formatCount, formatTime } from './format.js';
-import { currentState } from './state.js';
+import { currentState, SEARCH } from './state.js';
 
 /** Says how far a search through events has come. */
 
 /** @typedef {import('./event-pages.js').Progress} Progress */
 
 /**
- * How far a search looked, as `Looked back to 12 Nov, 10:31, through 41,200 events: 3 found`.
+ * How far a search looked, as `Searched 41,200 events back to 12 Nov, 10:31 · 3 found`.
  *
  * @param {Progress} progress
  * @param {number} count the events found in all
  */
-export function searchText({ reached, scanned }, count) {
+export function searchText({ reached, scanned, descends }, count) {
   const { tz } = currentState();
-  const to = reached === null ? 'Looked' : `Looked to ${formatTime(reached, tz, 'moment')}`;
-  const through = scanned === null ? '' : `${reached === null ? '' : ','} through ${formatCount(scanned)} events`;
-  return `${to}${through}: ${count === 0 ? 'nothing found yet' : `${formatCount(count)} found`}`;
+  const through = scanned === null ? '' : ` ${formatCount(scanned)} events`;
+  const to = reached === null ? '' : ` ${descends ? 'back' : 'up'} to ${formatTime(reached, tz, 'moment')}`;
+  return `Searched${through}${to} · ${count === 0 ? 'nothing found yet' : `${formatCount(count)} found`}`;
 }
 
 /** @param {import('./state.js').Filter} filter */
 function isUnindexed({ field }) {
-  return field === 'user_id' || field.startsWith('attr.');
+  return field === 'user_id' || field === SEARCH || field.startsWith('attr.');
 }
 
 /**

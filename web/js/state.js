@@ -16,6 +16,9 @@ export const FILTER_FIELDS = [
   'fingerprint',
 ];
 
+/** The filter that searches for a text. There is one at most, without an operator. */
+export const SEARCH = 'q';
+
 /** @typedef {'' | 'ne' | 'gt' | 'gte' | 'lt' | 'lte' | 'contains' | 'exists'} Operator */
 
 /**
@@ -42,7 +45,7 @@ export const FILTER_FIELDS = [
 
 /** A parameter that is a filter. The last brackets hold the operator: a path of `data` may hold some too. */
 const FILTER_NAME =
-  /^(name|slug|category|level|message|group|session_id|user_id|fingerprint|attr\..+?)(?:\[(eq|ne|gt|gte|lt|lte|contains|exists)\])?$/;
+  /^(q(?=$)|name|slug|category|level|message|group|session_id|user_id|fingerprint|attr\..+?)(?:\[(eq|ne|gt|gte|lt|lte|contains|exists)\])?$/;
 
 /** The browser's time zone. */
 export const BROWSER_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
@@ -64,8 +67,11 @@ export function parseState(query) {
     filters: [],
     options: {},
   };
-  for (const [name, value] of new URLSearchParams(query)) {
-    const filter = FILTER_NAME.exec(name);
+  const params = new URLSearchParams(query);
+  // The list of errors has a search of its own, in their titles.
+  const searches = params.get('view') !== 'errors';
+  for (const [name, value] of params) {
+    const filter = name !== SEARCH || searches ? FILTER_NAME.exec(name) : null;
     if (filter) {
       const operator = /** @type {Operator} */ (filter[2] === 'eq' ? '' : (filter[2] ?? ''));
       const field = filter[1] ?? '';
@@ -223,6 +229,8 @@ function addTo(filters, field, operator, value) {
   const found = filters.find((filter) => filter.field === field && filter.operator === operator);
   if (!found) {
     filters.push({ field, operator, values: [value] });
+  } else if (field === SEARCH) {
+    found.values = [value];
   } else if (!found.values.includes(value)) {
     found.values.push(value);
   }

@@ -1,4 +1,5 @@
 import { fill, h } from './dom.js';
+import { marked } from './text-search.js';
 import { valueButton } from './value.js';
 
 /** Children that a branch shows at once. */
@@ -105,7 +106,7 @@ export function leaf(value, path) {
 
   /** @param {string} part */
   function show(part) {
-    const label = h('bdi', null, part === '' ? '""' : part);
+    const label = h('bdi', null, part === '' ? '""' : marked(part));
     // The API takes 256 bytes of a value in a filter at least, and a URL has an end.
     return path !== null && text !== '' && text.length <= 1024
       ? valueButton(path, text, { label })

@@ -157,7 +157,8 @@ impl Day {
     pub(crate) async fn count(&self, context: &Context, app: &App) -> Result<CountedDay<'_>, Problem> {
         let starts = Interval::Hour.starts(self.range, &self.zone).map_err(|e| Problem::Internal(e.to_string()))?;
         let boundaries = boundaries(&starts, self.range);
-        let (counts, counted_to) = count(&context.reads(), app, boundaries, &self.filter, false, "date").await?;
+        let (counts, counted_to) =
+            count(&context.reads(), app, boundaries, &self.filter.clone().into(), false, "date").await?;
         let by_hour = counts.by_slot(starts.len());
         let hours = starts.into_iter().zip(by_hour).collect();
         Ok(CountedDay { day: self, hours, counts, counted_to })

@@ -52,6 +52,10 @@ pub(crate) struct EventPage<'a> {
     /// otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     scanned: Option<usize>,
+    /// Of such a filter, the time to which all events were looked at, from the newest on, or with `order=asc` from the oldest on; to the
+    /// millisecond. Absent where the whole range was searched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    searched_to: Option<Timestamp>,
 }
 
 pub(crate) async fn list(
@@ -64,6 +68,7 @@ pub(crate) async fn list(
     let asked = AskedList::of(params, &app, now)?;
     let mut page = read_page(&context.reads(), &app, &asked.query).await?;
     cut(&mut page, |room, event| room.take(&EventBody::within(&limits, &app.slug, event)))?;
+    let searched_to = page.next.filter(|_| page.scanned.is_some()).map(|next| next.after.at());
     let next = page.next.map(|next| asked.cursor(&app, next).encode());
     let reached = asked.offset.map(|offset| offset + page.events.len());
     let reply = EventPage {
@@ -75,6 +80,7 @@ pub(crate) async fn list(
         next,
         // It would tell a bounded key how many events there are beside those that it reads.
         scanned: page.scanned.filter(|_| limits.is_none()),
+        searched_to,
     };
     json(StatusCode::OK, &reply)
 }

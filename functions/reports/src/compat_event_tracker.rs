@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::{SchemaGenerator, json_schema};
 use tally_core::app::App;
-use tally_core::event::filter::CellFilter;
+use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{DAY, HOUR, Range, Timestamp};
 use tally_http::compat::event_tracker::{EventTrackerHour, EventTrackerName, EventTrackerRows, no_such_path, range};
@@ -41,7 +41,7 @@ pub(crate) async fn hours(
         let range = with_events(&reads, &app, range).await?;
         (range, hours_of(range).map_err(|e| Problem::field("start_date", e.to_string()))?)
     };
-    let hours = Hours::count(&reads, &app, starts, range, &CellFilter::default(), "start_date").await?;
+    let hours = Hours::count(&reads, &app, starts, range, &EventFilter::default(), "start_date").await?;
     let mut room = Room::default();
     let mut rows = Vec::new();
     for HourCount { date, hour_start, name, count } in hours.rows() {

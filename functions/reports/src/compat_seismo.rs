@@ -37,7 +37,8 @@ pub(crate) async fn report(
             // No hour of UTC is skipped or occurs twice.
             let range = widen(&app, asked.range, now);
             let boundaries = vec![range.since(), range.until()];
-            let (counts, _) = count(&context.reads(), &app, boundaries, &filter, true, period.field()).await?;
+            let (counts, _) =
+                count(&context.reads(), &app, boundaries, &filter.clone().into(), true, period.field()).await?;
             if counts.range != range {
                 // Its format cannot say so.
                 return Err(Problem::field(

@@ -4,10 +4,10 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
-use tally_core::event::filter::CellFilter;
+use tally_core::event::filter::EventFilter;
 use tally_core::time::Timestamp;
 use tally_http::openapi::{Operation, Parameter, number_or};
-use tally_http::parameters::{FromQuery, Params, group, level};
+use tally_http::parameters::{FromQuery, Params, event_filters};
 use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
 use tally_http::view::time_range;
@@ -45,6 +45,10 @@ pub(crate) struct TopMessages {
     /// where everything comes from counters.
     #[serde(skip_serializing_if = "Option::is_none")]
     live_from: Option<Timestamp>,
+    /// Where the filter asks for more than levels and groups, and the read budget ended before all events were read: what happened before
+    /// this time is not counted; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    covered_since: Option<Timestamp>,
     /// True where the range was widened to whole minutes, since the events at its ends have expired or are too many to read;
     /// otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,17 +75,19 @@ struct MessageCount {
 pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Response, Problem> {
     let (Compared { range, previous }, filter, limit) = params.read(|params| {
         let range = Compared::read(params, asked.now);
-        let filter = CellFilter { level: params.levels(), group: params.groups(), ..CellFilter::default() };
+        let filter = EventFilter::read(params, asked.now);
         let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-        Some((range?, filter, limit))
+        Some((range?, filter?, limit))
     })?;
-    let wide = widen(&asked.app, range, asked.now);
+    // Events are counted to the moment.
+    let widest = |range| if messages::asks_events(&filter) { range } else { widen(&asked.app, range, asked.now) };
+    let wide = widest(range);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     // Read before the counters: a batch that is folded in between is then not claimed to be counted.
     let counted_to = counted_to(&asked.reads, &asked.app).await?;
     let top = messages::top(&asked.reads, &asked.app, wide, &filter, most).await;
     let top = top.map_err(|e| Problem::of_read(e, "since"))?;
-    let before = match previous.map(|previous| widen(&asked.app, previous, asked.now)) {
+    let before = match previous.map(widest) {
         Some(range) => {
             let counts = messages::counts(&asked.reads, &asked.app, range, &filter).await;
             Some((range, counts.map_err(|e| Problem::of_read(e, "since"))?))
@@ -101,10 +107,22 @@ pub(crate) async fn top_messages(asked: Asked, params: Params) -> Result<Respons
     let left_out = LeftOut::of(Room::default().fill(&mut items)?.iter().map(|message| message.count));
     let complete = top.complete && left_out.is_none();
     let widened = (top.range != range).then_some(true);
-    let (since, until, live_from) = (top.range.since(), top.range.until(), top.live_from);
+    let (since, until) = (top.range.since(), top.range.until());
+    let (live_from, covered_since) = (top.live_from, top.covered_since);
     let previous = before.map(|(range, counts)| PreviousRange::of(range, counts.complete));
-    let reply =
-        TopMessages { limit, since, until, items, complete, left_out, previous, counted_to, live_from, widened };
+    let reply = TopMessages {
+        limit,
+        since,
+        until,
+        items,
+        complete,
+        left_out,
+        previous,
+        counted_to,
+        live_from,
+        covered_since,
+        widened,
+    };
     json(StatusCode::OK, &reply)
 }
 
@@ -112,8 +130,7 @@ pub(crate) fn top_messages_operation(schemas: &mut SchemaGenerator) -> Operation
     Statistic::TopMessages
         .operation("topMessages", "The most frequent groups of messages, largest first, then newest")
         .takes(time_range(schemas))
-        .takes(level(schemas))
-        .takes(group())
+        .takes(event_filters(schemas))
         .takes([compared()])
         .takes([Parameter::query("limit", "Most messages.", number_or(DEFAULT_LIMIT, 1, MAX_LIMIT))])
         .answers_with::<TopMessages>(schemas, StatusCode::OK, "The messages.")

@@ -271,7 +271,7 @@ async fn count_both(reads: &Reads, app: &App, view: &View) -> Result<(Counted, O
     let count = |range| Counted::of(reads, app, range, view);
     match view.previous {
         None => Ok((count(view.range).await?, None)),
-        Some(previous) if view.filter.beyond_cells().is_empty() && !view.filter.cell.asks_events() => {
+        Some(previous) if !view.filter.asks_events() => {
             let (now, before) = try_join(count(view.range), count(previous)).await?;
             Ok((now, Some(before)))
         }
@@ -374,7 +374,7 @@ async fn messages_and_newest(
     if view.filter.cell.is_fine() || view.filter.cell.asks_events() {
         return messages_of_names(reads, app, view, now, before).await;
     }
-    let filter = &view.filter.cell;
+    let filter = &view.filter;
     let counted = async {
         match before {
             Some(before) => unless_spent(messages::counts(reads, app, before.range, filter).await),
@@ -390,15 +390,7 @@ async fn messages_and_newest(
         None => (vec![], false),
         Some(top) => {
             let previous = |group: &Group| Some(earlier.as_ref()?.counts.get(group).copied().unwrap_or(0));
-            let item = |top: messages::TopMessage| MessageCount {
-                previous: previous(&top.group),
-                message: top.message,
-                group: top.group.to_string(),
-                level: top.level,
-                count: top.count,
-                last_seen: top.last_seen,
-                example: top.example.map(|id| id.to_string()),
-            };
+            let item = |top: messages::TopMessage| MessageCount::of(previous(&top.group), top);
             (top.messages.into_iter().map(item).collect(), top.complete)
         }
     };
@@ -443,18 +435,23 @@ async fn messages_of_names(
 
 /// The most frequent messages, largest first, then newest.
 fn largest(all: &HashMap<Group, MessageSum>, earlier: Option<&HashMap<Group, MessageSum>>) -> Vec<MessageCount> {
-    let mut sorted: Vec<_> = all.iter().collect();
-    sorted.sort_unstable_by_key(|(group, sum)| (std::cmp::Reverse((sum.count, sum.newest.at)), **group));
-    let item = |(group, sum): (&Group, &MessageSum)| MessageCount {
-        message: sum.newest.shown(sum.marks, sum.count),
-        group: group.to_string(),
-        level: sum.level,
-        count: sum.count,
-        previous: earlier.map(|earlier| earlier.get(group).map_or(0, |sum| sum.count)),
-        last_seen: sum.newest.at,
-        example: Some(sum.newest.id.to_string()),
-    };
-    sorted.into_iter().take(TOP).map(item).collect()
+    let previous = |group: &Group| Some(earlier?.get(group).map_or(0, |sum| sum.count));
+    let item = |top: messages::TopMessage| MessageCount::of(previous(&top.group), top);
+    messages::largest(all, TOP).into_iter().map(item).collect()
+}
+
+impl MessageCount {
+    fn of(previous: Option<i64>, top: messages::TopMessage) -> Self {
+        Self {
+            message: top.message,
+            group: top.group.to_string(),
+            level: top.level,
+            count: top.count,
+            previous,
+            last_seen: top.last_seen,
+            example: top.example.map(|id| id.to_string()),
+        }
+    }
 }
 
 /// The time of the newest event.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use tally_core::app::AppId;
-use tally_core::event::filter::CellFilter;
+use tally_core::event::filter::EventFilter;
 use tally_core::invalid::Invalid;
 use tally_core::time::{Range, Timestamp, micros};
 use tally_http::cursor::{CursorError, open, seal};
@@ -28,7 +28,7 @@ pub(crate) trait Row: Serialize {
 
 /// A list as it was asked for.
 pub(crate) struct AskedRows {
-    pub(crate) filter: CellFilter,
+    pub(crate) filter: EventFilter,
     pub(crate) range: Range,
     /// The range to compare with, if that was asked for.
     pub(crate) previous: Option<Range>,
@@ -87,7 +87,7 @@ impl AskedRows {
         let Some(text) = params.text("cursor") else {
             let sent = params.remaining();
             let (filter, Compared { range, previous }) = params.read(|params| {
-                let filter = CellFilter::read(params, asked.now);
+                let filter = EventFilter::read(params, asked.now);
                 let alone = |range| Compared { range, previous: None };
                 let range = match statistic {
                     Statistic::Totals => Some(alone(Range::ALL)),
@@ -108,7 +108,7 @@ impl AskedRows {
             for of_range in ["since", "until", "tz", "week_start", "compare"] {
                 params.text(of_range);
             }
-            CellFilter::read(params, asked.now)
+            EventFilter::read(params, asked.now)
         })?;
         Ok(Self {
             filter,

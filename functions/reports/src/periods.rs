@@ -6,7 +6,7 @@ use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::AppSlug;
-use tally_core::event::filter::CellFilter;
+use tally_core::event::filter::EventFilter;
 use tally_core::time::calendar::{Interval, TooManyBuckets, hour_of_day};
 use tally_core::time::moment::{Calendar, Moment, Span};
 use tally_core::time::zone::Zone;
@@ -14,12 +14,13 @@ use tally_core::time::{Range, TimeError, Timestamp};
 use tally_http::counts::{Freshness, Point, count};
 use tally_http::guard::Target;
 use tally_http::openapi::{MomentInput, Operation, Parameter, PastDayInput, number};
-use tally_http::parameters::{FromQuery, Params, calendar, filters};
+use tally_http::parameters::{FromQuery, Params, calendar, event_filters};
 use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
 use tally_http::routes::REPORT;
 use tally_http::service::Shared;
-use tally_service::report::count::{self as counters, Counts, boundaries, widen};
+use tally_service::report::by_group::range_of;
+use tally_service::report::count::{self as counters, Counts, boundaries};
 
 use crate::answer::{NameCount, by_name_and_slug};
 
@@ -61,7 +62,7 @@ pub(crate) async fn report(
         return Err(Problem::NotFound(NO_REPORT.to_owned()));
     };
     let (filter, zone, asked, parts) = params.read(|params| {
-        let (filter, calendar) = (CellFilter::read(params, now), Calendar::read(params, now)?);
+        let (filter, calendar) = (EventFilter::read(params, now), Calendar::read(params, now)?);
         let asked = period.read(params, &calendar)?;
         let zone = calendar.zone;
         let starts = |part: &Range| Ok((*part, period.interval().starts(*part, &zone)?));
@@ -75,7 +76,7 @@ pub(crate) async fn report(
     let reads = context.reads();
     let mut counted_to = None;
     for (asked, starts) in parts {
-        let part = widen(&app, asked, now);
+        let part = range_of(&app, asked, &filter, now);
         let (more, to) = count(&reads, &app, boundaries(&starts, part), &filter, true, period.field()).await?;
         let part = more.range;
         widened |= part != asked;
@@ -283,7 +284,7 @@ pub(crate) fn report_operations(schemas: &mut SchemaGenerator) -> [Operation; 5]
             .with("{report}", period.name())
             .takes(period.parameters(schemas))
             .takes(calendar())
-            .takes(filters(schemas))
+            .takes(event_filters(schemas))
             .answers_with::<Report<'_>>(schemas, StatusCode::OK, "The report.")
     })
 }

@@ -8,7 +8,7 @@ use tally_core::app::App;
 use tally_core::time::Timestamp;
 use tally_http::limits::Restriction;
 use tally_http::openapi::{Operation, Parameter};
-use tally_http::parameters::filters;
+use tally_http::parameters::event_filters;
 use tally_http::routes::STATISTIC;
 use tally_http::view::time_range;
 use tally_service::reads::Reads;
@@ -58,26 +58,18 @@ impl Statistic {
     /// What it enforces of the bounds of keys.
     pub(crate) const fn enforces(self) -> &'static [Restriction] {
         match self {
-            Self::Uniques => &[
+            // The overview leaves out the messages where people are hidden, and where it may show only statistics.
+            Self::Overview | Self::Uniques | Self::Timeseries | Self::By(_) | Self::Hours => &[
                 Restriction::Cells,
                 Restriction::Fields,
                 Restriction::People,
                 Restriction::Data,
                 Restriction::Statistics,
             ],
-            // It leaves out the messages where people are hidden, and where it may show only statistics.
-            Self::Overview => &[
-                Restriction::Cells,
-                Restriction::Fields,
-                Restriction::People,
-                Restriction::Data,
-                Restriction::Statistics,
-            ],
-            Self::Timeseries | Self::By(_) | Self::Hours | Self::Totals => {
-                &[Restriction::Cells, Restriction::People, Restriction::Data, Restriction::Statistics]
-            }
-            // A message is counted by its level alone, and its text may be about people.
-            Self::TopMessages => &[Restriction::Data],
+            // Counters of all time know no more.
+            Self::Totals => &[Restriction::Cells, Restriction::People, Restriction::Data, Restriction::Statistics],
+            // The text of a message may be about people.
+            Self::TopMessages => &[Restriction::Cells, Restriction::Fields, Restriction::Data],
             Self::Groups => &[Restriction::Cells, Restriction::Fields, Restriction::People],
         }
     }
@@ -93,7 +85,7 @@ impl Statistic {
 
     /// Its operation, for counts of a range with all filters.
     pub(crate) fn counts<Reply: JsonSchema>(self, schemas: &mut SchemaGenerator, id: &str, summary: &str) -> Operation {
-        self.operation(id, summary).takes(time_range(schemas)).takes(filters(schemas)).answers_with::<Reply>(
+        self.operation(id, summary).takes(time_range(schemas)).takes(event_filters(schemas)).answers_with::<Reply>(
             schemas,
             StatusCode::OK,
             "The counts.",

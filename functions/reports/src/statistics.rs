@@ -10,7 +10,7 @@ use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::App;
-use tally_core::event::filter::CellFilter;
+use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::calendar::{Interval, MAX_BUCKETS, TooManyBuckets};
@@ -26,9 +26,9 @@ use tally_http::problem::{Problem, json};
 use tally_http::service::Shared;
 use tally_http::view::{TimeRange, intervals};
 use tally_service::reads::Reads;
-use tally_service::report::by_group;
+use tally_service::report::by_group::{self, range_of};
 use tally_service::report::count as counters;
-use tally_service::report::count::{AllDays, CellKey, Counts, boundaries, largest_first, widen};
+use tally_service::report::count::{AllDays, CellKey, Counts, boundaries, largest_first};
 
 use crate::answer::{Compared, PreviousRange};
 use crate::groups::{groups, groups_operation};
@@ -81,7 +81,7 @@ pub(crate) struct Timeseries<'a> {
 
 async fn timeseries(asked: Asked, params: Params) -> Result<Response, Problem> {
     let (filter, zone, interval, fill, (asked_range, range, starts)) = params.read(|params| {
-        let (filter, calendar) = (CellFilter::read(params, asked.now), Calendar::read(params, asked.now)?);
+        let (filter, calendar) = (EventFilter::read(params, asked.now), Calendar::read(params, asked.now)?);
         let range = TimeRange::in_calendar(params, &calendar);
         let Calendar { zone, week_start, .. } = calendar;
         let interval = params.text("interval").map_or(Some(Interval::Hour), |text| Interval::read(&text, week_start));
@@ -90,7 +90,7 @@ async fn timeseries(asked: Asked, params: Params) -> Result<Response, Problem> {
         }
         let fill = params.choice("fill", &[("zero", true)]).unwrap_or(false);
         let (filter, TimeRange(range), interval) = (filter?, range?, interval?);
-        let wide = widen(&asked.app, range, asked.now);
+        let wide = range_of(&asked.app, range, &filter, asked.now);
         let starts = params.keep("interval", interval.starts(wide, &zone))?;
         Some((filter, zone, interval, fill, (range, wide, starts)))
     })?;
@@ -195,12 +195,12 @@ impl Both {
         asked: &Asked,
         range: Range,
         previous: Option<Range>,
-        filter: &CellFilter,
+        filter: &EventFilter,
         names: bool,
     ) -> Result<Self, Problem> {
         let (reads, app) = (&asked.reads, &asked.app);
         let whole = async |range: Range| {
-            let wide = widen(app, range, asked.now);
+            let wide = range_of(app, range, filter, asked.now);
             let counts = by_group::count(reads, app, vec![wide.since(), wide.until()], filter, names).await;
             counts.map_err(|e| Problem::of_read(e, "since"))
         };
@@ -290,11 +290,11 @@ async fn hours(asked: Asked, params: Params) -> Result<Response, Problem> {
     // The bound that was sent makes the range too long.
     let far = if params.was_sent("until") && !params.was_sent("since") { "until" } else { "since" };
     let list = AskedRows::read(params, Statistic::Hours, &asked)?;
-    let wide = widen(&asked.app, list.range, asked.now);
+    let wide = range_of(&asked.app, list.range, &list.filter, asked.now);
     let mut starts = hours_of(wide).map_err(|e| Problem::field(far, e.to_string()))?;
     // What earlier pages had is not read again.
     // Whether a group has names is decided by all of it, so that each page says the same.
-    if list.filter.group.is_any() {
+    if list.filter.cell.group.is_any() {
         starts.retain(|start| list.after.as_ref().is_none_or(|last| last.0 <= start.micros()));
     }
     let rest = starts.first().and_then(|first| Range::new((*first).max(wide.since()), wide.until()).ok());
@@ -328,7 +328,7 @@ impl Hours {
         app: &App,
         starts: Vec<Timestamp>,
         range: Range,
-        filter: &CellFilter,
+        filter: &EventFilter,
         field: &str,
     ) -> Result<Self, Problem> {
         let (counts, counted_to) = count(reads, app, boundaries(&starts, range), filter, true, field).await?;
@@ -367,10 +367,6 @@ pub(crate) struct Totals<'a> {
     items: Vec<NameTotal<'a>>,
     /// The cursor of the next page; null on the last.
     next: Option<String>,
-    /// Where the read budget ended before all days were read, `complete` is false and days before this time are not counted;
-    /// otherwise absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    covered_since: Option<Timestamp>,
     #[serde(flatten)]
     freshness: Freshness,
 }
@@ -393,7 +389,13 @@ impl Row for NameTotal<'_> {
 
 async fn totals(asked: Asked, params: Params) -> Result<Response, Problem> {
     let list = AskedRows::read(params, Statistic::Totals, &asked)?;
-    let (days, freshness) = by_day(&asked.reads, &asked.app, &list.filter, "level").await?;
+    if let Some(field) = list.filter.beyond_cells().first() {
+        return Err(Problem::field(
+            *field,
+            "`totals` reads counters of all time, which do not know it: leave it out, or ask `by-name` of a range",
+        ));
+    }
+    let (days, freshness) = by_day(&asked.reads, &asked.app, &list.filter.cell, "level").await?;
     let mut sums: HashMap<(&str, &str), (i64, Timestamp, Timestamp)> = HashMap::new();
     for (cell, days) in &days.cells {
         let sum = sums.entry((cell.name(), cell.slug())).or_insert((0, days.first, days.last));
@@ -407,7 +409,7 @@ async fn totals(asked: Asked, params: Params) -> Result<Response, Problem> {
         NameTotal { name, slug, count, first_day: date(first), last_day: date(last) }
     });
     let (items, next) = list.page(&asked.app.id, items)?;
-    json(StatusCode::OK, &Totals { items, next, covered_since: days.covered_since, freshness })
+    json(StatusCode::OK, &Totals { items, next, freshness })
 }
 
 /// Occurrences by cell on the days (UTC) of all time, or on the newest of them within the read budget. If it does not
@@ -429,7 +431,7 @@ pub(crate) async fn by_day(
     let counted_to = counters::counted_to(reads, app).await?;
     let days = counters::count_days(reads, app, filter).await.map_err(|e| Problem::of_read(e, field))?;
     let names_complete = days.complete && !days.cells.keys().any(CellKey::is_other);
-    let freshness = Freshness::of(names_complete, counted_to, days.live_from);
+    let freshness = Freshness::of(names_complete, counted_to, days.live_from).covering(days.covered_since);
     Ok((days, freshness))
 }
 

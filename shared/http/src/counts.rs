@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use tally_core::app::App;
-use tally_core::event::filter::CellFilter;
+use tally_core::event::filter::EventFilter;
 use tally_core::time::Timestamp;
 use tally_service::reads::Reads;
 use tally_service::report::count::Counts;
@@ -18,7 +18,7 @@ pub async fn count(
     reads: &Reads,
     app: &App,
     boundaries: Vec<Timestamp>,
-    filter: &CellFilter,
+    filter: &EventFilter,
     names: bool,
     field: &str,
 ) -> Result<(Counts, Timestamp), Problem> {
@@ -42,6 +42,10 @@ pub struct Freshness {
     /// where `left_out` tells what the reply has no room for; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete: Option<bool>,
+    /// Where the read budget ended before all events that the filter asks for, or all days of all time, were read: `complete` is
+    /// false, and what happened before this time is not counted; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub covered_since: Option<Timestamp>,
     /// True where the range was widened to whole minutes, since the events at its ends have expired or are too many to read;
     /// otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,17 +55,24 @@ pub struct Freshness {
 impl Freshness {
     /// Of a reply with sums over all names: a total, a series, levels.
     pub fn of_sums(counts: &Counts, counted_to: Timestamp) -> Self {
-        Self::of(counts.complete, counted_to, counts.live_from)
+        Self::of(counts.complete, counted_to, counts.live_from).covering(counts.covered_since)
     }
 
     /// Of a reply with names, slugs or categories: `(other)` may be among them.
     pub fn of_names(counts: &Counts, counted_to: Timestamp) -> Self {
-        Self::of(counts.names_complete(), counted_to, counts.live_from)
+        Self::of(counts.names_complete(), counted_to, counts.live_from).covering(counts.covered_since)
     }
 
     /// Of a reply whose counts are complete, or not.
     pub fn of(complete: bool, counted_to: Timestamp, live_from: Option<Timestamp>) -> Self {
-        Self { counted_to, live_from, complete: (!complete).then_some(false), widened: None }
+        Self { counted_to, live_from, complete: (!complete).then_some(false), covered_since: None, widened: None }
+    }
+
+    /// The same, of counts that begin with this time, if they do not begin with their range.
+    #[must_use]
+    pub fn covering(mut self, since: Option<Timestamp>) -> Self {
+        self.covered_since = since;
+        self
     }
 
     /// The same, of a reply that leaves something out.

@@ -154,6 +154,9 @@ impl Limits {
             "user_id" | "session_id" | "message" | "group" if self.hides_people => {
                 Some("this key hides people: leave it out")
             }
+            // A search looks into all of it.
+            "q" if self.hides_people => Some("this key hides people: leave it out"),
+            "q" if self.hides_data => Some("this key hides data: leave it out"),
             "fingerprint" | "group" if self.hides_data => Some("this key hides data: leave it out"),
             _ if self.statistics_only && !["name", "event", "slug", "category", "level", "group"].contains(&field) => {
                 Some("this key reads only statistics: leave it out")
@@ -164,13 +167,13 @@ impl Limits {
 
     /// The same for an attribute: a path into `data`, or else the name of a field.
     pub fn hides_attribute(&self, path: &str) -> Option<&'static str> {
-        if self.hides_data {
-            Some("this key hides data: leave it out")
-        } else if self.statistics_only {
+        match path {
+            _ if self.hides_data => Some("this key hides data: leave it out"),
             // Also a path that is called as a field: `data` comes first.
-            Some("this key reads only statistics: leave it out")
-        } else {
-            self.hides_field(path)
+            _ if self.statistics_only => Some("this key reads only statistics: leave it out"),
+            // As an attribute it is no search.
+            "q" => self.hides_field("attr"),
+            path => self.hides_field(path),
         }
     }
 }

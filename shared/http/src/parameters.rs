@@ -12,6 +12,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use tally_core::app::AppSlug;
 use tally_core::event::filter::attribute::{AttributeFilter, MOST_ATTRIBUTES, path_and_operator};
+use tally_core::event::filter::search::{MAX_SEARCH, TextSearch};
 use tally_core::event::filter::values::{MOST_VALUES, Values};
 use tally_core::event::filter::{AttributeFilters, CellFilter, EventFilter};
 use tally_core::event::group::Group;
@@ -384,6 +385,7 @@ impl FromQuery for EventFilter {
             user_id: params.texts("user_id"),
             fingerprint: params.texts("fingerprint"),
             attributes: attributes(params),
+            searches: search(params).into_iter().collect(),
         };
         let Some(limits) = params.limits() else { return Some(asked) };
         for field in asked.beyond_cells() {
@@ -393,6 +395,15 @@ impl FromQuery for EventFilter {
         }
         Some(asked.and(limits.filter()))
     }
+}
+
+/// The text to search for. An empty one is an error, as of the other filters.
+fn search(params: &mut Params) -> Option<TextSearch> {
+    if params.was_sent_empty("q") {
+        params.add("q", "empty: send a text, or leave the parameter out");
+    }
+    let text = params.text("q")?;
+    params.keep("q", TextSearch::new(&text))
 }
 
 fn attributes(params: &mut Params) -> AttributeFilters {
@@ -487,6 +498,15 @@ pub fn event_filters(schemas: &mut SchemaGenerator) -> Vec<Parameter> {
          Operators stand in brackets: `attr.PATH[ne]`, `[gt]`, `[gte]`, `[lt]`, `[lte]`, `[contains]`, and `[exists]=true` or \
          `false`. Sent several times, any of the values; with `ne` none of them. `attributes[attr.PATH]=value` means the same.",
         attributes,
+    ));
+    let text = json_schema!({"type": "string", "minLength": 1, "maxLength": MAX_SEARCH});
+    all.push(Parameter::query(
+        "q",
+        format!(
+            "Only events with this text, in upper or lower case, in `name`, `message`, `user_id`, `session_id` or a string of \
+             `data` or `stack` (not in a key). At most {MAX_SEARCH} bytes, sent once."
+        ),
+        text,
     ));
     all
 }

@@ -96,10 +96,11 @@ impl Problem {
 
     /// A question that reads more than one request may, and the field that makes it large.
     pub fn too_much(spent: Spent, field: &str) -> Self {
-        Self::field(
-            field,
-            format!("{spent}: ask for a shorter time or for one `level`. The setting TALLY_READ_BUDGET is the limit"),
-        )
+        let limit = match spent {
+            Spent::Units => ". The setting TALLY_READ_BUDGET is the limit",
+            Spent::Memory | Spent::Time => "",
+        };
+        Self::field(field, format!("{spent}: ask for a shorter time or for one `level`{limit}"))
     }
 
     /// An error of a read. `field` is what makes the question large.

@@ -149,7 +149,7 @@ routes! {
     UPLOAD_CHUNKS       = POST   "/api/0/organizations/{organization}/chunk-upload" => SourceMaps, Upload;
     ASSEMBLE_BUNDLE     = POST   "/api/0/organizations/{organization}/artifactbundle/assemble" => SourceMaps, Upload;
     LIST_ATTRIBUTES     = GET    "/apps/{app}/attributes"                       => Query, Read [Cells, Fields, People];
-    REPORT              = GET    "/apps/{app}/reports/{report}"                 => Reports, Read [Cells, People, Data, Statistics];
+    REPORT              = GET    "/apps/{app}/reports/{report}"                 => Reports, Read [Cells, Fields, People, Data, Statistics];
     LIST_SESSIONS       = GET    "/apps/{app}/sessions"                         => People, Read [Cells, Fields, Data];
     FUNNEL              = POST   "/apps/{app}/funnels"                          => People, Read [Cells, Fields, People, Data, Statistics];
     // A key that may not read all may not list people.

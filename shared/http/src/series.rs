@@ -5,7 +5,8 @@ use tally_core::time::calendar::TooManyBuckets;
 use tally_core::time::{Range, Timestamp};
 use tally_service::reads::Reads;
 use tally_service::report::by_group;
-use tally_service::report::count::{Counts, boundaries, widen};
+use tally_service::report::by_group::range_of;
+use tally_service::report::count::{Counts, boundaries};
 use tally_service::report::from_events::{FromEvents, count_events};
 
 use crate::problem::Problem;
@@ -36,15 +37,15 @@ impl Counted {
     pub async fn of(reads: &Reads, app: &App, range: Range, view: &View) -> Result<Self, Problem> {
         let starts = |range| view.interval.starts(range, &view.zone);
         let too_many = |e: TooManyBuckets| Problem::field("interval", e.to_string());
-        if !view.filter.beyond_cells().is_empty() || view.filter.cell.asks_events() {
+        if view.filter.asks_events() {
             let starts = starts(range).map_err(too_many)?;
             let mut events = count_events(reads, app, &boundaries(&starts, range), &view.filter, usize::MAX).await?;
             let counts = std::mem::take(&mut events.counts);
             return Ok(Self { starts, range, counts, events: Some(events), widened: false });
         }
-        let wide = widen(app, range, reads.now);
+        let wide = range_of(app, range, &view.filter, reads.now);
         let starts = starts(wide).map_err(too_many)?;
-        let counts = by_group::count(reads, app, boundaries(&starts, wide), &view.filter.cell, true).await;
+        let counts = by_group::count(reads, app, boundaries(&starts, wide), &view.filter, true).await;
         let counts = counts.map_err(|e| Problem::of_read(e, "since"))?;
         let range_of_counts = counts.range;
         Ok(Self { starts, range: range_of_counts, counts, events: None, widened: range_of_counts != range })
@@ -52,6 +53,6 @@ impl Counted {
 
     /// The time from which events are counted, if the read budget ended before all were.
     pub fn covered_since(&self) -> Option<Timestamp> {
-        self.events.as_ref()?.covered_since
+        self.counts.covered_since
     }
 }

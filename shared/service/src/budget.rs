@@ -37,7 +37,7 @@ const MARGIN: f64 = 2.0;
 /// The limits of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Read units.
+    /// Read units. They may be infinite: then time and memory are all that ends.
     pub units: f64,
     /// Read units of the events of the newest minutes.
     pub tail: f64,

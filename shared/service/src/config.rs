@@ -32,12 +32,13 @@ pub struct Config {
     pub ingest_origins: Origins,
     /// `TALLY_READ_ORIGINS` (default none): origins whose pages may read.
     pub read_origins: Origins,
-    /// `TALLY_READ_BUDGET` (default 1,000): the read units that one request may use.
+    /// `TALLY_READ_BUDGET` (default 1,000): the read units that one request may use. Infinite in the program for a laptop, where
+    /// they cost nothing.
     pub read_budget: f64,
     /// `TALLY_TAIL_BUDGET` (default 600): the read units that the events of the newest minutes may take in a report, of those
     /// that a request may use. With 0, reports come from counters alone.
     pub tail_budget: f64,
-    /// The time in which one request may start reads: 10 s. Only tests change it.
+    /// The time in which one request may start reads: 10 s, or 3 s in the program for a laptop.
     pub read_time: Duration,
     /// `TALLY_GITHUB_API` (default `https://api.github.com`): the API that identifies the owner of a GitHub token.
     pub github_api: String,

@@ -2,6 +2,7 @@
 //! must match.
 
 pub mod attribute;
+pub mod search;
 pub mod values;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use crate::event::group::Group;
 use crate::event::level::Level;
 
 use self::attribute::{AttributeError, AttributeFilter, MOST_ATTRIBUTES};
+use self::search::TextSearch;
 use self::values::Values;
 
 /// A filter on what counters know: the four dimensions of a cell, and the group.
@@ -161,6 +163,8 @@ pub struct EventFilter {
     pub fingerprint: Values<String>,
     /// Conditions on attributes of `data`.
     pub attributes: AttributeFilters,
+    /// Texts that it has somewhere, all of them: that of a request, and that of the key it comes with.
+    pub searches: Vec<TextSearch>,
 }
 
 /// A few conditions on attributes, all of which must be fulfilled.
@@ -198,6 +202,7 @@ impl EventFilter {
             && self.fingerprint.matches(event.fingerprint.as_deref())
             && (self.cell.is_empty() || self.cell.matches(&event.cell(), group))
             && self.attributes.0.iter().all(|attribute| attribute.matches(event))
+            && self.searches.iter().all(|search| search.matches(event))
     }
 
     /// Whether no event can match.
@@ -216,7 +221,13 @@ impl EventFilter {
             ("fingerprint", &self.fingerprint),
         ];
         let texts = texts.into_iter().filter(|(_, values)| !values.is_any()).map(|(name, _)| name);
-        texts.chain((!self.attributes.is_empty()).then_some("attr")).collect()
+        let others = [("attr", self.attributes.is_empty()), ("q", self.searches.is_empty())];
+        texts.chain(others.into_iter().filter(|(_, is_empty)| !is_empty).map(|(name, _)| name)).collect()
+    }
+
+    /// Whether no counters answer it: it asks about what they do not know, or about what none of them knows together.
+    pub fn asks_events(&self) -> bool {
+        self.cell.asks_events() || !self.beyond_cells().is_empty()
     }
 
     /// What matches both. Two filters may have more conditions together than one may have.
@@ -230,6 +241,7 @@ impl EventFilter {
             user_id: self.user_id.and(other.user_id),
             fingerprint: self.fingerprint.and(other.fingerprint),
             attributes: AttributeFilters(attributes),
+            searches: [self.searches, other.searches].concat(),
         }
     }
 }

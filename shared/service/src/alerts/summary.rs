@@ -62,7 +62,7 @@ fn unless_spent<T>(read: Result<T, ReadError>) -> Result<Option<T>, StoreError> 
 }
 
 async fn count(reads: &Reads, app: &App, filter: &CellFilter, range: Range) -> Result<Counts, ReadError> {
-    by_group::count(reads, app, vec![range.since(), range.until()], filter, true).await
+    by_group::count(reads, app, vec![range.since(), range.until()], &filter.clone().into(), true).await
 }
 
 fn errors(counts: &Counts) -> i64 {
@@ -93,7 +93,7 @@ async fn messages(
         return Ok((vec![], true));
     }
     if !filter.is_fine() {
-        let top = top_messages::top(reads, app, range, &filter, MOST).await?;
+        let top = top_messages::top(reads, app, range, &filter.clone().into(), MOST).await?;
         let known = top.messages.into_iter();
         let messages = known.map(|top| ReportMessage {
             message: top.message,

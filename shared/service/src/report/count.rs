@@ -42,6 +42,8 @@ pub struct Counts {
     pub complete: bool,
     /// Where the newest minutes are counted from their events: everything that happened since then is counted.
     pub live_from: Option<Timestamp>,
+    /// Where they come from events, and the budget ended before all were read: events before this time are not counted.
+    pub covered_since: Option<Timestamp>,
     /// A number for each cell.
     cells: HashMap<CellKey, u32>,
     /// Occurrences by slot and cell.
@@ -113,7 +115,14 @@ impl CellKey {
 impl Default for Counts {
     /// Nothing, which is complete.
     fn default() -> Self {
-        Self { range: Range::EMPTY, complete: true, live_from: None, cells: HashMap::new(), sums: HashMap::new() }
+        Self {
+            range: Range::EMPTY,
+            complete: true,
+            live_from: None,
+            covered_since: None,
+            cells: HashMap::new(),
+            sums: HashMap::new(),
+        }
     }
 }
 
@@ -179,6 +188,7 @@ impl Counts {
     pub fn add_all(&mut self, reads: &Reads, more: &Self) -> Result<(), Spent> {
         self.complete &= more.complete;
         self.live_from = self.live_from.max(more.live_from);
+        self.covered_since = self.covered_since.max(more.covered_since);
         let first = u32::default();
         for (cell, count) in more.by_cell() {
             self.add_cell(&reads.budget, first, cell.clone(), count)?;

@@ -138,6 +138,7 @@ pub(super) async fn count_within(
         End::Stopped => stopped_at.and_then(EventId::after),
     };
     found.covered_since = frontier.map(|id| id.at().max(range.since()));
+    found.counts.covered_since = found.covered_since;
     // Of what counters could answer in part, they would know what has expired.
     let is_kept = || range.is_empty() || app.layout.kept(range, reads.now) == [range];
     found.counts.complete = frontier.is_none() && (!filter.cell.asks_events() || is_kept());
