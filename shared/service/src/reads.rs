@@ -248,7 +248,7 @@ fn bytes(units: f64, of_unit: f64) -> usize {
 
 /// The bytes that an event takes in memory, about.
 pub fn weight(event: &Event) -> usize {
-    let texts = [&event.client_id, &event.category, &event.message, &event.session_id, &event.user_id];
+    let texts = [&event.client_id, &event.category, &event.message, &event.session_id, &event.user_id, &event.alias];
     let texts = texts.into_iter().flatten().chain([&event.name, &event.slug]).map(|text| heap(text)).sum::<usize>();
     let values = [&event.data, &event.tags, &event.stack].into_iter().flatten().map(json_weight).sum::<usize>();
     size_of::<Event>() + texts + values
