@@ -56,7 +56,7 @@ pub struct Event {
     /// The user it happened to.
     pub user_id: Option<String>,
     /// Another id of the same user, under which other events may name them, such as the one before they signed in. It is never the
-    /// `user_id` itself, and absent without one.
+    /// `user_id` itself. Without a `user_id` it is the id of somebody who is no user yet, and may become one.
     pub alias: Option<String>,
     /// What groups it with events of the same cause, by the client.
     pub fingerprint: Option<String>,

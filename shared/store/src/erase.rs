@@ -25,7 +25,8 @@ const LOOK: i32 = 10;
 pub enum ErasedEvents<'a> {
     /// The events of a session, in all shards.
     Session(&'a AppId, &'a str),
-    /// The events of a user in one shard, by any of at most [`MAX_USERS`](crate::MAX_USERS) ids.
+    /// The events of a user in one shard, by any of at most [`MAX_USERS`](crate::MAX_USERS) ids; also events
+    /// without a user that have one of them as their alias.
     User(&'a Partition, &'a [String]),
     /// All events of one shard.
     All(&'a Partition),
@@ -84,8 +85,11 @@ impl Store {
         if let ErasedEvents::User(_, ids) = which {
             let (names, values) = any_of(ids);
             request = request
-                .filter_expression(format!("attribute_not_exists(#fence) AND #user IN ({names})"))
-                .expression_attribute_names("#user", "user_id");
+                .filter_expression(format!(
+                    "attribute_not_exists(#fence) AND (#user IN ({names}) OR attribute_not_exists(#user) AND #alias IN ({names}))"
+                ))
+                .expression_attribute_names("#user", "user_id")
+                .expression_attribute_names("#alias", "alias");
             for (name, value) in values {
                 request = request.expression_attribute_values(name, value);
             }

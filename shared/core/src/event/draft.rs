@@ -55,8 +55,9 @@ impl Draft {
 
     /// The anonymous id that a native event names for its user.
     fn anonymous_id(&self) -> Option<String> {
+        let has_user = self.user_id.as_ref().is_some_and(|user| !user.is_empty());
         match (self.name.as_deref(), &self.data) {
-            (Some(IDENTIFY), Some(Json::Object(fields))) => match fields.get("anonymous_id")? {
+            (Some(IDENTIFY), Some(Json::Object(fields))) if has_user => match fields.get("anonymous_id")? {
                 Json::String(text) => Some(text.clone()),
                 Json::Number(number) => Some(number.as_str().to_owned()),
                 _ => None,
@@ -87,7 +88,7 @@ impl Draft {
         let session_id = text("session_id", self.session_id, MAX_TEXT);
         let user_id = text("user_id", self.user_id, MAX_TEXT);
         let alias = text("data.anonymous_id", self.alias.or(anonymous), MAX_TEXT);
-        let alias = alias.filter(|alias| user_id.as_ref().is_some_and(|user| user != alias));
+        let alias = alias.filter(|alias| user_id.as_ref() != Some(alias));
         let fingerprint = text("fingerprint", self.fingerprint, MAX_TEXT);
         if name.as_ref().is_some_and(|name| name.chars().all(|c| c.is_whitespace() || c.is_control())) {
             problems.add("name", "only white space or control characters: send a name that can be read");

@@ -67,8 +67,15 @@ impl Identities {
         self.people.get(id).map_or(id, String::as_str)
     }
 
-    /// Who did what an event tells. None where the event names nobody.
+    /// Who did what an event tells: the user, by any id, or else the session. Somebody who was no user yet is the user that they are
+    /// known to have become. None where the event names nobody.
     pub fn person_of<'a>(&'a self, event: &'a Event, by: By) -> Option<Person<'a>> {
+        if by == By::User && event.user_id.is_none() {
+            let became = event.alias.as_ref().and_then(|alias| self.people.get(alias));
+            if let Some(became) = became {
+                return Some(Person::User(became));
+            }
+        }
         match person_of(event, by)? {
             Person::User(id) => Some(Person::User(self.person(id))),
             session @ Person::Session(_) => Some(session),
