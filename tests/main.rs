@@ -27,6 +27,7 @@ mod filters;
 mod gateway;
 mod groups;
 mod harness;
+mod identities;
 mod ingest;
 mod issues;
 mod layouts;

@@ -124,6 +124,7 @@ fn every_route_is_described_and_nothing_else() {
                 ],
             ),
             "/apps/{app}/count/{*name}" => ("{*name}", &["{name}", "{name}/{n}"]),
+            "/apps/{app}/people/{*user_id}" => ("{*user_id}", &["{user_id}"]),
             "/assets/{version}/{*path}" => ("{*path}", &["{file}"]),
             "/apps/{app}/histogram/{*path}" => ("{*path}", &["{name}/{file}"]),
             "/event-tracker/{key}/api/events/{*path}" if route.method == Method::POST => {

@@ -182,6 +182,9 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
             all.extend(fields.map(|field| format!("/apps/shop/sessions?{range}&{field}")));
             all
         }
+        "/apps/{app}/people/{*user_id}" => {
+            ["inside-user-canary", "outside-user-canary"].map(|user| format!("/apps/shop/people/{user}")).into()
+        }
         "/apps/{app}/stats/sessions" | "/apps/{app}/stats/retention" => {
             let path = route.path.replace("{app}", "shop");
             let mut all = with(&path, &[range, &format!("{range}&interval=DAY")]);

@@ -10,6 +10,7 @@ mod dead_batch;
 mod distinct;
 mod error;
 mod event;
+mod identities;
 mod issues;
 mod lineage;
 mod object;
@@ -74,8 +75,9 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
     let in_stream = Batch { stream_shard: &stream_shard, created_at: batch.created_at };
     let issues = Issues::of(context, in_stream, &apps, &batch.records, &batch.traces).await?;
     let additions = Additions::of(context, batch.created_at, &apps, &batch.records, &batch.people);
-    // Before the counters, so that a batch that is counted has its issues, its users and its sessions.
-    futures::future::try_join(issues.store(), additions.store()).await?;
+    // Before the counters, so that a batch that is counted has its issues, its users and their ids, and its sessions.
+    let identities = identities::store(context, &apps, &batch.records, &batch.identities);
+    futures::future::try_join3(issues.store(), additions.store(), identities).await?;
     let applier = apply::Applier {
         store: &context.store,
         folded: &folded,

@@ -9,10 +9,12 @@ use tally_core::app::{AppId, AppSlug};
 use tally_core::counter::checkpoint::SequenceNumber;
 use tally_core::counter::folding::{Change, Record};
 use tally_core::counter::item::CountedEvent;
+use tally_core::people::identities::Identity;
 use tally_core::time::Timestamp;
 use tally_store::{Barrier, StreamImage, Trace};
 
 use crate::distinct::{People, Told};
+use crate::identities;
 use crate::issues::{Traces, may_be_issue};
 
 /// The principal that deletes expired items (AWS: "Working with expired items").
@@ -31,6 +33,8 @@ pub(crate) struct Read {
     pub(crate) traces: Traces,
     /// Whom the records tell of.
     pub(crate) people: People,
+    /// Which ids of a user they tell of.
+    pub(crate) identities: identities::Told,
     /// The apps of `records`.
     pub(crate) apps: BTreeMap<AppId, AppSlug>,
     /// New barriers, with the creation times of their records. They are met after all earlier records are counted.
@@ -100,6 +104,7 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
         created_at: Timestamp::EPOCH,
         traces: Traces::new(),
         people: People::new(),
+        identities: identities::Told::new(),
         apps: BTreeMap::new(),
         barriers: vec![],
         dead_letters: vec![],
@@ -115,10 +120,11 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
                 match what {
                     What::Nothing => {}
                     What::Barrier(barrier) => batch.barriers.push((barrier, created_at)),
-                    What::Change(change, slug, trace, told) => {
+                    What::Change(change, slug, Tells { trace, told, identity }) => {
                         if !told.is_none() {
                             batch.people.insert(sequence.clone(), told);
                         }
+                        batch.identities.extend(identity.map(|identity| (sequence.clone(), identity)));
                         batch.traces.extend(trace.map(|trace| (sequence.clone(), trace)));
                         batch.apps.insert(change.event().partition.app.clone(), slug);
                         batch.records.push(Record { sequence, change: *change });
@@ -152,9 +158,18 @@ enum What {
     Nothing,
     /// A barrier was created.
     Barrier(Barrier),
-    /// A changed event, with the slug of its app. If it may be an error, with what its newest version tells about that. And whom it
-    /// tells of.
-    Change(Box<Change>, AppSlug, Option<Trace>, Told),
+    /// A changed event, with the slug of its app, and what it tells beside what is counted.
+    Change(Box<Change>, AppSlug, Tells),
+}
+
+/// What a record tells beside what is counted.
+struct Tells {
+    /// If it may be an error, what its newest version tells about that.
+    trace: Option<Trace>,
+    /// Whom it tells of.
+    told: Told,
+    /// Which id of a user it tells of, or told of if it was erased.
+    identity: Option<Identity>,
 }
 
 fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), String> {
@@ -171,6 +186,7 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
     }
     let [new_trace, old_trace] = images.map(|image| image.as_ref().map(StreamImage::trace).unwrap_or_default());
     let [now, before] = images.map(|image| image.as_ref().map(StreamImage::marks).unwrap_or_default());
+    let identity = images.into_iter().flatten().next().and_then(StreamImage::identity);
     let has_stack = new_trace.has_stack || old_trace.has_stack;
     let slug = images.into_iter().flatten().find_map(StreamImage::app).map(|(_, slug)| slug);
     let image = |image: Option<StreamImage>, which: &str| -> Result<CountedEvent, String> {
@@ -190,7 +206,8 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
     };
     let slug = slug.ok_or_else(|| "the partition key".to_owned())?;
     let trace = may_be_issue(&change, has_stack).then_some(new_trace);
-    Ok((sequence, created_at, What::Change(Box::new(change), slug, trace, Told { before, now, at: created_at })))
+    let tells = Tells { trace, told: Told { before, now, at: created_at }, identity };
+    Ok((sequence, created_at, What::Change(Box::new(change), slug, tells)))
 }
 
 /// The metadata of a record, available even if the record cannot be counted.

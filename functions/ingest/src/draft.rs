@@ -26,6 +26,7 @@ pub(crate) fn read(raw: &RawValue) -> Result<Draft, Invalid> {
         message: fields.text_of_event("message"),
         session_id: fields.text_of_event("session_id"),
         user_id: fields.text_of_event("user_id"),
+        alias: None,
         fingerprint: fields.text_of_event("fingerprint"),
         timestamp: fields.time("timestamp"),
         count: fields.number("count", 1, MAX_COUNT),

@@ -46,6 +46,9 @@ pub(crate) struct Coverage {
     /// where the filter names sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
     live_from: Option<Timestamp>,
+    /// False if not all ids of people could be read: then a person may count once for each id. Otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identities: Option<bool>,
 }
 
 impl Coverage {
@@ -57,6 +60,7 @@ impl Coverage {
             covered: read.covered.into(),
             counted_to: read.counted_to,
             live_from: read.live_from,
+            identities: (!read.identities).then_some(false),
         }
     }
 }
@@ -157,7 +161,8 @@ pub(crate) fn by() -> Parameter {
     let words = json_schema!({"type": "string", "enum": ["user", "session"], "default": "user"});
     Parameter::query(
         "by",
-        "What tells people apart: `user` is the `user_id`, or the `session_id` of an event without one; `session` is the \
+        "What tells people apart: `user` is the `user_id`, or the `session_id` of an event without one, and all ids of a user that events \
+         have told of are one person; `session` is the \
          `session_id` alone. Events without either are left out.",
         words,
     )

@@ -6,6 +6,7 @@ mod funnel_people;
 mod funnels;
 mod next;
 mod numbers;
+mod person;
 mod retention;
 mod session_statistics;
 mod sessions;
@@ -23,6 +24,7 @@ use tally_service::context::Context;
 pub fn router(context: Arc<Context>) -> Router {
     Routes::of(Function::People, context)
         .serve(&routes::LIST_SESSIONS, sessions::list)
+        .serve(&routes::PERSON, person::person)
         .serve(&routes::SESSION_STATISTICS, session_statistics::statistics)
         .serve(&routes::FUNNEL, funnels::funnel)
         .serve(&routes::FUNNEL_PEOPLE, funnel_people::people)
@@ -36,6 +38,7 @@ pub fn router(context: Arc<Context>) -> Router {
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     vec![
         sessions::operation(schemas),
+        person::operation(schemas),
         session_statistics::operation(schemas),
         funnels::operation(schemas),
         funnel_people::operation(schemas),

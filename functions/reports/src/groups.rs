@@ -10,12 +10,13 @@ use tally_core::app::App;
 use tally_core::event::filter::EventFilter;
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
-use tally_core::people::{By, Hashed, Hasher, person_of};
+use tally_core::people::{By, Hashed, Hasher};
 use tally_core::time::{Range, Timestamp};
 use tally_http::openapi::{Operation, Parameter, number_or};
 use tally_http::parameters::{FromQuery, Params, event_filters};
 use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
+use tally_service::people::identities::{Known, known};
 use tally_service::read::reader::{End, walk};
 use tally_service::reads::{Reads, json_weight};
 use tally_service::report::count::{counted_to, largest_first};
@@ -60,6 +61,9 @@ pub(crate) struct Groups {
     /// where the filter names sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
     live_from: Option<Timestamp>,
+    /// False if not all ids of people could be read: then a person may count once for each id. Otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identities: Option<bool>,
 }
 
 /// The occurrences of a value of the attribute; null counts the events without it.
@@ -67,7 +71,8 @@ pub(crate) struct Groups {
 struct Group {
     value: Json,
     count: i64,
-    /// The number of different people: by `user_id`, or by the `session_id` of events without one.
+    /// The number of different people: by `user_id`, or by the `session_id` of events without one. All ids of a user that events have
+    /// told of are one person.
     people: usize,
     /// Of the period before, with `compare=previous` and if all its events were read; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,11 +95,12 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
     })?;
     let reads = &asked.reads;
     let counted_to = counted_to(reads, &asked.app).await?;
+    let known = known(reads, &asked.app, By::User).await?;
     let Grouped { sums, people, mut values, frontier, live_from } =
-        Grouped::read(reads, &asked.app, range, &filter, &attr).await?;
+        Grouped::read(reads, &asked.app, range, (&filter, &known), &attr).await?;
     // After the range itself, since both share the read budget.
     let before = match previous {
-        Some(previous) => Some((previous, Grouped::read(reads, &asked.app, previous, &filter, &attr).await?)),
+        Some(previous) => Some((previous, Grouped::read(reads, &asked.app, previous, (&filter, &known), &attr).await?)),
         None => None,
     };
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -121,6 +127,7 @@ pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Pro
         previous: before.as_ref().map(|(range, _)| PreviousRange::of(*range, is_whole)),
         counted_to,
         live_from,
+        identities: (!known.complete).then_some(false),
     };
     json(StatusCode::OK, &reply)
 }
@@ -139,7 +146,13 @@ struct Grouped {
 }
 
 impl Grouped {
-    async fn read(reads: &Reads, app: &App, range: Range, filter: &EventFilter, attr: &str) -> Result<Self, Problem> {
+    async fn read(
+        reads: &Reads,
+        app: &App,
+        range: Range,
+        (filter, known): (&EventFilter, &Known),
+        attr: &str,
+    ) -> Result<Self, Problem> {
         let (query, live_from) = live_events(reads, app, range, filter, usize::MAX / 2).await?;
         let mut sums: HashMap<String, i64> = HashMap::new();
         let mut values: HashMap<String, Json> = HashMap::new();
@@ -153,7 +166,7 @@ impl Grouped {
             let key = serde_json::to_string(&value).unwrap_or_default();
             // `count` is at most 1e9.
             let count = i64::try_from(event.count).unwrap_or(0);
-            if let Some(person) = person_of(&event, By::User).map(|person| hasher.hash(person)) {
+            if let Some(person) = known.identities.person_of(&event, By::User).map(|person| hasher.hash(person)) {
                 let of_value = people.get(&key);
                 if !of_value.is_some_and(|people| people.contains(&person)) {
                     let bytes = PERSON_BYTES + if of_value.is_none() { key.len() + GROUP_BYTES } else { 0 };

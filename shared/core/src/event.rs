@@ -31,6 +31,8 @@ pub const MAX_VALUES: usize = 10_000;
 
 /// The name of an event that has a message alone.
 pub const LOG: &str = "log";
+/// The name of a native event that tells who somebody is: `data.anonymous_id` names the same person as its `user_id`.
+pub const IDENTIFY: &str = "$identify";
 
 /// An accepted event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,9 @@ pub struct Event {
     pub session_id: Option<String>,
     /// The user it happened to.
     pub user_id: Option<String>,
+    /// Another id of the same user, under which other events may name them, such as the one before they signed in. It is never the
+    /// `user_id` itself. Without a `user_id` it is the id of somebody who is no user yet, and may become one.
+    pub alias: Option<String>,
     /// What groups it with events of the same cause, by the client.
     pub fingerprint: Option<String>,
     /// When it happened, as the client said.

@@ -2,6 +2,7 @@
 //! Pure: each part takes the few fields that it needs.
 
 pub mod funnel;
+pub mod identities;
 pub mod next;
 pub mod numbers;
 pub mod retention;

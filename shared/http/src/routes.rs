@@ -154,6 +154,7 @@ routes! {
     FUNNEL              = POST   "/apps/{app}/funnels"                          => People, Read [Cells, Fields, People, Data, Statistics];
     // A key that may not read all may not list people.
     FUNNEL_PEOPLE       = POST   "/apps/{app}/funnels/people"                   => People, Read;
+    PERSON              = GET    "/apps/{app}/people/{*user_id}"               => People, Read;
     SESSION_STATISTICS  = GET    "/apps/{app}/stats/sessions"                   => People, Read [Cells, Fields, People, Data, Statistics];
     RETENTION           = GET    "/apps/{app}/stats/retention"                  => People, Read [Cells, Fields, People, Data, Statistics];
     WHAT_NEXT           = GET    "/apps/{app}/stats/next"                       => People, Read [Cells, Fields, People, Data, Statistics];

@@ -18,6 +18,7 @@ use crate::ingest::quota::Quotas;
 use crate::ingest::rejected::Rejections;
 use crate::issues::known_releases::KnownReleases;
 use crate::issues::new_issues::NewIssues;
+use crate::people::known_aliases::KnownAliases;
 use crate::reads::Reads;
 
 /// The store, the clock, the settings, and the caches of a warm process. Each use case takes what it needs.
@@ -46,6 +47,8 @@ pub struct Context {
     pub new_issues: NewIssues,
     /// The releases that this process has met.
     pub releases: KnownReleases,
+    /// The other ids of users that this process has met.
+    pub aliases: KnownAliases,
     /// The key that signs links to charts.
     pub link_key: KnownLinkKey,
     /// How much the events of apps weigh.
@@ -72,6 +75,7 @@ impl Context {
             rejections: Rejections::default(),
             new_issues: NewIssues::default(),
             releases: KnownReleases::default(),
+            aliases: KnownAliases::default(),
             link_key: KnownLinkKey::default(),
             event_units: Arc::default(),
             apps: AppCache::new(store.clone(), clock.clone()),

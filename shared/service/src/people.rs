@@ -2,6 +2,8 @@
 //! budget goes, and each answer tells what it covers.
 
 pub mod funnel;
+pub mod identities;
+pub mod known_aliases;
 pub mod next;
 pub mod numbers;
 pub mod retention;
@@ -42,6 +44,8 @@ pub struct Read {
     pub live_from: Option<Timestamp>,
     /// Where to go on, if the budget ended: after this event.
     pub frontier: Option<EventId>,
+    /// Whether all ids of people are known, where people are told apart by user.
+    pub identities: bool,
 }
 
 /// Shows the events of a range in order, until the callback returns false or the budget ends. An event that the callback returns
@@ -75,7 +79,8 @@ async fn read(
         Order::Ascending => live_from.filter(|from| *from < covered.until()),
         Order::Descending => live_from.map(|from| from.max(covered.since())),
     };
-    Ok(Read { covered, complete: frontier.is_none() && is_kept, is_kept, counted_to, live_from, frontier })
+    let complete = frontier.is_none() && is_kept;
+    Ok(Read { covered, complete, is_kept, counted_to, live_from, frontier, identities: true })
 }
 
 /// The part of a range of which all events come before a place: of the millisecond of that place there may be more.

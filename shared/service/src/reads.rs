@@ -16,7 +16,7 @@ use tally_core::time::bucket::Bucket;
 use tally_core::time::{Range, Timestamp};
 use tally_store::{
     CheckpointPage, CountedPage, CounterPage, CounterPlace, CounterQuery, DistinctPage, DistinctPlace, EventPage,
-    IssuePage, IssuePlace, Order, Store, WholeItem,
+    IdentityPage, IdentityPlace, IssuePage, IssuePlace, Order, Store, WholeItem,
 };
 use tokio::sync::OnceCell;
 
@@ -130,6 +130,20 @@ impl Reads {
         let reservation = self.budget.reserve(counters(items, consistent)).await?;
         let page = self.store.page_checkpoints(partition, kind, CHECKPOINTS, consistent, from).await?;
         reservation.settle(page.units, page.reads.len(), bytes(page.units, COUNTER_BYTES));
+        Ok(page)
+    }
+
+    /// Reads identities of an app in one request.
+    pub(crate) async fn identities(
+        &self,
+        app: &AppId,
+        limit: i32,
+        from: Option<IdentityPlace>,
+    ) -> Result<IdentityPage, ReadError> {
+        // A hundred of them are as large as a counter item may be. They tell nothing about counters.
+        let reservation = self.budget.reserve(counters(1, false)).await?;
+        let page = self.store.page_identities(app, limit, from, self.now).await?;
+        reservation.settle(page.units, 0, 0);
         Ok(page)
     }
 
@@ -248,7 +262,7 @@ fn bytes(units: f64, of_unit: f64) -> usize {
 
 /// The bytes that an event takes in memory, about.
 pub fn weight(event: &Event) -> usize {
-    let texts = [&event.client_id, &event.category, &event.message, &event.session_id, &event.user_id];
+    let texts = [&event.client_id, &event.category, &event.message, &event.session_id, &event.user_id, &event.alias];
     let texts = texts.into_iter().flatten().chain([&event.name, &event.slug]).map(|text| heap(text)).sum::<usize>();
     let values = [&event.data, &event.tags, &event.stack].into_iter().flatten().map(json_weight).sum::<usize>();
     size_of::<Event>() + texts + values

@@ -8,6 +8,7 @@ use tally_core::event::id::EventId;
 use crate::barriers::BARRIER;
 use crate::client::error::StoreError;
 use crate::events::{Order, partition, read_to};
+use crate::identities::any_of;
 use crate::item::key;
 use crate::keys;
 use crate::store::Store;
@@ -24,8 +25,9 @@ const LOOK: i32 = 10;
 pub enum ErasedEvents<'a> {
     /// The events of a session, in all shards.
     Session(&'a AppId, &'a str),
-    /// The events of a user in one shard.
-    User(&'a Partition, &'a str),
+    /// The events of a user in one shard, by any of at most [`MAX_USERS`](crate::MAX_USERS) ids; also events
+    /// without a user that have one of them as their alias.
+    User(&'a Partition, &'a [String]),
     /// All events of one shard.
     All(&'a Partition),
 }
@@ -80,11 +82,17 @@ impl Store {
             request =
                 request.filter_expression("attribute_not_exists(#fence)").expression_attribute_names("#fence", BARRIER);
         }
-        if let ErasedEvents::User(_, user) = which {
+        if let ErasedEvents::User(_, ids) = which {
+            let (names, values) = any_of(ids);
             request = request
-                .filter_expression("attribute_not_exists(#fence) AND #user = :user")
+                .filter_expression(format!(
+                    "attribute_not_exists(#fence) AND (#user IN ({names}) OR attribute_not_exists(#user) AND #alias IN ({names}))"
+                ))
                 .expression_attribute_names("#user", "user_id")
-                .expression_attribute_values(":user", AttributeValue::S(user.to_owned()));
+                .expression_attribute_names("#alias", "alias");
+            for (name, value) in values {
+                request = request.expression_attribute_values(name, value);
+            }
         }
         let page = self.send_query(request).await?;
         let next = page.next.map(|key| read_to(&key, Order::Ascending)).transpose()?;
@@ -121,7 +129,7 @@ impl Store {
     }
 
     /// Erases an app's other data in Counters: dead letters, marked days, recount state, quota counts, rejected
-    /// events, known names, issues and releases. Returns whether all of it is erased.
+    /// events, known names, other ids of users, issues and releases. Returns whether all of it is erased.
     pub async fn erase_beside_counters(&self, app: &AppId) -> Result<bool, StoreError> {
         let mut gone = true;
         for partition in [
@@ -131,6 +139,7 @@ impl Store {
             keys::quota(app),
             keys::rejected(app),
             keys::names(app),
+            keys::identities(app),
             keys::issues(app),
             keys::issue_news(app),
             keys::releases(app),

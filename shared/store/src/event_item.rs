@@ -11,6 +11,7 @@ use tally_core::event::Event;
 use tally_core::event::id::EventId;
 use tally_core::event::json::{Json, Number};
 use tally_core::event::level::Level;
+use tally_core::people::identities::Identity;
 use tally_core::time::Timestamp;
 
 use crate::barriers::{BARRIER, Barrier};
@@ -42,6 +43,8 @@ struct EventItem {
     message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alias: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fingerprint: Option<String>,
     /// Microseconds.
@@ -81,6 +84,7 @@ pub(super) fn of_event(
         level: event.level,
         message: event.message.clone(),
         user_id: event.user_id.clone(),
+        alias: event.alias.clone(),
         fingerprint: event.fingerprint.clone(),
         timestamp: event.timestamp.micros(),
         received_at: event.received_at.micros(),
@@ -117,6 +121,7 @@ pub(super) fn to_event(mut item: Item, now: Timestamp) -> Result<Option<Event>, 
         message: scalars.message,
         session_id: scalars.session.as_deref().and_then(keys::session_id).map(ToOwned::to_owned),
         user_id: scalars.user_id,
+        alias: scalars.alias,
         fingerprint: scalars.fingerprint,
         timestamp: Timestamp::from_micros(scalars.timestamp),
         received_at: Timestamp::from_micros(scalars.received_at),
@@ -283,6 +288,15 @@ impl StreamImage {
         }
     }
 
+    /// Reads who it says is the same person: an id, and the user whose it is.
+    pub fn identity(&self) -> Option<Identity> {
+        let text = |name: &str| match self.0.inner().get(name) {
+            Some(serde_dynamo::AttributeValue::S(text)) => Some(text.clone()),
+            _ => None,
+        };
+        Some(Identity { alias: text("alias")?, user_id: text("user_id")? })
+    }
+
     /// Reads whom it tells of.
     pub fn marks(&self) -> Marks {
         let text = |name: &str| match self.0.inner().get(name) {
@@ -328,7 +342,7 @@ mod tests {
         #[test]
         fn an_item_reads_back_as_its_event(
             session in prop::option::of("[^#]{1,10}#?.{0,5}"), message in prop::option::of(".{1,20}"), count in 1u64..5,
-            fingerprint in prop::option::of(".{1,9}"),
+            alias in prop::option::of(".{1,9}"), fingerprint in prop::option::of(".{1,9}"),
             text in ".{0,10}", number in "-?[1-9][0-9]{0,36}", expiry in prop::option::of(10i64..20),
         ) {
             let data = Json::Object([
@@ -340,7 +354,7 @@ mod tests {
             let at = Timestamp::from_micros(1_700_000_000_123_456);
             let event = Event {
                 id: EventId::of_client_id(at, "x"), client_id: Some("x".into()), name: "A b".into(), slug: "a-b".into(),
-                category: None, level: Some(Level::Warn), message, session_id: session, user_id: None, fingerprint, timestamp: at,
+                category: None, level: Some(Level::Warn), message, session_id: session, user_id: None, alias, fingerprint, timestamp: at,
                 received_at: at, count, data: Some(data), tags: None, stack: Some(Json::Null),
             };
             let slug = AppSlug::of_name("shop").expect("a name");

@@ -170,6 +170,11 @@ pub(super) fn names_of_day(day: Bucket) -> String {
     format!("d#{day}")
 }
 
+/// Returns the Counters partition with the other ids of an app's users, by those ids.
+pub(super) fn identities(app: &AppId) -> String {
+    format!("~identities#{app}")
+}
+
 /// Returns the Counters partition with an app's issues, by group.
 pub(super) fn issues(app: &AppId) -> String {
     format!("~issues#{app}")
@@ -370,6 +375,7 @@ mod tests {
         let id = KeyId::parse("0123456789ab").expect("an id");
         assert_eq!(quota_of_key(&id, Timestamp::EPOCH + 7 * MINUTE), "k#0123456789ab#00000000007");
         assert_eq!(rejected(&partition.app), "~rejected#shop~2");
+        assert_eq!(identities(&partition.app), "~identities#shop~2");
         assert_eq!(revoked_session(Timestamp::from_seconds(1_795_255_705), "S"), "01795255705#S");
         assert_eq!((funnel("0a1b").as_str(), part(3).as_str()), ("funnel#0a1b", "p#0003"));
         assert_eq!(views(&partition.app), "views#shop~2");

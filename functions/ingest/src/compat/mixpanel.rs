@@ -5,6 +5,7 @@
 //! | `event` | `name` |
 //! | `$insert_id` and `time` | identity, so a retry counts once |
 //! | `$user_id`, else `distinct_id` | `user_id` |
+//! | `$anon_distinct_id` or `$anon_id` of `$identify`; `alias` of `$create_alias`; else `$device_id` beside a `$user_id` | another id of the same user |
 //! | `mp_lib`, `$lib_version` | `tags` |
 //! | other properties | `data` |
 //! | updates of profiles and groups | events `$engage` and `$groups`. They have no id: a retry counts once only with a `$time` finer than a second |
@@ -99,6 +100,15 @@ fn draft(event: &RawValue) -> Result<Draft, Refusal> {
     let mut properties = fields.take_object("properties").unwrap_or_else(|| Fields::of(RawValue::NULL));
     properties.take("token");
     let timestamp = properties.take_time("time");
+    let name = fields.take_text("event");
+    let property = |name: &str| properties.get(name).and_then(scalar);
+    let alias = match name.as_deref() {
+        Some("$identify") => property("$anon_distinct_id").or_else(|| property("$anon_id")),
+        Some("$create_alias") => property("alias"),
+        // The library names somebody like this before it knows a user.
+        _ => property("$user_id").and_then(|_| property("$device_id")).map(|device| format!("$device:{device}")),
+    };
+    let identified = property("$identified_id").filter(|_| name.as_deref() == Some("$identify"));
     let user = properties.take_text("$user_id");
     let user = if user.is_some() { user } else { properties.take_text("distinct_id") };
     // Without a time of its own an event has no identity.
@@ -108,8 +118,9 @@ fn draft(event: &RawValue) -> Result<Draft, Refusal> {
         library.filter_map(|name| Some((name.to_owned(), Json::String(properties.take_text(name)?)))).collect();
     Ok(Draft {
         id: short(id),
-        name: short(fields.take_text("event")),
-        user_id: short(user),
+        name: short(name),
+        user_id: short(user.or(identified)),
+        alias: short(alias),
         timestamp,
         data: object(properties.rest()),
         tags: object(tags),

@@ -5,6 +5,7 @@
 //! | `event` of `track`; else the kind of call (`page`, `screen`, `identify`, `group`, `alias`) | `name` |
 //! | `messageId` and `timestamp`, else `originalTimestamp` | identity, so a retry counts once |
 //! | `userId`, else `anonymousId` | `user_id` |
+//! | `anonymousId` beside a `userId`; `previousId` of `alias` | another id of the same user |
 //! | `context.sessionId` | `session_id` |
 //! | `properties` or `traits`; `name`, `category`, `groupId`, `previousId` | `data` |
 //! | `context`, without `ip`; `anonymousId` | `tags` |
@@ -114,6 +115,8 @@ fn draft(call: &RawValue, of_path: Option<&str>) -> Result<Draft, Refusal> {
     } else if anonymous.is_some() {
         tags.insert("anonymous".to_owned(), Json::Bool(true));
     }
+    let previous = if kind == "alias" { fields.get("previousId").and_then(scalar) } else { None };
+    let alias = previous.or_else(|| anonymous.clone()).filter(|_| user.is_some());
     let mut data = BTreeMap::new();
     if kind == "identify" {
         // RudderStack sends the traits in the context.
@@ -130,6 +133,7 @@ fn draft(call: &RawValue, of_path: Option<&str>) -> Result<Draft, Refusal> {
         name: short(name),
         session_id: short(session),
         user_id: short(user.or(anonymous)),
+        alias: short(alias),
         timestamp,
         data: object(data),
         tags: object(tags),

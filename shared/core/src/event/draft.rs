@@ -6,7 +6,7 @@ use crate::app::layout::MAX_AHEAD;
 use crate::app::{App, EventClock};
 use crate::event::id::EventId;
 use crate::event::json::Json;
-use crate::event::{Event, LOG, MAX_COUNT, MAX_MESSAGE, MAX_TEXT};
+use crate::event::{Event, IDENTIFY, LOG, MAX_COUNT, MAX_MESSAGE, MAX_TEXT};
 use crate::invalid::{Invalid, Problems};
 use crate::time::Timestamp;
 
@@ -26,6 +26,7 @@ pub struct Draft {
     pub message: Option<String>,
     pub session_id: Option<String>,
     pub user_id: Option<String>,
+    pub alias: Option<String>,
     pub fingerprint: Option<String>,
     pub timestamp: Option<Timestamp>,
     pub count: Option<u64>,
@@ -37,8 +38,8 @@ pub struct Draft {
 impl Draft {
     /// About the bytes of its texts and values.
     pub fn size(&self) -> usize {
-        let Self { id, name, slug, category, level, message, session_id, user_id, fingerprint, .. } = self;
-        let texts = [id, name, slug, category, level, message, session_id, user_id, fingerprint];
+        let Self { id, name, slug, category, level, message, session_id, user_id, alias, fingerprint, .. } = self;
+        let texts = [id, name, slug, category, level, message, session_id, user_id, alias, fingerprint];
         let texts: usize = texts.into_iter().flatten().map(String::len).sum();
         texts + self.free().map(Json::stored_size).sum::<usize>()
     }
@@ -52,11 +53,25 @@ impl Draft {
         [&self.data, &self.tags, &self.stack].into_iter().flatten()
     }
 
+    /// The anonymous id that a native event names for its user.
+    fn anonymous_id(&self) -> Option<String> {
+        let has_user = self.user_id.as_ref().is_some_and(|user| !user.is_empty());
+        match (self.name.as_deref(), &self.data) {
+            (Some(IDENTIFY), Some(Json::Object(fields))) if has_user => match fields.get("anonymous_id")? {
+                Json::String(text) => Some(text.clone()),
+                Json::Number(number) => Some(number.as_str().to_owned()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Checks every limit and gives the event its identity.
     ///
     /// # Errors
     /// Names each field that is wrong and what to send instead.
     pub fn accept(self, app: &App, now: Timestamp) -> Result<Event, Invalid> {
+        let anonymous = self.alias.is_none().then(|| self.anonymous_id()).flatten();
         let mut problems = Problems::default();
         let mut text = |field: &str, value: Option<String>, limit: usize| {
             let value = value.filter(|v| !v.is_empty())?;
@@ -72,6 +87,8 @@ impl Draft {
         let message = text("message", self.message, MAX_MESSAGE);
         let session_id = text("session_id", self.session_id, MAX_TEXT);
         let user_id = text("user_id", self.user_id, MAX_TEXT);
+        let alias = text("data.anonymous_id", self.alias.or(anonymous), MAX_TEXT);
+        let alias = alias.filter(|alias| user_id.as_ref() != Some(alias));
         let fingerprint = text("fingerprint", self.fingerprint, MAX_TEXT);
         if name.as_ref().is_some_and(|name| name.chars().all(|c| c.is_whitespace() || c.is_control())) {
             problems.add("name", "only white space or control characters: send a name that can be read");
@@ -105,6 +122,7 @@ impl Draft {
             message,
             session_id,
             user_id,
+            alias,
             fingerprint,
             timestamp: identity.timestamp,
             received_at: now,
@@ -193,6 +211,7 @@ fn uuid_v7_time(text: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
     use crate::app::layout::Layout;
+    use crate::event::json;
     use crate::time::{DAY, MICROSECOND, MILLISECOND, TimeDelta};
 
     const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_123_456);
@@ -253,6 +272,31 @@ mod tests {
             let draft = Draft { id: Some(id.into()), ..named("a") };
             assert!(draft.accept(&app(EventClock::Received), NOW).is_ok(), "an id is only kept");
         }
+    }
+
+    #[test]
+    fn an_event_that_identifies_somebody_has_their_other_id() {
+        let alias = |name: &str, user: Option<&str>, data: &str| {
+            let data = json::document(data.as_bytes()).and_then(|raw| json::value(raw, 4)).expect("JSON");
+            let draft = Draft { user_id: user.map(str::to_owned), data: Some(data), ..named(name) };
+            draft.accept(&app(EventClock::Event), NOW).map(|event| event.alias)
+        };
+        let anonymous = r#"{"anonymous_id": "a"}"#;
+        assert_eq!(alias(IDENTIFY, Some("ann"), anonymous), Ok(Some("a".to_owned())));
+        assert_eq!(alias(IDENTIFY, Some("ann"), r#"{"anonymous_id": 7}"#), Ok(Some("7".to_owned())));
+        for (name, user, data) in [
+            (IDENTIFY, None, anonymous),
+            (IDENTIFY, Some("a"), anonymous),
+            ("identify", Some("ann"), anonymous),
+            (IDENTIFY, Some("ann"), r#"{"anonymous_id": ""}"#),
+            (IDENTIFY, Some("ann"), r#"{"anonymous_id": null}"#),
+            (IDENTIFY, Some("ann"), "{}"),
+        ] {
+            assert_eq!(alias(name, user, data), Ok(None), "{name} {user:?} {data}");
+        }
+        let long = format!(r#"{{"anonymous_id": "{}"}}"#, "x".repeat(MAX_TEXT + 1));
+        let Invalid(errors) = alias(IDENTIFY, Some("ann"), &long).expect_err("a refusal");
+        assert_eq!(errors[0].field, "data.anonymous_id");
     }
 
     #[test]

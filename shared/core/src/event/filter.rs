@@ -266,6 +266,7 @@ mod tests {
             message: None,
             session_id: None,
             user_id: None,
+            alias: None,
             fingerprint: None,
             timestamp: crate::time::Timestamp::EPOCH,
             received_at: crate::time::Timestamp::EPOCH,

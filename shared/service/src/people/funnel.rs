@@ -11,10 +11,11 @@ use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
 use tally_core::people::funnel::{Funnel, Reached, Step};
-use tally_core::people::{By, Hashed, Hasher, Person, person_of};
+use tally_core::people::{By, Hashed, Hasher, Person};
 use tally_core::time::{HOUR, MILLISECOND, Range, TimeDelta, Timestamp, micros};
 use tally_store::{MAX_FUNNEL_STATE, Order, Store, StoreError};
 
+use super::identities::known;
 use super::{Read, Texts, any_of, read};
 use crate::reads::Reads;
 
@@ -265,11 +266,13 @@ pub async fn funnel(
             (funnel, Hasher::with_key(kept.key), Texts::of(kept.values, RESERVED))
         }
     };
+    // A person whose other id becomes known while a funnel goes on counts with that id from then on.
+    let known = known(reads, app, question.by).await?;
     // What was read before takes its memory too. If it has no room, the first event ends the walk.
     let _ = reads.budget.hold(funnel.people() * funnel.bytes_of_person());
     let events = question.events();
     let read = read(reads, app, range, &events, (Order::Ascending, after), |event| {
-        let Some(person) = person_of(&event, question.by) else { return true };
+        let Some(person) = known.identities.person_of(&event, question.by) else { return true };
         let matches = question.matches(&event, app);
         if matches == 0 {
             return true;
@@ -292,7 +295,7 @@ pub async fn funnel(
         let changed = funnel.add(hasher.hash(person), step);
         has_room && (!changed.is_new || reads.budget.hold(funnel.bytes_of_person()).is_ok())
     });
-    let mut read = read.await?;
+    let mut read = Read { identities: known.complete, ..read.await? };
     if let (Some(after), Some(earlier)) = (after, counted_to) {
         // Nothing is known of what was accepted since then and happened before.
         read.counted_to = read.counted_to.min(earlier);
@@ -304,7 +307,7 @@ pub async fn funnel(
 /// A person at a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AtStep {
-    /// The user, or else none.
+    /// The user, by the id where the others lead; none if there is no user.
     pub user_id: Option<String>,
     /// The session of who has no user.
     pub session_id: Option<String>,
@@ -339,12 +342,13 @@ pub async fn people(
     (step, reached): (usize, bool),
 ) -> Result<(Vec<AtStep>, Read), StoreError> {
     let hasher = Hasher::random();
+    let known = known(reads, app, question.by).await?;
     let mut funnel = Funnel::new(question.steps.len(), question.within);
     let mut listed: HashMap<Hashed, AtStep> = HashMap::new();
     let from = if reached { step } else { step.saturating_sub(1) };
     let events = question.events();
     let read = read(reads, app, range, &events, (Order::Ascending, None), |event| {
-        let Some(person) = person_of(&event, question.by) else { return true };
+        let Some(person) = known.identities.person_of(&event, question.by) else { return true };
         let matches = question.matches(&event, app);
         if matches == 0 {
             return true;
@@ -361,7 +365,7 @@ pub async fn people(
         }
         has_room
     });
-    let read = read.await?;
+    let read = Read { identities: known.complete, ..read.await? };
     let mut all: Vec<_> = listed.into_values().collect();
     all.sort_unstable_by(|a, b| (b.at, a.id()).cmp(&(a.at, b.id())).then_with(|| a.user_id.cmp(&b.user_id)));
     Ok((all, read))

@@ -3,10 +3,11 @@
 use tally_core::app::App;
 use tally_core::event::filter::EventFilter;
 use tally_core::people::next::{DidNext, Next, PERSON_BYTES};
-use tally_core::people::{By, Hasher, person_of};
+use tally_core::people::{By, Hasher};
 use tally_core::time::{Range, TimeDelta};
 use tally_store::{Order, StoreError};
 
+use super::identities::known;
 use super::{Read, Texts, read};
 use crate::reads::Reads;
 
@@ -41,10 +42,11 @@ pub async fn next(
     (name, by, within): (&str, By, TimeDelta),
 ) -> Result<Found, StoreError> {
     let hasher = Hasher::random();
+    let known = known(reads, app, by).await?;
     let mut next = Next::new(within);
     let mut names = Texts::default();
     let read = read(reads, app, range, filter, (Order::Ascending, None), |event| {
-        let Some(person) = person_of(&event, by) else { return true };
+        let Some(person) = known.identities.person_of(&event, by) else { return true };
         let other = if event.name == name {
             None
         } else {
@@ -55,7 +57,7 @@ pub async fn next(
         };
         !next.add(hasher.hash(person), event.id.at().millis(), other) || reads.budget.hold(PERSON_BYTES).is_ok()
     });
-    let read = read.await?;
+    let read = Read { identities: known.complete, ..read.await? };
     let people = next.people();
     Ok(Found { did: next.finish(), people, read, names })
 }

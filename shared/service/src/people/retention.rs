@@ -4,10 +4,11 @@ use tally_core::app::App;
 use tally_core::event::filter::values::Values;
 use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::people::retention::{PERSON_BYTES, Retention, Visit};
-use tally_core::people::{By, Hasher, person_of};
+use tally_core::people::{By, Hasher};
 use tally_core::time::{Range, Timestamp};
 use tally_store::{Order, StoreError};
 
+use super::identities::known;
 use super::{Read, any_of, read};
 use crate::reads::Reads;
 
@@ -35,9 +36,10 @@ pub async fn retention(
     let either = CellFilter { name: any_of([&names.first, &names.again].into_iter()), ..CellFilter::default() };
     let filter = filter.clone().and(either.into());
     let hasher = Hasher::random();
+    let known = known(reads, app, by).await?;
     let mut retention = Retention::default();
     let read = read(reads, app, range, &filter, (Order::Ascending, None), |event| {
-        let Some(person) = person_of(&event, by) else { return true };
+        let Some(person) = known.identities.person_of(&event, by) else { return true };
         let at = event.at(app.clock);
         let visit = Visit {
             bucket: starts.partition_point(|start| *start <= at).saturating_sub(1),
@@ -46,6 +48,6 @@ pub async fn retention(
         };
         !retention.add(hasher.hash(person), visit) || reads.budget.hold(PERSON_BYTES).is_ok()
     });
-    let read = read.await?;
+    let read = Read { identities: known.complete, ..read.await? };
     Ok((retention, read))
 }

@@ -8,6 +8,7 @@
 //! previous barriers prove nothing about that event. The owner is stored in the app's item, so a round may span several
 //! calls. It is cleared before any event is erased.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tally_core::app::partition::{Partition, partitions};
 use tally_core::app::{App, AppState};
 use tally_core::event::id::EventId;
 use tally_core::time::{DAY, Range, TimeDelta, Timestamp};
-use tally_store::{Barrier, ErasedEvents, MapFile, MapFiles, Store, StoreError};
+use tally_store::{Barrier, ErasedEvents, MAX_USERS, MapFile, MapFiles, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::apps::cache::AppCache;
@@ -31,6 +32,9 @@ const POLL: Duration = Duration::from_millis(100);
 /// clock skew.
 const KNOWN: TimeDelta = TimeDelta::minutes(7);
 
+/// Most ids of a user that one call looks for.
+const MOST_IDS: usize = 10_000;
+
 /// The source maps that are read at once.
 const MAPS_AT_ONCE: u16 = 100;
 
@@ -39,7 +43,7 @@ const MAPS_AT_ONCE: u16 = 100;
 pub enum EraseTarget {
     /// The events of a session.
     Session(String),
-    /// The events of a user.
+    /// The events of a user, under all ids that are known to be theirs, and those ids.
     User(String),
 }
 
@@ -72,7 +76,8 @@ impl FromStr for EraseCursor {
     }
 }
 
-/// Erases the events of a session or a user, for at most 20 seconds. Returns how many, and where to continue.
+/// Erases the events of a session or a user, for at most 20 seconds. Returns how many, and where to continue. The other ids of a user
+/// are forgotten last: until then they tell which events are left.
 pub async fn erase_events(
     store: &Store,
     app: &App,
@@ -80,17 +85,17 @@ pub async fn erase_events(
     from: EraseCursor,
 ) -> Result<(usize, Option<EraseCursor>), StoreError> {
     let end = Instant::now() + CALL;
-    let shards = match whose {
+    let (shards, Ids { ids, more }) = match whose {
         // The index contains the events of all shards.
-        EraseTarget::Session(_) => 1,
-        EraseTarget::User(_) => app.layout.shards_in(Range::ALL),
+        EraseTarget::Session(_) => (1, Ids::default()),
+        EraseTarget::User(user) => (app.layout.shards_in(Range::ALL), Ids::of(store, app, user).await?),
     };
     let (mut place, mut deleted) = (from, 0);
     while place.shard < shards {
         let partition = Partition { app: app.id.clone(), shard: place.shard };
         let which = match whose {
             EraseTarget::Session(session) => ErasedEvents::Session(&app.id, session),
-            EraseTarget::User(user) => ErasedEvents::User(&partition, user),
+            EraseTarget::User(_) => ErasedEvents::User(&partition, &ids),
         };
         let erased = store.erase_events(which, place.after).await?;
         deleted += erased.deleted;
@@ -102,7 +107,42 @@ pub async fn erase_events(
             return Ok((deleted, Some(place)));
         }
     }
-    Ok((deleted, None))
+    store.forget_aliases(&app.id, &ids).await?;
+    Ok((deleted, more.then(EraseCursor::default)))
+}
+
+/// Some of the ids of a user.
+#[derive(Default)]
+struct Ids {
+    /// Those to erase together.
+    ids: Vec<String>,
+    /// Whether there are more, which are erased after these.
+    more: bool,
+}
+
+impl Ids {
+    /// The ids that lead to a user, over any number of steps, and the user's own. Of too many to erase them together, those that
+    /// are the most steps away, so that the others still lead to the user.
+    async fn of(store: &Store, app: &App, user: &str) -> Result<Self, StoreError> {
+        let mut all = vec![user.to_owned()];
+        let mut known = HashSet::from([user.to_owned()]);
+        let mut looked_at = 0;
+        while looked_at < all.len() && all.len() < MOST_IDS {
+            let users = all[looked_at..all.len().min(looked_at + MAX_USERS)].to_vec();
+            looked_at += users.len();
+            let mut from = None;
+            loop {
+                let (aliases, next) = store.aliases_of(&app.id, &users, from).await?;
+                all.extend(aliases.into_iter().filter(|alias| known.insert(alias.clone())));
+                from = next;
+                if from.is_none() || all.len() >= MOST_IDS {
+                    break;
+                }
+            }
+        }
+        let ids = all.split_off(all.len().saturating_sub(MAX_USERS));
+        Ok(Self { ids, more: !all.is_empty() })
+    }
 }
 
 /// Erases an app and all its data, for at most 20 seconds. Returns how many events were erased, and whether everything

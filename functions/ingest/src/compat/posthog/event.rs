@@ -132,6 +132,15 @@ impl<'a> Record<'a> {
             Some("false") => (None, distinct),
             _ => (distinct, None),
         };
+        // Of somebody without a profile nothing is known but this id, until a user has it.
+        let alias = match name.as_deref() {
+            _ if anonymous.is_some() => None,
+            Some("$identify") => properties.get("$anon_distinct_id"),
+            Some("$create_alias") => properties.get("alias"),
+            _ => None,
+        };
+        let alias = alias.and_then(scalar).map(|id| id.chars().take(MAX_USER).collect::<String>());
+        let alias = alias.or_else(|| anonymous.clone());
         let session_id = properties.take_text("$session_id");
         let session_id = fields.take_text("session_id").or(session_id);
         let (lib, version) = (properties.take_text("$lib"), properties.take_text("$lib_version"));
@@ -145,6 +154,7 @@ impl<'a> Record<'a> {
             category: short(lib.clone()),
             session_id: short(session_id),
             user_id: short(user_id),
+            alias: short(alias),
             timestamp,
             ..Draft::default()
         };

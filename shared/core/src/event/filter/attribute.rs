@@ -290,6 +290,7 @@ mod tests {
             message: Some("Timed out".into()),
             session_id: None,
             user_id: None,
+            alias: None,
             fingerprint: None,
             timestamp: crate::time::Timestamp::EPOCH,
             received_at: crate::time::Timestamp::EPOCH,
