@@ -97,7 +97,7 @@ export function funnelBuilder(account) {
       fill(
         tools,
         optionChoice('Within', 'within', FUNNEL_WITHIN, within || '7d'),
-        optionChoice('Of', 'by', BY, by || 'user'),
+        optionChoice('Count', 'by', BY, by || 'user'),
         optionChoice('Divided by', 'breakdown', [...kinds, ...attributes], breakdown),
       ),
     );
@@ -151,9 +151,13 @@ function stepItem(step, at, steps) {
     }),
     conditionForm(step, at, steps),
     h('div', { class: 'spacer' }),
-    stepButton('↑', `Move ${title} up`, `up-${at}`, at === 0, () => swap(at - 1)),
-    stepButton('↓', `Move ${title} down`, `down-${at}`, at === steps.length - 1, () => swap(at + 1)),
-    stepButton('✕', `Remove ${title}`, `remove-${at}`, false, remove),
+    h(
+      'div',
+      { class: 'step-buttons' },
+      stepButton('↑', `Move ${title} up`, `up-${at}`, at === 0, () => swap(at - 1)),
+      stepButton('↓', `Move ${title} down`, `down-${at}`, at === steps.length - 1, () => swap(at + 1)),
+      stepButton('✕', `Remove ${title}`, `remove-${at}`, false, remove),
+    ),
   );
 }
 

@@ -56,7 +56,7 @@ export function pathsTab() {
     const within = state.options.within || '30m';
     keepControl(panel.element, () => {
       fill(trail, trailLinks(names, state));
-      fill(tools, optionChoice('Within', 'within', NEXT_WITHIN, within), optionChoice('Of', 'by', BY, by));
+      fill(tools, optionChoice('Within', 'within', NEXT_WITHIN, within), optionChoice('Count', 'by', BY, by));
     });
     if (!name) {
       asked = '';
@@ -123,7 +123,7 @@ function nextTable({ people, items }, names, state) {
     return sentence(`Nobody has an event “${name}” in this range.`);
   }
   const max = Math.max(1, ...items.map((each) => each.people));
-  const heads = ['Next', 'People', 'Share', 'Median time'].map((each) => h('th', { scope: 'col' }, each));
+  const heads = ['Next', 'People', 'Share', 'Median'].map((each) => h('th', { scope: 'col' }, each));
   const rows = items.map((item) => {
     const path = textOfList([...names, item.name ?? ''].slice(-MOST_TRAIL));
     return h(

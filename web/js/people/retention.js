@@ -23,7 +23,7 @@ import {
 /** Buckets that the API gives at most. */
 const MOST_COHORTS = 60;
 
-/** How much of the colour a cell of 100 % has: text on it stays readable. */
+/** How much of the colour a cell of 100 % has, so that text on it stays readable. Others have the square root of their share of it. */
 const DEEPEST = 50;
 
 /** @type {Record<string, [one: string, many: string]>} */
@@ -52,7 +52,7 @@ export function retentionTab() {
     began.update(state, first);
     back.update(state, again);
     keepControl(tools, () =>
-      fill(tools, optionChoice('Interval', 'interval', choices, chosen), optionChoice('Of', 'by', BY, by || 'user')),
+      fill(tools, optionChoice('Interval', 'interval', choices, chosen), optionChoice('Count', 'by', BY, by || 'user')),
     );
     /** @type {[string, string][]} */
     const named = [
@@ -156,7 +156,7 @@ function cohortRow({ start, people, returned }, { interval, until }, state, many
       {
         class: running ? 'running' : '',
         title,
-        style: people > 0 ? { '--deep': `${(share * DEEPEST).toFixed(1)}%` } : {},
+        style: people > 0 ? { '--deep': `${(Math.sqrt(share) * DEEPEST).toFixed(1)}%` } : {},
       },
       people > 0 && [
         h('strong', null, formatShare(Math.round(share * 100) / 100)),

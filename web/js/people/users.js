@@ -81,7 +81,7 @@ export function usersTab() {
         state,
         choices: [
           optionChoice(
-            'Of',
+            'Count',
             'of',
             [
               ['users', 'users'],
