@@ -370,8 +370,12 @@ test("a link that hides people shows figures, and says what it does not show", a
     await go(await key({ filter: { "attr.country": "DE" } }), "&tab=users");
     await figure(visitor, "Different users").getByText("2", { exact: true }).waitFor();
     visitor.expects(403);
-    await go(await key({ chart: "since=7d&interval=DAY" }), "&tab=users");
-    await visitor.getByText(/This link may not read it\./).waitFor();
+    const detail = "The key does not allow it.";
+    await visitor.route("**/stats/uniques?*", route =>
+        route.fulfill({ status: 403, contentType: "application/problem+json", body: JSON.stringify({ status: 403, detail }) }),
+    );
+    await go(counts, "&tab=users");
+    await visitor.getByText(`This link may not read it. ${detail}`).waitFor();
     assert.ok(visitor.requested.every(request => !request.url().includes("tly_")), "the key is in no URL that is sent");
 });
 
