@@ -13,6 +13,9 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const SCREENSHOTS = new URL("../../target/dashboard/screenshots/", import.meta.url).pathname;
 const SIZES = process.env.TALLY_TESTS_SHORT ? [1440, 320] : [1440, 768, 320, 2560];
 
+/** Two steps, as the page writes them. */
+const FUNNEL = encodeURIComponent(["name=page_view", "name=signup"].map(encodeURIComponent).join(","));
+
 const VIEWS = {
     home: () => "/",
     overview: app => `/?app=${app}&since=6h`,
@@ -25,6 +28,12 @@ const VIEWS = {
     alerts: app => `/?app=${app}&view=alerts`,
     session: app => `/?app=${app}&view=session&session_id=user-3-0`,
     user: app => `/?app=${app}&view=user&user_id=user-3`,
+    people: app => `/?app=${app}&view=people`,
+    "people users": app => `/?app=${app}&view=people&tab=users`,
+    "people funnel": app => `/?app=${app}&view=people&tab=funnel&steps=${FUNNEL}&breakdown=level&step=2&left=1`,
+    "people retention": app => `/?app=${app}&view=people&tab=retention&since=7d`,
+    "people paths": app => `/?app=${app}&view=people&tab=paths&path=page_view,signup`,
+    "people numbers": app => `/?app=${app}&view=people&tab=numbers`,
     ...Object.fromEntries(
         ["app", "keys", "links", "views", "rejected", "dead-letters", "audit", "usage"].map(tab => [
             `settings ${tab}`,
@@ -69,7 +78,7 @@ test("the first view is small: at most 60 KB, 6 requests, and no code of views t
     console.log(`first view: ${requests} requests, ${bytes} bytes`);
     assert.ok(requests <= 6, page.requested.map(request => request.url()).join("\n"));
     assert.ok(bytes <= 60_000, `${bytes} bytes`);
-    assert.ok(page.requested.every(request => !/\/(alerts|errors|settings)\.(js|css)$/.test(request.url())));
+    assert.ok(page.requested.every(request => !/\/(alerts|errors|people|settings)\.(js|css)$/.test(request.url())));
 });
 
 test("everything can be reached with the keyboard, and what has the focus shows it", async () => {

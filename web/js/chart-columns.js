@@ -4,10 +4,11 @@ import { wallClock } from './zone.js';
 
 /** Draws the columns of a chart. Each series is one path, so 2,000 buckets of six levels are six elements. */
 
-const LEFT = 48;
-const RIGHT = 8;
-const TOP = 12;
-const AXIS = 20;
+/** The room around the columns. */
+export const LEFT = 48;
+export const RIGHT = 8;
+export const TOP = 12;
+export const AXIS = 20;
 const STRIP = 40;
 
 let hatches = 0;
@@ -102,7 +103,7 @@ function hatch(id) {
  * @param {number} y
  * @param {number} width
  */
-function gridLine(value, y, width) {
+export function gridLine(value, y, width) {
   return svg(
     'g',
     null,
@@ -192,7 +193,7 @@ const TICKS = {
  * @param {number} base
  * @param {number} width
  */
-function axis({ starts, interval, tz }, step, base, width) {
+export function axis({ starts, interval, tz }, step, base, width) {
   const [length, steps] = TICKS[interval] ?? [0, []];
   const every = steps.find((each) => each * step >= 72) ?? Math.ceil(72 / step);
   return starts.map((start, i) => {

@@ -35,10 +35,12 @@ import { bucketLabel, formatExact } from './format.js';
  *   height?: number,
  *   pick?: (from: number, to: number) => void,
  *   zoom?: (from: number, to: number) => void,
- * }} options
+ *   draws?: typeof chartColumns,
+ *   tells?: (data: ChartData, first: number, last: number) => Node[],
+ * }} options `draws` and `tells` take the place of columns and of their values
  * @returns {{ element: HTMLElement, update: (data: ChartData) => void, close: () => void }}
  */
-export function createChart({ label, height = 220, pick, zoom }) {
+export function createChart({ label, height = 220, pick, zoom, draws = chartColumns, tells = tipContent }) {
   const tip = h('div', { class: 'chart-tip', 'aria-hidden': 'true', hidden: true });
   const area = h('div', {
     class: 'chart-area',
@@ -113,7 +115,7 @@ export function createChart({ label, height = 220, pick, zoom }) {
     width = area.clientWidth;
     if (data && width > 0) {
       area.style.height = `${height + (data.strip ? 40 : 0)}px`;
-      drawn = chartColumns(data, width, height);
+      drawn = draws(data, width, height);
       area.replaceChildren(drawn.element);
       area.setAttribute('aria-valuemax', String(Math.max(0, data.starts.length - 1)));
       show(at < data.starts.length ? at : -1, dragging ? from : at);
@@ -134,7 +136,7 @@ export function createChart({ label, height = 220, pick, zoom }) {
     if (column < 0 || !data || !drawn) {
       return;
     }
-    tip.replaceChildren(...tipContent(data, first, last));
+    tip.replaceChildren(...tells(data, first, last));
     area.setAttribute('aria-valuenow', String(column));
     const words = [...tip.querySelectorAll('p, dt, dd')].map((each) => each.textContent);
     area.setAttribute('aria-valuetext', words.join(' '));

@@ -107,11 +107,17 @@ function rangeQuestion(state) {
  *
  * @param {State} state
  */
-function restrictions({ view, filters }) {
+function restrictions({ view, filters, options }) {
   const fields = filters.map((filter) => filter.field);
-  const counted = (view === '' || view === 'overview') && fields.every((each) => COUNTED_FIELDS.includes(each));
-  const people = view !== 'session' && view !== 'user' && !fields.some((each) => /^message$|_id$/.test(each));
-  const data = !fields.some((each) => each.startsWith('attr.') || each === 'fingerprint');
+  const shown = view === 'people' ? `people ${options.tab || 'sessions'}` : view;
+  const numbers = /^(|overview|people (users|funnel|retention|paths))$/.test(shown);
+  const needsData = /attr\./.test(`${options.steps} ${options.breakdown}`);
+  const counted = numbers && !needsData && fields.every((each) => COUNTED_FIELDS.includes(each));
+  const people = !/^(session|user|people sessions)$/.test(shown) && !fields.some((each) => /^message$|_id$/.test(each));
+  const data =
+    shown !== 'people numbers' &&
+    !needsData &&
+    !fields.some((each) => each.startsWith('attr.') || each === 'fingerprint');
   return h(
     'fieldset',
     null,

@@ -41,6 +41,13 @@ export const VIEWS = [
     allowed: (account) => account.kind === 'user',
     open: laterPage('Alerts', async () => (await alertsPart()).alertsPage),
   },
+  {
+    view: 'people',
+    title: 'People',
+    tab: true,
+    allowed: () => true,
+    open: laterPage('People', async () => (await import('./people.js')).peoplePage),
+  },
   { view: 'session', title: 'Session', tab: false, allowed: maySeePeople, open: sessionPage },
   { view: 'user', title: 'User', tab: false, allowed: maySeePeople, open: userPage },
   {

@@ -15,13 +15,14 @@ const BINARY = process.env.TALLY_BINARY ?? join(process.env.CARGO_TARGET_DIR ?? 
 
 /**
  * Prepares a file of tests. What it returns is filled before the first test. With `onDisk`, Tally keeps its data in a folder
- * until the end; `settings` are variables `TALLY_…` of it.
+ * until the end; `settings` are variables `TALLY_…` of it. `TALLY_WEB_DIR` serves the page of that folder.
  */
 export function suite({ onDisk = false, settings = {} } = {}) {
     const folder = onDisk ? mkdtempSync(join(tmpdir(), "tally-")) : null;
     const world = { tally: null, browser: null, signIn, profile, pages: [] };
     before(async () => {
-        world.tally = await Tally.start(BINARY, folder, settings);
+        const page = process.env.TALLY_WEB_DIR ? { TALLY_WEB_DIR: process.env.TALLY_WEB_DIR } : {};
+        world.tally = await Tally.start(BINARY, folder, { ...page, ...settings });
         world.browser = await startChromium();
     });
     afterEach(async () => {

@@ -5,6 +5,9 @@ import { sparkline } from '../sparkline.js';
 import { numberText } from '../value.js';
 import { errorsOf } from './reply.js';
 
+/** Up to so many users or sessions are counted exactly. */
+const EXACT_PEOPLE = 380;
+
 /**
  * The cards: value, change and line of each.
  *
@@ -31,8 +34,8 @@ export function overviewCards(reply) {
         'Names over time',
       ),
     ),
-    estimate('Users seen', reply.users),
-    estimate('Sessions', reply.sessions),
+    estimate('Users', reply.users, previous?.users),
+    estimate('Sessions', reply.sessions, previous?.sessions),
     card(
       'Last event',
       h(
@@ -61,14 +64,16 @@ function card(label, value, change, line) {
 }
 
 /**
+ * Distinct people. With a filter the overview does not know them, and there is no card.
+ *
  * @param {string} label
- * @param {import('./reply.js').Estimate | null} found
+ * @param {number | null | undefined} count
+ * @param {number | null | undefined} before
  */
-function estimate(label, found) {
-  if (found === null || found === undefined) {
+function estimate(label, count, before) {
+  if (count === null || count === undefined) {
     return null;
   }
-  const { total, error = 0, previous = undefined } = typeof found === 'number' ? { total: found } : found;
-  const about = error > 0 && h('span', { class: 'muted card-note' }, ` ≈ ±${formatShare(error)}`);
-  return card(label, [numberText(total), about], changeText(total, previous));
+  const about = count > EXACT_PEOPLE && h('span', { class: 'muted card-note', title: 'Within 3.3 %' }, ' ≈');
+  return card(label, [numberText(count), about], changeText(count, before));
 }

@@ -22,18 +22,15 @@ import { calendarRange, timeOfWall, wallClock } from '../zone.js';
  *   categories?: (Counted & { category: string | null })[],
  *   messages?: Message[],
  *   series: Bucket[],
- *   previous?: { since: string, until: string, total: number, errors: number, series: Bucket[], complete?: boolean },
+ *   previous?: {
+ *     since: string, until: string, total: number, errors: number, series: Bucket[], complete?: boolean,
+ *     users?: number | null, sessions?: number | null,
+ *   },
  *   last_event_at: string | null,
- *   users: Estimate | null, sessions: Estimate | null,
+ *   users: number | null, sessions: number | null,
  *   complete?: boolean, names_complete?: boolean, messages_complete?: boolean, covered?: { since: string, until: string },
  *   widened?: boolean, counted_to: string, live_from?: string,
  * }} Overview
- */
-
-/**
- * A number of distinct people or sessions; with `error`, the share by which an estimate may be off.
- *
- * @typedef {number | { total: number, error?: number, previous?: number }} Estimate
  */
 
 /** Lengths of intervals in milliseconds, about, shortest first. */
@@ -55,7 +52,7 @@ const MAX_BUCKETS = 2000;
  *
  * @param {import('../state.js').State} state
  */
-function spanOf({ since, until }) {
+export function spanOf({ since, until }) {
   const words = /** @type {Record<string, number>} */ ({ today: 1, yesterday: 1, 'this-week': 7, 'this-month': 31 });
   const [, amount, unit] = /^(\d+)([mhdw])$/.exec(since) ?? [];
   if (amount) {

@@ -1,0 +1,135 @@
+import { appPath, request } from '../api.js';
+import { describe, notify } from '../dialog.js';
+import { fill, h } from '../dom.js';
+import { cutText, timeText } from '../event-row.js';
+import { formatExact } from '../format.js';
+import { Panel } from '../panel.js';
+import { stepsOf, stepText } from './funnel-state.js';
+import { coverageNote, sentence, setOptions, showAllowed } from './parts.js';
+import { peopleKeys, personLink } from './session-row.js';
+
+/** People of a page of the API, and that are drawn at most. */
+const PEOPLE_A_PAGE = 100;
+const MOST_PEOPLE = 2_000;
+
+/** @typedef {{ user_id?: string, session_id?: string, at: string }} Person */
+
+/** The people at a step of a funnel: who reached it, or who went no further than the one before. */
+export function funnelPeople() {
+  const panel = new Panel({ what: 'People of this step', class: 'people-panel' });
+  const title = h('h2');
+  const close = h(
+    'button',
+    { type: 'button', class: 'quiet icon', title: 'Hide them', 'aria-label': 'Hide them' },
+    '✕',
+  );
+  close.addEventListener('click', () => setOptions({ step: '', left: '' }));
+  panel.element.prepend(h('div', { class: 'panel-head' }, title, h('div', { class: 'spacer' }), close));
+  panel.element.hidden = true;
+  const list = h('ul', { class: 'people-rows', 'aria-label': 'People' });
+  const foot = h('div', { class: 'people-foot' });
+  const unregister = peopleKeys(list, 'person');
+  let asked = '';
+  let shown = 0;
+  return {
+    element: panel.element,
+    update,
+    clear,
+    close: () => {
+      unregister();
+      panel.close();
+    },
+  };
+
+  function clear() {
+    asked = '';
+    panel.close();
+    panel.element.hidden = true;
+  }
+
+  /**
+   * @param {import('../state.js').State} state
+   * @param {Record<string, unknown>} funnel
+   */
+  function update(state, funnel) {
+    const steps = stepsOf(state);
+    const step = Number(state.options.step);
+    const left = state.options.left === '1';
+    if (!Number.isInteger(step) || step < (left ? 2 : 1) || step > steps.length) {
+      clear();
+      return;
+    }
+    const { breakdown: _, ...rest } = funnel;
+    const body = JSON.stringify({ ...rest, step, reached: !left, limit: PEOPLE_A_PAGE });
+    if (body === asked) {
+      return;
+    }
+    asked = body;
+    panel.element.hidden = false;
+    const of = cutText(stepText(steps[left ? step - 2 : step - 1] ?? []));
+    fill(title, left ? 'Went no further than ' : 'Reached ', h('bdi', null, of));
+    showAllowed(
+      panel,
+      (signal) => request('POST', appPath(state.app ?? '', 'funnels', 'people'), { body: JSON.parse(body), signal }),
+      (page) => {
+        fill(list);
+        shown = 0;
+        add(page, state);
+        return [list, foot];
+      },
+    );
+  }
+
+  /**
+   * @param {{ items: Person[], next: string | null } & import('./parts.js').Coverage} page
+   * @param {import('../state.js').State} state
+   */
+  function add(page, state) {
+    list.append(...page.items.map((person) => personRow(person, state)));
+    shown += page.items.length;
+    list.hidden = shown === 0;
+    const body = asked;
+    const button = h('button', { type: 'button', class: 'more' }, 'Show more');
+    button.addEventListener('click', async () => {
+      button.disabled = true;
+      try {
+        const path = appPath(state.app ?? '', 'funnels', 'people');
+        const more = await request('POST', path, { body: { ...JSON.parse(body), cursor: page.next } });
+        if (body === asked) {
+          add(more, state);
+        }
+      } catch (error) {
+        button.disabled = false;
+        notify(`More people could not be read. ${describe(error)}`);
+      }
+    });
+    fill(
+      foot,
+      shown === 0 && sentence('Nobody.'),
+      page.next && shown < MOST_PEOPLE && button,
+      page.next && shown >= MOST_PEOPLE && h('p', null, `The last ${formatExact(shown)} are listed.`),
+      coverageNote(page, state.tz),
+    );
+  }
+}
+
+/**
+ * @param {Person} person
+ * @param {import('../state.js').State} state
+ */
+function personRow({ user_id: user, session_id: session, at }, state) {
+  const id = user ?? session ?? '';
+  return h(
+    'li',
+    { class: 'people-row person-row' },
+    personLink(
+      user === undefined ? 'session_id' : 'user_id',
+      id,
+      state,
+      { class: 'row-link cut' },
+      h('bdi', null, cutText(id)),
+      user === undefined && h('span', { class: 'muted' }, ' session'),
+    ),
+    h('span', { class: 'muted' }, timeText(at, state.tz)),
+  );
+}

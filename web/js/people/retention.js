@@ -1,0 +1,174 @@
+import { appPath, get } from '../api.js';
+import { fill, h } from '../dom.js';
+import { formatExact, formatShare, formatTime } from '../format.js';
+import { stateLink } from '../link.js';
+import { bucketEnd } from '../overview/reply.js';
+import { Panel } from '../panel.js';
+import { filterParams } from '../state.js';
+import { nameChoice } from './name-picker.js';
+import {
+  BY,
+  coverageNote,
+  intervalChoices,
+  keepControl,
+  optionChoice,
+  peopleRange,
+  sentence,
+  setOptions,
+  showAllowed,
+} from './parts.js';
+
+/** @typedef {{ start: string, people: number, returned: number[] }} Cohort */
+
+/** Buckets that the API gives at most. */
+const MOST_COHORTS = 60;
+
+/** How much of the colour a cell of 100 % has, so that text on it stays readable. Others have the square root of their share of it. */
+const DEEPEST = 50;
+
+/** @type {Record<string, [one: string, many: string]>} */
+const COHORT_WORDS = { DAY: ['Day', 'days'], WEEK: ['Week', 'weeks'], MONTH: ['Month', 'months'] };
+
+/**
+ * How many people come back, by when they came first.
+ *
+ * @returns {import('../people.js').PeopleTab}
+ */
+export function retentionTab() {
+  const began = nameChoice('Began with', 'first', (first) => setOptions({ first }));
+  const back = nameChoice('Came back with', 'again', (again) => setOptions({ again }));
+  const tools = h('div', { class: 'row people-tools' });
+  const panel = new Panel({ what: 'Retention', class: 'people-panel' });
+  panel.element.prepend(
+    h('div', { class: 'panel-head' }, began.element, back.element, h('div', { class: 'spacer' }), tools),
+  );
+  let asked = '';
+  return { element: h('div', { class: 'people-view' }, panel.element), update, close: () => panel.close() };
+
+  /** @param {import('../state.js').State} state */
+  function update(state) {
+    const { first = '', again = '', by = '' } = state.options;
+    const { chosen, choices } = intervalChoices(state, ['DAY', 'WEEK', 'MONTH'], MOST_COHORTS);
+    began.update(state, first);
+    back.update(state, again);
+    keepControl(tools, () =>
+      fill(tools, optionChoice('Interval', 'interval', choices, chosen), optionChoice('Count', 'by', BY, by || 'user')),
+    );
+    /** @type {[string, string][]} */
+    const named = [
+      ['first', first],
+      ['again', again],
+      ['by', by],
+    ];
+    const query = JSON.stringify([
+      ...peopleRange(state, chosen),
+      ...named.filter(([, value]) => value),
+      ...filterParams(state.filters),
+    ]);
+    if (query === asked) {
+      return;
+    }
+    asked = query;
+    showAllowed(
+      panel,
+      (signal) => get(appPath(state.app ?? '', 'stats', 'retention'), JSON.parse(query), signal),
+      (reply) => [coverageNote(reply, state.tz), triangle(reply, state)],
+    );
+  }
+}
+
+/**
+ * @param {{ cohorts: Cohort[], interval: string, tz: string, until: string }} reply
+ * @param {import('../state.js').State} state
+ */
+function triangle(reply, state) {
+  const { cohorts, interval } = reply;
+  if (cohorts.every(({ people }) => people === 0)) {
+    return sentence('Nobody began in this range.');
+  }
+  const [one = '', many = ''] = COHORT_WORDS[interval] ?? [];
+  const width = Math.max(...cohorts.map(({ returned }) => returned.length));
+  const heads = ['Began', 'People', ...Array.from({ length: width }, (_, n) => `${one} ${n}`)];
+  const longer = cohorts.length < 3 && {
+    ...state,
+    since: '30d',
+    until: '',
+    options: { ...state.options, interval: '' },
+  };
+  return [
+    longer &&
+      h(
+        'p',
+        { class: 'people-note' },
+        `The range has ${cohorts.length === 1 ? `one ${one.toLowerCase()}` : `two ${many}`} only. `,
+        stateLink(longer, { class: 'text-link' }, 'Show the last 30 days'),
+      ),
+    h(
+      'div',
+      { class: 'triangle-holder', tabindex: '0', role: 'region', 'aria-label': 'People who came back' },
+      h(
+        'table',
+        { class: 'triangle' },
+        h(
+          'thead',
+          null,
+          h(
+            'tr',
+            null,
+            heads.map((each) => h('th', { scope: 'col' }, each)),
+          ),
+        ),
+        h(
+          'tbody',
+          null,
+          cohorts.map((cohort) => cohortRow(cohort, reply, state, many)),
+        ),
+      ),
+    ),
+    h(
+      'p',
+      { class: 'people-note' },
+      `${one} 0 is the ${one.toLowerCase()} in which they began, after their first event. A cell in italics is of a ${one.toLowerCase()} that is not over.`,
+    ),
+  ];
+}
+
+/**
+ * @param {Cohort} cohort
+ * @param {{ interval: string, until: string }} reply
+ * @param {import('../state.js').State} state
+ * @param {string} many
+ */
+function cohortRow({ start, people, returned }, { interval, until }, state, many) {
+  const began = formatTime(start, state.tz, interval === 'MONTH' ? 'month' : 'day');
+  const now = Math.min(Date.now(), Date.parse(until));
+  let end = Date.parse(start);
+  const cells = returned.map((count, n) => {
+    end = bucketEnd(end, interval, state.tz, state.weekStart);
+    const share = people > 0 ? count / people : 0;
+    const running = end > now;
+    const when = n === 0 ? 'once more in the same one' : `${n} ${n === 1 ? many.slice(0, -1) : many} later`;
+    const title =
+      `${formatExact(count)} of ${formatExact(people)} who began ${began} (${formatShare(share)}): ${when}` +
+      (running ? ', which is not over' : '');
+    return h(
+      'td',
+      {
+        class: running ? 'running' : '',
+        title,
+        style: people > 0 ? { '--deep': `${(Math.sqrt(share) * DEEPEST).toFixed(1)}%` } : {},
+      },
+      people > 0 && [
+        h('strong', null, formatShare(Math.round(share * 100) / 100)),
+        h('span', null, formatExact(count)),
+      ],
+    );
+  });
+  return h(
+    'tr',
+    null,
+    h('th', { scope: 'row' }, began),
+    h('td', { class: 'cohort-people' }, formatExact(people)),
+    cells,
+  );
+}
