@@ -131,7 +131,13 @@ async fn credentials(tally: &Tally, app: &TestApp) -> Vec<Credential> {
 }
 
 async fn ask(tally: &Tally, route: &Route, text: Option<&str>) -> StatusCode {
-    let path = [("{app}", "shop"), ("{*name}", "a"), ("{*user_id}", "a"), ("{*path}", "a/2026-11-21.json"), ("{report}", "day")];
+    let path = [
+        ("{app}", "shop"),
+        ("{*name}", "a"),
+        ("{*user_id}", "a"),
+        ("{*path}", "a/2026-11-21.json"),
+        ("{report}", "day"),
+    ];
     let path = path.into_iter().chain([
         ("{stat}", "hours"),
         ("{id}", "x"),

@@ -10,7 +10,7 @@ use tally_core::counter::checkpoint::SequenceNumber;
 use tally_core::counter::folding::{Change, Record};
 use tally_core::event::id::EventId;
 use tally_core::people::identities::Identity;
-use tally_core::time::{DAY, TimeDelta, Timestamp};
+use tally_core::time::{TimeDelta, Timestamp};
 use tally_service::context::Context;
 
 use crate::error::AggregateError;

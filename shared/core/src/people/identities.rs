@@ -102,8 +102,12 @@ mod tests {
 
     #[test]
     fn ids_that_lead_to_one_user_are_one_person() {
-        let identities =
-            Identities::new([identity("a1", "ann"), identity("a2", "ann"), identity("ann", "Ann"), identity("a1", "bob")]);
+        let identities = Identities::new([
+            identity("a1", "ann"),
+            identity("a2", "ann"),
+            identity("ann", "Ann"),
+            identity("a1", "bob"),
+        ]);
         for id in ["a1", "a2", "ann", "Ann"] {
             assert_eq!(identities.person(id), "Ann");
         }
@@ -114,7 +118,8 @@ mod tests {
 
     #[test]
     fn ids_in_a_circle_are_the_smallest_of_them() {
-        let identities = Identities::new([identity("c", "a"), identity("a", "b"), identity("b", "c"), identity("d", "b")]);
+        let identities =
+            Identities::new([identity("c", "a"), identity("a", "b"), identity("b", "c"), identity("d", "b")]);
         for id in ["a", "b", "c", "d"] {
             assert_eq!(identities.person(id), "a");
         }

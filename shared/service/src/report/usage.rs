@@ -187,7 +187,8 @@ fn units(event: &Event) -> usize {
 /// The bytes of a stored event, with its copy in the index.
 fn stored(event: &Event) -> usize {
     let Event { client_id, category, message, session_id, user_id, alias, fingerprint, .. } = event;
-    let texts = [client_id, category, message, session_id, user_id, alias, fingerprint].into_iter().flatten().map(String::len);
+    let texts =
+        [client_id, category, message, session_id, user_id, alias, fingerprint].into_iter().flatten().map(String::len);
     let values = [&event.data, &event.tags, &event.stack].into_iter().flatten().map(Json::stored_size);
     let own = BESIDE + event.name.len() + event.slug.len() + texts.sum::<usize>() + values.sum::<usize>();
     if event.session_id.is_some() { 2 * own } else { own }
