@@ -111,9 +111,9 @@ function restrictions({ view, filters, options }) {
   const fields = filters.map((filter) => filter.field);
   const shown = view === 'people' ? `people ${options.tab || 'sessions'}` : view;
   const numbers = /^(|overview|people (users|funnel|retention|paths))$/.test(shown);
-  // Conditions of steps stand in one option, encoded twice.
+  // The conditions of steps stand in one option, encoded; a link that somebody wrote may be so once only.
   const asksData = /attr\./.test(`${options.steps} ${options.breakdown}`);
-  const asksPeople = /(message|_id)(%255B\w+%255D)?%3D/.test(options.steps ?? '');
+  const asksPeople = /(message|_id)(%(?:25)?5B\w+%(?:25)?5D)?%3D/.test(options.steps ?? '');
   const counted = numbers && !asksData && !asksPeople && fields.every((each) => COUNTED_FIELDS.includes(each));
   const people =
     !asksPeople &&
