@@ -11,8 +11,9 @@ const scarce = suite({ settings: { TALLY_READ_BUDGET: "20" } });
 const HOSTILE = `<img src=x onerror="window.broken=1">`;
 const DAY = 86_400_000;
 
-/** Noon of a day some days ago, by UTC: the same day where the browser is. */
-const noon = ago => Math.floor(Date.now() / DAY) * DAY - ago * DAY + DAY / 2;
+/** 12:00 UTC of a day some days ago, by the days where the browser is. */
+const today = new Intl.DateTimeFormat("sv", { timeZone: "Europe/Berlin" }).format();
+const noon = ago => Date.parse(`${today}T12:00:00Z`) - ago * DAY;
 
 /** What a user did on a day, in one session: names, and seconds after noon. */
 function visit(user, ago, ...steps) {
@@ -391,6 +392,19 @@ test("people are shared by a link that shows what was shared", async () => {
     const visitor = await world.profile();
     await visitor.goto(await dialog.locator("pre").first().innerText());
     await visitor.getByRole("table", { name: "What people did next" }).getByText("66.7%").waitFor();
+    // What a funnel divides by is data, and a condition may be of people.
+    const funnel = (more, filter = "") => `&tab=funnel&steps=${encodeURIComponent(`${encodeURIComponent(`name=view${filter}`)},name%3Dadd`)}${more}`;
+    for (const [query, disabled] of [
+        [funnel(""), []],
+        [funnel("&breakdown=attr.country"), ["sees no data, tags and stacks"]],
+        [funnel("", "&user_id[ne]=u1"), ["sees no users, sessions and messages"]],
+    ]) {
+        await page.goto(`/?app=${app.id}&view=people&since=7d${query}`);
+        await page.getByRole("button", { name: "Share" }).click();
+        for (const label of ["sees no users, sessions and messages", "sees no data, tags and stacks"]) {
+            assert.equal(await dialog.getByLabel(label).isDisabled(), disabled.includes(label), `${query}: ${label}`);
+        }
+    }
     // Sessions one by one need who they are of.
     await page.goto(`/?app=${app.id}&view=people&since=7d`);
     await page.getByRole("button", { name: "Share" }).click();

@@ -111,12 +111,17 @@ function restrictions({ view, filters, options }) {
   const fields = filters.map((filter) => filter.field);
   const shown = view === 'people' ? `people ${options.tab || 'sessions'}` : view;
   const numbers = /^(|overview|people (users|funnel|retention|paths))$/.test(shown);
-  const needsData = /attr\./.test(`${options.steps} ${options.breakdown}`);
-  const counted = numbers && !needsData && fields.every((each) => COUNTED_FIELDS.includes(each));
-  const people = !/^(session|user|people sessions)$/.test(shown) && !fields.some((each) => /^message$|_id$/.test(each));
+  // The conditions of steps stand in one option, encoded; a link that somebody wrote may be so once only.
+  const asksData = /attr\./.test(`${options.steps} ${options.breakdown}`);
+  const asksPeople = /(message|_id)(%(?:25)?5B\w+%(?:25)?5D)?%3D/.test(options.steps ?? '');
+  const counted = numbers && !asksData && !asksPeople && fields.every((each) => COUNTED_FIELDS.includes(each));
+  const people =
+    !asksPeople &&
+    !/^(session|user|people sessions)$/.test(shown) &&
+    !fields.some((each) => /^message$|_id$/.test(each));
   const data =
+    !asksData &&
     shown !== 'people numbers' &&
-    !needsData &&
     !fields.some((each) => each.startsWith('attr.') || each === 'fingerprint');
   return h(
     'fieldset',

@@ -195,7 +195,7 @@ function conditionForm(step, at, steps) {
   const input = h('input', {
     type: 'text',
     class: 'step-filter',
-    placeholder: 'and … is …',
+    placeholder: 'only where …',
     'aria-label': `Condition of ${stepText(step)}`,
     title: 'Such as “slug is basic”, “level is ERROR” or “amount >= 20”. Enter adds it',
     maxlength: '300',
