@@ -287,7 +287,7 @@ fn minute(n: usize) -> String {
 
 #[tokio::test]
 async fn on_a_laptop_time_alone_bounds_a_question() {
-    let laptop = local::server::config().expect("settings");
+    let laptop = tally::server::config().expect("settings");
     assert_eq!((laptop.read_budget, laptop.read_time), (f64::INFINITY, Duration::from_secs(3)));
     let with = |read_time| Config { read_budget: laptop.read_budget, read_time, ..Config::default() };
     let range = "since=2026-11-21&until=2026-11-22";
