@@ -134,7 +134,7 @@ fn restored_tables_can_be_imported_by_the_template() {
 }
 
 /// The functions that the HTTP API calls, by logical id.
-const BEHIND_THE_API: [(&str, Function); 8] = [
+const BEHIND_THE_API: [(&str, Function); 9] = [
     ("IngestFunction", Function::Ingest),
     ("QueryFunction", Function::Query),
     ("ReportsFunction", Function::Reports),
