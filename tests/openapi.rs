@@ -157,6 +157,7 @@ fn request(operation: &Operation, app: &TestApp, credential: Option<(&Value, &st
         .replace("{n}", "1")
         .replace("{id}", "x")
         .replace("{key_id}", "x")
+        .replace("{user_id}", "a")
         .replace("{channel}", "x")
         .replace("{organization}", "any")
         .replace("{debug_id}", "x")
