@@ -357,6 +357,7 @@ const JUSTIFIED: &[(&str, &str)] = &[
     ),
     ("KeepFiles: Resource !Sub ${SourceMaps.Arn}/chunks/*", "the parts of uploads are named by their content"),
     ("KeepFiles: Resource !Sub ${SourceMaps.Arn}/maps/*", "source maps are named by app and debug id"),
+    ("DeleteMaps: Resource !Sub ${SourceMaps.Arn}/maps/*", "the same"),
     ("EraseMaps: Resource !Sub ${SourceMaps.Arn}/maps/*", "the same"),
     ("ReadDeadBatches: Resource !Sub ${DeadBatches.Arn}/aws/lambda/*", "the same"),
 ];
