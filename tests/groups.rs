@@ -340,5 +340,6 @@ async fn a_share_link_may_ask_for_a_group_and_be_bound_to_one() {
         assert_eq!((status, sum), (200, count), "{path}");
     }
     let (status, messages) = ask(&bound, &format!("/stats/top-messages?{RANGE}")).await;
-    assert_eq!((status, column(&messages["items"], "count")), (200, vec![json!(2)]), "{messages}");
+    assert_eq!((status, &messages["items"][0]["count"]), (200, &json!(2)), "{messages}");
+    assert_eq!(messages["items"].as_array().map(Vec::len), Some(1), "{messages}");
 }

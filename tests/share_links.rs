@@ -167,6 +167,7 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
                         all.extend(with(&path, &[range]));
                         all.push(format!("{path}?{range}&level=FATAL"));
                     }
+                    "uniques" => all.extend(["users", "sessions"].map(|of| format!("{path}?{range}&of={of}"))),
                     "overview" => all.extend(with(&path, &[range, &format!("{range}&compare=previous")])),
                     other => panic!("what is asked of the statistic {other}, and what must a bounded key not be told?"),
                 }
