@@ -75,7 +75,7 @@ pub(crate) async fn run(options: Funnel) -> Result<(), Box<dyn Error>> {
         });
         let events = events.collect::<Result<Vec<_>, _>>()?;
         let (store, all) = (&context.store, events.iter().collect::<Vec<_>>());
-        let stored = store.put_events(&app, &all, store.deadline()).await;
+        let stored = store.put_events(&app, all.as_slice(), store.deadline()).await;
         stored.into_iter().collect::<Result<Vec<_>, _>>()?;
     }
     stack.poller(&context, None).drain().await?;
