@@ -1,7 +1,6 @@
 //! What questions about people cost: a funnel over many events, in one request and in several, and the others.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;

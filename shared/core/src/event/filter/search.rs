@@ -138,6 +138,7 @@ mod tests {
             level: None,
             message: Some("of-message".into()),
             session_id: Some("of-session".into()),
+            alias: None,
             user_id: Some("of-user".into()),
             fingerprint: Some("of-print".into()),
             timestamp: crate::time::Timestamp::EPOCH,
