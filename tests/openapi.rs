@@ -121,6 +121,7 @@ fn every_route_is_described_and_nothing_else() {
                     "hours",
                     "totals",
                     "groups",
+                    "uniques",
                 ],
             ),
             "/apps/{app}/count/{*name}" => ("{*name}", &["{name}", "{name}/{n}"]),

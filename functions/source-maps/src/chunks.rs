@@ -178,7 +178,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .about(format!("At most {CHUNKS_PER_REQUEST} parts of {CHUNK} bytes each. They are kept for a day."))
             .takes([organization()])
             .body("multipart/form-data", part)
-            .answers(StatusCode::OK, "They are stored.", json_schema!({"type": "object"}))
+            .answers(StatusCode::OK, "They are stored.", json_schema!({"type": "object", "properties": {}}))
             .refuses([StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNSUPPORTED_MEDIA_TYPE]),
     ]
 }

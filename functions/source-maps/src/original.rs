@@ -129,7 +129,7 @@ fn context(token: &Token<'_>) -> Option<Context> {
 fn part(text: &str, around: usize) -> String {
     let text = text.trim_end();
     let from = around.saturating_sub(MAX_LINE / 2);
-    let length = text.chars().take(from.saturating_add(MAX_LINE) + 1).count();
+    let length = text.chars().take(from.saturating_add(MAX_LINE + 1)).count();
     if length <= MAX_LINE {
         return text.to_owned();
     }

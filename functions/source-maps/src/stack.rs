@@ -236,13 +236,13 @@ fn place(frame: &Map<String, Value>, id: DebugId) -> Option<Place> {
 
 pub(crate) fn operation(schemas: &mut SchemaGenerator) -> Operation {
     let maps = schemas.subschema_for::<UsedMaps>();
-    // What a frame gets, by name.
-    schemas.subschema_for::<Original>();
+    let original = schemas.subschema_for::<Original>();
+    let frame = json_schema!({"properties": {"original": original, "note": {"type": "string"}}});
     let answer = json_schema!({
         "type": "object",
         "properties": {
             "stack": {"description": "The stack of the event. A frame that has a `debug_id` gets `original` where its source map \
-                tells the place, or a `note` why it does not."},
+                tells the place, or a `note` why it does not.", "items": {"properties": {"frames": {"items": frame}}}},
             "maps": maps,
         },
         "required": ["stack", "maps"],

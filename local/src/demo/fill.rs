@@ -110,7 +110,7 @@ impl Fill {
         // From the same time of day on, as many days ago.
         let begin = now - days * DAY;
         let (mut sent, mut batch) = (0, Vec::with_capacity(BATCH));
-        batch.push(running_release(self.seed, begin));
+        batch.extend(running_release(self.seed, begin));
         for number in today - days..=today {
             // The release went out at the begin, or before.
             let is_within = |told: &Told| begin < told.at.micros() && told.at.micros() <= now;

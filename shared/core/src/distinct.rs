@@ -1,4 +1,4 @@
-//! Numbers of distinct users and sessions, by sketches: HLL of Apache DataSketches, 2^12 registers, in its portable format.
+//! Numbers of distinct users and sessions, by sketches: HLL of Apache `DataSketches`, 2^12 registers, in its portable format.
 //!
 //! A union counts nobody twice, so a batch that is counted again changes nothing. Nobody can be taken out: what is erased stays
 //! until a sketch is made anew from the events.
@@ -16,7 +16,7 @@ use crate::event::Event;
 const LG_K: u8 = 12;
 
 /// By how much a number is wrong at most in 95 of 100 cases, as a share of it: two standard errors of 1.04 / √4096 (Flajolet et
-/// al., "HyperLogLog", 2007).
+/// al., "`HyperLogLog`", 2007).
 pub const ERROR: f64 = 2.0 * 1.04 / 64.0;
 
 /// Up to which number a sketch holds each by itself: it becomes registers with the 385th.
@@ -118,8 +118,8 @@ impl fmt::Debug for Sketch {
 }
 
 impl Default for Sketch {
+    #[allow(clippy::expect_used)] // 12 is between 4 and 21
     fn default() -> Self {
-        // 12 is between 4 and 21.
         Self(HllSketch::new(LG_K, HllType::Hll4).expect("the size is allowed"))
     }
 }
@@ -157,8 +157,8 @@ impl Sketch {
 pub struct Union(HllUnion);
 
 impl Default for Union {
+    #[allow(clippy::expect_used)] // 12 is between 4 and 21
     fn default() -> Self {
-        // 12 is between 4 and 21.
         Self(HllUnion::new(LG_K).expect("the size is allowed"))
     }
 }
