@@ -9,8 +9,7 @@ use clap::builder::FalseyValueParser;
 use ipnet::IpNet;
 use tally_service::config::Config;
 use tally_service::context::Context;
-use tally_store::MapFiles;
-use tempfile::TempDir;
+use tally_store::{InMemory, MapFiles};
 use tokio::net::TcpListener;
 
 use crate::background::Background;
@@ -145,7 +144,7 @@ async fn start(
     }
     let url = format!("http://{}", listener.local_addr()?);
     config.page_url.get_or_insert_with(|| url.clone());
-    let maps = place_maps(stack.embedded.folder(), &mut config)?;
+    place_maps(stack.embedded.folder(), &mut config);
     let context = context(stack.store.clone(), config);
     // Nobody else sets it.
     let _ = context.disk.set(Box::new(DataDisk(stack.embedded.folder().map(Path::to_owned))));
@@ -192,7 +191,6 @@ async fn start(
     };
     serve_connections(listener, proxies.before(large.serve(service)), Limits::default(), end).await;
     background.stop().await;
-    drop(maps);
     say!("{}", if serve.memory { "Ended; nothing is kept." } else { "Ended; what was accepted is kept." });
     Ok(ExitCode::SUCCESS)
 }
@@ -201,19 +199,12 @@ async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener
     TcpListener::bind(address).await.map_err(|error| StartError::Port { address, option, error })
 }
 
-/// Puts source maps beside the data, unless a bucket has them. Where nothing is kept they are in a temporary folder, which is
-/// returned: it ends with the process.
-fn place_maps(data: Option<&Path>, config: &mut Config) -> std::io::Result<Option<TempDir>> {
-    if config.map_files != MapFiles::Nowhere {
-        return Ok(None);
+/// Puts source maps beside the data, unless a bucket has them. Where nothing is kept they are in memory.
+fn place_maps(data: Option<&Path>, config: &mut Config) {
+    if config.map_files == MapFiles::Nowhere {
+        let in_memory = || MapFiles::Memory(InMemory::default());
+        config.map_files = data.map_or_else(in_memory, |data| MapFiles::Folder(data.join("source-maps")));
     }
-    if let Some(data) = data {
-        config.map_files = MapFiles::Folder(data.join("source-maps"));
-        return Ok(None);
-    }
-    let folder = tempfile::tempdir()?;
-    config.map_files = MapFiles::Folder(folder.path().to_owned());
-    Ok(Some(folder))
 }
 
 /// The signals that ask a process to stop.

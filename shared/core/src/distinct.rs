@@ -253,8 +253,7 @@ mod tests {
     fn many_are_counted_within_the_error_in_95_of_100_trials() {
         // 100 apps of 1,000 to 50,000 users, in 24 hours that share some. `bench distinct` counts millions.
         let (mut within, mut bytes) = (0, 0);
-        for trial in 0..100u64 {
-            let n = [1_000, 5_000, 20_000, 50_000][trial as usize % 4];
+        for (trial, n) in (0..100u64).zip([1_000, 5_000, 20_000, 50_000].into_iter().cycle()) {
             let mut union = Union::default();
             for hour in 0..24 {
                 let of_hour = sketch((0..n).filter(|x| x % 24 == hour || x % 7 == hour % 7).map(|x| trial << 32 | x));

@@ -67,7 +67,7 @@ pub use funnels::MAX_FUNNEL_STATE;
 pub use identities::{IdentityPage, IdentityPlace, MAX_USERS, StoredIdentity};
 pub use issues::{IssueNews, IssuePage, IssuePlace, KnownIssues, StoredIssue};
 pub use keys::counter_keys;
-pub use map_files::{MapFile, MapFiles, Uploader};
+pub use map_files::{InMemory, MapFile, MapFiles, Uploader};
 pub use quota::Accepted;
 pub use rejected::Rejected;
 pub use sessions::MAX_REVOKED;

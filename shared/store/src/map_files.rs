@@ -1,9 +1,10 @@
 //! Where source maps are: files of a folder, or objects of a bucket. DynamoDB keeps what is known of each; see
 //! [`crate::SourceMapItem`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tally_core::app::AppId;
@@ -28,8 +29,41 @@ pub enum MapFiles {
     Nowhere,
     /// In a folder of this machine, made when it is first needed.
     Folder(PathBuf),
+    /// In the memory of this process.
+    Memory(InMemory),
     /// In a bucket of S3.
     Bucket(String),
+}
+
+/// The most bytes of files that are held in memory.
+const MOST_IN_MEMORY: usize = 256 * 1024 * 1024;
+
+/// Files in memory, by key; at most 256 MB of them.
+#[derive(Clone, Debug, Default)]
+pub struct InMemory(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+
+impl PartialEq for InMemory {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for InMemory {}
+
+impl InMemory {
+    fn files(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, key: String, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let mut files = self.files();
+        let held: usize = files.iter().filter(|(held, _)| **held != key).map(|(_, bytes)| bytes.len()).sum();
+        if held.saturating_add(bytes.len()) > MOST_IN_MEMORY {
+            return Err(StoreError::Refused("the memory for source maps is full: serve from a folder".to_owned()));
+        }
+        files.insert(key, bytes);
+        Ok(())
+    }
 }
 
 /// A file: a part of a bundle that is uploaded, or a source map with its minified file.
@@ -69,6 +103,7 @@ impl MapFiles {
         match self {
             Self::Nowhere => Err(nowhere()),
             Self::Folder(folder) => write(&folder.join(key), &bytes).map_err(|error| of_disk(&error)),
+            Self::Memory(files) => files.put(key, bytes),
             Self::Bucket(bucket) => Object { bucket, key: &key }.put(bytes, PATIENCE).await.map_err(|e| of_s3(&e)),
         }
     }
@@ -83,6 +118,7 @@ impl MapFiles {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(of_disk(&error)),
             },
+            Self::Memory(files) => Ok(files.files().get(&key).cloned()),
             Self::Bucket(bucket) => match (Object { bucket, key: &key }).get(most, PATIENCE).await {
                 Ok(bytes) => Ok(Some(bytes)),
                 // To who may not list a bucket, S3 says 403 of what is not there.
@@ -101,6 +137,10 @@ impl MapFiles {
                 Err(error) if error.kind() != ErrorKind::NotFound => Err(of_disk(&error)),
                 _ => Ok(()),
             },
+            Self::Memory(files) => {
+                files.files().remove(&key);
+                Ok(())
+            }
             Self::Bucket(bucket) => Object { bucket, key: &key }.delete(PATIENCE).await.map_err(|e| of_s3(&e)),
         }
     }
@@ -114,6 +154,10 @@ impl MapFiles {
 
     /// Removes all files of an app from a folder. In a bucket each map is deleted by itself, and parts of bundles expire.
     pub fn forget(&self, app: &AppId) -> Result<(), StoreError> {
+        if let Self::Memory(files) = self {
+            let of_app = ["maps", "chunks"].map(|kind| format!("{kind}/{app}/"));
+            files.files().retain(|key, _| !of_app.iter().any(|folder| key.starts_with(folder)));
+        }
         let Self::Folder(folder) = self else { return Ok(()) };
         for folder in folders(folder, app) {
             match std::fs::remove_dir_all(folder) {

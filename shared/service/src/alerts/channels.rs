@@ -87,7 +87,7 @@ mod tests {
         for (rotated_at, now, is_over) in
             [(Some(rotated), rotated, false), (Some(rotated), rotated + DAY, true), (None, rotated, true)]
         {
-            let channel = Channel::Email { to: vec![] };
+            let channel = Channel::Email { to: vec!["ops@example.com".to_owned()] };
             let secret = Secret::generate().rotated();
             let both = OpenChannel { channel, secret: Some(secret.clone()), rotated_at };
             let sealed = seal(&sealer, (&app, &rule), RuleId::random(), None, both).expect("sealed");
