@@ -255,7 +255,7 @@ async fn of_two_evaluators_one_tells() {
     for _ in 0..5 {
         for _ in 0..8 {
             world.tally.clock.set(world.now() + MINUTE);
-            futures::future::join3(world.run(), world.run(), world.run()).await;
+            Box::pin(futures::future::join3(world.run(), world.run(), world.run())).await;
             world.count().await;
         }
         assert_eq!(world.receiver.types(), ["alert.firing", "alert.recovered"]);

@@ -124,7 +124,7 @@ async fn of_two_evaluators_one_reports() {
     let time = at("2026-11-27T08:00:00Z");
     world.tally.clock.set(time + 15 * SECOND);
     for _ in 0..3 {
-        futures::future::join3(world.run(), world.run(), world.run()).await;
+        Box::pin(futures::future::join3(world.run(), world.run(), world.run())).await;
         world.count().await;
         world.tally.clock.set(world.now() + MINUTE);
     }

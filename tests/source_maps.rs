@@ -66,7 +66,7 @@ fn plain_bundle(id: &str) -> Vec<u8> {
 
 fn sha1(bytes: &[u8]) -> String {
     let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    tally_core::app::key::hex(digest.as_ref())
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -548,7 +548,7 @@ fn rights_of_the_docs() -> Rights {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
         let [name, on, actions, _] = cells[..] else { panic!("{row}") };
         if !name.is_empty() {
-            function = name.trim_matches('`').to_owned();
+            name.trim_matches('`').clone_into(&mut function);
         }
         if on == "none" {
             continue;

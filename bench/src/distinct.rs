@@ -63,7 +63,9 @@ fn error(users: u64, trial: u64) -> f64 {
         }
     }
     let mut union = Union::default();
-    hours.iter().for_each(|hour| union.add(hour));
+    for hour in &hours {
+        union.add(hour);
+    }
     #[allow(clippy::cast_precision_loss)] // below 2^53
     let off = union.count() as f64 / users as f64 - 1.0;
     off.abs()

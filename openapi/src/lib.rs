@@ -307,8 +307,7 @@ fn security(route: &Route) -> Value {
         Access::Read => &[&READ],
         Access::Known => &[&INGEST, &READ],
         // An upload key is sent as a bearer's token, which is how sentry-cli sends it.
-        Access::Upload => &[],
-        Access::Users | Access::AppUsers | Access::Admins | Access::AppAdmins => &[],
+        Access::Upload | Access::Users | Access::AppUsers | Access::Admins | Access::AppAdmins => &[],
     };
     TOKEN.iter().chain(keys.iter().copied().flatten()).map(|name| json!({*name: []})).collect()
 }

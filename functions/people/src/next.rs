@@ -52,12 +52,11 @@ struct NextItem<'a> {
 pub(crate) async fn next(State(context): Shared, Target(app): Target, params: Params) -> Result<Response, Problem> {
     let now = context.clock.now();
     let (name, filter, range, by, within) = params.read(|params| {
-        let name = match <[String; 1]>::try_from(params.values("name")) {
-            Ok([name]) => Some(name),
-            Err(_) => {
-                params.add("name", "send the name of one event, once");
-                None
-            }
+        let name = if let Ok([name]) = <[String; 1]>::try_from(params.values("name")) {
+            Some(name)
+        } else {
+            params.add("name", "send the name of one event, once");
+            None
         };
         let filter = EventFilter::read(params, now);
         let range = TimeRange::read(params, now);

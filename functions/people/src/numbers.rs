@@ -102,7 +102,9 @@ pub(crate) async fn numbers(State(context): Shared, Target(app): Target, params:
     let (reads, Buckets { range, starts, .. }) = (context.reads(), &buckets);
     let (mut found, read) = uses::numbers(&reads, &app, *range, &filter, (&attr, starts)).await?;
     let mut all = Numbers::default();
-    found.iter().for_each(|numbers| all.add_all(numbers));
+    for numbers in &found {
+        all.add_all(numbers);
+    }
     let series = starts.iter().zip(&mut found).filter_map(|(start, numbers)| {
         let summary = numbers.summary()?;
         Some(NumbersBucket { bucket_start: *start, summary: SummaryBody::of(Some(summary)) })

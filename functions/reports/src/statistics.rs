@@ -51,7 +51,7 @@ pub(crate) async fn statistic(
         limits.admit(statistic.enforces())?;
     }
     match statistic {
-        Some(Statistic::Overview) => overview(asked, params).await,
+        Some(Statistic::Overview) => Box::pin(overview(asked, params)).await,
         Some(Statistic::Timeseries) => timeseries(asked, params).await,
         Some(Statistic::By(Dimension::Level)) => by_level(asked, params).await,
         Some(Statistic::By(dimension)) => breakdown(asked, params, dimension).await,

@@ -207,7 +207,9 @@ mod tests {
 
     fn counted(sketches: &[&Sketch]) -> u64 {
         let mut union = Union::default();
-        sketches.iter().for_each(|sketch| union.add(sketch));
+        for sketch in sketches {
+            union.add(sketch);
+        }
         union.count()
     }
 

@@ -48,6 +48,7 @@ impl Restriction {
 
 /// The bounds of a caller; none for users and for most keys.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // each hides something of its own
 pub struct Limits {
     filter: EventFilter,
     /// Whether users, sessions, clients' ids and messages are hidden.
@@ -156,8 +157,7 @@ impl Limits {
             }
             // A search looks into all of it.
             "q" if self.hides_people => Some("this key hides people: leave it out"),
-            "q" if self.hides_data => Some("this key hides data: leave it out"),
-            "fingerprint" | "group" if self.hides_data => Some("this key hides data: leave it out"),
+            "q" | "fingerprint" | "group" if self.hides_data => Some("this key hides data: leave it out"),
             _ if self.statistics_only && !["name", "event", "slug", "category", "level", "group"].contains(&field) => {
                 Some("this key reads only statistics: leave it out")
             }

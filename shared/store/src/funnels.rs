@@ -43,7 +43,7 @@ impl Store {
         let (mut parts, mut start) = (Vec::new(), None);
         // Each page but the last is 1 MB.
         for _ in 0..=MAX_FUNNEL_STATE / 1_000_000 + 1 {
-            let request = self.query_partition(&self.tables.apps, &keys::funnel(token));
+            let request = self.query_partition(&self.tables.apps, keys::funnel(token));
             let page = self.send_query(request.set_exclusive_start_key(start).consistent_read(true)).await?;
             parts.extend(page.items);
             start = page.next;
@@ -58,6 +58,6 @@ impl Store {
             return Ok(None);
         }
         let part = |item: &crate::item::Item| item.get(PART).and_then(|value| value.as_b().ok()).cloned();
-        Ok(Some(parts.iter().filter_map(part).flat_map(|part| part.into_inner()).collect()))
+        Ok(Some(parts.iter().filter_map(part).flat_map(aws_smithy_types::Blob::into_inner).collect()))
     }
 }

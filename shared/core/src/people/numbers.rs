@@ -134,7 +134,9 @@ mod tests {
             let [mut one, other] = halves;
             one.add_all(&other);
             let mut whole = Numbers::default();
-            numbers.iter().for_each(|(number, count)| whole.add(f64::from(*number), *count));
+            for (number, count) in &numbers {
+                whole.add(f64::from(*number), *count);
+            }
             prop_assert_eq!(one.summary(), whole.summary());
         }
     }

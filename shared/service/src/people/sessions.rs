@@ -165,7 +165,7 @@ pub async fn list(reads: &Reads, app: &App, query: &SessionQuery) -> Result<Sess
             let all = if read.is_kept { query.range } else { read.covered };
             let covered = after.map_or(all, |after| covered(query.range, Order::Descending, after).intersect(all));
             let next = after.map(|after| (after, findable.clone()));
-            return Ok(SessionPage { sessions, next, read: Read { complete, covered, ..read } });
+            return Ok(SessionPage { sessions, next, read: Read { covered, complete, ..read } });
         }
     }
 }

@@ -118,7 +118,7 @@ impl Maker<'_> {
             let is_day = key.bucket.granularity() == Granularity::Day;
             let made = if is_day { self.of_hours(key).await? } else { self.of_events(key).await? };
             let made = match made {
-                Made::Sketches(made) => StoredDistinct { version: held.version, erased: held.erased, ..made },
+                Made::Sketches(made) => StoredDistinct { version: held.version, erased: held.erased, ..*made },
                 Made::Stale => return Ok(Outcome::Changing),
                 Made::OutOfTime => return Ok(Outcome::OutOfTime),
             };
@@ -148,7 +148,7 @@ impl Maker<'_> {
             }
             match page.more_after.and_then(EventId::after) {
                 Some(next) => first = next,
-                None => return Ok(Made::Sketches(made)),
+                None => return Ok(Made::Sketches(Box::new(made))),
             }
         }
     }
@@ -168,12 +168,12 @@ impl Maker<'_> {
             sessions.add(&held.sessions);
         }
         let made = StoredDistinct { users: users.sketch(), sessions: sessions.sketch(), ..StoredDistinct::default() };
-        Ok(Made::Sketches(made))
+        Ok(Made::Sketches(Box::new(made)))
     }
 }
 
 enum Made {
-    Sketches(StoredDistinct),
+    Sketches(Box<StoredDistinct>),
     /// An hour is stale still.
     Stale,
     OutOfTime,

@@ -173,7 +173,7 @@ fn runs(buckets: &BTreeSet<Bucket>) -> Vec<(Bucket, Bucket)> {
     for bucket in buckets {
         match runs.last_mut() {
             Some((_, last)) if last.granularity() == bucket.granularity() && last.end() == bucket.start() => {
-                *last = *bucket
+                *last = *bucket;
             }
             _ => runs.push((*bucket, *bucket)),
         }
@@ -230,7 +230,9 @@ async fn from_sketches(
         count.widened = true;
         let held = sketches.remove(&hour).unwrap_or_default();
         count.complete &= !is_stale(Some(&held));
-        parts.iter().for_each(|(slot, _)| count.add(*slot, &held));
+        for (slot, _) in &parts {
+            count.add(*slot, &held);
+        }
     }
     Ok(Of::ALL.map(|of| count.done(of)))
 }
@@ -279,7 +281,9 @@ impl Count {
                 return Ok(false);
             }
         }
-        found.iter().for_each(|(slot, found)| self.add(*slot, std::slice::from_ref(found)));
+        for (slot, found) in &found {
+            self.add(*slot, std::slice::from_ref(found));
+        }
         Ok(true)
     }
 
@@ -289,7 +293,9 @@ impl Count {
             Of::Sessions => &self.sessions,
         };
         let mut all = Union::default();
-        unions.iter().for_each(|union| all.add(&union.sketch()));
+        for union in unions {
+            all.add(&union.sketch());
+        }
         let total = all.count();
         Distinct {
             total,

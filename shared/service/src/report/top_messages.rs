@@ -65,6 +65,7 @@ async fn from_events(reads: &Reads, app: &App, range: Range, filter: &EventFilte
 }
 
 /// The most frequent of messages that were counted from events, then the newest.
+#[allow(clippy::implicit_hasher)] // all are of this process
 pub fn largest(all: &HashMap<Group, MessageSum>, limit: usize) -> Vec<TopMessage> {
     let mut sorted: Vec<_> = all.iter().collect();
     sorted.sort_unstable_by_key(|(group, sum)| (Reverse((sum.count, sum.newest.at)), **group));
