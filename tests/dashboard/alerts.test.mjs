@@ -86,7 +86,9 @@ test("a report is asked for by period, day, time and zone, and its form has noth
     await dialog.getByRole("combobox", { name: "On" }).selectOption("friday");
     await dialog.getByLabel("At", { exact: true }).fill("07:30");
     await dialog.getByRole("combobox", { name: "By the clocks of" }).selectOption("Europe/Berlin");
-    await dialog.getByRole("checkbox", { name: "ERROR" }).check();
+    await dialog.getByLabel("ERROR", { exact: true }).check();
+    await dialog.getByRole("combobox", { name: "Type" }).selectOption("email");
+    await dialog.getByRole("textbox", { name: "Addresses" }).fill("ops@shop.example");
     await dialog.getByRole("button", { name: "Create" }).click();
     await row(page, "Friday").waitFor();
     const made = (await rulesOf(app)).find(each => each.condition.report);
