@@ -271,10 +271,16 @@ async fn head_answers_as_get_does_without_a_body() {
                 format!("/event-tracker/{both}/api/events/histogram/a/20261121")
             }
             "/assets/{version}/{*path}" => "/assets/older/none".to_owned(),
+            "/apps/{app}/stats/next" => "/apps/shop/stats/next?name=a".to_owned(),
+            "/apps/{app}/stats/numbers" => "/apps/shop/stats/numbers?attr=a".to_owned(),
+            "/apps/{app}/people/{*user_id}" => "/apps/shop/people/ann".to_owned(),
             "/seismo/api/reports/{report}/{app}" => "/seismo/api/reports/day/shop?date=today".to_owned(),
             other => other.replace("{key}", &both).replace("{app}", "shop"),
         };
-        path.replace("{report}", "day?date=today").replace("{stat}", "hours").replace("{id}", "none")
+        path.replace("{report}", "day?date=today")
+            .replace("{stat}", "hours")
+            .replace("{id}", "none")
+            .replace("{organization}", "any")
     };
     let mut checked = 0;
     for route in ROUTES.iter().filter(|route| route.method == Method::GET) {
