@@ -11,8 +11,8 @@ use tally_core::time::bucket::{Bucket, Granularity};
 
 use crate::client::error::StoreError;
 use crate::client::send::Outcome;
-use crate::counters::{RECOUNT, VERSION, read_item};
-use crate::item::{self, Item, number, sort_key};
+use crate::counters::{RECOUNT, read_item};
+use crate::item::{self, Item, VERSION, number, sort_key};
 use crate::keys;
 use crate::store::Store;
 

@@ -15,7 +15,7 @@ use tally_core::time::bucket::{Bucket, Granularity};
 use crate::client::error::StoreError;
 use crate::client::send::Outcome;
 use crate::events::Order;
-use crate::item::{Item, key, number, sort_key};
+use crate::item::{Item, VERSION, key, number, sort_key};
 use crate::keys;
 use crate::store::Store;
 
@@ -25,8 +25,6 @@ const CHECKPOINT: &str = "s:";
 const FULL: &str = "full";
 /// The attribute that names the recount that has corrected an item.
 pub(crate) const RECOUNT: &str = "rec";
-/// The attribute that counts an item's updates.
-pub(crate) const VERSION: &str = "v";
 
 /// The checkpoint condition for an increment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,17 +12,15 @@ use tally_core::time::Timestamp;
 use tally_core::time::bucket::Bucket;
 
 use crate::client::error::StoreError;
-use crate::item::{Item, key, number, partition_key, sort_key};
+use crate::item::{Item, VERSION, key, number, partition_key, sort_key};
 use crate::keys;
 use crate::store::Store;
-use crate::tables::{EXPIRES_AT, PK};
+use crate::tables::EXPIRES_AT;
 
 /// The number of items in one read (the limit of one `BatchGetItem`).
 const READ: usize = 100;
 /// The number of concurrent reads.
 const CONCURRENCY: usize = 4;
-/// The attribute with the number of an item's changes.
-const VERSION: &str = "v";
 /// The attribute that tells when somebody was erased last.
 const ERASED: &str = "erased";
 /// The attribute that tells that the sketches may hold somebody who was erased, or lack somebody.
@@ -130,7 +128,6 @@ impl Store {
                 item.insert(of.as_str().to_owned(), AttributeValue::B(Blob::new(stored.of(of).to_bytes())));
             }
         }
-        item.insert(VERSION.to_owned(), AttributeValue::N((stored.version + 1).to_string()));
         if stored.stale {
             item.insert(STALE.to_owned(), AttributeValue::Bool(true));
         }
@@ -140,15 +137,7 @@ impl Store {
         if let Some(at) = expires_at {
             item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(at.seconds().to_string()));
         }
-        let request = self.client.put_item().table_name(&self.tables.counters).set_item(Some(item));
-        let request = match stored.version {
-            0 => request.condition_expression("attribute_not_exists(#c)").expression_attribute_names("#c", PK),
-            version => request
-                .condition_expression("#c = :version")
-                .expression_attribute_names("#c", VERSION)
-                .expression_attribute_values(":version", AttributeValue::N(version.to_string())),
-        };
-        Ok(self.send_conditional(request).await?.is_applied())
+        self.put_version(&self.tables.counters, item, stored.version).await
     }
 
     /// Points to sketches that are about to be marked as stale: before they are, so that none is missed.

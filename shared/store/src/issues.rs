@@ -12,7 +12,7 @@ use tally_core::issue::Issue;
 use tally_core::time::{DAY, TimeDelta, Timestamp};
 
 use crate::client::error::StoreError;
-use crate::item::{Item, key, number, sort_key};
+use crate::item::{Item, VERSION, key, number, sort_key};
 use crate::keys;
 use crate::store::Store;
 use crate::tables::{EXPIRES_AT, PK, SK};
@@ -21,8 +21,6 @@ use crate::tables::{EXPIRES_AT, PK, SK};
 const READ: usize = 100;
 /// The number of concurrent reads.
 const CONCURRENCY: usize = 4;
-/// The attribute with the number of an issue's changes.
-const VERSION: &str = "v";
 /// How long news are kept that nobody is told.
 const KEEP_NEWS: TimeDelta = TimeDelta::seconds(7 * DAY.as_seconds());
 
@@ -130,17 +128,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut item: Item = serde_dynamo::to_item(&stored.issue)?;
         item.extend(key(&keys::issues(app), &stored.group.to_string()));
-        item.insert(VERSION.to_owned(), AttributeValue::N((stored.version + 1).to_string()));
         item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires_at.seconds().to_string()));
-        let request = self.client.put_item().table_name(&self.tables.counters).set_item(Some(item));
-        let request = match stored.version {
-            0 => request.condition_expression("attribute_not_exists(#c)").expression_attribute_names("#c", PK),
-            version => request
-                .condition_expression("#c = :version")
-                .expression_attribute_names("#c", VERSION)
-                .expression_attribute_values(":version", AttributeValue::N(version.to_string())),
-        };
-        Ok(self.send_conditional(request).await?.is_applied())
+        self.put_version(&self.tables.counters, item, stored.version).await
     }
 
     /// Points to an issue that is about to have news: before it has, so that no news are missed.

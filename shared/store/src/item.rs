@@ -6,6 +6,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::tables::{PK, SK};
 
+/// The attribute that counts the changes of an item that is written on condition of them.
+pub(crate) const VERSION: &str = "v";
+
 /// An item: attributes by name.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 

@@ -14,13 +14,14 @@ use aws_sdk_dynamodb::operation::transact_write_items::builders::TransactWriteIt
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    ConsumedCapacity, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 
 use crate::client::error::StoreError;
 use crate::client::meter::Direction;
-use crate::item::{Item, key};
+use crate::item::{Item, VERSION, key};
 use crate::store::Store;
+use crate::tables::PK;
 
 /// A request that reads or writes items.
 pub(crate) trait Request: Sized + Send {
@@ -182,6 +183,20 @@ impl Store {
     pub(crate) async fn get(&self, table: &str, pk: &str, sk: &str) -> Result<Option<Item>, StoreError> {
         let request = self.client.get_item().table_name(table).set_key(Some(key(pk, sk))).consistent_read(true);
         Ok(self.send(request).await?.0.item)
+    }
+
+    /// Puts an item with its next version. Returns false if it has changed since `version` was read; 0 means that there was none.
+    pub(crate) async fn put_version(&self, table: &str, mut item: Item, version: u64) -> Result<bool, StoreError> {
+        item.insert(VERSION.to_owned(), AttributeValue::N((version + 1).to_string()));
+        let request = self.client.put_item().table_name(table).set_item(Some(item));
+        let request = match version {
+            0 => request.condition_expression("attribute_not_exists(#c)").expression_attribute_names("#c", PK),
+            version => request
+                .condition_expression("#c = :version")
+                .expression_attribute_names("#c", VERSION)
+                .expression_attribute_values(":version", AttributeValue::N(version.to_string())),
+        };
+        Ok(self.send_conditional(request).await?.is_applied())
     }
 
     /// Puts one item. Replaces an existing item with the same key.
