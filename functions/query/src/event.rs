@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
 use schemars::SchemaGenerator;
-use tally_http::event::EventBody;
+use tally_http::event::{EventBody, read_event};
 use tally_http::guard::Target;
 use tally_http::limits::Limited;
 use tally_http::openapi::{Operation, Parameter, text};
@@ -20,13 +20,7 @@ pub(crate) async fn read(
     Limited(limits): Limited,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    // A text that cannot be an id is the id of no event.
-    let event = match id.parse() {
-        Ok(id) => context.store.get_event(&app, id, context.clock.now()).await?,
-        Err(_) => None,
-    };
-    let event = event.filter(|event| limits.show(event, &app.layout));
-    let event = event.ok_or_else(|| Problem::NotFound("the app has no such event".to_owned()))?;
+    let event = read_event(&context, &app, &limits, &id).await?;
     json(StatusCode::OK, &EventBody::within(&limits, &app.slug, &event))
 }
 

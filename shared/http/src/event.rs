@@ -2,14 +2,29 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tally_core::app::AppSlug;
+use tally_core::app::{App, AppSlug};
 use tally_core::event::Event;
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
 use tally_core::event::level::Level;
 use tally_core::time::Timestamp;
+use tally_service::context::Context;
 
 use crate::limits::Limits;
+use crate::problem::Problem;
+
+/// The event of an id, where the caller may read it; strongly consistent.
+///
+/// # Errors
+/// A 404 where there is none, or none that the caller may read; also where the text cannot be an id.
+pub async fn read_event(context: &Context, app: &App, limits: &Limits, id: &str) -> Result<Event, Problem> {
+    let event = match id.parse() {
+        Ok(id) => context.store.get_event(app, id, context.clock.now()).await?,
+        Err(_) => None,
+    };
+    let event = event.filter(|event| limits.show(event, &app.layout));
+    event.ok_or_else(|| Problem::NotFound("the app has no such event".to_owned()))
+}
 
 /// An event; fields that it does not have are left out.
 #[derive(Serialize, JsonSchema)]
