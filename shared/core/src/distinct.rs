@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
+use crate::people::{By, Person};
 
 /// The number of registers, as a power of two. Sketches that are stored have it: never to change.
 const LG_K: u8 = 12;
@@ -50,6 +51,15 @@ impl Of {
     }
 }
 
+impl From<Of> for By {
+    fn from(of: Of) -> Self {
+        match of {
+            Of::Users => Self::User,
+            Of::Sessions => Self::Session,
+        }
+    }
+}
+
 /// What a sketch takes of a user or a session: 32 bits of a hash. Two that have the same are one to a sketch of any size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark(Coupon);
@@ -57,11 +67,6 @@ pub struct Mark(Coupon);
 impl Mark {
     fn of(id: &str) -> Self {
         Self(Coupon::from_value(raw_bytes::from_str(id)))
-    }
-
-    /// A session in place of a user: another than the user of that id.
-    fn of_nameless(session: &str) -> Self {
-        Self::of(&format!("\0{session}"))
     }
 }
 
@@ -78,7 +83,7 @@ impl Marks {
     /// Those of a user and a session.
     pub fn new(user_id: Option<&str>, session_id: Option<&str>) -> Self {
         Self {
-            user: user_id.map(Mark::of).or_else(|| session_id.map(Mark::of_nameless)),
+            user: Person::of(user_id, session_id, By::User).map(|person| Mark::of(&person.text())),
             session: session_id.map(Mark::of),
         }
     }

@@ -8,6 +8,8 @@ pub mod numbers;
 pub mod retention;
 pub mod sessions;
 
+use std::borrow::Cow;
+
 use crate::digest::sha256_u64;
 use crate::event::Event;
 
@@ -30,13 +32,28 @@ pub enum Person<'a> {
     Session(&'a str),
 }
 
+impl<'a> Person<'a> {
+    /// Who has a user, a session, or both. None of neither.
+    pub fn of(user_id: Option<&'a str>, session_id: Option<&'a str>, by: By) -> Option<Self> {
+        let session = session_id.map(Person::Session);
+        match by {
+            By::User => user_id.map(Person::User).or(session),
+            By::Session => session,
+        }
+    }
+
+    /// A text that no other person has: the id of a user, and that of a session behind a NUL.
+    pub fn text(self) -> Cow<'a, str> {
+        match self {
+            Self::User(id) => id.into(),
+            Self::Session(id) => format!("\0{id}").into(),
+        }
+    }
+}
+
 /// Who did what an event tells. None where the event names nobody.
 pub fn person_of(event: &Event, by: By) -> Option<Person<'_>> {
-    let session = || event.session_id.as_deref().map(Person::Session);
-    match by {
-        By::User => event.user_id.as_deref().map(Person::User).or_else(session),
-        By::Session => session(),
-    }
+    Person::of(event.user_id.as_deref(), event.session_id.as_deref(), by)
 }
 
 /// A person in memory: a hash with a secret key, so that what is kept of people tells no ids, and no client can make two people

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::AppId;
 use tally_core::app::partition::Partition;
-use tally_core::distinct::{Of, Sketch};
+use tally_core::distinct::{Marks, Of, Sketch};
 use tally_core::time::Timestamp;
 use tally_core::time::bucket::Bucket;
 
@@ -54,6 +54,12 @@ pub struct StoredDistinct {
 }
 
 impl StoredDistinct {
+    /// Adds whom an event tells of.
+    pub fn add(&mut self, marks: Marks) {
+        marks.user.into_iter().for_each(|mark| self.users.add(mark));
+        marks.session.into_iter().for_each(|mark| self.sessions.add(mark));
+    }
+
     /// One of the sketches.
     pub fn of(&self, of: Of) -> &Sketch {
         match of {

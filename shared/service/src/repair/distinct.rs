@@ -142,9 +142,7 @@ impl Maker<'_> {
             let page =
                 self.store.query_events(&key.partition, ids, None, Order::Ascending, PAGE, true, self.now).await?;
             for event in &page.events {
-                let marks = Marks::of_event(event);
-                marks.user.into_iter().for_each(|mark| made.users.add(mark));
-                marks.session.into_iter().for_each(|mark| made.sessions.add(mark));
+                made.add(Marks::of_event(event));
             }
             match page.more_after.and_then(EventId::after) {
                 Some(next) => first = next,

@@ -8,6 +8,7 @@ use tally_core::app::partition::{Partition, partitions};
 use tally_core::distinct::{Marks, Of, Union, error_of};
 use tally_core::event::filter::EventFilter;
 use tally_core::event::id::EventId;
+use tally_core::people::person_of;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{HOUR, Range, Timestamp};
 use tally_store::{StoreError, StoredDistinct};
@@ -91,9 +92,9 @@ async fn from_events(
     let mut all: HashSet<String> = HashSet::new();
     let mut stopped_at: Option<EventId> = None;
     let end = walk(reads, app, &query, |event| {
-        let Some(who) = who(of, event.user_id.as_deref(), event.session_id.as_deref()) else { return true };
+        let Some(person) = person_of(&event, of.into()) else { return true };
         let slot = boundaries.partition_point(|at| *at <= event.at(app.clock)).saturating_sub(1);
-        let key = (slot, who);
+        let key = (slot, person.text().into_owned());
         if !seen.contains(&key) {
             if reads.budget.hold(2 * (MARK_BYTES + key.1.len())).is_err() {
                 stopped_at = Some(event.id);
@@ -116,14 +117,6 @@ async fn from_events(
     found.complete = frontier.is_none() && is_kept(reads, app, range);
     found.live_from = live_from.max(found.covered_since.filter(|_| live_from.is_some()));
     Ok(found)
-}
-
-/// Who counts: a session in place of a user is another than the user of that id.
-fn who(of: Of, user: Option<&str>, session: Option<&str>) -> Option<String> {
-    match of {
-        Of::Users => user.map(ToOwned::to_owned).or_else(|| session.map(|session| format!("\0{session}"))),
-        Of::Sessions => session.map(ToOwned::to_owned),
-    }
 }
 
 /// What the slots of a range are made of.
@@ -272,9 +265,7 @@ impl Count {
             let end = walk(reads, app, &query, |event| {
                 let Some(less) = left.checked_sub(1) else { return false };
                 *left = less;
-                let marks = Marks::of_event(&event);
-                marks.user.into_iter().for_each(|mark| found.users.add(mark));
-                marks.session.into_iter().for_each(|mark| found.sessions.add(mark));
+                found.add(Marks::of_event(&event));
                 true
             });
             if end.await? != (End::Read { frontier: None }) {
