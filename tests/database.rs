@@ -2,12 +2,17 @@
 //! `TALLY_TEST_DYNAMODB` names (`.ci/dynamodb-local` starts Amazon's and sets both). Tests that only the embedded one can
 //! run are `ignored` with that feature, so that the runner counts them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config as ClientConfig, Credentials, Region};
-use aws_sdk_dynamodb::types::TimeToLiveSpecification;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, DeleteGlobalSecondaryIndexAction, GlobalSecondaryIndex,
+    GlobalSecondaryIndexUpdate, KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
+    StreamSpecification, StreamViewType, TimeToLiveSpecification,
+};
 use aws_smithy_http_client::Builder;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -17,9 +22,10 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use proptest::test_runner::Config as ProptestConfig;
+use tally::embedded::Embedded;
 use tally::server::{Data, Stack};
 use tally_service::config::Config;
-use tally_store::tables::{EXPIRES_AT, TableNames};
+use tally_store::tables::{BY_SESSION, BY_USER, EXPIRES_AT, PK, SESSION, SK, TABLES, TableNames};
 use tally_store::{Connection, connect};
 
 /// The header of a request to set a TTL that is not made for nothing.
@@ -72,12 +78,52 @@ impl Database {
         Self::Server(client, config.tables.clone())
     }
 
+    /// Tables as version 0.2.0 made them: Events has no index by user.
+    pub(crate) async fn of_an_earlier_version(config: &Config) -> Self {
+        let embedded = Embedded::in_memory().expect("a database");
+        let client = plain(&embedded.client());
+        let key =
+            |name: &str, role| KeySchemaElement::builder().attribute_name(name).key_type(role).build().expect("all");
+        let text = |name: &str| {
+            let definition = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
+            definition.build().expect("all of it")
+        };
+        for table in TABLES {
+            let mut request = client
+                .create_table()
+                .table_name((table.name)(&config.tables))
+                .billing_mode(BillingMode::PayPerRequest)
+                .key_schema(key(PK, KeyType::Hash))
+                .key_schema(key(SK, KeyType::Range))
+                .attribute_definitions(text(PK))
+                .attribute_definitions(text(SK));
+            if table.stream {
+                let index = GlobalSecondaryIndex::builder()
+                    .index_name(BY_SESSION)
+                    .key_schema(key(SESSION, KeyType::Hash))
+                    .key_schema(key(SK, KeyType::Range))
+                    .projection(Projection::builder().projection_type(ProjectionType::All).build());
+                let images = StreamViewType::NewAndOldImages;
+                let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(images);
+                request = request
+                    .attribute_definitions(text(SESSION))
+                    .global_secondary_indexes(index.build().expect("all of it"))
+                    .stream_specification(stream.build().expect("all of it"));
+            }
+            request.send().await.expect("a table");
+        }
+        let store = connect(Connection::Embedded(embedded.client()), config.tables.clone());
+        let housekeeping = Arc::new(embedded.housekeeping().expect("tables"));
+        Self::Embedded(Stack { embedded: Arc::new(embedded), store, housekeeping })
+    }
+
     /// Deletes the events that have expired by the machine's clock, and waits until they are gone: all events with an
     /// expiry.
     ///
     /// Amazon's server looks for them a few seconds after a table has got a TTL (which tests else go without) and takes
     /// 20 items of the table every 10 seconds. It names the one to delete by the keys of the table and of its index
-    /// together, so that an item which is not in the index, an event without a session, never expires there.
+    /// together, so that an item which is not in all indexes never expires there: the index by user goes, and an event without a
+    /// session stays.
     pub(crate) async fn expire(&self, tables: &TableNames) {
         let client = plain(&self.client());
         match self {
@@ -85,6 +131,11 @@ impl Database {
                 stack.housekeeping.delete_expired().expect("a sweep");
             }
             Self::Server(..) => {
+                let delete =
+                    DeleteGlobalSecondaryIndexAction::builder().index_name(BY_USER).build().expect("all of it");
+                let update = GlobalSecondaryIndexUpdate::builder().delete(delete).build();
+                let request = client.update_table().table_name(&tables.events).global_secondary_index_updates(update);
+                request.send().await.expect("one index less");
                 let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(EXPIRES_AT);
                 let set = client
                     .update_time_to_live()

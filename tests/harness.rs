@@ -114,9 +114,24 @@ impl Tally {
         timeouts: Timeouts,
         client: impl FnOnce(SharedHttpClient) -> SharedHttpClient,
     ) -> Self {
+        let database = Database::start(&mut config).await;
+        Self::on(database, config, timeouts, client)
+    }
+
+    /// Starts one on the tables of an earlier version.
+    pub(crate) async fn on_earlier_tables() -> Self {
+        let config = Config::default();
+        Self::on(Database::of_an_earlier_version(&config).await, config, Timeouts::LAPTOP, |client| client)
+    }
+
+    fn on(
+        database: Database,
+        mut config: Config,
+        timeouts: Timeouts,
+        client: impl FnOnce(SharedHttpClient) -> SharedHttpClient,
+    ) -> Self {
         // A slow machine must not change what a test gets.
         config.read_time = Duration::from_hours(1);
-        let database = Database::start(&mut config).await;
         let client_of = if Database::is_embedded() { Connection::Embedded } else { Connection::Behind };
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         config.map_files = MapFiles::Folder(folder.path().to_owned());

@@ -17,6 +17,7 @@ mod chart;
 mod counts;
 mod database;
 mod erase;
+mod event_indexes;
 mod event_tracker;
 mod exactness;
 mod families;

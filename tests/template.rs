@@ -12,7 +12,7 @@ use tally_http::families::{FAMILY_PATHS, FamilyPath, KEY_PREFIX};
 use tally_http::routes::{self, Function, ROUTES};
 use tally_service::config::{BATCH_SIZE, BATCH_WINDOW, Config};
 use tally_service::metrics::{DIMENSION, Metric, NAMESPACE};
-use tally_store::tables::{BY_SESSION, EXPIRES_AT, PK, SESSION, SK, TABLES};
+use tally_store::tables::{BY_SESSION, BY_USER, EXPIRES_AT, PK, SK, TABLES};
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
@@ -91,15 +91,16 @@ fn tables_match_those_that_the_store_creates() {
         let view = &properties["StreamSpecification"]["StreamViewType"];
         assert_eq!(view.as_str(), table.stream.then_some("NEW_AND_OLD_IMAGES"));
         let indexes = properties["GlobalSecondaryIndexes"].as_sequence().cloned().unwrap_or_default();
-        assert_eq!(indexes.len(), usize::from(table.by_session));
-        for index in indexes {
-            assert_eq!(index["IndexName"], BY_SESSION);
-            assert_eq!(keys(&index["KeySchema"]), expected(SESSION, SK));
-            assert_eq!(written(&index["Projection"]["ProjectionType"]), "!Ref SessionIndex");
+        assert_eq!(indexes.len(), table.indexes.len());
+        for (index, (name, attribute)) in indexes.iter().zip(table.indexes) {
+            assert_eq!(index["IndexName"], *name);
+            assert_eq!(keys(&index["KeySchema"]), expected(attribute, SK));
+            let projection = if *name == BY_SESSION { "!Ref SessionIndex" } else { "KEYS_ONLY" };
+            assert_eq!(written(&index["Projection"]["ProjectionType"]), projection);
         }
         let attributes = properties["AttributeDefinitions"].as_sequence().expect("a list");
         assert!(attributes.iter().all(|attribute| attribute["AttributeType"] == "S"));
-        assert_eq!(attributes.len(), if table.by_session { 3 } else { 2 });
+        assert_eq!(attributes.len(), 2 + table.indexes.len());
     }
 }
 
@@ -445,23 +446,26 @@ fn wildcards_are_found_at_any_depth() {
 }
 
 #[test]
-fn a_function_that_is_asked_for_a_session_may_query_the_index_of_sessions() {
+fn a_function_that_is_asked_for_a_session_or_user_may_query_its_index() {
     let template = template();
     let description = openapi::document();
     let mut functions = BTreeSet::new();
+    let indexed = [("session_id", BY_SESSION), ("user_id", BY_USER)];
     for (path, methods) in description["paths"].as_object().expect("paths") {
         for (method, operation) in methods.as_object().expect("methods") {
-            let parameters = operation["parameters"].as_array().into_iter().flatten();
-            if parameters.into_iter().any(|parameter| parameter["name"] == "session_id") {
+            let parameters: Vec<_> = operation["parameters"].as_array().into_iter().flatten().collect();
+            for (_, index) in
+                indexed.iter().filter(|(name, _)| parameters.iter().any(|parameter| parameter["name"] == *name))
+            {
                 let method = method.to_ascii_uppercase();
                 let route = routes::at(path).find(|route| route.method.as_str() == method).expect("a route");
                 let behind = BEHIND_THE_API.into_iter().find(|(_, function)| *function == route.function);
-                functions.insert(behind.expect("a function").0);
+                functions.insert((behind.expect("a function").0, *index));
             }
         }
     }
-    assert!(functions.contains("QueryFunction") && functions.len() > 2, "{functions:?}");
-    for id in functions {
+    assert!(functions.contains(&("QueryFunction", BY_USER)) && functions.len() > 4, "{functions:?}");
+    for (id, index) in functions {
         let statements = each(&template["Resources"][id]["Properties"]["Policies"])
             .into_iter()
             .flat_map(|policy| each(&policy["Statement"]));
@@ -469,9 +473,9 @@ fn a_function_that_is_asked_for_a_session_may_query_the_index_of_sessions() {
             each(&statement["Action"]).iter().any(|action| **action == "dynamodb:Query")
                 && each(&statement["Resource"])
                     .iter()
-                    .any(|resource| written(resource) == format!("!Sub ${{EventsTable.Arn}}/index/{BY_SESSION}"))
+                    .any(|resource| written(resource) == format!("!Sub ${{EventsTable.Arn}}/index/{index}"))
         });
-        assert!(may, "{id}");
+        assert!(may, "{id}: {index}");
     }
 }
 
@@ -520,8 +524,10 @@ fn kebab(name: &str) -> String {
 }
 
 fn table_of(resource: &str) -> &str {
-    if resource == "!Sub ${EventsTable.Arn}/index/by_session" {
-        return BY_SESSION;
+    for index in [BY_SESSION, BY_USER] {
+        if resource == format!("!Sub ${{EventsTable.Arn}}/index/{index}") {
+            return index;
+        }
     }
     let table = resource.strip_prefix("!GetAtt ").and_then(|table| table.strip_suffix("Table.Arn"));
     table.unwrap_or_else(|| panic!("{resource}"))

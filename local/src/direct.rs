@@ -150,6 +150,7 @@ impl Direct {
                 None => self.read(body, query).await,
             },
             "CreateTable" => self.change(body, Database::create_table).await,
+            "UpdateTable" => self.change(body, Database::update_table).await,
             "UpdateTimeToLive" => self.change(body, Database::update_time_to_live).await,
             "DescribeTable" => call(body, |request| self.describe_table(request)),
             "DescribeStream" => self.describe_stream(parse(body)?).await,

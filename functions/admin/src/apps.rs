@@ -6,7 +6,7 @@ use http::StatusCode;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use tally_core::app::key::Scope;
-use tally_core::app::layout::{LayoutEntry, MAX_PARTS};
+use tally_core::app::layout::{EventIndexes, LayoutEntry, MAX_PARTS};
 use tally_core::app::{App, AppSlug, AppState, EventClock, MAX_NAME};
 use tally_core::event::group::Grouping;
 use tally_core::event::level::Level;
@@ -55,6 +55,8 @@ pub(crate) struct AppBody<'a> {
     shards: u16,
     /// How messages are grouped: by template, or each by itself.
     grouping: Grouping,
+    /// By what its events are found, beside their time.
+    index: IndexBody,
     /// Most events accepted in a minute of the server's clock; null sets no limit.
     events_per_minute: Option<u32>,
     /// The only names that the app takes; null for any.
@@ -78,16 +80,34 @@ struct Pending {
     retention_days: Option<u32>,
     shards: u16,
     grouping: Grouping,
+    index: IndexBody,
+}
+
+/// By what the events of an app are found, beside their time.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventIndexes")]
+struct IndexBody {
+    /// Whether by session. Without it, a session is read as other filters are: from all events of the range.
+    sessions: bool,
+    /// Whether by user, so that `user_id=` and the erasure of a user cost what they find.
+    users: bool,
+}
+
+impl From<EventIndexes> for IndexBody {
+    fn from(EventIndexes { sessions, users }: EventIndexes) -> Self {
+        Self { sessions, users }
+    }
 }
 
 impl<'a> AppBody<'a> {
     pub(crate) fn new(app: &'a App, now: Timestamp) -> Self {
-        let LayoutEntry { shards, retention_days, grouping, .. } = app.layout.at(now);
+        let LayoutEntry { shards, retention_days, grouping, index, .. } = app.layout.at(now);
         let pending = app.layout.pending(now).map(|entry| Pending {
             from: entry.from,
             retention_days: entry.retention_days,
             shards: entry.shards,
             grouping: entry.grouping,
+            index: entry.index.into(),
         });
         Self {
             id: &app.slug,
@@ -98,6 +118,7 @@ impl<'a> AppBody<'a> {
             retention_days,
             shards,
             grouping,
+            index: index.into(),
             events_per_minute: app.events_per_minute,
             names: (!app.names.is_empty()).then_some(&app.names),
             max_new_names_per_day: app.max_new_names_per_day,
@@ -128,7 +149,7 @@ pub(crate) async fn create(
 }
 
 /// The fields of an app's settings, as a hint.
-pub(crate) const SETTINGS: &str = "an app has name, clock, retention_days, shards, grouping, events_per_minute, names, max_new_names_per_day and issue_level";
+pub(crate) const SETTINGS: &str = "an app has name, clock, retention_days, shards, grouping, index, events_per_minute, names, max_new_names_per_day and issue_level";
 
 fn read_new_app(mut fields: Fields<'_>, name_in_path: Option<String>) -> Result<NewApp, Invalid> {
     let name = fields.text_or_path("name", name_in_path);
@@ -138,6 +159,8 @@ fn read_new_app(mut fields: Fields<'_>, name_in_path: Option<String>) -> Result<
             fields.keep("name", AppSlug::of_name(name));
         }
     }
+    let (sessions, users) = read_index(&mut fields);
+    let default = EventIndexes::default();
     let new = NewApp {
         name: name.unwrap_or_default(),
         clock: read_clock(&mut fields).unwrap_or_default(),
@@ -148,6 +171,7 @@ fn read_new_app(mut fields: Fields<'_>, name_in_path: Option<String>) -> Result<
         max_new_names_per_day: fields.number("max_new_names_per_day", 1, MAX_NEW_NAMES),
         issue_level: read_issue_level(&mut fields),
         grouping: read_grouping(&mut fields),
+        index: EventIndexes { sessions: sessions.unwrap_or(default.sessions), users: users.unwrap_or(default.users) },
     };
     fields.finish(SETTINGS)?;
     Ok(new)
@@ -196,6 +220,16 @@ pub(crate) fn read_clock(fields: &mut Fields<'_>) -> Option<EventClock> {
 /// The field `grouping` of a body.
 pub(crate) fn read_grouping(fields: &mut Fields<'_>) -> Option<Grouping> {
     fields.choice("grouping", &Grouping::ALL.map(|grouping| (grouping.name(), grouping)))
+}
+
+/// The field `index` of a body: whether by session, and by user.
+pub(crate) fn read_index(fields: &mut Fields<'_>) -> (Option<bool>, Option<bool>) {
+    let Some(raw) = fields.raw("index") else { return (None, None) };
+    let Some(inner) = fields.keep_json("index", raw::object(raw)) else { return (None, None) };
+    let mut inner = Fields::of(inner);
+    let read = (inner.flag("sessions"), inner.flag("users"));
+    fields.add_nested("index", inner.finish("an index has sessions and users"));
+    read
 }
 
 /// The field `issue_level` of a body.
@@ -268,6 +302,16 @@ pub(crate) fn settings_schema(with_name: bool, required: &[&str]) -> Schema {
                     and numbers, or a fingerprint) or `exact` (each message by itself). By default `template-1`, with `clock` \
                     `received` `exact`.",
                 "enum": ["template-1", "exact", "", null],
+            },
+            "index": {
+                "description": "By what events are found, beside their time: each costs one write unit for every event that has \
+                    it. By default `sessions` and not `users`.",
+                "type": ["object", "null"],
+                "properties": {
+                    "sessions": {"type": ["boolean", "null"]},
+                    "users": {"type": ["boolean", "null"]},
+                },
+                "additionalProperties": false,
             },
             "events_per_minute": nullable("Most events accepted in a minute; null sets no limit.", MAX_QUOTA),
             "names": {

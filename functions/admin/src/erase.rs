@@ -71,7 +71,7 @@ pub(crate) async fn events(
     Target(app): Target,
     Query(EraseQuery { whose, from }): Query<EraseQuery>,
 ) -> Result<Response, Problem> {
-    let (deleted, next) = erase_events(&context.store, &app, &whose, from).await?;
+    let (deleted, next) = erase_events(&context.store, &app, &whose, context.clock.now(), from).await?;
     let reply = ErasureProgress { deleted, done: next.is_none(), next: next.map(|place| place.to_string()) };
     json(StatusCode::ACCEPTED, &reply)
 }

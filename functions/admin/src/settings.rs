@@ -4,9 +4,8 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use schemars::SchemaGenerator;
-use tally_core::app::layout::MAX_PARTS;
+use tally_core::app::layout::{LayoutChange, MAX_PARTS};
 use tally_core::app::{App, AppSlug, EventClock};
-use tally_core::event::group::Grouping;
 use tally_core::event::level::Level;
 use tally_core::time::Timestamp;
 use tally_http::body::{Fields, FromFields, JsonBody};
@@ -19,7 +18,7 @@ use tally_http::service::Shared;
 
 use crate::apps::{
     AppBody, MAX_NAMES, MAX_NAMES_BYTES, MAX_NEW_NAMES, MAX_QUOTA, MAX_RETENTION, SETTINGS, current, read_clock,
-    read_grouping, read_issue_level, read_texts, settings_schema,
+    read_grouping, read_index, read_issue_level, read_texts, settings_schema,
 };
 
 /// Attempts at a change while others change the same app.
@@ -34,9 +33,7 @@ pub(crate) struct SettingsChange {
     events_per_minute: Option<Option<u32>>,
     names: Option<Vec<String>>,
     max_new_names_per_day: Option<Option<u32>>,
-    retention_days: Option<Option<u32>>,
-    shards: Option<u16>,
-    grouping: Option<Grouping>,
+    layout: LayoutChange,
     issue_level: Option<Level>,
 }
 
@@ -80,10 +77,11 @@ impl FromFields for SettingsChange {
         };
         change.events_per_minute = nullable("events_per_minute", MAX_QUOTA);
         change.max_new_names_per_day = nullable("max_new_names_per_day", MAX_NEW_NAMES);
-        change.retention_days = nullable("retention_days", MAX_RETENTION);
-        change.grouping = read_grouping(fields);
+        change.layout.retention_days = nullable("retention_days", MAX_RETENTION);
+        change.layout.grouping = read_grouping(fields);
+        (change.layout.index_sessions, change.layout.index_users) = read_index(fields);
+        change.layout.shards = fields.number("shards", 1, u64::from(MAX_PARTS));
         change.issue_level = read_issue_level(fields);
-        change.shards = fields.number("shards", 1, u64::from(MAX_PARTS));
         Some(change)
     }
 }
@@ -117,14 +115,8 @@ impl SettingsChange {
         if let Some(level) = self.issue_level {
             changed.issue_level = level;
         }
-        let last = app.layout.last();
-        let new_shards = self.shards.is_some_and(|shards| shards != last.shards);
-        let new_retention = self.retention_days.is_some_and(|days| days != last.retention_days);
-        let new_grouping = self.grouping.is_some_and(|grouping| grouping != last.grouping);
-        if new_shards || new_retention || new_grouping {
-            let layout = app.layout.with_grouping(now, self.shards, self.retention_days, self.grouping);
-            changed.layout = layout.map_err(|e| Problem::field("shards", e.to_string()))?;
-        }
+        let layout = app.layout.with(now, self.layout);
+        changed.layout = layout.map_err(|e| Problem::field("shards", e.to_string()))?;
         Ok(changed)
     }
 }
@@ -132,7 +124,7 @@ impl SettingsChange {
 pub(crate) fn change_operation(schemas: &mut SchemaGenerator) -> Operation {
     Operation::of(&CHANGE_APP, "changeApp", "Changes an app's settings")
         .about(
-            "Absent fields stay as they are. `retention_days`, `shards` (which only grows) and `grouping` apply to events at \
+            "Absent fields stay as they are. `retention_days`, `shards` (which only grows), `grouping` and `index` apply to events at \
              least 24 h 10 min from now, as `pending` shows. `clock` is fixed when the app is created.",
         )
         .optional_body(JSON, settings_schema(true, &[]))

@@ -63,7 +63,7 @@ impl FromFields for RuleInput {
         let sent = fields.was_sent("snoozed_until");
         let snooze = read_snooze(fields);
         input.snooze = sent.then_some(snooze);
-        input.enabled = flag(fields, "enabled");
+        input.enabled = fields.flag("enabled");
         input.channels = fields.was_sent("channels").then(|| read_channels(fields).unwrap_or_default());
         Some(input)
     }
@@ -177,17 +177,6 @@ fn length(fields: &mut Fields<'_>, name: &str, [least, most]: [Minutes; 2]) -> O
     Some(length)
 }
 
-fn flag(fields: &mut Fields<'_>, name: &str) -> Option<bool> {
-    match fields.raw(name)?.get() {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => {
-            fields.add(name, "must be true or false");
-            None
-        }
-    }
-}
-
 fn read_snooze(fields: &mut Fields<'_>) -> Option<Snooze> {
     let text = fields.text("snoozed_until")?;
     if let Ok(length) = text.parse() {
@@ -257,8 +246,8 @@ fn read_condition(fields: &mut Fields<'_>) -> Option<Condition> {
         inner.add("changes_by", "missing: `against` and `direction` say what a change in percent is measured against");
     }
     let report = read_schedule(&mut inner).map(Condition::Report);
-    let new = flag(&mut inner, "new_issue").filter(|is| *is).map(|_| Condition::Issue(News::New));
-    let regressed = flag(&mut inner, "regression").filter(|is| *is).map(|_| Condition::Issue(News::Regressed));
+    let new = inner.flag("new_issue").filter(|is| *is).map(|_| Condition::Issue(News::New));
+    let regressed = inner.flag("regression").filter(|is| *is).map(|_| Condition::Issue(News::Regressed));
     let checked = inner.finish(
         "a condition is {\"above\": n}, {\"below\": n}, {\"changes_by\": percent, \"against\": \"1d\"}, {\"new_issue\": true}, \
          {\"regression\": true} or {\"report\": \"day\", \"at\": \"08:00\", \"tz\": \"Europe/Berlin\"}",

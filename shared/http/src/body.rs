@@ -85,6 +85,18 @@ impl<'a> Fields<'a> {
         self.keep_json(name, scalar(raw)).filter(|text| !text.is_empty())
     }
 
+    /// True or false.
+    pub fn flag(&mut self, name: &str) -> Option<bool> {
+        match self.raw(name)?.get() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                self.add(name, "must be true or false");
+                None
+            }
+        }
+    }
+
     /// The time of a field: a text, or a number of Unix time.
     pub fn time(&mut self, name: &str) -> Option<Timestamp> {
         let raw = self.raw(name)?;

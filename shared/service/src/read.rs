@@ -5,3 +5,4 @@ mod cost;
 mod planner;
 pub mod query;
 pub mod reader;
+pub(crate) mod ways;

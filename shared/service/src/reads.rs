@@ -16,7 +16,7 @@ use tally_core::time::bucket::Bucket;
 use tally_core::time::{Range, Timestamp};
 use tally_store::{
     CheckpointPage, CountedPage, CounterPage, CounterPlace, CounterQuery, DistinctPage, DistinctPlace, EventPage,
-    IdentityPage, IdentityPlace, IssuePage, IssuePlace, Order, Store, WholeItem,
+    IdentityPage, IdentityPlace, IndexPart, IssuePage, IssuePlace, Order, Store, WholeItem,
 };
 use tokio::sync::OnceCell;
 
@@ -75,8 +75,8 @@ pub(crate) enum Part {
 pub(crate) enum Source<'a> {
     /// One shard.
     Shard(&'a Partition),
-    /// The index of one session, which does not support consistent reads.
-    Session(&'a App, &'a str),
+    /// A part of an index, which does not support consistent reads.
+    Index(IndexPart<'a>),
 }
 
 impl Reads {
@@ -229,7 +229,7 @@ impl Reads {
             Source::Shard(partition) => {
                 store.query_events(partition, ids, filter, order, limit, consistent, now).await?
             }
-            Source::Session(app, session) => store.query_session(&app.id, session, ids, order, limit, now).await?,
+            Source::Index(part) => store.query_index(part, ids, order, limit, now).await?,
         };
         let held = page.events.iter().map(weight).sum::<usize>().max(bytes(page.units, COUNTER_BYTES));
         reservation.settle(page.units, page.scanned, held);

@@ -2,16 +2,29 @@
 
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType, StreamSpecification, StreamViewType, TimeToLiveSpecification,
+    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
+    GlobalSecondaryIndexUpdate, KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
+    StreamSpecification, StreamViewType, TableDescription, TimeToLiveSpecification,
 };
 
 use crate::client::error::StoreError;
 use crate::store::Store;
-use crate::tables::{BY_SESSION, EXPIRES_AT, PK, SESSION, SK, SessionIndex, TABLES, TableDefinition};
+use crate::tables::{EXPIRES_AT, PK, SK, SessionIndex, TABLES, TableDefinition};
 
 fn key(name: &str, role: KeyType) -> Result<KeySchemaElement, StoreError> {
     built(KeySchemaElement::builder().attribute_name(name).key_type(role).build())
+}
+
+fn text(name: &str) -> Result<AttributeDefinition, StoreError> {
+    built(AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build())
+}
+
+fn projection(index: SessionIndex) -> Projection {
+    let kind = match index {
+        SessionIndex::Whole => ProjectionType::All,
+        SessionIndex::Keys => ProjectionType::KeysOnly,
+    };
+    Projection::builder().projection_type(kind).build()
 }
 
 fn built<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, StoreError> {
@@ -19,7 +32,7 @@ fn built<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, StoreError>
 }
 
 impl Store {
-    /// Creates the tables that do not exist yet. Tables that exist stay as they are.
+    /// Creates the tables that do not exist yet. Tables that exist get the indexes that they lack.
     pub async fn create_tables(&self, index: SessionIndex) -> Result<(), StoreError> {
         for table in TABLES {
             self.create_table(table, index).await?;
@@ -35,30 +48,17 @@ impl Store {
             .table_name(name)
             .billing_mode(BillingMode::PayPerRequest)
             .key_schema(key(PK, KeyType::Hash)?)
-            .key_schema(key(SK, KeyType::Range)?);
-        let texts = if table.by_session { &[PK, SK, SESSION][..] } else { &[PK, SK] };
-        for attribute in texts {
-            request = request.attribute_definitions(built(
-                AttributeDefinition::builder()
-                    .attribute_name(*attribute)
-                    .attribute_type(ScalarAttributeType::S)
-                    .build(),
-            )?);
-        }
-        if table.by_session {
+            .key_schema(key(SK, KeyType::Range)?)
+            .attribute_definitions(text(PK)?)
+            .attribute_definitions(text(SK)?);
+        for &(name, attribute) in table.indexes {
             let definition = GlobalSecondaryIndex::builder()
-                .index_name(BY_SESSION)
-                .key_schema(key(SESSION, KeyType::Hash)?)
+                .index_name(name)
+                .key_schema(key(attribute, KeyType::Hash)?)
                 .key_schema(key(SK, KeyType::Range)?)
-                .projection(
-                    Projection::builder()
-                        .projection_type(match index {
-                            SessionIndex::Whole => ProjectionType::All,
-                            SessionIndex::Keys => ProjectionType::KeysOnly,
-                        })
-                        .build(),
-                );
-            request = request.global_secondary_indexes(built(definition.build())?);
+                .projection(projection(index));
+            request =
+                request.attribute_definitions(text(attribute)?).global_secondary_indexes(built(definition.build())?);
         }
         if table.stream {
             let stream =
@@ -68,7 +68,7 @@ impl Store {
         match Box::pin(request.send()).await {
             Ok(_) => {}
             Err(e) if e.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => {
-                return Ok(());
+                return self.add_indexes(table, index).await;
             }
             Err(e) => return Err(StoreError::of(&e)),
         }
@@ -76,6 +76,36 @@ impl Store {
         let request = self.client.update_time_to_live().table_name(name);
         let request = request.time_to_live_specification(built(expiry.build())?);
         Box::pin(request.send()).await.map(drop).map_err(|e| StoreError::of(&e))
+    }
+
+    /// Adds the indexes that a table of an earlier version lacks.
+    async fn add_indexes(&self, table: TableDefinition, index: SessionIndex) -> Result<(), StoreError> {
+        if table.indexes.is_empty() {
+            return Ok(());
+        }
+        let name = (table.name)(&self.tables);
+        let request = self.client.describe_table().table_name(name);
+        let described = Box::pin(request.send()).await.map_err(|e| StoreError::of(&e))?;
+        let described = described.table.unwrap_or_else(|| TableDescription::builder().build());
+        let has =
+            |name: &str| described.global_secondary_indexes().iter().any(|known| known.index_name() == Some(name));
+        for &(index_name, attribute) in table.indexes.iter().filter(|(name, _)| !has(name)) {
+            let create = CreateGlobalSecondaryIndexAction::builder()
+                .index_name(index_name)
+                .key_schema(key(attribute, KeyType::Hash)?)
+                .key_schema(key(SK, KeyType::Range)?)
+                .projection(projection(index));
+            let update = GlobalSecondaryIndexUpdate::builder().create(built(create.build())?).build();
+            let request = self
+                .client
+                .update_table()
+                .table_name(name)
+                .attribute_definitions(text(attribute)?)
+                .attribute_definitions(text(SK)?)
+                .global_secondary_index_updates(update);
+            Box::pin(request.send()).await.map_err(|e| StoreError::of(&e))?;
+        }
+        Ok(())
     }
 
     /// Returns the ARN of the newest stream of Events.

@@ -7,12 +7,12 @@ use tally_core::event::id::EventId;
 
 use crate::barriers::BARRIER;
 use crate::client::error::StoreError;
-use crate::events::{Order, partition, read_to};
+use crate::events::{IndexPart, Order, partition, read_to};
 use crate::identities::any_of;
 use crate::item::key;
 use crate::keys;
 use crate::store::Store;
-use crate::tables::{BY_SESSION, PK, SESSION, SK};
+use crate::tables::{PK, SK};
 
 /// The maximum number of events in one step. Between steps, a caller can check its remaining time.
 const STEP: i32 = 1_000;
@@ -23,8 +23,10 @@ const LOOK: i32 = 10;
 /// The events to erase.
 #[derive(Clone, Copy, Debug)]
 pub enum ErasedEvents<'a> {
-    /// The events of a session, in all shards.
-    Session(&'a AppId, &'a str),
+    /// The events of a part of an index.
+    Indexed(IndexPart<'a>),
+    /// The events of a session in one shard that are not indexed by session.
+    Session(&'a Partition, &'a str),
     /// The events of a user in one shard, by any of at most [`MAX_USERS`](crate::MAX_USERS) ids; also events
     /// without a user that have one of them as their alias.
     User(&'a Partition, &'a [String]),
@@ -54,46 +56,55 @@ impl Store {
         Ok(self.send_conditional(request).await?.is_applied())
     }
 
-    /// Erases one page of events after a given identity, oldest first.
-    pub async fn erase_events(&self, which: ErasedEvents<'_>, after: Option<EventId>) -> Result<Erased, StoreError> {
+    /// Erases one page of events with identities from `first` to `last`, inclusive, oldest first.
+    pub async fn erase_events(
+        &self,
+        which: ErasedEvents<'_>,
+        (first, last): (EventId, EventId),
+    ) -> Result<Erased, StoreError> {
         let (index, key_name, partition) = match which {
-            ErasedEvents::Session(_, session) if !keys::can_be_session(session) => return Ok(Erased::default()),
-            ErasedEvents::Session(app, session) => (Some(BY_SESSION), SESSION, keys::session(app, session)),
-            ErasedEvents::User(partition, _) | ErasedEvents::All(partition) => (None, PK, keys::partition(partition)),
+            ErasedEvents::Indexed(part) if !part.may_have_events() => return Ok(Erased::default()),
+            ErasedEvents::Indexed(part) => {
+                let (index, attribute, key) = part.key();
+                (Some(index), attribute, key)
+            }
+            ErasedEvents::Session(partition, _) | ErasedEvents::User(partition, _) | ErasedEvents::All(partition) => {
+                (None, PK, keys::partition(partition))
+            }
         };
         let mut request = self
-            .query_partition(&self.tables.events, partition)
+            .query_between(&self.tables.events, partition, (first.to_string(), last.to_string()))
             .set_index_name(index.map(str::to_owned))
-            .key_condition_expression("#key = :key AND #sk > :after")
             .projection_expression("#pk, #sk")
             .expression_attribute_names("#key", key_name)
             .expression_attribute_names("#pk", PK)
-            .expression_attribute_names("#sk", SK)
-            // `/` sorts before every event id.
-            .expression_attribute_values(
-                ":after",
-                AttributeValue::S(after.map_or_else(|| "/".to_owned(), |id| id.to_string())),
-            )
             .limit(STEP)
             // An index does not support consistent reads.
             .consistent_read(index.is_none());
-        // The index has no barriers, and may have no other attributes to ask for.
+        // An index has no barriers, and may have no other attributes to ask for.
         if index.is_none() {
-            request =
-                request.filter_expression("attribute_not_exists(#fence)").expression_attribute_names("#fence", BARRIER);
+            request = request.expression_attribute_names("#fence", BARRIER);
         }
-        if let ErasedEvents::User(_, ids) = which {
-            let (names, values) = any_of(ids);
-            request = request
-                .filter_expression(format!(
-                    "attribute_not_exists(#fence) AND (#user IN ({names}) OR attribute_not_exists(#user) AND #alias IN ({names}))"
-                ))
-                .expression_attribute_names("#user", "user_id")
-                .expression_attribute_names("#alias", "alias");
-            for (name, value) in values {
-                request = request.expression_attribute_values(name, value);
+        request = match which {
+            ErasedEvents::Indexed(_) => request,
+            ErasedEvents::All(_) => request.filter_expression("attribute_not_exists(#fence)"),
+            ErasedEvents::Session(_, session) => request
+                .filter_expression("attribute_not_exists(#fence) AND #session = :session")
+                .expression_attribute_names("#session", "session_id")
+                .expression_attribute_values(":session", AttributeValue::S(session.to_owned())),
+            ErasedEvents::User(_, ids) => {
+                let (names, values) = any_of(ids);
+                let request = request
+                    .filter_expression(format!(
+                        "attribute_not_exists(#fence) AND (#user IN ({names}) OR attribute_not_exists(#user) AND #alias IN ({names}))"
+                    ))
+                    .expression_attribute_names("#user", "user_id")
+                    .expression_attribute_names("#alias", "alias");
+                values
+                    .into_iter()
+                    .fold(request, |request, (name, value)| request.expression_attribute_values(name, value))
             }
-        }
+        };
         let page = self.send_query(request).await?;
         let next = page.next.map(|key| read_to(&key, Order::Ascending)).transpose()?;
         let deleted = page.items.len();

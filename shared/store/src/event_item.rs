@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
+use tally_core::app::layout::EventIndexes;
 use tally_core::app::partition::Partition;
 use tally_core::app::{AppId, AppSlug};
 use tally_core::counter::cell::Cell;
@@ -28,9 +29,15 @@ const FREE: [&str; 3] = ["data", "tags", "stack"];
 struct EventItem {
     pk: String,
     sk: EventId,
-    /// `{app}#{session_id}`. The session id is not stored separately.
+    /// `{app}#{session_id}`, where sessions are indexed. The session id is then not stored separately.
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<String>,
+    /// The session id, where sessions are not indexed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session_id: Option<String>,
+    /// `{app}#{shard}#{user_id}`, where users are indexed; of an event without a user, by its alias.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
     name: String,
@@ -71,12 +78,16 @@ fn is_one(count: &u64) -> bool {
 pub(super) fn of_event(
     partition: &Partition,
     event: &Event,
-    expires_at: Option<Timestamp>,
+    (index, expires_at): (EventIndexes, Option<Timestamp>),
 ) -> Result<Item, StoreError> {
+    let session = event.session_id.as_ref();
+    let user = event.user_id.as_ref().or(event.alias.as_ref()).filter(|_| index.users);
     let scalars = EventItem {
         pk: keys::partition(partition),
         sk: event.id,
-        session: event.session_id.as_ref().map(|session| keys::session(&partition.app, session)),
+        session: session.filter(|_| index.sessions).map(|session| keys::session(&partition.app, session)),
+        session_id: session.filter(|_| !index.sessions).cloned(),
+        user: user.map(|user| keys::user(partition, user)),
         client_id: event.client_id.clone(),
         name: event.name.clone(),
         slug: event.slug.clone(),
@@ -119,7 +130,7 @@ pub(super) fn to_event(mut item: Item, now: Timestamp) -> Result<Option<Event>, 
         category: scalars.category,
         level: scalars.level,
         message: scalars.message,
-        session_id: scalars.session.as_deref().and_then(keys::session_id).map(ToOwned::to_owned),
+        session_id: scalars.session.as_deref().and_then(keys::session_id).map(ToOwned::to_owned).or(scalars.session_id),
         user_id: scalars.user_id,
         alias: scalars.alias,
         fingerprint: scalars.fingerprint,
@@ -303,7 +314,7 @@ impl StreamImage {
             Some(serde_dynamo::AttributeValue::S(text)) => Some(text.as_str()),
             _ => None,
         };
-        Marks::new(text("user_id"), text("session").and_then(keys::session_id))
+        Marks::new(text("user_id"), text("session").and_then(keys::session_id).or(text("session_id")))
     }
 
     /// Returns the barrier, if this is the image of a barrier.
@@ -343,6 +354,7 @@ mod tests {
         fn an_item_reads_back_as_its_event(
             session in prop::option::of("[^#]{1,10}#?.{0,5}"), message in prop::option::of(".{1,20}"), count in 1u64..5,
             alias in prop::option::of(".{1,9}"), fingerprint in prop::option::of(".{1,9}"),
+            user in prop::option::of(".{1,9}"), sessions in any::<bool>(), users in any::<bool>(),
             text in ".{0,10}", number in "-?[1-9][0-9]{0,36}", expiry in prop::option::of(10i64..20),
         ) {
             let data = Json::Object([
@@ -354,13 +366,13 @@ mod tests {
             let at = Timestamp::from_micros(1_700_000_000_123_456);
             let event = Event {
                 id: EventId::of_client_id(at, "x"), client_id: Some("x".into()), name: "A b".into(), slug: "a-b".into(),
-                category: None, level: Some(Level::Warn), message, session_id: session, user_id: None, alias, fingerprint, timestamp: at,
+                category: None, level: Some(Level::Warn), message, session_id: session, user_id: user, alias, fingerprint, timestamp: at,
                 received_at: at, count, data: Some(data), tags: None, stack: Some(Json::Null),
             };
             let slug = AppSlug::of_name("shop").expect("a name");
             let partition = Partition { app: AppId::new(&slug, 1), shard: 0 };
             let expiry = expiry.map(|s| Timestamp::from_millis(s * 1000));
-            let item = of_event(&partition, &event, expiry).expect("an item");
+            let item = of_event(&partition, &event, (EventIndexes { sessions, users }, expiry)).expect("an item");
             let live = to_event(item.clone(), Timestamp::from_millis(9_000)).expect("readable");
             prop_assert_eq!(live.as_ref(), Some(&event));
             let later = to_event(item, Timestamp::from_millis(20_000)).expect("readable");

@@ -22,7 +22,7 @@ use crate::client::error::StoreError;
 use crate::client::query::Page;
 use crate::item::{Item, key, partition_key, sort_key};
 use crate::store::Store;
-use crate::tables::{BY_SESSION, PK, SESSION, SK};
+use crate::tables::{BY_SESSION, BY_USER, PK, SESSION, SK, USER};
 use crate::{event_item, keys};
 
 /// The memory of the batches that are sent at once, in units of 1 KB.
@@ -91,6 +91,31 @@ fn batches(events: &(impl EventSource + ?Sized)) -> Vec<Batch> {
         }
     }
     batches
+}
+
+/// A part of an index of events. It does not support consistent reads.
+#[derive(Clone, Copy, Debug)]
+pub enum IndexPart<'a> {
+    /// The events of a session, in all shards.
+    Session(&'a AppId, &'a str),
+    /// The events of a user in one shard, and those without a user that have the id as their alias.
+    User(&'a Partition, &'a str),
+}
+
+impl IndexPart<'_> {
+    /// Whether an event can be in it.
+    pub(crate) fn may_have_events(self) -> bool {
+        let (Self::Session(_, id) | Self::User(_, id)) = self;
+        keys::can_be_indexed(id)
+    }
+
+    /// The index, the attribute of its partition key, and the key.
+    pub(crate) fn key(self) -> (&'static str, &'static str, String) {
+        match self {
+            Self::Session(app, session) => (BY_SESSION, SESSION, keys::session(app, session)),
+            Self::User(shard, user) => (BY_USER, USER, keys::user(shard, user)),
+        }
+    }
 }
 
 /// The order in which events are read.
@@ -221,21 +246,20 @@ impl Store {
         self.page_events(request.consistent_read(consistent).limit(limit), order, now).await
     }
 
-    /// Reads events of one session with identities from `first` to `last`, inclusive. The read uses an index, so it
-    /// is eventually consistent. Where the index holds keys alone, the events are read from the table.
-    pub async fn query_session(
+    /// Reads events of a part of an index with identities from `first` to `last`, inclusive. It is eventually consistent.
+    /// Where the index holds keys alone, the events are read from the table.
+    pub async fn query_index(
         &self,
-        app: &AppId,
-        session_id: &str,
+        part: IndexPart<'_>,
         (first, last): (EventId, EventId),
         order: Order,
         limit: i32,
         now: Timestamp,
     ) -> Result<EventPage, StoreError> {
-        if !keys::can_be_session(session_id) {
+        if !part.may_have_events() {
             return Ok(EventPage::default());
         }
-        let request = self.query_ids(Place::Session(app, session_id), (first, last)).limit(limit);
+        let request = self.query_ids(Place::Index(part), (first, last)).limit(limit);
         let page = self.send_query(request.scan_index_forward(order == Order::Ascending)).await?;
         event_page(self.whole(page).await?, order, now)
     }
@@ -288,11 +312,12 @@ impl Store {
         session_id: &str,
         ids: (EventId, EventId),
     ) -> Result<CountedPage, StoreError> {
-        if !keys::can_be_session(session_id) {
+        let part = IndexPart::Session(app, session_id);
+        if !part.may_have_events() {
             return Ok(CountedPage::default());
         }
         // Without naming attributes, since the index may not have them.
-        let page = self.send_query(self.query_ids(Place::Session(app, session_id), ids)).await?;
+        let page = self.send_query(self.query_ids(Place::Index(part), ids)).await?;
         counted_page(self.whole(page).await?)
     }
 
@@ -301,10 +326,12 @@ impl Store {
         let ids = (first.to_string(), last.to_string());
         match place {
             Place::Shard(partition) => self.query_between(&self.tables.events, keys::partition(partition), ids),
-            Place::Session(app, session_id) => self
-                .query_between(&self.tables.events, keys::session(app, session_id), ids)
-                .index_name(BY_SESSION)
-                .expression_attribute_names("#key", SESSION),
+            Place::Index(part) => {
+                let (index, attribute, key) = part.key();
+                self.query_between(&self.tables.events, key, ids)
+                    .index_name(index)
+                    .expression_attribute_names("#key", attribute)
+            }
         }
     }
 
@@ -359,9 +386,9 @@ fn counted_page(page: Page) -> Result<CountedPage, StoreError> {
     Ok(CountedPage { events: events.collect(), more_after, units: page.units })
 }
 
-/// Whether an item of the index of sessions has its keys alone. Every event has other attributes.
+/// Whether an item of an index has its keys alone. Every event has other attributes.
 fn is_key(item: &Item) -> bool {
-    item.keys().all(|name| [PK, SK, SESSION].contains(&name.as_str()))
+    item.keys().all(|name| [PK, SK, SESSION, USER].contains(&name.as_str()))
 }
 
 /// Adds a condition for the attributes of which a filter lists the values. What it asks besides is left to the caller.
@@ -397,8 +424,7 @@ fn leave_out(request: QueryFluentBuilder, filter: &EventFilter) -> QueryFluentBu
 #[derive(Clone, Copy)]
 enum Place<'a> {
     Shard(&'a Partition),
-    /// The index. It contains all shards and does not support consistent reads.
-    Session(&'a AppId, &'a str),
+    Index(IndexPart<'a>),
 }
 
 /// Returns the shard of an event.
@@ -407,7 +433,8 @@ pub(crate) fn partition(app: &App, id: EventId) -> Partition {
 }
 
 fn event_item(app: &App, event: &Event) -> Result<Item, StoreError> {
-    event_item::of_event(&partition(app, event.id), event, app.layout.expires_at(event.id.at()))
+    let at = event.id.at();
+    event_item::of_event(&partition(app, event.id), event, (app.layout.at(at).index, app.layout.expires_at(at)))
 }
 
 /// Returns the last identity of a page that ends at a key. A barrier sorts right after the identity that it names, so

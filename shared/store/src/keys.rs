@@ -30,10 +30,15 @@ pub(super) fn session(app: &AppId, session_id: &str) -> String {
     format!("{app}#{session_id}")
 }
 
-/// Returns whether an event can have this session id. DynamoDB rejects keys longer than 2,048 bytes, so longer ids
+/// Returns the `by_user` partition with a user's events of one shard.
+pub(super) fn user(shard: &Partition, user_id: &str) -> String {
+    format!("{}#{user_id}", partition(shard))
+}
+
+/// Returns whether an event can have this session or user id. DynamoDB rejects keys longer than 2,048 bytes, so longer ids
 /// are not looked up.
-pub(super) fn can_be_session(session_id: &str) -> bool {
-    session_id.len() <= MAX_TEXT
+pub(super) fn can_be_indexed(id: &str) -> bool {
+    id.len() <= MAX_TEXT
 }
 
 /// Returns the session id in a `by_session` key.

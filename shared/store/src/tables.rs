@@ -20,16 +20,20 @@ impl Default for TableNames {
 
 /// The sparse index of Events by session.
 pub const BY_SESSION: &str = "by_session";
+/// The sparse index of Events by user.
+pub const BY_USER: &str = "by_user";
 /// The partition key of every table.
 pub const PK: &str = "pk";
 /// The sort key of every table.
 pub const SK: &str = "sk";
-/// The partition key of [`BY_SESSION`]. Only events with a session have it.
+/// The partition key of [`BY_SESSION`]. Only events with a session have it, of apps that index by session.
 pub const SESSION: &str = "session";
+/// The partition key of [`BY_USER`]. Only events with a user have it, of apps that index by user.
+pub const USER: &str = "user";
 /// The expiry time of an item, in Unix seconds.
 pub const EXPIRES_AT: &str = "expires_at";
 
-/// What the index [`BY_SESSION`] holds of an event. A deployment chooses it when its tables are made; what reads the index
+/// What the index [`BY_SESSION`] holds of an event; [`BY_USER`] has keys in the cloud. A deployment chooses it when its tables are made; what reads the index
 /// finds out by the items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SessionIndex {
@@ -48,15 +52,20 @@ pub struct TableDefinition {
     pub logical_id: &'static str,
     /// Selects the table's name from the names of a deployment.
     pub name: fn(&TableNames) -> &str,
-    /// Whether the table has the index [`BY_SESSION`] (`session`, `sk`).
-    pub by_session: bool,
+    /// The indexes of the table: their name and partition key. Their sort key is `sk`.
+    pub indexes: &'static [(&'static str, &'static str)],
     /// Whether the table has a stream of new and old images.
     pub stream: bool,
 }
 
 /// All tables.
 pub const TABLES: [TableDefinition; 3] = [
-    TableDefinition { logical_id: "EventsTable", name: |names| &names.events, by_session: true, stream: true },
-    TableDefinition { logical_id: "CountersTable", name: |names| &names.counters, by_session: false, stream: false },
-    TableDefinition { logical_id: "AppsTable", name: |names| &names.apps, by_session: false, stream: false },
+    TableDefinition {
+        logical_id: "EventsTable",
+        name: |names| &names.events,
+        indexes: &[(BY_SESSION, SESSION), (BY_USER, USER)],
+        stream: true,
+    },
+    TableDefinition { logical_id: "CountersTable", name: |names| &names.counters, indexes: &[], stream: false },
+    TableDefinition { logical_id: "AppsTable", name: |names| &names.apps, indexes: &[], stream: false },
 ];

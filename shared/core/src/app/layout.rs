@@ -20,6 +20,44 @@ pub const ENTRY_MARGIN: TimeDelta = MAX_AHEAD.saturating_add(TimeDelta::minutes(
 /// be stored, and counted, again.
 const EXPIRY_MARGIN: TimeDelta = HOUR;
 
+/// By what an app's events are indexed, beside their time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventIndexes {
+    /// Whether events are found by their session, for a write unit of each event that has one.
+    pub sessions: bool,
+    /// Whether events are found by their user, for a write unit of each event that has one.
+    pub users: bool,
+}
+
+impl EventIndexes {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for EventIndexes {
+    fn default() -> Self {
+        Self { sessions: true, users: false }
+    }
+}
+
+/// What to change of a [`Layout`]; what is absent stays. Of `retention_days`, the inner `None` keeps events indefinitely.
+#[allow(clippy::option_option)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayoutChange {
+    /// The number of partitions, which only grows.
+    pub shards: Option<u16>,
+    /// Days after which events expire.
+    pub retention_days: Option<Option<u32>>,
+    /// How events are grouped.
+    pub grouping: Option<Grouping>,
+    /// Whether events are indexed by session.
+    pub index_sessions: Option<bool>,
+    /// Whether events are indexed by user.
+    pub index_users: Option<bool>,
+}
+
 /// One entry of a [`Layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayoutEntry {
@@ -36,6 +74,9 @@ pub struct LayoutEntry {
     /// How events are grouped.
     #[serde(default, skip_serializing_if = "Grouping::is_exact")]
     pub grouping: Grouping,
+    /// By what events are indexed.
+    #[serde(default, skip_serializing_if = "EventIndexes::is_default")]
+    pub index: EventIndexes,
 }
 
 /// The history of what decides an app's keys: only ever appended to, and the entry in force at an event's own time
@@ -44,7 +85,7 @@ pub struct LayoutEntry {
 #[serde(transparent)]
 pub struct Layout(Vec<LayoutEntry>);
 
-/// Most entries of a layout. An app's item holds all of them, at about 110 bytes each.
+/// Most entries of a layout. An app's item holds all of them, at about 110 to 160 bytes each.
 pub const MAX_ENTRIES: usize = 100;
 
 /// A change that cannot be appended.
@@ -54,7 +95,9 @@ pub enum LayoutError {
     #[error("shards can only be added: the app has {0}")]
     FewerShards(u16),
     /// As many changes as a layout holds; an entry is only removed while no event can have used it.
-    #[error("the app's shards, retention and grouping were changed {MAX_ENTRIES} times already, which is the limit")]
+    #[error(
+        "the app's shards, retention, grouping and indexes were changed {MAX_ENTRIES} times already, which is the limit"
+    )]
     TooManyChanges,
 }
 
@@ -67,6 +110,7 @@ impl Layout {
             pages: 1,
             retention_days,
             grouping: Grouping::Exact,
+            index: EventIndexes::default(),
         }])
     }
 
@@ -75,6 +119,15 @@ impl Layout {
     pub fn grouped(mut self, grouping: Grouping) -> Self {
         for entry in &mut self.0 {
             entry.grouping = grouping;
+        }
+        self
+    }
+
+    /// The same layout, with events indexed in this way from the beginning of time: for an app that is made now.
+    #[must_use]
+    pub fn indexed(mut self, index: EventIndexes) -> Self {
+        for entry in &mut self.0 {
+            entry.index = index;
         }
         self
     }
@@ -89,6 +142,7 @@ impl Layout {
             pages: 1,
             retention_days: None,
             grouping: Grouping::Exact,
+            index: EventIndexes::default(),
         })
     }
 
@@ -121,6 +175,16 @@ impl Layout {
     pub fn shards_in(&self, range: Range) -> u16 {
         let later = self.0.iter().filter(|entry| range.contains(entry.from)).map(|entry| entry.shards);
         later.fold(self.at(range.since()).shards, u16::max)
+    }
+
+    /// The identities from `first` to `last`, inclusive, in parts of one entry each, in order.
+    pub fn parts(&self, (first, last): (EventId, EventId)) -> Vec<((EventId, EventId), LayoutEntry)> {
+        let mut begins: Vec<_> = self.0.iter().skip(1).map(|entry| EventId::first_at(entry.from)).collect();
+        begins.retain(|begin| first < *begin && *begin <= last);
+        begins.insert(0, first);
+        begins.dedup();
+        let ends = begins.iter().skip(1).filter_map(|next| next.before()).chain([last]);
+        begins.iter().zip(ends).map(|(begin, end)| ((*begin, end), self.at(begin.at()))).collect()
     }
 
     /// The page of a cell or message, from a hash of it, in buckets at `at`.
@@ -177,34 +241,25 @@ impl Layout {
         self.at(at).retention_days.is_some_and(|days| at + i64::from(days) * DAY < now)
     }
 
-    /// The layout with an entry appended that changes `shards` or `retention_days` for events far enough ahead.
-    pub fn with(
-        &self,
-        now: Timestamp,
-        shards: Option<u16>,
-        retention_days: Option<Option<u32>>,
-    ) -> Result<Self, LayoutError> {
-        self.with_grouping(now, shards, retention_days, None)
-    }
-
-    /// The same, with another grouping.
-    pub fn with_grouping(
-        &self,
-        now: Timestamp,
-        shards: Option<u16>,
-        retention_days: Option<Option<u32>>,
-        grouping: Option<Grouping>,
-    ) -> Result<Self, LayoutError> {
+    /// The layout with an entry appended that changes it for events far enough ahead.
+    pub fn with(&self, now: Timestamp, change: LayoutChange) -> Result<Self, LayoutError> {
         let last = self.last();
-        if shards.is_some_and(|shards| shards < last.shards) {
+        if change.shards.is_some_and(|shards| shards < last.shards) {
             return Err(LayoutError::FewerShards(last.shards));
         }
         let entry = LayoutEntry {
-            shards: shards.unwrap_or(last.shards).min(MAX_PARTS),
-            retention_days: retention_days.unwrap_or(last.retention_days),
-            grouping: grouping.unwrap_or(last.grouping),
+            shards: change.shards.unwrap_or(last.shards).min(MAX_PARTS),
+            retention_days: change.retention_days.unwrap_or(last.retention_days),
+            grouping: change.grouping.unwrap_or(last.grouping),
+            index: EventIndexes {
+                sessions: change.index_sessions.unwrap_or(last.index.sessions),
+                users: change.index_users.unwrap_or(last.index.users),
+            },
             ..last
         };
+        if entry == last {
+            return Ok(self.clone());
+        }
         self.append((now + ENTRY_MARGIN).ceil(MINUTE), entry).ok_or(LayoutError::TooManyChanges)
     }
 
@@ -244,16 +299,25 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
+    fn shards(count: u16) -> LayoutChange {
+        LayoutChange { shards: Some(count), ..LayoutChange::default() }
+    }
+
+    fn retention(days: Option<u32>) -> LayoutChange {
+        LayoutChange { retention_days: Some(days), ..LayoutChange::default() }
+    }
+
     #[test]
     fn a_change_never_reaches_an_event_that_could_be_stored_before_it() {
         let layout = Layout::new(1, None);
-        let changed = layout.with(NOW, Some(8), Some(Some(30))).expect("more shards");
+        let changed =
+            layout.with(NOW, LayoutChange { retention_days: Some(Some(30)), ..shards(8) }).expect("more shards");
         let furthest = NOW + MAX_AHEAD + 10 * MINUTE - MICROSECOND;
         assert_eq!(changed.at(furthest), layout.at(furthest));
         assert_eq!(changed.last().shards, 8);
         assert_eq!(changed.pending(NOW).count(), 1);
-        assert_eq!(changed.with(NOW, Some(4), None), Err(LayoutError::FewerShards(8)));
-        assert_eq!(changed.with(NOW, Some(8), None), Ok(changed));
+        assert_eq!(changed.with(NOW, shards(4)), Err(LayoutError::FewerShards(8)));
+        assert_eq!(changed.with(NOW, shards(8)), Ok(changed));
     }
 
     #[test]
@@ -262,11 +326,13 @@ mod tests {
             layout.group_of(at, Grouped { fingerprint: None, message: Some(text) }).map(|(group, _)| group)
         };
         let exact = Layout::new(1, None);
-        let grouped = exact.with_grouping(NOW, None, None, Some(Grouping::Template1)).expect("a change");
+        let grouped = exact
+            .with(NOW, LayoutChange { grouping: Some(Grouping::Template1), ..LayoutChange::default() })
+            .expect("a change");
         let from = grouped.last().from;
         let same = |layout: &Layout, at| group(layout, at, "cart 5") == group(layout, at, "cart 6");
         assert_eq!((same(&grouped, from - MICROSECOND), same(&grouped, from)), (false, true));
-        assert!(grouped.with(NOW, Some(2), None).expect("more shards").last().grouping == Grouping::Template1);
+        assert!(grouped.with(NOW, shards(2)).expect("more shards").last().grouping == Grouping::Template1);
         assert_eq!(exact.clone().grouped(Grouping::Template1).at(Timestamp::BEGINNING).grouping, Grouping::Template1);
         // Never to change: what is stored without a grouping counts every message by itself.
         let stored =
@@ -277,8 +343,35 @@ mod tests {
     }
 
     #[test]
+    fn an_index_holds_from_its_entry_on() {
+        let by_user = LayoutChange { index_users: Some(true), ..LayoutChange::default() };
+        let layout = Layout::new(1, None).with(NOW, by_user).expect("a change");
+        let from = layout.last().from;
+        let index = |at| layout.at(at).index;
+        assert_eq!(index(from - MICROSECOND), EventIndexes { sessions: true, users: false });
+        assert_eq!(index(from), EventIndexes { sessions: true, users: true });
+        let ids = (EventId::first_at(from - DAY), EventId::first_at(from + DAY));
+        let begin = EventId::first_at(from);
+        let users = |parts: Vec<((EventId, EventId), LayoutEntry)>| {
+            parts.into_iter().map(|(ids, entry)| (ids, entry.index.users)).collect::<Vec<_>>()
+        };
+        let before = begin.before().expect("an earlier one");
+        assert_eq!(users(layout.parts(ids)), [((ids.0, before), false), ((begin, ids.1), true)]);
+        assert_eq!(users(layout.parts((ids.0, before))), [((ids.0, before), false)]);
+        assert_eq!(users(layout.parts((begin, ids.1))), [((begin, ids.1), true)]);
+        // Never to change: what is stored without indexes has that of sessions.
+        let stored =
+            serde_json::to_string(&Layout::new(1, None).indexed(EventIndexes { sessions: false, users: true }));
+        let index = r#","index":{"sessions":false,"users":true}"#;
+        assert_eq!(
+            stored.expect("numbers").replace(index, ""),
+            serde_json::to_string(&Layout::new(1, None)).expect("numbers")
+        );
+    }
+
+    #[test]
     fn an_entry_is_pending_until_it_begins() {
-        let layout = Layout::new(1, None).with(NOW, Some(8), None).expect("more shards");
+        let layout = Layout::new(1, None).with(NOW, shards(8)).expect("more shards");
         let from = layout.last().from;
         let pending = |now| layout.pending(now).copied().collect::<Vec<_>>();
         assert_eq!(pending(from - MICROSECOND), [layout.last()]);
@@ -303,7 +396,7 @@ mod tests {
 
     #[test]
     fn what_begins_with_a_range_or_ends_it_adds_no_shards() {
-        let layout = Layout::new(1, None).with(NOW, Some(8), None).expect("more shards");
+        let layout = Layout::new(1, None).with(NOW, shards(8)).expect("more shards");
         let from = layout.last().from;
         let shards = |since, until| layout.shards_in(Range::new(since, until).expect("a range"));
         assert_eq!(shards(from - DAY, from), 1);
@@ -313,10 +406,8 @@ mod tests {
 
     #[test]
     fn of_two_entries_with_one_beginning_the_later_holds() {
-        let twice = Layout::new(1, None)
-            .with(NOW, Some(2), None)
-            .and_then(|l| l.with(NOW, Some(4), None))
-            .expect("more shards");
+        let twice =
+            Layout::new(1, None).with(NOW, shards(2)).and_then(|l| l.with(NOW, shards(4))).expect("more shards");
         // The first of the two is never in force, so it is replaced.
         assert_eq!(twice.entries().len(), 2);
         assert_eq!(twice.at(Timestamp::MAX).shards, 4);
@@ -326,19 +417,19 @@ mod tests {
     fn a_layout_has_a_bound_however_often_it_is_changed() {
         let mut layout = Layout::new(1, None);
         for n in 0..2_000 {
-            layout = layout.with(NOW, None, Some(Some(n % 30 + 1))).expect("a change within one minute");
+            layout = layout.with(NOW, retention(Some(n % 30 + 1))).expect("a change within one minute");
         }
         assert_eq!(layout.entries().len(), 2);
-        let unchanged = layout.with(NOW, None, Some(layout.last().retention_days)).expect("no change");
+        let unchanged = layout.with(NOW, retention(layout.last().retention_days)).expect("no change");
         assert_eq!(unchanged, layout);
-        let back = layout.with(NOW, None, Some(None)).expect("a change back");
+        let back = layout.with(NOW, retention(None)).expect("a change back");
         assert_eq!(back, Layout::new(1, None));
         let minute_by_minute =
-            |layout: Layout, n: u32| layout.with(NOW + i64::from(n) * MINUTE, None, Some(Some(n % 30 + 1)));
+            |layout: Layout, n: u32| layout.with(NOW + i64::from(n) * MINUTE, retention(Some(n % 30 + 1)));
         let mut full = (0..99).try_fold(layout, minute_by_minute).expect("room for 100 entries");
         assert_eq!(full.entries().len(), MAX_ENTRIES);
         assert_eq!(minute_by_minute(full.clone(), 99), Err(LayoutError::TooManyChanges));
-        full = full.with(NOW + 98 * MINUTE, None, Some(Some(99))).expect("the newest entry can still be replaced");
+        full = full.with(NOW + 98 * MINUTE, retention(Some(99))).expect("the newest entry can still be replaced");
         assert_eq!((full.entries().len(), full.last().retention_days), (MAX_ENTRIES, Some(99)));
         assert_eq!(full.with_more_pages(NOW + 30 * DAY), None);
     }
@@ -370,7 +461,7 @@ mod tests {
 
     #[test]
     fn a_layout_is_stored_for_ever_like_this() {
-        let layout = Layout::new(2, Some(7)).with(NOW, None, Some(None)).expect("as many shards");
+        let layout = Layout::new(2, Some(7)).with(NOW, retention(None)).expect("as many shards");
         let stored = concat!(
             r#"[{"from":-9223372036854775808,"shards":2,"pages":1,"retention_days":7},"#,
             r#"{"from":1700087040000000,"shards":2,"pages":1,"retention_days":null}]"#
@@ -391,8 +482,8 @@ mod tests {
             now in moment(), at in moment(), since in moment(),
         ) {
             let mut layout = Layout::new(1, first);
-            for (day, retention) in changes {
-                layout = layout.with(NOW + day * DAY, None, Some(retention)).unwrap_or(layout);
+            for (day, days) in changes {
+                layout = layout.with(NOW + day * DAY, retention(days)).unwrap_or(layout);
             }
                         // An event's time to the millisecond decides, and the second that it expires in.
             let boundary = layout.at(at).retention_days.map(|days| now - i64::from(days) * DAY - EXPIRY_MARGIN);
@@ -413,8 +504,8 @@ mod tests {
             at in 0i64..60, low in any::<u128>(), before in 0i64..10, after in 1i64..10,
         ) {
             let mut layout = Layout::new(1, None);
-            for (day, shards) in changes {
-                layout = layout.with(NOW + day * DAY, Some(shards), None).unwrap_or(layout);
+            for (day, count) in changes {
+                layout = layout.with(NOW + day * DAY, shards(count)).unwrap_or(layout);
             }
             let at = NOW + at * DAY;
             let id = EventId::of_client_id(at, &low.to_string());

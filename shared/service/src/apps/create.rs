@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tally_core::app::key::{Key, Scope, generate};
-use tally_core::app::layout::Layout;
+use tally_core::app::layout::{EventIndexes, Layout};
 use tally_core::app::{App, AppId, AppNameError, AppSlug, AppState, EventClock};
 use tally_core::event::group::Grouping;
 use tally_core::event::level::Level;
@@ -34,6 +34,8 @@ pub struct NewApp {
     /// How its events are grouped. By default by template; by message where the clock is the server's, as clients of the Log
     /// Handler make their apps, whose list of messages has an item for each.
     pub grouping: Option<Grouping>,
+    /// By what its events are indexed.
+    pub index: EventIndexes,
 }
 
 impl NewApp {
@@ -46,7 +48,7 @@ impl NewApp {
             EventClock::Event => Grouping::Template1,
             EventClock::Received => Grouping::Exact,
         });
-        let layout = Layout::new(self.shards.unwrap_or(1), self.retention_days).grouped(grouping);
+        let layout = Layout::new(self.shards.unwrap_or(1), self.retention_days).grouped(grouping).indexed(self.index);
         let app = App::new(self.name, self.clock, layout, now)?;
         let id = AppId::new(&app.slug, generation);
         let Self { events_per_minute, names, max_new_names_per_day, .. } = self;

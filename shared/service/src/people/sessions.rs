@@ -62,8 +62,8 @@ pub struct Findable {
 }
 
 impl Findable {
-    fn of(reads: &Reads, query: &SessionQuery, read: &Read) -> Self {
-        let is_located = is_located(&EventQuery::newest(query.range, query.filter.clone(), 1));
+    fn of(reads: &Reads, app: &App, query: &SessionQuery, read: &Read) -> Self {
+        let is_located = is_located(app, &EventQuery::newest(query.range, query.filter.clone(), 1));
         Self {
             asked_at: reads.now.micros(),
             counted_to: is_located.then_some(read.counted_to.micros()),
@@ -142,7 +142,7 @@ pub async fn list(reads: &Reads, app: &App, query: &SessionQuery) -> Result<Sess
             has_room && found.len() < wanted
         });
         let read = read.await?;
-        let findable = findable.get_or_insert_with(|| Findable::of(reads, query, &read));
+        let findable = findable.get_or_insert_with(|| Findable::of(reads, app, query, &read));
         for (id, event) in &found {
             if !findable.has(event, event.at(app.clock)) && findable.listed.len() < MAX_LISTED {
                 findable.listed.push(sha256_u64(id.as_bytes()));

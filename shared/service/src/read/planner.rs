@@ -57,11 +57,10 @@ pub(super) struct Plan {
     days: usize,
 }
 
-/// Returns whether the counters can locate the matches of a query.
+/// Returns whether the counters can locate the matches of a query, where it reads shards.
 pub(super) fn can_plan(query: &EventQuery) -> bool {
     let filter = &query.filter;
-    let sessions = filter.session_id.listed();
-    !query.consistent && sessions.is_none() && (filter.message.listed().is_some() || filter.cell.is_located())
+    !query.consistent && (filter.message.listed().is_some() || filter.cell.is_located())
 }
 
 impl Plan {
@@ -528,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_locate_what_they_count_and_no_session() {
+    fn counters_locate_what_they_count() {
         assert!(can_plan(&named("a")));
         assert!(can_plan(&with_message("boom", CellFilter::default())));
         assert!(!can_plan(&query(EventFilter::default())), "everything matches");
@@ -536,14 +535,8 @@ mod tests {
         assert!(!can_plan(&of_a_user), "counters know no users");
         of_a_user.filter.cell = CellFilter::of_level(Level::Error);
         assert!(can_plan(&of_a_user));
-        let mut of_a_session = named("a");
-        of_a_session.filter.session_id = Values::only("s".to_owned());
-        assert!(!can_plan(&of_a_session), "the index is better");
         assert!(!can_plan(&EventQuery { consistent: true, ..named("a") }));
         let not = |text: &str| Values::new(vec![], vec![text.to_owned()]).unwrap();
-        let mut of_other_sessions = named("a");
-        of_other_sessions.filter.session_id = not("s");
-        assert!(can_plan(&of_other_sessions), "the index cannot leave sessions out");
         let others = query(EventFilter { message: not("boom"), ..EventFilter::default() });
         assert!(!can_plan(&others), "counters know no events without a message");
     }

@@ -8,10 +8,11 @@ use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
 use tally_core::event::Event;
 use tally_core::event::id::{EventId, id_range};
-use tally_store::{EventPage, Order, StoreError};
+use tally_store::{EventPage, IndexPart, Order, StoreError};
 
 use super::planner::{KeyRange, Plan, can_plan};
 use super::query::EventQuery;
+use super::ways::{Way, is_indexed, ways};
 use crate::budget::{Kind, ReadError, Spent};
 use crate::reads::{self, EventRead, Reads, weight};
 
@@ -34,8 +35,7 @@ pub struct Page {
     pub events: Vec<Event>,
     /// Where to continue, if there may be more.
     pub next: Option<Next>,
-    /// The events that were looked at one by one, where the filter asks what neither the counters nor the index of sessions
-    /// locate.
+    /// The events that were looked at one by one, where the filter asks what neither the counters nor an index locate.
     pub scanned: Option<usize>,
 }
 
@@ -76,28 +76,32 @@ pub async fn read_page(reads: &Reads, app: &App, query: &EventQuery) -> Result<P
         // Either everything was read, or the budget ran out first.
         End::Read { frontier } => frontier.map(|after| Next { after, skip }),
     };
-    page.scanned = is_applied_after_reading(query).then_some(scanned);
+    page.scanned = is_applied_after_reading(app, query).then_some(scanned);
     Ok(page)
 }
 
 /// Whether a filter has conditions that say nothing about where its matches are: all events of a range, of a session, or of
 /// the minutes that the other conditions leave are then read to find them.
-fn is_applied_after_reading(query: &EventQuery) -> bool {
+fn is_applied_after_reading(app: &App, query: &EventQuery) -> bool {
     let filter = &query.filter;
+    let ways = ways(app, query, id_range(query.range));
+    let is_by = |wanted: Way| ways.iter().all(|(_, way)| *way == wanted);
+    let can_plan = can_plan(query) && is_by(Way::Shards);
     let is_located = |field: &&str| match *field {
-        "session_id" => !query.consistent && filter.session_id.listed().is_some(),
-        "message" => can_plan(query) && filter.message.listed().is_some(),
+        "session_id" => is_by(Way::Sessions),
+        "user_id" => is_by(Way::Users),
+        "message" => can_plan && filter.message.listed().is_some(),
         _ => false,
     };
-    let is_unplanned = !filter.cell.is_empty() && !can_plan(query);
+    let is_unplanned = !filter.cell.is_empty() && !can_plan;
     let is_unlocated = !filter.cell.group.is_any() && filter.cell.group.listed().is_none();
     is_unplanned || is_unlocated || !filter.beyond_cells().iter().all(is_located)
 }
 
 /// Whether counters tell where the matches of a query are: it may then lack events that are not counted yet and happened before
 /// [`EventQuery::live_from`].
-pub fn is_located(query: &EventQuery) -> bool {
-    can_plan(query)
+pub fn is_located(app: &App, query: &EventQuery) -> bool {
+    can_plan(query) && !is_indexed(app, query)
 }
 
 /// How a walk ended.
@@ -147,19 +151,35 @@ async fn walk_counting(
     if query.range.is_empty() || first > last || query.filter.is_nothing() {
         return Ok(NOTHING);
     }
-    let mut merge = Merge::new(reads, app, query, (first, last)).await?;
-    let end = loop {
-        let Some(event) = merge.next().await? else { break End::Read { frontier: merge.frontier() } };
-        *scanned += 1;
-        if query.range.contains(event.at(app.clock)) && query.filter.matches(&event, &app.layout) {
-            merge.wanted = merge.wanted.saturating_sub(1);
-            if !show(event) {
-                break End::Stopped;
-            }
+    let mut left = query.skip.saturating_add(query.limit).saturating_add(1);
+    for (n, (ids, way)) in ways(app, query, (first, last)).into_iter().enumerate() {
+        if n > 0 && spent(reads, query).is_some() {
+            let before = if query.order == Order::Ascending { ids.0.before() } else { ids.1.after() };
+            return Ok(End::Read { frontier: before });
         }
-    };
-    *scanned += merge.sources.iter().map(|source| source.left_out).sum::<usize>();
-    Ok(end)
+        let mut merge = Merge::new(reads, app, query, (ids, way), left).await?;
+        let end = loop {
+            let Some(event) = merge.next().await? else { break End::Read { frontier: merge.frontier() } };
+            *scanned += 1;
+            if query.range.contains(event.at(app.clock)) && query.filter.matches(&event, &app.layout) {
+                merge.wanted = merge.wanted.saturating_sub(1);
+                if !show(event) {
+                    break End::Stopped;
+                }
+            }
+        };
+        *scanned += merge.sources.iter().map(|source| source.left_out).sum::<usize>();
+        left = merge.wanted.max(1);
+        if end != NOTHING {
+            return Ok(end);
+        }
+    }
+    Ok(NOTHING)
+}
+
+/// What has ended of the budget that a query has.
+fn spent(reads: &Reads, query: &EventQuery) -> Option<Spent> {
+    reads.budget.spent_by(if query.names { Kind::Names } else { Kind::Events })
 }
 
 /// The events of all shards, or of some sessions, as one ordered stream.
@@ -178,7 +198,7 @@ struct Merge<'a> {
     has_shown: bool,
 }
 
-/// One shard, or one session.
+/// One shard, or one part of an index.
 struct Source {
     place: Place,
     /// The pieces being read and the pieces to read, in order.
@@ -194,8 +214,10 @@ struct Source {
 /// Where a source is read.
 enum Place {
     Shard(Partition),
-    /// The index contains the session's events of all shards. Unlike shards, it does not support consistent reads.
+    /// The index contains the session's events of all shards. Unlike shards, an index does not support consistent reads.
     Session(String),
+    /// The events of a user in a shard, in the index of users.
+    User(Partition, String),
 }
 
 enum Piece {
@@ -208,16 +230,26 @@ impl<'a> Merge<'a> {
         reads: &'a Reads,
         app: &'a App,
         query: &'a EventQuery,
-        ids: (EventId, EventId),
+        (ids, way): ((EventId, EventId), Way),
+        wanted: usize,
     ) -> Result<Self, StoreError> {
-        let wanted = query.skip.saturating_add(query.limit).saturating_add(1);
         let whole = KeyRange { ids, expected: wanted };
-        let sources = match query.filter.session_id.listed() {
-            Some(sessions) if !query.consistent => {
-                sessions.iter().map(|session| Source::unplanned(Place::Session(session.clone()), whole)).collect()
+        let filter = &query.filter;
+        let partitions = partitions(app, query.range);
+        let sources = match way {
+            Way::Sessions => {
+                let sessions = filter.session_id.listed().into_iter().flatten();
+                sessions.map(|session| Source::unplanned(Place::Session(session.clone()), whole)).collect()
             }
-            _ => {
-                let partitions = partitions(app, query.range);
+            Way::Users => {
+                let users: Vec<_> = filter.user_id.listed().into_iter().flatten().collect();
+                let of_shard = |shard: &Partition| {
+                    let place = |user: &&String| Source::unplanned(Place::User(shard.clone(), (*user).clone()), whole);
+                    users.iter().map(place).collect::<Vec<_>>()
+                };
+                partitions.iter().flat_map(of_shard).collect()
+            }
+            Way::Shards => {
                 // Counters that lack events would hide those events.
                 if can_plan(query) && unless_spent(reads.lacks_counts(&app.id, query.range).await)? == Some(false) {
                     let planned =
@@ -280,7 +312,7 @@ impl<'a> Merge<'a> {
 
     /// What has ended of the budget that this read has.
     fn spent(&self) -> Option<Spent> {
-        self.reads.budget.spent_by(if self.query.names { Kind::Names } else { Kind::Events })
+        spent(self.reads, self.query)
     }
 
     /// The first identity, in order, that a source without a loaded event may return.
@@ -441,7 +473,8 @@ impl Source {
         }
         let source = match &self.place {
             Place::Shard(partition) => reads::Source::Shard(partition),
-            Place::Session(session) => reads::Source::Session(app, session),
+            Place::Session(session) => reads::Source::Index(IndexPart::Session(&app.id, session)),
+            Place::User(shard, user) => reads::Source::Index(IndexPart::User(shard, user)),
         };
         let all = taken.iter().enumerate().map(|(i, key_range)| {
             let is_rare = key_range.expected.saturating_mul(4) < asked.chunk;

@@ -10,15 +10,18 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::pin::pin;
 use std::str::FromStr;
 use std::time::Duration;
 
 use futures::future::try_join_all;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tally_core::app::layout::EventIndexes;
 use tally_core::app::partition::{Partition, partitions};
 use tally_core::app::{App, AppState};
-use tally_core::event::id::EventId;
+use tally_core::event::id::{EventId, id_range};
 use tally_core::time::{DAY, Range, TimeDelta, Timestamp};
-use tally_store::{Barrier, ErasedEvents, MAX_USERS, MapFile, MapFiles, Store, StoreError};
+use tally_store::{Barrier, ErasedEvents, IndexPart, MAX_USERS, MapFile, MapFiles, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::apps::cache::AppCache;
@@ -34,6 +37,9 @@ const KNOWN: TimeDelta = TimeDelta::minutes(7);
 
 /// Most ids of a user that one call looks for.
 const MOST_IDS: usize = 10_000;
+
+/// The parts of an index that are erased at once.
+const AT_ONCE: usize = 16;
 
 /// The source maps that are read at once.
 const MAPS_AT_ONCE: u16 = 100;
@@ -78,37 +84,107 @@ impl FromStr for EraseCursor {
 
 /// Erases the events of a session or a user, for at most 20 seconds. Returns how many, and where to continue. The other ids of a user
 /// are forgotten last: until then they tell which events are left.
+///
+/// What is indexed is erased by the index first, in each call: it no longer has what is erased. The shards are read for the
+/// rest, and for the newest day of a user, since an index follows its table.
 pub async fn erase_events(
     store: &Store,
     app: &App,
     whose: &EraseTarget,
+    now: Timestamp,
     from: EraseCursor,
 ) -> Result<(usize, Option<EraseCursor>), StoreError> {
     let end = Instant::now() + CALL;
-    let (shards, Ids { ids, more }) = match whose {
-        // The index contains the events of all shards.
-        EraseTarget::Session(_) => (1, Ids::default()),
-        EraseTarget::User(user) => (app.layout.shards_in(Range::ALL), Ids::of(store, app, user).await?),
+    let Ids { ids, more } = match whose {
+        EraseTarget::Session(_) => Ids::default(),
+        EraseTarget::User(user) => Ids::of(store, app, user).await?,
     };
-    let (mut place, mut deleted) = (from, 0);
-    while place.shard < shards {
-        let partition = Partition { app: app.id.clone(), shard: place.shard };
-        let which = match whose {
-            EraseTarget::Session(session) => ErasedEvents::Session(&app.id, session),
-            EraseTarget::User(_) => ErasedEvents::User(&partition, &ids),
+    let shards: Vec<_> = partitions(app, Range::ALL);
+    let (indexed, others) = by_index(app, whose, now);
+    let (mut deleted, mut is_over) = (0, false);
+    if !indexed.is_empty() {
+        let parts: Vec<_> = match whose {
+            EraseTarget::Session(session) => vec![IndexPart::Session(&app.id, session)],
+            EraseTarget::User(_) => {
+                shards.iter().flat_map(|shard| ids.iter().map(move |id| IndexPart::User(shard, id))).collect()
+            }
         };
-        let erased = store.erase_events(which, place.after).await?;
-        deleted += erased.deleted;
-        place = match erased.next {
-            Some(after) => EraseCursor { after: Some(after), ..place },
-            None => EraseCursor { shard: place.shard + 1, after: None },
-        };
-        if Instant::now() >= end && place.shard < shards {
-            return Ok((deleted, Some(place)));
+        // By a loop: a closure would be too general for the compiler to see that the future may move to another thread.
+        let mut each = Vec::with_capacity(parts.len());
+        for part in parts {
+            each.push(erase_ranges(store, ErasedEvents::Indexed(part), &indexed, None, end));
         }
+        let mut erased = pin!(stream::iter(each).buffer_unordered(AT_ONCE));
+        while let Some((count, left)) = erased.try_next().await? {
+            deleted += count;
+            is_over |= left.is_some();
+        }
+        if is_over {
+            return Ok((deleted, Some(from)));
+        }
+    }
+    let mut after = from.after;
+    for shard in shards.iter().filter(|shard| shard.shard >= from.shard && !others.is_empty()) {
+        let which = match whose {
+            EraseTarget::Session(session) => ErasedEvents::Session(shard, session),
+            EraseTarget::User(_) => ErasedEvents::User(shard, &ids),
+        };
+        if is_over {
+            return Ok((deleted, Some(EraseCursor { shard: shard.shard, after: None })));
+        }
+        let (count, left) = erase_ranges(store, which, &others, after.take(), end).await?;
+        deleted += count;
+        if left.is_some() {
+            return Ok((deleted, Some(EraseCursor { shard: shard.shard, after: left })));
+        }
+        is_over = Instant::now() >= end;
     }
     store.forget_aliases(&app.id, &ids).await?;
     Ok((deleted, more.then(EraseCursor::default)))
+}
+
+/// Erases events of ranges of identities, which are in order, after an identity. Returns how many, and where to continue if the
+/// time ended.
+async fn erase_ranges(
+    store: &Store,
+    which: ErasedEvents<'_>,
+    ranges: &[(EventId, EventId)],
+    after: Option<EventId>,
+    end: Instant,
+) -> Result<(usize, Option<EventId>), StoreError> {
+    let mut deleted = 0;
+    for &(first, last) in ranges {
+        let mut next = Some(after.and_then(EventId::after).map_or(first, |next| next.max(first)));
+        while let Some(first) = next.filter(|first| *first <= last) {
+            let erased = store.erase_events(which, (first, last)).await?;
+            deleted += erased.deleted;
+            next = erased.next.and_then(EventId::after);
+            if erased.next.is_some() && Instant::now() >= end {
+                return Ok((deleted, erased.next));
+            }
+        }
+    }
+    Ok((deleted, None))
+}
+
+/// The identities of the events that are found by the index of sessions or users, and of those for which shards are read.
+fn by_index(app: &App, whose: &EraseTarget, now: Timestamp) -> (Vec<(EventId, EventId)>, Vec<(EventId, EventId)>) {
+    let (first, last) = id_range(Range::ALL);
+    let is_indexed = |index: EventIndexes| match whose {
+        EraseTarget::Session(_) => index.sessions,
+        EraseTarget::User(_) => index.users,
+    };
+    let (mut indexed, mut others) = (vec![], vec![]);
+    for (range, entry) in app.layout.parts((first, last)) {
+        if is_indexed(entry.index) { &mut indexed } else { &mut others }.push(range);
+    }
+    if matches!(whose, EraseTarget::User(_)) && !indexed.is_empty() {
+        let newest = EventId::first_at((now - DAY).max(Timestamp::EPOCH));
+        let older = |(begin, end): (EventId, EventId)| Some((begin, end.min(newest.before()?)));
+        others = others.into_iter().filter_map(older).filter(|(begin, end)| begin <= end).collect();
+        others.push((newest, last));
+    }
+    (indexed, others)
 }
 
 /// Some of the ids of a user.
@@ -208,17 +284,11 @@ impl Eraser<'_> {
     async fn events(&self) -> Result<(usize, bool), StoreError> {
         let mut deleted = 0;
         for partition in &self.partitions {
-            let mut after = None;
-            loop {
-                let erased = self.store.erase_events(ErasedEvents::All(partition), after).await?;
-                deleted += erased.deleted;
-                after = erased.next;
-                if after.is_none() {
-                    break;
-                }
-                if Instant::now() >= self.end {
-                    return Ok((deleted, false));
-                }
+            let all = [id_range(Range::ALL)];
+            let (count, left) = erase_ranges(self.store, ErasedEvents::All(partition), &all, None, self.end).await?;
+            deleted += count;
+            if left.is_some() {
+                return Ok((deleted, false));
             }
         }
         Ok((deleted, true))

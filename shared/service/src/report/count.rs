@@ -11,16 +11,20 @@ use tally_core::app::partition::{Partition, partitions};
 use tally_core::counter::cell::{Cell, CounterLabel, OTHER};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::Event;
-use tally_core::event::filter::{CellFilter, Match};
+use tally_core::event::filter::values::Values;
+use tally_core::event::filter::{CellFilter, EventFilter, Match};
 use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::covering::{Cover, Run};
 use tally_core::time::{DAY, MILLISECOND, MINUTE, Range, Timestamp};
-use tally_store::{CellRead, CounterQuery, Order, StoreError, WholeItem};
+use tally_store::{CellRead, CounterQuery, IndexPart, Order, StoreError, WholeItem};
 
 use crate::budget::{Budget, ReadError, Spent};
 use crate::live::{Tail, TailEvent};
+use crate::read::query::EventQuery;
+use crate::read::reader::{End, walk};
+use crate::read::ways::is_indexed;
 use crate::reads::{EventRead, Part as Share, Reads, Source};
 use crate::report::tail;
 
@@ -605,7 +609,8 @@ pub async fn total(reads: &Reads, app: &App, range: Range, filter: &CellFilter) 
     Ok(total)
 }
 
-/// The occurrences of a session, from its index. If the budget ends, the total is what was counted up to then.
+/// The occurrences of a session: from its index, or where sessions are not indexed from all events of the range. If the budget
+/// ends, the total is what was counted up to then.
 pub async fn session_total(
     reads: &Reads,
     app: &App,
@@ -614,6 +619,18 @@ pub async fn session_total(
     filter: &CellFilter,
 ) -> Result<Total, ReadError> {
     let mut total = Total::NOTHING;
+    let session =
+        EventFilter { session_id: Values::only(session_id.to_owned()), cell: filter.clone(), ..EventFilter::default() };
+    let query = EventQuery::newest(range, session, usize::MAX / 2);
+    if !is_indexed(app, &query) {
+        let end = walk(reads, app, &query, |event| {
+            // `count` is at most 1e9.
+            total.count += i64::try_from(event.count).unwrap_or(0);
+            true
+        });
+        total.complete = end.await? == End::Read { frontier: None };
+        return Ok(total);
+    }
     match add_session(reads, app, session_id, range, filter, &mut total.count).await {
         Err(ReadError::Spent(_)) => total.complete = false,
         counted => counted?,
@@ -636,13 +653,22 @@ async fn add_session(
         let parts = if from > to { [(since, until), (until, until)] } else { [(since, from), (to, until)] };
         for range in parts.into_iter().filter_map(|(since, until)| Range::new(since, until).ok()) {
             if !range.is_empty() {
-                each_event(reads, app, Source::Session(app, session_id), range, None, &mut |event| {
-                    if filter.matches(&event.cell(), || Some(app.layout.group_of(event.id.at(), event.grouped())?.0)) {
-                        // `count` is at most 1e9.
-                        *total += i64::try_from(event.count).unwrap_or(0);
-                    }
-                    Ok(())
-                })
+                each_event(
+                    reads,
+                    app,
+                    Source::Index(IndexPart::Session(&app.id, session_id)),
+                    range,
+                    None,
+                    &mut |event| {
+                        if filter
+                            .matches(&event.cell(), || Some(app.layout.group_of(event.id.at(), event.grouped())?.0))
+                        {
+                            // `count` is at most 1e9.
+                            *total += i64::try_from(event.count).unwrap_or(0);
+                        }
+                        Ok(())
+                    },
+                )
                 .await?;
             }
         }

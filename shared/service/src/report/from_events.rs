@@ -15,6 +15,7 @@ use super::example::Example;
 use super::tail::counted_minutes;
 use crate::read::query::EventQuery;
 use crate::read::reader::{End, walk};
+use crate::read::ways::is_newest_indexed;
 use crate::reads::Reads;
 
 /// The bytes that a message takes, beside its text.
@@ -47,8 +48,8 @@ pub struct MessageSum {
 }
 
 /// The newest events that match a filter, with all that were stored before and happened from a time on, which is returned if
-/// the range reaches so far. Statistics that read events use it; sessions are found by an index, which follows events within a
-/// second, so there no such time is told.
+/// the range reaches so far. Statistics that read events use it; an index follows events within a second, so where it finds them no
+/// such time is told.
 ///
 /// # Errors
 /// Where the store fails.
@@ -60,7 +61,7 @@ pub async fn live_events(
     limit: usize,
 ) -> Result<(EventQuery, Option<Timestamp>), StoreError> {
     let query = EventQuery::newest(range, filter.clone(), limit);
-    if filter.session_id.listed().is_some() {
+    if is_newest_indexed(app, range, filter) {
         return Ok((query, None));
     }
     let (first, last) = counted_minutes(reads, app).await?;

@@ -5,6 +5,7 @@
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::App;
+use tally_core::app::layout::EventIndexes;
 use tally_core::app::partition::partitions;
 use tally_core::event::Event;
 use tally_core::event::filter::CellFilter;
@@ -27,6 +28,8 @@ const CONCURRENCY: usize = 8;
 /// The bytes of an event beside its texts and values: its keys, times and count, the names of its attributes, and what
 /// DynamoDB adds to each item.
 const BESIDE: usize = 260;
+/// The bytes of an event's keys in an index, with what DynamoDB adds.
+const OF_KEYS: usize = 200;
 
 /// The counter items that a batch updates.
 const UPDATES: f64 = 6.0;
@@ -40,7 +43,7 @@ pub struct DayUsage {
     pub day: Timestamp,
     /// The occurrences that were counted.
     pub events: i64,
-    /// About how many bytes their events take, with their copies in the index of sessions; 0 if they have expired.
+    /// About how many bytes their events take, with what indexes hold of them; 0 if they have expired.
     pub bytes: i64,
 }
 
@@ -165,8 +168,9 @@ async fn sample(reads: &Reads, app: &App, range: Range) -> Result<One, ReadError
         let events = reads.events(&read).await?.events;
         let occurrences: u64 = events.iter().map(|event| event.count).sum();
         if occurrences > 0 {
-            let bytes: usize = events.iter().map(stored).sum();
-            let units: usize = events.iter().map(units).sum();
+            let index = |event: &Event| app.layout.at(event.id.at()).index;
+            let bytes: usize = events.iter().map(|event| stored(event, index(event))).sum();
+            let units: usize = events.iter().map(|event| units(event, index(event))).sum();
             #[allow(clippy::cast_precision_loss)] // an estimate
             return Ok(One {
                 bytes: bytes as f64 / occurrences as f64,
@@ -178,18 +182,27 @@ async fn sample(reads: &Reads, app: &App, range: Range) -> Result<One, ReadError
     Ok(One::default())
 }
 
-/// The write units of a stored event.
-fn units(event: &Event) -> usize {
-    let copies = if event.session_id.is_some() { 2 } else { 1 };
-    copies * (stored(event) / copies).div_ceil(1_024)
+/// The write units of a stored event: with its copy in the index of sessions, and its keys in that of users.
+fn units(event: &Event, index: EventIndexes) -> usize {
+    let copies = if index.sessions && event.session_id.is_some() { 2 } else { 1 };
+    copies * own_bytes(event).div_ceil(1_024) + usize::from(index.users && is_of_user(event))
 }
 
-/// The bytes of a stored event, with its copy in the index.
-fn stored(event: &Event) -> usize {
+/// The bytes of a stored event, with its copy in the index of sessions, and its keys in that of users.
+fn stored(event: &Event, index: EventIndexes) -> usize {
+    let own = own_bytes(event);
+    let copies = if index.sessions && event.session_id.is_some() { 2 } else { 1 };
+    copies * own + if index.users && is_of_user(event) { OF_KEYS } else { 0 }
+}
+
+fn is_of_user(event: &Event) -> bool {
+    event.user_id.is_some() || event.alias.is_some()
+}
+
+fn own_bytes(event: &Event) -> usize {
     let Event { client_id, category, message, session_id, user_id, alias, fingerprint, .. } = event;
     let texts =
         [client_id, category, message, session_id, user_id, alias, fingerprint].into_iter().flatten().map(String::len);
     let values = [&event.data, &event.tags, &event.stack].into_iter().flatten().map(Json::stored_size);
-    let own = BESIDE + event.name.len() + event.slug.len() + texts.sum::<usize>() + values.sum::<usize>();
-    if event.session_id.is_some() { 2 * own } else { own }
+    BESIDE + event.name.len() + event.slug.len() + texts.sum::<usize>() + values.sum::<usize>()
 }
