@@ -83,6 +83,10 @@ test("the overview has cards of users and sessions with their change; with a fil
     await page.goto(`/?app=${app.id}&since=7d&name=view`);
     await page.locator(".card").first().getByText("8", { exact: true }).waitFor();
     assert.equal(await card("Users").count(), 0);
+    await page.goBack();
+    await card("Users").getByRole("link", { name: "Users" }).click();
+    await page.waitForURL(/view=people.*tab=users/);
+    await figure(page, "Different users").getByText("6", { exact: true }).waitFor();
 });
 
 test("sessions: their figures, a chart, and each of them with a way to its time line and its user", async () => {
@@ -116,6 +120,10 @@ test("sessions: their figures, a chart, and each of them with a way to its time 
     await rows.filter({ hasText: "crash" }).getByRole("link").first().click();
     await page.waitForURL(/view=session.*session_id=u6-s2/);
     await page.getByRole("treegrid").getByText("crash").first().waitFor();
+    const again = await page.context().newPage();
+    await again.goto(page.url());
+    await again.getByRole("treegrid").getByText("crash").first().waitFor();
+    assert.equal(await again.locator(".timeline-head").innerText(), await page.locator(".timeline-head").innerText());
 });
 
 test("a list of sessions goes on by cursor, and a filter chooses whole sessions", async () => {
@@ -336,15 +344,144 @@ test("what does not fit into one request is told, and a funnel reads on", async 
     const first = await people();
     assert.ok(first > 0 && first < 60, `${first}`);
     await until(async () => {
-        const button = page.getByRole("button", { name: "Read on" });
+        const button = page.getByRole("button", { name: "Continue" });
         if ((await button.count()) > 0) await button.click({ timeout: 2_000 }).catch(() => {});
         await settled(page);
         return (await people()) === 60;
     });
     await page.goto(`/?app=${app.id}&view=people&since=7d`);
     await page.getByText(/Of the events from .* only/).first().waitFor();
+    await page.getByRole("link", { name: "Show the part before" }).first().waitFor();
+});
+
+test("retention of a part shows no day that was not read, and leads to ranges that one request reads", async () => {
+    const padding = "x".repeat(9_000);
+    // Somebody who begins and comes back on each of six days, among others who fill the days.
+    const events = Array.from({ length: 6 }, (_, at) => [
+        ...Array.from({ length: 25 }, (_, other) => `other-${at}-${other}`),
+        "faithful",
+    ].map((user, second) => ({
+        name: "view", id: `wide-${at}-${user}`, user_id: user, data: { padding },
+        timestamp: new Date(noon(6 - at) + second * 1_000).toISOString(),
+    }))).flat();
+    const app = await scarce.tally.app("wide-retention");
+    await scarce.tally.call("POST", `/apps/${app.id}/events`, events);
+    const page = await scarce.signIn("/");
+    page.expects(400);
     await page.goto(`/?app=${app.id}&view=people&since=7d&tab=retention`);
-    await page.getByText(/Of the events from .* only/).first().waitFor();
+    const rows = page.getByRole("region", { name: "People who came back" }).getByRole("row");
+    const note = page.getByText(/Of the events from .* only: there are more than one request reads\./);
+    await note.waitFor();
+    const read = (await rows.count()) - 1;
+    assert.ok(read > 0 && read < 8, `${read} of 8 days were read`);
+    const days = await rows.evaluateAll(all => all.slice(1).map(row => row.querySelectorAll("td:not(.cohort-people)").length));
+    assert.deepEqual(days, Array.from({ length: read }, (_, at) => read - at), "a triangle of the days that were read");
+    await page.getByText("A cell in italics is of a day that is not over, or not read to its end.").waitFor();
+    const url = page.url();
+    await page.getByRole("link", { name: "Show the part after" }).click();
+    await page.waitForURL(/until=/);
+    assert.ok(Date.parse(new URL(page.url()).searchParams.get("since")) > noon(6));
+    await page.goto(url);
+    await page.getByRole("link", { name: "Show that part alone" }).click();
+    await page.waitForURL(/until=/);
+    await until(async () => (await rows.count()) === read + 1 && (await note.count()) === 0);
+});
+
+test("a user's time line has the events of all ids of the person, says which, and opens in a new tab", async () => {
+    const of = (user, ago, name, more = {}) => ({
+        name, id: `${user}-${ago}-${name}`, user_id: user, session_id: `${user}-s`,
+        timestamp: new Date(noon(ago)).toISOString(), ...more,
+    });
+    const others = Array.from({ length: 10 }, (_, at) => `phone-${at}`);
+    const app = await appWith(world.tally, [
+        of("a-1", 3, "view"),
+        of("a-2", 2, "add"),
+        of("ann", 1, "pay"),
+        of("ben", 1, "view"),
+        ...["a-1", "a-2", ...others].map((anonymous_id, at) => of("ann", 1, `$identify`, { id: `identify-${at}`, data: { anonymous_id } })),
+    ]);
+    const page = await world.signIn("/");
+    const names = async (on = page) =>
+        (await on.getByRole("treegrid").getByRole("row").evaluateAll(all => all.map(row => row.innerText)))
+            .flatMap(text => text.match(/\b(view|add|pay)\b/g) ?? []).join();
+    // By whichever of the ids.
+    for (const id of ["ann", "a-1"]) {
+        await page.goto(`/?app=${app.id}&view=user&since=7d&user_id=${id}`);
+        await page.getByRole("heading", { name: "User ann" }).waitFor();
+        await until(async () => (await names()) === "view,add,pay");
+    }
+    const ids = page.locator(".timeline-head dl > div").filter({ has: page.getByText("Ids", { exact: true }) });
+    assert.equal(await ids.getByRole("link").count(), 8);
+    await ids.getByRole("button", { name: "and 5 more" }).click();
+    assert.equal(await ids.getByRole("link").count(), 13);
+    // Which id each event has is a column.
+    await page.getByRole("treegrid").getByRole("row").filter({ hasText: "add" }).getByText("a-2", { exact: true }).waitFor();
+
+    const tabOf = await page.context().newPage();
+    await tabOf.goto(page.url());
+    await until(async () => (await names(tabOf)) === "view,add,pay");
+    await tabOf.getByRole("link", { name: "Show in events" }).click();
+    await tabOf.waitForURL(/view=events/);
+    await until(async () => (await names(tabOf)) === "pay,add,view");
+    await ids.getByRole("link", { name: "a-2" }).click();
+    await page.waitForURL(/view=events.*user_id=a-2/);
+    await until(async () => (await names()) === "add");
+
+    // Who has one id has none to tell. A key with any bound sees the events of the id alone.
+    await page.goto(`/?app=${app.id}&view=user&since=7d&user_id=ben`);
+    await until(async () => (await names()) === "view");
+    assert.equal(await ids.count(), 0);
+    const { key } = await world.tally.call("POST", `/apps/${app.id}/keys`, { scopes: ["read"], hide: ["data"] });
+    const visitor = await world.profile();
+    await visitor.goto(`/?app=${app.id}&view=user&since=7d&user_id=a-1#key=${key}`);
+    await until(async () => (await names(visitor)) === "view");
+    assert.ok(visitor.requested.every(request => !request.url().includes("/people/")));
+});
+
+test("more ids than a filter takes are told, and what fails is tried again", async () => {
+    const app = await appWith(world.tally, [{ name: "view", id: "many-ids", user_id: "ann", timestamp: new Date(noon(1)).toISOString() }]);
+    const page = await world.signIn("/");
+    page.expects(500);
+    let fails = true;
+    const anonymous_ids = Array.from({ length: 100 }, (_, at) => `phone-${at}`);
+    await page.route("**/people/ann", route =>
+        fails
+            ? route.fulfill({ status: 500, contentType: "application/problem+json", body: '{"status":500,"detail":"Not now."}' })
+            : route.fulfill({ json: { user_id: "ann", anonymous_ids, complete: false } }),
+    );
+    await page.goto(`/?app=${app.id}&view=user&since=7d&user_id=ann`);
+    await page.getByText("Events of this user could not be read (500). Not now.").waitFor();
+    fails = false;
+    await page.getByRole("button", { name: "Retry" }).click();
+    await page.getByRole("treegrid").getByText("view").first().waitFor();
+    await page.getByText("Events of the first 20 are shown. There are more ids than can be read.").waitFor();
+});
+
+test("a step of a funnel names the errors that those met who left, and leads to them", async () => {
+    const app = await appWith(world.tally, shop());
+    const page = await world.signIn("/");
+    const met = [{ id: "01M8F747H9QWR58DKKRV66D03B", title: `${HOSTILE} ${"it broke ".repeat(40)}`, people: 1 }, { id: "other", title: "Late", people: 1 }];
+    await page.route("**/funnels", async route => {
+        const reply = await route.fetch();
+        const body = await reply.json();
+        body.steps[0].issues = { left: met, went_on: [{ ...met[1], people: 3 }] };
+        body.steps[1].issues = { left: [], went_on: met };
+        await route.fulfill({ response: reply, json: body });
+    });
+    const query = `view=people&since=7d&tab=funnel&steps=${encodeURIComponent("name%3Dview,name%3Dadd,name%3Dpay")}`;
+    await page.goto(`/?app=${app.id}&${query}`);
+    await until(async () => (await bars(page).count()) === 3);
+    const lists = page.getByRole("list", { name: "Errors of those who left" });
+    assert.equal(await lists.count(), 1, "a step without errors has no list");
+    const rows = bars(page).first().getByRole("list", { name: "Errors of those who left" }).getByRole("listitem");
+    assert.match(await rows.nth(0).innerText(), /^<img.*\n1 of 2 who left$/s);
+    assert.match(await rows.nth(1).innerText(), /^Late\s+1 of 2 who left, 3 who went on$/);
+    await page.setViewportSize({ width: 390, height: 844 });
+    const { right } = await rows.nth(0).getByRole("link").evaluate(each => each.getBoundingClientRect());
+    assert.ok(right <= 390, `a long title ends at ${right}`);
+    page.expects(404);
+    await rows.nth(1).getByRole("link").click();
+    await page.waitForURL(/view=errors.*issue=other/);
 });
 
 test("a link that hides people shows figures, and says what it does not show", async () => {

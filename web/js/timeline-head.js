@@ -18,6 +18,17 @@ const MOST_OTHERS = 8;
  * }} Summary
  */
 
+/**
+ * The ids of a person: the one that stands for them all, and others that they had.
+ *
+ * @typedef {{ user_id: string, anonymous_ids: string[], complete: boolean }} Identity
+ */
+
+/** @param {Identity} person */
+export function idsOf({ user_id: user, anonymous_ids: others }) {
+  return [...new Set([user, ...others])];
+}
+
 /** @returns {Summary} */
 export function emptySummary() {
   return { count: 0, first: '', last: '', end: '', day: '', levels: new Map(), others: new Map() };
@@ -29,9 +40,10 @@ export function emptySummary() {
  * @param {HTMLElement} head
  * @param {{
  *   what: string, id: string, ofUser: boolean, state: import('./state.js').State, summary: Summary, partly: string,
- * }} options `partly` says of which events the counts are
+ *   ids: string[], idsNote: string, showIds: (() => void) | null,
+ * }} options `partly` says of which events the counts are; `ids` are those of a user who has several, `showIds` shows more than some
  */
-export function timelineHead(head, { what, id, ofUser, state, summary, partly }) {
+export function timelineHead(head, { what, id, ofUser, state, summary, partly, ids, idsNote, showIds }) {
   const { first, last } = summary;
   const end = Date.parse(last);
   // All of a session, whatever the range of the page.
@@ -52,8 +64,10 @@ export function timelineHead(head, { what, id, ofUser, state, summary, partly })
         levels.map((level) => levelLink(level, summary.levels.get(level) ?? 0, events)),
       ),
       fact(ofUser ? 'Sessions' : 'Users', otherLinks(summary, ofUser, state)),
+      fact('Ids', idLinks(ids, state, showIds)),
     ),
     stateLink(events, { class: 'button' }, 'Show in events'),
+    idsNote && h('p', { class: 'timeline-note muted' }, idsNote),
   );
 }
 
@@ -87,6 +101,29 @@ function otherLinks({ others }, ofUser, state) {
   });
   const left = ids.length - shown.length;
   return shown.length > 0 && [shown, left > 0 && h('span', { class: 'muted' }, `and ${formatCount(left)} more`)];
+}
+
+/**
+ * Links to the events of each id.
+ *
+ * @param {string[]} ids
+ * @param {import('./state.js').State} state
+ * @param {(() => void) | null} showAll
+ */
+function idLinks(ids, state, showAll) {
+  const shown = ids.slice(0, showAll ? MOST_OTHERS : ids.length);
+  const links = shown.map((id) => {
+    const filters = [{ field: 'user_id', operator: /** @type {const} */ (''), values: [id] }];
+    const title = `Events of ${id} alone`;
+    return stateLink({ ...state, view: 'events', filters, options: {} }, { class: 'cut', title }, h('bdi', null, id));
+  });
+  const left = ids.length - shown.length;
+  return showAll && left > 0
+    ? [
+        ...links,
+        h('button', { type: 'button', class: 'quiet', on: { click: showAll } }, `and ${formatCount(left)} more`),
+      ]
+    : links;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { appPath, get } from './api.js';
+import { ApiError, appPath, get } from './api.js';
 import { columnPicker } from './column-picker.js';
 import { fill, h } from './dom.js';
 import { columnsOf } from './event-fields.js';
@@ -6,11 +6,12 @@ import { EventList } from './event-list.js';
 import { EventPages } from './event-pages.js';
 import { filterBar } from './filter-bar.js';
 import { formatCount, formatDuration, formatTime } from './format.js';
+import { maySeeIssues } from './page.js';
 import { Panel } from './panel.js';
 import { readFurther } from './read-on.js';
 import { searchNote, searchText } from './search-note.js';
 import { filterParams, navigate, rangeParams, withFilter } from './state.js';
-import { emptySummary, timelineHead } from './timeline-head.js';
+import { emptySummary, idsOf, timelineHead } from './timeline-head.js';
 
 /** Events of a page. A session seldom has more. */
 const TIMELINE_PAGE = 1_000;
@@ -20,6 +21,9 @@ const GAP = 60;
 
 /** Rows before the end of the list at which more are read. */
 const TIMELINE_AHEAD = 60;
+
+/** Values that a filter may have. */
+const MOST_IDS = 20;
 
 /** @typedef {import('./event-fields.js').TallyEvent} TallyEvent */
 
@@ -45,6 +49,9 @@ export function timelinePage(first, account, field) {
   /** @type {string[]} the time between each event and the one before */
   let gaps = [];
   let summary = emptySummary();
+  /** @type {import('./timeline-head.js').Identity | null} */
+  let person = null;
+  let allIds = false;
   const panel = new Panel({ what: `Events of this ${what.toLowerCase()}`, class: 'event-panel' });
   const head = h('div', { class: 'timeline-head' });
   const list = new EventList({
@@ -69,11 +76,12 @@ export function timelinePage(first, account, field) {
   function update(next) {
     state = next;
     bar.update(next);
-    list.update(next, ['after', ...columnsOf(next, account).filter((column) => column !== field)]);
-    const query = [...filterParams(next.filters), ...(ofUser ? rangeParams(next) : [])];
-    if (JSON.stringify(query) !== asked) {
-      asked = JSON.stringify(query);
-      load(query);
+    showColumns();
+    const range = ofUser ? rangeParams(next) : [];
+    const query = JSON.stringify([...filterParams(next.filters), ...range]);
+    if (query !== asked) {
+      asked = query;
+      load(range);
     }
   }
 
@@ -84,13 +92,19 @@ export function timelinePage(first, account, field) {
     bar.close();
   }
 
+  function showColumns() {
+    // Which of their ids somebody had is of interest where there are several.
+    const all = columnsOf(state, account).filter((column) => column !== field || (person && idsOf(person).length > 1));
+    list.update(state, ['after', ...all]);
+  }
+
   /** The one that the page is about. */
   function subject() {
     return state.filters.find((filter) => filter.field === field && filter.operator === '')?.values[0] ?? '';
   }
 
-  /** @param {[string, string][]} query */
-  function load(query) {
+  /** @param {[string, string][]} range */
+  function load(range) {
     pages?.close();
     panel.close();
     note.clear();
@@ -100,16 +114,17 @@ export function timelinePage(first, account, field) {
       fill(panel.body, whichForm());
       return;
     }
-    const path = appPath(state.app ?? '', 'events');
-    const mine = new EventPages(path, [...query, ['order', 'asc']], () => list.list.refresh(), TIMELINE_PAGE);
-    pages = mine;
-    rows = [];
-    gaps = [];
-    summary = emptySummary();
-    showHead();
+    person = null;
+    allIds = false;
+    begin();
     panel.show(
-      () => mine.more(grow),
-      (progress) => {
+      async (signal) => {
+        person = await readPerson(signal);
+        signal.throwIfAborted();
+        const mine = openPages([...filterParams(filtersOfPerson()), ...range]);
+        return { mine, progress: await mine.more(grow) };
+      },
+      ({ mine, progress }) => {
         list.focused = 0;
         list.list.reset();
         list.list.setCount(rows.length, !mine.next);
@@ -117,6 +132,58 @@ export function timelinePage(first, account, field) {
         return content();
       },
     );
+  }
+
+  function begin() {
+    pages?.close();
+    pages = null;
+    rows = [];
+    gaps = [];
+    summary = emptySummary();
+    showColumns();
+    showHead();
+  }
+
+  /**
+   * All ids of the one that the page is about. A key with any bound is told none: it sees the events of the one id.
+   *
+   * @param {AbortSignal} signal
+   * @returns {Promise<import('./timeline-head.js').Identity | null>}
+   */
+  async function readPerson(signal) {
+    if (!ofUser || !maySeeIssues(account)) {
+      return null;
+    }
+    try {
+      return await get(appPath(state.app ?? '', 'people', subject()), [], signal);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) {
+        return null;
+      }
+      throw error;
+    }
+  }
+
+  /** The filters of the page, by all ids of the person. */
+  function filtersOfPerson() {
+    const ids = person ? idsOf(person) : [];
+    return state.filters.map((filter) =>
+      filter.field === field && filter.operator === ''
+        ? { ...filter, values: [...new Set([...filter.values, ...ids])].slice(0, MOST_IDS) }
+        : filter,
+    );
+  }
+
+  /**
+   * Begins to read the events of a query.
+   *
+   * @param {[string, string][]} query
+   */
+  function openPages(query) {
+    begin();
+    const path = appPath(state.app ?? '', 'events');
+    const mine = new EventPages(path, [...query, ['order', 'asc']], () => list.list.refresh(), TIMELINE_PAGE);
+    pages = mine;
     get(path, [...query, ['limit', '1']], mine.stopped.signal).then(
       ({ items }) => {
         summary.last = items[0]?.timestamp ?? summary.last;
@@ -125,6 +192,7 @@ export function timelinePage(first, account, field) {
       // The last event is then the last one that was read.
       () => {},
     );
+    return mine;
   }
 
   function content() {
@@ -196,7 +264,28 @@ export function timelinePage(first, account, field) {
 
   function showHead() {
     const partly = pages?.next ? `, first ${formatCount(summary.count)}` : '';
-    timelineHead(head, { what, id: subject(), ofUser, state, summary, partly });
+    const ids = person ? idsOf(person) : [];
+    timelineHead(head, {
+      what,
+      id: person?.user_id || subject(),
+      ofUser,
+      state: { ...state, filters: filtersOfPerson() },
+      summary,
+      partly,
+      ids: ids.length > 1 ? ids : [],
+      idsNote: [
+        ids.length > MOST_IDS && `Events of the first ${MOST_IDS} are shown.`,
+        person?.complete === false && 'There are more ids than can be read.',
+      ]
+        .filter(Boolean)
+        .join(' '),
+      showIds: allIds
+        ? null
+        : () => {
+            allIds = true;
+            showHead();
+          },
+    });
   }
 
   /** @param {boolean} further */

@@ -1,7 +1,9 @@
 import { changeText } from '../change.js';
 import { h } from '../dom.js';
 import { formatAgo, formatShare, formatTime } from '../format.js';
+import { stateLink } from '../link.js';
 import { sparkline } from '../sparkline.js';
+import { currentState } from '../state.js';
 import { numberText } from '../value.js';
 import { errorsOf } from './reply.js';
 
@@ -20,7 +22,7 @@ export function overviewCards(reply) {
   return [
     card('Events', numberText(total), changeText(total, previous?.total), sparkline(counts, 'Events over time')),
     card(
-      ['Errors', share && h('span', { class: 'muted' }, ` ${share} of events`)],
+      ['Errors', share && h('span', { class: 'muted' }, ` ${share} of all`)],
       numberText(errors),
       changeText(errors, previous?.errors, { errors: true }),
       sparkline(series.map(errorsOf), 'Errors over time'),
@@ -34,8 +36,8 @@ export function overviewCards(reply) {
         'Names over time',
       ),
     ),
-    estimate('Users', reply.users, previous?.users),
-    estimate('Sessions', reply.sessions, previous?.sessions),
+    estimate('Users', 'users', reply.users, previous?.users),
+    estimate('Sessions', '', reply.sessions, previous?.sessions),
     card(
       'Last event',
       h(
@@ -67,13 +69,15 @@ function card(label, value, change, line) {
  * Distinct people. With a filter the overview does not know them, and there is no card.
  *
  * @param {string} label
+ * @param {string} tab of the page about people, where the card leads
  * @param {number | null | undefined} count
  * @param {number | null | undefined} before
  */
-function estimate(label, count, before) {
+function estimate(label, tab, count, before) {
   if (count === null || count === undefined) {
     return null;
   }
   const about = count > EXACT_PEOPLE && h('span', { class: 'muted card-note', title: 'Within 3.3 %' }, ' ≈');
-  return card(label, [numberText(count), about], changeText(count, before));
+  const link = stateLink({ ...currentState(), view: 'people', options: { tab } }, { class: 'card-link' }, label);
+  return card(link, [numberText(count), about], changeText(count, before));
 }

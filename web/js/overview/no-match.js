@@ -27,7 +27,7 @@ export function noMatch(state, signal) {
     filters.length === 0
       ? 'No events'
       : `No events match ${filters.length === 1 ? 'this filter' : `these ${filters.length} filters`}`;
-  const removals = h('span');
+  const removals = h('span', { class: 'no-match-removals' });
   const at = PRESETS.indexOf(state.since);
   const longer = at < 0 ? '30d' : (PRESETS[at + 1] ?? '30d');
   const search = h(
@@ -73,7 +73,6 @@ async function suggestRemovals(state, signal, holder) {
           { type: 'button', class: 'quiet link', on: { click: remove } },
           `Remove ${describeFilter(filter)} (${count})`,
         ),
-        ' · ',
       );
     }
   }

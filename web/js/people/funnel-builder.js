@@ -5,6 +5,7 @@ import { describeFilter, parseFilter } from '../filter-text.js';
 import { maySeeData } from '../page.js';
 import { currentState } from '../state.js';
 import { LEAST_STEPS, MOST_STEPS, stepsOf, stepText, textOfSteps } from './funnel-state.js';
+import { lastAsked } from './last-asked.js';
 import { namePicker } from './name-picker.js';
 import { BY, keepControl, optionChoice, setOptions } from './parts.js';
 
@@ -46,7 +47,7 @@ export function funnelBuilder(account) {
     tools,
   );
   let drawn = '';
-  let turn = 0;
+  const updates = lastAsked();
   return { element, update };
 
   /** @param {import('../state.js').State} state */
@@ -80,10 +81,9 @@ export function funnelBuilder(account) {
   /** @param {import('../state.js').State} state */
   async function showTools(state) {
     const { by = '', within = '', breakdown = '' } = state.options;
-    turn += 1;
-    const mine = turn;
+    const isLast = updates.begin();
     const paths = maySeeData(account) ? ((await attributesOf(state.app ?? '').catch(() => null)) ?? []) : [];
-    if (mine !== turn) {
+    if (!isLast()) {
       return;
     }
     const kinds = /** @type {const} */ ([

@@ -1,12 +1,12 @@
 import { appPath, request } from '../api.js';
-import { describe, notify } from '../dialog.js';
 import { fill, h } from '../dom.js';
 import { cutText, timeText } from '../event-row.js';
 import { formatExact } from '../format.js';
 import { Panel } from '../panel.js';
 import { stepsOf, stepText } from './funnel-state.js';
+import { lastAsked, readOnButton } from './last-asked.js';
 import { coverageNote, sentence, setOptions, showAllowed } from './parts.js';
-import { peopleKeys, personLink } from './session-row.js';
+import { focusRow, peopleKeys, personLink } from './session-row.js';
 
 /** People of a page of the API, and that are drawn at most. */
 const PEOPLE_A_PAGE = 100;
@@ -29,7 +29,7 @@ export function funnelPeople() {
   const list = h('ul', { class: 'people-rows', 'aria-label': 'People' });
   const foot = h('div', { class: 'people-foot' });
   const unregister = peopleKeys(list, 'person');
-  let asked = '';
+  const asked = lastAsked();
   let shown = 0;
   return {
     element: panel.element,
@@ -42,7 +42,7 @@ export function funnelPeople() {
   };
 
   function clear() {
-    asked = '';
+    asked.begin();
     panel.close();
     panel.element.hidden = true;
   }
@@ -61,10 +61,9 @@ export function funnelPeople() {
     }
     const { breakdown: _, ...rest } = funnel;
     const body = JSON.stringify({ ...rest, step, reached: !left, limit: PEOPLE_A_PAGE });
-    if (body === asked) {
+    if (!asked.isNew(body)) {
       return;
     }
-    asked = body;
     panel.element.hidden = false;
     const of = cutText(stepText(steps[left ? step - 2 : step - 1] ?? []));
     fill(title, left ? 'Went no further than ' : 'Reached ', h('bdi', null, of));
@@ -74,7 +73,7 @@ export function funnelPeople() {
       (page) => {
         fill(list);
         shown = 0;
-        add(page, state);
+        add(page, state, JSON.parse(body));
         return [list, foot];
       },
     );
@@ -83,32 +82,35 @@ export function funnelPeople() {
   /**
    * @param {{ items: Person[], next: string | null } & import('./parts.js').Coverage} page
    * @param {import('../state.js').State} state
+   * @param {Record<string, unknown>} body of the request
    */
-  function add(page, state) {
+  function add(page, state, body) {
     list.append(...page.items.map((person) => personRow(person, state)));
     shown += page.items.length;
     list.hidden = shown === 0;
-    const body = asked;
-    const button = h('button', { type: 'button', class: 'more' }, 'Show more');
-    button.addEventListener('click', async () => {
-      button.disabled = true;
-      try {
-        const path = appPath(state.app ?? '', 'funnels', 'people');
-        const more = await request('POST', path, { body: { ...JSON.parse(body), cursor: page.next } });
-        if (body === asked) {
-          add(more, state);
-        }
-      } catch (error) {
-        button.disabled = false;
-        notify(`More people could not be read. ${describe(error)}`);
-      }
-    });
+    const further = page.next && shown < MOST_PEOPLE ? page.next : null;
+    const button =
+      further &&
+      readOnButton('Show more', {
+        asked,
+        class: 'more',
+        failed: 'More people',
+        load: () =>
+          request('POST', appPath(state.app ?? '', 'funnels', 'people'), { body: { ...body, cursor: further } }),
+        show: (more, hadFocus) => {
+          const count = shown;
+          add(more, state, body);
+          if (hadFocus) {
+            focusRow(list, count);
+          }
+        },
+      });
     fill(
       foot,
       shown === 0 && sentence('Nobody.'),
-      page.next && shown < MOST_PEOPLE && button,
+      button,
       page.next && shown >= MOST_PEOPLE && h('p', null, `The last ${formatExact(shown)} are listed.`),
-      coverageNote(page, state.tz),
+      coverageNote(page, state),
     );
   }
 }

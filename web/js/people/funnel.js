@@ -1,5 +1,4 @@
 import { appPath, request } from '../api.js';
-import { describe, notify } from '../dialog.js';
 import { fill, h } from '../dom.js';
 import { cutText } from '../event-row.js';
 import { formatExact, formatShare } from '../format.js';
@@ -7,8 +6,10 @@ import { stateLink } from '../link.js';
 import { maySeeIssues } from '../page.js';
 import { Panel } from '../panel.js';
 import { funnelBuilder } from './funnel-builder.js';
+import { stepIssues } from './funnel-issues.js';
 import { funnelPeople } from './funnel-people.js';
 import { funnelBody, LEAST_STEPS, stepsOf } from './funnel-state.js';
+import { lastAsked, readOnButton } from './last-asked.js';
 import { briefLength, coverageNote, sentence, showAllowed } from './parts.js';
 
 /** Milliseconds after the last change in which a funnel is asked for. */
@@ -17,7 +18,8 @@ const FUNNEL_PAUSE = 300;
 /**
  * @typedef {{
  *   label: string, people: number, of_first: number | null, of_previous: number | null, median_seconds: number | null,
- * }} StepCount
+ *   issues?: import('./funnel-issues.js').StepIssues | null,
+ * }} StepCount `issues` are told of each step but the last
  * @typedef {{
  *   steps: StepCount[], breakdown?: { value: string | null, steps: StepCount[] }[] | null, next: string | null, note?: string,
  * } & import('./parts.js').Coverage} FunnelReply
@@ -35,8 +37,9 @@ export function funnelTab(account) {
   // The names of people: a key with any bound gets none.
   const people = maySeeIssues(account) ? funnelPeople() : null;
   const element = h('div', { class: 'people-view' }, builder.element, panel.element, people?.element);
-  let asked = '';
+  const asked = lastAsked();
   let timer = 0;
+  let waits = false;
   /** @type {FunnelReply | null} */
   let reply = null;
   /** @type {import('../state.js').State | null} */
@@ -57,17 +60,18 @@ export function funnelTab(account) {
     if (steps.length < LEAST_STEPS) {
       clearTimeout(timer);
       panel.close();
-      asked = '';
+      asked.begin();
+      waits = false;
       reply = null;
       fill(panel.body, sentence('The funnel shows here once it has two steps.'));
       people?.clear();
       return;
     }
     const body = JSON.stringify(funnelBody(next, steps));
-    if (body !== asked) {
+    if (asked.isNew(body)) {
       // The first one is asked for at once.
-      const wait = asked ? FUNNEL_PAUSE : 0;
-      asked = body;
+      const wait = waits ? FUNNEL_PAUSE : 0;
+      waits = true;
       reply = null;
       clearTimeout(timer);
       timer = setTimeout(() => load(next.app ?? '', JSON.parse(body)), wait);
@@ -95,7 +99,7 @@ export function funnelTab(account) {
   /** @param {FunnelReply} found */
   function content(found) {
     return [
-      coverageNote(found, state?.tz ?? 'UTC', found.next ? [' ', readOnButton(found)] : ' Choose a shorter range.'),
+      coverageNote(found, state, found.next && furtherButton(found)),
       found.note && h('p', { class: 'people-note' }, found.note),
       found.steps[0]?.people === 0 ? sentence('Nobody began in this range.') : stepBars(found.steps),
       found.breakdown && found.steps[0]?.people !== 0 && breakdownTable(found, state?.options.breakdown ?? ''),
@@ -103,27 +107,21 @@ export function funnelTab(account) {
   }
 
   /** @param {FunnelReply} found */
-  function readOnButton(found) {
-    const button = h('button', { type: 'button' }, 'Read on');
-    button.addEventListener('click', async () => {
-      const of = asked;
-      const app = state?.app ?? '';
-      button.disabled = true;
-      try {
-        const further = await request('POST', appPath(app, 'funnels'), {
-          body: { ...JSON.parse(of), next: found.next },
-        });
-        if (of === asked) {
-          reply = further;
-          fill(panel.body, content(further));
+  function furtherButton(found) {
+    const now = /** @type {import('../state.js').State} */ (state);
+    const body = { ...funnelBody(now, stepsOf(now)), next: found.next };
+    return readOnButton('Continue', {
+      asked,
+      failed: 'The rest of the funnel',
+      load: () => request('POST', appPath(now.app ?? '', 'funnels'), { body }),
+      show: (further, hadFocus) => {
+        reply = further;
+        fill(panel.body, content(further));
+        if (hadFocus) {
           panel.body.querySelector('button')?.focus();
         }
-      } catch (error) {
-        button.disabled = false;
-        notify(`The funnel could not be read further. ${describe(error)}`);
-      }
+      },
     });
-    return button;
   }
 
   /** @param {StepCount[]} steps */
@@ -131,20 +129,21 @@ export function funnelTab(account) {
     return h(
       'ol',
       { class: 'funnel', 'aria-label': 'Funnel' },
-      steps.map((step, at) => stepBar(step, at, steps[at - 1])),
+      steps.map((step, at) => stepBar(step, at, steps)),
     );
   }
 
   /**
    * @param {StepCount} step
    * @param {number} at
-   * @param {StepCount | undefined} before
+   * @param {StepCount[]} steps
    */
   function stepBar(
-    { label, people: count, of_first: ofFirst, of_previous: ofPrevious, median_seconds: median },
+    { label, people: count, of_first: ofFirst, of_previous: ofPrevious, median_seconds: median, issues },
     at,
-    before,
+    steps,
   ) {
+    const before = steps[at - 1];
     const lost = (before?.people ?? count) - count;
     return h(
       'li',
@@ -172,6 +171,7 @@ export function funnelTab(account) {
               : 'nobody left',
           ),
         ),
+      people && state && issues && stepIssues(issues, count - (steps[at + 1]?.people ?? 0), state),
     );
   }
 

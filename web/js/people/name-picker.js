@@ -1,5 +1,6 @@
 import { fill, h } from '../dom.js';
 import { cutText } from '../event-row.js';
+import { lastAsked } from './last-asked.js';
 import { frequentNames } from './parts.js';
 
 let pickers = 0;
@@ -38,15 +39,14 @@ export function namePicker(label, pick) {
     buttons,
     form,
   );
-  let asked = 0;
+  const updates = lastAsked();
   return { element, update };
 
   /** @param {import('../state.js').State} state */
   async function update(state) {
-    asked += 1;
-    const mine = asked;
+    const isLast = updates.begin();
     const names = await frequentNames(state);
-    if (mine !== asked) {
+    if (!isLast()) {
       return;
     }
     const known = [...buttons.children].map((each) => each.getAttribute('data-name'));
@@ -75,8 +75,11 @@ export function namePicker(label, pick) {
 export function nameChoice(label, option, pick) {
   const select = h('select', { dataset: { focus: option } });
   select.addEventListener('change', () => pick(select.value));
-  let asked = 0;
-  return { element: h('label', { class: 'people-choice' }, h('span', { class: 'muted' }, label), select), update };
+  const updates = lastAsked();
+  return {
+    element: h('label', { class: 'people-choice name-choice' }, h('span', { class: 'muted' }, label), select),
+    update,
+  };
 
   /**
    * @param {import('../state.js').State} state
@@ -84,10 +87,9 @@ export function nameChoice(label, option, pick) {
    */
   async function update(state, chosen) {
     show(chosen, [...select.options].map(({ value }) => value).filter(Boolean));
-    asked += 1;
-    const mine = asked;
+    const isLast = updates.begin();
     const names = await frequentNames(state);
-    if (mine === asked) {
+    if (isLast()) {
       show(chosen, names);
     }
   }

@@ -6,11 +6,13 @@ import { maySeeData } from '../page.js';
 import { Panel } from '../panel.js';
 import { filterParams } from '../state.js';
 import { numberText } from '../value.js';
+import { lastAsked } from './last-asked.js';
 import { chartLines } from './lines.js';
 import {
   bucketStarts,
   chartFrame,
   coverageNote,
+  coveredRange,
   figures,
   intervalChoices,
   keepControl,
@@ -65,8 +67,8 @@ export function numbersTab(account) {
   const note = h('div');
   const panel = new Panel({ what: 'Numbers', class: 'people-panel' });
   panel.element.prepend(h('div', { class: 'panel-head' }, picker, h('div', { class: 'spacer' }), tools));
-  let asked = '';
-  let turn = 0;
+  const asked = lastAsked();
+  const updates = lastAsked();
   /** @type {any} */
   let reply = null;
   /** @type {import('../state.js').State | null} */
@@ -75,7 +77,7 @@ export function numbersTab(account) {
     element: h('div', { class: 'people-view' }, panel.element),
     update,
     close: () => {
-      turn += 1;
+      updates.begin();
       panel.close();
       chart.close();
     },
@@ -89,10 +91,9 @@ export function numbersTab(account) {
       fill(panel.body, sentence('This link shows no numbers of events: it hides data.'));
       return;
     }
-    turn += 1;
-    const mine = turn;
+    const isLast = updates.begin();
     const all = await attributesOf(next.app ?? '').catch(() => null);
-    if (mine !== turn) {
+    if (!isLast()) {
       return;
     }
     const paths = (all ?? []).filter(({ kind }) => kind === 'number' || kind === 'mixed').map(({ path }) => path);
@@ -111,22 +112,21 @@ export function numbersTab(account) {
       return;
     }
     const query = JSON.stringify([...peopleRange(next, chosen), ['attr', attr], ...filterParams(next.filters)]);
-    if (query === asked) {
+    if (!asked.isNew(query)) {
       show();
       return;
     }
-    asked = query;
     reply = null;
     showAllowed(
       panel,
       (signal) => get(appPath(next.app ?? '', 'stats', 'numbers'), JSON.parse(query), signal),
       (found) => {
         if (found.count === 0) {
-          return [coverageNote(found, next.tz), sentence(`No event of this range has a number at ${attr}.`)];
+          return [coverageNote(found, next), sentence(`No event of this range has a number at ${attr}.`)];
         }
         reply = found;
         queueMicrotask(show);
-        return [cards, chart.element, note];
+        return [note, cards, chart.element];
       },
     );
   }
@@ -135,7 +135,7 @@ export function numbersTab(account) {
     if (!state || !reply) {
       return;
     }
-    const { interval, tz, series, until } = reply;
+    const { interval, tz, series } = reply;
     fill(
       cards,
       figures(
@@ -147,7 +147,7 @@ export function numbersTab(account) {
         }),
       ),
     );
-    const starts = bucketStarts(reply, interval, tz, state.weekStart);
+    const starts = bucketStarts(coveredRange(reply), interval, tz, state.weekStart);
     const found = new Map(series.map((/** @type {any} */ each) => [Date.parse(each.bucket_start), each]));
     /** @param {string} key */
     const valuesOf = (key) => starts.map((start) => found.get(start)?.[key] ?? Number.NaN);
@@ -155,7 +155,7 @@ export function numbersTab(account) {
     const columnOf = (key) => starts.map((start) => found.get(start)?.[key] ?? null);
     chart.update(
       {
-        ...chartFrame(starts, interval, state, until),
+        ...chartFrame(starts, interval, state, coveredRange(reply).until),
         series: QUANTILES.map(([key, label, color]) => ({ label, color, values: valuesOf(key).map(Number) })),
       },
       {
@@ -169,7 +169,7 @@ export function numbersTab(account) {
         ],
       },
     );
-    fill(note, coverageNote(reply, tz));
+    fill(note, coverageNote(reply, state));
   }
 }
 

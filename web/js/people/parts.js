@@ -1,6 +1,7 @@
 import { ApiError, appPath, get } from '../api.js';
 import { h } from '../dom.js';
 import { formatTime } from '../format.js';
+import { stateLink } from '../link.js';
 import { bucketEnd, INTERVALS, intervalOf, spanOf } from '../overview/reply.js';
 import { currentState, navigate, rangeParams } from '../state.js';
 import { calendarRange, timeOfWall, wallClock } from '../zone.js';
@@ -154,23 +155,62 @@ export function zoomTo(from, to) {
 }
 
 /**
- * Says in words that a reply is of a part of the range; null where it is of all.
+ * The part of its range that a reply is about.
  *
  * @param {Coverage} reply
- * @param {string} tz
- * @param {import('../dom.js').Child} [more] what can be done
  */
-export function coverageNote({ complete, covered }, tz, more = ' Choose a shorter range or a filter.') {
-  if (complete !== false) {
+export function coveredRange({ since, until, covered }) {
+  return covered ?? { since, until };
+}
+
+/**
+ * Says in words that a reply is of a part of the range, and offers what can be done; null where it is of all.
+ *
+ * @param {Coverage} reply
+ * @param {State | null} state
+ * @param {import('../dom.js').Child} [further] reads on, where that can be done
+ */
+export function coverageNote(reply, state, further) {
+  const { complete, covered } = reply;
+  if (complete !== false || !state) {
     return null;
   }
-  const span = covered && [covered.since, covered.until].map((time) => formatTime(time, tz, 'moment')).join(' – ');
+  if (!covered) {
+    return h(
+      'p',
+      { class: 'people-note', role: 'status' },
+      '◐ Not all events are in. Choose a shorter range or a filter.',
+    );
+  }
+  const span = [covered.since, covered.until].map((time) => formatTime(time, state.tz, 'moment')).join(' – ');
   return h(
     'p',
-    { class: 'people-note', role: 'status' },
-    span ? `◐ Of the events from ${span} only: there are more than one request reads.` : '◐ Not all events are in.',
-    more,
+    { class: 'people-note coverage', role: 'status' },
+    h('span', null, `◐ Of the events from ${span} only: there are more than one request reads.`),
+    further || rangeLinks(reply, covered, state),
   );
+}
+
+/**
+ * Ways to a range that one request may read: the part that was read, and the other one.
+ *
+ * @param {Coverage} reply
+ * @param {{ since: string, until: string }} covered
+ * @param {State} state
+ */
+function rangeLinks({ since, until }, covered, state) {
+  const isNewest = Date.parse(covered.since) > Date.parse(since);
+  const rest = isNewest ? { since, until: covered.since } : { since: covered.until, until };
+  const options = { ...state.options, interval: '' };
+  return [
+    stateLink({ ...state, ...covered, options }, { class: 'text-link' }, 'Show that part alone'),
+    Date.parse(rest.since) < Date.parse(rest.until) &&
+      stateLink(
+        { ...state, ...rest, options },
+        { class: 'text-link' },
+        `Show the part ${isNewest ? 'before' : 'after'}`,
+      ),
+  ];
 }
 
 /**
@@ -271,7 +311,7 @@ export function listOfText(text, most) {
     });
 }
 
-/** The names of the last range that was asked for. */
+/** The range whose names were read last. */
 let namesFor = '';
 /** @type {Promise<string[]>} */
 let namesRead = Promise.resolve([]);
@@ -283,9 +323,9 @@ let namesRead = Promise.resolve([]);
  */
 export function frequentNames(state) {
   const query = rangeParams(state);
-  const asked = JSON.stringify([state.app, query]);
-  if (asked !== namesFor) {
-    namesFor = asked;
+  const range = JSON.stringify([state.app, query]);
+  if (range !== namesFor) {
+    namesFor = range;
     namesRead = get(appPath(state.app ?? '', 'stats', 'overview'), query).then(
       ({ names }) =>
         [...new Set(names.items.map((/** @type {{ name: string }} */ { name }) => name))].filter(isRealName),

@@ -5,6 +5,7 @@ import { formatExact, formatShare } from '../format.js';
 import { stateLink } from '../link.js';
 import { Panel } from '../panel.js';
 import { filterParams } from '../state.js';
+import { lastAsked } from './last-asked.js';
 import { namePicker } from './name-picker.js';
 import {
   BY,
@@ -44,7 +45,7 @@ export function pathsTab() {
   const panel = new Panel({ what: 'What people did next', class: 'people-panel' });
   panel.element.prepend(head);
   const begin = h('section', { class: 'panel people-build', 'aria-label': 'First event' }, picker.element);
-  let asked = '';
+  const asked = lastAsked();
   return { element: h('div', { class: 'people-view' }, begin, panel.element), update, close: () => panel.close() };
 
   /** @param {import('../state.js').State} state */
@@ -59,7 +60,7 @@ export function pathsTab() {
       fill(tools, optionChoice('Within', 'within', NEXT_WITHIN, within), optionChoice('Count', 'by', BY, by));
     });
     if (!name) {
-      asked = '';
+      asked.begin();
       panel.close();
       head.hidden = true;
       fill(panel.body, sentence('Choose an event, to see what people did after it.'));
@@ -75,16 +76,15 @@ export function pathsTab() {
       ['by', by],
       ...filterParams(filters),
     ]);
-    if (query === asked) {
+    if (!asked.isNew(query)) {
       return;
     }
-    asked = query;
     const passed = state.filters.length - filters.length;
     showAllowed(
       panel,
       (signal) => get(appPath(state.app ?? '', 'stats', 'next'), JSON.parse(query), signal),
       (reply) => [
-        coverageNote(reply, state.tz),
+        coverageNote(reply, state),
         passed > 0 && h('p', { class: 'people-note' }, 'The filter by name does not apply here.'),
         nextTable(reply, names, state),
       ],

@@ -5,10 +5,12 @@ import { stateLink } from '../link.js';
 import { bucketEnd } from '../overview/reply.js';
 import { Panel } from '../panel.js';
 import { filterParams } from '../state.js';
+import { lastAsked } from './last-asked.js';
 import { nameChoice } from './name-picker.js';
 import {
   BY,
   coverageNote,
+  coveredRange,
   intervalChoices,
   keepControl,
   optionChoice,
@@ -42,7 +44,7 @@ export function retentionTab() {
   panel.element.prepend(
     h('div', { class: 'panel-head' }, began.element, back.element, h('div', { class: 'spacer' }), tools),
   );
-  let asked = '';
+  const asked = lastAsked();
   return { element: h('div', { class: 'people-view' }, panel.element), update, close: () => panel.close() };
 
   /** @param {import('../state.js').State} state */
@@ -65,31 +67,33 @@ export function retentionTab() {
       ...named.filter(([, value]) => value),
       ...filterParams(state.filters),
     ]);
-    if (query === asked) {
+    if (!asked.isNew(query)) {
       return;
     }
-    asked = query;
     showAllowed(
       panel,
       (signal) => get(appPath(state.app ?? '', 'stats', 'retention'), JSON.parse(query), signal),
-      (reply) => [coverageNote(reply, state.tz), triangle(reply, state)],
+      (reply) => [coverageNote(reply, state), triangle(reply, state)],
     );
   }
 }
 
 /**
- * @param {{ cohorts: Cohort[], interval: string, tz: string, until: string }} reply
+ * @param {{ cohorts: Cohort[], interval: string, tz: string } & import('./parts.js').Coverage} reply
  * @param {import('../state.js').State} state
  */
 function triangle(reply, state) {
-  const { cohorts, interval } = reply;
+  const { interval } = reply;
+  const { until } = coveredRange(reply);
+  // Of days that were not read nothing is known; the API has zeros there.
+  const cohorts = reply.cohorts.filter(({ start }) => Date.parse(start) < Date.parse(until));
   if (cohorts.every(({ people }) => people === 0)) {
     return sentence('Nobody began in this range.');
   }
   const [one = '', many = ''] = COHORT_WORDS[interval] ?? [];
-  const width = Math.max(...cohorts.map(({ returned }) => returned.length));
-  const heads = ['Began', 'People', ...Array.from({ length: width }, (_, n) => `${one} ${n}`)];
-  const longer = cohorts.length < 3 && {
+  // The first one may have come back in each later bucket that was read.
+  const heads = ['Began', 'People', ...cohorts.map((_, n) => `${one} ${n}`)];
+  const longer = reply.cohorts.length < 3 && {
     ...state,
     since: '30d',
     until: '',
@@ -121,29 +125,33 @@ function triangle(reply, state) {
         h(
           'tbody',
           null,
-          cohorts.map((cohort) => cohortRow(cohort, reply, state, many)),
+          cohorts.map((cohort) => cohortRow(cohort, interval, until, state, many)),
         ),
       ),
     ),
     h(
       'p',
       { class: 'people-note' },
-      `${one} 0 is the ${one.toLowerCase()} in which they began, after their first event. A cell in italics is of a ${one.toLowerCase()} that is not over.`,
+      `${one} 0 is the ${one.toLowerCase()} in which they began, after their first event. A cell in italics is of a ${one.toLowerCase()} that is not over${reply.complete === false ? ', or not read to its end' : ''}.`,
     ),
   ];
 }
 
 /**
  * @param {Cohort} cohort
- * @param {{ interval: string, until: string }} reply
+ * @param {string} interval
+ * @param {string} until up to which events were read
  * @param {import('../state.js').State} state
  * @param {string} many
  */
-function cohortRow({ start, people, returned }, { interval, until }, state, many) {
+function cohortRow({ start, people, returned }, interval, until, state, many) {
   const began = formatTime(start, state.tz, interval === 'MONTH' ? 'month' : 'day');
   const now = Math.min(Date.now(), Date.parse(until));
   let end = Date.parse(start);
   const cells = returned.map((count, n) => {
+    if (end >= Date.parse(until)) {
+      return null;
+    }
     end = bucketEnd(end, interval, state.tz, state.weekStart);
     const share = people > 0 ? count / people : 0;
     const running = end > now;
@@ -154,7 +162,7 @@ function cohortRow({ start, people, returned }, { interval, until }, state, many
     return h(
       'td',
       {
-        class: running ? 'running' : '',
+        class: `${running ? 'running' : ''}${count === 0 ? ' muted' : ''}`,
         title,
         style: people > 0 ? { '--deep': `${(Math.sqrt(share) * DEEPEST).toFixed(1)}%` } : {},
       },

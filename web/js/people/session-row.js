@@ -91,9 +91,19 @@ export function peopleKeys(list, what) {
   function step(by) {
     const links = [...list.querySelectorAll('a.row-link')];
     const at = links.findIndex((each) => each.closest('li')?.contains(document.activeElement));
-    const next = links[at < 0 ? 0 : at + by];
-    if (next instanceof HTMLElement) {
-      next.focus();
-    }
+    focusRow(list, at < 0 ? 0 : at + by);
+  }
+}
+
+/**
+ * Moves the focus to a row of a list, if it is there.
+ *
+ * @param {HTMLElement} list
+ * @param {number} at
+ */
+export function focusRow(list, at) {
+  const link = [...list.querySelectorAll('a.row-link')][at];
+  if (link instanceof HTMLElement) {
+    link.focus();
   }
 }

@@ -1,16 +1,17 @@
 import { appPath, get } from '../api.js';
-import { describe, notify } from '../dialog.js';
 import { fill, h } from '../dom.js';
 import { formatExact, formatShare, formatTime } from '../format.js';
 import { maySeePeople } from '../page.js';
 import { Panel } from '../panel.js';
 import { filterParams } from '../state.js';
 import { numberText } from '../value.js';
+import { lastAsked, readOnButton } from './last-asked.js';
 import {
   briefLength,
   bucketStarts,
   chartFrame,
   coverageNote,
+  coveredRange,
   figures,
   intervalChoices,
   optionChoice,
@@ -19,7 +20,7 @@ import {
   showAllowed,
 } from './parts.js';
 import { seriesPanel } from './series.js';
-import { peopleKeys, sessionRow } from './session-row.js';
+import { focusRow, peopleKeys, sessionRow } from './session-row.js';
 
 /** Sessions that a page of the API has, and that are drawn at most. */
 const SESSIONS_A_PAGE = 50;
@@ -43,8 +44,8 @@ export function sessionsTab(account) {
   const foot = h('div', { class: 'people-foot' });
   const unregister = peopleKeys(list, 'session');
   const element = h('div', { class: 'people-view' }, numbers.element, panel.element);
-  let askedNumbers = '';
-  let askedList = '';
+  const askedNumbers = lastAsked();
+  const askedList = lastAsked();
   /** @type {any} */
   let reply = null;
   /** @type {import('../state.js').State | null} */
@@ -65,8 +66,7 @@ export function sessionsTab(account) {
     const { chosen } = intervalChoices(next, ['MINUTE', 'HOUR', 'DAY', 'WEEK', 'MONTH'], 2_000);
     const filters = filterParams(next.filters);
     const query = JSON.stringify([...peopleRange(next, chosen), ...filters]);
-    if (query !== askedNumbers) {
-      askedNumbers = query;
+    if (askedNumbers.isNew(query)) {
       reply = null;
       showAllowed(
         numbers,
@@ -74,15 +74,14 @@ export function sessionsTab(account) {
         (found) => {
           reply = found;
           queueMicrotask(showNumbers);
-          return [cards, chart.element, note];
+          return [note, cards, chart.element];
         },
       );
     } else if (reply) {
       showNumbers();
     }
     const of = JSON.stringify([...peopleRange(next), ...filters]);
-    if (of !== askedList) {
-      askedList = of;
+    if (askedList.isNew(of)) {
       load(next.app ?? '', JSON.parse(of));
     }
   }
@@ -106,12 +105,15 @@ export function sessionsTab(account) {
       ]),
     );
     const { chosen, choices } = intervalChoices(state, ['MINUTE', 'HOUR', 'DAY', 'WEEK', 'MONTH'], 2_000);
-    const starts = bucketStarts(reply, chosen, state.tz, state.weekStart);
+    const starts = bucketStarts(coveredRange(reply), chosen, state.tz, state.weekStart);
     const found = new Map(reply.series.map((/** @type {any} */ each) => [Date.parse(each.bucket_start), each]));
     const values = starts.map((start) => found.get(start)?.count ?? 0);
     const medians = starts.map((start) => found.get(start)?.median_seconds ?? null);
     chart.update(
-      { ...chartFrame(starts, chosen, state, reply.until), series: [{ label: 'Sessions', color: 'info', values }] },
+      {
+        ...chartFrame(starts, chosen, state, coveredRange(reply).until),
+        series: [{ label: 'Sessions', color: 'info', values }],
+      },
       {
         title: 'Sessions by their first event',
         state,
@@ -119,7 +121,7 @@ export function sessionsTab(account) {
         columns: [{ label: 'Median duration', values: medians, text: briefLength }],
       },
     );
-    fill(note, coverageNote(reply, state.tz));
+    fill(note, coverageNote(reply, state));
   }
 
   /**
@@ -154,28 +156,21 @@ export function sessionsTab(account) {
     shown += page.items.length;
     list.hidden = shown === 0;
     const further = page.next && shown < MOST_SESSIONS ? page.next : null;
-    const button = h('button', { type: 'button', class: 'more' }, 'Show more');
-    button.addEventListener('click', async () => {
-      button.disabled = true;
-      const count = shown;
-      const had = document.activeElement === button || document.activeElement === document.body;
-      const of = askedList;
-      try {
-        const more = await get(path, [['cursor', further ?? '']]);
-        if (of === askedList) {
+    const button =
+      further &&
+      readOnButton('Show more', {
+        asked: askedList,
+        class: 'more',
+        failed: 'More sessions',
+        load: () => get(path, [['cursor', further]]),
+        show: (more, hadFocus) => {
+          const count = shown;
           add(more, path);
-          if (had) {
-            const next = list.querySelectorAll('a.row-link')[count];
-            if (next instanceof HTMLElement) {
-              next.focus();
-            }
+          if (hadFocus) {
+            focusRow(list, count);
           }
-        }
-      } catch (error) {
-        button.disabled = false;
-        notify(`More sessions could not be read. ${describe(error)}`);
-      }
-    });
+        },
+      });
     const read = page.covered?.since;
     const nothing = page.next
       ? `No sessions found yet${read ? ` back to ${formatTime(read, now.tz, 'moment')}` : ''}.`
@@ -183,11 +178,11 @@ export function sessionsTab(account) {
     fill(
       foot,
       shown === 0 && sentence(nothing),
-      further && button,
+      button,
       page.next &&
         shown >= MOST_SESSIONS &&
         h('p', null, `The newest ${formatExact(shown)} are listed. Choose a shorter range.`),
-      !page.next && page.complete === false && coverageNote(page, now.tz),
+      !page.next && page.complete === false && coverageNote(page, now),
     );
   }
 }

@@ -4,6 +4,7 @@ import { formatShare, formatTime } from '../format.js';
 import { Panel } from '../panel.js';
 import { filterParams } from '../state.js';
 import { numberText } from '../value.js';
+import { lastAsked } from './last-asked.js';
 import { chartFrame, figures, intervalChoices, optionChoice, peopleRange, showAllowed } from './parts.js';
 import { seriesPanel } from './series.js';
 
@@ -22,7 +23,7 @@ export function usersTab() {
   const chart = seriesPanel('Users over time');
   const cards = h('div');
   const note = h('div');
-  let asked = '';
+  const asked = lastAsked();
   /** @type {any} */
   let reply = null;
   /** @type {import('../state.js').State | null} */
@@ -42,11 +43,10 @@ export function usersTab() {
     const { chosen } = intervalChoices(next, UNIQUE_INTERVALS, 1_000);
     const of = next.options.of === 'sessions' ? 'sessions' : 'users';
     const query = JSON.stringify([...peopleRange(next, chosen), ['of', of], ...filterParams(next.filters)]);
-    if (query === asked) {
+    if (!asked.isNew(query)) {
       show();
       return;
     }
-    asked = query;
     reply = null;
     showAllowed(
       panel,
@@ -54,7 +54,7 @@ export function usersTab() {
       (found) => {
         reply = found;
         queueMicrotask(show);
-        return [cards, chart.element, note];
+        return [note, cards, chart.element];
       },
     );
   }
