@@ -23,6 +23,7 @@ struct Seen {
     at: Timestamp,
     name: String,
     level: Option<String>,
+    message: Option<String>,
     user: Option<String>,
     session: Option<String>,
     count: u64,
@@ -37,6 +38,7 @@ impl Seen {
             at: at(event["timestamp"].as_str().unwrap()),
             name: text("name").unwrap(),
             level: text("level"),
+            message: text("message"),
             user: text("user_id"),
             session: text("session_id"),
             count: event["count"].as_u64().unwrap(),
@@ -74,6 +76,9 @@ fn random_event(rng: &mut fastrand::Rng, n: usize, around: Timestamp) -> Value {
     });
     if rng.u8(..4) > 0 {
         event["level"] = json!((["INFO", "WARN", "ERROR", "FATAL"][rng.usize(..4)]));
+    }
+    if n % 3 > 0 {
+        event["message"] = json!((["card declined", "out of stock", "no network", "gone"][n % 4]));
     }
     if rng.u8(..3) > 0 {
         event["user_id"] = json!(format!("u{visitor}"));
@@ -303,6 +308,7 @@ fn naive_steps(went: &[&Went], labels: &[&str]) -> Value {
     let share = |part: usize, of: usize| (of > 0).then(|| (part as f64 / of as f64 * 1e4).round() / 1e4);
     let people = |k: usize| went.iter().filter(|went| went.furthest >= k).count();
     let steps = labels.iter().enumerate().map(|(k, label)| {
+        // `issues` are tested apart.
         let delays: Vec<_> =
             went.iter().filter(|went| k > 0 && went.furthest >= k).map(|went| went.delays[k - 1]).collect();
         #[allow(clippy::cast_precision_loss)]
@@ -311,6 +317,15 @@ fn naive_steps(went: &[&Went], labels: &[&str]) -> Value {
             "of_previous": share(people(k), people(k.saturating_sub(1))), "median_seconds": median})
     });
     steps.collect()
+}
+
+/// The steps of a reply without their issues.
+fn without_issues(steps: &Value) -> Value {
+    let mut steps = steps.clone();
+    for step in steps.as_array_mut().unwrap() {
+        step.as_object_mut().unwrap().remove("issues");
+    }
+    steps
 }
 
 /// A reply with all numbers as fractions, so that 1 and 1.0 are the same.
@@ -337,6 +352,48 @@ fn funnel(by: &str, within: &str) -> Value {
     })
 }
 
+/// By step, whether people went on, and title: how many met the error.
+type MetErrors = BTreeMap<(usize, bool, String), u64>;
+
+fn met(steps: &Value) -> MetErrors {
+    let mut all = BTreeMap::new();
+    let steps = steps.as_array().unwrap();
+    assert!(steps.last().unwrap()["issues"].is_null());
+    for (k, step) in steps.iter().enumerate().take(steps.len() - 1) {
+        assert_eq!(step["issues"]["complete"], true, "{step}");
+        for (list, went_on) in [("left", false), ("went_on", true)] {
+            let issues = step["issues"][list].as_array().unwrap();
+            let people: Vec<_> = issues.iter().map(|issue| issue["people"].as_u64().unwrap()).collect();
+            assert!(people.is_sorted_by(|a, b| a >= b), "the most people first: {issues:?}");
+            for issue in issues {
+                assert_eq!(issue["id"].as_str().unwrap().len(), 17, "{issue}");
+                let title = issue["title"].as_str().unwrap().to_owned();
+                all.insert((k, went_on, title), issue["people"].as_u64().unwrap());
+            }
+        }
+    }
+    all
+}
+
+/// By looking where each person was at each error.
+fn naive_issues(events: &[Seen], went: &BTreeMap<String, Went>, by: &str) -> MetErrors {
+    let mut people: BTreeMap<(usize, bool, String), BTreeSet<String>> = BTreeMap::new();
+    for event in events.iter().filter(|event| matches!(event.level.as_deref(), Some("ERROR" | "FATAL"))) {
+        let (Some(message), Some(person)) = (event.message.clone(), event.person(by)) else { continue };
+        let Some(of_person) = went.get(&person) else { continue };
+        let reached = of_person.reached_at.iter().filter(|at| at.millis() < event.at.millis()).count();
+        if (1..STEPS.len()).contains(&reached) {
+            let step = reached - 1;
+            people.entry((step, of_person.furthest > step, message)).or_default().insert(person);
+        }
+    }
+    let all: MetErrors = people.into_iter().map(|(met, people)| (met, people.len() as u64)).collect();
+    for went_on in [true, false] {
+        assert!(all.keys().any(|met| met.1 == went_on), "{all:?}");
+    }
+    all
+}
+
 #[tokio::test]
 async fn a_funnel_counts_people_as_trying_each_start_does() {
     let (tally, app) = shop(Config::default()).await;
@@ -350,7 +407,8 @@ async fn a_funnel_counts_people_as_trying_each_start_does() {
         let went = naive_funnel(&all, &STEPS, within, by);
         let everybody: Vec<_> = went.values().collect();
         assert!(everybody.iter().any(|went| went.furthest == 1) && everybody.len() > 15, "{everybody:?}");
-        assert_eq!(fractions(&reply["steps"]), fractions(&naive_steps(&everybody, &LABELS)), "{body}");
+        assert_eq!(fractions(&without_issues(&reply["steps"])), fractions(&naive_steps(&everybody, &LABELS)), "{body}");
+        assert_eq!(met(&reply["steps"]), naive_issues(&all, &went, by), "{body}");
         let mut countries: Vec<_> = ["fr", "np", "us"]
             .into_iter()
             .map(|country| {
@@ -404,8 +462,16 @@ async fn a_funnel_counts_people_as_trying_each_start_does() {
     ];
     let went = naive_funnel(&some, &steps, DAY, "user");
     let expected = naive_steps(&went.values().collect::<Vec<_>>(), &["INFO", "WARN or ERROR"]);
-    assert_eq!(fractions(&reply["steps"]), fractions(&expected));
+    assert_eq!(fractions(&without_issues(&reply["steps"])), fractions(&expected));
     assert_eq!(column(&reply["breakdown"], "value"), ["INFO"]);
+    assert!(reply["breakdown"][0]["steps"][0]["issues"].is_null());
+
+    // Who may not read issues is not told of them, and nobody before the steps are known.
+    let key = json!({"scopes": ["read"], "hide": ["data"]});
+    let key = tally.admin(Method::POST, "/apps/shop/keys", &key).await.json["key"].as_str().unwrap().to_owned();
+    let body = json!({"steps": [{"name": "view"}, {"name": "cart"}]}).to_string();
+    let reply = tally.call(Method::POST, "/apps/shop/funnels", ("x-read-key", &key), body).await;
+    assert_eq!((reply.status.as_u16(), &reply.json["steps"][0]["issues"]), (200, &Value::Null));
 }
 
 #[tokio::test]
@@ -430,7 +496,9 @@ async fn a_funnel_goes_on_where_the_budget_ended() {
     }
     assert!(calls > 3, "{calls}");
     covers_all(&reply);
-    assert_eq!((&reply["steps"], &reply["breakdown"]), (&whole["steps"], &whole["breakdown"]));
+    assert_eq!(without_issues(&reply["steps"]), without_issues(&whole["steps"]));
+    assert_eq!(reply["breakdown"], whole["breakdown"]);
+    assert!(first["steps"][0]["issues"].is_null() && reply["steps"][0]["issues"].is_object());
 
     // A token is for its question, its app and the bounds of its key alone, and for an hour.
     body["next"] = first["next"].clone();
@@ -519,6 +587,51 @@ async fn retention_follows_each_person_from_their_first_event() {
         assert_eq!(reply["cohorts"], cohorts.collect::<Value>(), "{query}");
         assert_eq!((&reply["interval"], &reply["tz"]), (&json!("DAY"), &json!("Asia/Kathmandu")));
     }
+}
+
+#[tokio::test]
+async fn retention_goes_on_where_the_budget_ended() {
+    let (tally, app) = shop(Config { read_budget: 12.0, ..Config::default() }).await;
+    let (patient, _) = shop(Config::default()).await;
+    let path = format!("/stats/retention?{RANGE}&tz=Asia/Kathmandu&interval=DAY&first=view");
+    let whole = patient.ask(&app_like(&patient).await, &path).await;
+    assert_eq!((&whole["next"], &whole["note"]), (&Value::Null, &Value::Null));
+    let first = tally.ask(&app, &path).await;
+    let mut reply = first.clone();
+    let mut calls = 1;
+    while let Some(next) = reply["next"].as_str() {
+        let covered = at(reply["covered"]["until"].as_str().unwrap());
+        reply = tally.ask(&app, &format!("{path}&next={next}")).await;
+        assert!(at(reply["covered"]["until"].as_str().unwrap()) >= covered);
+        calls += 1;
+        assert!(calls < 1_000, "it ends");
+    }
+    assert!(calls > 3, "{calls}");
+    covers_all(&reply);
+    assert_eq!(reply["cohorts"], whole["cohorts"]);
+    let next = first["next"].as_str().unwrap();
+    for other in ["&first=cart", "&by=session", "&level=INFO", "&interval=WEEK", "&since=2026-11-19"] {
+        let (name, _) = other[1..].split_once('=').unwrap();
+        let same = path.split('&').filter(|part| !part.contains(&format!("{name}="))).collect::<Vec<_>>().join("&");
+        let same = if same.contains('?') { same } else { format!("/stats/retention?{same}") };
+        assert_problem(&tally.get(&app, &format!("{same}{other}&next={next}")).await, 400, &["next"]);
+    }
+    let funnel = ask(&tally, &app, "/funnels", &funnel("user", "1d")).await["next"].clone();
+    let of_funnel = tally.get(&app, &format!("{path}&next={}", funnel.as_str().unwrap())).await;
+    assert_problem(&of_funnel, 400, &["next"]);
+    tally.clock.set(tally.clock.now() + HOUR + SECOND);
+    assert_problem(&tally.get(&app, &format!("{path}&next={next}")).await, 400, &["next"]);
+}
+
+/// A relative range stays the one of the first request.
+#[tokio::test]
+async fn retention_of_the_last_days_goes_on_in_the_same_range() {
+    let (tally, app) = shop(Config { read_budget: 12.0, ..Config::default() }).await;
+    let first = tally.ask(&app, "/stats/retention?since=3d").await;
+    tally.clock.set(tally.clock.now() + 30 * MINUTE);
+    let next = first["next"].as_str().unwrap();
+    let second = tally.ask(&app, &format!("/stats/retention?since=3d&next={next}")).await;
+    assert_eq!((&second["since"], &second["until"]), (&first["since"], &first["until"]));
 }
 
 #[tokio::test]
@@ -713,7 +826,7 @@ async fn what_a_key_hides_is_not_told_by_people() {
     plain["steps"][2] = json!({"name": "pay"});
     assert_eq!(
         ask(&tally, &people, "/funnels", &plain).await["steps"],
-        ask(&tally, &app, "/funnels", &plain).await["steps"]
+        without_issues(&ask(&tally, &app, "/funnels", &plain).await["steps"])
     );
     assert_problem(&post(&tally, &data, "/funnels", &funnel("user", "1d")).await, 400, &["steps.2.attr.amount[gte]"]);
     plain["breakdown"] = json!("attr.country");
@@ -739,7 +852,8 @@ async fn what_a_key_hides_is_not_told_by_people() {
     let mut body = funnel("user", "1d");
     let bounded = ask(&tally, &of_level, "/funnels", &body).await;
     body["filters"] = json!({"level": "ERROR"});
-    assert_eq!(bounded["steps"], ask(&tally, &app, "/funnels", &body).await["steps"]);
+    let all = ask(&tally, &app, "/funnels", &body).await;
+    assert_eq!(bounded["steps"], without_issues(&all["steps"]));
     let stats = format!("/stats/sessions?{RANGE}");
     assert_eq!(
         tally.ask(&of_level, &stats).await["total"],

@@ -9,11 +9,23 @@ use tally_core::time::zone::Zone;
 use tally_core::time::{Range, TimeDelta, Timestamp};
 use tally_http::openapi::Parameter;
 use tally_http::parameters::{FromQuery, Params};
+use tally_http::problem::Problem;
 use tally_http::view::TimeRange;
 use tally_service::people::Read;
 
 /// Most buckets of a series.
 pub(crate) const MAX_COLUMNS: usize = 2_000;
+
+/// Why there is no `next` although not all was read.
+pub(crate) const TOO_MANY: &str = "too many people to go on later: narrow the range, or filter more";
+
+/// The problem of a `next` that leads nowhere.
+pub(crate) fn unknown_next() -> Problem {
+    Problem::field(
+        "next",
+        "unknown, expired, or of another question: send all else as before, or leave it out to start over",
+    )
+}
 
 /// A range of time.
 #[derive(Serialize, JsonSchema)]
@@ -148,6 +160,14 @@ impl Buckets {
             return None;
         };
         Some(Self { range, zone: calendar.zone, interval, starts })
+    }
+}
+
+impl Buckets {
+    /// The buckets of another range, of which there may be no more than before. None if there are.
+    pub(crate) fn within(self, range: Range, most: usize) -> Option<Self> {
+        let starts = self.interval.starts_at_most(range, &self.zone, most).ok()?;
+        Some(Self { range, starts, ..self })
     }
 }
 

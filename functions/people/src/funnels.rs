@@ -15,9 +15,11 @@ use tally_http::parameters::NoQuery;
 use tally_http::problem::{Problem, json};
 use tally_http::routes::FUNNEL;
 use tally_http::service::Shared;
+use tally_service::people::continuation::{Begun, begun};
 use tally_service::people::funnel::{self as uses, MAX_VALUES, Value};
+use tally_service::people::funnel_issues::{MetIssue, StepIssues, issues};
 
-use crate::answer::{Coverage, Seconds, share};
+use crate::answer::{Coverage, Seconds, TOO_MANY, share, unknown_next};
 use crate::funnel_input::{FunnelInput, HINT, schema};
 
 /// Most values of a breakdown in a reply; the others are one.
@@ -57,6 +59,46 @@ struct StepBody {
     of_previous: Option<f64>,
     /// The median time from the step before, in the chain by which a person first reached this one; null of the first step.
     median_seconds: Option<Seconds>,
+    /// The errors that people met after they first reached it. Absent of the last step, in a breakdown, until all steps are read,
+    /// and for keys with bounds, which may read no issues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issues: Option<IssuesBody>,
+}
+
+/// The issues that people met after a step.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FunnelIssues")]
+struct IssuesBody {
+    /// Those of people who did not reach the next step, until the end of the range: at most 10, the most people first.
+    left: Vec<IssueBody>,
+    /// Those of people who did, before they reached it: the first 10, and those that are in `left`.
+    went_on: Vec<IssueBody>,
+    /// Whether all errors of the range were read. If not, the oldest were.
+    complete: bool,
+}
+
+/// An issue that people met.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FunnelIssue")]
+struct IssueBody {
+    /// The issue, as in `/issues/{id}`.
+    id: String,
+    /// The message if all that were met are equal, else what they have in common.
+    title: String,
+    /// The people who met it.
+    people: u64,
+}
+
+impl IssuesBody {
+    fn of(StepIssues { left, went_on }: StepIssues, complete: bool) -> Self {
+        let all = |issues: Vec<MetIssue>| {
+            issues
+                .into_iter()
+                .map(|MetIssue { group, title, people }| IssueBody { id: group.to_string(), title, people })
+                .collect()
+        };
+        Self { left: all(left), went_on: all(went_on), complete }
+    }
 }
 
 /// The people of a value.
@@ -76,6 +118,7 @@ fn steps(labels: &[String], reached: &[Reached]) -> Vec<StepBody> {
         of_first: share(reached.people, people(0)),
         of_previous: share(reached.people, people(k.saturating_sub(1))),
         median_seconds: reached.median.map(Into::into),
+        issues: None,
     };
     labels.iter().zip(reached).enumerate().map(step).collect()
 }
@@ -100,17 +143,13 @@ pub(crate) async fn funnel(
     fields.finish(HINT)?;
     let input = input.ok_or_else(|| Problem::Internal("a funnel without a value passed its checks".to_owned()))?;
     let bound = bound(&input, &app, &limits);
-    let begun = match next {
+    let state = match next {
         None => None,
-        Some(token) => {
-            let begun = uses::begun(&context.store, &token, &bound, now).await?;
-            let gone = "unknown, expired, or of another question: send the same body, or leave it out to start over";
-            Some(begun.ok_or_else(|| Problem::field("next", gone))?)
-        }
+        Some(token) => Some(begun(&context.store, &token, &bound, now).await?.ok_or_else(unknown_next)?),
     };
-    let range = begun.as_ref().map_or(input.range, uses::Begun::range);
+    let range = state.as_ref().map_or(input.range, Begun::range);
     let reads = context.reads();
-    let found = uses::funnel(&reads, &app, &input.question, range, begun).await?;
+    let found = uses::funnel(&reads, &app, &input.question, range, state).await?;
     let value = |(value, reached): (Value, Vec<Reached>)| ValueBody {
         value: match value {
             Value::Text(text) => Some(text),
@@ -121,16 +160,18 @@ pub(crate) async fn funnel(
     };
     let by_value = || found.by_value(SHOWN_VALUES).into_iter().map(value).collect();
     let breakdown = input.question.breakdown.as_ref().map(|_| by_value());
-    let (read, steps) = (found.read, steps(&input.labels, &found.funnel.reached()));
+    let mut steps = steps(&input.labels, &found.funnel.reached());
+    if found.read.complete && limits.is_none() {
+        let (issues, complete) = issues(&reads, &app, &input.question, &found, range).await?;
+        for (step, issues) in steps.iter_mut().zip(issues) {
+            step.issues = Some(IssuesBody::of(issues, complete));
+        }
+    }
+    let read = found.read;
     let next = uses::keep(&context.store, found, range, bound, now).await?;
     let is_cut = !read.complete && next.is_none();
-    let reply = FunnelBody {
-        steps,
-        breakdown,
-        coverage: Coverage::of(range, &read),
-        next,
-        note: is_cut.then_some("too many people to go on later: narrow the range, or filter more"),
-    };
+    let reply =
+        FunnelBody { steps, breakdown, coverage: Coverage::of(range, &read), next, note: is_cut.then_some(TOO_MANY) };
     json(StatusCode::OK, &reply)
 }
 

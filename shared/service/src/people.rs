@@ -1,7 +1,9 @@
 //! What people did: sessions, funnels, retention, what came next, and numbers. All of it is read from events, as far as the read
 //! budget goes, and each answer tells what it covers.
 
+pub mod continuation;
 pub mod funnel;
+pub mod funnel_issues;
 pub mod identities;
 pub mod known_aliases;
 pub mod next;

@@ -5,7 +5,7 @@ import { stateLink } from '../link.js';
 import { bucketEnd } from '../overview/reply.js';
 import { Panel } from '../panel.js';
 import { filterParams } from '../state.js';
-import { lastAsked } from './last-asked.js';
+import { lastAsked, readOnButton } from './last-asked.js';
 import { nameChoice } from './name-picker.js';
 import {
   BY,
@@ -21,6 +21,10 @@ import {
 } from './parts.js';
 
 /** @typedef {{ start: string, people: number, returned: number[] }} Cohort */
+
+/**
+ * @typedef {{ cohorts: Cohort[], interval: string, tz: string, next: string | null } & import('./parts.js').Coverage} RetentionReply
+ */
 
 /** Buckets that the API gives at most. */
 const MOST_COHORTS = 60;
@@ -73,13 +77,35 @@ export function retentionTab() {
     showAllowed(
       panel,
       (signal) => get(appPath(state.app ?? '', 'stats', 'retention'), JSON.parse(query), signal),
-      (reply) => [coverageNote(reply, state), triangle(reply, state)],
+      (reply) => retained(reply, state, query),
     );
+  }
+
+  /**
+   * @param {RetentionReply} reply
+   * @param {import('../state.js').State} state
+   * @param {string} query
+   */
+  function retained(reply, state, query) {
+    const further =
+      reply.next &&
+      readOnButton('Continue', {
+        asked,
+        failed: 'The rest of the range',
+        load: () => get(appPath(state.app ?? '', 'stats', 'retention'), [...JSON.parse(query), ['next', reply.next]]),
+        show: (found, hadFocus) => {
+          fill(panel.body, retained(found, state, query));
+          if (hadFocus) {
+            panel.body.querySelector('button')?.focus();
+          }
+        },
+      });
+    return [coverageNote(reply, state, further), triangle(reply, state)];
   }
 }
 
 /**
- * @param {{ cohorts: Cohort[], interval: string, tz: string } & import('./parts.js').Coverage} reply
+ * @param {RetentionReply} reply
  * @param {import('../state.js').State} state
  */
 function triangle(reply, state) {

@@ -63,6 +63,8 @@ struct Chain {
     latest: Option<(i64, i64, u32)>,
     /// From the step before to this one, in milliseconds, by the first chain that ever reached it.
     delay: i64,
+    /// When the step was first reached, in milliseconds, if it was.
+    first: i64,
 }
 
 /// What became of a step.
@@ -96,7 +98,11 @@ impl Funnel {
         let mut changed = Changed::default();
         if begins && !self.people.contains_key(&person) {
             changed.is_new = true;
-            let chains = vec![Chain::default(); self.steps].into();
+            let mut chains = vec![Chain::default(); self.steps];
+            if let Some(begin) = chains.first_mut() {
+                begin.first = step.at;
+            }
+            let chains = chains.into();
             self.people.insert(person, Walker { furthest: 0, value: step.value, chains });
             changed.reached = Some(0);
         }
@@ -116,6 +122,7 @@ impl Funnel {
                 walker.furthest = u8::try_from(k).unwrap_or(u8::MAX);
                 walker.value = value;
                 chain.delay = step.at - before;
+                chain.first = step.at;
                 changed.reached = Some(k);
             }
         }
@@ -134,6 +141,15 @@ impl Funnel {
     /// The last step that a person reached, and whether they are in it.
     pub fn furthest(&self, person: Hashed) -> Option<usize> {
         self.people.get(&person).map(|walker| usize::from(walker.furthest))
+    }
+
+    /// Where a person is at a time, in milliseconds: the last step that they first reached before it, and whether they reached
+    /// another one later. None before the first step, and after the last.
+    pub fn stage(&self, person: Hashed, at: i64) -> Option<(usize, bool)> {
+        let walker = self.people.get(&person)?;
+        let furthest = usize::from(walker.furthest);
+        let step = (0..=furthest).rev().find(|k| walker.chains[*k].first < at)?;
+        (step + 1 < self.steps).then_some((step, step < furthest))
     }
 
     /// What became of the steps.
@@ -168,7 +184,7 @@ impl Funnel {
         }
     }
 
-    /// All that is needed to go on with events from `at` on, in milliseconds: about 50 bytes for each person.
+    /// All that is needed to go on with events from `at` on, in milliseconds: about 60 bytes for each person.
     pub fn encode(mut self, at: i64) -> Vec<u8> {
         self.forget_before(at);
         let mut bytes = Vec::new();
@@ -177,8 +193,9 @@ impl Funnel {
             bytes.push(walker.furthest);
             put(&mut bytes, i64::from(walker.value));
             for (k, chain) in walker.chains.iter().enumerate() {
-                if k > 0 && k <= usize::from(walker.furthest) {
+                if k <= usize::from(walker.furthest) {
                     put(&mut bytes, chain.delay);
+                    put(&mut bytes, at - chain.first);
                 }
                 if let Some((start, reached, value)) = chain.latest {
                     put(&mut bytes, at - start + 1);
@@ -207,8 +224,9 @@ impl Funnel {
             let value = take(bytes)?;
             let mut chains = vec![Chain::default(); steps];
             for (k, chain) in chains.iter_mut().enumerate() {
-                if k > 0 && k <= usize::from(furthest) {
+                if k <= usize::from(furthest) {
                     chain.delay = take(bytes)?;
+                    chain.first = at - take(bytes)?;
                 }
                 let since = take(bytes)?;
                 if since > 0 {
@@ -272,8 +290,8 @@ mod tests {
     }
 
     /// By trying each start: the furthest step; for each step the time from the one before, by the chain with the latest start of
-    /// those that reach it first; and the value of that start for the furthest step.
-    fn naive(events: &[Step], steps: usize) -> Option<(usize, Vec<i64>, u32)> {
+    /// those that reach it first; the value of that start for the furthest step; and when each step was first reached.
+    fn naive(events: &[Step], steps: usize) -> Option<(usize, Vec<i64>, u32, Vec<i64>)> {
         let starts = (0..events.len()).filter(|i| events[*i].matches & 1 == 1);
         let chains: Vec<_> = starts.map(|start| chain(events, start, steps)).collect();
         let furthest = chains.iter().map(|chain| chain.len() - 1).max()?;
@@ -290,7 +308,8 @@ mod tests {
             events[chain[k]].at - events[chain[k - 1]].at
         });
         let value = if furthest == 0 { chains[0][0] } else { first(furthest)[0] };
-        Some((furthest, delays.collect(), events[value].value))
+        let firsts = (0..=furthest).map(|k| events[if k == 0 { chains[0][0] } else { first(k)[k] }].at);
+        Some((furthest, delays.collect(), events[value].value, firsts.collect()))
     }
 
     fn histories(steps: usize) -> impl Strategy<Value = Vec<(Hashed, Step)>> {
@@ -324,7 +343,15 @@ mod tests {
                 let own: Vec<_> = events.iter().filter(|(other, _)| *other == person).map(|(_, step)| *step).collect();
                 let expected = naive(&own, steps);
                 prop_assert_eq!(funnel.furthest(person), expected.as_ref().map(|(furthest, ..)| *furthest));
-                let Some((furthest, of_person, value)) = expected else { continue };
+                let Some((furthest, of_person, value, firsts)) = expected else {
+                    prop_assert_eq!(funnel.stage(person, 9_999), None);
+                    continue;
+                };
+                for at in own.iter().flat_map(|step| [step.at, step.at + 1]) {
+                    let stage = firsts.iter().filter(|first| **first < at).count().checked_sub(1);
+                    let stage = stage.filter(|k| k + 1 < steps).map(|k| (k, k < furthest));
+                    prop_assert_eq!(funnel.stage(person, at), stage);
+                }
                 *values.entry(value).or_insert(0) += 1;
                 for k in 0..=furthest {
                     delays[k].push(if k == 0 { 0 } else { of_person[k - 1] });
@@ -359,6 +386,9 @@ mod tests {
             prop_assert_eq!(second.reached(), whole.reached());
             let by = |funnel: &Funnel| funnel.reached_by(|value| value);
             prop_assert_eq!(by(&second), by(&whole));
+            for (person, step) in &events {
+                prop_assert_eq!(second.stage(*person, step.at), whole.stage(*person, step.at));
+            }
         }
 
         #[test]

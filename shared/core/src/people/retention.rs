@@ -9,6 +9,9 @@ pub const MAX_BUCKETS: usize = 60;
 /// The bytes that a person takes in memory, about.
 pub const PERSON_BYTES: usize = 64;
 
+/// The bytes of a person who is kept.
+const ENCODED: usize = 17;
+
 /// People by the bucket in which they began.
 #[derive(Clone, Debug, Default)]
 pub struct Retention {
@@ -57,6 +60,38 @@ impl Retention {
         visit.begins
     }
 
+    /// The people in it.
+    pub fn people(&self) -> usize {
+        self.people.len()
+    }
+
+    /// All that is needed to go on: 17 bytes for each person.
+    pub fn encode(&self) -> Vec<u8> {
+        let person = |(person, came): (&Hashed, &Came)| {
+            let mut bytes = [0; ENCODED];
+            bytes[..8].copy_from_slice(&person.to_be_bytes());
+            // A bucket is below 60.
+            bytes[8] = u8::try_from(came.began).unwrap_or(u8::MAX);
+            bytes[9..].copy_from_slice(&came.back.to_be_bytes());
+            bytes
+        };
+        self.people.iter().flat_map(person).collect()
+    }
+
+    /// Goes on with what [`encode`](Self::encode) gave. None where it is not that.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (people, rest) = bytes.as_chunks::<ENCODED>();
+        let person = |bytes: &[u8; ENCODED]| {
+            let (person, rest) = bytes.split_first_chunk()?;
+            let (began, back) = rest.split_first()?;
+            let began = usize::from(*began);
+            let came = Came { began, back: u64::from_be_bytes(back.try_into().ok()?) };
+            (began < MAX_BUCKETS).then_some((Hashed::from_be_bytes(*person), came))
+        };
+        let people = people.iter().map(person).collect::<Option<_>>()?;
+        rest.is_empty().then_some(Self { people })
+    }
+
     /// The cohorts of all buckets.
     pub fn cohorts(&self, buckets: usize) -> Vec<Cohort> {
         let empty = |began| Cohort { people: 0, returned: vec![0; buckets - began] };
@@ -92,7 +127,13 @@ mod tests {
             for (person, visit) in &events {
                 new += u64::from(retention.add(*person, *visit));
             }
+            let (before, after) = events.split_at(events.len() / 2);
+            let mut first = Retention::default();
+            before.iter().for_each(|(person, visit)| { first.add(*person, *visit); });
+            let mut second = Retention::decode(&first.encode()).expect("what was encoded");
+            after.iter().for_each(|(person, visit)| { second.add(*person, *visit); });
             let cohorts = retention.cohorts(MAX_BUCKETS);
+            prop_assert_eq!(&second.cohorts(MAX_BUCKETS), &cohorts);
             prop_assert_eq!(cohorts.iter().map(|cohort| cohort.people).sum::<u64>(), new);
             for (began, cohort) in cohorts.iter().enumerate() {
                 let mut people = 0;

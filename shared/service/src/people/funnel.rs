@@ -2,25 +2,22 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
 use tally_core::app::App;
-use tally_core::app::key::hex;
-use tally_core::digest::sha256;
 use tally_core::event::Event;
 use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
 use tally_core::people::funnel::{Funnel, Reached, Step};
+use tally_core::people::identities::Identities;
 use tally_core::people::{By, Hashed, Hasher, Person};
-use tally_core::time::{HOUR, MILLISECOND, Range, TimeDelta, Timestamp, micros};
-use tally_store::{MAX_FUNNEL_STATE, Order, Store, StoreError};
+use tally_core::time::{Range, TimeDelta, Timestamp};
+use tally_store::{Order, Store, StoreError};
 
+use super::continuation::{self, Begun, State};
 use super::identities::known;
 use super::{Read, Texts, any_of, read};
 use crate::reads::Reads;
 
-/// How long the state of a funnel is kept.
-const KEPT: TimeDelta = HOUR;
 /// Most values of a breakdown that are told apart; the others are `(other)` together.
 pub const MAX_VALUES: usize = 1_000;
 /// Longest value of a breakdown, in bytes; longer ones are cut.
@@ -103,7 +100,7 @@ impl Question {
 
     /// What binds a state to an app, a question and to what the caller may read.
     pub fn bound(&self, app: &App, more: &str) -> String {
-        hex(&sha256(format!("{}\n{self:?}\n{more}", app.id).as_bytes()))
+        continuation::bound(app, "funnel 2", &format!("{self:?}\n{more}"))
     }
 }
 
@@ -116,6 +113,7 @@ pub struct Found {
     pub read: Read,
     hasher: Hasher,
     values: Texts,
+    identities: Identities,
 }
 
 /// A value of a breakdown.
@@ -130,6 +128,11 @@ pub enum Value {
 }
 
 impl Found {
+    /// Who did what an event tells, as the funnel knows them.
+    pub(super) fn person(&self, event: &Event, by: By) -> Option<Hashed> {
+        self.identities.person_of(event, by).map(|person| self.hasher.hash(person))
+    }
+
     /// What became of the steps for the most frequent values, and for all others together. The most people first, then by value;
     /// the others last.
     pub fn by_value(&self, most: usize) -> Vec<(Value, Vec<Reached>)> {
@@ -159,54 +162,6 @@ impl Found {
     }
 }
 
-/// What is kept of a funnel, before its people.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    /// What it is bound to.
-    bound: String,
-    /// The key with which people are hashed.
-    key: [u8; 16],
-    #[serde(with = "micros::range")]
-    range: Range,
-    /// The last event that is in it.
-    after: EventId,
-    /// The values of the breakdown.
-    values: Vec<String>,
-    /// The time before which everything that was accepted was read, in microseconds.
-    counted_to: i64,
-}
-
-/// A state that was kept.
-pub struct Begun {
-    kept: Kept,
-    people: Vec<u8>,
-}
-
-impl Begun {
-    /// The range of the question when it was first asked.
-    pub fn range(&self) -> Range {
-        self.kept.range
-    }
-}
-
-/// The state under a token. None if it has expired, or belongs to another question.
-///
-/// # Errors
-/// Where the store fails.
-pub async fn begun(store: &Store, token: &str, bound: &str, now: Timestamp) -> Result<Option<Begun>, StoreError> {
-    let is_token = token.len() == 2 * TOKEN && token.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let state = if is_token { store.funnel(token, now).await? } else { None };
-    let begun = state.and_then(|state| {
-        let at = state.iter().position(|byte| *byte == b'\n')?;
-        let kept: Kept = serde_json::from_slice(&state[..at]).ok()?;
-        Some(Begun { kept, people: state[at + 1..].to_vec() })
-    });
-    Ok(begun.filter(|begun| begun.kept.bound == bound))
-}
-
-/// The bytes of a token.
-const TOKEN: usize = 20;
-
 /// Keeps the state of a funnel that is not complete. Returns its token, or none if it is too large.
 ///
 /// # Errors
@@ -218,25 +173,9 @@ pub async fn keep(
     bound: String,
     now: Timestamp,
 ) -> Result<Option<String>, StoreError> {
-    let Some(after) = found.read.frontier else { return Ok(None) };
-    let kept = Kept {
-        bound,
-        key: *found.hasher.key(),
-        range,
-        after,
-        values: found.values.all,
-        counted_to: found.read.counted_to.micros(),
-    };
-    // Texts and numbers alone always serialize, and JSON without spaces has no line feed.
-    let mut state = serde_json::to_vec(&kept).unwrap_or_default();
-    state.push(b'\n');
-    state.extend(found.funnel.encode(after.at().millis()));
-    if state.len() > MAX_FUNNEL_STATE {
-        return Ok(None);
-    }
-    let token = hex(&rand::random::<[u8; TOKEN]>());
-    store.put_funnel(&token, &state, now + KEPT).await?;
-    Ok(Some(token))
+    let Found { funnel, read, hasher, values, .. } = found;
+    let state = |after: EventId| State { hasher, values: values.all, people: funnel.encode(after.at().millis()) };
+    continuation::keep(store, &read, range, bound, now, state).await
 }
 
 /// Reads a funnel, the oldest events first, or goes on with one. All steps are in the range.
@@ -248,22 +187,20 @@ pub async fn funnel(
     app: &App,
     question: &Question,
     range: Range,
-    begun: Option<Begun>,
+    mut begun: Option<Begun>,
 ) -> Result<Found, StoreError> {
     let steps = question.steps.len();
-    let mut after = None;
-    let mut counted_to = None;
-    let (mut funnel, hasher, mut values) = match begun {
+    let after = begun.as_ref().map(Begun::after);
+    let (mut funnel, hasher, mut values) = match &mut begun {
         None => {
             let reserved = vec![String::new(); RESERVED];
             (Funnel::new(steps, question.within), Hasher::random(), Texts::of(reserved, RESERVED))
         }
-        Some(Begun { kept, people }) => {
-            after = Some(kept.after);
-            counted_to = Some(Timestamp::from_micros(kept.counted_to));
-            let funnel = Funnel::decode(steps, question.within, kept.after.at().millis(), &people);
+        Some(begun) => {
+            let at = begun.after().at().millis();
+            let funnel = Funnel::decode(steps, question.within, at, begun.people());
             let funnel = funnel.map_err(|e| StoreError::Unreadable(e.to_string()))?;
-            (funnel, Hasher::with_key(kept.key), Texts::of(kept.values, RESERVED))
+            (funnel, begun.hasher(), Texts::of(begun.take_values(), RESERVED))
         }
     };
     // A person whose other id becomes known while a funnel goes on counts with that id from then on.
@@ -295,13 +232,12 @@ pub async fn funnel(
         let changed = funnel.add(hasher.hash(person), step);
         has_room && (!changed.is_new || reads.budget.hold(funnel.bytes_of_person()).is_ok())
     });
-    let mut read = Read { identities: known.complete, ..read.await? };
-    if let (Some(after), Some(earlier)) = (after, counted_to) {
-        // Nothing is known of what was accepted since then and happened before.
-        read.counted_to = read.counted_to.min(earlier);
-        read.live_from = read.live_from.map(|from| from.max(after.at() + MILLISECOND));
-    }
-    Ok(Found { funnel, read, hasher, values })
+    let read = Read { identities: known.complete, ..read.await? };
+    let read = match begun {
+        Some(begun) => begun.continued_by(read),
+        None => read,
+    };
+    Ok(Found { funnel, read, hasher, values, identities: known.identities })
 }
 
 /// A person at a step.

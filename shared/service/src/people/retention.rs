@@ -6,8 +6,9 @@ use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::people::retention::{PERSON_BYTES, Retention, Visit};
 use tally_core::people::{By, Hasher};
 use tally_core::time::{Range, Timestamp};
-use tally_store::{Order, StoreError};
+use tally_store::{Order, Store, StoreError};
 
+use super::continuation::{self, Begun, State};
 use super::identities::known;
 use super::{Read, any_of, read};
 use crate::reads::Reads;
@@ -21,24 +22,58 @@ pub struct Names {
     pub again: Values<String>,
 }
 
-/// The people of a range by the bucket in which they began, the oldest events first.
+/// People and when they came back, as far as they were read.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The people.
+    pub retention: Retention,
+    /// What was read, from the beginning.
+    pub read: Read,
+    hasher: Hasher,
+}
+
+/// Keeps what is not complete. Returns its token, or none if it is too large.
 ///
 /// # Errors
 /// Where the store fails.
+pub async fn keep(
+    store: &Store,
+    found: &Found,
+    range: Range,
+    bound: String,
+    now: Timestamp,
+) -> Result<Option<String>, StoreError> {
+    let state = |_| State { hasher: found.hasher, values: vec![], people: found.retention.encode() };
+    continuation::keep(store, &found.read, range, bound, now, state).await
+}
+
+/// The people of a range by the bucket in which they began, the oldest events first; or goes on with them.
+///
+/// # Errors
+/// Where the store fails, or a state cannot be read.
 pub async fn retention(
     reads: &Reads,
     app: &App,
-    range: Range,
+    (range, begun): (Range, Option<Begun>),
     (filter, names): (&EventFilter, &Names),
     by: By,
     starts: &[Timestamp],
-) -> Result<(Retention, Read), StoreError> {
+) -> Result<Found, StoreError> {
     let either = CellFilter { name: any_of([&names.first, &names.again].into_iter()), ..CellFilter::default() };
     let filter = filter.clone().and(either.into());
-    let hasher = Hasher::random();
+    let after = begun.as_ref().map(Begun::after);
+    let (mut retention, hasher) = match &begun {
+        None => (Retention::default(), Hasher::random()),
+        Some(begun) => {
+            let retention = Retention::decode(begun.people());
+            let unreadable = || StoreError::Unreadable("the state of a retention cannot be read".to_owned());
+            (retention.ok_or_else(unreadable)?, begun.hasher())
+        }
+    };
     let known = known(reads, app, by).await?;
-    let mut retention = Retention::default();
-    let read = read(reads, app, range, &filter, (Order::Ascending, None), |event| {
+    // What was read before takes its memory too. If it has no room, the first event ends the walk.
+    let _ = reads.budget.hold(retention.people() * PERSON_BYTES);
+    let read = read(reads, app, range, &filter, (Order::Ascending, after), |event| {
         let Some(person) = known.identities.person_of(&event, by) else { return true };
         let at = event.at(app.clock);
         let visit = Visit {
@@ -49,5 +84,9 @@ pub async fn retention(
         !retention.add(hasher.hash(person), visit) || reads.budget.hold(PERSON_BYTES).is_ok()
     });
     let read = Read { identities: known.complete, ..read.await? };
-    Ok((retention, read))
+    let read = match begun {
+        Some(begun) => begun.continued_by(read),
+        None => read,
+    };
+    Ok(Found { retention, read, hasher })
 }

@@ -167,8 +167,11 @@ async fn erase_ranges(
     Ok((deleted, None))
 }
 
+/// Ranges of identities, each inclusive, in order.
+type IdRanges = Vec<(EventId, EventId)>;
+
 /// The identities of the events that are found by the index of sessions or users, and of those for which shards are read.
-fn by_index(app: &App, whose: &EraseTarget, now: Timestamp) -> (Vec<(EventId, EventId)>, Vec<(EventId, EventId)>) {
+fn by_index(app: &App, whose: &EraseTarget, now: Timestamp) -> (IdRanges, IdRanges) {
     let (first, last) = id_range(Range::ALL);
     let is_indexed = |index: EventIndexes| match whose {
         EraseTarget::Session(_) => index.sessions,
