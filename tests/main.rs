@@ -51,6 +51,7 @@ mod replays;
 mod reply_size;
 mod reports;
 mod segment;
+mod script;
 mod seismo;
 mod sentry;
 mod session_index;
