@@ -130,7 +130,8 @@ async fn what_a_page_sends_again_is_the_same_event() {
 
     // A growing engagement replaces itself.
     for duration in [1_000, 5_000] {
-        let body = json!({"id": "01a1fd70f1c170008123456789012345", "name": "engagement", "data": {"duration_ms": duration}});
+        let body =
+            json!({"id": "01a1fd70f1c170008123456789012345", "name": "engagement", "data": {"duration_ms": duration}});
         assert_eq!(collect(&tally, &path, &json!([body])).await.status.as_u16(), 202);
     }
     tally.drain().await;

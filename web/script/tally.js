@@ -156,7 +156,7 @@
     if (wants('error')) {
       for (const type of ['error', 'unhandledrejection']) {
         addEventListener(type, (/** @type {any} */ { message, error, reason = error }) => {
-          if (errors-- > 0) put('error', {}, { level: 'ERROR', message: `${reason || message}`, stack: reason?.stack });
+          if (errors-- > 0) put('error', {}, { level: 'ERROR', message: `${reason ?? message}`, stack: reason?.stack });
         });
       }
     }
@@ -195,7 +195,7 @@
       },
     });
   };
-  // No types have it yet.
-  if (/** @type {any} */ (document).prerendering) addEventListener('prerenderingchange', start);
+  // No types have it yet. It does not bubble to the window.
+  if (/** @type {any} */ (document).prerendering) addEventListener('prerenderingchange', start, true);
   else start();
 })();

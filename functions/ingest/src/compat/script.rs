@@ -91,12 +91,10 @@ fn draft(raw: &RawValue) -> Result<Draft, Refusal> {
     let mut draft = draft::read(raw)?;
     draft.message = draft.message.map(|message| cut(message, MAX_MESSAGE));
     if let Some(Json::Object(data)) = &mut draft.data
-        && let Some(path) = data.get("url").and_then(|url| match url {
-            Json::String(url) => path_of(url),
-            _ => None,
-        })
+        && let Some(Json::String(url)) = data.get("url")
+        && let Some(path) = path_of(url).map(str::to_owned)
     {
-        data.entry("path".to_owned()).or_insert_with(|| Json::String(path.to_owned()));
+        data.entry("path".to_owned()).or_insert(Json::String(path));
     }
     Ok(draft)
 }
