@@ -1,4 +1,4 @@
-//! Client libraries of others: takes their requests and gives each to the family that speaks its protocol.
+//! Client libraries of others, and Tally's script for web pages: takes their requests and gives each to the family that speaks its protocol.
 //!
 //! A family is one folder here (`compat/sentry.rs` with `compat/sentry/…`), with its wire types, its mapping to drafts, its
 //! replies and errors, and one line in [`PROTOCOLS`]. Its paths are in [`tally_http::families`]. It implements
