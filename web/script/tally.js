@@ -54,7 +54,7 @@
     };
     const send = () => {
       const body = stored[key];
-      if (body > '[]' && !busy) {
+      if (!busy && body > '[]') {
         busy = 1;
         // It outlives the page, which browsers grant to 64 KB. No answer comes then, so the next visit sends it again.
         fetch(`${options.collect || `${base}/{collect}`}?key=${key}`, {
@@ -66,11 +66,11 @@
             if (status > 499 || status === 429) throw 0;
             // Stored, or refused for good. What has changed meanwhile stays.
             busy = 0;
-            pause = 1e3;
             keep(read().filter((event) => !body.includes(JSON.stringify(event))));
           })
           .catch(() => {
-            pause *= 2;
+            // 2, 4, 8, 16 and 32 s, and then 4 again.
+            pause = (pause * 2) % 6e4;
             setTimeout(resend, pause);
           });
       }
@@ -136,7 +136,7 @@
       const { href, hostname, pathname } = target.closest('a[href]') || { href: target.getAttribute('action') };
       const marked = target.closest('[data-tally-event],[data-umami-event]');
       // A mere click has no such word.
-      const kind = /\.(?!html?$|php$)[a-z]\w+$/i.test(pathname)
+      const kind = /\.(?!htm|php)[a-z]\w+$/i.test(pathname)
         ? 'download'
         : hostname && hostname !== location.hostname
           ? 'outbound'
