@@ -37,7 +37,7 @@ async fn the_script_is_small_and_any_page_may_load_it() {
     let tally = Tally::start().await;
     let (_, _, script) = get(&tally, "/tally.js", &[]).await;
     assert!(gzipped(&script) <= MOST, "{} bytes", gzipped(&script));
-    assert!(String::from_utf8(script.clone()).unwrap().contains("/collect}?key="), "where it sends to");
+    assert!(String::from_utf8(script.clone()).unwrap().contains("/collect`}?key="), "where it sends to");
     for path in [
         "/tally.js",
         "/script.js",
@@ -86,7 +86,7 @@ async fn settings_rename_the_script_and_where_it_sends_to() {
     let (status, headers, script) = get(&tally, "/js/garden.js", &[]).await;
     assert_eq!(status, StatusCode::OK);
     assert_ne!(headers["etag"], plain.1["etag"], "it is another version");
-    let expected = String::from_utf8(plain.2).unwrap().replace("/collect}?key=", "/c/flowers}?key=");
+    let expected = String::from_utf8(plain.2).unwrap().replace("/collect`}?key=", "/c/flowers`}?key=");
     assert_eq!(String::from_utf8(script.clone()).unwrap(), expected);
     assert_eq!(get(&tally, "/tally.js", &[]).await.2, script, "the old name goes on");
     let (_, headers, gzip) = get(&tally, "/js/garden.js", &[("accept-encoding", "gzip, br")]).await;
@@ -170,8 +170,6 @@ async fn the_key_may_stand_in_the_query_the_body_or_the_path() {
     let too_many: Vec<_> = (0..1_001).map(|_| json!({"name": "a"})).collect();
     let reply = collect(&tally, &format!("/collect?key={key}"), &json!(too_many)).await;
     assert_problem(&reply, 413, &[]);
-    let get = tally.call(Method::GET, &format!("/collect?key={key}"), ("accept", "*/*"), "").await;
-    assert_problem(&get, 405, &[]);
 }
 
 #[tokio::test]

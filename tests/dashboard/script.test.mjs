@@ -250,7 +250,9 @@ test("errors with the option, nine of a page at most", async () => {
     assert.equal((await self.server.events(self.app.id)).filter(event => event.name === "error").length, 9);
     const silent = await scene();
     const other = await silent.open("/");
-    await other.evaluate(() => Promise.reject(new Error("unseen")));
+    await other.evaluate(() => {
+        Promise.reject(new Error("unseen"));
+    });
     await other.evaluate(() => tally("after"));
     await silent.events("after");
     await silent.events(undefined, 2);

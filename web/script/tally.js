@@ -54,7 +54,8 @@
     };
     const send = () => {
       const body = stored[key];
-      if (!busy && body > '[]') {
+      // A page that is left does not wait for an answer.
+      if ((!busy || document.hidden) && body > '[]') {
         busy = 1;
         // It outlives the page, which browsers grant to 64 KB. No answer comes then, so the next visit sends it again.
         fetch(`${options.collect || `${base}/{collect}`}?key=${key}`, {
@@ -132,7 +133,7 @@
     addEventListener('pageshow', ({ persisted }) => persisted && put('pageview'));
 
     /** @param {any} event */
-    const act = ({ target, type, button }) => {
+    const act = ({ target, type }) => {
       const { href, hostname, pathname } = target.closest('a[href]') || { href: target.getAttribute('action') };
       const marked = target.closest('[data-tally-event],[data-umami-event]');
       // A mere click has no such word.
@@ -141,7 +142,6 @@
         : hostname && hostname !== location.hostname
           ? 'outbound'
           : type;
-      if (button > 1) return;
       if (wants(kind)) put(kind, { href });
       if (marked) {
         /** @type {Fields} */
@@ -151,7 +151,7 @@
         put(name, rest);
       }
     };
-    for (const type of ['click', 'auxclick', 'submit']) addEventListener(type, act, true);
+    for (const type of ['click', 'submit']) addEventListener(type, act, true);
 
     if (wants('error')) {
       for (const type of ['error', 'unhandledrejection']) {

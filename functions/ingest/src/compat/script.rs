@@ -6,7 +6,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tally_core::event::MAX_MESSAGE;
@@ -47,12 +47,11 @@ impl Protocol for Script {
 }
 
 async fn collect(call: &Call) -> Result<Response, Problem> {
-    if call.method != Method::POST {
-        return Err(Problem::MethodNotAllowed("POST".to_owned()));
-    }
     let text = sanitize::body(&call.body);
-    let (key, events) = read(&text)?;
-    let sender = call.sender(&[call.parameter("key"), key.as_deref()]).await?;
+    let sent = read(&text);
+    let key = sent.as_ref().ok().and_then(|(key, _)| key.as_deref());
+    let sender = call.sender(&[call.parameter("key"), key]).await?;
+    let (_, events) = sent?;
     let (accepted, rejected) = if call.header(USER_AGENT.as_str()).is_some_and(is_crawler) {
         (0, 0)
     } else {
