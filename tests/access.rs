@@ -144,6 +144,7 @@ async fn ask(tally: &Tally, route: &Route, text: Option<&str>) -> StatusCode {
         ("{key_id}", "x"),
         ("{version}", "x"),
         ("{name}", "x"),
+        ("{file}", "script.js"),
         ("{channel}", "x"),
         ("{organization}", "any"),
         ("{debug_id}", "x"),
@@ -199,7 +200,7 @@ async fn every_path_of_client_libraries_lets_in_ingest_keys_and_nobody_else() {
     for known in FAMILY_PATHS {
         let served = known.families.iter().any(|family| PROTOCOLS.iter().any(|protocol| protocol.family() == *family));
         let path = known.path.replace("{project}", "1").replace("{token}", "x").replace("{call}", "track");
-        let path = path.replace("{*file}", "array.js");
+        let path = path.replace("{*file}", "array.js").replace("{name}", "shop");
         for credential in &all {
             let mut request = Request::post(&path);
             if let Some(text) = &credential.text {

@@ -51,6 +51,7 @@ mod relative_times;
 mod replays;
 mod reply_size;
 mod reports;
+mod script;
 mod segment;
 mod seismo;
 mod sentry;

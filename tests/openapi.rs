@@ -243,7 +243,7 @@ fn every_error_response_is_described_as_a_problem() {
             (400, true),
             (401, guarded || signs_in),
             (403, guarded),
-            (404, about_an_app || erases_an_app || route.path.starts_with("/assets/")),
+            (404, about_an_app || erases_an_app || route.path.starts_with("/assets/") || route.path == "/js/{file}"),
             (413, has_body),
             (
                 415,

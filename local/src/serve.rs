@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
 use ipnet::IpNet;
-use tally_service::config::Config;
+use tally_service::config::{Config, ConfigError, collect_path, script_path};
 use tally_service::context::Context;
 use tally_store::{InMemory, MapFiles};
 use tokio::net::TcpListener;
@@ -67,9 +67,20 @@ pub struct Serve {
     /// The path prefix in front of a reverse proxy, such as /tally. Links and redirects begin with it too.
     #[arg(long, env = "TALLY_BASE_PATH", value_name = "PATH", default_value = "")]
     base_path: BasePath,
+    /// One more path of the script for web pages, such as /js/shop.js: a name that no filter list has.
+    #[arg(long, env = "TALLY_SCRIPT_PATH", value_name = "PATH", value_parser = |text: &str| path_or_none(text, script_path))]
+    script_path: Option<String>,
+    /// The path that this script sends to, such as /c/shop.
+    #[arg(long, env = "TALLY_COLLECT_PATH", value_name = "PATH", value_parser = |text: &str| path_or_none(text, collect_path))]
+    collect_path: Option<String>,
     /// Serves the page from this folder, as it is, instead of the one in the program: for work on the page.
     #[arg(long, env = "TALLY_WEB_DIR", value_name = "DIR")]
     web_dir: Option<PathBuf>,
+}
+
+/// A path that `check` takes, or an empty text for none.
+fn path_or_none(text: &str, check: fn(&str) -> Result<String, ConfigError>) -> Result<String, ConfigError> {
+    if text.is_empty() { Ok(String::new()) } else { check(text) }
 }
 
 /// A network, or a single address.
@@ -125,6 +136,8 @@ async fn start(
     ) -> Result<Option<(Filled, bool)>, Box<dyn std::error::Error>>,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut config = config()?;
+    config.script_path = serve.script_path.filter(|path| !path.is_empty());
+    config.collect_path = serve.collect_path.filter(|path| !path.is_empty());
     let sender = alerts::sender()?;
     let folder = serve.web_dir.filter(|dir| !dir.as_os_str().is_empty());
     let folder = folder.map(|dir| WebFolder::open(&dir)).transpose()?;

@@ -31,6 +31,7 @@ const fn documentation(family: Family) -> &'static str {
         Family::PostHog => "https://posthog.com/docs/api/capture",
         Family::Mixpanel => "https://developer.mixpanel.com/reference/ingestion-api",
         Family::Segment => "https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/",
+        Family::Script => "https://developer.mozilla.org/en-US/docs/Web/HTML/Reference/Elements/script",
     }
 }
 
@@ -67,6 +68,7 @@ fn parameter(name: &str) -> Value {
     let about = match name {
         "project" => "A project of the vendor: a label here.",
         "token" => "An ingest key, where the vendor has its own.",
+        "name" => "Any name, such as that of the setting `TALLY_COLLECT_PATH`.",
         "call" => "The kind of call, such as `batch`, `track` or `page`; or its first letter.",
         _ => "The name of a file.",
     };

@@ -1,4 +1,4 @@
-//! Client libraries of others: takes their requests and gives each to the family that speaks its protocol.
+//! Client libraries of others, and Tally's script for web pages: takes their requests and gives each to the family that speaks its protocol.
 //!
 //! A family is one folder here (`compat/sentry.rs` with `compat/sentry/…`), with its wire types, its mapping to drafts, its
 //! replies and errors, and one line in [`PROTOCOLS`]. Its paths are in [`tally_http::families`]. It implements
@@ -17,6 +17,7 @@ mod raised;
 pub mod record_id;
 pub mod records;
 pub mod sanitize;
+mod script;
 pub mod segment;
 pub mod sentry;
 
@@ -31,6 +32,7 @@ use crate::compat::call::Call;
 use crate::compat::mixpanel::Mixpanel;
 use crate::compat::otlp::Otlp;
 use crate::compat::posthog::PostHog;
+use crate::compat::script::Script;
 use crate::compat::segment::Segment;
 use crate::compat::sentry::Sentry;
 
@@ -40,7 +42,7 @@ pub use crate::compat::protocol::{Answer, Protocol};
 pub type Protocols = &'static [&'static dyn Protocol];
 
 /// All families, one line each.
-pub static PROTOCOLS: Protocols = &[&Mixpanel, &Otlp, &PostHog, &Segment, &Sentry];
+pub static PROTOCOLS: Protocols = &[&Mixpanel, &Otlp, &PostHog, &Script, &Segment, &Sentry];
 
 /// Answers a request on a path of client libraries.
 pub(crate) async fn answer(protocols: Protocols, State(context): Shared, request: Request) -> Response {

@@ -25,6 +25,10 @@ const KINDS: [(&str, &str, bool); 5] = [
 const SCRIPT_KIND: &str = "text/javascript; charset=utf-8";
 const STYLE_KIND: &str = "text/css; charset=utf-8";
 const PAGE: &str = "index.html";
+/// The script for web pages, which `.ci/web` makes of `tally.js`.
+const PAGE_SCRIPT: &str = "script/tally.min.js";
+/// What stands in it for the path that it sends to, and that path unless a setting names another; both without the first slash.
+const COLLECT: (&str, &str) = ("{collect}", "collect");
 /// What stands for the version in the page.
 const VERSION: &str = "{version}";
 
@@ -122,6 +126,17 @@ fn make(files: &BTreeMap<String, Vec<u8>>) -> Result<String, Box<dyn Error>> {
 
     let mut code = format!("/// The version of all that is served.\nconst VERSION: &str = {version:?};\n");
     writeln!(code, "const PAGE: Embedded = {};", page.code()?)?;
+    let script =
+        files.get(PAGE_SCRIPT).ok_or("script/tally.min.js: there is no such file: `.ci/web --write` makes it")?;
+    let script = String::from_utf8(script.clone()).map_err(|_| "script/tally.min.js: not UTF-8")?;
+    let (placeholder, collect) = COLLECT;
+    if script.matches(placeholder).count() != 1 {
+        return Err(format!("script/tally.min.js: it must have {placeholder} once").into());
+    }
+    let sending = Served::new(PAGE_SCRIPT, SCRIPT_KIND, script.replace(placeholder, collect).into_bytes(), true);
+    writeln!(code, "const SCRIPT: Embedded = {};", sending.code()?)?;
+    writeln!(code, "/// The same with what stands for the path that it sends to.")?;
+    writeln!(code, "pub(crate) const SCRIPT_TEMPLATE: (&str, &str) = ({script:?}, {placeholder:?});")?;
     writeln!(code, "const FILES: &[(&str, Embedded)] = &[")?;
     for file in served {
         writeln!(code, "    ({:?}, {}),", file.path, file.code()?)?;

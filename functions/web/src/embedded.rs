@@ -17,10 +17,23 @@ struct Embedded {
 
 impl Embedded {
     fn file(self) -> File {
-        let Self { kind, plain, br, gzip } = self;
-        // Weak, since each coding has other bytes.
-        File { kind, plain: plain.into(), br, gzip, tag: HeaderValue::try_from(format!("W/\"{VERSION}\"")).ok() }
+        File { tag: weak_tag(VERSION), ..self.untagged() }
     }
+
+    fn untagged(self) -> File {
+        let Self { kind, plain, br, gzip } = self;
+        File { kind, plain: plain.into(), br: br.map(Into::into), gzip: gzip.map(Into::into), tag: None }
+    }
+}
+
+/// The entity tag of a version. Weak, since each coding has other bytes.
+pub(crate) fn weak_tag(version: &str) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("W/\"{version}\"")).ok()
+}
+
+/// The script for web pages that sends to `/collect`, without a tag.
+pub(crate) fn script() -> File {
+    SCRIPT.untagged()
 }
 
 /// The folder as it was when this was built.

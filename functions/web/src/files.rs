@@ -19,10 +19,10 @@ pub struct File {
     /// Its content.
     pub plain: Content,
     /// The content compressed by brotli, if it is.
-    pub br: Option<&'static [u8]>,
+    pub br: Option<Content>,
     /// The content compressed by gzip, if it is.
-    pub gzip: Option<&'static [u8]>,
-    /// The version of all files, as an entity tag; none where they may change at any time.
+    pub gzip: Option<Content>,
+    /// The version of it or of all files, as an entity tag; none where they may change at any time.
     pub tag: Option<HeaderValue>,
 }
 
@@ -44,8 +44,8 @@ impl File {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
             let (coding, content) = match (self.br, self.gzip) {
-                (Some(br), _) if takes_coding(asked, "br") => (Some("br"), br.into()),
-                (_, Some(gzip)) if takes_coding(asked, "gzip") => (Some("gzip"), gzip.into()),
+                (Some(br), _) if takes_coding(asked, "br") => (Some("br"), br),
+                (_, Some(gzip)) if takes_coding(asked, "gzip") => (Some("gzip"), gzip),
                 _ => (None, self.plain),
             };
             let mut reply = ([(CONTENT_TYPE, self.kind)], content).into_response();

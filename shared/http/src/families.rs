@@ -1,4 +1,5 @@
-//! The client libraries of others that send to Tally unchanged: which families there are, and the paths that they call.
+//! The client libraries of others that send to Tally unchanged, and Tally's own script for web pages: which families there are, and
+//! the paths that they call.
 //!
 //! Unlike a route of [`crate::routes`], such a path is served with every method (the function answers `OPTIONS` itself),
 //! at the root and under `/k/{key}` (an ingest key in the path), with a slash at its end and without, and never by a
@@ -20,11 +21,13 @@ pub enum Family {
     Mixpanel,
     /// Segment, and `RudderStack`, which took over its protocol.
     Segment,
+    /// Tally's own script for web pages.
+    Script,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Sentry, Self::Otlp, Self::PostHog, Self::Mixpanel, Self::Segment];
+    pub const ALL: [Self; 6] = [Self::Sentry, Self::Otlp, Self::PostHog, Self::Mixpanel, Self::Segment, Self::Script];
 
     /// Its name: the `source` of its rejected events.
     pub const fn name(self) -> &'static str {
@@ -34,6 +37,7 @@ impl Family {
             Self::PostHog => "posthog",
             Self::Mixpanel => "mixpanel",
             Self::Segment => "segment",
+            Self::Script => "script",
         }
     }
 
@@ -45,6 +49,7 @@ impl Family {
             Self::PostHog => "PostHog",
             Self::Mixpanel => "Mixpanel",
             Self::Segment => "Segment and RudderStack",
+            Self::Script => "Tally's script for web pages",
         }
     }
 }
@@ -112,6 +117,9 @@ paths! {
     "/sourceConfig"                              => Public, Segment;
     "/beacon/v1/batch"                           => Ingest, Segment;
     "/pixel/v1/{call}"                           => Ingest, Segment;
+    "/collect"                                   => Ingest, Script;
+    // Any name, so that a script which a browser has kept sends on after the name has changed.
+    "/c/{name}"                                  => Ingest, Script;
 }
 
 /// The first segment of a path that has an ingest key in the second.

@@ -98,6 +98,10 @@ macro_rules! routes {
 routes! {
     ROOT                = GET    "/"                                            => Web, Public;
     ASSET               = GET    "/assets/{version}/{*path}"                    => Web, Public;
+    SCRIPT              = GET    "/tally.js"                                    => Web, Public;
+    // The same where Umami's and Plausible's are.
+    UMAMI_SCRIPT        = GET    "/script.js"                                   => Web, Public;
+    SCRIPT_FILE         = GET    "/js/{file}"                                   => Web, Public;
     HEALTH              = GET    "/health"                                      => Admin, Public;
     DESCRIPTION         = GET    "/openapi.json"                                => Admin, Public;
     SIGN_IN             = POST   "/auth"                                        => Admin, Public;

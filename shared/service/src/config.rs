@@ -46,6 +46,10 @@ pub struct Config {
     pub page_url: Option<String>,
     /// `TALLY_MAPS_BUCKET` (default none): the bucket of source maps. On a laptop they are in the data folder without it.
     pub map_files: MapFiles,
+    /// `TALLY_SCRIPT_PATH` (default none): one more path of the script for web pages, `/js/NAME`.
+    pub script_path: Option<String>,
+    /// `TALLY_COLLECT_PATH` (default none: `/collect`): where that script sends to, `/c/NAME`.
+    pub collect_path: Option<String>,
     /// Whether cookies are sent over HTTPS only. Off for plain local HTTP.
     pub secure_cookies: bool,
 }
@@ -76,6 +80,16 @@ pub enum ConfigError {
     /// An invalid URL of the page.
     #[error("TALLY_PAGE_URL: {0:?} is no URL such as https://tally.example")]
     PageUrl(String),
+    /// An invalid path of the script or of where it sends to.
+    #[error("{name}: {value:?} is not `{folder}` and 1 to {MAX_RENAMED} letters, digits, `-`, `_` or `.`")]
+    Path {
+        /// The name of the variable.
+        name: &'static str,
+        /// The value of the variable.
+        value: String,
+        /// What it must begin with.
+        folder: &'static str,
+    },
     /// A number out of range.
     #[error("{name}: {value:?} is not a whole number from {from} to {to}")]
     Number {
@@ -118,6 +132,40 @@ fn page_url(value: String) -> Result<String, ConfigError> {
     }
 }
 
+/// Most characters of the last part of [`script_path`] and [`collect_path`].
+const MAX_RENAMED: usize = 64;
+
+/// Checks a value of `TALLY_SCRIPT_PATH`, such as `/js/shop.js`.
+///
+/// # Errors
+/// Where it is not right below `/js/`. API Gateway has one fixed route for all names there.
+pub fn script_path(value: &str) -> Result<String, ConfigError> {
+    renamed("TALLY_SCRIPT_PATH", "/js/", value)
+}
+
+/// Checks a value of `TALLY_COLLECT_PATH`, such as `/c/shop`.
+///
+/// # Errors
+/// Where it is not right below `/c/`. API Gateway has one fixed route for all names there.
+pub fn collect_path(value: &str) -> Result<String, ConfigError> {
+    renamed("TALLY_COLLECT_PATH", "/c/", value)
+}
+
+fn renamed(name: &'static str, folder: &'static str, value: &str) -> Result<String, ConfigError> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    match value.strip_prefix(folder) {
+        // Browsers take dots alone for another folder.
+        Some(last)
+            if (1..=MAX_RENAMED).contains(&last.len())
+                && last.bytes().all(is_plain)
+                && last.bytes().any(|b| b != b'.') =>
+        {
+            Ok(value.to_owned())
+        }
+        _ => Err(ConfigError::Path { name, value: value.to_owned(), folder }),
+    }
+}
+
 /// Returns whether a browser may send this as an `Origin`: a scheme and a host in lower case, an optional port, and no
 /// path.
 pub fn is_origin(text: &str) -> bool {
@@ -143,6 +191,8 @@ impl Default for Config {
             github_api: "https://api.github.com".to_owned(),
             page_url: None,
             map_files: MapFiles::Nowhere,
+            script_path: None,
+            collect_path: None,
             secure_cookies: true,
         }
     }
@@ -187,6 +237,8 @@ impl Config {
             github_api: variable("TALLY_GITHUB_API").unwrap_or(default.github_api),
             map_files: variable("TALLY_MAPS_BUCKET").map_or(MapFiles::Nowhere, MapFiles::Bucket),
             page_url: variable("TALLY_PAGE_URL").map(page_url).transpose()?,
+            script_path: variable("TALLY_SCRIPT_PATH").as_deref().map(script_path).transpose()?,
+            collect_path: variable("TALLY_COLLECT_PATH").as_deref().map(collect_path).transpose()?,
             secure_cookies: default.secure_cookies,
         })
     }
@@ -209,6 +261,12 @@ mod tests {
             ("TALLY_USERS", "ann"),
             ("TALLY_PAGE_URL", "tally.example"),
             ("TALLY_PAGE_URL", "https://tally.example/?app=a"),
+            ("TALLY_SCRIPT_PATH", "/shop.js"),
+            ("TALLY_SCRIPT_PATH", "/js/"),
+            ("TALLY_SCRIPT_PATH", "/js/a/b.js"),
+            ("TALLY_COLLECT_PATH", "/c/.."),
+            ("TALLY_COLLECT_PATH", "/c/{x}"),
+            ("TALLY_COLLECT_PATH", "/js/shop"),
             ("TALLY_READ_ORIGINS", "app.example"),
             ("TALLY_READ_ORIGINS", "https://a.example/"),
             ("TALLY_INGEST_ORIGINS", "https://a.example, https://B.example"),

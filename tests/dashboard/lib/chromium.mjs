@@ -5,11 +5,11 @@ import { chromium } from "playwright-core";
 
 const PLACES = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-/** Starts Chromium. */
-export function startChromium() {
+/** Starts Chromium, with more of Playwright's `options`. */
+export function startChromium(options = {}) {
     // Root, as in containers, has no sandbox.
     const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-    return chromium.launch({ executablePath: PLACES.find(place => place && existsSync(place)), args });
+    return chromium.launch({ executablePath: PLACES.find(place => place && existsSync(place)), args, ...options });
 }
 
 /**

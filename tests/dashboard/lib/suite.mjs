@@ -11,7 +11,8 @@ import { Tally } from "../../clients/lib/tally.mjs";
 import { openProfile, startChromium } from "./chromium.mjs";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
-const BINARY = process.env.TALLY_BINARY ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), "debug/tally");
+/** The server under test. */
+export const BINARY = process.env.TALLY_BINARY ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), "debug/tally");
 
 /**
  * Prepares a file of tests. What it returns is filled before the first test. With `onDisk`, Tally keeps its data in a folder
