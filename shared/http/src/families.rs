@@ -20,11 +20,35 @@ pub enum Family {
     Mixpanel,
     /// Segment, and `RudderStack`, which took over its protocol.
     Segment,
+    /// Splunk's HTTP Event Collector.
+    Splunk,
+    /// Grafana Loki.
+    Loki,
+    /// Elasticsearch and `OpenSearch`.
+    Elasticsearch,
+    /// `CloudEvents` over HTTP, and Amazon `EventBridge`.
+    CloudEvents,
+    /// Amplitude.
+    Amplitude,
+    /// Aptabase.
+    Aptabase,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Sentry, Self::Otlp, Self::PostHog, Self::Mixpanel, Self::Segment];
+    pub const ALL: [Self; 11] = [
+        Self::Sentry,
+        Self::Otlp,
+        Self::PostHog,
+        Self::Mixpanel,
+        Self::Segment,
+        Self::Splunk,
+        Self::Loki,
+        Self::Elasticsearch,
+        Self::CloudEvents,
+        Self::Amplitude,
+        Self::Aptabase,
+    ];
 
     /// Its name: the `source` of its rejected events.
     pub const fn name(self) -> &'static str {
@@ -34,6 +58,12 @@ impl Family {
             Self::PostHog => "posthog",
             Self::Mixpanel => "mixpanel",
             Self::Segment => "segment",
+            Self::Splunk => "splunk",
+            Self::Loki => "loki",
+            Self::Elasticsearch => "elasticsearch",
+            Self::CloudEvents => "cloudevents",
+            Self::Amplitude => "amplitude",
+            Self::Aptabase => "aptabase",
         }
     }
 
@@ -45,6 +75,12 @@ impl Family {
             Self::PostHog => "PostHog",
             Self::Mixpanel => "Mixpanel",
             Self::Segment => "Segment and RudderStack",
+            Self::Splunk => "Splunk's HTTP Event Collector",
+            Self::Loki => "Loki",
+            Self::Elasticsearch => "Elasticsearch",
+            Self::CloudEvents => "CloudEvents",
+            Self::Amplitude => "Amplitude",
+            Self::Aptabase => "Aptabase",
         }
     }
 }
@@ -83,7 +119,7 @@ paths! {
     "/i/v1/metrics"                              => Ingest, Otlp;
     "/e"                                         => Ingest, PostHog;
     "/i/v0/e"                                    => Ingest, PostHog;
-    "/batch"                                     => Ingest, PostHog;
+    "/batch"                                     => Ingest, Amplitude | PostHog;
     "/i/v0/batch"                                => Ingest, PostHog;
     "/i/v0/ai/batch"                             => Ingest, PostHog;
     "/capture"                                   => Ingest, PostHog;
@@ -112,6 +148,24 @@ paths! {
     "/sourceConfig"                              => Public, Segment;
     "/beacon/v1/batch"                           => Ingest, Segment;
     "/pixel/v1/{call}"                           => Ingest, Segment;
+    "/services/collector"                        => Ingest, Splunk;
+    "/services/collector/event"                  => Ingest, Splunk;
+    "/services/collector/event/1.0"              => Ingest, Splunk;
+    "/services/collector/raw"                    => Ingest, Splunk;
+    "/services/collector/raw/1.0"                => Ingest, Splunk;
+    "/services/collector/ack"                    => Ingest, Splunk;
+    "/services/collector/health"                 => Public, Splunk;
+    "/services/collector/health/1.0"             => Public, Splunk;
+    "/loki/api/v1/push"                          => Ingest, Loki;
+    "/api/prom/push"                             => Ingest, Loki;
+    "/ready"                                     => Public, Loki;
+    "/es"                                        => Ingest, Elasticsearch;
+    "/es/{*path}"                                => Ingest, Elasticsearch;
+    "/cloudevents"                               => Ingest, CloudEvents;
+    "/2/httpapi"                                 => Ingest, Amplitude;
+    "/httpapi"                                   => Ingest, Amplitude;
+    "/api/v0/event"                              => Ingest, Aptabase;
+    "/api/v0/events"                             => Ingest, Aptabase;
 }
 
 /// The first segment of a path that has an ingest key in the second.
