@@ -1,0 +1,28 @@
+// Sends lines with winston-loki, as JSON or as protobuf in snappy: `winston.mjs [protobuf]`.
+
+import { createLogger, format } from "winston";
+import LokiTransport from "winston-loki";
+
+import { events, key, mark, url } from "../lib/client.mjs";
+
+const transport = new LokiTransport({
+    host: url,
+    basicAuth: `shop:${key}`,
+    json: process.argv[2] !== "protobuf",
+    labels: { app: "shop", env: 'a"b\\c' },
+    format: format.json(),
+    interval: 1,
+    timeout: 3_000,
+    gracefulShutdown: false,
+    onConnectionError: error => console.error(error.message ?? error),
+});
+const logger = createLogger({ level: "debug", transports: [transport] });
+
+for (let i = 0; i < events; i++) logger.warn(`clicked ${mark()}`, { text: "Ünïcode 😀 \u2028", took: 1.5 });
+logger.error(`text ${mark()}`);
+const pause = ms => new Promise(resolve => setTimeout(resolve, ms));
+// What was refused waits for the next interval.
+await pause(1_500);
+for (let i = 0; i < 60 && transport.batcher.batch.streams.length > 0; i++) await pause(250);
+await transport.flush().catch(error => console.error(error.message ?? error));
+process.exit(0);
