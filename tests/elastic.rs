@@ -29,7 +29,7 @@ fn with_key(method: Method, path: &str, app: &TestApp) -> http::request::Builder
 }
 
 async fn bulk(tally: &Tally, app: &TestApp, path: &str, lines: &[Value]) -> Answer {
-    let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let body = lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n";
     let request = with_key(Method::POST, path, app)
         .header("content-type", "application/vnd.elasticsearch+x-ndjson; compatible-with=9")
         .header("accept", "application/vnd.elasticsearch+json; compatible-with=9");

@@ -4,7 +4,7 @@ import { Client } from "@elastic/elasticsearch";
 
 import { events, key, mark, url } from "../lib/client.mjs";
 
-const client = new Client({ node: `${url}/es`, auth: { apiKey: key }, maxRetries: 5, requestTimeout: 3_000 });
+const client = new Client({ node: `${url}/es`, auth: { apiKey: key }, maxRetries: 5, requestTimeout: 3_000, retryOnTimeout: true });
 
 const document = () => ({
     "@timestamp": new Date().toISOString(),
@@ -13,20 +13,20 @@ const document = () => ({
     service: { name: "shop" },
     text: "Ünïcode 😀 \u2028",
 });
-const documents = Array.from({ length: events }, document);
-try {
-    const done = await client.helpers.bulk({
-        datasource: documents,
-        onDocument: () => ({ create: { _index: "logs-shop" } }),
-        flushBytes: 3_000,
-        concurrency: 1,
-        retries: 5,
-        wait: 200,
-        onDrop: ({ error }) => console.error(error?.reason),
-    });
-    console.error(`${done.successful} of ${done.total}`);
-} catch (error) {
-    console.error(error.message);
+// A helper gives everything up that it has not sent yet where a request fails for good.
+for (let start = 0; start < events; start += 20) {
+    try {
+        await client.helpers.bulk({
+            datasource: Array.from({ length: Math.min(20, events - start) }, document),
+            onDocument: () => ({ create: { _index: "logs-shop" } }),
+            concurrency: 1,
+            retries: 5,
+            wait: 200,
+            onDrop: ({ error }) => console.error(error?.reason),
+        });
+    } catch (error) {
+        console.error(error.message);
+    }
 }
 try {
     await client.index({ index: "logs-shop", id: `own-${Date.now()}`, document: document() });

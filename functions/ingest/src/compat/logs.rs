@@ -100,12 +100,12 @@ impl Said {
     }
 
     fn by_fields(mut fields: Object) -> Self {
-        let mut said = Self::default();
-        said.level = LEVEL.iter().chain(&LEVELS_OF_AGENTS).find_map(|key| {
+        let level = LEVEL.iter().chain(&LEVELS_OF_AGENTS).find_map(|key| {
             let level = find(&fields, key).and_then(level_of)?;
             take(&mut fields, key);
             Some(level)
         });
+        let mut said = Self { level, ..Self::default() };
         let mut text = |keys: &[&str]| keys.iter().find_map(|key| take_text(&mut fields, key));
         said.name = text(&NAME);
         said.message = text(&MESSAGE);

@@ -73,9 +73,11 @@ impl Labels<'_> {
         }
         let mut labels = match self {
             Self::Json(raw) => raw.map(texts).unwrap_or_default(),
-            Self::Text(text) => labels::parse(&sanitize::body(text)).ok_or_else(|| {
-                Refusal::new(Reason::Unreadable, "the labels of a stream must be like {app=\"shop\"}")
-            })?,
+            Self::Text(text) => {
+                let text = sanitize::body(text);
+                // A library that does not escape its quotes loses no line by it.
+                labels::parse(&text).unwrap_or_else(|| vec![("labels".to_owned(), text.into_owned())])
+            }
         };
         labels.sort_unstable();
         Ok(labels)
@@ -85,7 +87,7 @@ impl Labels<'_> {
 /// The entries of a request: slices of the body, each read when it is needed.
 #[derive(Default)]
 struct Entries<'a> {
-    entries: Vec<Record<'a>>,
+    list: Vec<Record<'a>>,
     streams: Vec<Labels<'a>>,
     ids: RecordIds,
     stream: Stream,
@@ -129,14 +131,14 @@ impl<'a> Entries<'a> {
     /// Takes the identity from what a clock of whole seconds timed.
     fn end_stream(&mut self) {
         for place in std::mem::take(&mut self.stream).clock.unidentified() {
-            if let Some(record) = self.entries.get_mut(place) {
+            if let Some(record) = self.list.get_mut(place) {
                 record.id = None;
             }
         }
     }
 
     fn add(&mut self, sent: Sent<'a>) -> Result<(), Problem> {
-        if self.entries.len() == MAX_RECORDS {
+        if self.list.len() == MAX_RECORDS {
             return Err(too_many());
         }
         let stream = self.streams.len().saturating_sub(1);
@@ -153,14 +155,14 @@ impl<'a> Entries<'a> {
                 record.values = values;
                 self.values += values;
                 if entry.nanos.is_some() {
-                    self.stream.clock.note(self.entries.len(), entry.is_fine());
+                    self.stream.clock.note(self.list.len(), entry.is_fine());
                     let id = self.ids.id(Family::Loki, self.stream.scope.as_bytes(), entry.content().as_bytes());
                     record.id = Some(id);
                 }
             }
             Err(refusal) => record.refused = Some(refusal),
         }
-        self.entries.push(record);
+        self.list.push(record);
         Ok(())
     }
 }
@@ -171,11 +173,11 @@ fn too_many() -> Problem {
 
 impl Records for Entries<'_> {
     fn count(&self) -> usize {
-        self.entries.len()
+        self.list.len()
     }
 
     fn draft(&self, index: usize) -> Result<Draft, Refusal> {
-        let record = self.entries.get(index);
+        let record = self.list.get(index);
         let found = record.and_then(|record| Some((record, self.streams.get(record.stream)?)));
         let (record, labels) = found.ok_or_else(|| Refusal::new(Reason::Unreadable, "no such entry"))?;
         if let Some(refusal) = &record.refused {
@@ -205,17 +207,17 @@ impl Records for Entries<'_> {
     }
 
     fn size(&self, index: usize) -> usize {
-        let found = self.entries.get(index).and_then(|record| Some((record, self.streams.get(record.stream)?)));
+        let found = self.list.get(index).and_then(|record| Some((record, self.streams.get(record.stream)?)));
         found.map_or(0, |(record, labels)| record.sent.size() + labels.size())
     }
 
     fn values(&self, index: usize) -> usize {
-        self.entries.get(index).map_or(0, |record| record.values)
+        self.list.get(index).map_or(0, |record| record.values)
     }
 
     /// The line of an entry, or its JSON.
     fn sample(&self, index: usize) -> String {
-        match self.entries.get(index).map(|record| &record.sent) {
+        match self.list.get(index).map(|record| &record.sent) {
             Some(Sent::Json(raw) | Sent::Old(raw)) => shortened(raw.get()).to_owned(),
             Some(sent @ Sent::Protobuf(_)) => sent.read().map_or_else(|_| String::new(), |entry| entry.line),
             None => String::new(),
@@ -244,7 +246,7 @@ fn of_json(text: &str) -> Result<Entries<'_>, Problem> {
             Some(labels) => Labels::Text(labels.into()),
             None => Labels::Json(labels.filter(|labels| json::kind(labels) == Kind::Object)),
         };
-        let room = MAX_RECORDS - records.entries.len();
+        let room = MAX_RECORDS - records.list.len();
         let (entries, total) =
             json::array_of_at_most(entries, room).map_err(|error| invalid("streams", error.to_string()))?;
         if entries.len() < total {

@@ -180,7 +180,7 @@ fn records<'a>(events: &[&'a RawValue]) -> impl Records + use<'a> {
 
 /// Lines of text, and where all of them are from.
 struct Lines<'a> {
-    lines: Vec<&'a str>,
+    texts: Vec<&'a str>,
     ids: Vec<Option<String>>,
     places: [Option<String>; 4],
     time: Option<Timestamp>,
@@ -199,17 +199,17 @@ impl<'a> Lines<'a> {
         let scope = format!("{places:?} {time:?}");
         let id = |line: &&str| is_fine.then(|| ids.id(Family::Splunk, scope.as_bytes(), line.as_bytes()));
         let time = time.and_then(|time| time.trim().parse().ok());
-        Ok(Self { ids: lines.iter().map(id).collect(), lines, places, time })
+        Ok(Self { ids: lines.iter().map(id).collect(), texts: lines, places, time })
     }
 }
 
 impl Records for Lines<'_> {
     fn count(&self) -> usize {
-        self.lines.len()
+        self.texts.len()
     }
 
     fn draft(&self, index: usize) -> Result<Draft, Refusal> {
-        let line = self.lines.get(index).zip(self.ids.get(index));
+        let line = self.texts.get(index).zip(self.ids.get(index));
         let (line, id) = line.ok_or_else(|| Refusal::new(Reason::Unreadable, "no such line"))?;
         check_values(logs::values(line))?;
         let mut said = Said::by_line(line);
@@ -218,15 +218,15 @@ impl Records for Lines<'_> {
     }
 
     fn size(&self, index: usize) -> usize {
-        self.lines.get(index).map_or(0, |line| line.len())
+        self.texts.get(index).map_or(0, |line| line.len())
     }
 
     fn values(&self, index: usize) -> usize {
-        self.lines.get(index).map_or(0, |line| logs::values(line))
+        self.texts.get(index).map_or(0, |line| logs::values(line))
     }
 
     fn sample(&self, index: usize) -> String {
-        self.lines.get(index).map_or_else(String::new, |line| shortened(line).to_owned())
+        self.texts.get(index).map_or_else(String::new, |line| shortened(line).to_owned())
     }
 }
 

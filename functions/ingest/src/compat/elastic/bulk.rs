@@ -74,14 +74,13 @@ pub(super) fn read<'a>(text: &'a str, index: Option<&str>) -> Result<Vec<Item<'a
         let found = Action::ALL.into_iter().zip(named).find_map(|(action, meta)| Some((action, meta?)));
         let (action, meta) = found.ok_or_else(malformed)?;
         let [own_index, id] = pick(meta, ["_index", "_id"]);
-        let (document, line) = match action {
-            Action::Delete => (Err(not_offered("events are not deleted by `_bulk`")), line),
-            _ => {
-                let line = lines.next().ok_or_else(|| {
-                    Problem::field("", format!("the document of action {number} is missing: the body is cut off"))
-                })?;
-                (document(action, line), line)
-            }
+        let (document, line) = if action == Action::Delete {
+            (Err(not_offered("events are not deleted by `_bulk`")), line)
+        } else {
+            let line = lines.next().ok_or_else(|| {
+                Problem::field("", format!("the document of action {number} is missing: the body is cut off"))
+            })?;
+            (document(action, line), line)
         };
         items.push(Item {
             action,
