@@ -8,7 +8,6 @@ mod importer;
 mod interrupt;
 mod join;
 mod json;
-mod level;
 mod local;
 mod oddity;
 mod options;

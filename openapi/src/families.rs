@@ -32,6 +32,14 @@ const fn documentation(family: Family) -> &'static str {
         Family::Mixpanel => "https://developer.mixpanel.com/reference/ingestion-api",
         Family::Segment => "https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/",
         Family::Script => "https://developer.mozilla.org/en-US/docs/Web/HTML/Reference/Elements/script",
+        Family::Loki => "https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs",
+        Family::Elasticsearch => "https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk",
+        Family::CloudEvents => {
+            "https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/http-protocol-binding.md"
+        }
+        Family::Amplitude => "https://amplitude.com/docs/apis/analytics/http-v2",
+        Family::Aptabase => "https://github.com/aptabase/aptabase/wiki/How-to-build-your-own-SDK",
+        Family::Splunk => "https://docs.splunk.com/Documentation/Splunk/latest/Data/HECRESTendpoints",
     }
 }
 
@@ -69,6 +77,7 @@ fn parameter(name: &str) -> Value {
         "project" => "A project of the vendor: a label here.",
         "token" => "An ingest key, where the vendor has its own.",
         "name" => "Any name, such as that of the setting `TALLY_COLLECT_PATH`.",
+        "path" => "`_bulk`, `{index}/_bulk` or `{index}/_doc`, or what clients ask before they send.",
         "call" => "The kind of call, such as `batch`, `track` or `page`; or its first letter.",
         _ => "The name of a file.",
     };

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use flate2::bufread::{GzDecoder, ZlibDecoder};
+use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::value::RawValue;
@@ -161,6 +161,31 @@ pub(crate) fn unpack(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem>
         }
         _ => Ok(sent),
     }
+}
+
+/// Undoes the compression of a body that may begin like a compressed one without being it, as a block of snappy may begin
+/// like zlib: by its `Content-Encoding`. Only gzip and zstd begin like nothing else. Some senders of `deflate` leave out the
+/// frame of zlib.
+pub(crate) fn unpack_stated(headers: &HeaderMap, sent: Bytes) -> Result<Bytes, Problem> {
+    let encoding = headers.get(CONTENT_ENCODING).and_then(|encoding| encoding.to_str().ok()).unwrap_or_default();
+    let encoding = encoding.trim().to_ascii_lowercase();
+    if encoding == "deflate" {
+        let mut decoded = room_for(&sent);
+        let without_frame = match read_all("deflate", ZlibDecoder::new(&*sent), &mut decoded) {
+            Err(Problem::Invalid(_)) => true,
+            Err(problem) => return Err(problem),
+            Ok(()) => false,
+        };
+        if without_frame {
+            decoded.clear();
+            read_all("deflate", DeflateDecoder::new(&*sent), &mut decoded)?;
+        }
+        return Ok(decoded.into());
+    }
+    if encoding == "br" || sent.starts_with(GZIP) || sent.starts_with(ZSTD) {
+        return unpack(headers, sent);
+    }
+    Ok(sent)
 }
 
 fn room_for(sent: &[u8]) -> Vec<u8> {

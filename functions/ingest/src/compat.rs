@@ -5,13 +5,20 @@
 //! [`Protocol`] and works on a [`Call`]: the body is unpacked, the key is found with [`Call::sender`], and drafts are stored
 //! with [`Call::store`] as native events are.
 
+pub mod amplitude;
+pub mod aptabase;
 pub mod call;
+pub mod cloud_events;
+pub mod elastic;
 pub mod fields;
 mod keys;
+mod logs;
+pub mod loki;
 pub mod mixpanel;
 pub mod otlp;
 pub mod packed;
 pub mod posthog;
+mod protobuf;
 mod protocol;
 mod raised;
 pub mod record_id;
@@ -20,6 +27,7 @@ pub mod sanitize;
 mod script;
 pub mod segment;
 pub mod sentry;
+pub mod splunk;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -28,13 +36,19 @@ use tally_http::path::decoded;
 use tally_http::problem::Problem;
 use tally_http::service::Shared;
 
+use crate::compat::amplitude::Amplitude;
+use crate::compat::aptabase::Aptabase;
 use crate::compat::call::Call;
+use crate::compat::cloud_events::CloudEvents;
+use crate::compat::elastic::Elastic;
+use crate::compat::loki::Loki;
 use crate::compat::mixpanel::Mixpanel;
 use crate::compat::otlp::Otlp;
 use crate::compat::posthog::PostHog;
 use crate::compat::script::Script;
 use crate::compat::segment::Segment;
 use crate::compat::sentry::Sentry;
+use crate::compat::splunk::Splunk;
 
 pub use crate::compat::protocol::{Answer, Protocol};
 
@@ -42,7 +56,9 @@ pub use crate::compat::protocol::{Answer, Protocol};
 pub type Protocols = &'static [&'static dyn Protocol];
 
 /// All families, one line each.
-pub static PROTOCOLS: Protocols = &[&Mixpanel, &Otlp, &PostHog, &Script, &Segment, &Sentry];
+pub static PROTOCOLS: Protocols = &[
+    &Amplitude, &Aptabase, &CloudEvents, &Elastic, &Loki, &Mixpanel, &Otlp, &PostHog, &Script, &Segment, &Sentry, &Splunk,
+];
 
 /// Answers a request on a path of client libraries.
 pub(crate) async fn answer(protocols: Protocols, State(context): Shared, request: Request) -> Response {

@@ -6,7 +6,9 @@
 use std::fs;
 use std::path::Path;
 
-use ingest::compat::{mixpanel, otlp, posthog, segment, sentry};
+use ingest::compat::{
+    amplitude, aptabase, cloud_events, elastic, loki, mixpanel, otlp, posthog, segment, sentry, splunk,
+};
 use tally_core::event::draft::Draft;
 use tally_core::rejected::Refusal;
 use tally_core::time::Timestamp;
@@ -107,4 +109,40 @@ fn otlp_survives() {
         let (form, body) = split(body);
         otlp::read(form % 2 == 1, body).map_err(|e| e.to_string())
     });
+}
+
+#[test]
+fn splunk_survives() {
+    check("splunk", |body| {
+        let (form, body) = split(body);
+        splunk::read(["/services/collector", "/services/collector/raw"][form % 2], body).map_err(|e| e.to_string())
+    });
+}
+
+#[test]
+fn loki_survives() {
+    check("loki", |body| {
+        let (form, body) = split(body);
+        loki::read(form % 2 == 1, body).map_err(|e| e.to_string())
+    });
+}
+
+#[test]
+fn elastic_survives() {
+    check("elastic", |body| elastic::read(body).map_err(|e| e.to_string()));
+}
+
+#[test]
+fn cloud_events_survives() {
+    check("cloud_events", |body| cloud_events::read(body).map_err(|e| e.to_string()));
+}
+
+#[test]
+fn amplitude_survives() {
+    check("amplitude", |body| amplitude::read(body).map_err(|e| e.to_string()));
+}
+
+#[test]
+fn aptabase_survives() {
+    check("aptabase", |body| aptabase::read(body).map_err(|e| e.to_string()));
 }

@@ -4,7 +4,6 @@
 //! format has a parser that turns a line into an object; a row says what its keys mean.
 
 mod access;
-mod logfmt;
 mod stamped;
 mod syslog;
 mod table;
@@ -38,7 +37,7 @@ pub(super) fn parse(
         Reader::Access => access::parse(line, clock),
         Reader::Syslog => syslog::parse(line, clock),
         Reader::Stamped => stamped::parse(line, clock, oddities),
-        Reader::Logfmt => logfmt::parse(line),
+        Reader::Logfmt => Parsed::logfmt(line),
         Reader::Plain => return Ok(Parsed::plain(line)),
     };
     Ok(parsed.unwrap_or_else(|| {
@@ -57,7 +56,7 @@ fn any(line: &str, clock: &mut Clock, oddities: &mut Oddities) -> Result<Parsed,
         return Ok(of_object(object, clock, oddities));
     }
     let parsed = access::parse(line, clock).or_else(|| syslog::parse(line, clock));
-    let parsed = parsed.or_else(|| stamped::parse(line, clock, oddities)).or_else(|| logfmt::parse(line));
+    let parsed = parsed.or_else(|| stamped::parse(line, clock, oddities)).or_else(|| Parsed::logfmt(line));
     Ok(parsed.unwrap_or_else(|| Parsed::plain(line)))
 }
 
@@ -97,7 +96,7 @@ fn inside(line: &str, clock: &mut Clock, oddities: &mut Oddities) -> Option<Pars
         access::parse(line, clock)
             .or_else(|| syslog::parse(line, clock))
             .or_else(|| stamped::parse(line, clock, &mut odd))
-            .or_else(|| logfmt::parse(line))
+            .or_else(|| Parsed::logfmt(line))
     };
     odd.list().iter().for_each(|oddity| oddities.add(oddity.clone()));
     parsed

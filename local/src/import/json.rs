@@ -1,17 +1,14 @@
 //! Lenient JSON parsing for logs: values that Tally would reject are kept in an accepted form, and noted.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tally_core::event::MAX_DEPTH;
 use tally_core::event::json::{self, Json, Kind, Number};
+pub(super) use tally_core::log::keys::{Object, find, take};
 
 use super::oddity::{Oddities, Oddity};
-
-/// The fields of a JSON object.
-pub(super) type Object = BTreeMap<String, Json>;
 
 /// Levels that a field of a line may have: it lies in `data`, which is one itself.
 const DEPTH: usize = MAX_DEPTH - 1;
@@ -105,29 +102,6 @@ impl<'de> Visitor<'de> for Pairs<'_, 'de> {
         }
         Ok(())
     }
-}
-
-/// Takes a value out of nested objects. At each level the whole rest of the path may be a key itself
-/// (`http.status_code`).
-pub(super) fn take(object: &mut Object, path: &str) -> Option<Json> {
-    if let Some(value) = object.remove(path) {
-        return Some(value);
-    }
-    path.match_indices('.').find_map(|(dot, _)| match object.get_mut(&path[..dot])? {
-        Json::Object(inner) => take(inner, &path[dot + 1..]),
-        _ => None,
-    })
-}
-
-/// Finds the value that [`take`] would take.
-pub(super) fn find<'a>(object: &'a Object, path: &str) -> Option<&'a Json> {
-    if let Some(value) = object.get(path) {
-        return Some(value);
-    }
-    path.match_indices('.').find_map(|(dot, _)| match object.get(&path[..dot])? {
-        Json::Object(inner) => find(inner, &path[dot + 1..]),
-        _ => None,
-    })
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 use tally_core::event::MAX_COUNT;
+use tally_core::log::level;
 
 use super::format::{FORMATS, Format};
 use super::shape::{Constant, FIELDS, Mapping};
-use super::{level, time};
+use super::time;
 
 /// What to import.
 #[derive(clap::Args)]

@@ -1,18 +1,17 @@
 //! Turns a parsed line into an event. Fields are found by `--map`, by the format's keys, and by keys with a common
 //! meaning. All other values go to `data`.
 
-mod keys;
 #[cfg(test)]
 mod tests;
 
-use keys::{CATEGORY, LEVEL, MESSAGE, STACK, TIME};
 use tally_core::event::json::{Json, Number};
 use tally_core::event::{MAX_COUNT, MAX_EVENT, MAX_MESSAGE, MAX_TEXT};
+use tally_core::log::keys::{CATEGORY, LEVEL, MESSAGE, MESSAGE_OF_ERROR, STACK, TIME};
+use tally_core::log::level;
 use tally_core::time::Timestamp;
 
 use super::format::Parsed;
 use super::json::{self, Object, find, take};
-use super::level;
 use super::oddity::{Oddities, Oddity};
 use super::time::{self, Clock};
 
@@ -298,7 +297,7 @@ impl Line<'_> {
         if self.has("message") {
             return;
         }
-        for key in keys.iter().chain(&MESSAGE) {
+        for key in keys.iter().chain(&MESSAGE).chain(&MESSAGE_OF_ERROR) {
             let Some(text) = find(self.object, key).and_then(text_of).filter(|text| !text.is_empty()) else { continue };
             take(self.object, key);
             self.put_message(text);

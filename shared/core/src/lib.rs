@@ -8,6 +8,7 @@ pub mod distinct;
 pub mod event;
 pub mod invalid;
 pub mod issue;
+pub mod log;
 pub mod people;
 pub mod rejected;
 pub mod source_map;

@@ -9,6 +9,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tally_service::config::{Config, Origins};
 
+use crate::families::{self, Family};
 use crate::routes::{self, Access, Route};
 
 /// Request headers that a page may send.
@@ -58,6 +59,8 @@ pub(crate) fn permit(config: &Config, access: Access, request: &HeaderMap, reply
     reply.append(VARY, HeaderValue::from_static("origin"));
 }
 
+/// The header of a sender of `CloudEvents` that asks whether it may send (cloudevents/spec `http-webhook.md`).
+const WEBHOOK_REQUEST_ORIGIN: &str = "webhook-request-origin";
 /// Reply headers that a client library in a page may read.
 const LIBRARY_REPLY_HEADERS: &str = "retry-after, x-sentry-rate-limits, x-sentry-error";
 
@@ -77,10 +80,20 @@ pub(crate) fn permit_library(config: &Config, request: &HeaderMap, reply: &mut H
     reply.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(LIBRARY_REPLY_HEADERS));
 }
 
-/// The answer to `OPTIONS` on a path of client libraries: all methods, and the headers that are asked for.
-pub(crate) fn library_options(request: &HeaderMap) -> Response {
-    let mut response = StatusCode::NO_CONTENT.into_response();
+/// The answer to `OPTIONS` on a decoded path of client libraries: all methods, and the headers that are asked for.
+pub(crate) fn library_options(path: &str, request: &HeaderMap) -> Response {
+    let is_of = |family| families::at(path).is_some_and(|known| known.families.contains(&family));
+    let is_of_page = request.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    // One that validates its receiver before it sends. It is let in by its key, so any may ask.
+    let validated = request.get(WEBHOOK_REQUEST_ORIGIN).filter(|_| is_of(Family::CloudEvents) && !is_of_page);
+    // Docker's driver asks so whether a collector is there. It takes no other status, and no container starts without.
+    let is_asked = validated.is_some() || (is_of(Family::Splunk) && !is_of_page);
+    let mut response = if is_asked { StatusCode::OK } else { StatusCode::NO_CONTENT }.into_response();
     let reply = response.headers_mut();
+    if let Some(origin) = validated {
+        reply.insert("webhook-allowed-origin", origin.clone());
+        reply.insert("webhook-allowed-rate", HeaderValue::from_static("*"));
+    }
     let methods = HeaderValue::from_static("GET, POST, PUT, OPTIONS, HEAD");
     reply.insert(ALLOW, methods.clone());
     if request.contains_key(ORIGIN) && request.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {

@@ -23,11 +23,36 @@ pub enum Family {
     Segment,
     /// Tally's own script for web pages.
     Script,
+    /// Splunk's HTTP Event Collector.
+    Splunk,
+    /// Grafana Loki.
+    Loki,
+    /// Elasticsearch and `OpenSearch`.
+    Elasticsearch,
+    /// `CloudEvents` over HTTP, and Amazon `EventBridge`.
+    CloudEvents,
+    /// Amplitude.
+    Amplitude,
+    /// Aptabase.
+    Aptabase,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Sentry, Self::Otlp, Self::PostHog, Self::Mixpanel, Self::Segment, Self::Script];
+    pub const ALL: [Self; 12] = [
+        Self::Sentry,
+        Self::Otlp,
+        Self::PostHog,
+        Self::Mixpanel,
+        Self::Segment,
+        Self::Splunk,
+        Self::Loki,
+        Self::Elasticsearch,
+        Self::CloudEvents,
+        Self::Amplitude,
+        Self::Aptabase,
+        Self::Script,
+    ];
 
     /// Its name: the `source` of its rejected events.
     pub const fn name(self) -> &'static str {
@@ -38,6 +63,12 @@ impl Family {
             Self::Mixpanel => "mixpanel",
             Self::Segment => "segment",
             Self::Script => "script",
+            Self::Splunk => "splunk",
+            Self::Loki => "loki",
+            Self::Elasticsearch => "elasticsearch",
+            Self::CloudEvents => "cloudevents",
+            Self::Amplitude => "amplitude",
+            Self::Aptabase => "aptabase",
         }
     }
 
@@ -50,6 +81,12 @@ impl Family {
             Self::Mixpanel => "Mixpanel",
             Self::Segment => "Segment and RudderStack",
             Self::Script => "Tally's script for web pages",
+            Self::Splunk => "Splunk's HTTP Event Collector",
+            Self::Loki => "Loki",
+            Self::Elasticsearch => "Elasticsearch",
+            Self::CloudEvents => "CloudEvents",
+            Self::Amplitude => "Amplitude",
+            Self::Aptabase => "Aptabase",
         }
     }
 }
@@ -88,7 +125,7 @@ paths! {
     "/i/v1/metrics"                              => Ingest, Otlp;
     "/e"                                         => Ingest, PostHog;
     "/i/v0/e"                                    => Ingest, PostHog;
-    "/batch"                                     => Ingest, PostHog;
+    "/batch"                                     => Ingest, Amplitude | PostHog;
     "/i/v0/batch"                                => Ingest, PostHog;
     "/i/v0/ai/batch"                             => Ingest, PostHog;
     "/capture"                                   => Ingest, PostHog;
@@ -120,6 +157,24 @@ paths! {
     "/collect"                                   => Ingest, Script;
     // Any name, so that a script which a browser has kept sends on after the name has changed.
     "/c/{name}"                                  => Ingest, Script;
+    "/services/collector"                        => Ingest, Splunk;
+    "/services/collector/event"                  => Ingest, Splunk;
+    "/services/collector/event/1.0"              => Ingest, Splunk;
+    "/services/collector/raw"                    => Ingest, Splunk;
+    "/services/collector/raw/1.0"                => Ingest, Splunk;
+    "/services/collector/ack"                    => Ingest, Splunk;
+    "/services/collector/health"                 => Public, Splunk;
+    "/services/collector/health/1.0"             => Public, Splunk;
+    "/loki/api/v1/push"                          => Ingest, Loki;
+    "/api/prom/push"                             => Ingest, Loki;
+    "/ready"                                     => Public, Loki;
+    "/es"                                        => Ingest, Elasticsearch;
+    "/es/{*path}"                                => Ingest, Elasticsearch;
+    "/cloudevents"                               => Ingest, CloudEvents;
+    "/2/httpapi"                                 => Ingest, Amplitude;
+    "/httpapi"                                   => Ingest, Amplitude;
+    "/api/v0/event"                              => Ingest, Aptabase;
+    "/api/v0/events"                             => Ingest, Aptabase;
 }
 
 /// The first segment of a path that has an ingest key in the second.

@@ -205,7 +205,7 @@ pub fn serve_with(config: Arc<Config>, routers: impl IntoIterator<Item = Router>
 async fn answer_options(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let asked = request.headers().clone();
     let mut reply = match *request.method() {
-        Method::OPTIONS => cors::library_options(&asked),
+        Method::OPTIONS => cors::library_options(&decoded(request.uri().path()), &asked),
         _ => next.run(request).await,
     };
     cors::permit_library(&context.config, &asked, reply.headers_mut());

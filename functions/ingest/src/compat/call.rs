@@ -24,7 +24,7 @@ use tally_service::ingest::rejection::Rejection;
 use tally_store::{Deadline, StoreError};
 
 use crate::accept::intake;
-use crate::body::unpack;
+use crate::body::{unpack, unpack_stated};
 use crate::compat::records::{self, Made, Records};
 
 /// Most bytes of a request as it is sent: what a Lambda function can be called with.
@@ -111,6 +111,7 @@ impl Call {
         let (parts, body) = request.into_parts();
         let (key, path) = families::split_key(path);
         let query = parts.uri.query().map(str::to_owned);
+        let unpack = if family == Family::Loki { unpack_stated } else { unpack };
         let (body, problem) = match read(body, MAX_SENT).await.and_then(|sent| unpack(&parts.headers, sent)) {
             Ok(body) => (body, Ok(())),
             Err(problem) => (Bytes::new(), Err(problem)),

@@ -249,12 +249,6 @@ fn too_many() -> Problem {
     Problem::TooLarge(format!("more than {MAX_RECORDS} log records: send smaller batches"))
 }
 
-impl From<wire::Damaged> for Problem {
-    fn from(damaged: wire::Damaged) -> Self {
-        Self::field("", damaged.to_string())
-    }
-}
-
 impl From<json::TooMany> for Problem {
     fn from(_: json::TooMany) -> Self {
         too_many()

@@ -76,6 +76,15 @@ pub fn check_values(values: usize) -> Result<(), Refusal> {
     Err(Refusal::new(Reason::TooLarge, format!("{values} JSON values: send at most {MAX_VALUES} in one event")))
 }
 
+/// What a draft takes beside the record: of what surrounds it, and of the texts in it that are read as JSON.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weight {
+    /// JSON values.
+    pub values: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
 /// Records that are JSON values of one text.
 pub struct JsonRecords<'a, T, F> {
     records: Vec<JsonRecord<'a, T>>,
@@ -85,6 +94,8 @@ pub struct JsonRecords<'a, T, F> {
 struct JsonRecord<'a, T> {
     raw: &'a RawValue,
     values: usize,
+    /// The bytes of what surrounds it.
+    around: usize,
     /// What is known of it before it is read, or why it is not read at all.
     known: Result<T, Refusal>,
 }
@@ -97,9 +108,14 @@ impl<'a, T, F: Fn(&'a RawValue, &T) -> Result<Draft, Refusal>> JsonRecords<'a, T
 
     /// Adds a record of which `known` is known. `known` runs only if the record is not too large to be read.
     pub fn add(&mut self, raw: &'a RawValue, known: impl FnOnce() -> Result<T, Refusal>) {
-        let values = json::count(raw);
+        self.add_within(raw, Weight::default(), known);
+    }
+
+    /// Adds a record whose draft takes more than its own JSON.
+    pub fn add_within(&mut self, raw: &'a RawValue, more: Weight, known: impl FnOnce() -> Result<T, Refusal>) {
+        let values = json::count(raw) + more.values;
         let known = check_values(values).and_then(|()| known());
-        self.records.push(JsonRecord { raw, values, known });
+        self.records.push(JsonRecord { raw, values, around: more.bytes, known });
     }
 
     /// Changes what is known of a record.
@@ -124,7 +140,7 @@ impl<'a, T: Sync, F: Fn(&'a RawValue, &T) -> Result<Draft, Refusal> + Sync> Reco
     }
 
     fn size(&self, index: usize) -> usize {
-        self.records.get(index).map_or(0, |record| record.raw.get().len())
+        self.records.get(index).map_or(0, |record| record.raw.get().len() + record.around)
     }
 
     fn values(&self, index: usize) -> usize {

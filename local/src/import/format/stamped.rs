@@ -1,10 +1,10 @@
 //! Text with a leading time: the output of most frameworks, `aws logs` and containers.
 
 use tally_core::event::json::Json;
+use tally_core::log::level;
 
 use super::table::{Format, Parsed, Reader, Text};
 use crate::import::json::Object;
-use crate::import::level;
 use crate::import::oddity::Oddities;
 use crate::import::time::{self, Clock};
 
@@ -47,7 +47,7 @@ fn inner(text: &str, oddities: &mut Oddities) -> Option<Parsed> {
         let object = crate::import::json::object(text, oddities).ok().flatten()?;
         return Some(Parsed::new(Format::of_object(&object), object, Text::None));
     }
-    super::logfmt::parse(text)
+    Parsed::logfmt(text)
 }
 
 fn with_level(rest: &str) -> Parsed {

@@ -2,10 +2,11 @@
 
 use tally_core::event::json::Json;
 use tally_core::event::level::Level;
+use tally_core::log::level::{self, Scale};
+use tally_core::log::logfmt;
 use tally_core::time::Timestamp;
 
 use crate::import::json::Object;
-use crate::import::level::{self, Scale};
 
 /// How lines of a format are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +207,11 @@ pub(in crate::import) struct Parsed {
 impl Parsed {
     pub(in crate::import) fn new(format: &'static Format, object: Object, text: Text) -> Self {
         Self { format, object, time: None, level: None, text, inner: None }
+    }
+
+    /// A line of logfmt.
+    pub(in crate::import) fn logfmt(line: &str) -> Option<Self> {
+        logfmt::parse(line).map(|object| Self::new(Format::of_reader(Reader::Logfmt), object, Text::Other))
     }
 
     pub(in crate::import) fn plain(text: &str) -> Self {

@@ -1,15 +1,16 @@
 //! The protobuf of OTLP (opentelemetry-proto, `logs/v1/logs.proto` and `common/v1/common.proto`), as far as logs need it.
 //!
-//! `prost` decodes single records. It would decode a whole request before anyone can count its records, and two bytes of
-//! an empty record become hundreds, so the three levels around records are walked here.
+//! `prost` decodes single records; the three levels around them are walked.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use prost::Message;
 use tally_core::app::key::hex;
 use tally_core::event::MAX_DEPTH;
 use tally_core::event::json::{Json, Number};
+
+use crate::compat::protobuf::{Damaged, Parts};
 
 /// The maximum number of records of a request. Batches of an exporter have 512, those of a collector usually 8,192.
 pub(super) const MAX_RECORDS: usize = 32_768;
@@ -127,57 +128,6 @@ pub(super) struct Status {
     pub message: String,
 }
 
-/// The message is damaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the protobuf of an ExportLogsServiceRequest")]
-pub(super) struct Damaged;
-
-/// The parts of a message that are messages themselves, by their tags, as sent.
-struct Parts {
-    left: Bytes,
-}
-
-impl Iterator for Parts {
-    type Item = Result<(usize, Bytes), Damaged>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while self.left.has_remaining() {
-            match self.field() {
-                Ok(Some(part)) => return Some(Ok(part)),
-                Ok(None) => {}
-                Err(damaged) => {
-                    self.left.clear();
-                    return Some(Err(damaged));
-                }
-            }
-        }
-        None
-    }
-}
-
-impl Parts {
-    /// The next field, if it is a message.
-    fn field(&mut self) -> Result<Option<(usize, Bytes)>, Damaged> {
-        // A key is a varint, as a length is.
-        let key = prost::decode_length_delimiter(&mut self.left).map_err(|_| Damaged)?;
-        let length = match key & 7 {
-            0 => {
-                prost::decode_length_delimiter(&mut self.left).map_err(|_| Damaged)?;
-                return Ok(None);
-            }
-            1 => 8,
-            2 => prost::decode_length_delimiter(&mut self.left).map_err(|_| Damaged)?,
-            5 => 4,
-            _ => return Err(Damaged),
-        };
-        if length > self.left.remaining() {
-            return Err(Damaged);
-        }
-        let content = self.left.split_to(length);
-        Ok((key & 7 == 2).then_some((key >> 3, content)))
-    }
-}
-
 /// Hands over each record of an `ExportLogsServiceRequest`, as sent, with what surrounds it.
 ///
 /// # Errors
@@ -186,14 +136,14 @@ pub(super) fn records<E: From<Damaged>>(
     body: Bytes,
     mut record: impl FnMut(&Around, Bytes) -> Result<(), E>,
 ) -> Result<(), E> {
-    for resource_logs in (Parts { left: body }) {
+    for resource_logs in Parts::of(body) {
         let (1, resource_logs) = resource_logs? else { continue };
         // The resource follows its records in no encoder, but it may.
         let mut around = Around { resource: last(&resource_logs)?, ..Around::default() };
-        for scope_logs in (Parts { left: resource_logs }) {
+        for scope_logs in Parts::of(resource_logs) {
             let (2, scope_logs) = scope_logs? else { continue };
             around.scope = last(&scope_logs)?;
-            for part in (Parts { left: scope_logs }) {
+            for part in Parts::of(scope_logs) {
                 if let (2, sent) = part? {
                     record(&around, sent)?;
                 }
@@ -206,7 +156,7 @@ pub(super) fn records<E: From<Damaged>>(
 /// The last part with the tag 1.
 fn last(message: &Bytes) -> Result<Bytes, Damaged> {
     let mut found = Bytes::new();
-    for part in (Parts { left: message.clone() }) {
+    for part in Parts::of(message.clone()) {
         if let (1, part) = part? {
             found = part;
         }

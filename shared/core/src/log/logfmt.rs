@@ -1,15 +1,14 @@
 //! logfmt: `level=info msg="it works" took=12`.
 
-use tally_core::event::json::{Json, Number};
-
-use super::table::{Format, Parsed, Reader, Text};
-use crate::import::json::Object;
+use super::keys::Object;
+use crate::event::json::{Json, Number};
 
 /// Keys that identify logfmt even with a single pair, or with words between pairs.
 const KNOWN: [&str; 8] = ["level", "lvl", "msg", "message", "ts", "time", "t", "timestamp"];
 
-/// Reads a line that consists only of pairs, at least two.
-pub(super) fn parse(line: &str) -> Option<Parsed> {
+/// Reads a line that consists only of pairs: at least two, or one of them with a usual key, such as `level`. Words between
+/// them are true.
+pub fn parse(line: &str) -> Option<Object> {
     let mut object = Object::new();
     let mut rest = line.trim();
     let (mut pairs, mut words) = (0, 0);
@@ -40,7 +39,7 @@ pub(super) fn parse(line: &str) -> Option<Parsed> {
     }
     let known = KNOWN.iter().any(|key| object.contains_key(*key));
     let is_logfmt = known || (pairs >= 2 && words == 0);
-    is_logfmt.then(|| Parsed::new(Format::of_reader(Reader::Logfmt), object, Text::Other))
+    is_logfmt.then_some(object)
 }
 
 /// A value, bare or quoted, and the rest.
@@ -83,7 +82,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Option<String> {
-        serde_json::to_string(&Json::Object(parse(line)?.object)).ok()
+        serde_json::to_string(&Json::Object(parse(line)?)).ok()
     }
 
     #[test]

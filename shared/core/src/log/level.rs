@@ -1,11 +1,11 @@
 //! Severities as loggers write them: by name, or by a number on the scale of the format.
 
-use tally_core::event::json::Json;
-use tally_core::event::level::Level;
+use crate::event::json::Json;
+use crate::event::level::Level;
 
 /// What the numbers of a format mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scale {
+pub enum Scale {
     /// 10 to 60, as pino and bunyan write them.
     Pino,
     /// 0 to 7, the severities of syslog.
@@ -15,7 +15,7 @@ pub(super) enum Scale {
 }
 
 /// The level that a value names, if it is understood.
-pub(super) fn of_json(value: &Json, scale: Scale) -> Option<Level> {
+pub fn of_json(value: &Json, scale: Scale) -> Option<Level> {
     match value {
         Json::String(text) => of_text(text.trim(), scale),
         Json::Number(number) => of_number(number.as_str(), scale),
@@ -28,7 +28,7 @@ fn of_text(text: &str, scale: Scale) -> Option<Level> {
 }
 
 /// The level of a name: Tally's own names, and names that only logs use.
-pub(super) fn of_name(text: &str) -> Option<Level> {
+pub fn of_name(text: &str) -> Option<Level> {
     if let Ok(level) = text.parse() {
         return Some(level);
     }
@@ -57,7 +57,7 @@ fn of_number(text: &str, scale: Scale) -> Option<Level> {
 }
 
 /// The level for an HTTP response status.
-pub(super) fn of_status(status: &str) -> Option<Level> {
+pub fn of_status(status: &str) -> Option<Level> {
     match status.parse().ok()? {
         100..=399 => Some(Level::Info),
         400..=499 => Some(Level::Warn),
@@ -67,7 +67,7 @@ pub(super) fn of_status(status: &str) -> Option<Level> {
 }
 
 /// The level that a word in a text line names: in capitals, or in any case between brackets or before a colon.
-pub(super) fn of_word(word: &str) -> Option<Level> {
+pub fn of_word(word: &str) -> Option<Level> {
     let bare = word.trim_matches(|c: char| "[]<>()|:,-".contains(c));
     // Monolog writes `production.ERROR:`, Apache `[core:error]`.
     let bare = bare.rsplit(['.', ':']).next().unwrap_or(bare);

@@ -1,0 +1,10 @@
+//! `CloudEvents` as JSON: whatever they are, no accepted event breaks a limit, and a second sending is the same
+//! events.
+
+#![no_main]
+
+use fuzz::check;
+use ingest::compat::cloud_events::read;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| check(|| read(data).map_err(|problem| problem.to_string())));
