@@ -57,7 +57,18 @@ pub type Protocols = &'static [&'static dyn Protocol];
 
 /// All families, one line each.
 pub static PROTOCOLS: Protocols = &[
-    &Amplitude, &Aptabase, &CloudEvents, &Elastic, &Loki, &Mixpanel, &Otlp, &PostHog, &Script, &Segment, &Sentry, &Splunk,
+    &Amplitude,
+    &Aptabase,
+    &CloudEvents,
+    &Elastic,
+    &Loki,
+    &Mixpanel,
+    &Otlp,
+    &PostHog,
+    &Script,
+    &Segment,
+    &Sentry,
+    &Splunk,
 ];
 
 /// Answers a request on a path of client libraries.
