@@ -271,6 +271,7 @@ async fn head_answers_as_get_does_without_a_body() {
                 format!("/event-tracker/{both}/api/events/histogram/a/20261121")
             }
             "/assets/{version}/{*path}" => "/assets/older/none".to_owned(),
+            "/js/{file}" => "/js/script.js".to_owned(),
             "/apps/{app}/stats/next" => "/apps/shop/stats/next?name=a".to_owned(),
             "/apps/{app}/stats/numbers" => "/apps/shop/stats/numbers?attr=a".to_owned(),
             "/apps/{app}/people/{*user_id}" => "/apps/shop/people/ann".to_owned(),

@@ -214,6 +214,8 @@ pub(crate) fn schema(required: &[&str], more: &[(&str, Schema)]) -> Schema {
             "anyOf": [value, {"type": "array", "maxItems": MOST_VALUES, "items": value}],
         })
     };
+    // Null means the same as a field that is left out.
+    let field = |about: &str| json_schema!({"anyOf": [values(about), {"type": "null"}]});
     let conditions = |about: &str| {
         json_schema!({
             "description": about,
@@ -231,10 +233,10 @@ pub(crate) fn schema(required: &[&str], more: &[(&str, Schema)]) -> Schema {
                 "items": {
                     "type": "object",
                     "properties": {
-                        "name": values("The name of the event."),
-                        "slug": values("Its slug."),
-                        "category": values("Its category."),
-                        "level": values("Its level."),
+                        "name": field("The name of the event."),
+                        "slug": field("Its slug."),
+                        "category": field("Its category."),
+                        "level": field("Its level."),
                         "where": conditions("More conditions, by the names of the parameters that filter events."),
                     },
                     "additionalProperties": false,
