@@ -187,7 +187,8 @@ export function coverageNote(reply, state, further) {
     'p',
     { class: 'people-note coverage', role: 'status' },
     h('span', null, `◐ Of the events from ${span} only: there are more than one request reads.`),
-    further || rangeLinks(reply, covered, state),
+    further,
+    rangeLinks(reply, covered, state),
   );
 }
 
