@@ -392,9 +392,9 @@ test("retention of a part shows no day that was not read, and leads to ranges th
     await page.goto(url);
     await note.waitFor();
     for (let left = 20; (await note.count()) > 0 && left > 0; left--) {
-        const before = await note.innerText();
+        const [before] = await note.allInnerTexts();
         await page.getByRole("button", { name: "Continue" }).click();
-        await until(async () => (await note.count()) === 0 || (await note.innerText()) !== before);
+        await until(async () => (await note.allInnerTexts())[0] !== before);
     }
     await until(async () => (await rows.count()) === 1 + 8);
     assert.equal(page.url(), url);
