@@ -606,7 +606,8 @@ async fn retention_goes_on_where_the_budget_ended() {
         calls += 1;
         assert!(calls < 1_000, "it ends");
     }
-    assert!(calls > 3, "{calls}");
+    // A server counts other units.
+    assert!(calls > 2, "{calls}");
     covers_all(&reply);
     assert_eq!(reply["cohorts"], whole["cohorts"]);
     let next = first["next"].as_str().unwrap();
