@@ -77,7 +77,7 @@ fn random_event(rng: &mut fastrand::Rng, n: usize, around: Timestamp) -> Value {
     if rng.u8(..4) > 0 {
         event["level"] = json!((["INFO", "WARN", "ERROR", "FATAL"][rng.usize(..4)]));
     }
-    if n % 3 > 0 {
+    if !n.is_multiple_of(3) {
         event["message"] = json!((["card declined", "out of stock", "no network", "gone"][n % 4]));
     }
     if rng.u8(..3) > 0 {

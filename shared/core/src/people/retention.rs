@@ -129,9 +129,13 @@ mod tests {
             }
             let (before, after) = events.split_at(events.len() / 2);
             let mut first = Retention::default();
-            before.iter().for_each(|(person, visit)| { first.add(*person, *visit); });
+            for (person, visit) in before {
+                first.add(*person, *visit);
+            }
             let mut second = Retention::decode(&first.encode()).expect("what was encoded");
-            after.iter().for_each(|(person, visit)| { second.add(*person, *visit); });
+            for (person, visit) in after {
+                second.add(*person, *visit);
+            }
             let cohorts = retention.cohorts(MAX_BUCKETS);
             prop_assert_eq!(&second.cohorts(MAX_BUCKETS), &cohorts);
             prop_assert_eq!(cohorts.iter().map(|cohort| cohort.people).sum::<u64>(), new);
