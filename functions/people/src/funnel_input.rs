@@ -208,14 +208,10 @@ fn scalar(value: &RawValue) -> Result<String, JsonError> {
 /// The schema of a funnel with more fields.
 pub(crate) fn schema(required: &[&str], more: &[(&str, Schema)]) -> Schema {
     let value = json_schema!({"type": ["string", "number", "boolean"]});
-    let values = |about: &str| {
-        json_schema!({
-            "description": about,
-            "anyOf": [value, {"type": "array", "maxItems": MOST_VALUES, "items": value}],
-        })
-    };
+    let list = json_schema!({"type": "array", "maxItems": MOST_VALUES, "items": value});
+    let values = |about: &str| json_schema!({"description": about, "anyOf": [value, list]});
     // Null means the same as a field that is left out.
-    let field = |about: &str| json_schema!({"anyOf": [values(about), {"type": "null"}]});
+    let field = |about: &str| json_schema!({"description": about, "anyOf": [value, list, {"type": "null"}]});
     let conditions = |about: &str| {
         json_schema!({
             "description": about,
