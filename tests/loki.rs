@@ -10,36 +10,11 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{NOW, Tally, TestApp, at};
+use crate::harness::{Tally, TestApp};
+use crate::protobuf::{field, now, number, varint};
 
 const PUSH: &str = "/loki/api/v1/push";
 const SNAPPY: &str = "application/x-protobuf";
-
-/// Nanoseconds since 1970 of the tests' now.
-fn now() -> u64 {
-    u64::try_from(at(NOW).micros()).unwrap() * 1_000
-}
-
-fn varint(mut number: u64) -> Vec<u8> {
-    let mut bytes = vec![];
-    loop {
-        let low = u8::try_from(number & 0x7f).unwrap();
-        number >>= 7;
-        if number == 0 {
-            bytes.push(low);
-            return bytes;
-        }
-        bytes.push(low | 0x80);
-    }
-}
-
-fn field(tag: u64, content: &[u8]) -> Vec<u8> {
-    [varint(tag << 3 | 2), varint(content.len() as u64), content.to_vec()].concat()
-}
-
-fn number(tag: u64, number: u64) -> Vec<u8> {
-    [varint(tag << 3), varint(number)].concat()
-}
 
 fn entry(nanos: u64, line: &str, metadata: &[(&str, &str)]) -> Vec<u8> {
     let time = [number(1, nanos / 1_000_000_000), number(2, nanos % 1_000_000_000)].concat();

@@ -4,38 +4,8 @@ use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{NOW, Tally, TestApp, at};
-
-/// Nanoseconds since 1970 of the tests' now.
-fn now() -> u64 {
-    u64::try_from(at(NOW).micros()).unwrap() * 1_000
-}
-
-/// A field of a protobuf message that has a length.
-fn field(tag: u64, content: &[u8]) -> Vec<u8> {
-    [varint(tag << 3 | 2), varint(content.len() as u64), content.to_vec()].concat()
-}
-
-fn fixed64(tag: u64, number: u64) -> Vec<u8> {
-    [varint(tag << 3 | 1), number.to_le_bytes().to_vec()].concat()
-}
-
-fn number(tag: u64, number: u64) -> Vec<u8> {
-    [varint(tag << 3), varint(number)].concat()
-}
-
-fn varint(mut number: u64) -> Vec<u8> {
-    let mut bytes = vec![];
-    loop {
-        let low = u8::try_from(number & 0x7f).unwrap();
-        number >>= 7;
-        if number == 0 {
-            bytes.push(low);
-            return bytes;
-        }
-        bytes.push(low | 0x80);
-    }
-}
+use crate::harness::{Tally, TestApp};
+use crate::protobuf::{field, fixed64, now, number};
 
 fn text(value: &str) -> Vec<u8> {
     field(1, value.as_bytes())

@@ -1,6 +1,7 @@
 // Aptabase: @aptabase/web in Node and Chromium, and aptabase for Python.
 
 import assert from "node:assert/strict";
+import { LOST_BY_EACH_FAULT } from "./lib/faults.mjs";
 
 function check(events) {
     assert.ok(events.length > 0);
@@ -13,19 +14,9 @@ function check(events) {
     }
 }
 
-const NEVER = "it sends nothing again";
-const FAULTS = [
-    "500, first 2",
-    "503, first 2",
-    "503, every third",
-    "429, first 1",
-    "429, Retry-After",
-    "413, first 1",
-    "dropped before",
-];
 const WEB = {
     check,
-    loses: Object.fromEntries(FAULTS.map(fault => [fault, NEVER])),
+    loses: LOST_BY_EACH_FAULT,
     skip: { "answer too late": "it waits without a limit" },
 };
 

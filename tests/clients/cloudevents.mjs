@@ -1,6 +1,7 @@
 // CloudEvents: the SDKs for Node and Python, in each mode. They pack events, and send nothing again.
 
 import assert from "node:assert/strict";
+import { LOST_BY_EACH_FAULT } from "./lib/faults.mjs";
 
 function check(events) {
     assert.ok(events.length > 0);
@@ -13,17 +14,7 @@ function check(events) {
     }
 }
 
-const NEVER = "it sends nothing again";
-const FAULTS = [
-    "500, first 2",
-    "503, first 2",
-    "503, every third",
-    "429, first 1",
-    "429, Retry-After",
-    "413, first 1",
-    "dropped before",
-];
-const COMMON = { check, loses: Object.fromEntries(FAULTS.map(fault => [fault, NEVER])) };
+const COMMON = { check, loses: LOST_BY_EACH_FAULT };
 const NODE = { ...COMMON, skip: { "answer too late": "it waits without a limit" } };
 
 export default {

@@ -1,6 +1,7 @@
 // Loki: winston-loki, pino-loki, python-logging-loki and loki-logger-handler.
 
 import assert from "node:assert/strict";
+import { LOST_BY_EACH_FAULT } from "./lib/faults.mjs";
 
 function common(events) {
     const clicked = events.filter(event => event.message?.startsWith("clicked "));
@@ -22,17 +23,6 @@ function javascript(events) {
     }
 }
 
-const NEVER = "it sends nothing again";
-const FAULTS = [
-    "500, first 2",
-    "503, first 2",
-    "503, every third",
-    "429, first 1",
-    "429, Retry-After",
-    "413, first 1",
-    "dropped before",
-];
-const NO_RETRY = Object.fromEntries(FAULTS.map(fault => [fault, NEVER]));
 const NO_LIMIT = { "answer too late": "it waits without a limit" };
 const WINSTON = { script: ["loki/winston.mjs"], events: 60, check: javascript };
 
@@ -42,18 +32,18 @@ export default {
     clients: {
         "winston-loki": WINSTON,
         "winston-loki, protobuf": { ...WINSTON, script: ["loki/winston.mjs", "protobuf"] },
-        "pino-loki": { script: ["loki/pino.mjs"], events: 60, check: javascript, loses: NO_RETRY },
+        "pino-loki": { script: ["loki/pino.mjs"], events: 60, check: javascript, loses: LOST_BY_EACH_FAULT },
         "python-logging-loki": {
             script: ["loki/python.py", "logging-loki"],
             check: common,
-            loses: NO_RETRY,
+            loses: LOST_BY_EACH_FAULT,
             skip: NO_LIMIT,
         },
         "loki-logger-handler": {
             script: ["loki/python.py", "logger-handler"],
             events: 60,
             check: common,
-            loses: NO_RETRY,
+            loses: LOST_BY_EACH_FAULT,
             skip: NO_LIMIT,
         },
     },

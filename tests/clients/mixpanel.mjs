@@ -1,6 +1,7 @@
 // Mixpanel: mixpanel (npm and PyPI), and mixpanel-browser in Chromium.
 
 import assert from "node:assert/strict";
+import { LOST_BY_EACH_FAULT } from "./lib/faults.mjs";
 
 const NAMES = new Set(["/track", "/import", "/engage", "/groups"]);
 
@@ -45,16 +46,11 @@ function browser(events) {
     assert.match(named(events, "error")[0].data.message, /^mark/);
 }
 
-const NEVER = "it never repeats";
 const NODE = {
     script: ["mixpanel/node.mjs"],
     check: node,
     skip: { "every one twice": "its events have no id, and it sends none twice" },
-    loses: Object.fromEntries(
-        ["500, first 2", "503, first 2", "503, every third", "429, first 1", "429, Retry-After", "413, first 1", "dropped before"].map(
-            fault => [fault, NEVER],
-        ),
-    ),
+    loses: LOST_BY_EACH_FAULT,
 };
 const PYTHON = {
     script: ["mixpanel/python.py"],

@@ -1,19 +1,13 @@
 // Tally's own endpoint, called as docs/api.md says: that the harness itself sees what is lost and what is counted twice.
 
 import assert from "node:assert/strict";
-
-/** What a client without retries loses. */
-const LOSES = Object.fromEntries(
-    ["500, first 2", "503, first 2", "503, every third", "429, first 1", "429, Retry-After", "413, first 1", "dropped before"].map(
-        fault => [fault, "it never repeats"],
-    ),
-);
+import { LOST_BY_EACH_FAULT } from "./lib/faults.mjs";
 
 export default {
     name: "native",
     carries: (method, path) => method === "POST" && path.endsWith("/events"),
     clients: {
-        "native, Node, once": { script: ["native/send.mjs", "once"], events: 4, loses: LOSES },
+        "native, Node, once": { script: ["native/send.mjs", "once"], events: 4, loses: LOST_BY_EACH_FAULT },
         "native, Node, repeating": {
             script: ["native/send.mjs", "repeating"],
             events: 4,
@@ -23,6 +17,6 @@ export default {
                 assert.equal(events[0].data.text, "Ünïcode 😀");
             },
         },
-        "native, browser": { page: "native/page.mjs", events: 4, loses: LOSES, only: ["none", "503, first 2", "dropped after"] },
+        "native, browser": { page: "native/page.mjs", events: 4, loses: LOST_BY_EACH_FAULT, only: ["none", "503, first 2", "dropped after"] },
     },
 };

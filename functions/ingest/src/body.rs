@@ -335,7 +335,8 @@ fn of_lines(body: &[u8]) -> Result<Sent<'_>, Problem> {
     Ok(Sent { events: events.collect(), alone: false })
 }
 
-fn at_most(count: usize) -> Result<(), Problem> {
+/// Refuses more events than a request of native events may have.
+pub(crate) fn at_most(count: usize) -> Result<(), Problem> {
     if count > MAX_EVENTS {
         return Err(Problem::TooLarge(format!("{count} events: send at most {MAX_EVENTS} at once")));
     }

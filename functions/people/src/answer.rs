@@ -161,9 +161,7 @@ impl Buckets {
         };
         Some(Self { range, zone: calendar.zone, interval, starts })
     }
-}
 
-impl Buckets {
     /// The buckets of another range, of which there may be no more than before. None if there are.
     pub(crate) fn within(self, range: Range, most: usize) -> Option<Self> {
         let starts = self.interval.starts_at_most(range, &self.zone, most).ok()?;

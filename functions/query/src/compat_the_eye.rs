@@ -21,7 +21,8 @@ use tally_http::service::{Shared, origin};
 use tally_service::read::query::EventQuery;
 use tally_service::read::reader::{Next, Page, read_page};
 use tally_service::reads::Reads;
-use tally_service::report::count::{Total, session_total, total};
+use tally_service::report::count::{Total, total};
+use tally_service::report::session_total::session_total;
 use tally_store::Order;
 
 use crate::cursor::Cursor;

@@ -9,6 +9,7 @@ pub mod group_counts;
 mod group_search;
 pub mod prices;
 pub mod run_time;
+pub mod session_total;
 pub mod tail;
 pub mod top_messages;
 pub mod usage;

@@ -11,8 +11,10 @@ use crate::client::error::StoreError;
 use crate::store::Store;
 use crate::tables::{EXPIRES_AT, PK, SK, SessionIndex, TABLES, TableDefinition};
 
-fn key(name: &str, role: KeyType) -> Result<KeySchemaElement, StoreError> {
-    built(KeySchemaElement::builder().attribute_name(name).key_type(role).build())
+/// The keys of a table or an index: an attribute for the partition, and the sort key that all have.
+fn keys(partition: &str) -> Result<Vec<KeySchemaElement>, StoreError> {
+    let key = |name, role| built(KeySchemaElement::builder().attribute_name(name).key_type(role).build());
+    Ok(vec![key(partition, KeyType::Hash)?, key(SK, KeyType::Range)?])
 }
 
 fn text(name: &str) -> Result<AttributeDefinition, StoreError> {
@@ -47,15 +49,13 @@ impl Store {
             .create_table()
             .table_name(name)
             .billing_mode(BillingMode::PayPerRequest)
-            .key_schema(key(PK, KeyType::Hash)?)
-            .key_schema(key(SK, KeyType::Range)?)
+            .set_key_schema(Some(keys(PK)?))
             .attribute_definitions(text(PK)?)
             .attribute_definitions(text(SK)?);
         for &(name, attribute) in table.indexes {
             let definition = GlobalSecondaryIndex::builder()
                 .index_name(name)
-                .key_schema(key(attribute, KeyType::Hash)?)
-                .key_schema(key(SK, KeyType::Range)?)
+                .set_key_schema(Some(keys(attribute)?))
                 .projection(projection(index));
             request =
                 request.attribute_definitions(text(attribute)?).global_secondary_indexes(built(definition.build())?);
@@ -92,8 +92,7 @@ impl Store {
         for &(index_name, attribute) in table.indexes.iter().filter(|(name, _)| !has(name)) {
             let create = CreateGlobalSecondaryIndexAction::builder()
                 .index_name(index_name)
-                .key_schema(key(attribute, KeyType::Hash)?)
-                .key_schema(key(SK, KeyType::Range)?)
+                .set_key_schema(Some(keys(attribute)?))
                 .projection(projection(index));
             let update = GlobalSecondaryIndexUpdate::builder().create(built(create.build())?).build();
             let request = self

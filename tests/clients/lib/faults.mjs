@@ -23,6 +23,19 @@ export const FAULTS = {
     "answer too late": { hits: first(1), late: true },
 };
 
+/** What a client that sends nothing again loses: the events of each request that Tally did not get. */
+export const LOST_BY_EACH_FAULT = Object.fromEntries(
+    [
+        "500, first 2",
+        "503, first 2",
+        "503, every third",
+        "429, first 1",
+        "429, Retry-After",
+        "413, first 1",
+        "dropped before",
+    ].map(fault => [fault, "it never repeats"]),
+);
+
 /** The faults of the short form. */
 export const SHORT = ["none", "dropped after"];
 

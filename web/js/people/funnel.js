@@ -9,7 +9,7 @@ import { funnelBuilder } from './funnel-builder.js';
 import { stepIssues } from './funnel-issues.js';
 import { funnelPeople } from './funnel-people.js';
 import { funnelBody, LEAST_STEPS, stepsOf } from './funnel-state.js';
-import { lastAsked, readOnButton } from './last-asked.js';
+import { continueButton, lastAsked } from './last-asked.js';
 import { briefLength, coverageNote, sentence, showAllowed } from './parts.js';
 
 /** Milliseconds after the last change in which a funnel is asked for. */
@@ -96,7 +96,10 @@ export function funnelTab(account) {
     );
   }
 
-  /** @param {FunnelReply} found */
+  /**
+   * @param {FunnelReply} found
+   * @returns {import('../dom.js').Child}
+   */
   function content(found) {
     return [
       coverageNote(found, state, found.next && furtherButton(found)),
@@ -110,16 +113,13 @@ export function funnelTab(account) {
   function furtherButton(found) {
     const now = /** @type {import('../state.js').State} */ (state);
     const body = { ...funnelBody(now, stepsOf(now)), next: found.next };
-    return readOnButton('Continue', {
+    return continueButton(panel, {
       asked,
       failed: 'The rest of the funnel',
       load: () => request('POST', appPath(now.app ?? '', 'funnels'), { body }),
-      show: (further, hadFocus) => {
+      content: (further) => {
         reply = further;
-        fill(panel.body, content(further));
-        if (hadFocus) {
-          panel.body.querySelector('button')?.focus();
-        }
+        return content(further);
       },
     });
   }

@@ -1,5 +1,5 @@
 import { describe, notify } from '../dialog.js';
-import { h } from '../dom.js';
+import { fill, h } from '../dom.js';
 
 /**
  * What was asked for last. An answer to anything before is late, and is no answer any more.
@@ -68,4 +68,25 @@ export function readOnButton(text, { asked, class: name = '', failed, load, show
     }
   });
   return button;
+}
+
+/**
+ * A button that goes on with what a panel shows, in its place. A focus that would be lost goes to the next button there.
+ *
+ * @template T
+ * @param {import('../panel.js').Panel} panel
+ * @param {{ asked: LastAsked, failed: string, load: () => Promise<T>, content: (found: T) => import('../dom.js').Child }} options
+ */
+export function continueButton(panel, { asked, failed, load, content }) {
+  return readOnButton('Continue', {
+    asked,
+    failed,
+    load,
+    show: (found, hadFocus) => {
+      fill(panel.body, content(found));
+      if (hadFocus) {
+        panel.body.querySelector('button')?.focus();
+      }
+    },
+  });
 }

@@ -5,7 +5,7 @@ import { stateLink } from '../link.js';
 import { bucketEnd } from '../overview/reply.js';
 import { Panel } from '../panel.js';
 import { filterParams } from '../state.js';
-import { lastAsked, readOnButton } from './last-asked.js';
+import { continueButton, lastAsked } from './last-asked.js';
 import { nameChoice } from './name-picker.js';
 import {
   BY,
@@ -85,20 +85,16 @@ export function retentionTab() {
    * @param {RetentionReply} reply
    * @param {import('../state.js').State} state
    * @param {string} query
+   * @returns {import('../dom.js').Child}
    */
   function retained(reply, state, query) {
     const further =
       reply.next &&
-      readOnButton('Continue', {
+      continueButton(panel, {
         asked,
         failed: 'The rest of the range',
         load: () => get(appPath(state.app ?? '', 'stats', 'retention'), [...JSON.parse(query), ['next', reply.next]]),
-        show: (found, hadFocus) => {
-          fill(panel.body, retained(found, state, query));
-          if (hadFocus) {
-            panel.body.querySelector('button')?.focus();
-          }
-        },
+        content: (found) => retained(found, state, query),
       });
     return [coverageNote(reply, state, further), triangle(reply, state)];
   }

@@ -16,9 +16,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tally_core::event::draft::Draft;
@@ -28,10 +27,10 @@ use tally_http::families::Family;
 use tally_http::problem::Problem;
 
 use super::call::Call;
-use super::fields::{Fields, object, scalar};
+use super::fields::{self, Fields, object, scalar};
 use super::packed::Form;
-use super::protocol::{Answer, Protocol, retry_after};
-use super::records::{self, JsonRecords, Records};
+use super::protocol::{Answer, Protocol, json_reply, retry_after};
+use super::records::{self, Records};
 use super::sanitize::{self, distinct, pick, short};
 
 /// The maximum number of events in a request. Amplitude's own limit is 2,000.
@@ -126,12 +125,7 @@ impl<'a> Sent<'a> {
         if event_json::kind(self.events) == Kind::Object {
             return Ok(vec![self.events]);
         }
-        let (events, total) = event_json::array_of_at_most(self.events, MAX_EVENTS)
-            .map_err(|error| Problem::field("events", error.to_string()))?;
-        if events.len() < total {
-            return Err(Problem::TooLarge(format!("more than {MAX_EVENTS} events: send smaller batches")));
-        }
-        Ok(events)
+        fields::list(self.events, MAX_EVENTS, "events", "events")
     }
 }
 
@@ -149,11 +143,7 @@ fn text(body: &[u8]) -> Cow<'_, str> {
 }
 
 fn records<'a>(events: &[&'a RawValue]) -> impl Records + use<'a> {
-    let mut records = JsonRecords::new(|event, (): &()| draft(event));
-    for event in events {
-        records.add(event, || Ok(()));
-    }
-    records
+    records::each(events, draft)
 }
 
 /// Reads the events of an unpacked body. What a request does beyond this needs the store.
@@ -192,7 +182,7 @@ impl Protocol for Amplitude {
                 "code": 200, "events_ingested": stored, "payload_size_bytes": call.body.len(),
                 "server_upload_time": call.now().millis(),
             });
-            Ok(reply(StatusCode::OK, &body))
+            Ok(json_reply(StatusCode::OK, &body))
         })
     }
 
@@ -223,10 +213,6 @@ impl Protocol for Amplitude {
         for list in lists {
             body[*list] = json!({});
         }
-        retry_after(problem, reply(status, &body))
+        retry_after(problem, json_reply(status, &body))
     }
-}
-
-fn reply(status: StatusCode, body: &serde_json::Value) -> Response {
-    (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

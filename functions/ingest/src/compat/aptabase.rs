@@ -10,9 +10,8 @@
 //!
 //! Events have no id. Theirs is a hash of what was sent, so a retry counts once, if their times are finer than a second.
 
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tally_core::event::draft::Draft;
@@ -22,11 +21,10 @@ use tally_http::families::Family;
 use tally_http::problem::Problem;
 
 use super::call::Call;
-use super::fields::{Fields, object, scalar};
-use super::protocol::{Answer, Protocol, retry_after};
-use super::record_id::{Clock, RecordIds, is_finer_than_a_second};
-use super::records::{self, JsonRecords, Records};
-use super::sanitize::{self, pick, short};
+use super::fields::{Fields, object};
+use super::protocol::{Answer, Protocol, json_reply, retry_after};
+use super::records::{self, Records, Weight};
+use super::sanitize::{self, short};
 
 /// The maximum number of events in a request. The libraries send 25.
 const MAX_EVENTS: usize = 10_000;
@@ -74,21 +72,7 @@ fn events(text: &str) -> Result<Vec<&RawValue>, Problem> {
 }
 
 fn records<'a>(events: &[&'a RawValue]) -> impl Records + use<'a> {
-    let mut ids = RecordIds::default();
-    let mut clock = Clock::default();
-    let mut records = JsonRecords::new(|event, id: &Option<String>| draft(event, id.clone()));
-    for (place, event) in events.iter().enumerate() {
-        records.add(event, || {
-            let [time] = pick(event, ["timestamp"]);
-            let Some(time) = time.and_then(scalar) else { return Ok(None) };
-            clock.note(place, is_finer_than_a_second(&time));
-            Ok(Some(ids.id(Family::Aptabase, b"", event.get().as_bytes())))
-        });
-    }
-    for place in clock.unidentified() {
-        records.set(place, None);
-    }
-    records
+    records::by_content(events, (Family::Aptabase, "timestamp"), |_| Weight::default(), draft)
 }
 
 /// Reads the events of an unpacked body. What a request does beyond this needs the store.
@@ -115,13 +99,13 @@ impl Protocol for Aptabase {
                 return Err(Problem::field("", "the body is empty: send an event, or a list of events"));
             }
             call.store_each(&sender, &records(&events(&text)?)).await?.complete()?;
-            Ok(([(CONTENT_TYPE, "application/json")], "{}").into_response())
+            Ok(json_reply(StatusCode::OK, &json!({})))
         })
     }
 
     fn refuse(&self, _: &Call, problem: &Problem) -> Response {
         let status: StatusCode = problem.status();
-        let body = json!({"title": problem.to_string(), "status": status.as_u16()}).to_string();
-        retry_after(problem, (status, [(CONTENT_TYPE, "application/json")], body).into_response())
+        let body = json!({"title": problem.to_string(), "status": status.as_u16()});
+        retry_after(problem, json_reply(status, &body))
     }
 }

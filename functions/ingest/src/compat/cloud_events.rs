@@ -29,9 +29,9 @@ use tally_http::path::decoded;
 use tally_http::problem::Problem;
 
 use super::call::{Call, Sender, Stored, Verdict};
-use super::fields::{Fields, object};
-use super::protocol::{Answer, Protocol, retry_after};
-use super::records::{self, JsonRecords, Records, check_values};
+use super::fields::{self, Fields, object};
+use super::protocol::{Answer, Protocol, json_reply, retry_after};
+use super::records::{self, Records, check_values};
 use super::sanitize::{self, distinct, pick, short};
 
 /// The maximum number of events in a batch.
@@ -168,11 +168,7 @@ fn body_data(kind: &str, body: &[u8]) -> Result<Option<Json>, Refusal> {
 }
 
 fn records<'a>(events: &[&'a RawValue]) -> impl Records + use<'a> {
-    let mut records = JsonRecords::new(|event, (): &()| draft(event));
-    for event in events {
-        records.add(event, || Ok(()));
-    }
-    records
+    records::each(events, draft)
 }
 
 /// The events of a batch, and whether it is one by itself.
@@ -181,12 +177,7 @@ fn events(text: &str) -> Result<(Vec<&RawValue>, bool), Problem> {
     if event_json::kind(sent) != Kind::Array {
         return Ok((vec![sent], true));
     }
-    let (events, total) =
-        event_json::array_of_at_most(sent, MAX_EVENTS).map_err(|error| Problem::field("", error.to_string()))?;
-    if events.len() < total {
-        return Err(Problem::TooLarge(format!("more than {MAX_EVENTS} events: send smaller batches")));
-    }
-    Ok((events, false))
+    Ok((fields::list(sent, MAX_EVENTS, "", "events")?, false))
 }
 
 /// Reads the events of an unpacked body of JSON. What a request does beyond this needs the store.
@@ -242,7 +233,7 @@ impl Protocol for CloudEvents {
     }
 
     fn refuse(&self, _: &Call, problem: &Problem) -> Response {
-        let body = json!({"error": problem.to_string()}).to_string();
-        retry_after(problem, (problem.status(), [(CONTENT_TYPE, "application/json")], body).into_response())
+        let body = json!({"error": problem.to_string()});
+        retry_after(problem, json_reply(problem.status(), &body))
     }
 }

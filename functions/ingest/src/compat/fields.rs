@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use tally_core::event::json::{self, Json, Kind};
 use tally_core::time::{MILLISECOND, Timestamp};
+use tally_http::problem::Problem;
 
 use super::sanitize;
 
@@ -70,6 +71,18 @@ pub fn scalar(raw: &RawValue) -> Option<String> {
         Kind::Number | Kind::Bool => Some(raw.get().to_owned()),
         _ => None,
     }
+}
+
+/// The items of a list, of which a request may have so many; `items` says what they are.
+///
+/// # Errors
+/// Where it is no list, by the name of its field; 413 where it has more.
+pub fn list<'a>(raw: &'a RawValue, most: usize, field: &str, items: &str) -> Result<Vec<&'a RawValue>, Problem> {
+    let (list, total) = json::array_of_at_most(raw, most).map_err(|error| Problem::field(field, error.to_string()))?;
+    if list.len() < total {
+        return Err(Problem::TooLarge(format!("more than {most} {items}: send smaller batches")));
+    }
+    Ok(list)
 }
 
 /// A map as the JSON of an event, unless it is empty.

@@ -32,7 +32,7 @@ use tally_http::problem::Problem;
 
 use self::entry::{Sent, texts};
 use super::call::Call;
-use super::fields::{object, scalar};
+use super::fields::{self, object, scalar};
 use super::logs::{MAX_RECORDS, Said, level_of};
 use super::protobuf::Parts;
 use super::protocol::{Answer, Protocol, retry_after};
@@ -232,11 +232,7 @@ fn of_json(text: &str) -> Result<Entries<'_>, Problem> {
         serde_json::from_str(text).map_err(|error| invalid("", format!("not valid JSON: {error}")))?;
     let [streams] = pick(request, ["streams"]);
     let Some(streams) = streams else { return Err(invalid("streams", "missing: send a list of streams".to_owned())) };
-    let (streams, total) =
-        json::array_of_at_most(streams, MAX_RECORDS).map_err(|error| invalid("streams", error.to_string()))?;
-    if streams.len() < total {
-        return Err(Problem::TooLarge(format!("more than {MAX_RECORDS} streams: send smaller batches")));
-    }
+    let streams = fields::list(streams, MAX_RECORDS, "streams", "streams")?;
     let mut records = Entries::default();
     for stream in streams {
         let [labels, values, old_labels, entries] = pick(stream, ["stream", "values", "labels", "entries"]);

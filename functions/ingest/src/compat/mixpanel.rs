@@ -27,10 +27,10 @@ use tally_http::families::Family;
 use tally_http::problem::Problem;
 
 use super::call::Call;
-use super::fields::{Fields, object, scalar};
+use super::fields::{self, Fields, object, scalar};
 use super::keys::Keys;
 use super::packed::{Form, PIXEL, json as unpacked};
-use super::protocol::{Answer, Protocol, retry_after};
+use super::protocol::{Answer, Protocol, json_reply, retry_after};
 use super::record_id::{Clock, RecordIds, is_finer_than_a_second};
 use super::records::{self, JsonRecords, Records};
 use super::sanitize::{self, pick, short};
@@ -72,11 +72,7 @@ fn events(text: &str) -> Result<Vec<&RawValue>, Problem> {
         serde_json::from_str(text).map_err(|error| Problem::field("data", format!("not valid JSON: {error}")))?;
     match event_json::kind(raw) {
         Kind::Object => Ok(vec![raw]),
-        Kind::Array => match event_json::array_of_at_most(raw, MAX_EVENTS) {
-            Ok((events, total)) if total <= MAX_EVENTS => Ok(events),
-            Ok(_) => Err(Problem::TooLarge(format!("more than {MAX_EVENTS} events: send smaller batches"))),
-            Err(error) => Err(Problem::field("data", error.to_string())),
-        },
+        Kind::Array => fields::list(raw, MAX_EVENTS, "data", "events"),
         _ => Err(Problem::field("data", "must be an event or a list of events")),
     }
 }
@@ -204,8 +200,7 @@ fn json_of<'a>(data: Option<&'a str>, body: &'a [u8]) -> Cow<'a, [u8]> {
 fn reply(sent: &Sent<'_>, status: StatusCode, error: Option<&str>) -> Response {
     let number = u8::from(error.is_none());
     if sent.is_verbose() {
-        let body = json!({"status": number, "error": error}).to_string();
-        return (status, [(CONTENT_TYPE, "application/json")], body).into_response();
+        return json_reply(status, &json!({"status": number, "error": error}));
     }
     if sent.call.parameter("img").is_some_and(|img| img != "0") {
         return (status, [(CONTENT_TYPE, "image/gif")], PIXEL).into_response();
@@ -219,10 +214,6 @@ fn reply(sent: &Sent<'_>, status: StatusCode, error: Option<&str>) -> Response {
         }
         None => (status, [(CONTENT_TYPE, "text/plain")], number.to_string()).into_response(),
     }
-}
-
-fn ok_json(value: &serde_json::Value) -> Response {
-    ([(CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 
 impl Protocol for Mixpanel {
@@ -258,12 +249,12 @@ impl Protocol for Mixpanel {
     fn answer<'a>(&'a self, call: &'a Call) -> Answer<'a> {
         Box::pin(async move {
             match &*call.path {
-                "/settings" => return Ok(ok_json(&json!({}))),
-                "/flags" => return Ok(ok_json(&json!({"flags": {}}))),
+                "/settings" => return Ok(json_reply(StatusCode::OK, &json!({}))),
+                "/flags" => return Ok(json_reply(StatusCode::OK, &json!({"flags": {}}))),
                 // A session replay, which is not kept.
                 "/record" => {
                     call.sender(&[]).await?;
-                    return Ok(ok_json(&json!({"code": 200, "status": "OK"})));
+                    return Ok(json_reply(StatusCode::OK, &json!({"code": 200, "status": "OK"})));
                 }
                 _ => {}
             }
@@ -287,7 +278,10 @@ impl Protocol for Mixpanel {
             }
             let (stored, _) = call.store_each(&sender, &records(&call.path, &events, own)).await?.complete()?;
             if call.path == "/import" && !sent.is_verbose() && sent.parameter("data").is_none() {
-                return Ok(ok_json(&json!({"code": 200, "status": "OK", "num_records_imported": stored})));
+                return Ok(json_reply(
+                    StatusCode::OK,
+                    &json!({"code": 200, "status": "OK", "num_records_imported": stored}),
+                ));
             }
             Ok(reply(&sent, StatusCode::OK, None))
         })

@@ -2,9 +2,10 @@
 
 use std::pin::Pin;
 
-use axum::response::Response;
-use http::HeaderValue;
-use http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde_json::Value;
 use tally_http::families::Family;
 use tally_http::problem::{Problem, RETRY_SECONDS};
 
@@ -34,6 +35,11 @@ pub trait Protocol: Sync {
     /// A problem in the words of the protocol. It is never a 500: what failed here is a 503 already. The body of the call
     /// is empty if it was too large or could not be unpacked.
     fn refuse(&self, call: &Call, problem: &Problem) -> Response;
+}
+
+/// A reply of JSON.
+pub(crate) fn json_reply(status: StatusCode, body: &Value) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
 /// The reply to a refused request with `Retry-After`: how long to wait before it is sent again, if that helps.

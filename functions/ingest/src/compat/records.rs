@@ -6,9 +6,14 @@ use tally_core::event::draft::Draft;
 use tally_core::event::json;
 use tally_core::invalid::Invalid;
 use tally_core::rejected::{Reason, Refusal, shortened};
+use tally_http::families::Family;
 use tally_http::problem::Problem;
 use tally_service::ingest::accept::Drafts;
 use tally_service::ingest::rejection::Rejection;
+
+use super::fields::scalar;
+use super::record_id::{Clock, RecordIds, is_finer_than_a_second};
+use super::sanitize::pick;
 
 /// The maximum number of JSON values of one record, counted before any is built: some times what a library sends with all
 /// its context. An event has at most 10,000; some values of a record do not become values of an event.
@@ -150,6 +155,46 @@ impl<'a, T: Sync, F: Fn(&'a RawValue, &T) -> Result<Draft, Refusal> + Sync> Reco
     fn sample(&self, index: usize) -> String {
         self.records.get(index).map_or_else(String::new, |record| shortened(record.raw.get()).to_owned())
     }
+}
+
+/// Records of which nothing needs to be known before they are read.
+pub(super) fn each<'a, F>(raws: &[&'a RawValue], read: F) -> impl Records + use<'a, F>
+where
+    F: Fn(&'a RawValue) -> Result<Draft, Refusal> + Sync,
+{
+    let mut records = JsonRecords::new(move |raw, (): &()| read(raw));
+    for raw in raws {
+        records.add(raw, || Ok(()));
+    }
+    records
+}
+
+/// Records without an id: a hash of each is its identity, if a clock that is finer than a second wrote the times, which are in a
+/// field. `more` tells what a draft takes beside the record.
+pub(super) fn by_content<'a, F>(
+    raws: &[&'a RawValue],
+    (family, time): (Family, &str),
+    more: fn(&RawValue) -> Weight,
+    read: F,
+) -> impl Records + use<'a, F>
+where
+    F: Fn(&'a RawValue, Option<String>) -> Result<Draft, Refusal> + Sync,
+{
+    let mut ids = RecordIds::default();
+    let mut clock = Clock::default();
+    let mut records = JsonRecords::new(move |raw, id: &Option<String>| read(raw, id.clone()));
+    for (place, raw) in raws.iter().enumerate() {
+        records.add_within(raw, more(raw), || {
+            let [time] = pick(raw, [time]);
+            let Some(time) = time.and_then(scalar) else { return Ok(None) };
+            clock.note(place, is_finer_than_a_second(&time));
+            Ok(Some(ids.id(family, b"", raw.get().as_bytes())))
+        });
+    }
+    for place in clock.unidentified() {
+        records.set(place, None);
+    }
+    records
 }
 
 /// Records that a family has made drafts of, since its protocol brings few.

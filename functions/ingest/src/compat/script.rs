@@ -17,10 +17,10 @@ use tally_http::body::invalid;
 use tally_http::families::Family;
 use tally_http::problem::{self, PROBLEM_JSON, Problem};
 
-use crate::body::MAX_EVENTS;
+use crate::body::{MAX_EVENTS, at_most};
 use crate::compat::call::Call;
 use crate::compat::protocol::{Answer, Protocol, retry_after};
-use crate::compat::records::{JsonRecords, Records};
+use crate::compat::records::{self, Records};
 use crate::compat::sanitize::{self, cut};
 use crate::draft;
 
@@ -68,9 +68,7 @@ fn read(text: &str) -> Result<(Option<String>, Vec<&RawValue>), Problem> {
     match event_json::kind(list) {
         Kind::Array => {
             let (events, count) = event_json::array_of_at_most(list, MAX_EVENTS).map_err(invalid)?;
-            if count > MAX_EVENTS {
-                return Err(Problem::TooLarge(format!("{count} events: send at most {MAX_EVENTS} at once")));
-            }
+            at_most(count)?;
             Ok((key.and_then(|key| event_json::string(key).ok()), events))
         }
         Kind::Object => Ok((None, vec![list])),
@@ -79,11 +77,7 @@ fn read(text: &str) -> Result<(Option<String>, Vec<&RawValue>), Problem> {
 }
 
 fn records<'a>(events: &[&'a RawValue]) -> impl Records + use<'a> {
-    let mut records = JsonRecords::new(|raw, (): &()| draft(raw));
-    for event in events {
-        records.add(event, || Ok(()));
-    }
-    records
+    records::each(events, draft)
 }
 
 fn draft(raw: &RawValue) -> Result<Draft, Refusal> {

@@ -26,10 +26,10 @@ use tally_http::families::Family;
 use tally_http::problem::Problem;
 
 use super::call::Call;
-use super::fields::{Fields, object, scalar};
+use super::fields::{self, Fields, object, scalar};
 use super::packed::PIXEL;
-use super::protocol::{Answer, Protocol, retry_after};
-use super::records::{self, JsonRecords, Records};
+use super::protocol::{Answer, Protocol, json_reply, retry_after};
+use super::records::{self, Records};
 use super::sanitize::{self, pick, short};
 
 /// The maximum number of calls in a request. Segment's libraries send at most 250.
@@ -149,11 +149,7 @@ fn calls<'a>(body: &'a RawValue, batch: Option<&'a RawValue>) -> Result<Vec<&'a 
         (Kind::Object, None) => return Ok(vec![body]),
         _ => return Err(Problem::field("", "must be a call, or an object with a `batch` of calls")),
     };
-    match event_json::array_of_at_most(list, MAX_CALLS) {
-        Ok((calls, total)) if total <= MAX_CALLS => Ok(calls),
-        Ok(_) => Err(Problem::TooLarge(format!("more than {MAX_CALLS} calls: send smaller batches"))),
-        Err(error) => Err(Problem::field("batch", error.to_string())),
-    }
+    fields::list(list, MAX_CALLS, "batch", "calls")
 }
 
 fn document(text: &str) -> Result<&RawValue, Problem> {
@@ -162,11 +158,7 @@ fn document(text: &str) -> Result<&RawValue, Problem> {
 
 /// Calls as records, of a kind unless they say so themselves.
 fn records<'a>(calls: &[&'a RawValue], of_path: Option<&'static str>) -> impl Records + use<'a> {
-    let mut records = JsonRecords::new(move |call, (): &()| draft(call, of_path));
-    for call in calls {
-        records.add(call, || Ok(()));
-    }
-    records
+    records::each(calls, move |call| draft(call, of_path))
 }
 
 /// Reads the calls of an unpacked body that is sent to a path. What a request does beyond this needs the store.
@@ -206,7 +198,7 @@ fn call_of_query(call: &Call) -> String {
 }
 
 fn ok() -> Response {
-    ([(CONTENT_TYPE, "application/json")], r#"{"success":true}"#).into_response()
+    json_reply(StatusCode::OK, &json!({"success": true}))
 }
 
 fn settings(value: &serde_json::Value) -> Response {
@@ -287,7 +279,7 @@ impl Protocol for Segment {
             StatusCode::SERVICE_UNAVAILABLE => "unavailable",
             _ => "refused",
         };
-        let body = json!({"code": code, "message": problem.to_string()}).to_string();
-        retry_after(problem, (problem.status(), [(CONTENT_TYPE, "application/json")], body).into_response())
+        let body = json!({"code": code, "message": problem.to_string()});
+        retry_after(problem, json_reply(problem.status(), &body))
     }
 }

@@ -16,9 +16,9 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::AUTHORIZATION;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tally_core::event::draft::Draft;
@@ -32,9 +32,9 @@ use tally_http::problem::{self, Problem};
 use super::call::Call;
 use super::fields::{Fields, object, scalar};
 use super::logs::{self, MAX_RECORDS, Said};
-use super::protocol::{Answer, Protocol, retry_after};
-use super::record_id::{Clock, RecordIds, is_finer_than_a_second};
-use super::records::{self, JsonRecords, Records, Weight, check_values};
+use super::protocol::{Answer, Protocol, json_reply, retry_after};
+use super::record_id::{RecordIds, is_finer_than_a_second};
+use super::records::{self, Records, Weight, check_values};
 use super::sanitize::{self, pick, short};
 
 /// The maximum number of acknowledgements that one request asks for.
@@ -160,22 +160,11 @@ fn placed(said: Said, places: [Option<String>; 4], time: Option<Timestamp>, id: 
 
 /// Events as records.
 fn records<'a>(events: &[&'a RawValue]) -> impl Records + use<'a> {
-    let mut ids = RecordIds::default();
-    let mut clock = Clock::default();
-    let mut records = JsonRecords::new(|event, id: &Option<String>| draft(event, id.clone()));
-    for (place, event) in events.iter().enumerate() {
-        let [time, content] = pick(event, ["time", "event"]);
-        let more = Weight { values: content.map_or(0, logs::values_within), bytes: 0 };
-        records.add_within(event, more, || {
-            let Some(time) = time.and_then(scalar) else { return Ok(None) };
-            clock.note(place, is_finer_than_a_second(&time));
-            Ok(Some(ids.id(Family::Splunk, b"", event.get().as_bytes())))
-        });
-    }
-    for place in clock.unidentified() {
-        records.set(place, None);
-    }
-    records
+    let more = |event: &RawValue| {
+        let [content] = pick(event, ["event"]);
+        Weight { values: content.map_or(0, logs::values_within), bytes: 0 }
+    };
+    records::by_content(events, (Family::Splunk, "time"), more, draft)
 }
 
 /// Lines of text, and where all of them are from.
@@ -335,8 +324,7 @@ impl Protocol for Splunk {
         if code == 6 || code == 12 || code == 13 {
             body["invalid-event-number"] = 0.into();
         }
-        let reply = (problem.status(), [(CONTENT_TYPE, "application/json")], body.to_string()).into_response();
-        retry_after(problem, reply)
+        retry_after(problem, json_reply(problem.status(), &body))
     }
 }
 

@@ -184,19 +184,22 @@ async fn sample(reads: &Reads, app: &App, range: Range) -> Result<One, ReadError
 
 /// The write units of a stored event: with its copy in the index of sessions, and its keys in that of users.
 fn units(event: &Event, index: EventIndexes) -> usize {
-    let copies = if index.sessions && event.session_id.is_some() { 2 } else { 1 };
-    copies * own_bytes(event).div_ceil(1_024) + usize::from(index.users && is_of_user(event))
+    copies(event, index) * own_bytes(event).div_ceil(1_024) + usize::from(has_keys(event, index))
 }
 
 /// The bytes of a stored event, with its copy in the index of sessions, and its keys in that of users.
 fn stored(event: &Event, index: EventIndexes) -> usize {
-    let own = own_bytes(event);
-    let copies = if index.sessions && event.session_id.is_some() { 2 } else { 1 };
-    copies * own + if index.users && is_of_user(event) { OF_KEYS } else { 0 }
+    copies(event, index) * own_bytes(event) + if has_keys(event, index) { OF_KEYS } else { 0 }
 }
 
-fn is_of_user(event: &Event) -> bool {
-    event.user_id.is_some() || event.alias.is_some()
+/// How often the whole event is stored.
+fn copies(event: &Event, index: EventIndexes) -> usize {
+    if index.sessions && event.session_id.is_some() { 2 } else { 1 }
+}
+
+/// Whether the index of users has its keys.
+fn has_keys(event: &Event, index: EventIndexes) -> bool {
+    index.users && (event.user_id.is_some() || event.alias.is_some())
 }
 
 fn own_bytes(event: &Event) -> usize {
