@@ -66,7 +66,7 @@ export async function appWith(tally, events) {
     return app;
 }
 
-/** Sends events, and waits until they are counted. */
+/** Sends events, and waits until they are counted, those of errors also in their issues. */
 export async function send(tally, app, events) {
     for (let at = 0; at < events.length; at += 1000) {
         await tally.call("POST", `/apps/${app}/events`, events.slice(at, at + 1000));
@@ -74,6 +74,16 @@ export async function send(tally, app, events) {
     const stored = (await tally.counted(app)) + 0;
     await until(async () => (await tally.counted(app)) >= events.length || (await tally.counted(app)) > stored);
     await settled(tally, app);
+    // Reports read the newest events beside the counters; a list of issues does not, and may come later.
+    const errors = events.filter(event => ["ERROR", "FATAL"].includes(event.level));
+    const distinct = new Set(errors.map((event, at) => event.id ?? at)).size;
+    if (distinct > 0) await until(async () => (await occurred(tally, app)) >= Math.min(distinct, 100));
+}
+
+/** The events in the 100 issues of an app that occurred last. */
+async function occurred(tally, app) {
+    const { items } = await tally.call("GET", `/apps/${app}/issues?since=30d&limit=100`);
+    return items.reduce((sum, issue) => sum + issue.count, 0);
 }
 
 /** Waits until the counters stand still. */
