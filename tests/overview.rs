@@ -73,7 +73,7 @@ async fn check(tally: &Tally, app: &TestApp, query: &str, levels: &str) {
     }
     // Sketches know no filter.
     let is_filtered = query.contains("name") || query.contains("level");
-    for people in ["users", "sessions"] {
+    for people in ["users", "sessions", "people"] {
         assert_eq!(all[people].is_null(), is_filtered, "{query}: {people}");
     }
     assert!(all["counted_to"].is_string());
@@ -117,7 +117,7 @@ async fn a_filter_beyond_counters_is_answered_from_events() {
             // What is read from events does not say so.
             reply.as_object_mut().unwrap().remove("live_from");
             // Sketches know no filter.
-            for people in ["users", "sessions"] {
+            for people in ["users", "sessions", "people"] {
                 reply.as_object_mut().unwrap().remove(people);
                 if let Some(previous) = reply.get_mut("previous").and_then(Value::as_object_mut) {
                     previous.remove(people);

@@ -11,6 +11,7 @@ use tally_core::app::role::Role;
 use tally_core::distinct::{Marks, Sketch, Union};
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{HOUR, MINUTE, SECOND, Timestamp};
+use tally_service::config::Config;
 use tally_store::{DistinctKey, StoredDistinct};
 
 use crate::database::cases;
@@ -173,20 +174,117 @@ async fn large_numbers_are_near_and_say_so() {
     );
 }
 
+/// A read budget that has no room for the events of the crowded hour.
+fn small() -> Config {
+    Config { read_budget: 60.0, ..Config::default() }
+}
+
+/// Whether a number is what it may be by its error.
+#[track_caller]
+fn assert_near(number: &Value, expected: f64) {
+    let number = number.as_f64().unwrap();
+    assert!((number / expected - 1.0).abs() < 0.033, "{number}, expected {expected}");
+}
+
 #[tokio::test]
-async fn a_range_that_ends_inside_an_hour_of_many_events_is_widened() {
+async fn a_range_that_ends_inside_an_hour_of_many_events_counts_its_part() {
     let mut tally = Tally::start().await;
     let app = crowded(&mut tally).await;
+    let reply = tally.ask(&app, "/stats/uniques?since=2026-11-21T07:30:30Z&until=2026-11-21T09:00:00Z").await;
+    assert_near(&reply["total"], 3_001.0);
+    assert_eq!(
+        (&reply["widened"], &reply["complete"], &reply["since"]),
+        (&Value::Null, &Value::Null, &json!("2026-11-21T07:30:30Z"))
+    );
+}
+
+#[tokio::test]
+async fn where_the_budget_has_no_room_for_the_events_of_an_end_the_range_is_wider_and_says_so() {
+    let mut tally = Tally::with(small()).await;
+    let app = crowded(&mut tally).await;
     let reply = tally.ask(&app, "/stats/uniques?since=2026-11-21T07:30:01Z&until=2026-11-21T09:00:00Z").await;
+    assert_near(&reply["total"], 6_001.0);
     assert_eq!((&reply["widened"], &reply["complete"]), (&json!(true), &Value::Null));
-    assert!(reply["total"].as_f64().unwrap() > 5_700.0);
+    assert_eq!((&reply["since"], &reply["until"]), (&json!("2026-11-21T07:00:00Z"), &json!("2026-11-21T09:00:00Z")));
     let reply = tally.ask(&app, "/stats/uniques?since=2026-11-21T08:10:00Z&until=2026-11-21T08:31:00Z").await;
     assert_eq!((&reply["total"], &reply["widened"]), (&json!(1), &Value::Null));
+    assert_eq!((&reply["since"], &reply["until"]), (&json!("2026-11-21T08:10:00Z"), &json!("2026-11-21T08:31:00Z")));
+    let overview = tally.ask(&app, "/stats/overview?since=2026-11-21T07:30:01Z&until=2026-11-21T09:00:00Z").await;
+    assert_near(&overview["users"], 6_001.0);
+    assert_eq!(
+        overview["people"],
+        json!({
+            "since": "2026-11-21T07:00:00Z", "until": "2026-11-21T09:00:00Z", "widened": true,
+            "users_error": 0.0325, "sessions_error": 0.0,
+        })
+    );
+}
+
+/// 3,000 people in each half of an hour, with two events each.
+async fn two_halves(tally: &mut Tally) -> TestApp {
+    let app = tally.app("any").await;
+    for batch in 0..24 {
+        let events = (0..500).map(|n| {
+            let n = batch * 500 + n;
+            let half = n / 6_000;
+            let at = at("2026-11-21T07:00:00Z") + half * 30 * MINUTE + n % 1_800 * SECOND;
+            json!({"name": "view", "user_id": format!("u{half}-{}", n % 3_000), "timestamp": at})
+        });
+        tally.accept(&app, &events.collect()).await;
+    }
+    tally.accept(&app, &json!({"name": "view", "user_id": "ann", "timestamp": "2026-11-21T08:10:00Z"})).await;
+    tally.drain().await;
+    app
+}
+
+const IN_KOLKATA: &str =
+    "/stats/uniques?since=2026-11-21T06:30:00Z&until=2026-11-21T08:30:00Z&interval=HOUR&tz=Asia/Kolkata";
+
+#[tokio::test]
+async fn in_a_zone_of_half_hours_each_bucket_counts_its_own_people() {
+    let mut tally = Tally::start().await;
+    let app = two_halves(&mut tally).await;
+    let reply = tally.ask(&app, IN_KOLKATA).await;
+    assert_near(&reply["series"][0]["count"], 3_000.0);
+    assert_near(&reply["series"][1]["count"], 3_001.0);
+    assert_near(&reply["total"], 6_001.0);
+    assert_eq!((&reply["widened"], &reply["complete"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
+async fn a_bucket_that_counts_the_people_of_another_says_so() {
+    let mut tally = Tally::with(small()).await;
+    let app = two_halves(&mut tally).await;
+    let reply = tally.ask(&app, IN_KOLKATA).await;
+    for bucket in 0..2 {
+        assert_near(&reply["series"][bucket]["count"], 6_000.0);
+        assert_eq!(reply["series"][bucket]["widened"], true);
+    }
+    assert_eq!((&reply["widened"], &reply["complete"]), (&json!(true), &json!(false)));
+    // The newest hour was read, and is not wider.
+    assert_eq!((&reply["since"], &reply["until"]), (&json!("2026-11-21T06:00:00Z"), &json!("2026-11-21T08:30:00Z")));
+    // Alone, the half hour is wider than its bucket.
+    let query = "since=2026-11-21T07:30:00Z&until=2026-11-21T08:30:00Z&interval=HOUR&tz=Asia/Kolkata";
+    let reply = tally.ask(&app, &format!("/stats/uniques?{query}")).await;
+    assert_eq!((&reply["since"], &reply["complete"]), (&json!("2026-11-21T07:00:00Z"), &json!(false)), "{reply}");
+}
+
+#[tokio::test]
+async fn who_was_erased_is_not_counted_as_far_as_the_budget_goes() {
+    let mut tally = Tally::start().await;
+    let app = crowded(&mut tally).await;
+    let token = tally.token(Role::Admin).await;
+    let path = "/apps/any/events?user_id=u7";
+    tally.call(Method::DELETE, path, ("x-access-token", &token), String::new()).await;
+    tally.drain().await;
+    let reply = tally.ask(&app, "/stats/uniques?since=2026-11-21&until=2026-11-21T09:00:00Z").await;
+    assert_near(&reply["total"], 6_000.0);
+    assert_eq!((&reply["complete"], &reply["widened"]), (&Value::Null, &Value::Null));
 }
 
 #[tokio::test]
 async fn who_was_erased_from_a_crowded_hour_may_still_be_counted_and_the_reply_says_so() {
-    let mut tally = Tally::start().await;
+    let mut tally = Tally::with(small()).await;
     let app = crowded(&mut tally).await;
     let token = tally.token(Role::Admin).await;
     for user in ["u7", "ann"] {
@@ -197,7 +295,9 @@ async fn who_was_erased_from_a_crowded_hour_may_still_be_counted_and_the_reply_s
     let reply = tally.ask(&app, "/stats/uniques?since=2026-11-21T08:00:00Z&until=2026-11-21T09:00:00Z").await;
     assert_eq!((&reply["total"], &reply["complete"]), (&json!(0), &Value::Null), "few events are read again");
     let reply = tally.ask(&app, "/stats/uniques?since=2026-11-21T07:00:00Z&until=2026-11-21T09:00:00Z").await;
-    assert_eq!(reply["complete"], false);
+    assert_eq!((&reply["complete"], &reply["widened"]), (&json!(false), &Value::Null));
+    let overview = tally.ask(&app, "/stats/overview?since=2026-11-21T07:00:00Z&until=2026-11-21T09:00:00Z").await;
+    assert_eq!(overview["people"]["complete"], false);
 
     assert_eq!(tally.recounted(&app, "recount").await, (vec![], true));
     let mut sketch = Sketch::default();
@@ -303,6 +403,45 @@ async fn the_overview_has_users_and_sessions_with_their_change() {
 }
 
 #[tokio::test]
+async fn the_overview_counts_the_people_of_its_range_and_not_of_whole_hours() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("any").await;
+    let event = |user: String, at: &str| json!({"name": "view", "user_id": user, "session_id": "s", "timestamp": at});
+    let mut events: Vec<_> = (0..9).map(|n| event(format!("u{n}"), "2026-11-21T10:03:00Z")).collect();
+    events.push(event("ann".into(), "2026-11-21T10:07:00Z"));
+    // Yesterday, after and before the time that it is in Honolulu, where it is just after midnight.
+    events.extend((0..9).map(|n| event(format!("v{n}"), "2026-11-20T10:30:00Z")));
+    events.push(event("bob".into(), "2026-11-20T10:05:00Z"));
+    tally.accept(&app, &events.into()).await;
+    tally.drain().await;
+    let reply = tally.ask(&app, "/stats/overview?since=3m&compare=previous").await;
+    assert_eq!((&reply["total"], &reply["users"], &reply["sessions"]), (&json!(1), &json!(1), &json!(1)));
+    let previous = &reply["previous"];
+    assert_eq!((&previous["total"], &previous["users"], &previous["sessions"]), (&json!(9), &json!(9), &json!(1)));
+    let exact = json!({"since": reply["since"], "until": reply["until"], "users_error": 0.0, "sessions_error": 0.0});
+    assert_eq!(reply["people"], exact);
+    assert_eq!(previous["people"]["widened"], Value::Null);
+
+    let reply = tally.ask(&app, "/stats/overview?since=today&compare=previous&tz=Pacific/Honolulu").await;
+    assert_eq!((&reply["total"], &reply["users"]), (&json!(10), &json!(10)));
+    assert_eq!((&reply["previous"]["total"], &reply["previous"]["users"]), (&json!(1), &json!(1)), "{reply}");
+}
+
+#[tokio::test]
+async fn the_overview_does_not_count_who_was_erased() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("any").await;
+    let event = |user: &str| json!({"name": "view", "user_id": user, "timestamp": "2026-11-21T08:30:00Z"});
+    tally.accept(&app, &json!([event("ann"), event("bob")])).await;
+    tally.drain().await;
+    let token = tally.token(Role::Admin).await;
+    tally.call(Method::DELETE, "/apps/any/events?user_id=bob", ("x-access-token", &token), String::new()).await;
+    tally.drain().await;
+    let reply = tally.ask(&app, "/stats/overview?since=24h").await;
+    assert_eq!((&reply["total"], &reply["users"], &reply["people"]["complete"]), (&json!(1), &json!(1), &Value::Null));
+}
+
+#[tokio::test]
 async fn what_cannot_be_asked_is_refused_by_field() {
     let tally = Tally::start().await;
     let app = tally.app("any").await;
@@ -314,4 +453,6 @@ async fn what_cannot_be_asked_is_refused_by_field() {
     ] {
         assert_problem(&tally.get(&app, &format!("/stats/uniques?{query}")).await, 400, &fields);
     }
+    let reply = tally.get(&app, "/stats/uniques?interval=HOUR&since=60d").await;
+    assert!(reply.json["detail"].as_str().unwrap().contains("more than 1000 buckets"), "{}", reply.json);
 }

@@ -105,7 +105,7 @@ impl AskedPage {
             Place::After(order, Next { after, skip }) => (order, Some(after), skip),
         };
         let query =
-            EventQuery { range, filter, order, after, skip, limit, consistent: false, live_from: None, names: false };
+            EventQuery { range, filter, order, after, skip, limit, consistent: false, live_from: None, part: None };
         Ok(Self { query, place, sent })
     }
 

@@ -171,7 +171,7 @@ fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Resul
         limit: DEFAULT_LIMIT,
         consistent,
         live_from: None,
-        names: false,
+        part: None,
     })
 }
 

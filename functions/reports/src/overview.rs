@@ -23,7 +23,7 @@ use tally_service::read::query::EventQuery;
 use tally_service::read::reader::read_page;
 use tally_service::reads::Reads;
 use tally_service::report::count::{CellKey, Counts, boundaries, counted_to, largest_first};
-use tally_service::report::distinct::users_and_sessions;
+use tally_service::report::distinct::{Distinct, users_and_sessions};
 use tally_service::report::from_events::{MessageSum, count_events};
 use tally_service::report::top_messages as messages;
 
@@ -66,11 +66,14 @@ pub(crate) struct Overview<'a> {
     /// The time of the newest event: of all, also outside of the range, if there is no filter; with a filter, of those in the
     /// range. Null if there is none.
     last_event_at: Option<Timestamp>,
-    /// Distinct users (`user_id`, else `session_id`) of the hours that the range touches, within 3.3 % (see `stats/uniques`). Null
-    /// with a filter, for which `stats/uniques` has them.
+    /// Distinct users (`user_id`, else `session_id`), as `stats/uniques` counts them. Null with a filter, for which `stats/uniques`
+    /// has them.
     users: Option<u64>,
     /// Distinct sessions, likewise.
     sessions: Option<u64>,
+    /// How exact `users` and `sessions` are; absent where they are null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    people: Option<People>,
     /// False where `(other)` is listed or may hide names, slugs or categories; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     names_complete: Option<bool>,
@@ -178,6 +181,9 @@ struct Previous {
     errors: i64,
     users: Option<u64>,
     sessions: Option<u64>,
+    /// How exact `users` and `sessions` of this period are; absent where they are null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    people: Option<People>,
     /// Every bucket, even without occurrences.
     series: Vec<Point>,
     /// False where counts of this period may be missing; otherwise absent.
@@ -185,6 +191,40 @@ struct Previous {
     complete: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     covered: Option<Covered>,
+}
+
+/// How exact the numbers of users and sessions are.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OverviewPeople")]
+struct People {
+    /// The start of the range that they are of: before the one that was asked for where the hour of that is counted as a whole.
+    since: Timestamp,
+    /// Its end, likewise.
+    until: Timestamp,
+    /// By how much the number of users may be wrong in 95 of 100 cases, as a share of it; 0 where it is exact.
+    users_error: f64,
+    /// That of sessions.
+    sessions_error: f64,
+    /// False where somebody may be missing, or where somebody who was erased may be counted still; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
+    /// True where whole hours are counted at the ends of the range, since their events are more than the share of the read budget
+    /// that they have; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    widened: Option<bool>,
+}
+
+impl People {
+    fn of([users, sessions]: &[Distinct; 2]) -> Self {
+        Self {
+            since: users.range.since(),
+            until: users.range.until(),
+            users_error: users.error,
+            sessions_error: sessions.error,
+            complete: (!users.complete).then_some(false),
+            widened: (!users.widened.is_empty()).then_some(true),
+        }
+    }
 }
 
 /// The part of a range that is counted.
@@ -249,15 +289,17 @@ pub(crate) async fn overview(asked: Asked, params: Params) -> Result<Response, P
             until: before.range.until(),
             total: before.counts.total(),
             errors: errors(&before.counts),
-            users: people_before.map(|[users, _]| users),
-            sessions: people_before.map(|[_, sessions]| sessions),
+            users: people_before.as_ref().map(|[users, _]| users.total),
+            sessions: people_before.as_ref().map(|[_, sessions]| sessions.total),
+            people: people_before.as_ref().map(People::of),
             series: points(before),
             complete: (!before.counts.complete).then_some(false),
             covered: Covered::of(before),
         }),
         last_event_at,
-        users: people.map(|[users, _]| users),
-        sessions: people.map(|[_, sessions]| sessions),
+        users: people.as_ref().map(|[users, _]| users.total),
+        sessions: people.as_ref().map(|[_, sessions]| sessions.total),
+        people: people.as_ref().map(People::of),
         names_complete: (!counts.names_complete()).then_some(false),
         messages_complete: (!messages_complete).then_some(false),
         covered: Covered::of(&now),
@@ -465,17 +507,15 @@ async fn newest(reads: &Reads, app: &App, view: &View, now: &Counted) -> Result<
 }
 
 /// The users and sessions of the range and of the period before, without a filter and as far as the budget goes.
-async fn people(reads: &Reads, app: &App, view: &View) -> Result<[Option<[u64; 2]>; 2], Problem> {
+async fn people(reads: &Reads, app: &App, view: &View) -> Result<[Option<[Distinct; 2]>; 2], Problem> {
     let of = async |range: Option<Range>| match range {
-        Some(range) if view.filter == EventFilter::default() => match users_and_sessions(reads, app, range).await {
-            Ok(both) => Ok(Some(both.map(|found| found.total))),
-            Err(ReadError::Spent(_)) => Ok(None),
-            Err(ReadError::Store(error)) => Err(error),
-        },
+        Some(range) if view.filter == EventFilter::default() => {
+            unless_spent(users_and_sessions(reads, app, range).await)
+        }
         _ => Ok(None),
     };
-    let (now, before) = try_join(of(Some(view.range)), of(view.previous)).await?;
-    Ok([now, before])
+    // The range comes first, since both share what the events of parts of hours may take.
+    Ok([of(Some(view.range)).await?, of(view.previous).await?])
 }
 
 pub(crate) fn overview_operation(schemas: &mut SchemaGenerator) -> Operation {

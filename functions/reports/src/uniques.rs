@@ -24,7 +24,9 @@ const MAX_POINTS: usize = 1_000;
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Uniques<'a> {
     of: Of,
+    /// The start of what is counted: before the one that was asked for where the hour of that is counted as a whole.
     since: Timestamp,
+    /// Its end, likewise.
     until: Timestamp,
     tz: &'a str,
     interval: &'static str,
@@ -47,6 +49,9 @@ struct UniquesPoint {
     /// The start of the whole bucket, even where it is before the range.
     bucket_start: Timestamp,
     count: u64,
+    /// True where an hour is counted as a whole of which only a part lies in the bucket; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    widened: Option<bool>,
 }
 
 pub(crate) async fn uniques(asked: Asked, params: Params) -> Result<Response, Problem> {
@@ -70,18 +75,25 @@ pub(crate) async fn uniques(asked: Asked, params: Params) -> Result<Response, Pr
     let counted_to = counted_to(reads, app).await?;
     let found = count_distinct(reads, app, of, &boundaries(&starts, view.range), &view.filter).await;
     let found = found.map_err(|error| Problem::of_read(error, "since"))?;
-    let points = starts.iter().zip(&found.slots);
+    let point = |(slot, (start, count)): (usize, (&Timestamp, &u64))| UniquesPoint {
+        bucket_start: *start,
+        count: *count,
+        widened: found.widened.contains(&slot).then_some(true),
+    };
+    // What lies outside of the range may lie outside of its first and last bucket, too.
+    let is_within = interval.starts_at_most(found.range, &view.zone, MAX_POINTS).is_ok_and(|wider| wider == starts);
     let reply = Uniques {
         of,
-        since: view.range.since(),
-        until: view.range.until(),
+        since: found.range.since(),
+        until: found.range.until(),
         tz: view.zone.name(),
         interval: interval.name(),
         total: found.total,
         error: found.error,
-        series: points.map(|(start, count)| UniquesPoint { bucket_start: *start, count: *count }).collect(),
+        series: starts.iter().zip(&found.slots).enumerate().map(point).collect(),
         covered_since: found.covered_since,
-        freshness: Freshness::of(found.complete, counted_to, found.live_from).widened(found.widened),
+        freshness: Freshness::of(found.complete && is_within, counted_to, found.live_from)
+            .widened(!found.widened.is_empty()),
     };
     json(StatusCode::OK, &reply)
 }
@@ -96,9 +108,10 @@ pub(crate) fn uniques_operation(schemas: &mut SchemaGenerator) -> Operation {
         .operation("uniques", "Distinct users or sessions")
         .about(
             "Without a filter they come from sketches of hours and days: up to 380 are exact, more are within 3.3 % in 95 of 100 \
-             cases, and any range costs the same however many events it has. Where a range begins or ends inside an hour, the \
-             events of that part are read, at most 5,000: where there are more, the whole hour counts, and `widened` is true. The \
-             hour that is under way counts as a whole. With a filter, they are counted exactly from the events within the read \
+             cases. Where a bucket begins or ends inside an hour, the events of that part are read, the newest first, within the \
+             read budget. If it ends first, the whole hour counts: `widened` is true, here and of the bucket, `since` and `until` \
+             are those of the wider range, and `complete` is false where an hour counts in two buckets. An hour that begins in the \
+             range and is under way counts as a whole. With a filter, they are counted exactly from the events within the read \
              budget: if it ends first, `complete` is false and `covered_since` tells how far they were read.",
         )
         .takes([Parameter::query("of", "Users (`user_id`, else `session_id`), or sessions (`session_id`).", of), interval])

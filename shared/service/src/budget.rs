@@ -18,6 +18,8 @@ const CONCURRENCY: usize = 32;
 /// A part of a minute may take an eighth of the units, and a quarter of the time. The rest must do for the counters.
 const UNITS_OF_PART: f64 = 8.0;
 const TIME_OF_PART: u32 = 4;
+/// The people of parts of hours may take a quarter of the units, and of the time.
+const UNITS_OF_PEOPLE: f64 = 4.0;
 /// The events of the newest minutes may take at most this share of the units, whatever their own limit.
 const UNITS_OF_TAIL: f64 = 1.5;
 
@@ -90,32 +92,35 @@ pub(crate) enum Kind {
     Tail,
     /// Events that tell the names of a group.
     Names,
+    /// Events that tell the people of a part of an hour, beside counters.
+    People,
 }
 
-/// The places of the accounts of [`Kind::Tail`] and [`Kind::Names`], after those of parts.
+/// The places of the accounts of [`Kind::Tail`], [`Kind::Names`] and [`Kind::People`], after those of parts.
 const TAIL: usize = 2;
 const NAMES: usize = 3;
+const PEOPLE: usize = 4;
 
 impl Kind {
     /// What was read of events tells about all events.
     const fn seen(self) -> usize {
         match self {
             Self::Counters => 0,
-            Self::Events | Self::Part(_) | Self::Tail | Self::Names => 1,
+            Self::Events | Self::Part(_) | Self::Tail | Self::Names | Self::People => 1,
         }
     }
 
     const fn largest(self) -> f64 {
         match self {
             Self::Counters => COUNTER_UNITS,
-            Self::Events | Self::Part(_) | Self::Tail | Self::Names => EVENT_UNITS,
+            Self::Events | Self::Part(_) | Self::Tail | Self::Names | Self::People => EVENT_UNITS,
         }
     }
 
     const fn bytes_of_unit(self) -> f64 {
         match self {
             Self::Counters => COUNTER_BYTES,
-            Self::Events | Self::Part(_) | Self::Tail | Self::Names => EVENT_BYTES,
+            Self::Events | Self::Part(_) | Self::Tail | Self::Names | Self::People => EVENT_BYTES,
         }
     }
 
@@ -126,6 +131,7 @@ impl Kind {
             Self::Part(part) => Some(part),
             Self::Tail => Some(TAIL),
             Self::Names => Some(NAMES),
+            Self::People => Some(PEOPLE),
         }
     }
 }
@@ -155,8 +161,8 @@ pub struct Budget {
 #[derive(Debug, Default)]
 struct State {
     all: Account,
-    /// The shares of parts of minutes, of the newest minutes, and of names.
-    parts: [Account; 4],
+    /// The shares of parts of minutes, of the newest minutes, of names, and of people.
+    parts: [Account; 5],
     reads: usize,
     /// Bytes that are held, and bytes that reads may return.
     held: usize,
@@ -281,7 +287,11 @@ impl Budget {
 
     /// The units that a kind of reads may take.
     fn share(&self, kind: Kind) -> f64 {
-        if kind == Kind::Tail { self.limits.tail } else { self.limits.units / UNITS_OF_PART }
+        match kind {
+            Kind::Tail => self.limits.tail,
+            Kind::People => self.limits.units / UNITS_OF_PEOPLE,
+            _ => self.limits.units / UNITS_OF_PART,
+        }
     }
 
     /// The read units of the request.

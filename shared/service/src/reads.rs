@@ -61,13 +61,15 @@ pub(crate) struct EventRead<'a> {
 
 /// What has a share of the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
     /// A part of a minute: the first in a range (0), or another (1).
     OfMinute(usize),
     /// The newest minutes.
     Tail,
     /// What tells the names of a group.
     Names,
+    /// What tells the people of parts of hours, beside counters.
+    People,
 }
 
 /// Where to read events.
@@ -77,6 +79,19 @@ pub(crate) enum Source<'a> {
     Shard(&'a Partition),
     /// A part of an index, which does not support consistent reads.
     Index(IndexPart<'a>),
+}
+
+impl Kind {
+    /// Of events that take a part of the budget, or of all that is left.
+    pub(crate) const fn of(part: Option<Part>) -> Self {
+        match part {
+            None => Self::Events,
+            Some(Part::OfMinute(part)) => Self::Part(part),
+            Some(Part::Tail) => Self::Tail,
+            Some(Part::Names) => Self::Names,
+            Some(Part::People) => Self::People,
+        }
+    }
 }
 
 impl Reads {
@@ -214,13 +229,8 @@ impl Reads {
         filter: Option<&EventFilter>,
     ) -> Result<EventPage, ReadError> {
         let EventRead { source, ids, order, limit, consistent, part, forced } = *read;
-        let kind = match part {
-            None => Kind::Events,
-            Some(Part::OfMinute(part)) => Kind::Part(part),
-            Some(Part::Tail) => Kind::Tail,
-            Some(Part::Names) => Kind::Names,
-        };
-        let reservation = self.budget.reserve(Planned { kind, items: limit, consistent, forced }).await?;
+        let planned = Planned { kind: Kind::of(part), items: limit, consistent, forced };
+        let reservation = self.budget.reserve(planned).await?;
         // What has to be read although the budget has ended, or is about to, is as little as possible.
         let is_small = self.budget.is_tight() || self.budget.spent().is_some();
         let limit = if is_small { 1 } else { i32::try_from(limit).unwrap_or(i32::MAX) };

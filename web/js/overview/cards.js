@@ -36,8 +36,8 @@ export function overviewCards(reply) {
         'Names over time',
       ),
     ),
-    estimate('Users', 'users', reply.users, previous?.users),
-    estimate('Sessions', '', reply.sessions, previous?.sessions),
+    estimate(['Users', 'users'], reply.users, reply.people, previous?.users),
+    estimate(['Sessions', ''], reply.sessions, reply.people, previous?.sessions),
     card(
       'Last event',
       h(
@@ -68,16 +68,21 @@ function card(label, value, change, line) {
 /**
  * Distinct people. With a filter the overview does not know them, and there is no card.
  *
- * @param {string} label
- * @param {string} tab of the page about people, where the card leads
+ * @param {[string, string]} labels what it counts, and the tab of the page about people, where the card leads
  * @param {number | null | undefined} count
+ * @param {import('./reply.js').CountOfPeople | undefined} people how exact that is
  * @param {number | null | undefined} before
  */
-function estimate(label, tab, count, before) {
+function estimate([label, tab], count, people, before) {
   if (count === null || count === undefined) {
     return null;
   }
-  const about = count > EXACT_PEOPLE && h('span', { class: 'muted card-note', title: 'Within 3.3 %' }, ' ≈');
+  const notes = [
+    count > EXACT_PEOPLE && 'Within 3.3 %',
+    people?.widened && 'Of the whole hours in which the range begins and ends, since they have too many events',
+    people?.complete === false && 'Some may be missing, or erased',
+  ].filter(Boolean);
+  const about = notes.length > 0 && h('span', { class: 'muted card-note', title: notes.join('. ') }, ' ≈');
   const link = stateLink({ ...currentState(), view: 'people', options: { tab } }, { class: 'card-link' }, label);
   return card(link, [numberText(count), about], changeText(count, before));
 }

@@ -8,6 +8,7 @@ import { calendarRange, timeOfWall, wallClock } from '../zone.js';
  * @typedef {{
  *   bucket_start: string, count: number, names?: number, by_level?: Record<string, number>, by_name?: Record<string, number>,
  * }} Bucket
+ * @typedef {{ since: string, until: string, complete?: boolean, widened?: boolean }} CountOfPeople
  * @typedef {Counted & { message: string, group: string, level: string | null, last_seen?: string }} Message
  */
 
@@ -24,10 +25,10 @@ import { calendarRange, timeOfWall, wallClock } from '../zone.js';
  *   series: Bucket[],
  *   previous?: {
  *     since: string, until: string, total: number, errors: number, series: Bucket[], complete?: boolean,
- *     users?: number | null, sessions?: number | null,
+ *     users?: number | null, sessions?: number | null, people?: CountOfPeople,
  *   },
  *   last_event_at: string | null,
- *   users: number | null, sessions: number | null,
+ *   users: number | null, sessions: number | null, people?: CountOfPeople,
  *   complete?: boolean, names_complete?: boolean, messages_complete?: boolean, covered?: { since: string, until: string },
  *   widened?: boolean, counted_to: string, live_from?: string,
  * }} Overview
@@ -115,7 +116,8 @@ export function overviewParams(state, byName = false) {
 }
 
 /**
- * Reads the overview. Where only a part of a period is counted, the two are not compared.
+ * Reads the overview. Where only a part of a period is counted, the two are not compared; nor are
+ * people where a period counts those of whole hours at its ends.
  *
  * @param {string} app
  * @param {[string, string][]} params
@@ -130,6 +132,10 @@ export async function readOverview(app, params, signal) {
     for (const each of [reply.names.items, reply.levels, reply.categories ?? [], reply.messages ?? []].flat()) {
       delete each.previous;
     }
+  }
+  if (reply.previous && (reply.people?.widened || reply.previous.people?.widened)) {
+    reply.previous.users = null;
+    reply.previous.sessions = null;
   }
   return reply;
 }

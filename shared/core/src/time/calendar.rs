@@ -64,10 +64,10 @@ pub enum Interval {
     Month,
 }
 
-/// A range of more than [`MAX_BUCKETS`] buckets.
+/// A range of more buckets than this.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the range holds more than 10000 buckets: send a shorter range or a longer interval")]
-pub struct TooManyBuckets;
+#[error("the range holds more than {0} buckets: send a shorter range or a longer interval")]
+pub struct TooManyBuckets(pub usize);
 
 impl Interval {
     /// Its name in parameters and replies.
@@ -102,7 +102,7 @@ impl Interval {
         let mut start = self.floor(range.since(), zone);
         while start < range.until() {
             if starts.len() == most {
-                return Err(TooManyBuckets);
+                return Err(TooManyBuckets(most));
             }
             starts.push(start);
             let next = self.next(start, zone);
@@ -295,7 +295,7 @@ mod tests {
     fn a_range_of_too_many_buckets_is_refused() {
         let until = |n: i64| Range::new(Timestamp::EPOCH, Timestamp::EPOCH + n * MINUTE).expect("a range");
         assert_eq!(Interval::Minute.starts(until(10_000), &Zone::utc()).map(|s| s.len()), Ok(10_000));
-        assert_eq!(Interval::Minute.starts(until(10_001), &Zone::utc()), Err(TooManyBuckets));
+        assert_eq!(Interval::Minute.starts(until(10_001), &Zone::utc()), Err(TooManyBuckets(MAX_BUCKETS)));
     }
 
     proptest! {

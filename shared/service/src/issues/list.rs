@@ -17,7 +17,7 @@ use tally_store::{StoreError, StoredIssue};
 use crate::budget::ReadError;
 use crate::read::query::EventQuery;
 use crate::read::reader::{End, walk};
-use crate::reads::{Reads, json_weight};
+use crate::reads::{Part, Reads, json_weight};
 use crate::report::group_counts::{GroupCount, GroupCounts};
 
 /// Most issues of an app that a list looks at.
@@ -330,7 +330,7 @@ pub async fn details(
 ) -> Result<Details, StoreError> {
     let filter = CellFilter { group: Values::only(group), ..CellFilter::default() };
     let query = EventQuery::newest(range, EventFilter::from(filter), MOST_EVENTS + 1);
-    let query = EventQuery { names: true, ..query };
+    let query = EventQuery { part: Some(Part::Names), ..query };
     let mut details = Details::default();
     let mut users: HashSet<String> = HashSet::new();
     // By attribute, and by its value as text.

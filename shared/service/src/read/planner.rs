@@ -488,7 +488,7 @@ mod tests {
             limit,
             consistent: false,
             live_from: None,
-            names: false,
+            part: None,
         }
     }
 

@@ -5,6 +5,8 @@ use tally_core::event::id::EventId;
 use tally_core::time::{Range, Timestamp};
 use tally_store::Order;
 
+use crate::reads::Part;
+
 /// Which events to read.
 #[derive(Clone, Debug)]
 pub struct EventQuery {
@@ -25,8 +27,8 @@ pub struct EventQuery {
     /// Includes every event of this time or later that was stored before, although the counters may not know it yet: those
     /// events are read strongly, as are the counters that locate earlier ones.
     pub live_from: Option<Timestamp>,
-    /// Whether it tells the names of a group, which has a share of the read budget.
-    pub names: bool,
+    /// The part of the read budget that it may take; none of all that is left.
+    pub part: Option<Part>,
 }
 
 impl EventQuery {
@@ -41,7 +43,7 @@ impl EventQuery {
             limit,
             consistent: false,
             live_from: None,
-            names: false,
+            part: None,
         }
     }
 }

@@ -178,8 +178,8 @@ async fn walk_counting(
 }
 
 /// What has ended of the budget that a query has.
-fn spent(reads: &Reads, query: &EventQuery) -> Option<Spent> {
-    reads.budget.spent_by(if query.names { Kind::Names } else { Kind::Events })
+pub fn spent(reads: &Reads, query: &EventQuery) -> Option<Spent> {
+    reads.budget.spent_by(Kind::of(query.part))
 }
 
 /// The events of all shards, or of some sessions, as one ordered stream.
@@ -532,7 +532,7 @@ async fn read(
         order: query.order,
         limit: asked.chunk,
         consistent: query.consistent || (is_live && matches!(source, reads::Source::Shard(_))),
-        part: query.names.then_some(reads::Part::Names),
+        part: query.part,
         forced: asked.forced,
     };
     let page = unless_spent(reads.matching_events(&read, Some(&query.filter)).await)?;

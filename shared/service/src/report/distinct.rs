@@ -1,4 +1,5 @@
-//! Distinct users and sessions: from sketches, and from events where a filter selects them or a range ends inside an hour.
+//! Distinct users and sessions: from sketches, and from events where a filter selects them, a slot begins or ends inside an hour, or
+//! a sketch may hold somebody who was erased.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -10,24 +11,22 @@ use tally_core::event::filter::EventFilter;
 use tally_core::event::id::EventId;
 use tally_core::people::person_of;
 use tally_core::time::bucket::{Bucket, Granularity};
-use tally_core::time::{HOUR, Range, Timestamp};
+use tally_core::time::{HOUR, MILLISECOND, Range, Timestamp};
 use tally_store::{StoreError, StoredDistinct};
 
 use super::from_events::live_events;
 use crate::budget::{ReadError, Spent};
-use crate::read::reader::{End, walk};
-use crate::reads::Reads;
+use crate::read::query::EventQuery;
+use crate::read::reader::{End, spent, walk};
+use crate::reads::{Part, Reads};
 
-/// Most events that are read for the hours in which a range begins and ends, and for those whose sketches may hold somebody who
-/// was erased. Beyond, the sketch of the whole hour is taken.
-const MOST_EVENTS: usize = 5_000;
 /// The bytes that somebody who is counted from events takes.
 const MARK_BYTES: usize = 48;
 /// The bytes that the union of a slot takes.
 const UNION_BYTES: usize = 4_200;
 
 /// The numbers of distinct users or sessions of a range.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Distinct {
     /// Of the whole range: who comes in several slots counts once.
     pub total: u64,
@@ -35,10 +34,13 @@ pub struct Distinct {
     pub slots: Vec<u64>,
     /// By how much a number is wrong at most in 95 of 100 cases, as a share of it; 0 where all are exact.
     pub error: f64,
-    /// False where somebody may be missing, or where somebody who was erased may be counted still.
+    /// False where somebody may be missing, where somebody who was erased may be counted still, or where an hour counts in two
+    /// slots, in each as a whole.
     pub complete: bool,
-    /// Whether whole hours were taken at the ends of the range.
-    pub widened: bool,
+    /// The range that the total is of: wider than the one that was asked for where the hours of its ends were taken as a whole.
+    pub range: Range,
+    /// The slots that hold an hour as a whole of which only a part is theirs.
+    pub widened: BTreeSet<usize>,
     /// Events before this time were not read, since the budget had ended.
     pub covered_since: Option<Timestamp>,
     /// From when on everything accepted is in, where it was read from events.
@@ -60,19 +62,20 @@ pub async fn count_distinct(
     if is_filtered {
         return Ok(from_events(reads, app, of, boundaries, filter).await?);
     }
-    let [users, sessions] = from_sketches(reads, app, boundaries, MOST_EVENTS).await?;
+    let [users, sessions] = from_sketches(reads, app, boundaries, None).await?;
     Ok(match of {
         Of::Users => users,
         Of::Sessions => sessions,
     })
 }
 
-/// Counts the users and the sessions of the whole hours that a range touches, from sketches alone.
+/// Counts the users and the sessions of a range. Events take no more than the share of the read budget that people have, so that
+/// counters can still be read.
 ///
 /// # Errors
 /// Where the store fails, and where the sketches are more than the budget allows.
 pub async fn users_and_sessions(reads: &Reads, app: &App, range: Range) -> Result<[Distinct; 2], ReadError> {
-    from_sketches(reads, app, &[range.since(), range.until()], 0).await
+    from_sketches(reads, app, &[range.since(), range.until()], Some(Part::People)).await
 }
 
 /// Counts exactly, as far as the budget goes.
@@ -84,9 +87,19 @@ async fn from_events(
     filter: &EventFilter,
 ) -> Result<Distinct, StoreError> {
     let slots = boundaries.len().saturating_sub(1);
-    let mut found = Distinct { slots: vec![0; slots], complete: true, ..Distinct::default() };
+    let mut found = Distinct {
+        total: 0,
+        slots: vec![0; slots],
+        error: 0.0,
+        complete: true,
+        range: Range::EMPTY,
+        widened: BTreeSet::new(),
+        covered_since: None,
+        live_from: None,
+    };
     let (Some(first), Some(last)) = (boundaries.first(), boundaries.last()) else { return Ok(found) };
     let Ok(range) = Range::new(*first, *last) else { return Ok(found) };
+    found.range = range;
     let (query, live_from) = live_events(reads, app, range, filter, usize::MAX).await?;
     let mut seen: HashSet<(usize, String)> = HashSet::new();
     let mut all: HashSet<String> = HashSet::new();
@@ -119,24 +132,29 @@ async fn from_events(
     Ok(found)
 }
 
+/// The parts of an hour that lie in a slot, in order, each with its slot.
+type Parts = Vec<(usize, Range)>;
+
+/// Hours whose events are read.
+type Hours = BTreeMap<Bucket, Parts>;
+
 /// What the slots of a range are made of.
 #[derive(Debug, Default, PartialEq)]
 struct Plan {
     /// The hours and days that lie in one slot as a whole, each with its slot.
     whole: BTreeMap<Bucket, usize>,
     /// The hours of which only a part lies in a slot, or in several: the parts by slot.
-    parts: BTreeMap<Bucket, Vec<(usize, Range)>>,
+    parts: Hours,
 }
 
 impl Plan {
-    /// An hour that has not ended by `now` counts as a whole where the range reaches to `now`.
+    /// An hour that has not ended by `now` counts as a whole where the range has its beginning and reaches to `now`.
     fn new(boundaries: &[Timestamp], now: Timestamp) -> Self {
         let mut plan = Self::default();
         for (slot, pair) in boundaries.windows(2).enumerate() {
-            let (since, mut until) = (pair[0], pair[1]);
-            if until >= now && slot + 2 == boundaries.len() {
-                until = until.ceil(HOUR);
-            }
+            let (since, asked) = (pair[0], pair[1]);
+            let is_open = asked >= now && slot + 2 == boundaries.len();
+            let until = if is_open { asked.ceil(HOUR) } else { asked };
             let mut at = since;
             while at < until {
                 let hour = Bucket::of(Granularity::Hour, at);
@@ -148,11 +166,10 @@ impl Plan {
                     plan.whole.insert(hour, slot);
                     at = hour.end();
                 } else {
-                    let end = hour.end().min(until);
-                    if let Ok(part) = Range::new(at, end) {
+                    if let Ok(part) = Range::new(at, hour.end().min(asked)) {
                         plan.parts.entry(hour).or_default().push((slot, part));
                     }
-                    at = end;
+                    at = hour.end().min(until);
                 }
             }
         }
@@ -174,22 +191,22 @@ fn runs(buckets: &BTreeSet<Bucket>) -> Vec<(Bucket, Bucket)> {
     runs
 }
 
-/// Users, and sessions.
+/// Users, and sessions. Events take a part of the budget, or what is left of it.
 async fn from_sketches(
     reads: &Reads,
     app: &App,
     boundaries: &[Timestamp],
-    most: usize,
+    part: Option<Part>,
 ) -> Result<[Distinct; 2], ReadError> {
     let slots = boundaries.len().saturating_sub(1);
     reads.budget.hold(2 * slots * UNION_BYTES)?;
-    let Plan { mut whole, parts } = Plan::new(boundaries, reads.now);
-    let mut count = Count::new(slots, most);
+    let Plan { mut whole, parts: mut events } = Plan::new(boundaries, reads.now);
     let ends = boundaries.first().zip(boundaries.last());
     let range = ends.and_then(|(first, last)| Range::new(*first, *last).ok()).unwrap_or(Range::EMPTY);
+    let mut count = Count::new(slots, range);
     count.complete = is_kept(reads, app, range) && !reads.lacks_counts(&app.id, range).await?;
     // Those of parts of hours too, before events take the budget: their events may be too many.
-    let mut sketches = read(reads, app, &whole.keys().chain(parts.keys()).copied().collect()).await?;
+    let mut sketches = read(reads, app, &whole.keys().chain(events.keys()).copied().collect()).await?;
     // A day that may hold somebody who was erased is made of its hours: most of them hold nobody who was.
     let is_day = |bucket: &Bucket| bucket.granularity() == Granularity::Day;
     let days: Vec<Bucket> =
@@ -206,23 +223,19 @@ async fn from_sketches(
     }
     sketches.extend(read(reads, app, &hours).await?);
     for (bucket, slot) in &whole {
-        let held = sketches.remove(bucket).unwrap_or_default();
-        if is_stale(Some(&held)) {
+        if is_stale(sketches.get(bucket)) {
             let range = Range::new(bucket.start(), bucket.end()).unwrap_or(Range::EMPTY);
-            if count.add_events(reads, app, &[(*slot, range)]).await? {
-                continue;
-            }
-            count.complete = false;
+            events.insert(*bucket, vec![(*slot, range)]);
+        } else {
+            count.add(*slot, &sketches.remove(bucket).unwrap_or_default());
         }
-        count.add(*slot, &held);
     }
-    for (hour, parts) in parts {
-        if count.add_events(reads, app, &parts).await? {
-            continue;
-        }
-        count.widened = true;
+    for (hour, parts) in count.add_events(reads, app, part, events).await? {
         let held = sketches.remove(&hour).unwrap_or_default();
         count.complete &= !is_stale(Some(&held));
+        if !whole.contains_key(&hour) {
+            count.widen(hour, &parts, reads.now);
+        }
         for (slot, _) in &parts {
             count.add(*slot, &held);
         }
@@ -234,16 +247,15 @@ async fn from_sketches(
 struct Count {
     users: Vec<Union>,
     sessions: Vec<Union>,
-    /// How many events may still be read.
-    left: usize,
-    widened: bool,
+    range: Range,
+    widened: BTreeSet<usize>,
     complete: bool,
 }
 
 impl Count {
-    fn new(slots: usize, left: usize) -> Self {
+    fn new(slots: usize, range: Range) -> Self {
         let unions = || (0..slots).map(|_| Union::default()).collect();
-        Self { users: unions(), sessions: unions(), left, widened: false, complete: true }
+        Self { users: unions(), sessions: unions(), range, widened: BTreeSet::new(), complete: true }
     }
 
     fn add(&mut self, slot: usize, held: &[StoredDistinct]) {
@@ -253,29 +265,78 @@ impl Count {
         }
     }
 
-    /// Adds those of some events. Returns false, and adds nobody, where they are too many.
-    async fn add_events(&mut self, reads: &Reads, app: &App, parts: &[(usize, Range)]) -> Result<bool, StoreError> {
-        let mut found: HashMap<usize, StoredDistinct> = HashMap::new();
-        for (slot, range) in parts {
-            if self.left == 0 || reads.budget.spent().is_some() {
-                return Ok(false);
+    /// Notes that an hour counts as a whole in each slot that has a part of it.
+    fn widen(&mut self, hour: Bucket, parts: &[(usize, Range)], now: Timestamp) {
+        self.widened.extend(parts.iter().map(|(slot, _)| *slot));
+        self.complete &= parts.len() < 2;
+        let (since, until) = (self.range.since().min(hour.start()), self.range.until());
+        // The hour that is under way ends with the range.
+        let until = if until >= now { until } else { until.max(hour.end()) };
+        self.range = Range::new(since, until).unwrap_or(self.range);
+    }
+
+    /// Adds those of the events of some hours, the newest first. Returns the hours for which the budget had no room, of which nobody
+    /// is added.
+    async fn add_events(
+        &mut self,
+        reads: &Reads,
+        app: &App,
+        part: Option<Part>,
+        hours: Hours,
+    ) -> Result<Hours, StoreError> {
+        // Hours that follow each other are one read.
+        let mut runs: Vec<Vec<(Bucket, Parts)>> = vec![];
+        for (hour, parts) in hours.into_iter().rev() {
+            let starts = runs.last().and_then(|run| run.last()).map(|(_, later)| since(later));
+            match runs.last_mut() {
+                Some(run) if starts == Some(until(&parts)) => run.push((hour, parts)),
+                _ => runs.push(vec![(hour, parts)]),
             }
-            let (query, _) = live_events(reads, app, *range, &EventFilter::default(), usize::MAX).await?;
-            let (left, found) = (&mut self.left, found.entry(*slot).or_default());
+        }
+        let mut left = Hours::new();
+        for run in runs {
+            let ends = run.last().zip(run.first()).map(|((_, first), (_, last))| (since(first), until(last)));
+            let range = ends.and_then(|(since, until)| Range::new(since, until).ok()).unwrap_or(Range::EMPTY);
+            let (query, _) = live_events(reads, app, range, &EventFilter::default(), usize::MAX).await?;
+            let query = EventQuery { part, ..query };
+            if spent(reads, &query).is_some() {
+                left.extend(run);
+                continue;
+            }
+            let (mut place, mut found) = (0, HashMap::new());
             let end = walk(reads, app, &query, |event| {
-                let Some(less) = left.checked_sub(1) else { return false };
-                *left = less;
-                found.add(Marks::of_event(&event));
+                let at = event.at(app.clock);
+                while run.get(place + 1).is_some() && at < since(&run[place].1) {
+                    self.add_found(&mut found);
+                    place += 1;
+                }
+                if let Some((slot, _)) = run[place].1.iter().find(|(_, part)| part.contains(at)) {
+                    let found: &mut StoredDistinct = found.entry(*slot).or_default();
+                    found.add(Marks::of_event(&event));
+                }
                 true
             });
-            if end.await? != (End::Read { frontier: None }) {
-                return Ok(false);
+            let unread = match end.await? {
+                End::Read { frontier: None } => Timestamp::BEGINNING,
+                // Of its millisecond there may be more.
+                End::Read { frontier: Some(frontier) } => frontier.at() + MILLISECOND,
+                End::Stopped => Timestamp::MAX,
+            };
+            for (n, (hour, parts)) in run.into_iter().enumerate() {
+                if n >= place && since(&parts) < unread {
+                    left.insert(hour, parts);
+                } else if n == place {
+                    self.add_found(&mut found);
+                }
             }
         }
-        for (slot, found) in &found {
-            self.add(*slot, std::slice::from_ref(found));
+        Ok(left)
+    }
+
+    fn add_found(&mut self, found: &mut HashMap<usize, StoredDistinct>) {
+        for (slot, found) in found.drain() {
+            self.add(slot, std::slice::from_ref(&found));
         }
-        Ok(true)
     }
 
     fn done(&self, of: Of) -> Distinct {
@@ -294,11 +355,22 @@ impl Count {
             // The total is the largest.
             error: error_of(total),
             complete: self.complete,
-            widened: self.widened,
+            range: self.range,
+            widened: self.widened.clone(),
             covered_since: None,
             live_from: None,
         }
     }
+}
+
+/// The start of the first part of an hour.
+fn since(parts: &[(usize, Range)]) -> Timestamp {
+    parts.first().map_or(Timestamp::BEGINNING, |(_, part)| part.since())
+}
+
+/// The end of the last part of an hour.
+fn until(parts: &[(usize, Range)]) -> Timestamp {
+    parts.last().map_or(Timestamp::MAX, |(_, part)| part.until())
 }
 
 /// Whether no event of a range has expired.

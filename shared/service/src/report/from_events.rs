@@ -16,7 +16,7 @@ use super::tail::counted_minutes;
 use crate::read::query::EventQuery;
 use crate::read::reader::{End, walk};
 use crate::read::ways::is_newest_indexed;
-use crate::reads::Reads;
+use crate::reads::{Part, Reads};
 
 /// The bytes that a message takes, beside its text.
 const MESSAGE_BYTES: usize = 200;
@@ -100,7 +100,7 @@ pub(super) async fn count_within(
     // One more tells whether there are more.
     let limit = most.min(usize::MAX / 2).saturating_add(1);
     let (query, live_from) = live_events(reads, app, range, filter, limit).await?;
-    let query = EventQuery { names, ..query };
+    let query = EventQuery { part: names.then_some(Part::Names), ..query };
     let mut left = most;
     // The first event that was not counted, since it is one too many or had no room in memory.
     let mut stopped_at = None;
