@@ -264,3 +264,55 @@ proptest! {
         });
     }
 }
+
+/// Events of 60 sessions, 50 of each, one a second.
+async fn many_sessions(tally: &Tally, app: &TestApp) {
+    for batch in 0..6 {
+        let event = |n: i64| {
+            let n = batch * 500 + n;
+            json!({"id": format!("e{n}"), "timestamp": (tally.clock.now() - 2 * HOUR + n * SECOND).to_string(), "name": "view",
+                "session_id": format!("s{}", n % 60), "data": {"n": n, "text": "x".repeat(100)}})
+        };
+        tally.accept(app, &(0..500).map(event).collect()).await;
+    }
+}
+
+#[tokio::test]
+#[cfg_attr(feature = "server", ignore = "Amazon's server counts other units")]
+async fn without_an_index_the_sessions_of_a_page_are_read_at_once() {
+    let mut pages = vec![];
+    for index in [EventIndexes::default(), BY_NOTHING] {
+        let mut tally = Tally::start().await;
+        let app = app_with(&tally, 2, index).await;
+        many_sessions(&tally, &app).await;
+        tally.drain().await;
+        let before = tally.usage();
+        tally.ask(&app, "/stats/sessions?since=24h").await;
+        let once = (tally.usage() - before).read_units;
+        let before = tally.usage();
+        let page = tally.ask(&app, "/sessions?since=24h&limit=50").await;
+        let read = (tally.usage() - before).read_units;
+        assert!(index.sessions || read < 2.0 * once, "{read} of {once}");
+        assert_eq!(column(&page["items"], "cut"), vec![false; 50]);
+        assert_eq!(column(&page["items"], "events"), vec![50; 50]);
+        let next = tally.ask(&app, &format!("/sessions?cursor={}", page["next"].as_str().unwrap())).await;
+        assert_eq!(column(&next["items"], "cut"), [false; 10]);
+        pages.push((page["items"].clone(), next["items"].clone()));
+    }
+    assert_eq!(pages[0], pages[1]);
+}
+
+#[tokio::test]
+async fn sessions_that_the_budget_does_not_reach_the_beginning_of_are_cut() {
+    let config = Config { read_budget: 60.0, ..Config::default() };
+    let mut tally = Tally::with(config).await;
+    let app = app_with(&tally, 1, BY_NOTHING).await;
+    many_sessions(&tally, &app).await;
+    tally.drain().await;
+    let page = tally.ask(&app, "/sessions?since=24h&limit=50").await;
+    assert_eq!(column(&page["items"], "cut"), vec![true; 50]);
+    assert!(
+        page["items"][49]["events"].as_u64().unwrap() > 5,
+        "all of them were read as far as the budget went: {page}"
+    );
+}

@@ -1,6 +1,7 @@
-//! Lists of sessions. A session is found by an event, and is then read as a whole from the index of sessions.
+//! Lists of sessions. A session is found by an event, and is then read as a whole: from the index of sessions, or without it from all
+//! events, the sessions of a page together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use tally_store::{Order, StoreError};
 use super::{Read, covered, read};
 use crate::read::query::EventQuery;
 use crate::read::reader::{End, is_located, walk};
+use crate::read::ways::is_indexed;
 use crate::reads::{Reads, weight};
 
 /// Most events of a session that are read.
@@ -112,7 +114,7 @@ pub struct Session {
     pub last_name: String,
     /// The data of the first event, or the first fields of it that fit into [`MAX_DATA`].
     pub data: Option<Json>,
-    /// Whether there may be earlier events that were not read.
+    /// Whether there may be earlier events that were not read: there are too many, or the budget ended.
     pub cut: bool,
 }
 
@@ -148,10 +150,16 @@ pub async fn list(reads: &Reads, app: &App, query: &SessionQuery) -> Result<Sess
                 findable.listed.push(sha256_u64(id.as_bytes()));
             }
         }
-        let all = found.into_iter().map(|(id, event)| whole(reads, app, query, id, event));
-        let whole: Vec<_> = stream::iter(all.collect::<Vec<_>>()).buffered(CONCURRENCY).try_collect().await?;
+        let found =
+            found.into_iter().filter(|(id, _)| !is_listed(query, id)).map(|(id, event)| Building::new(id, event));
+        let whole = if is_indexed(app, &events_of_session(query, String::new())) {
+            let each = found.map(|building| by_index(reads, app, query, building)).collect::<Vec<_>>();
+            stream::iter(each).buffered(CONCURRENCY).try_collect().await?
+        } else {
+            in_one_walk(reads, app, query, found.collect()).await?
+        };
         reads.budget.release(held);
-        let whole: Vec<_> = whole.into_iter().flatten().collect();
+        let whole: Vec<_> = whole.into_iter().filter_map(|building: Building| building.done(reads, app)).collect();
         // Of what was not read of them, another page may find an event.
         let cut = whole.iter().filter(|session| session.cut).map(|session| sha256_u64(session.id.as_bytes()));
         let listed = &mut findable.listed;
@@ -170,34 +178,113 @@ pub async fn list(reads: &Reads, app: &App, query: &SessionQuery) -> Result<Sess
     }
 }
 
-/// The session of an event by which it was found. None if an earlier page has it, since that could find a newer one.
-async fn whole(
+/// Whether an earlier page has a session.
+fn is_listed(query: &SessionQuery, id: &str) -> bool {
+    query.findable.as_ref().is_some_and(|findable| findable.listed.contains(&sha256_u64(id.as_bytes())))
+}
+
+/// All events of a session that the caller may read.
+fn events_of_session(query: &SessionQuery, id: String) -> EventQuery {
+    let only = EventFilter { session_id: Values::only(id), ..EventFilter::default() };
+    // One more tells whether there are more.
+    EventQuery::newest(Range::ALL, only.and(query.own.clone()), MAX_EVENTS + 1)
+}
+
+/// Reads a session from the index.
+async fn by_index(
     reads: &Reads,
     app: &App,
     query: &SessionQuery,
-    id: String,
-    found: Event,
-) -> Result<Option<Session>, StoreError> {
-    if query.findable.as_ref().is_some_and(|findable| findable.listed.contains(&sha256_u64(id.as_bytes()))) {
-        return Ok(None);
+    mut building: Building,
+) -> Result<Building, StoreError> {
+    let events = events_of_session(query, building.id.clone());
+    let end = walk(reads, app, &events, |event| building.add(reads, app, query, event));
+    building.cut = end.await? != End::Read { frontier: None };
+    Ok(building)
+}
+
+/// Reads some sessions at once from all events, the newest first: without an index each would read them all.
+async fn in_one_walk(
+    reads: &Reads,
+    app: &App,
+    query: &SessionQuery,
+    mut all: Vec<Building>,
+) -> Result<Vec<Building>, StoreError> {
+    let mut places: HashMap<String, usize> = all.iter().map(|one| one.id.clone()).zip(0..).collect();
+    let events = EventQuery::newest(Range::ALL, query.own.clone(), usize::MAX / 2);
+    if !places.is_empty() {
+        let end = walk(reads, app, &events, |event| {
+            let place = event.session_id.as_ref().and_then(|id| places.get(id)).copied();
+            if let Some(building) = place.and_then(|place| all.get_mut(place))
+                && !building.add(reads, app, query, event)
+            {
+                building.cut = true;
+                places.remove(&building.id);
+            }
+            !places.is_empty()
+        });
+        // Of those that are not over, there may be earlier events.
+        if end.await? != (End::Read { frontier: None }) {
+            for id in places.into_keys() {
+                all.iter_mut().filter(|building| building.id == id).for_each(|building| building.cut = true);
+            }
+        }
     }
-    let only = EventFilter { session_id: Values::only(id.clone()), ..EventFilter::default() };
-    // One more tells whether there are more.
-    let events = EventQuery::newest(Range::ALL, only.and(query.own.clone()), MAX_EVENTS + 1);
-    let is_earlier = |event: &Event| {
+    Ok(all)
+}
+
+/// A session of which events are read, the newest first.
+struct Building {
+    id: String,
+    /// The event by which it was found, until it is added.
+    found: Option<Event>,
+    session: Option<Session>,
+    /// The last event that was added.
+    first: Option<Event>,
+    /// How many events may still be added.
+    left: usize,
+    /// Whether an earlier page has it, since that could find a newer event.
+    listed: bool,
+    cut: bool,
+}
+
+impl Building {
+    fn new(id: String, found: Event) -> Self {
+        Self { id, found: Some(found), session: None, first: None, left: MAX_EVENTS, listed: false, cut: false }
+    }
+
+    /// Adds an event. Returns whether earlier ones are wanted.
+    fn add(&mut self, reads: &Reads, app: &App, query: &SessionQuery, event: Event) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
         let at = event.at(app.clock);
-        query.after.is_some_and(|after| event.id >= after)
-            && query.findable.as_ref().is_none_or(|findable| findable.has(event, at))
+        let is_earlier = query.after.is_some_and(|after| event.id >= after)
+            && query.findable.as_ref().is_none_or(|findable| findable.has(&event, at))
             && query.range.contains(at)
-            && query.filter.matches(event, &app.layout)
-    };
-    let mut session: Option<Session> = None;
-    let (mut left, mut listed) = (MAX_EVENTS, false);
-    let mut first = None;
-    let mut add = |event: Event| {
+            && query.filter.matches(&event, &app.layout);
+        self.listed = self.listed || is_earlier;
+        // What is read may lack the event by which the session was found: an index follows within a second.
+        match &self.found {
+            Some(found) if found.id > event.id => self.take_found(reads, app),
+            Some(found) if found.id == event.id => self.found = None,
+            _ => {}
+        }
+        self.take(reads, app, event);
+        !self.listed
+    }
+
+    fn take_found(&mut self, reads: &Reads, app: &App) {
+        if let Some(found) = self.found.take() {
+            self.take(reads, app, found);
+        }
+    }
+
+    fn take(&mut self, reads: &Reads, app: &App, event: Event) {
         let at = event.at(app.clock);
-        let session = session.get_or_insert_with(|| Session {
-            id: id.clone(),
+        let session = self.session.get_or_insert_with(|| Session {
+            id: self.id.clone(),
             user_id: None,
             first_at: at,
             last_at: at,
@@ -217,33 +304,28 @@ async fn whole(
         if session.user_id.is_none() {
             session.user_id.clone_from(&event.user_id);
         }
-        first = Some(event);
-    };
-    let mut before = Some(found);
-    let end = walk(reads, app, &events, |event| {
-        if left == 0 {
-            return false;
+        // What does not fit into memory ends the walk before the next read.
+        let _ = reads.budget.hold(weight(&event));
+        if let Some(later) = self.first.replace(event) {
+            reads.budget.release(weight(&later));
         }
-        left -= 1;
-        listed = listed || is_earlier(&event);
-        // The index follows the events within a second, and may lack the one that was found.
-        match &before {
-            Some(found) if found.id > event.id => before.take().into_iter().for_each(&mut add),
-            Some(found) if found.id == event.id => before = None,
-            _ => {}
+    }
+
+    /// The session. None if an earlier page has it.
+    fn done(mut self, reads: &Reads, app: &App) -> Option<Session> {
+        if !self.listed {
+            self.take_found(reads, app);
         }
-        add(event);
-        !listed
-    });
-    let end = end.await?;
-    before.take().into_iter().for_each(&mut add);
-    let (Some(mut session), Some(first)) = (session.filter(|_| !listed), first) else { return Ok(None) };
-    session.cut = end != End::Read { frontier: None };
-    session.first_name = first.name;
-    session.data = first.data.and_then(bounded);
-    // What is held until the reply is built.
-    let _ = reads.budget.hold(MAX_DATA);
-    Ok(Some(session))
+        let first = self.first?;
+        reads.budget.release(weight(&first));
+        let mut session = self.session.filter(|_| !self.listed)?;
+        session.cut = self.cut;
+        session.first_name = first.name;
+        session.data = first.data.and_then(bounded);
+        // What is held until the reply is built.
+        let _ = reads.budget.hold(MAX_DATA);
+        Some(session)
+    }
 }
 
 /// Data of at most [`MAX_DATA`] bytes of JSON: the first fields that fit.
