@@ -1,5 +1,6 @@
 //! The attributes that events have.
 
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Tally, assert_problem, column};
@@ -69,4 +70,37 @@ async fn attributes_have_bounds() {
     tally.accept(&app, &(600..1_200).map(event).collect()).await;
     let newest = tally.ask(&app, "/attributes").await;
     assert_eq!((&newest["sampled"], &newest["complete"]), (&json!(1_000), &json!(false)), "there are more events");
+}
+
+#[tokio::test]
+async fn what_events_are_counted_by_may_lie_in_tags_and_be_named_as_in_filters() {
+    let tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let event = |env: &str, amount: i64| {
+        json!({"name": "buy", "user_id": "ann", "timestamp": "2026-11-21T10:00:00Z", "data": {"amount": amount, "plan": "pro"},
+            "tags": {"env": env, "cost": amount + 1}})
+    };
+    tally.accept(&app, &json!([event("prod", 3), event("prod", 4), event("test", 5)])).await;
+    for attr in ["tags.env", "attr.tags.env"] {
+        let groups = tally.ask(&app, &format!("/stats/groups?attr={attr}")).await;
+        assert_eq!(column(&groups["items"], "value"), ["prod", "test"], "{attr}");
+        assert_eq!(
+            (column(&groups["items"], "count"), &groups["attr"]),
+            (vec![&json!(2), &json!(1)], &json!("tags.env"))
+        );
+    }
+    let sum = async |attr: &str| tally.ask(&app, &format!("/stats/numbers?attr={attr}")).await["sum"].clone();
+    assert_eq!(sum("attr.amount").await, 12);
+    assert_eq!(sum("tags.cost").await, 15);
+    assert_eq!(tally.list(&app, "attr.tags.env=prod").await.len(), 2);
+    let body = json!({"steps": [{"name": "buy"}, {"name": "return"}], "breakdown": "attr.tags.env"});
+    let path = "/apps/shop/funnels";
+    let funnel = tally.call(Method::POST, path, ("x-read-key", &app.read_key), body.to_string()).await.json;
+    assert_eq!(column(&funnel["breakdown"], "value").len(), 1, "{funnel}");
+    assert!(["prod", "test"].contains(&funnel["breakdown"][0]["value"].as_str().unwrap()), "{funnel}");
+    // What `data` has comes first.
+    let own = json!({"name": "own", "timestamp": "2026-11-21T10:00:00Z", "data": {"tags": {"env": "of data"}}, "tags": {"env": "of tags"}});
+    tally.accept(&app, &own).await;
+    assert_eq!(tally.ask(&app, "/stats/groups?attr=tags.env&name=own").await["items"][0]["value"], "of data");
+    assert_problem(&tally.get(&app, "/stats/groups?attr=attr.").await, 400, &["attr"]);
 }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use http::{Method, StatusCode};
+use axum::body::Body;
+use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tally_core::time::{DAY, HOUR, MINUTE, SECOND, TimeDelta, Timestamp};
 use tally_service::config::Config;
 
-use crate::harness::{assert_problem, at, column};
-use crate::shop::{RANGE, Seen, app_like, ask, covers_all, listed, post, quantile, shop};
+use crate::harness::{Tally, assert_problem, at, column};
+use crate::shop::{RANGE, SEEDS, Seen, app_like, ask, covers_all, listed, post, quantile, shop, shop_of};
 
 /// A step of a naive funnel.
 type Matches = fn(&Seen) -> bool;
@@ -161,82 +162,116 @@ fn naive_issues(events: &[Seen], went: &BTreeMap<String, Went>, by: &str) -> Met
 
 #[tokio::test]
 async fn a_funnel_counts_people_as_trying_each_start_does() {
-    let (tally, app) = shop(Config::default()).await;
-    let all = listed(&tally, &app, RANGE).await;
-    for (by, text, within) in [("user", "1d", DAY), ("session", "9h", 9 * HOUR), ("user", "30m", 30 * MINUTE)] {
-        let mut body = funnel(by, text);
-        body["breakdown"] = json!("attr.country");
-        let reply = ask(&tally, &app, "/funnels", &body).await;
-        covers_all(&reply);
-        assert_eq!(reply["next"], Value::Null);
-        let went = naive_funnel(&all, &STEPS, within, by);
-        let everybody: Vec<_> = went.values().collect();
-        assert!(everybody.iter().any(|went| went.furthest == 1) && everybody.len() > 15, "{everybody:?}");
-        assert_eq!(fractions(&without_issues(&reply["steps"])), fractions(&naive_steps(&everybody, &LABELS)), "{body}");
-        assert_eq!(met(&reply["steps"]), naive_issues(&all, &went, by), "{body}");
-        let mut countries: Vec<_> = ["fr", "np", "us"]
-            .into_iter()
-            .map(|country| {
-                let of: Vec<_> = went.values().filter(|went| went.country == country).collect();
-                (std::cmp::Reverse(of.len()), country, naive_steps(&of, &LABELS))
-            })
-            .collect();
-        countries.sort_by_key(|(people, country, _)| (*people, *country));
-        let countries: Value =
-            countries.into_iter().map(|(_, value, steps)| json!({"value": value, "steps": steps})).collect();
-        assert_eq!(fractions(&reply["breakdown"]), fractions(&countries), "{body}");
-
-        // The people themselves, by pages.
-        for (step, reached) in [(1, true), (2, true), (3, true), (2, false), (3, false)] {
-            let mut expected: Vec<_> = went
-                .iter()
-                .filter_map(|(person, went)| {
-                    let wanted = if reached { went.furthest >= step - 1 } else { went.furthest == step - 2 };
-                    let (_, id) = person.split_once(' ').unwrap();
-                    let place = went.reached_at.get(if reached { step - 1 } else { step - 2 });
-                    wanted.then(|| (std::cmp::Reverse(*place.unwrap()), id.to_owned()))
+    for seed in SEEDS {
+        let (tally, app) = shop_of(seed, Config::default()).await;
+        let all = listed(&tally, &app, RANGE).await;
+        for (by, text, within) in [("user", "1d", DAY), ("session", "9h", 9 * HOUR), ("user", "30m", 30 * MINUTE)] {
+            let mut body = funnel(by, text);
+            body["breakdown"] = json!("attr.country");
+            let reply = ask(&tally, &app, "/funnels", &body).await;
+            covers_all(&reply);
+            assert_eq!(reply["next"], Value::Null);
+            let went = naive_funnel(&all, &STEPS, within, by);
+            let everybody: Vec<_> = went.values().collect();
+            assert!(everybody.iter().any(|went| went.furthest == 1) && everybody.len() > 15, "{everybody:?}");
+            assert_eq!(
+                fractions(&without_issues(&reply["steps"])),
+                fractions(&naive_steps(&everybody, &LABELS)),
+                "{body}"
+            );
+            assert_eq!(met(&reply["steps"]), naive_issues(&all, &went, by), "{body}");
+            let mut countries: Vec<_> = ["fr", "np", "us"]
+                .into_iter()
+                .map(|country| {
+                    let of: Vec<_> = went.values().filter(|went| went.country == country).collect();
+                    (std::cmp::Reverse(of.len()), country, naive_steps(&of, &LABELS))
                 })
                 .collect();
-            expected.sort();
-            let mut body = funnel(by, text);
-            (body["step"], body["reached"], body["limit"]) = (json!(step), json!(reached), json!(4));
-            let mut found = Vec::new();
-            loop {
-                let page = ask(&tally, &app, "/funnels/people", &body).await;
-                covers_all(&page);
-                for item in page["items"].as_array().unwrap() {
-                    let id = item["user_id"].as_str().or(item["session_id"].as_str()).unwrap();
-                    found.push((std::cmp::Reverse(at(item["at"].as_str().unwrap())), id.to_owned()));
-                }
-                let Some(next) = page["next"].as_str() else { break };
-                body["cursor"] = json!(next);
-            }
-            assert_eq!(found, expected, "{by} {step} {reached}");
-        }
-    }
-    // With a filter on all steps, and by other things than names.
-    let mut body = funnel("user", "1d");
-    body["filters"] = json!({"attr.country": ["np", "us"]});
-    body["steps"] = json!([{"level": "INFO"}, {"where": {"level": ["WARN", "ERROR"]}}]);
-    body["breakdown"] = json!("level");
-    let reply = ask(&tally, &app, "/funnels", &body).await;
-    let some: Vec<_> = all.iter().filter(|event| event.data["country"] != "fr").cloned().collect();
-    let steps: [Matches; 2] = [
-        |event| event.level.as_deref() == Some("INFO"),
-        |event| matches!(event.level.as_deref(), Some("WARN" | "ERROR")),
-    ];
-    let went = naive_funnel(&some, &steps, DAY, "user");
-    let expected = naive_steps(&went.values().collect::<Vec<_>>(), &["INFO", "WARN or ERROR"]);
-    assert_eq!(fractions(&without_issues(&reply["steps"])), fractions(&expected));
-    assert_eq!(column(&reply["breakdown"], "value"), ["INFO"]);
-    assert!(reply["breakdown"][0]["steps"][0]["issues"].is_null());
+            countries.sort_by_key(|(people, country, _)| (*people, *country));
+            let countries: Value =
+                countries.into_iter().map(|(_, value, steps)| json!({"value": value, "steps": steps})).collect();
+            assert_eq!(fractions(&reply["breakdown"]), fractions(&countries), "{body}");
 
-    // Who may not read issues is not told of them, and nobody before the steps are known.
-    let key = json!({"scopes": ["read"], "hide": ["data"]});
-    let key = tally.admin(Method::POST, "/apps/shop/keys", &key).await.json["key"].as_str().unwrap().to_owned();
-    let body = json!({"steps": [{"name": "view"}, {"name": "cart"}]}).to_string();
-    let reply = tally.call(Method::POST, "/apps/shop/funnels", ("x-read-key", &key), body).await;
-    assert_eq!((reply.status.as_u16(), &reply.json["steps"][0]["issues"]), (200, &Value::Null));
+            // The people themselves, by pages.
+            for (step, reached) in [(1, true), (2, true), (3, true), (2, false), (3, false)] {
+                let mut expected: Vec<_> = went
+                    .iter()
+                    .filter_map(|(person, went)| {
+                        let wanted = if reached { went.furthest >= step - 1 } else { went.furthest == step - 2 };
+                        let (_, id) = person.split_once(' ').unwrap();
+                        let place = went.reached_at.get(if reached { step - 1 } else { step - 2 });
+                        wanted.then(|| (std::cmp::Reverse(*place.unwrap()), id.to_owned()))
+                    })
+                    .collect();
+                expected.sort();
+                let mut body = funnel(by, text);
+                (body["step"], body["reached"], body["limit"]) = (json!(step), json!(reached), json!(4));
+                let mut found = Vec::new();
+                loop {
+                    let page = ask(&tally, &app, "/funnels/people", &body).await;
+                    covers_all(&page);
+                    for item in page["items"].as_array().unwrap() {
+                        let id = item["user_id"].as_str().or(item["session_id"].as_str()).unwrap();
+                        found.push((std::cmp::Reverse(at(item["at"].as_str().unwrap())), id.to_owned()));
+                    }
+                    let Some(next) = page["next"].as_str() else { break };
+                    body["cursor"] = json!(next);
+                }
+                assert_eq!(found, expected, "{by} {step} {reached}");
+            }
+        }
+        // With a filter on all steps, and by other things than names.
+        let mut body = funnel("user", "1d");
+        body["filters"] = json!({"attr.country": ["np", "us"]});
+        body["steps"] = json!([{"level": "INFO"}, {"where": {"level": ["WARN", "ERROR"]}}]);
+        body["breakdown"] = json!("level");
+        let reply = ask(&tally, &app, "/funnels", &body).await;
+        let some: Vec<_> = all.iter().filter(|event| event.data["country"] != "fr").cloned().collect();
+        let steps: [Matches; 2] = [
+            |event| event.level.as_deref() == Some("INFO"),
+            |event| matches!(event.level.as_deref(), Some("WARN" | "ERROR")),
+        ];
+        let went = naive_funnel(&some, &steps, DAY, "user");
+        let expected = naive_steps(&went.values().collect::<Vec<_>>(), &["INFO", "WARN or ERROR"]);
+        assert_eq!(fractions(&without_issues(&reply["steps"])), fractions(&expected));
+        assert_eq!(column(&reply["breakdown"], "value"), ["INFO"]);
+        assert!(reply["breakdown"][0]["steps"][0]["issues"].is_null());
+
+        // Who may not read issues is not told of them, and nobody before the steps are known.
+        let key = json!({"scopes": ["read"], "hide": ["data"]});
+        let key = tally.admin(Method::POST, "/apps/shop/keys", &key).await.json["key"].as_str().unwrap().to_owned();
+        let body = json!({"steps": [{"name": "view"}, {"name": "cart"}]}).to_string();
+        let reply = tally.call(Method::POST, "/apps/shop/funnels", ("x-read-key", &key), body).await;
+        assert_eq!((reply.status.as_u16(), &reply.json["steps"][0]["issues"]), (200, &Value::Null));
+    }
+}
+
+#[tokio::test]
+#[cfg_attr(feature = "server", ignore = "Amazon's server counts other units")]
+async fn a_funnel_reads_only_the_minutes_that_have_the_names_of_its_steps() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let text = "x".repeat(200);
+    for batch in 0..6 {
+        let event = |n: i64| {
+            let time = at("2026-11-21T07:00:00Z") + (batch * 500 + n) * SECOND;
+            json!({"name": "noise", "user_id": format!("u{n}"), "timestamp": time, "data": {"text": text}})
+        };
+        tally.accept(&app, &(0..500).map(event).collect()).await;
+    }
+    let rare = |name: &str, time: &str| json!({"name": name, "user_id": "ann", "timestamp": time});
+    tally.accept(&app, &json!([rare("view", "2026-11-21T06:30:00Z"), rare("pay", "2026-11-21T09:30:00Z")])).await;
+    tally.drain().await;
+    let mut units = vec![];
+    for steps in [json!([{"name": "view"}, {"name": "pay"}]), json!([{"name": "view"}, {"where": {"user_id": "ann"}}])]
+    {
+        let body = json!({"steps": steps, "since": "2026-11-21T06:00:00Z", "until": "2026-11-21T10:00:00Z"});
+        let before = tally.usage();
+        let reply = ask(&tally, &app, "/funnels", &body).await;
+        assert_eq!(column(&reply["steps"], "people"), [1, 1], "{reply}");
+        units.push((tally.usage() - before).read_units);
+    }
+    assert!(units[0] < 20.0 && units[1] > 100.0, "{units:?} read units");
 }
 
 #[tokio::test]
@@ -250,10 +285,11 @@ async fn a_funnel_goes_on_where_the_budget_ended() {
     assert_eq!((&first["complete"], &first["note"]), (&json!(false), &Value::Null), "{first}");
     assert!(first["covered"]["until"].as_str() < whole["until"].as_str(), "{first}");
     let mut reply = first.clone();
-    let mut calls = 1;
+    let (mut calls, mut last) = (1, body.clone());
     while let Some(next) = reply["next"].as_str() {
         let covered = reply["covered"]["until"].as_str().unwrap().to_owned();
         body["next"] = json!(next);
+        last.clone_from(&body);
         reply = ask(&tally, &app, "/funnels", &body).await;
         assert!(at(reply["covered"]["until"].as_str().unwrap()) >= at(&covered));
         calls += 1;
@@ -264,6 +300,12 @@ async fn a_funnel_goes_on_where_the_budget_ended() {
     assert_eq!(without_issues(&reply["steps"]), without_issues(&whole["steps"]));
     assert_eq!(reply["breakdown"], whole["breakdown"]);
     assert!(first["steps"][0]["issues"].is_null() && reply["steps"][0]["issues"].is_object());
+    // The errors that people met are those of the whole, once the budget has room for them.
+    let request = Request::post("/apps/shop/funnels").header("x-read-key", &app.read_key);
+    let request = request.body(Body::from(last.to_string())).unwrap();
+    let with_issues = tally.send_with_budget(1_000.0, request).await.json;
+    assert_eq!(with_issues["steps"][0]["issues"]["complete"], true, "{with_issues}");
+    assert_eq!(with_issues["steps"], whole["steps"]);
 
     // A token is for its question, its app and the bounds of its key alone, and for an hour.
     body["next"] = first["next"].clone();

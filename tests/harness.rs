@@ -202,9 +202,22 @@ impl Tally {
         serde_json::to_value(reply).expect("JSON")
     }
 
+    /// Sends a request to functions with another read budget, over the same store.
+    pub(crate) async fn send_with_budget(&self, read_budget: f64, request: Request<Body>) -> Reply {
+        let config = Config { read_budget, ..self.context.config.clone() };
+        let context = Context::new(self.context.store.clone(), self.clock.clone(), config);
+        Self::reply_of(service_with(&context, Arc::clone(&self.sender), web::router), request).await
+    }
+
     /// Sends a request. What is sent as JSON must be JSON; of any other reply `json` is null.
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
-        let (Parts { status, headers, .. }, body) = self.raw(request).await;
+        Self::reply_of(self.router.clone(), request).await
+    }
+
+    async fn reply_of(router: Router, request: Request<Body>) -> Reply {
+        let Ok(reply) = router.oneshot(request).await;
+        let (Parts { status, headers, .. }, body) = reply.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
         let media_type = headers.get("content-type").map_or("", |value| value.to_str().expect("a media type"));
         let is_json = media_type.ends_with("json") && !body.is_empty();
         let json = if is_json { serde_json::from_slice(&body).expect("JSON") } else { Value::Null };

@@ -6,13 +6,14 @@ use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tally_core::app::layout::EventIndexes;
 use tally_core::people::identities::Identity;
 use tally_core::time::{DAY, MINUTE, SECOND};
 use tally_service::apps::create::NewApp;
 use tally_service::config::Config;
 
 use crate::database::cases;
-use crate::harness::{NOW, Tally, TestApp, assert_problem, at};
+use crate::harness::{NOW, Tally, TestApp, assert_problem, at, column};
 
 const RANGE: &str = "since=2026-11-20T00:00:00Z&until=2026-11-22T00:00:00Z";
 
@@ -186,6 +187,103 @@ async fn who_signs_in_is_one_person_whatever_the_client() {
     assert_eq!(listed["items"][0]["user_id"], "ann", "{listed}");
     // What an event tells of its user stays as it was sent.
     assert_eq!(tally.list(&app, "user_id=a").await.len(), 1);
+}
+
+/// Who has no id yet has a session.
+#[tokio::test]
+async fn who_signs_in_is_one_person_with_the_session_before() {
+    let mut tally = Tally::start().await;
+    let app = tally.app("shop").await;
+    let events = json!([
+        {"name": "view", "session_id": "anon-1", "timestamp": time(1)},
+        {"name": "view", "session_id": "anon-2", "timestamp": time(1)},
+        {"name": "$identify", "user_id": "ann", "data": {"anonymous_id": "anon-1"}, "timestamp": time(2)},
+        {"name": "sign-up", "user_id": "ann", "session_id": "anon-1", "timestamp": time(3)},
+        {"name": "buy", "user_id": "ann", "session_id": "s2", "timestamp": time(4)},
+        // Another user on the same device.
+        {"name": "buy", "user_id": "bob", "session_id": "anon-1", "timestamp": time(5)},
+    ]);
+    tally.accept(&app, &events).await;
+    tally.drain().await;
+    assert_eq!(reached(&tally, &app, "user").await, [2, 1]);
+    assert_eq!(reached(&tally, &app, "session").await, [2, 1]);
+    let counted = tally.ask(&app, &format!("/stats/groups?{RANGE}&attr=name&name=view&name=buy")).await;
+    assert_eq!(
+        counted["items"].as_array().unwrap().iter().map(|item| item["people"].clone()).collect::<Vec<_>>(),
+        [2, 2]
+    );
+}
+
+/// `ann` has done something as a user, by an alias, and in a session before; `bob` and a stranger as well.
+async fn ann_and_others(tally: &mut Tally, index: EventIndexes) -> TestApp {
+    let app = tally.app_with(NewApp { name: "shop".to_owned(), shards: Some(2), index, ..NewApp::default() }).await;
+    let events = json!([
+        {"name": "view", "session_id": "anon-1", "timestamp": time(1), "data": {"n": 1}},
+        {"name": "view", "user_id": "a", "session_id": "s1", "timestamp": time(2), "data": {"n": 2}},
+        {"name": "$identify", "user_id": "ann", "data": {"anonymous_id": "anon-1"}, "timestamp": time(3)},
+        {"name": "$identify", "user_id": "ann", "data": {"anonymous_id": "a"}, "timestamp": time(3)},
+        {"name": "buy", "user_id": "ann", "session_id": "s2", "timestamp": time(4), "data": {"n": 4}},
+        {"name": "view", "user_id": "ann", "session_id": "anon-1", "timestamp": time(5), "data": {"n": 8}},
+        {"name": "view", "user_id": "bob", "session_id": "s3", "timestamp": time(6), "data": {"n": 16}},
+        {"name": "buy", "session_id": "s4", "timestamp": time(7), "data": {"n": 32}},
+    ]);
+    tally.accept(&app, &events).await;
+    tally.drain().await;
+    app
+}
+
+#[tokio::test]
+async fn a_filter_on_a_user_selects_all_that_the_person_did() {
+    for (sessions, users) in [(true, false), (true, true), (false, true), (false, false)] {
+        let mut tally = Tally::start().await;
+        let app = ann_and_others(&mut tally, EventIndexes { sessions, users }).await;
+        for id in ["ann", "a"] {
+            let query = format!("{RANGE}&user_id={id}");
+            let listed = tally.ask(&app, &format!("/sessions?{query}")).await;
+            assert_eq!(column(&listed["items"], "session_id"), ["anon-1", "s2", "s1"], "{id} {sessions} {users}");
+            let statistics = tally.ask(&app, &format!("/stats/sessions?{query}")).await;
+            assert_eq!(statistics["total"], 3);
+            let numbers = tally.ask(&app, &format!("/stats/numbers?{query}&attr=n")).await;
+            assert_eq!((&numbers["sum"], &numbers["count"]), (&json!(15), &json!(4)), "each event once");
+            let next = tally.ask(&app, &format!("/stats/next?{query}&name=view")).await;
+            assert_eq!(next["people"], 1);
+            let retention = tally.ask(&app, &format!("/stats/retention?{query}&first=view&again=buy")).await;
+            assert_eq!(retention["cohorts"][1]["people"], 1, "{retention}");
+            for steps in [
+                json!({"steps": [{"name": "view"}, {"name": "buy"}], "filters": {"user_id": id}}),
+                json!({"steps": [{"name": "view", "where": {"user_id": id}}, {"name": "buy"}]}),
+            ] {
+                let mut body = steps;
+                (body["since"], body["until"]) = (json!("2026-11-20"), json!("2026-11-22"));
+                let reply = funnel(&tally, &app, &body).await;
+                assert_eq!(column(&reply["steps"], "people"), [1, 1], "{body}");
+                body["by"] = json!("session");
+                let reply = funnel(&tally, &app, &body).await;
+                assert_eq!(column(&reply["steps"], "people"), [2, 0], "sessions of the person: {body}");
+            }
+        }
+        let others = tally.ask(&app, &format!("/sessions?{RANGE}&user_id[ne]=a")).await;
+        assert_eq!(column(&others["items"], "session_id"), ["s4", "s3"]);
+        assert_eq!(tally.list(&app, "user_id=ann").await.len(), 4, "a list of events is of the ids that they have");
+    }
+}
+
+#[tokio::test]
+async fn a_key_for_a_user_reads_no_other_ids_of_the_person() {
+    let mut tally = Tally::start().await;
+    let app = ann_and_others(&mut tally, EventIndexes::default()).await;
+    let key = json!({"scopes": ["read"], "filter": {"user_id": "ann"}});
+    let key = tally.admin(Method::POST, "/apps/shop/keys", &key).await.json["key"].clone();
+    let bounded = TestApp { read_key: key.as_str().unwrap().to_owned(), ..app };
+    for query in [RANGE.to_owned(), format!("{RANGE}&user_id=ann")] {
+        let listed = tally.ask(&bounded, &format!("/sessions?{query}")).await;
+        assert_eq!(column(&listed["items"], "session_id"), ["anon-1", "s2"]);
+        assert_eq!(column(&listed["items"], "events"), [1, 1], "without what was done before");
+    }
+    let listed = tally.ask(&bounded, &format!("/sessions?{RANGE}&user_id=a")).await;
+    assert_eq!(listed["items"], json!([]));
+    let numbers = tally.ask(&bounded, &format!("/stats/numbers?{RANGE}&user_id=ann&attr=n")).await;
+    assert_eq!(numbers["sum"], 12);
 }
 
 #[tokio::test]
@@ -380,6 +478,7 @@ async fn an_erased_user_has_no_other_ids_left() {
     events.extend((0..150).map(|n| json!({"name": "view", "user_id": format!("canary-{n}")})));
     events.extend([identify("canary-far", "canary-7"), json!({"name": "view", "user_id": "canary-far"})]);
     events.extend([identify("b", "bob"), json!({"name": "view", "user_id": "b"})]);
+    events.push(json!({"name": "view", "session_id": "canary-5"}));
     tally.accept(&app, &json!(events)).await;
     let before_profile = json!({"batch": [{"event": "view", "uuid": "00000000-0000-4000-8000-000000000001",
         "properties": {"distinct_id": "canary-3", "$process_person_profile": false}}]});
@@ -396,7 +495,7 @@ async fn an_erased_user_has_no_other_ids_left() {
         let Some(next) = reply.json["next"].as_str() else { break };
         path = format!("/apps/shop/events?user_id=ann-canary&next={next}");
     }
-    assert_eq!((deleted, calls), (303, 2));
+    assert_eq!((deleted, calls), (304, 2));
     tally.drain().await;
     // A batch that comes again, to a function that remembers nothing.
     tally.clock.set(tally.clock.now() + 11 * MINUTE);

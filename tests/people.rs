@@ -9,7 +9,7 @@ use tally_service::config::Config;
 
 use crate::funnels::{funnel, without_issues};
 use crate::harness::{Tally, TestApp, assert_problem, at, column};
-use crate::shop::{RANGE, Seen, app_like, ask, covers_all, listed, post, quantile, range, shop};
+use crate::shop::{RANGE, SEEDS, Seen, app_like, ask, covers_all, listed, post, quantile, range, shop, shop_of};
 
 fn by_session(events: &[Seen]) -> BTreeMap<String, Vec<Seen>> {
     let mut all: BTreeMap<String, Vec<Seen>> = BTreeMap::new();
@@ -23,37 +23,40 @@ fn by_session(events: &[Seen]) -> BTreeMap<String, Vec<Seen>> {
 
 #[tokio::test]
 async fn sessions_are_listed_whole_and_each_once() {
-    let (tally, app) = shop(Config::default()).await;
-    let everything = by_session(&listed(&tally, &app, "").await);
-    for filter in ["", "&level=ERROR", "&name=pay&name=help", "&attr.country=np&level%5Bne%5D=INFO", "&user_id=u5"] {
-        let matching = by_session(&listed(&tally, &app, &format!("{RANGE}{filter}")).await);
-        let mut expected: Vec<_> =
-            matching.iter().map(|(id, events)| (events.last().unwrap().id.clone(), id)).collect();
-        expected.sort();
-        let mut items = Vec::new();
-        let mut page = tally.ask(&app, &format!("/sessions?{RANGE}{filter}&limit=7")).await;
-        loop {
-            assert!(page["items"].as_array().unwrap().len() <= 7);
-            items.extend(page["items"].as_array().unwrap().clone());
-            let Some(next) = page["next"].as_str() else { break };
-            page = tally.ask(&app, &format!("/sessions?cursor={next}")).await;
-        }
-        let ids: Vec<_> = items.iter().map(|item| item["session_id"].as_str().unwrap()).collect();
-        assert_eq!(ids, expected.iter().rev().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), "{filter}");
-        assert!(filter.is_empty() || ids.len() < everything.len());
-        for item in &items {
-            let whole = &everything[item["session_id"].as_str().unwrap()];
-            let (first, last) = (&whole[0], whole.last().unwrap());
-            let (from, to) = (whole.iter().map(|e| e.at).min().unwrap(), whole.iter().map(|e| e.at).max().unwrap());
-            let errors = whole.iter().filter(|event| matches!(event.level.as_deref(), Some("ERROR" | "FATAL")));
-            let user = whole.iter().rev().find_map(|event| event.user.clone());
-            let expected = json!({
-                "session_id": item["session_id"], "user_id": user, "first_at": from, "last_at": to,
-                "duration_seconds": (to - from).as_seconds(), "events": whole.iter().map(|e| e.count).sum::<u64>(),
-                "errors": errors.map(|event| event.count).sum::<u64>(), "first_name": first.name, "last_name": last.name,
-                "data": first.data, "cut": false,
-            });
-            assert_eq!(*item, expected, "{filter}");
+    for seed in SEEDS {
+        let (tally, app) = shop_of(seed, Config::default()).await;
+        let everything = by_session(&listed(&tally, &app, "").await);
+        for filter in ["", "&level=ERROR", "&name=pay&name=help", "&attr.country=np&level%5Bne%5D=INFO", "&user_id=u5"]
+        {
+            let matching = by_session(&listed(&tally, &app, &format!("{RANGE}{filter}")).await);
+            let mut expected: Vec<_> =
+                matching.iter().map(|(id, events)| (events.last().unwrap().id.clone(), id)).collect();
+            expected.sort();
+            let mut items = Vec::new();
+            let mut page = tally.ask(&app, &format!("/sessions?{RANGE}{filter}&limit=7")).await;
+            loop {
+                assert!(page["items"].as_array().unwrap().len() <= 7);
+                items.extend(page["items"].as_array().unwrap().clone());
+                let Some(next) = page["next"].as_str() else { break };
+                page = tally.ask(&app, &format!("/sessions?cursor={next}")).await;
+            }
+            let ids: Vec<_> = items.iter().map(|item| item["session_id"].as_str().unwrap()).collect();
+            assert_eq!(ids, expected.iter().rev().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), "{filter}");
+            assert!(filter.is_empty() || ids.len() < everything.len());
+            for item in &items {
+                let whole = &everything[item["session_id"].as_str().unwrap()];
+                let (first, last) = (&whole[0], whole.last().unwrap());
+                let (from, to) = (whole.iter().map(|e| e.at).min().unwrap(), whole.iter().map(|e| e.at).max().unwrap());
+                let errors = whole.iter().filter(|event| matches!(event.level.as_deref(), Some("ERROR" | "FATAL")));
+                let user = whole.iter().rev().find_map(|event| event.user.clone());
+                let expected = json!({
+                    "session_id": item["session_id"], "user_id": user, "first_at": from, "last_at": to,
+                    "duration_seconds": (to - from).as_seconds(), "events": whole.iter().map(|e| e.count).sum::<u64>(),
+                    "errors": errors.map(|event| event.count).sum::<u64>(), "first_name": first.name, "last_name": last.name,
+                    "data": first.data, "cut": false,
+                });
+                assert_eq!(*item, expected, "{filter}");
+            }
         }
     }
 }
@@ -83,73 +86,87 @@ async fn a_session_that_is_too_long_is_cut_and_its_data_is_bounded() {
 
 #[tokio::test]
 async fn statistics_of_sessions_are_those_of_the_events_of_the_range() {
-    let (tally, app) = shop(Config::default()).await;
-    let all = by_session(&listed(&tally, &app, RANGE).await);
-    // Kathmandu is 5:45 ahead.
-    let ahead = 5 * HOUR + 45 * MINUTE;
-    for (filter, matches) in [("", (|_| true) as fn(&Seen) -> bool), ("&name=pay", |event| event.name == "pay")] {
-        let reply = tally.ask(&app, &format!("/stats/sessions?{RANGE}&tz=Asia/Kathmandu&interval=DAY{filter}")).await;
-        covers_all(&reply);
-        let mut seconds = Vec::new();
-        let mut buckets: BTreeMap<Timestamp, Vec<i64>> = BTreeMap::new();
-        let mut single = 0;
-        for events in all.values().filter(|events| events.iter().any(matches)) {
-            let (from, to) = (events.iter().map(|e| e.at).min().unwrap(), events.iter().map(|e| e.at).max().unwrap());
-            seconds.push((to - from).as_seconds());
-            single += u64::from(events.iter().map(|event| event.count).sum::<u64>() == 1);
-            buckets.entry((from + ahead).floor(DAY) - ahead).or_default().push((to - from).as_seconds());
+    for seed in SEEDS {
+        let (tally, app) = shop_of(seed, Config::default()).await;
+        let all = by_session(&listed(&tally, &app, RANGE).await);
+        // Kathmandu is 5:45 ahead.
+        let ahead = 5 * HOUR + 45 * MINUTE;
+        for (filter, matches) in [("", (|_| true) as fn(&Seen) -> bool), ("&name=pay", |event| event.name == "pay")] {
+            let reply =
+                tally.ask(&app, &format!("/stats/sessions?{RANGE}&tz=Asia/Kathmandu&interval=DAY{filter}")).await;
+            covers_all(&reply);
+            let mut seconds = Vec::new();
+            let mut buckets: BTreeMap<Timestamp, Vec<(i64, bool)>> = BTreeMap::new();
+            let mut single = 0;
+            for events in all.values().filter(|events| events.iter().any(matches)) {
+                let (from, to) =
+                    (events.iter().map(|e| e.at).min().unwrap(), events.iter().map(|e| e.at).max().unwrap());
+                seconds.push((to - from).as_seconds());
+                let is_single = events.iter().map(|event| event.count).sum::<u64>() == 1;
+                single += usize::from(is_single);
+                buckets
+                    .entry((from + ahead).floor(DAY) - ahead)
+                    .or_default()
+                    .push(((to - from).as_seconds(), is_single));
+            }
+            assert_eq!(reply["total"], json!(seconds.len()));
+            assert_eq!(reply["median_seconds"], json!(quantile(&seconds, 50)));
+            assert_eq!(reply["p90_seconds"], json!(quantile(&seconds, 90)));
+            #[allow(clippy::cast_precision_loss)]
+            let share = |single: usize, all: usize| (single as f64 / all as f64 * 1e4).round() / 1e4;
+            assert_eq!(reply["single_event"].as_f64(), Some(share(single, seconds.len())));
+            let series = buckets.iter().map(|(start, sessions)| {
+                let seconds: Vec<_> = sessions.iter().map(|(seconds, _)| *seconds).collect();
+                let single = sessions.iter().filter(|(_, is_single)| *is_single).count();
+                json!({"bucket_start": start, "count": seconds.len(), "median_seconds": quantile(&seconds, 50),
+                "p90_seconds": quantile(&seconds, 90), "single_event": share(single, seconds.len())})
+            });
+            assert_eq!(reply["series"], series.collect::<Value>());
         }
-        assert_eq!(reply["total"], json!(seconds.len()));
-        assert_eq!(reply["median_seconds"], json!(quantile(&seconds, 50)));
-        assert_eq!(reply["p90_seconds"], json!(quantile(&seconds, 90)));
-        #[allow(clippy::cast_precision_loss)]
-        let share = (single as f64 / seconds.len() as f64 * 1e4).round() / 1e4;
-        assert_eq!(reply["single_event"].as_f64(), Some(share));
-        let series = buckets.iter().map(|(start, seconds)| {
-            json!({"bucket_start": start, "count": seconds.len(), "median_seconds": quantile(seconds, 50)})
-        });
-        assert_eq!(reply["series"], series.collect::<Value>());
     }
 }
 
 #[tokio::test]
 async fn retention_follows_each_person_from_their_first_event() {
-    let (tally, app) = shop(Config::default()).await;
-    let all = listed(&tally, &app, RANGE).await;
-    let ahead = 5 * HOUR + 45 * MINUTE;
-    let day = |at: Timestamp| (at + ahead).floor(DAY) - ahead;
-    let starts: Vec<_> =
-        (0..1_000).map(|n| day(range().since()) + n * DAY).take_while(|start| *start < range().until()).collect();
-    for (query, by, first, again) in [
-        ("", "user", None, None),
-        ("&first=view&again=pay", "user", Some("view"), Some("pay")),
-        ("&by=session&first=cart", "session", Some("cart"), None),
-        ("&again=help&by=user", "user", None, Some("help")),
-    ] {
-        let reply = tally.ask(&app, &format!("/stats/retention?{RANGE}&tz=Asia/Kathmandu&interval=DAY{query}")).await;
-        covers_all(&reply);
-        let mut people: HashMap<String, (usize, BTreeSet<usize>)> = HashMap::new();
-        for event in &all {
-            let Some(person) = event.person(by) else { continue };
-            let bucket = starts.iter().position(|start| *start == day(event.at)).unwrap();
-            match people.get_mut(&person) {
-                None if first.is_none_or(|first| event.name == first) => {
-                    people.insert(person, (bucket, BTreeSet::new()));
+    for seed in SEEDS {
+        let (tally, app) = shop_of(seed, Config::default()).await;
+        let all = listed(&tally, &app, RANGE).await;
+        let ahead = 5 * HOUR + 45 * MINUTE;
+        let day = |at: Timestamp| (at + ahead).floor(DAY) - ahead;
+        let starts: Vec<_> =
+            (0..1_000).map(|n| day(range().since()) + n * DAY).take_while(|start| *start < range().until()).collect();
+        for (query, by, first, again) in [
+            ("", "user", None, None),
+            ("&first=view&again=pay", "user", Some("view"), Some("pay")),
+            ("&by=session&first=cart", "session", Some("cart"), None),
+            ("&again=help&by=user", "user", None, Some("help")),
+        ] {
+            let reply =
+                tally.ask(&app, &format!("/stats/retention?{RANGE}&tz=Asia/Kathmandu&interval=DAY{query}")).await;
+            covers_all(&reply);
+            let mut people: HashMap<String, (usize, BTreeSet<usize>)> = HashMap::new();
+            for event in &all {
+                let Some(person) = event.person(by) else { continue };
+                let bucket = starts.iter().position(|start| *start == day(event.at)).unwrap();
+                match people.get_mut(&person) {
+                    None if first.is_none_or(|first| event.name == first) => {
+                        people.insert(person, (bucket, BTreeSet::new()));
+                    }
+                    Some((_, back)) if again.is_none_or(|again| event.name == again) => {
+                        back.insert(bucket);
+                    }
+                    _ => {}
                 }
-                Some((_, back)) if again.is_none_or(|again| event.name == again) => {
-                    back.insert(bucket);
-                }
-                _ => {}
             }
+            let cohorts = starts.iter().enumerate().map(|(began, start)| {
+                let own: Vec<_> = people.values().filter(|(bucket, _)| *bucket == began).collect();
+                let returned =
+                    (began..starts.len()).map(|bucket| own.iter().filter(|(_, back)| back.contains(&bucket)).count());
+                json!({"start": start, "people": own.len(), "returned": returned.collect::<Vec<_>>()})
+            });
+            assert_eq!(reply["cohorts"], cohorts.collect::<Value>(), "{query}");
+            assert_eq!((&reply["interval"], &reply["tz"]), (&json!("DAY"), &json!("Asia/Kathmandu")));
         }
-        let cohorts = starts.iter().enumerate().map(|(began, start)| {
-            let own: Vec<_> = people.values().filter(|(bucket, _)| *bucket == began).collect();
-            let returned =
-                (began..starts.len()).map(|bucket| own.iter().filter(|(_, back)| back.contains(&bucket)).count());
-            json!({"start": start, "people": own.len(), "returned": returned.collect::<Vec<_>>()})
-        });
-        assert_eq!(reply["cohorts"], cohorts.collect::<Value>(), "{query}");
-        assert_eq!((&reply["interval"], &reply["tz"]), (&json!("DAY"), &json!("Asia/Kathmandu")));
     }
 }
 
@@ -201,89 +218,94 @@ async fn retention_of_the_last_days_goes_on_in_the_same_range() {
 
 #[tokio::test]
 async fn what_people_do_next_is_their_first_event_of_another_name() {
-    let (tally, app) = shop(Config::default()).await;
-    let all = listed(&tally, &app, RANGE).await;
-    for (query, by, within) in [("", "user", 30 * MINUTE), ("&within=1d&by=session", "session", DAY)] {
-        let reply = tally.ask(&app, &format!("/stats/next?{RANGE}&name=cart{query}")).await;
-        covers_all(&reply);
-        let mut people: BTreeMap<String, Vec<&Seen>> = BTreeMap::new();
-        for event in &all {
-            if let Some(person) = event.person(by) {
-                people.entry(person).or_default().push(event);
+    for seed in SEEDS {
+        let (tally, app) = shop_of(seed, Config::default()).await;
+        let all = listed(&tally, &app, RANGE).await;
+        for (query, by, within) in [("", "user", 30 * MINUTE), ("&within=1d&by=session", "session", DAY)] {
+            let reply = tally.ask(&app, &format!("/stats/next?{RANGE}&name=cart{query}")).await;
+            covers_all(&reply);
+            let mut people: BTreeMap<String, Vec<&Seen>> = BTreeMap::new();
+            for event in &all {
+                if let Some(person) = event.person(by) {
+                    people.entry(person).or_default().push(event);
+                }
             }
+            let mut did: BTreeMap<Option<String>, Vec<i64>> = BTreeMap::new();
+            for events in people.values() {
+                let Some(first) = events.iter().position(|event| event.name == "cart") else { continue };
+                let next = events[first..].iter().find(|event| event.name != "cart");
+                let delay = next
+                    .map(|next| next.at.millis() - events[first].at.millis())
+                    .filter(|ms| *ms <= within.as_millis());
+                did.entry(next.filter(|_| delay.is_some()).map(|next| next.name.clone()))
+                    .or_default()
+                    .push(delay.unwrap_or(0));
+            }
+            let total: usize = did.values().map(Vec::len).sum();
+            assert_eq!(reply["people"], json!(total));
+            let items = reply["items"].as_array().unwrap();
+            assert_eq!(items.len(), did.len());
+            for item in items {
+                let delays = &did[&item["name"].as_str().map(str::to_owned)];
+                assert_eq!(item["people"], json!(delays.len()));
+                #[allow(clippy::cast_precision_loss)]
+                let share = (delays.len() as f64 / total as f64 * 1e4).round() / 1e4;
+                assert_eq!(item["share"].as_f64(), Some(share));
+                #[allow(clippy::cast_precision_loss)]
+                let median = item["name"].as_str().and_then(|_| quantile(delays, 50)).map(|ms| ms as f64 / 1e3);
+                assert_eq!(item["median_seconds"].as_f64(), median);
+            }
+            assert!(items.last().unwrap()["name"].is_null(), "{reply}");
         }
-        let mut did: BTreeMap<Option<String>, Vec<i64>> = BTreeMap::new();
-        for events in people.values() {
-            let Some(first) = events.iter().position(|event| event.name == "cart") else { continue };
-            let next = events[first..].iter().find(|event| event.name != "cart");
-            let delay =
-                next.map(|next| next.at.millis() - events[first].at.millis()).filter(|ms| *ms <= within.as_millis());
-            did.entry(next.filter(|_| delay.is_some()).map(|next| next.name.clone()))
-                .or_default()
-                .push(delay.unwrap_or(0));
-        }
-        let total: usize = did.values().map(Vec::len).sum();
-        assert_eq!(reply["people"], json!(total));
-        let items = reply["items"].as_array().unwrap();
-        assert_eq!(items.len(), did.len());
-        for item in items {
-            let delays = &did[&item["name"].as_str().map(str::to_owned)];
-            assert_eq!(item["people"], json!(delays.len()));
-            #[allow(clippy::cast_precision_loss)]
-            let share = (delays.len() as f64 / total as f64 * 1e4).round() / 1e4;
-            assert_eq!(item["share"].as_f64(), Some(share));
-            #[allow(clippy::cast_precision_loss)]
-            let median = item["name"].as_str().and_then(|_| quantile(delays, 50)).map(|ms| ms as f64 / 1e3);
-            assert_eq!(item["median_seconds"].as_f64(), median);
-        }
-        assert!(items.last().unwrap()["name"].is_null(), "{reply}");
     }
 }
 
 #[tokio::test]
 async fn numbers_are_those_of_all_occurrences() {
-    let (tally, app) = shop(Config::default()).await;
-    for filter in ["", "&name=pay", "&level=ERROR&attr.country=fr"] {
-        let all = listed(&tally, &app, &format!("{RANGE}{filter}")).await;
-        let reply = tally.ask(&app, &format!("/stats/numbers?{RANGE}&attr=amount&interval=DAY{filter}")).await;
-        covers_all(&reply);
-        let told = |events: &[&Seen]| {
-            let numbers: Vec<f64> = events
-                .iter()
-                .filter_map(|event| event.data["amount"].as_f64().map(|number| (number, event.count)))
-                .flat_map(|(number, count)| std::iter::repeat_n(number, usize::try_from(count).unwrap()))
-                .collect();
-            #[allow(clippy::cast_precision_loss)]
-            let (sum, count) = (numbers.iter().sum::<f64>(), numbers.len() as f64);
-            json!({"count": count, "sum": sum, "min": quantile(&numbers, 0), "max": quantile(&numbers, 100),
+    for seed in SEEDS {
+        let (tally, app) = shop_of(seed, Config::default()).await;
+        for filter in ["", "&name=pay", "&level=ERROR&attr.country=fr"] {
+            let all = listed(&tally, &app, &format!("{RANGE}{filter}")).await;
+            let reply = tally.ask(&app, &format!("/stats/numbers?{RANGE}&attr=amount&interval=DAY{filter}")).await;
+            covers_all(&reply);
+            let told = |events: &[&Seen]| {
+                let numbers: Vec<f64> = events
+                    .iter()
+                    .filter_map(|event| event.data["amount"].as_f64().map(|number| (number, event.count)))
+                    .flat_map(|(number, count)| std::iter::repeat_n(number, usize::try_from(count).unwrap()))
+                    .collect();
+                #[allow(clippy::cast_precision_loss)]
+                let (sum, count) = (numbers.iter().sum::<f64>(), numbers.len() as f64);
+                json!({"count": count, "sum": sum, "min": quantile(&numbers, 0), "max": quantile(&numbers, 100),
                 "mean": (sum / count * 1e9).round() / 1e9, "p50": quantile(&numbers, 50), "p90": quantile(&numbers, 90), "p99": quantile(&numbers, 99)})
-        };
-        let part = |reply: &Value| {
-            let fields = ["count", "sum", "min", "max", "mean", "p50", "p90", "p99"];
-            // A fraction is not read from JSON to its last bit.
-            let round = |number: f64| (number * 1e9).round() / 1e9;
-            fields
-                .into_iter()
-                .map(|field| (field.to_owned(), json!(reply[field].as_f64().map(round))))
-                .collect::<Value>()
-        };
-        assert_eq!(part(&reply), told(&all.iter().collect::<Vec<_>>()), "{filter}");
-        let mut days: BTreeMap<Timestamp, Vec<&Seen>> = BTreeMap::new();
-        for event in all.iter().filter(|event| event.data["amount"].is_number()) {
-            days.entry(event.at.floor(DAY)).or_default().push(event);
+            };
+            let part = |reply: &Value| {
+                let fields = ["count", "sum", "min", "max", "mean", "p50", "p90", "p99"];
+                // A fraction is not read from JSON to its last bit.
+                let round = |number: f64| (number * 1e9).round() / 1e9;
+                fields
+                    .into_iter()
+                    .map(|field| (field.to_owned(), json!(reply[field].as_f64().map(round))))
+                    .collect::<Value>()
+            };
+            assert_eq!(part(&reply), told(&all.iter().collect::<Vec<_>>()), "{filter}");
+            let mut days: BTreeMap<Timestamp, Vec<&Seen>> = BTreeMap::new();
+            for event in all.iter().filter(|event| event.data["amount"].is_number()) {
+                days.entry(event.at.floor(DAY)).or_default().push(event);
+            }
+            let series = reply["series"].as_array().unwrap();
+            assert_eq!(series.len(), days.len());
+            for (bucket, (start, events)) in series.iter().zip(days) {
+                assert_eq!((&bucket["bucket_start"], part(bucket)), (&json!(start), told(&events)));
+            }
+            assert_eq!(reply["error"], json!(0.0));
         }
-        let series = reply["series"].as_array().unwrap();
-        assert_eq!(series.len(), days.len());
-        for (bucket, (start, events)) in series.iter().zip(days) {
-            assert_eq!((&bucket["bucket_start"], part(bucket)), (&json!(start), told(&events)));
-        }
-        assert_eq!(reply["error"], json!(0.0));
+        let none = tally.ask(&app, &format!("/stats/numbers?{RANGE}&attr=text")).await;
+        assert_eq!(
+            (&none["count"], &none["sum"], &none["p50"], &none["series"]),
+            (&json!(0), &Value::Null, &Value::Null, &json!([]))
+        );
     }
-    let none = tally.ask(&app, &format!("/stats/numbers?{RANGE}&attr=text")).await;
-    assert_eq!(
-        (&none["count"], &none["sum"], &none["p50"], &none["series"]),
-        (&json!(0), &Value::Null, &Value::Null, &json!([]))
-    );
 }
 
 #[tokio::test]
@@ -341,12 +363,17 @@ async fn wrong_questions_are_told_what_to_change() {
         (json!({"steps": [{"name": "a"}]}), vec!["steps"]),
         (json!({"steps": vec![json!({"name": "a"}); 9]}), vec!["steps"]),
         (json!({"steps": "a"}), vec!["steps"]),
+        (json!({"steps": {"a": 1}}), vec!["steps"]),
+        (
+            json!({"steps": [{"name": "a"}, {"where": {"foo": 1, "level": "LOUD"}}]}),
+            vec!["steps.1.where.foo", "steps.1.where.level"],
+        ),
         (json!({"steps": [{"name": "a"}, 7]}), vec!["steps.1"]),
         (json!({"steps": [{"nmae": "a"}, {"name": "b"}]}), vec!["steps.0.nmae"]),
         (json!({"steps": [{"name": "a", "where": {"name": "b"}}, {"name": "b"}]}), vec!["steps.0.where.name"]),
         (
             json!({"steps": [{"level": "LOUD"}, {"where": {"attr.a[near]": 1}}]}),
-            vec!["steps.0.level", "steps.1.attr.a[near]"],
+            vec!["steps.0.level", "steps.1.where.attr.a[near]"],
         ),
         (json!({"steps": two, "within": "91d"}), vec!["within"]),
         (json!({"steps": two, "by": "team"}), vec!["by"]),
@@ -357,6 +384,8 @@ async fn wrong_questions_are_told_what_to_change() {
     ] {
         assert_problem(&post(&tally, &app, "/funnels", &body).await, 400, &fields);
     }
+    let no_list = post(&tally, &app, "/funnels", &json!({"steps": {"a": 1}})).await;
+    assert!(no_list.json["detail"].as_str().unwrap().contains("must be a list"), "{}", no_list.json);
     for (more, fields) in [
         (json!({"step": 3}), vec!["step"]),
         (json!({"step": 1, "reached": false}), vec!["reached"]),
@@ -393,11 +422,15 @@ async fn what_a_key_hides_is_not_told_by_people() {
         ask(&tally, &people, "/funnels", &plain).await["steps"],
         without_issues(&ask(&tally, &app, "/funnels", &plain).await["steps"])
     );
-    assert_problem(&post(&tally, &data, "/funnels", &funnel("user", "1d")).await, 400, &["steps.2.attr.amount[gte]"]);
+    assert_problem(
+        &post(&tally, &data, "/funnels", &funnel("user", "1d")).await,
+        400,
+        &["steps.2.where.attr.amount[gte]"],
+    );
     plain["breakdown"] = json!("attr.country");
     assert_problem(&post(&tally, &data, "/funnels", &plain).await, 400, &["breakdown"]);
     plain["steps"][0] = json!({"where": {"user_id": "u1"}});
-    assert_problem(&post(&tally, &people, "/funnels", &plain).await, 400, &["steps.0.user_id"]);
+    assert_problem(&post(&tally, &people, "/funnels", &plain).await, 400, &["steps.0.where.user_id"]);
     assert_problem(&tally.get(&data, "/stats/numbers?attr=amount").await, 403, &[]);
     assert!(
         tally.ask(&data, &format!("/sessions?{RANGE}")).await["items"]

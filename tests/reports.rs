@@ -338,7 +338,7 @@ async fn groups_count_the_values_of_an_attribute() {
         ])
     );
     assert_eq!(
-        tally.ask(&app, "/stats/groups?attr=plan.kind&limit=1").await["items"],
+        tally.ask(&app, "/stats/groups?attr=attr.plan.kind&limit=1").await["items"],
         json!([{"value": "pro", "count": 4, "people": 0}])
     );
 }

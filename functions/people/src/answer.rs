@@ -7,6 +7,7 @@ use tally_core::time::calendar::Interval;
 use tally_core::time::moment::Calendar;
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, TimeDelta, Timestamp};
+use tally_http::limits::Limits;
 use tally_http::openapi::Parameter;
 use tally_http::parameters::{FromQuery, Params};
 use tally_http::problem::Problem;
@@ -167,6 +168,11 @@ impl Buckets {
         let starts = self.interval.starts_at_most(range, &self.zone, most).ok()?;
         Some(Self { range, starts, ..self })
     }
+}
+
+/// Whether users in a filter are people with all of their ids: not for a key that is bounded to users.
+pub(crate) fn joins(limits: &Limits) -> bool {
+    limits.filter().user_id.is_any()
 }
 
 /// Reads `by`.

@@ -18,6 +18,8 @@ use tally_http::parameters::{FromQuery, Params, Sent, SentParams};
 use tally_http::view::TimeRange;
 use tally_service::people::funnel::{Breakdown, Question};
 
+use crate::answer::joins;
+
 /// How long after the first event the others may happen: by default, and from and to.
 const DEFAULT_WITHIN: Minutes = Minutes::WEEK;
 const WITHIN: [Minutes; 2] = [Minutes(1), Minutes(90 * 24 * 60)];
@@ -47,7 +49,7 @@ impl FunnelInput {
     /// Reads the fields of a funnel, within what the caller may read.
     pub(crate) fn read(fields: &mut Fields<'_>, limits: &Arc<Limits>, now: Timestamp) -> Option<Self> {
         let filters = object(fields, "filters").map(|inner| conditions(fields, "filters", inner)).unwrap_or_default();
-        let all = filter(fields, "filters", filters, limits, now);
+        let all = filter(fields, |_| "filters".to_owned(), filters, limits, now);
         let steps = read_steps(fields, limits, now);
         let by = fields.choice("by", &[("user", By::User), ("session", By::Session)]).unwrap_or_default();
         let within: Minutes = fields.parsed("within").unwrap_or(DEFAULT_WITHIN);
@@ -70,7 +72,7 @@ impl FunnelInput {
         }
         let (all, (steps, labels)) = (all?, steps?);
         let steps = steps.into_iter().map(|step| step.and(all.clone())).collect();
-        let question = Question { steps, by, within: within.length(), breakdown };
+        let question = Question { steps, by, within: within.length(), breakdown, joins: joins(limits) };
         Some(Self { question, range: range?.0, labels, sent_range })
     }
 }
@@ -85,6 +87,10 @@ fn read_steps(
         fields.add("steps", wrong);
         return None;
     };
+    if raw::kind(list) != Kind::Array {
+        fields.add("steps", wrong);
+        return None;
+    }
     let (list, count) = fields.keep_json("steps", raw::array_of_at_most(list, STEPS.1))?;
     if !(STEPS.0..=STEPS.1).contains(&count) {
         fields.add("steps", wrong);
@@ -101,16 +107,21 @@ fn read_steps(
                 sent.insert(name.to_owned(), values);
             }
         }
+        let mut within = Vec::new();
         if let Some(more) = object(&mut inner, "where") {
             for (name, values) in conditions(&mut inner, "where", more) {
                 if sent.insert(name.clone(), values).is_some() {
                     inner.add(&format!("where.{name}"), "the step has it already: send it once");
                 }
+                within.push(name);
             }
         }
         let label = label(&sent);
         fields.add_nested(&place, inner.finish("a step has name, slug, category, level and where"));
-        let step = filter(fields, &place, sent, limits, now);
+        let of = |field: &str| {
+            if within.iter().any(|name| name == field) { format!("{place}.where") } else { place.clone() }
+        };
+        let step = filter(fields, of, sent, limits, now);
         steps.extend(step.map(|step| (step, label)));
     }
     (steps.len() == count).then(|| steps.into_iter().unzip())
@@ -132,19 +143,21 @@ fn label(sent: &SentParams) -> String {
     label
 }
 
-/// The filter that conditions mean, as the parameters of the list of events would.
+/// The filter that conditions mean, as the parameters of the list of events would. `place` tells where a condition was sent.
 fn filter(
     fields: &mut Fields<'_>,
-    place: &str,
+    place: impl Fn(&str) -> String,
     sent: SentParams,
     limits: &Arc<Limits>,
     now: Timestamp,
 ) -> Option<EventFilter> {
     let mut params = Params::of(sent).within(Some(Arc::clone(limits)));
     let filter = EventFilter::read(&mut params, now);
-    let checked = params.finish();
-    let is_good = checked.is_ok();
-    fields.add_nested(place, checked);
+    let wrong = params.finish().err().map_or_else(Vec::new, |invalid| invalid.0);
+    let is_good = wrong.is_empty();
+    for error in wrong {
+        fields.add(&format!("{}.{}", place(&error.field), error.field), error.detail);
+    }
     filter.filter(|_| is_good)
 }
 

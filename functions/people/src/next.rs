@@ -8,15 +8,17 @@ use serde::Serialize;
 use tally_core::alert::minutes::Minutes;
 use tally_core::event::filter::EventFilter;
 use tally_http::guard::Target;
+use tally_http::limits::Limited;
 use tally_http::openapi::{Operation, Parameter, text};
 use tally_http::parameters::{FromQuery, Params, event_filters};
 use tally_http::problem::{Problem, json};
 use tally_http::routes::WHAT_NEXT;
 use tally_http::service::Shared;
 use tally_http::view::{TimeRange, time_range};
+use tally_service::people::identities::Asked;
 use tally_service::people::next as uses;
 
-use crate::answer::{Coverage, Seconds, by, read_by, share};
+use crate::answer::{Coverage, Seconds, by, joins, read_by, share};
 
 /// Most names in a reply.
 const MAX_NAMES: usize = 20;
@@ -49,7 +51,12 @@ struct NextItem<'a> {
     median_seconds: Option<Seconds>,
 }
 
-pub(crate) async fn next(State(context): Shared, Target(app): Target, params: Params) -> Result<Response, Problem> {
+pub(crate) async fn next(
+    State(context): Shared,
+    Target(app): Target,
+    Limited(limits): Limited,
+    params: Params,
+) -> Result<Response, Problem> {
     let now = context.clock.now();
     let (name, filter, range, by, within) = params.read(|params| {
         let name = if let Ok([name]) = <[String; 1]>::try_from(params.values("name")) {
@@ -67,7 +74,8 @@ pub(crate) async fn next(State(context): Shared, Target(app): Target, params: Pa
         }
         Some((name?, filter?, range?.0, by, within))
     })?;
-    let found = uses::next(&context.reads(), &app, range, &filter, (&name, by, within.length())).await?;
+    let asked = Asked { filter: &filter, joins: joins(&limits) };
+    let found = uses::next(&context.reads(), &app, range, asked, (&name, by, within.length())).await?;
     let people = found.people as u64;
     let (named, nothing): (Vec<_>, Vec<_>) = found.did.iter().partition(|did| did.name.is_some());
     let item = |did: &tally_core::people::next::DidNext| NextItem {

@@ -10,19 +10,18 @@ use tally_core::people::numbers::{Numbers, Summary};
 use tally_core::time::Timestamp;
 use tally_core::time::calendar::Interval;
 use tally_http::guard::Target;
+use tally_http::limits::Limited;
 use tally_http::openapi::{Operation, Parameter};
-use tally_http::parameters::{FromQuery, Params, event_filters};
+use tally_http::parameters::{FromQuery, MAX_ATTRIBUTE, Params, event_filters};
 use tally_http::problem::{Problem, json};
 use tally_http::routes::NUMBERS;
 use tally_http::service::Shared;
 use tally_http::view::time_range;
+use tally_service::people::identities::Asked;
 use tally_service::people::numbers as uses;
 
-use crate::answer::{Buckets, Coverage, MAX_COLUMNS, NumberBody, interval};
+use crate::answer::{Buckets, Coverage, MAX_COLUMNS, NumberBody, interval, joins};
 use crate::session_statistics::INTERVALS;
-
-/// Longest path of an attribute, in bytes.
-const MAX_PATH: usize = 256;
 
 /// The numbers at a path of `data`.
 #[derive(Serialize, JsonSchema)]
@@ -83,24 +82,22 @@ impl SummaryBody {
     }
 }
 
-pub(crate) async fn numbers(State(context): Shared, Target(app): Target, params: Params) -> Result<Response, Problem> {
+pub(crate) async fn numbers(
+    State(context): Shared,
+    Target(app): Target,
+    Limited(limits): Limited,
+    params: Params,
+) -> Result<Response, Problem> {
     let now = context.clock.now();
     let (filter, attr, buckets) = params.read(|params| {
         let filter = EventFilter::read(params, now);
-        let attr = params.text("attr").filter(|attr| attr.len() <= MAX_PATH);
-        if attr.is_none() {
-            let detail = format!("send a path into `data` of at most {MAX_PATH} bytes, e.g. amount or order.total");
-            params.add("attr", detail);
-        }
-        let hidden = attr.as_deref().zip(params.limits()).and_then(|(attr, limits)| limits.hides_attribute(attr));
-        if let Some(hidden) = hidden {
-            params.add("attr", hidden);
-        }
+        let attr = params.attribute("amount or order.total");
         let buckets = Buckets::read(params, now, (Interval::Day, &INTERVALS), MAX_COLUMNS);
         Some((filter?, attr?, buckets?))
     })?;
     let (reads, Buckets { range, starts, .. }) = (context.reads(), &buckets);
-    let (mut found, read) = uses::numbers(&reads, &app, *range, &filter, (&attr, starts)).await?;
+    let asked = Asked { filter: &filter, joins: joins(&limits) };
+    let (mut found, read) = uses::numbers(&reads, &app, *range, asked, (&attr, starts)).await?;
     let mut all = Numbers::default();
     for numbers in &found {
         all.add_all(numbers);
@@ -123,7 +120,7 @@ pub(crate) async fn numbers(State(context): Shared, Target(app): Target, params:
 
 pub(crate) fn operation(schemas: &mut SchemaGenerator) -> Operation {
     let attr = json_schema!({
-        "type": "string", "minLength": 1, "maxLength": MAX_PATH, "examples": ["amount", "order.total"],
+        "type": "string", "minLength": 1, "maxLength": MAX_ATTRIBUTE, "examples": ["amount", "order.total"],
     });
     Operation::of(&NUMBERS, "sumNumbers", "Sums and quantiles of the numbers at a path of `data`")
         .about(

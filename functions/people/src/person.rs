@@ -5,7 +5,6 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
-use tally_core::people::By;
 use tally_http::guard::Target;
 use tally_http::openapi::{Operation, Parameter, text};
 use tally_http::parameters::NoQuery;
@@ -35,7 +34,7 @@ pub(crate) async fn person(
     Path((_, id)): Path<(String, String)>,
     _: NoQuery,
 ) -> Result<Response, Problem> {
-    let known = known(&context.reads(), &app, By::User).await?;
+    let known = known(&context.reads(), &app).await?;
     let user_id = known.identities.person(&id);
     let mut anonymous_ids = known.identities.others(user_id);
     let complete = known.complete && anonymous_ids.len() <= MAX_IDS;

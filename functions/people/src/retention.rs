@@ -19,9 +19,10 @@ use tally_http::routes::RETENTION;
 use tally_http::service::Shared;
 use tally_http::view::time_range;
 use tally_service::people::continuation::{self, Begun, begun};
+use tally_service::people::identities::Asked;
 use tally_service::people::retention::{self as uses, Names};
 
-use crate::answer::{Buckets, Coverage, TOO_MANY, by, interval, read_by, unknown_next};
+use crate::answer::{Buckets, Coverage, TOO_MANY, by, interval, joins, read_by, unknown_next};
 
 /// The lengths of buckets.
 const INTERVALS: [&str; 3] = ["DAY", "WEEK", "MONTH"];
@@ -85,7 +86,8 @@ pub(crate) async fn retention(
         None => buckets,
     };
     let (reads, Buckets { range, starts, .. }) = (context.reads(), &buckets);
-    let found = uses::retention(&reads, &app, (*range, state), (&filter, &names), by, starts).await?;
+    let asked = Asked { filter: &filter, joins: joins(&limits) };
+    let found = uses::retention(&reads, &app, (*range, state), (asked, &names), by, starts).await?;
     let next = uses::keep(&context.store, &found, *range, bound, now).await?;
     let (cohorts, read) = (found.retention.cohorts(starts.len()).into_iter().zip(starts), &found.read);
     let reply = RetentionBody {

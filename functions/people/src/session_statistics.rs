@@ -16,9 +16,10 @@ use tally_http::problem::{Problem, json};
 use tally_http::routes::SESSION_STATISTICS;
 use tally_http::service::Shared;
 use tally_http::view::time_range;
+use tally_service::people::identities::Asked;
 use tally_service::people::session_statistics::sessions;
 
-use crate::answer::{Buckets, Coverage, MAX_COLUMNS, interval, share};
+use crate::answer::{Buckets, Coverage, MAX_COLUMNS, interval, joins, share};
 
 /// The lengths of buckets.
 pub(crate) const INTERVALS: [&str; 5] = ["MINUTE", "HOUR", "DAY", "WEEK", "MONTH"];
@@ -51,6 +52,10 @@ struct SessionBucket {
     /// The number of sessions.
     count: u64,
     median_seconds: Option<i64>,
+    /// The 90th percentile of their durations.
+    p90_seconds: Option<i64>,
+    /// The share of sessions with one occurrence, from 0 to 1.
+    single_event: Option<f64>,
 }
 
 pub(crate) async fn statistics(
@@ -65,11 +70,18 @@ pub(crate) async fn statistics(
         let buckets = Buckets::read(params, now, (Interval::Day, &INTERVALS), MAX_COLUMNS);
         filter.zip(buckets)
     })?;
-    let (found, read) = sessions(&context.reads(), &app, buckets.range, &limits.filter(), &filter).await?;
+    let asked = Asked { filter: &filter, joins: joins(&limits) };
+    let (found, read) = sessions(&context.reads(), &app, buckets.range, &limits.filter(), asked).await?;
     let (all, series) = found.summary(&buckets.starts);
     let series = series.into_iter().filter_map(|(bucket, summary)| {
         let bucket_start = *buckets.starts.get(bucket)?;
-        Some(SessionBucket { bucket_start, count: summary.total, median_seconds: summary.median_seconds })
+        Some(SessionBucket {
+            bucket_start,
+            count: summary.total,
+            median_seconds: summary.median_seconds,
+            p90_seconds: summary.p90_seconds,
+            single_event: share(summary.single, summary.total),
+        })
     });
     let reply = StatisticsBody {
         interval: buckets.interval.name(),

@@ -22,7 +22,7 @@ use tally_http::service::Shared;
 use tally_http::view::{TimeRange, time_range};
 use tally_service::people::sessions::{self as uses, Findable, MAX_DATA, MAX_EVENTS, Session, SessionQuery};
 
-use crate::answer::Coverage;
+use crate::answer::{Coverage, joins};
 
 /// Sessions in a page by default, and at most. All of them fit into a reply.
 const DEFAULT_LIMIT: usize = 50;
@@ -119,8 +119,15 @@ fn read(mut params: Params, app: &AppId, now: Timestamp) -> Result<(SessionQuery
     let Some(text) = params.text("cursor") else {
         let sent = params.remaining();
         let (filter, TimeRange(range)) = params.read(|params| FromQuery::read(params, now))?;
-        let query =
-            SessionQuery { range, own, filter, limit: limit.unwrap_or(DEFAULT_LIMIT), after: None, findable: None };
+        let query = SessionQuery {
+            range,
+            own,
+            filter,
+            joins: false,
+            limit: limit.unwrap_or(DEFAULT_LIMIT),
+            after: None,
+            findable: None,
+        };
         return Ok((query, sent));
     };
     let cursor = Cursor::decode(&text, app).map_err(|e| Invalid::field("cursor", e.to_string()))?;
@@ -131,7 +138,7 @@ fn read(mut params: Params, app: &AppId, now: Timestamp) -> Result<(SessionQuery
         Params::of(cursor.params.clone()).within(limits).read(|params| FromQuery::read(params, now))?;
     let limit = limit.unwrap_or(cursor.limit).clamp(1, MAX_LIMIT);
     let (after, findable) = (Some(cursor.after), Some(cursor.findable));
-    let query = SessionQuery { range: cursor.range, own, filter, limit, after, findable };
+    let query = SessionQuery { range: cursor.range, own, filter, joins: false, limit, after, findable };
     Ok((query, cursor.params))
 }
 
@@ -143,6 +150,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let (mut query, params) = read(params, &app.id, context.clock.now())?;
     query.own = limits.filter();
+    query.joins = joins(&limits);
     let page = uses::list(&context.reads(), &app, &query).await?;
     let cursor = |(after, findable)| Cursor {
         app: app.id.to_string(),

@@ -13,7 +13,7 @@ use tally_core::event::json::Json;
 use tally_core::people::{By, Hashed, Hasher};
 use tally_core::time::{Range, Timestamp};
 use tally_http::openapi::{Operation, Parameter, number_or};
-use tally_http::parameters::{FromQuery, Params, event_filters};
+use tally_http::parameters::{FromQuery, MAX_ATTRIBUTE, Params, event_filters};
 use tally_http::problem::{Problem, json};
 use tally_http::reply::{LeftOut, Room};
 use tally_service::people::identities::{Known, known};
@@ -33,13 +33,11 @@ const GROUP_BYTES: usize = 400;
 const PERSON_BYTES: usize = 40;
 /// Most values.
 const MAX_LIMIT: u64 = 1_000;
-/// Longest path of an attribute, in bytes.
-const MAX_PATH: usize = 256;
 
 /// Occurrences by the value of an attribute.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Groups {
-    /// The path of the attribute in `data`.
+    /// The path of the attribute in `data`, without `attr.`.
     attr: String,
     since: Timestamp,
     until: Timestamp,
@@ -82,20 +80,13 @@ struct Group {
 pub(crate) async fn groups(asked: Asked, params: Params) -> Result<Response, Problem> {
     let (filter, Compared { range, previous }, attr, limit) = params.read(|params| {
         let (filter, range) = (EventFilter::read(params, asked.now), Compared::read(params, asked.now));
-        let attr = params.text("attr").filter(|attr| attr.len() <= MAX_PATH);
-        if attr.is_none() {
-            params.add("attr", format!("send a path into `data` of at most {MAX_PATH} bytes, e.g. plan or user.plan"));
-        }
-        let hidden = attr.as_deref().zip(params.limits()).and_then(|(attr, limits)| limits.hides_attribute(attr));
-        if let Some(hidden) = hidden {
-            params.add("attr", hidden);
-        }
+        let attr = params.attribute("plan or user.plan");
         let limit = params.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
         Some((filter?, range?, attr?, limit))
     })?;
     let reads = &asked.reads;
     let counted_to = counted_to(reads, &asked.app).await?;
-    let known = known(reads, &asked.app, By::User).await?;
+    let known = known(reads, &asked.app).await?;
     let Grouped { sums, people, mut values, frontier, live_from } =
         Grouped::read(reads, &asked.app, range, (&filter, &known), &attr).await?;
     // After the range itself, since both share the read budget.
@@ -202,7 +193,7 @@ pub(crate) fn groups_operation(schemas: &mut SchemaGenerator) -> Operation {
     let attr = json_schema!({
         "type": "string",
         "minLength": 1,
-        "maxLength": MAX_PATH,
+        "maxLength": MAX_ATTRIBUTE,
         "examples": ["plan", "user.plan"],
     });
     Statistic::Groups
@@ -210,7 +201,7 @@ pub(crate) fn groups_operation(schemas: &mut SchemaGenerator) -> Operation {
         .about(
             "Reads the events of the range within a read budget. If the budget ends first, the newest events are counted \
              and `complete` is false. A key in `data` may hold dots itself. Where `data` has nothing at the path, the field \
-             of the event with this name counts, e.g. `user_id`.",
+             of the event with this name counts, e.g. `user_id`, and after `tags.` what lies in its tags.",
         )
         .takes([
             Parameter::query("attr", "The path of the attribute in `data`.", attr).required(),

@@ -92,7 +92,25 @@ const LOOK: [&str; 4] = ["theme", "width", "height", "title"];
 /// Most parameters of a request.
 const MOST: usize = 100;
 
+/// Longest path of an attribute, in bytes.
+pub const MAX_ATTRIBUTE: usize = 256;
+
 impl Params {
+    /// The path of an attribute of events, as `attr`: alone, or after `attr.` as in filters.
+    pub fn attribute(&mut self, examples: &str) -> Option<String> {
+        let sent = self.text("attr").filter(|attr| attr.len() <= MAX_ATTRIBUTE);
+        let path = sent.map(|attr| attr.strip_prefix("attr.").map(str::to_owned).unwrap_or(attr));
+        let path = path.filter(|path| !path.is_empty());
+        if path.is_none() {
+            self.add("attr", format!("send a path into `data` of at most {MAX_ATTRIBUTE} bytes, e.g. {examples}"));
+        }
+        let hidden = path.as_deref().zip(self.limits()).and_then(|(path, limits)| limits.hides_attribute(path));
+        if let Some(hidden) = hidden {
+            self.add("attr", hidden);
+        }
+        path
+    }
+
     /// Reads a query string, without the parameters that carry credentials. A parameter that is sent twice is an error of
     /// the handler that reads it, unless it takes several values.
     pub fn parse(query: Option<&str>) -> Self {
@@ -383,6 +401,7 @@ impl FromQuery for EventFilter {
             message: params.texts("message"),
             session_id: params.texts("session_id"),
             user_id: params.texts("user_id"),
+            people: vec![],
             fingerprint: params.texts("fingerprint"),
             attributes: attributes(params),
             searches: search(params).into_iter().collect(),

@@ -1,6 +1,7 @@
 //! Erases the events of a session or user, and all data of an app.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures::future::try_join_all;
 use tally_core::app::partition::Partition;
 use tally_core::app::{App, AppId};
 use tally_core::event::id::EventId;
@@ -9,13 +10,19 @@ use crate::barriers::BARRIER;
 use crate::client::error::StoreError;
 use crate::events::{IndexPart, Order, partition, read_to};
 use crate::identities::any_of;
-use crate::item::key;
+use crate::item::{Item, key, partition_key, sort_key};
 use crate::keys;
 use crate::store::Store;
-use crate::tables::{PK, SK};
+use crate::tables::{PK, SESSION, SK};
 
 /// The maximum number of events in one step. Between steps, a caller can check its remaining time.
 const STEP: i32 = 1_000;
+
+/// The events that are erased at once, each by itself.
+const AT_ONCE: usize = 25;
+
+/// The attribute of an event with its user.
+const USER_ID: &str = "user_id";
 
 /// The maximum number of items in one check for events.
 const LOOK: i32 = 10;
@@ -27,11 +34,19 @@ pub enum ErasedEvents<'a> {
     Indexed(IndexPart<'a>),
     /// The events of a session in one shard that are not indexed by session.
     Session(&'a Partition, &'a str),
+    /// The events without a user of a session that is indexed.
+    Anonymous(&'a AppId, &'a str),
     /// The events of a user in one shard, by any of at most [`MAX_USERS`](crate::MAX_USERS) ids; also events
-    /// without a user that have one of them as their alias.
-    User(&'a Partition, &'a [String]),
+    /// without a user that have one of them as their alias, or one of the second ids as their session.
+    User(&'a Partition, &'a [String], &'a [String]),
     /// All events of one shard.
     All(&'a Partition),
+}
+
+/// Where a part of an index is: the index, the attribute of its key, and the key. None if it can have no events.
+fn in_index(part: IndexPart<'_>) -> Option<(Option<&'static str>, &'static str, String)> {
+    let (index, attribute, key) = part.may_have_events().then(|| part.key())?;
+    Some((Some(index), attribute, key))
 }
 
 /// The result of one erase step.
@@ -63,12 +78,15 @@ impl Store {
         (first, last): (EventId, EventId),
     ) -> Result<Erased, StoreError> {
         let (index, key_name, partition) = match which {
-            ErasedEvents::Indexed(part) if !part.may_have_events() => return Ok(Erased::default()),
             ErasedEvents::Indexed(part) => {
-                let (index, attribute, key) = part.key();
-                (Some(index), attribute, key)
+                let Some(found) = in_index(part) else { return Ok(Erased::default()) };
+                found
             }
-            ErasedEvents::Session(partition, _) | ErasedEvents::User(partition, _) | ErasedEvents::All(partition) => {
+            ErasedEvents::Anonymous(app, session) => {
+                let Some(found) = in_index(IndexPart::Session(app, session)) else { return Ok(Erased::default()) };
+                found
+            }
+            ErasedEvents::Session(partition, _) | ErasedEvents::User(partition, ..) | ErasedEvents::All(partition) => {
                 (None, PK, keys::partition(partition))
             }
         };
@@ -86,19 +104,32 @@ impl Store {
             request = request.expression_attribute_names("#fence", BARRIER);
         }
         request = match which {
-            ErasedEvents::Indexed(_) => request,
+            ErasedEvents::Indexed(_) | ErasedEvents::Anonymous(..) => request,
             ErasedEvents::All(_) => request.filter_expression("attribute_not_exists(#fence)"),
             ErasedEvents::Session(_, session) => request
                 .filter_expression("attribute_not_exists(#fence) AND #session = :session")
                 .expression_attribute_names("#session", "session_id")
                 .expression_attribute_values(":session", AttributeValue::S(session.to_owned())),
-            ErasedEvents::User(_, ids) => {
-                let (names, values) = any_of(ids);
+            ErasedEvents::User(shard, ids, sessions) => {
+                let (names, mut values) = any_of("id", ids);
+                let mut anonymous = format!("#alias IN ({names})");
+                if !sessions.is_empty() {
+                    // As an event has it that is indexed by session, and as others have it.
+                    let indexed: Vec<_> = sessions.iter().map(|session| keys::session(&shard.app, session)).collect();
+                    for (field, prefix, sessions) in [("#indexed", "x", &*indexed), ("#session", "s", sessions)] {
+                        let (names, more) = any_of(prefix, sessions);
+                        values.extend(more);
+                        anonymous = format!("{anonymous} OR {field} IN ({names})");
+                    }
+                    request = request
+                        .expression_attribute_names("#indexed", SESSION)
+                        .expression_attribute_names("#session", "session_id");
+                }
                 let request = request
                     .filter_expression(format!(
-                        "attribute_not_exists(#fence) AND (#user IN ({names}) OR attribute_not_exists(#user) AND #alias IN ({names}))"
+                        "attribute_not_exists(#fence) AND (#user IN ({names}) OR attribute_not_exists(#user) AND ({anonymous}))"
                     ))
-                    .expression_attribute_names("#user", "user_id")
+                    .expression_attribute_names("#user", USER_ID)
                     .expression_attribute_names("#alias", "alias");
                 values
                     .into_iter()
@@ -107,9 +138,30 @@ impl Store {
         };
         let page = self.send_query(request).await?;
         let next = page.next.map(|key| read_to(&key, Order::Ascending)).transpose()?;
+        if matches!(which, ErasedEvents::Anonymous(..)) {
+            let mut deleted = 0;
+            for items in page.items.chunks(AT_ONCE) {
+                let each = try_join_all(items.iter().map(|item| self.erase_anonymous(item))).await?;
+                deleted += each.into_iter().filter(|is_deleted| *is_deleted).count();
+            }
+            return Ok(Erased { deleted, next });
+        }
         let deleted = page.items.len();
         self.delete_items(&self.tables.events, page.items).await?;
         Ok(Erased { deleted, next })
+    }
+
+    /// Erases an event if it has no user, which an index may not tell. Returns whether it had none.
+    async fn erase_anonymous(&self, item: &Item) -> Result<bool, StoreError> {
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.tables.events)
+            .set_key(Some(key(partition_key(item), sort_key(item))))
+            .condition_expression("attribute_exists(#pk) AND attribute_not_exists(#user)")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_names("#user", USER_ID);
+        Ok(self.send_conditional(request).await?.is_applied())
     }
 
     /// Returns whether a shard contains an event, including expired events. Strongly consistent.

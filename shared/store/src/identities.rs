@@ -130,7 +130,7 @@ impl Store {
         users: &[String],
         from: Option<IdentityPlace>,
     ) -> Result<(Vec<String>, Option<IdentityPlace>), StoreError> {
-        let (names, values) = any_of(users);
+        let (names, values) = any_of("id", users);
         let mut request = self
             .query_partition(&self.tables.counters, keys::identities(app))
             .consistent_read(true)
@@ -156,10 +156,10 @@ impl Store {
     }
 }
 
-/// The operands of `IN` for some texts, at most [`MAX_USERS`] of them, and their values.
-pub(super) fn any_of(texts: &[String]) -> (String, Vec<(String, AttributeValue)>) {
+/// The operands of `IN` for some texts, at most [`MAX_USERS`] of them, and their values, by names that begin with `prefix`.
+pub(super) fn any_of(prefix: &str, texts: &[String]) -> (String, Vec<(String, AttributeValue)>) {
     let values = texts.iter().take(MAX_USERS).enumerate();
-    let values: Vec<_> = values.map(|(n, text)| (format!(":id{n}"), AttributeValue::S(text.clone()))).collect();
+    let values: Vec<_> = values.map(|(n, text)| (format!(":{prefix}{n}"), AttributeValue::S(text.clone()))).collect();
     let names: Vec<_> = values.iter().map(|(name, _)| name.as_str()).collect();
     (names.join(", "), values)
 }

@@ -159,12 +159,36 @@ pub struct EventFilter {
     pub session_id: Values<String>,
     /// The user.
     pub user_id: Values<String>,
+    /// Users by all of their ids, where those are known.
+    pub people: Vec<PeopleFilter>,
     /// The fingerprint.
     pub fingerprint: Values<String>,
     /// Conditions on attributes of `data`.
     pub attributes: AttributeFilters,
     /// Texts that it has somewhere, all of them: that of a request, and that of the key it comes with.
     pub searches: Vec<TextSearch>,
+}
+
+/// What some people did, by any of their ids; or what they did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeopleFilter {
+    /// All of their ids.
+    pub ids: BTreeSet<String>,
+    /// Those that became ids of a user: an event without a user is theirs by its alias, or else by its session.
+    pub aliases: BTreeSet<String>,
+    /// Whether it is one of them who did it, or somebody else.
+    pub is_one: bool,
+}
+
+impl PeopleFilter {
+    fn matches(&self, event: &Event) -> bool {
+        let is_alias = |id: &Option<String>| id.as_ref().is_some_and(|id| self.aliases.contains(id));
+        let is_one = match &event.user_id {
+            Some(user) => self.ids.contains(user),
+            None => is_alias(&event.alias) || is_alias(&event.session_id),
+        };
+        is_one == self.is_one
+    }
 }
 
 /// A few conditions on attributes, all of which must be fulfilled.
@@ -199,6 +223,7 @@ impl EventFilter {
         self.message.matches(event.message.as_deref())
             && self.session_id.matches(event.session_id.as_deref())
             && self.user_id.matches(event.user_id.as_deref())
+            && self.people.iter().all(|people| people.matches(event))
             && self.fingerprint.matches(event.fingerprint.as_deref())
             && (self.cell.is_empty() || self.cell.matches(&event.cell(), group))
             && self.attributes.0.iter().all(|attribute| attribute.matches(event))
@@ -221,7 +246,11 @@ impl EventFilter {
             ("fingerprint", &self.fingerprint),
         ];
         let texts = texts.into_iter().filter(|(_, values)| !values.is_any()).map(|(name, _)| name);
-        let others = [("attr", self.attributes.is_empty()), ("q", self.searches.is_empty())];
+        let others = [
+            ("user_id", self.people.is_empty()),
+            ("attr", self.attributes.is_empty()),
+            ("q", self.searches.is_empty()),
+        ];
         texts.chain(others.into_iter().filter(|(_, is_empty)| !is_empty).map(|(name, _)| name)).collect()
     }
 
@@ -239,6 +268,7 @@ impl EventFilter {
             message: self.message.and(other.message),
             session_id: self.session_id.and(other.session_id),
             user_id: self.user_id.and(other.user_id),
+            people: [self.people, other.people].concat(),
             fingerprint: self.fingerprint.and(other.fingerprint),
             attributes: AttributeFilters(attributes),
             searches: [self.searches, other.searches].concat(),

@@ -1,10 +1,12 @@
 //! Who is the same person: ids by which one user is known.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{By, Person, person_of};
 use crate::event::Event;
+use crate::event::filter::values::Values;
+use crate::event::filter::{EventFilter, PeopleFilter};
 
 /// An id that names the same person as a user, such as the anonymous id before they signed in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,10 +70,11 @@ impl Identities {
     }
 
     /// Who did what an event tells: the user, by any id, or else the session. Somebody who was no user yet is the user that they are
-    /// known to have become. None where the event names nobody.
+    /// known to have become, by the id that the client gave them or else by that of the session. None where the event names nobody.
     pub fn person_of<'a>(&'a self, event: &'a Event, by: By) -> Option<Person<'a>> {
         if by == By::User && event.user_id.is_none() {
-            let became = event.alias.as_ref().and_then(|alias| self.people.get(alias));
+            let became = |id: &Option<String>| self.people.get(id.as_ref()?);
+            let became = became(&event.alias).or_else(|| became(&event.session_id));
             if let Some(became) = became {
                 return Some(Person::User(became));
             }
@@ -80,6 +83,21 @@ impl Identities {
             Person::User(id) => Some(Person::User(self.person(id))),
             session @ Person::Session(_) => Some(session),
         }
+    }
+
+    /// A filter on users as one on people: by all ids that they are known by. One that names nobody with another id stays.
+    #[must_use]
+    pub fn filter(&self, filter: EventFilter) -> EventFilter {
+        let (is, is_not) = (filter.user_id.listed(), filter.user_id.excluded());
+        let people: BTreeSet<&str> = is.or(is_not).into_iter().flatten().map(|id| self.person(id)).collect();
+        let leads = self.people.iter().filter(|(_, person)| people.contains(person.as_str()));
+        let aliases: BTreeSet<String> = leads.map(|(id, _)| id.clone()).collect();
+        if aliases.is_empty() {
+            return filter;
+        }
+        let ids = people.into_iter().map(str::to_owned).chain(aliases.iter().cloned()).collect();
+        let people = PeopleFilter { ids, aliases, is_one: is.is_some() };
+        EventFilter { user_id: Values::default(), people: [filter.people, vec![people]].concat(), ..filter }
     }
 
     /// The other ids of a person, in order.
@@ -127,7 +145,64 @@ mod tests {
         assert_eq!(Identities::new([identity("a", "a")]).person("a"), "a");
     }
 
+    fn event(user_id: Option<String>, session_id: Option<String>, alias: Option<String>) -> Event {
+        Event {
+            id: crate::event::id::EventId::first_at(crate::time::Timestamp::EPOCH),
+            client_id: None,
+            name: "view".into(),
+            slug: "view".into(),
+            category: None,
+            level: None,
+            message: None,
+            session_id,
+            user_id,
+            alias,
+            fingerprint: None,
+            timestamp: crate::time::Timestamp::EPOCH,
+            received_at: crate::time::Timestamp::EPOCH,
+            count: 1,
+            data: None,
+            tags: None,
+            stack: None,
+        }
+    }
+
+    #[test]
+    fn a_session_is_a_user_where_that_is_told_and_the_event_has_none() {
+        let identities = Identities::new([identity("s1", "ann"), identity("a1", "bob")]);
+        let some = |id: &str| Some(id.to_owned());
+        let of = |event: Event, by| identities.person_of(&event, by).map(|person| person.text().into_owned());
+        assert_eq!(of(event(None, some("s1"), None), By::User), some("ann"));
+        assert_eq!(of(event(None, some("s1"), some("a1")), By::User), some("bob"), "what the client said comes first");
+        assert_eq!(of(event(None, some("s1"), some("a2")), By::User), some("ann"));
+        assert_eq!(of(event(some("cat"), some("s1"), None), By::User), some("cat"), "somebody else on the same device");
+        assert_eq!(of(event(None, some("s1"), None), By::Session), some("\0s1"));
+        assert_eq!(of(event(None, some("ann"), None), By::User), some("\0ann"), "no user is a session");
+    }
+
     proptest! {
+        #[test]
+        fn a_filter_on_a_user_finds_what_the_person_did(
+            pairs in proptest::collection::vec((0usize..6, 0usize..6), 0..8),
+            events in proptest::collection::vec(proptest::option::of(0usize..6), 3),
+            wanted in 0usize..6,
+            is_one in any::<bool>(),
+        ) {
+            let identities = Identities::new(pairs.iter().map(|(a, b)| identity(&a.to_string(), &b.to_string())));
+            let [user, session, alias] = [0, 1, 2].map(|n| events[n].map(|id| id.to_string()));
+            // Of an event that tells two people, what the client said comes first.
+            let alias = alias.filter(|_| session.is_none());
+            let event = event(user, session, alias);
+            let wanted = wanted.to_string();
+            let named = vec![wanted.clone()];
+            let (is, is_not) = if is_one { (named, vec![]) } else { (vec![], named) };
+            let user_id = Values::new(is, is_not).expect("one");
+            let filter = identities.filter(EventFilter { user_id, ..EventFilter::default() });
+            let is_theirs = identities.person_of(&event, By::User) == Some(Person::User(identities.person(&wanted)));
+            let layout = crate::app::layout::Layout::new(1, None);
+            prop_assert_eq!(filter.matches(&event, &layout), is_theirs == is_one);
+        }
+
         #[test]
         fn people_are_what_joining_sets_finds(pairs in proptest::collection::vec((0usize..12, 0usize..12), 0..20)) {
             let identities = Identities::new(pairs.iter().map(|(a, b)| identity(&a.to_string(), &b.to_string())));

@@ -14,7 +14,7 @@ use tally_core::time::{Range, TimeDelta, Timestamp};
 use tally_store::{Order, Store, StoreError};
 
 use super::continuation::{self, Begun, State};
-use super::identities::known;
+use super::identities::{Asked, Known, known_for};
 use super::{Read, Texts, any_of, read};
 use crate::reads::Reads;
 
@@ -75,6 +75,8 @@ pub struct Question {
     pub within: TimeDelta,
     /// What people are divided by.
     pub breakdown: Option<Breakdown>,
+    /// Whether users in the steps are people, as [`Asked::joins`].
+    pub joins: bool,
 }
 
 impl Question {
@@ -92,6 +94,17 @@ impl Question {
         EventFilter { session_id, ..cell.into() }
     }
 
+    fn asked(&self) -> impl Iterator<Item = Asked<'_>> {
+        self.steps.iter().map(|filter| Asked { filter, joins: self.joins })
+    }
+
+    /// The same with all ids of the people that steps name, and the identities of the app.
+    async fn of_people(&self, reads: &Reads, app: &App) -> Result<(Self, Known), StoreError> {
+        let known = known_for(reads, app, self.by, self.asked()).await?;
+        let steps = self.asked().map(|step| known.filter(step)).collect();
+        Ok((Self { steps, ..self.clone() }, known))
+    }
+
     /// The steps that an event matches, one bit each.
     fn matches(&self, event: &Event, app: &App) -> u8 {
         let bits = self.steps.iter().enumerate().map(|(k, step)| u8::from(step.matches(event, &app.layout)) << k);
@@ -100,7 +113,7 @@ impl Question {
 
     /// What binds a state to an app, a question and to what the caller may read.
     pub fn bound(&self, app: &App, more: &str) -> String {
-        continuation::bound(app, "funnel 2", &format!("{self:?}\n{more}"))
+        continuation::bound(app, "funnel 3", &format!("{self:?}\n{more}"))
     }
 }
 
@@ -204,7 +217,7 @@ pub async fn funnel(
         }
     };
     // A person whose other id becomes known while a funnel goes on counts with that id from then on.
-    let known = known(reads, app, question.by).await?;
+    let (question, known) = question.of_people(reads, app).await?;
     // What was read before takes its memory too. If it has no room, the first event ends the walk.
     let _ = reads.budget.hold(funnel.people() * funnel.bytes_of_person());
     let events = question.events();
@@ -278,7 +291,7 @@ pub async fn people(
     (step, reached): (usize, bool),
 ) -> Result<(Vec<AtStep>, Read), StoreError> {
     let hasher = Hasher::random();
-    let known = known(reads, app, question.by).await?;
+    let (question, known) = question.of_people(reads, app).await?;
     let mut funnel = Funnel::new(question.steps.len(), question.within);
     let mut listed: HashMap<Hashed, AtStep> = HashMap::new();
     let from = if reached { step } else { step.saturating_sub(1) };

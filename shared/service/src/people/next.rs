@@ -1,13 +1,12 @@
 //! What people do after an event of one name.
 
 use tally_core::app::App;
-use tally_core::event::filter::EventFilter;
 use tally_core::people::next::{DidNext, Next, PERSON_BYTES};
 use tally_core::people::{By, Hasher};
 use tally_core::time::{Range, TimeDelta};
 use tally_store::{Order, StoreError};
 
-use super::identities::known;
+use super::identities::{Asked, known_for};
 use super::{Read, Texts, read};
 use crate::reads::Reads;
 
@@ -38,14 +37,15 @@ pub async fn next(
     reads: &Reads,
     app: &App,
     range: Range,
-    filter: &EventFilter,
+    asked: Asked<'_>,
     (name, by, within): (&str, By, TimeDelta),
 ) -> Result<Found, StoreError> {
     let hasher = Hasher::random();
-    let known = known(reads, app, by).await?;
+    let known = known_for(reads, app, by, std::iter::once(asked)).await?;
+    let filter = known.filter(asked);
     let mut next = Next::new(within);
     let mut names = Texts::default();
-    let read = read(reads, app, range, filter, (Order::Ascending, None), |event| {
+    let read = read(reads, app, range, &filter, (Order::Ascending, None), |event| {
         let Some(person) = known.identities.person_of(&event, by) else { return true };
         let other = if event.name == name {
             None

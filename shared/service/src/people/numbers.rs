@@ -1,12 +1,13 @@
 //! Sums and quantiles of the numbers at a path in `data`.
 
 use tally_core::app::App;
-use tally_core::event::filter::EventFilter;
 use tally_core::event::json::Json;
+use tally_core::people::By;
 use tally_core::people::numbers::{NUMBER_BYTES, Numbers};
 use tally_core::time::{Range, Timestamp};
 use tally_store::{Order, StoreError};
 
+use super::identities::{Asked, known_for};
 use super::{Read, read};
 use crate::reads::Reads;
 
@@ -19,11 +20,13 @@ pub async fn numbers(
     reads: &Reads,
     app: &App,
     range: Range,
-    filter: &EventFilter,
+    asked: Asked<'_>,
     (path, starts): (&str, &[Timestamp]),
 ) -> Result<(Vec<Numbers>, Read), StoreError> {
+    let known = known_for(reads, app, By::Session, std::iter::once(asked)).await?;
+    let filter = known.filter(asked);
     let mut buckets = vec![Numbers::default(); starts.len()];
-    let read = read(reads, app, range, filter, (Order::Descending, None), |event| {
+    let read = read(reads, app, range, &filter, (Order::Descending, None), |event| {
         let Some(Json::Number(number)) = event.attribute(path) else { return true };
         let at = event.at(app.clock);
         let bucket = starts.partition_point(|start| *start <= at).saturating_sub(1);
@@ -34,6 +37,6 @@ pub async fn numbers(
         }
         reads.budget.hold(NUMBER_BYTES).is_ok()
     });
-    let read = read.await?;
+    let read = Read { identities: known.complete, ..read.await? };
     Ok((buckets, read))
 }

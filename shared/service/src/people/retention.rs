@@ -1,15 +1,15 @@
 //! How many people come back.
 
 use tally_core::app::App;
+use tally_core::event::filter::CellFilter;
 use tally_core::event::filter::values::Values;
-use tally_core::event::filter::{CellFilter, EventFilter};
 use tally_core::people::retention::{PERSON_BYTES, Retention, Visit};
 use tally_core::people::{By, Hasher};
 use tally_core::time::{Range, Timestamp};
 use tally_store::{Order, Store, StoreError};
 
 use super::continuation::{self, Begun, State};
-use super::identities::known;
+use super::identities::{Asked, known_for};
 use super::{Read, any_of, read};
 use crate::reads::Reads;
 
@@ -55,12 +55,13 @@ pub async fn retention(
     reads: &Reads,
     app: &App,
     (range, begun): (Range, Option<Begun>),
-    (filter, names): (&EventFilter, &Names),
+    (asked, names): (Asked<'_>, &Names),
     by: By,
     starts: &[Timestamp],
 ) -> Result<Found, StoreError> {
     let either = CellFilter { name: any_of([&names.first, &names.again].into_iter()), ..CellFilter::default() };
-    let filter = filter.clone().and(either.into());
+    let known = known_for(reads, app, by, std::iter::once(asked)).await?;
+    let filter = known.filter(asked).and(either.into());
     let after = begun.as_ref().map(Begun::after);
     let (mut retention, hasher) = match &begun {
         None => (Retention::default(), Hasher::random()),
@@ -70,7 +71,6 @@ pub async fn retention(
             (retention.ok_or_else(unreadable)?, begun.hasher())
         }
     };
-    let known = known(reads, app, by).await?;
     // What was read before takes its memory too. If it has no room, the first event ends the walk.
     let _ = reads.budget.hold(retention.people() * PERSON_BYTES);
     let read = read(reads, app, range, &filter, (Order::Ascending, after), |event| {

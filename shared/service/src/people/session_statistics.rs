@@ -3,10 +3,11 @@
 use tally_core::app::App;
 use tally_core::event::filter::EventFilter;
 use tally_core::people::sessions::{SESSION_BYTES, SessionEvent, Sessions};
-use tally_core::people::{Hasher, Person};
+use tally_core::people::{By, Hasher, Person};
 use tally_core::time::Range;
 use tally_store::{Order, StoreError};
 
+use super::identities::{Asked, known_for};
 use super::{Read, read};
 use crate::reads::Reads;
 
@@ -20,8 +21,10 @@ pub async fn sessions(
     app: &App,
     range: Range,
     own: &EventFilter,
-    filter: &EventFilter,
+    asked: Asked<'_>,
 ) -> Result<(Sessions, Read), StoreError> {
+    let known = known_for(reads, app, By::Session, std::iter::once(asked)).await?;
+    let filter = known.filter(asked);
     let hasher = Hasher::random();
     let mut sessions = Sessions::default();
     // Of a session, all or none of its events fulfil this part.
@@ -33,6 +36,6 @@ pub async fn sessions(
         let seen = SessionEvent { at: event.at(app.clock), count: event.count, matches };
         !sessions.add(hasher.hash(Person::Session(id)), seen) || reads.budget.hold(SESSION_BYTES).is_ok()
     });
-    let read = read.await?;
+    let read = Read { identities: known.complete, ..read.await? };
     Ok((sessions, read))
 }

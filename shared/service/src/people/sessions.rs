@@ -13,9 +13,11 @@ use tally_core::event::filter::values::Values;
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
 use tally_core::event::level::Level;
+use tally_core::people::By;
 use tally_core::time::{Range, Timestamp};
 use tally_store::{Order, StoreError};
 
+use super::identities::{Asked, known_for};
 use super::{Read, covered, read};
 use crate::read::query::EventQuery;
 use crate::read::reader::{End, is_located, walk};
@@ -40,6 +42,8 @@ pub struct SessionQuery {
     pub own: EventFilter,
     /// What the events by which they are found match; no more than that.
     pub filter: EventFilter,
+    /// Whether users in it are people, as [`Asked::joins`].
+    pub joins: bool,
     /// The number of sessions.
     pub limit: usize,
     /// Continue after this event.
@@ -123,6 +127,9 @@ pub struct Session {
 /// # Errors
 /// Where the store fails.
 pub async fn list(reads: &Reads, app: &App, query: &SessionQuery) -> Result<SessionPage, StoreError> {
+    let asked = Asked { filter: &query.filter, joins: query.joins };
+    let known = known_for(reads, app, By::Session, std::iter::once(asked)).await?;
+    let query = &SessionQuery { filter: known.filter(asked), ..query.clone() };
     let mut sessions = Vec::new();
     let mut seen = HashSet::new();
     let mut after = query.after;
@@ -173,7 +180,8 @@ pub async fn list(reads: &Reads, app: &App, query: &SessionQuery) -> Result<Sess
             let all = if read.is_kept { query.range } else { read.covered };
             let covered = after.map_or(all, |after| covered(query.range, Order::Descending, after).intersect(all));
             let next = after.map(|after| (after, findable.clone()));
-            return Ok(SessionPage { sessions, next, read: Read { covered, complete, ..read } });
+            let read = Read { covered, complete, identities: known.complete, ..read };
+            return Ok(SessionPage { sessions, next, read });
         }
     }
 }

@@ -12,7 +12,7 @@ use tally_store::{EventPage, IndexPart, Order, StoreError};
 
 use super::planner::{KeyRange, Plan, can_plan};
 use super::query::EventQuery;
-use super::ways::{Way, is_indexed, ways};
+use super::ways::{Way, indexed_ids, is_indexed, ways};
 use crate::budget::{Kind, ReadError, Spent};
 use crate::reads::{self, EventRead, Reads, weight};
 
@@ -158,8 +158,13 @@ async fn walk_counting(
             return Ok(End::Read { frontier: before });
         }
         let mut merge = Merge::new(reads, app, query, (ids, way), left).await?;
+        let mut last = None;
         let end = loop {
             let Some(event) = merge.next().await? else { break End::Read { frontier: merge.frontier() } };
+            // An event of a user in a session that was theirs before is found by both.
+            if last.replace(event.id) == Some(event.id) {
+                continue;
+            }
             *scanned += 1;
             if query.range.contains(event.at(app.clock)) && query.filter.matches(&event, &app.layout) {
                 merge.wanted = merge.wanted.saturating_sub(1);
@@ -242,12 +247,15 @@ impl<'a> Merge<'a> {
                 sessions.map(|session| Source::unplanned(Place::Session(session.clone()), whole)).collect()
             }
             Way::Users => {
-                let users: Vec<_> = filter.user_id.listed().into_iter().flatten().collect();
+                let (users, sessions) = indexed_ids(filter).unzip();
+                let users: Vec<_> = users.into_iter().flatten().collect();
                 let of_shard = |shard: &Partition| {
                     let place = |user: &&String| Source::unplanned(Place::User(shard.clone(), (*user).clone()), whole);
                     users.iter().map(place).collect::<Vec<_>>()
                 };
-                partitions.iter().flat_map(of_shard).collect()
+                let sessions = sessions.into_iter().flatten().map(|id| Place::Session(id.clone()));
+                let sessions = sessions.map(|session| Source::unplanned(session, whole));
+                partitions.iter().flat_map(of_shard).chain(sessions).collect()
             }
             Way::Shards => {
                 // Counters that lack events would hide those events.

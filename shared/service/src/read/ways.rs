@@ -1,5 +1,7 @@
 //! By what the events of a query are found: the shards, or an index of sessions or users where the app has one.
 
+use std::collections::BTreeSet;
+
 use tally_core::app::App;
 use tally_core::app::layout::LayoutEntry;
 use tally_core::event::filter::EventFilter;
@@ -19,13 +21,24 @@ pub(super) enum Way {
     Shards,
     /// By the index of sessions.
     Sessions,
-    /// By the index of users.
+    /// By the index of users, and by that of sessions for what they did before they were users.
     Users,
+}
+
+/// The ids of users by which an index finds what matches a filter, and those of sessions without a user. None if it names no users.
+pub(super) fn indexed_ids(filter: &EventFilter) -> Option<(&BTreeSet<String>, &BTreeSet<String>)> {
+    const NONE: &BTreeSet<String> = &BTreeSet::new();
+    let people = || filter.people.iter().find(|people| people.is_one).map(|people| (&people.ids, &people.aliases));
+    filter.user_id.listed().map(|users| (users, NONE)).or_else(people)
 }
 
 impl Way {
     fn of(filter: &EventFilter, entry: &LayoutEntry) -> Self {
-        let parts = filter.user_id.listed().map(|users| users.len().saturating_mul(usize::from(entry.shards)));
+        // What people did without a user is found by their sessions.
+        let indexed = indexed_ids(filter).filter(|(_, sessions)| sessions.is_empty() || entry.index.sessions);
+        let parts = indexed.map(|(users, sessions)| {
+            users.len().saturating_mul(usize::from(entry.shards)).saturating_add(sessions.len())
+        });
         if entry.index.sessions && filter.session_id.listed().is_some() {
             Self::Sessions
         } else if entry.index.users && parts.is_some_and(|parts| parts <= MOST_PARTS) {

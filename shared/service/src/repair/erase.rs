@@ -99,20 +99,27 @@ pub async fn erase_events(
         EraseTarget::Session(_) => Ids::default(),
         EraseTarget::User(user) => Ids::of(store, app, user).await?,
     };
+    // What was done in a session that became an id of the user is theirs.
+    let sessions: Vec<String> = match whose {
+        EraseTarget::Session(_) => vec![],
+        EraseTarget::User(user) => ids.iter().filter(|id| *id != user).cloned().collect(),
+    };
     let shards: Vec<_> = partitions(app, Range::ALL);
-    let (indexed, others) = by_index(app, whose, now);
+    let (indexed, others) = by_index(app, whose, !sessions.is_empty(), now);
     let (mut deleted, mut is_over) = (0, false);
     if !indexed.is_empty() {
         let parts: Vec<_> = match whose {
-            EraseTarget::Session(session) => vec![IndexPart::Session(&app.id, session)],
+            EraseTarget::Session(session) => vec![ErasedEvents::Indexed(IndexPart::Session(&app.id, session))],
             EraseTarget::User(_) => {
-                shards.iter().flat_map(|shard| ids.iter().map(move |id| IndexPart::User(shard, id))).collect()
+                let of_shard = |shard| ids.iter().map(move |id| ErasedEvents::Indexed(IndexPart::User(shard, id)));
+                let anonymous = sessions.iter().map(|session| ErasedEvents::Anonymous(&app.id, session));
+                shards.iter().flat_map(of_shard).chain(anonymous).collect()
             }
         };
         // By a loop: a closure would be too general for the compiler to see that the future may move to another thread.
         let mut each = Vec::with_capacity(parts.len());
         for part in parts {
-            each.push(erase_ranges(store, ErasedEvents::Indexed(part), &indexed, None, end));
+            each.push(erase_ranges(store, part, &indexed, None, end));
         }
         let mut erased = pin!(stream::iter(each).buffer_unordered(AT_ONCE));
         while let Some((count, left)) = erased.try_next().await? {
@@ -127,7 +134,7 @@ pub async fn erase_events(
     for shard in shards.iter().filter(|shard| shard.shard >= from.shard && !others.is_empty()) {
         let which = match whose {
             EraseTarget::Session(session) => ErasedEvents::Session(shard, session),
-            EraseTarget::User(_) => ErasedEvents::User(shard, &ids),
+            EraseTarget::User(_) => ErasedEvents::User(shard, &ids, &sessions),
         };
         if is_over {
             return Ok((deleted, Some(EraseCursor { shard: shard.shard, after: None })));
@@ -170,12 +177,13 @@ async fn erase_ranges(
 /// Ranges of identities, each inclusive, in order.
 type IdRanges = Vec<(EventId, EventId)>;
 
-/// The identities of the events that are found by the index of sessions or users, and of those for which shards are read.
-fn by_index(app: &App, whose: &EraseTarget, now: Timestamp) -> (IdRanges, IdRanges) {
+/// The identities of the events that are found by the index of sessions or users, and of those for which shards are read. A user may
+/// also have sessions.
+fn by_index(app: &App, whose: &EraseTarget, has_sessions: bool, now: Timestamp) -> (IdRanges, IdRanges) {
     let (first, last) = id_range(Range::ALL);
     let is_indexed = |index: EventIndexes| match whose {
         EraseTarget::Session(_) => index.sessions,
-        EraseTarget::User(_) => index.users,
+        EraseTarget::User(_) => index.users && (index.sessions || !has_sessions),
     };
     let (mut indexed, mut others) = (vec![], vec![]);
     for (range, entry) in app.layout.parts((first, last)) {

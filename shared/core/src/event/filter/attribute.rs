@@ -130,7 +130,8 @@ impl AttributeFilter {
                 })
             });
             let of_field = || event.field(&self.path).is_some_and(|text| test(&Json::String(text.to_owned())));
-            matches || (!is_there && of_field())
+            let of_tags = || any_of_tags(event, &self.path, &mut |json| test(json));
+            matches || (!is_there && (of_field() || of_tags()))
         };
         let compares = |json: &Json, wanted: fn(Ordering) -> bool| {
             self.values.iter().any(|value| value.compare(json).is_some_and(wanted))
@@ -185,7 +186,8 @@ impl Wanted {
 }
 
 impl Event {
-    /// What a path of keys and list indexes means: what lies there in `data`, or else the field of that name.
+    /// What a path of keys and list indexes means: what lies there in `data`, or else the field of that name, or after `tags.` what
+    /// lies in the tags.
     pub fn attribute(&self, path: &str) -> Option<Json> {
         let mut found = None;
         if let Some(data) = &self.data {
@@ -194,7 +196,14 @@ impl Event {
                 true
             });
         }
-        found.or_else(|| self.field(path).map(|text| Json::String(text.to_owned())))
+        found.or_else(|| self.field(path).map(|text| Json::String(text.to_owned()))).or_else(|| {
+            let mut found = None;
+            any_of_tags(self, path, &mut |json| {
+                found = Some(json.clone());
+                true
+            });
+            found
+        })
     }
 
     /// A field by its name, if it is a text.
@@ -210,6 +219,12 @@ impl Event {
             _ => None,
         }
     }
+}
+
+/// Whether any of what lies in the tags of an event is wanted, at a path that begins with `tags.`.
+fn any_of_tags(event: &Event, path: &str, wanted: &mut impl FnMut(&Json) -> bool) -> bool {
+    let tags = event.tags.as_ref().zip(path.strip_prefix("tags."));
+    tags.is_some_and(|(tags, path)| any_at(tags, path, &mut |json| wanted(json)))
 }
 
 /// Whether any of what lies in a value at a path is wanted. At each level the path may go on by its first key or by a

@@ -68,6 +68,14 @@ impl<T: Ord> Values<T> {
         }
     }
 
+    /// The values that do not match, if all others do.
+    pub fn excluded(&self) -> Option<&BTreeSet<T>> {
+        match &self.0 {
+            Set::OneOf(_) => None,
+            Set::NoneOf(values) => Some(values),
+        }
+    }
+
     /// The value, if it is the only one that matches.
     pub fn single(&self) -> Option<&T> {
         self.listed().filter(|values| values.len() == 1).and_then(BTreeSet::first)
