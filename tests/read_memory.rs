@@ -19,12 +19,14 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use axum::body::Body;
-use http::Request;
+use http::{Method, Request};
 use peak_alloc::PeakAlloc;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tally_core::distinct::{Marks, Sketch};
 use tally_core::event::id::EventId;
 use tally_core::time::DAY;
 use tally_core::time::bucket::{Bucket, Granularity};
+use tally_service::config::Config;
 use tally_store::Timeouts;
 
 use crate::harness::{NOW, Tally, TestApp, at};
@@ -96,7 +98,11 @@ fn answer(query: &Value, stored: u8) -> String {
     let forward = query["ScanIndexForward"] != false;
     let limit = usize::try_from(query["Limit"].as_u64().unwrap_or(u64::MAX)).unwrap();
     let start = query["ExclusiveStartKey"]["sk"]["S"].as_str();
-    let (items, bytes, last) = if query["TableName"].as_str().unwrap().ends_with("counters") {
+    let is_sketch = query["TableName"].as_str().unwrap().ends_with("counters")
+        && values[":first"]["S"].as_str().unwrap().starts_with('u');
+    let (items, bytes, last) = if is_sketch {
+        sketches(partition, (first, last), start)
+    } else if query["TableName"].as_str().unwrap().ends_with("counters") {
         counters(partition, (first, last), start, forward, limit, stored)
     } else {
         events(partition, (first, last), start, forward, limit, stored)
@@ -115,6 +121,33 @@ const PAGES: u16 = 4;
 const ITEM: usize = 64 * 1024;
 /// The names of a full item. Each takes some 16 bytes.
 const NAMES: usize = ITEM / 16;
+
+/// Sketches of more people than they hold one by one: their JSON, their bytes, and where the page ends.
+fn sketches(partition: &str, (first, last): (&str, &str), start: Option<&str>) -> (String, usize, Option<String>) {
+    let letters = first.split('#').next().unwrap();
+    let granularity = if letters == "uh" { Granularity::Hour } else { Granularity::Day };
+    let bucket = |text: &str| Bucket::parse(granularity, text.split('#').nth(1).unwrap()).unwrap();
+    let last = bucket(last);
+    let mut place = start.map_or(bucket(first), |start| Bucket::of(granularity, bucket(start).end()));
+    let mut sketch = Sketch::default();
+    (0..5_000).for_each(|n| sketch.add(Marks::new(Some(&format!("u{n}")), None).user.unwrap()));
+    let sketch = base64_of_bytes(&sketch.to_bytes());
+    let bytes = 2 * sketch.len();
+    let (mut json, mut items, mut end) = (String::new(), 0, None);
+    while place <= last && items < MB / bytes {
+        let comma = if items > 0 { "," } else { "" };
+        let sk = format!("{letters}#{place}");
+        write!(
+            json,
+            r#"{comma}{{"pk":{{"S":"{partition}"}},"sk":{{"S":"{sk}"}},"users":{{"B":"{sketch}"}},"sessions":{{"B":"{sketch}"}},"version":{{"N":"1"}}}}"#
+        )
+        .unwrap();
+        items += 1;
+        end = Some(sk);
+        place = Bucket::of(granularity, place.end());
+    }
+    (json, items * bytes, end.filter(|_| place <= last))
+}
 
 /// Counter items: their JSON, their bytes, and where the page ends, if it does.
 fn counters(
@@ -177,6 +210,11 @@ fn counters(
     (json, items * ITEM, end.filter(|_| more))
 }
 
+fn base64_of_bytes(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
 fn base64_of(n: u64) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes())
@@ -205,20 +243,25 @@ fn events(
         stored if stored == Stored::Escapes as u8 => {
             (format!(r#""message":{{"S":"{}"}}"#, "\\u0001".repeat(8_000)), 8_200)
         }
-        _ => (r#""message":{"S":"a"},"level":{"S":"FATAL"}"#.to_owned(), 300),
+        _ => (r#""message":{"S":"a"},"level":{"S":"FATAL"},"data":{"M":{"n":{"N":"7"}}}"#.to_owned(), 300),
     };
-    let mut json = String::new();
+    let (mut json, mut who) = (String::new(), String::new());
     let mut end = None;
     let most = limit.min(MB / bytes);
     let mut items = 0;
     while items < most && first <= id && id <= last {
         let micros = id.at().micros();
         let comma = if items > 0 { "," } else { "" };
+        // Each small event is of somebody else.
+        if stored == Stored::Full as u8 {
+            write!(who, r#""user_id":{{"S":"u{id}"}},"session_id":{{"S":"s{id}"}},"#).unwrap();
+        }
         write!(
             json,
-            r#"{comma}{{"pk":{{"S":"{partition}"}},"sk":{{"S":"{id}"}},"name":{{"S":"a{items}"}},"slug":{{"S":"a"}},"timestamp":{{"N":"{micros}"}},"received_at":{{"N":"{micros}"}},{event}}}"#
+            r#"{comma}{{"pk":{{"S":"{partition}"}},"sk":{{"S":"{id}"}},{who}"name":{{"S":"a{items}"}},"slug":{{"S":"a"}},"timestamp":{{"N":"{micros}"}},"received_at":{{"N":"{micros}"}},{event}}}"#
         )
         .unwrap();
+        who.clear();
         end = Some(id.to_string());
         items += 1;
         let Some(next) = (if forward { id.after() } else { id.before() }) else { break };
@@ -238,9 +281,21 @@ struct Asking<'a> {
 impl Asking<'_> {
     /// Sends a request, and notes it if it takes too much.
     async fn ask(&mut self, stored: Stored, path: &str, units: f64) -> Value {
+        self.send(stored, path, None, units).await
+    }
+
+    /// The same with a body.
+    async fn post(&mut self, path: &str, body: &Value, units: f64) -> Value {
+        self.send(Stored::Full, path, Some(body), units).await
+    }
+
+    async fn send(&mut self, stored: Stored, path: &str, body: Option<&Value>, units: f64) -> Value {
         self.stored.store(stored as u8, Ordering::Relaxed);
         let path = path.replace("KEY", &self.key).replace("APP", &self.app.slug);
-        let request = Request::get(&path).header("x-read-key", &self.app.read_key).body(Body::empty()).unwrap();
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let sent = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let request = Request::builder().method(method).uri(&path).header("x-read-key", &self.app.read_key);
+        let request = request.body(sent).unwrap();
         let before = MEMORY.current_usage();
         MEMORY.reset_peak_usage();
         let usage = self.tally.context.store.meter().usage();
@@ -309,6 +364,30 @@ async fn no_request_reads_or_holds_more_than_it_may() {
         {
             asking.ask(Stored::Escapes, path, UNITS + 2.0 * shards).await;
         }
+        // What people did, all of them different: in hours that are whole, and in halves of hours.
+        let all = [
+            "/apps/APP/sessions?since=2026-11-01&limit=200",
+            "/apps/APP/stats/sessions?since=2026-11-01",
+            "/apps/APP/stats/retention?since=2026-11-01",
+            "/apps/APP/stats/next?name=a0&since=2026-11-01",
+            "/apps/APP/stats/numbers?attr=n&since=2026-11-01",
+            "/apps/APP/stats/uniques?interval=DAY&since=2024-03-01&until=2026-11-21",
+            "/apps/APP/stats/uniques?interval=HOUR&since=2026-11-01&until=2026-11-21",
+            "/apps/APP/stats/uniques?interval=HOUR&since=2026-11-01&until=2026-11-21&tz=Asia/Kolkata",
+            "/apps/APP/stats/uniques?interval=DAY&since=2026-11-01&level=FATAL",
+            "/apps/APP/stats/overview?since=2026-11-20T09:30:30Z&compare=previous",
+        ];
+        let some = ["/sessions?since", "stats/numbers", "Kolkata"];
+        for path in all.iter().filter(|path| shards < 2.0 || some.iter().any(|some| path.contains(some))) {
+            // Of each session one event is read in any case.
+            let sessions = if path.contains("limit=200") { 200.0 } else { 0.0 };
+            asking.ask(Stored::Full, path, UNITS + shards + sessions).await;
+        }
+        let steps = json!([{"where": {"attr.n": 7}}, {"where": {"attr.n": 7}}, {"name": "a1"}]);
+        let funnel = json!({"steps": steps, "since": "2026-11-01", "breakdown": "attr.n"});
+        asking.post("/apps/APP/funnels", &funnel, UNITS + shards).await;
+        let people = json!({"steps": steps, "since": "2026-11-01", "step": 1});
+        asking.post("/apps/APP/funnels/people", &people, UNITS + shards).await;
         // Each shard's first event, and some of them once more.
         let largest = 2.0 * 37.0;
         let listed = asking.ask(Stored::Lists, "/apps/APP/events?limit=100", UNITS + largest * shards).await;
@@ -331,4 +410,40 @@ async fn no_request_reads_or_holds_more_than_it_may() {
         }
         assert!(asking.wrong.is_empty(), "{:#?}", asking.wrong);
     }
+    drop(tally);
+    too_many_people_to_go_on().await;
+}
+
+/// Of people whose state has no room in the store a part is told, and no `next`. It is no test of its own, since one at a time is
+/// measured.
+async fn too_many_people_to_go_on() {
+    let stored = Arc::new(AtomicU8::new(Stored::Full as u8));
+    let endless = Arc::clone(&stored);
+    let config = Config { read_budget: 6_000.0, ..Config::default() };
+    let client = |inner| SharedHttpClient::new(Endless { inner, stored: endless });
+    let tally = Tally::over(config, Timeouts::LAPTOP, client).await;
+    let app = tally.app("one").await;
+    let mut asking = Asking { tally: &tally, app: &app, key: String::new(), stored: &stored, wrong: vec![] };
+    let units = 6_000.0 + 256.0;
+    let funnel = json!({"steps": [{"where": {"attr.n": 7}}, {"name": "a0"}], "since": "2026-11-01"});
+    let funnel = asking.post("/apps/APP/funnels", &funnel, units).await;
+    assert!(funnel["steps"][0]["people"].as_u64().unwrap() > 100_000, "{funnel}");
+    let retention = asking.ask(Stored::Full, "/apps/APP/stats/retention?since=2026-11-01", units).await;
+    let began: u64 = retention["cohorts"].as_array().unwrap().iter().map(|one| one["people"].as_u64().unwrap()).sum();
+    assert!(began > 118_000, "{began}");
+    for reply in [funnel, retention] {
+        assert_eq!((&reply["complete"], &reply["next"]), (&json!(false), &Value::Null), "{reply}");
+        assert!(reply["note"].as_str().unwrap().contains("narrow the range"), "{reply}");
+        assert!(reply["covered"]["until"].is_string());
+    }
+    // Fewer people have room, and lead on.
+    let few = json!({"steps": [{"where": {"attr.n": 7}}, {"name": "a0"}], "since": "2026-11-01"});
+    let client = |inner| SharedHttpClient::new(Endless { inner, stored: Arc::clone(&stored) });
+    let tally = Tally::over(Config::default(), Timeouts::LAPTOP, client).await;
+    let app = tally.app("one").await;
+    let mut small = Asking { tally: &tally, app: &app, key: String::new(), stored: &stored, wrong: vec![] };
+    let reply = small.post("/apps/APP/funnels", &few, UNITS).await;
+    assert!(reply["next"].is_string() && reply["note"].is_null(), "{reply}");
+    asking.wrong.append(&mut small.wrong);
+    assert!(asking.wrong.is_empty(), "{:#?}", asking.wrong);
 }
