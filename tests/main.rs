@@ -74,4 +74,5 @@ mod the_eye;
 mod uniques;
 mod usage;
 mod views;
+mod visits;
 mod web;
