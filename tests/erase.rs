@@ -161,7 +161,7 @@ async fn no_table_keeps_anything_of_an_erased_user() {
     tally.accept(&app, &events).await;
     // One that is refused: a sample of it stays for 7 days.
     let refused = json!([{"name": 5, "user_id": ann, "message": format!("{ann} is refused")}]);
-    assert!(tally.ingest(&app, &refused).await.json.to_string().contains("must be a string"));
+    assert_ne!(tally.ingest(&app, &refused).await.status, StatusCode::CREATED);
     tally.drain().await;
     let asked = ["/issues", "/stats/overview?since=24h", "/stats/top-messages", "/events", "/attributes"];
     for path in asked {

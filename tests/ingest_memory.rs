@@ -205,6 +205,12 @@ fn worst_of_families() -> Vec<(&'static str, &'static str, Vec<u8>, u16)> {
         let event = format!(r#"{{"event_type":"a","event_properties":{{"x":{properties}}}}}"#);
         format!(r#"{{"api_key":"k","events":{}}}"#, list(&event, count)).into_bytes()
     };
+    let of_firehose = |text: &str| {
+        let mut gzip = GzEncoder::new(vec![], Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        let data = STANDARD.encode(gzip.finish().unwrap());
+        format!(r#"{{"requestId":"r","timestamp":1,"records":[{{"data":"{data}"}}]}}"#).into_bytes()
+    };
     let json = |resource: &str, records: &str| {
         format!(r#"{{"resourceLogs":[{{"resource":{{"attributes":{resource}}},"scopeLogs":[{{"logRecords":{records}}}]}}]}}"#)
             .into_bytes()
@@ -285,6 +291,13 @@ fn worst_of_families() -> Vec<(&'static str, &'static str, Vec<u8>, u16)> {
             list(&format!(r#"{{"eventName":"a","props":{{"x":{}}}}}"#, values(4_000)), 100).into_bytes(),
             200,
         ),
+        (
+            "Firehose: small objects",
+            "/firehose",
+            of_firehose(&format!(r#"{{"x":{}}}"#, values(4_000)).repeat(100)),
+            200,
+        ),
+        ("Firehose: more lines than may be", "/firehose", of_firehose(&"a\n".repeat(DECODED / 4)), 413),
         ("Sentry: an event of many values", "/api/1/envelope", of_sentry(&values(9_900)), 200),
         (
             "Sentry: many events of many values",

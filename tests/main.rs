@@ -29,6 +29,7 @@ mod faults;
 mod faults_by_seed;
 mod faulty;
 mod filters;
+mod firehose;
 mod funnels;
 mod gateway;
 mod groups;

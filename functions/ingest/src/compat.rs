@@ -9,8 +9,10 @@ pub mod amplitude;
 pub mod aptabase;
 pub mod call;
 pub mod cloud_events;
+mod cloud_watch;
 pub mod elastic;
 pub mod fields;
+pub mod firehose;
 mod keys;
 mod logs;
 pub mod loki;
@@ -41,6 +43,7 @@ use crate::compat::aptabase::Aptabase;
 use crate::compat::call::Call;
 use crate::compat::cloud_events::CloudEvents;
 use crate::compat::elastic::Elastic;
+use crate::compat::firehose::Firehose;
 use crate::compat::loki::Loki;
 use crate::compat::mixpanel::Mixpanel;
 use crate::compat::otlp::Otlp;
@@ -61,6 +64,7 @@ pub static PROTOCOLS: Protocols = &[
     &Aptabase,
     &CloudEvents,
     &Elastic,
+    &Firehose,
     &Loki,
     &Mixpanel,
     &Otlp,

@@ -35,11 +35,13 @@ pub enum Family {
     Amplitude,
     /// Aptabase.
     Aptabase,
+    /// Amazon Data Firehose.
+    Firehose,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Sentry,
         Self::Otlp,
         Self::PostHog,
@@ -51,6 +53,7 @@ impl Family {
         Self::CloudEvents,
         Self::Amplitude,
         Self::Aptabase,
+        Self::Firehose,
         Self::Script,
     ];
 
@@ -69,6 +72,7 @@ impl Family {
             Self::CloudEvents => "cloudevents",
             Self::Amplitude => "amplitude",
             Self::Aptabase => "aptabase",
+            Self::Firehose => "firehose",
         }
     }
 
@@ -87,6 +91,7 @@ impl Family {
             Self::CloudEvents => "CloudEvents",
             Self::Amplitude => "Amplitude",
             Self::Aptabase => "Aptabase",
+            Self::Firehose => "Amazon Data Firehose",
         }
     }
 }
@@ -175,6 +180,7 @@ paths! {
     "/httpapi"                                   => Ingest, Amplitude;
     "/api/v0/event"                              => Ingest, Aptabase;
     "/api/v0/events"                             => Ingest, Aptabase;
+    "/firehose"                                  => Ingest, Firehose;
 }
 
 /// The first segment of a path that has an ingest key in the second.

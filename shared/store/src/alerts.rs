@@ -185,7 +185,8 @@ impl Store {
     pub async fn alert_rules(&self, app: &AppId) -> Result<AppRules, StoreError> {
         let (mut rules, mut start) = (AppRules::default(), None);
         loop {
-            let range = (keys::alert_rule(app, ""), keys::alert_rule(app, "~"));
+            // What is noted of all rules comes before them: no other app's key begins with this one's and a sign before `#`.
+            let range = (app.as_str().to_owned(), keys::alert_rule(app, "~"));
             let request = self.query_between(&self.tables.apps, keys::ALERTS, range).consistent_read(true);
             let page = self.send_query(request.set_exclusive_start_key(start)).await?;
             page.items.into_iter().try_for_each(|item| rules.add(item))?;
