@@ -217,7 +217,8 @@ async fn a_rule_that_is_changed_while_it_fires_tells_that_it_ended() {
         assert_eq!((&rule["state"], &rule["history"][0]["to"]), (&json!("ok"), &json!("ok")));
         // What changes nothing of the question ends nothing.
         let other = world.rule(fields()).await;
-        world.minutes(1).await;
+        world.errors(1, TimeDelta::ZERO).await;
+        world.minutes(2).await;
         assert_eq!(world.receiver.types(), ["alert.firing"]);
         world.change(&other, json!({"name": "another name"})).await;
         world.minutes(1).await;

@@ -160,7 +160,7 @@ async fn no_table_keeps_anything_of_an_erased_user() {
     ]);
     tally.accept(&app, &events).await;
     // One that is refused: a sample of it stays for 7 days.
-    let refused = json!([{"name": 5, "user_id": ann, "message": format!("{ann} is refused")}]);
+    let refused = json!([{"name": "failed", "timestamp": "1969-07-20T20:17:40Z", "user_id": ann}]);
     assert_ne!(tally.ingest(&app, &refused).await.status, StatusCode::CREATED);
     tally.drain().await;
     let asked = ["/issues", "/stats/overview?since=24h", "/stats/top-messages", "/events", "/attributes"];

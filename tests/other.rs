@@ -113,7 +113,7 @@ async fn other_comes_with_complete_false_wherever_it_appears() {
         found += usize::from(one.status == 200);
         assert!(one.status == 404 || one.json["complete"] == false, "{}", one.json);
     }
-    assert_eq!(found, 1, "in one way of grouping it is an issue");
+    assert!(found > 0, "it is an issue");
 }
 
 #[tokio::test]
