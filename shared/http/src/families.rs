@@ -35,11 +35,15 @@ pub enum Family {
     Amplitude,
     /// Aptabase.
     Aptabase,
+    /// Plausible.
+    Plausible,
+    /// Umami.
+    Umami,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Sentry,
         Self::Otlp,
         Self::PostHog,
@@ -51,6 +55,8 @@ impl Family {
         Self::CloudEvents,
         Self::Amplitude,
         Self::Aptabase,
+        Self::Plausible,
+        Self::Umami,
         Self::Script,
     ];
 
@@ -69,6 +75,8 @@ impl Family {
             Self::CloudEvents => "cloudevents",
             Self::Amplitude => "amplitude",
             Self::Aptabase => "aptabase",
+            Self::Plausible => "plausible",
+            Self::Umami => "umami",
         }
     }
 
@@ -87,6 +95,8 @@ impl Family {
             Self::CloudEvents => "CloudEvents",
             Self::Amplitude => "Amplitude",
             Self::Aptabase => "Aptabase",
+            Self::Plausible => "Plausible",
+            Self::Umami => "Umami",
         }
     }
 }
@@ -175,6 +185,11 @@ paths! {
     "/httpapi"                                   => Ingest, Amplitude;
     "/api/v0/event"                              => Ingest, Aptabase;
     "/api/v0/events"                             => Ingest, Aptabase;
+    "/api/event"                                 => Ingest, Plausible;
+    "/api/send"                                  => Ingest, Umami;
+    "/api/batch"                                 => Ingest, Umami;
+    "/api/record"                                => Ingest, Umami;
+    "/api/heartbeat"                             => Public, Umami;
 }
 
 /// The first segment of a path that has an ingest key in the second.
