@@ -132,7 +132,6 @@
     }, 1e3);
     addEventListener('visibilitychange', () => document.hidden && rest());
     addEventListener('pageshow', ({ persisted }) => persisted && put('pageview'));
-    addEventListener('online', resend);
 
     /** @param {any} event */
     const act = ({ target, type }) => {

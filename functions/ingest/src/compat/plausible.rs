@@ -18,9 +18,9 @@ use http::{HeaderValue, StatusCode};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tally_core::app::key::PresentedKey;
-use tally_core::event::MAX_DEPTH;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::{self as event_json, Json, Kind};
+use tally_core::event::{MAX_DEPTH, MAX_EVENT, MAX_VALUES};
 use tally_core::rejected::{Reason, Refusal};
 use tally_core::time::Timestamp;
 use tally_core::web::agent::is_bot;
@@ -64,13 +64,29 @@ pub fn read(body: &[u8]) -> Result<Vec<Result<Draft, Refusal>>, Problem> {
 }
 
 fn sent(body: &[u8]) -> Result<Sent, Problem> {
+    if body.len() > MAX_EVENT {
+        return Err(Problem::TooLarge(format!("{} bytes: an event has at most {MAX_EVENT}", body.len())));
+    }
     let text = sanitize::body(body);
     let sent = event_json::document(text.as_bytes()).map_err(|error| Problem::field("", error.to_string()))?;
     if event_json::kind(sent) != Kind::Object {
         return Err(Problem::field("", "send an event as a JSON object"));
     }
-    super::records::check_values(event_json::count(sent)).map_err(|refusal| Problem::TooLarge(refusal.to_string()))?;
-    event(sent)
+    let values = event_json::count(sent);
+    if values > MAX_VALUES {
+        return Err(too_many(values));
+    }
+    let sent = event(sent)?;
+    // Also those in texts. Each domain gets them.
+    let values: usize = sent.data.values().map(Json::values).sum();
+    if values > MAX_VALUES {
+        return Err(too_many(values));
+    }
+    Ok(sent)
+}
+
+fn too_many(values: usize) -> Problem {
+    Problem::TooLarge(format!("{values} JSON values: an event has at most {MAX_VALUES}"))
 }
 
 fn event(sent: &RawValue) -> Result<Sent, Problem> {
@@ -132,7 +148,7 @@ fn properties(fields: &mut Fields<'_>, place: &str, depth: usize) -> BTreeMap<St
         Some(raw) => match event_json::string(raw) {
             Ok(text) => event_json::document(text.as_bytes())
                 .ok()
-                .filter(|raw| super::records::check_values(event_json::count(raw)).is_ok())
+                .filter(|raw| event_json::count(raw) <= MAX_VALUES)
                 .map_or_else(BTreeMap::new, kept),
             Err(_) => BTreeMap::new(),
         },
