@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tally_core::time::{DAY, HOUR, MINUTE, SECOND, TimeDelta, Timestamp};
 use tally_service::config::Config;
 
+use crate::erase::expires;
 use crate::harness::{assert_problem, at, column};
 use crate::shop::{RANGE, Seen, app_like, ask, covers_all, listed, post, quantile, shop};
 
@@ -237,6 +238,23 @@ async fn a_funnel_counts_people_as_trying_each_start_does() {
     let body = json!({"steps": [{"name": "view"}, {"name": "cart"}]}).to_string();
     let reply = tally.call(Method::POST, "/apps/shop/funnels", ("x-read-key", &key), body).await;
     assert_eq!((reply.status.as_u16(), &reply.json["steps"][0]["issues"]), (200, &Value::Null));
+}
+
+#[tokio::test]
+async fn what_a_funnel_keeps_to_go_on_ends_within_the_hour() {
+    let (tally, app) = shop(Config { read_budget: 12.0, ..Config::default() }).await;
+    let before = tally.contents().await;
+    let mut body = funnel("user", "1d");
+    body["breakdown"] = json!("attr.country");
+    assert!(ask(&tally, &app, "/funnels", &body).await["next"].is_string());
+    let after = tally.contents().await;
+    let kept: Vec<_> = after.lines().filter(|item| !before.contains(item) && item.contains("funnel#")).collect();
+    assert!(!kept.is_empty());
+    for item in kept {
+        assert!(expires(item) <= tally.clock.now() + HOUR, "{item}");
+        // People are hashes.
+        assert!(!item.contains("\"u1\"") && !item.contains("user"), "{item}");
+    }
 }
 
 #[tokio::test]

@@ -78,4 +78,5 @@ mod uniques;
 mod usage;
 mod views;
 mod visitors;
+mod visits;
 mod web;

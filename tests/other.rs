@@ -100,6 +100,15 @@ async fn other_comes_with_complete_false_wherever_it_appears() {
     assert_eq!(reply, json!({"total": NAMES + 1}), "the names are not known, so they are not one");
     let none = get(&native("/stats/by-name?since=2026-11-19&until=2026-11-20")).await.json;
     assert_eq!((&none["items"], none.get("complete")), (&json!([]), None), "another day");
+    // Of groups that the counters do not hold, an issue may lack occurrences.
+    let issue = json!({"name": "held", "level": "ERROR", "message": "held fails", "timestamp": MINUTE});
+    tally.accept(&app, &issue).await;
+    tally.drain().await;
+    let list = tally.ask(&app, &format!("/issues?{RANGE}")).await;
+    assert_eq!(list["complete"], false, "{list}");
+    let id = list["items"][0]["id"].as_str().unwrap();
+    let one = tally.ask(&app, &format!("/issues/{id}?{RANGE}")).await;
+    assert_eq!(one["complete"], false, "{one}");
 }
 
 #[tokio::test]

@@ -95,6 +95,9 @@ pub struct LogEntry {
     /// The value that was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// Whether the value is a number of occurrences where there were none before, and no percentage.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_none: bool,
     /// What it was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u64>,

@@ -22,7 +22,7 @@ use tally_core::event::draft::Draft;
 use tally_core::event::json::{self as event_json, Json, Kind};
 use tally_core::event::{MAX_DEPTH, MAX_EVENT, MAX_VALUES};
 use tally_core::rejected::{Reason, Refusal};
-use tally_core::time::Timestamp;
+use tally_core::time::{DAY, TimeDelta, Timestamp};
 use tally_core::web::agent::is_bot;
 use tally_core::web::page_view::PageView;
 use tally_core::web::path_of;
@@ -51,6 +51,8 @@ struct Sent {
     domains: Vec<String>,
     referrer: Option<String>,
     width: Option<u32>,
+    /// For how long the page was seen before the event, in milliseconds: its time is when that began, as of Tally's own script.
+    duration_ms: Option<u32>,
     /// What the page tells, and what is told of all events.
     data: BTreeMap<String, Json>,
 }
@@ -126,12 +128,20 @@ fn event(sent: &RawValue) -> Result<Sent, Problem> {
     if is_silent.is_some_and(|interactive| interactive == "false") {
         told.push(("interactive", Json::Bool(false)));
     }
-    for (field, name) in [("e", "duration_ms"), ("sd", "scroll_depth")] {
-        let value = fields.take_text(field).and_then(|text| visit::number(visit::whole(&text)?));
-        told.extend(value.map(|value| (name, value)));
+    let [duration_ms, depth] = ["e", "sd"].map(|field| fields.take_text(field).as_deref().and_then(visit::whole));
+    for (name, value) in [("duration_ms", duration_ms), ("scroll_depth", depth)] {
+        told.extend(value.and_then(visit::number).map(|value| (name, value)));
     }
     visit::add(&mut data, told);
-    Ok(Sent { name: short(name), url, domains, referrer, width: width.as_deref().and_then(visit::whole), data })
+    Ok(Sent {
+        name: short(name),
+        url,
+        domains,
+        referrer,
+        width: width.as_deref().and_then(visit::whole),
+        duration_ms,
+        data,
+    })
 }
 
 /// The properties in a field, each of at most `depth` levels: an object, or its text, as older clients send it.
@@ -157,9 +167,17 @@ fn properties(fields: &mut Fields<'_>, place: &str, depth: usize) -> BTreeMap<St
 }
 
 impl Sent {
+    /// When the event happened, of which none tells the time.
+    fn at(&self, now: Timestamp) -> Timestamp {
+        let duration = self.duration_ms.map_or(TimeDelta::milliseconds(0), |ms| TimeDelta::milliseconds(ms.into()));
+        now - duration.min(DAY)
+    }
+
     /// Its events, one for each domain.
     fn drafts(self, visit: &Visit<'_>, now: Timestamp) -> Vec<Result<Draft, Refusal>> {
-        let Self { name, url, domains, referrer, width, mut data } = self;
+        let at = self.at(now);
+        let began = self.duration_ms.map(|_| at);
+        let Self { name, url, domains, referrer, width, mut data, .. } = self;
         let missing = match (&name, &url) {
             (None, _) => Some((Reason::InvalidName, "`n` is missing: send the name of the event")),
             (_, None) => Some((Reason::InvalidField, "`u` is missing: send the address of the page")),
@@ -186,8 +204,9 @@ impl Sent {
         let draft = |site: Option<String>| {
             Ok(Draft {
                 name: name.clone(),
-                session_id: visit.visitor(site.as_deref().unwrap_or_default(), now).map(VisitorId::session_id),
+                session_id: visit.visitor(site.as_deref().unwrap_or_default(), at).map(VisitorId::session_id),
                 category: short(site),
+                timestamp: began,
                 data: object(data.clone()),
                 ..Draft::default()
             })
@@ -202,7 +221,7 @@ async fn answer(call: &Call) -> Result<Response, Problem> {
     let keys: Vec<_> = std::iter::once(call.parameter("key")).chain(keys).collect();
     let sender = call.sender(&keys).await?;
     let sent = read?;
-    let visit = Visit::of(call, &sender, std::iter::once(call.now())).await?;
+    let visit = Visit::of(call, &sender, std::iter::once(sent.at(call.now()))).await?;
     if is_bot(visit.user_agent) {
         call.reject_bot(&sender, 1, visit.user_agent);
         return Ok(dropped());
