@@ -1,10 +1,10 @@
 // Sends events with @umami/node.
 
-import umami from "@umami/node";
+import { Umami } from "@umami/node";
 
 import { events, key, mark, url } from "../lib/client.mjs";
 
-umami.init({ websiteId: "shop", hostUrl: `${url}/k/${key}` });
+const umami = new Umami({ websiteId: "shop", hostUrl: `${url}/k/${key}` });
 const sent = async call => {
     try {
         await call();
