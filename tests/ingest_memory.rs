@@ -298,6 +298,27 @@ fn worst_of_families() -> Vec<(&'static str, &'static str, Vec<u8>, u16)> {
             200,
         ),
         ("Firehose: more lines than may be", "/firehose", of_firehose(&"a\n".repeat(DECODED / 4)), 413),
+        (
+            "Umami: small objects",
+            "/api/batch",
+            list(&format!(r#"{{"payload":{{"website":"a","data":{{"x":{}}}}}}}"#, values(4_000)), 100).into_bytes(),
+            200,
+        ),
+        (
+            "Plausible: an event of many domains",
+            "/api/event",
+            format!(r#"{{"n":"a","u":"/","d":"0,1,2,3,4,5,6,7,8,9","p":{{"x":{}}}}}"#, values(9_900)).into_bytes(),
+            202,
+        ),
+        (
+            "Plausible: values in texts",
+            "/api/event",
+            {
+                let text = serde_json::to_string(&format!(r#"{{"x":{}}}"#, values(9_900))).unwrap();
+                format!(r#"{{"n":"a","u":"/","d":"a","p":{text},"m":{text},"$":{text}}}"#).into_bytes()
+            },
+            413,
+        ),
         ("Sentry: an event of many values", "/api/1/envelope", of_sentry(&values(9_900)), 200),
         (
             "Sentry: many events of many values",

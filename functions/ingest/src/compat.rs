@@ -19,6 +19,7 @@ pub mod loki;
 pub mod mixpanel;
 pub mod otlp;
 pub mod packed;
+pub mod plausible;
 pub mod posthog;
 mod protobuf;
 mod protocol;
@@ -30,6 +31,8 @@ mod script;
 pub mod segment;
 pub mod sentry;
 pub mod splunk;
+pub mod umami;
+mod visit;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -47,11 +50,13 @@ use crate::compat::firehose::Firehose;
 use crate::compat::loki::Loki;
 use crate::compat::mixpanel::Mixpanel;
 use crate::compat::otlp::Otlp;
+use crate::compat::plausible::Plausible;
 use crate::compat::posthog::PostHog;
 use crate::compat::script::Script;
 use crate::compat::segment::Segment;
 use crate::compat::sentry::Sentry;
 use crate::compat::splunk::Splunk;
+use crate::compat::umami::Umami;
 
 pub use crate::compat::protocol::{Answer, Protocol};
 
@@ -68,11 +73,13 @@ pub static PROTOCOLS: Protocols = &[
     &Loki,
     &Mixpanel,
     &Otlp,
+    &Plausible,
     &PostHog,
     &Script,
     &Segment,
     &Sentry,
     &Splunk,
+    &Umami,
 ];
 
 /// Answers a request on a path of client libraries.

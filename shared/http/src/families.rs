@@ -37,11 +37,15 @@ pub enum Family {
     Aptabase,
     /// Amazon Data Firehose.
     Firehose,
+    /// Plausible.
+    Plausible,
+    /// Umami.
+    Umami,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Sentry,
         Self::Otlp,
         Self::PostHog,
@@ -54,6 +58,8 @@ impl Family {
         Self::Amplitude,
         Self::Aptabase,
         Self::Firehose,
+        Self::Plausible,
+        Self::Umami,
         Self::Script,
     ];
 
@@ -73,6 +79,8 @@ impl Family {
             Self::Amplitude => "amplitude",
             Self::Aptabase => "aptabase",
             Self::Firehose => "firehose",
+            Self::Plausible => "plausible",
+            Self::Umami => "umami",
         }
     }
 
@@ -92,6 +100,8 @@ impl Family {
             Self::Amplitude => "Amplitude",
             Self::Aptabase => "Aptabase",
             Self::Firehose => "Amazon Data Firehose",
+            Self::Plausible => "Plausible",
+            Self::Umami => "Umami",
         }
     }
 }
@@ -181,6 +191,11 @@ paths! {
     "/api/v0/event"                              => Ingest, Aptabase;
     "/api/v0/events"                             => Ingest, Aptabase;
     "/firehose"                                  => Ingest, Firehose;
+    "/api/event"                                 => Ingest, Plausible;
+    "/api/send"                                  => Ingest, Umami;
+    "/api/batch"                                 => Ingest, Umami;
+    "/api/record"                                => Ingest, Umami;
+    "/api/heartbeat"                             => Public, Umami;
 }
 
 /// The first segment of a path that has an ingest key in the second.
