@@ -66,6 +66,20 @@ async fn a_receiver_that_fails_is_tried_again_and_one_that_is_gone_is_not() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_leads_elsewhere_is_not_followed() {
+    let mut world = World::new(1).await;
+    let elsewhere = Receiver::start().await;
+    *world.receiver.elsewhere.lock().unwrap() = elsewhere.url();
+    let id = world.rule(json!({"filter": {"level": "ERROR"}, "window": "1h", "condition": {"above": 0}})).await;
+    world.receiver.answers(&[302]);
+    world.errors(1, TimeDelta::ZERO).await;
+    world.minutes(2).await;
+    assert_eq!((world.receiver.types().len(), elsewhere.types()), (1, vec![]));
+    let delivery = world.read(&id).await["history"][0]["deliveries"][0].clone();
+    assert!(delivery["error"].as_str().unwrap().contains("302"), "{delivery}");
+}
+
+#[tokio::test]
 async fn a_receiver_that_fails_for_a_day_is_given_up() {
     let mut world = World::new(1).await;
     let id = world.rule(json!({"filter": {"level": "ERROR"}, "window": "7d", "condition": {"above": 0}})).await;

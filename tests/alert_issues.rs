@@ -63,6 +63,23 @@ async fn a_new_issue_is_told_once_and_again_when_it_regresses() {
 }
 
 #[tokio::test]
+async fn a_rule_keeps_its_pace_for_when_it_has_a_channel() {
+    let mut world = World::new(1).await;
+    let silent = world.call(Method::POST, "", json!({"condition": {"new_issue": true}})).await.json;
+    let id = silent["id"].as_str().expect("an id").to_owned();
+    for name in 'a'..='o' {
+        world.error(&format!("failure of kind {name}")).await;
+    }
+    world.minutes(2).await;
+    assert_eq!(world.read(&id).await["history"], json!([]), "it has told nobody");
+    world.change(&id, json!({"channels": [{"type": "webhook", "url": world.receiver.url()}]})).await;
+    world.minute().await;
+    world.error("database is gone").await;
+    world.minute().await;
+    assert_eq!(world.told(), [told("issue.new", "New issue: TypeError: database is gone")]);
+}
+
+#[tokio::test]
 async fn of_two_evaluators_one_tells_and_what_fails_comes_again_under_its_id() {
     let mut world = World::new(2).await;
     world.rule(json!({"condition": {"new_issue": true}})).await;

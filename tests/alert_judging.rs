@@ -1,6 +1,6 @@
 //! Judging alert rules: by what is counted, told once, never invented and never hidden by a lag.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -171,7 +171,13 @@ async fn changes_are_measured_against_the_window_before() {
     // Nothing was an hour before.
     let told = world.receiver.take();
     assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!((&told[0].1["type"], &told[0].1["data"]["value"]), (&json!("alert.firing"), &json!(3)));
+    let data = &told[0].1["data"];
+    assert_eq!(
+        (&told[0].1["type"], &data["value"], &data["from_none"]),
+        (&json!("alert.firing"), &json!(3), &json!(true))
+    );
+    assert!(data["sentence"].as_str().unwrap().ends_with("It was 3, and none before."), "{data}");
+    assert_eq!(world.read(&id).await["history"][0]["from_none"], true);
     world.minutes(12).await;
     assert_eq!(world.receiver.types(), ["alert.recovered"]);
     // An hour later 3 were before: 5 are not twice as many, 6 are.
@@ -186,7 +192,40 @@ async fn changes_are_measured_against_the_window_before() {
     world.minutes(2).await;
     let told = world.receiver.take();
     assert_eq!(told.len(), 1, "{told:?} {}", world.read(&id).await);
-    assert_eq!(told[0].1["data"]["value"], 100);
+    let data = &told[0].1["data"];
+    assert_eq!((&data["value"], &data["from_none"]), (&json!(100), &json!(null)));
+    assert!(data["sentence"].as_str().unwrap().ends_with("It was +100%."), "{data}");
+}
+
+#[tokio::test]
+async fn a_rule_that_is_changed_while_it_fires_tells_that_it_ended() {
+    let mut world = World::new(1).await;
+    let fields = || json!({"filter": {"level": "ERROR"}, "window": "5m", "condition": {"above": 0}});
+    for change in [json!({"condition": {"above": 100}}), json!({"enabled": false})] {
+        let id = world.rule(fields()).await;
+        world.errors(1, TimeDelta::ZERO).await;
+        world.minutes(2).await;
+        assert_eq!(world.receiver.types(), ["alert.firing"]);
+        world.change(&id, change).await;
+        world.minutes(2).await;
+        let told = world.receiver.take();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].1["type"], "alert.recovered");
+        let sentence = told[0].1["data"]["sentence"].as_str().unwrap().to_owned();
+        assert!(sentence.starts_with("The rule was changed or turned off while it fired."), "{sentence}");
+        let rule = world.read(&id).await;
+        assert_eq!((&rule["state"], &rule["history"][0]["to"]), (&json!("ok"), &json!("ok")));
+        // What changes nothing of the question ends nothing.
+        let other = world.rule(fields()).await;
+        world.errors(1, TimeDelta::ZERO).await;
+        world.minutes(2).await;
+        assert_eq!(world.receiver.types(), ["alert.firing"]);
+        world.change(&other, json!({"name": "another name"})).await;
+        world.minutes(1).await;
+        assert_eq!((world.receiver.types(), &world.read(&other).await["state"]), (vec![], &json!("firing")));
+        world.call(Method::DELETE, &format!("/{other}"), Value::Null).await;
+        world.minutes(6).await;
+    }
 }
 
 #[tokio::test]
@@ -350,8 +389,13 @@ async fn a_minute_of_100_rules_costs_about_as_much_as_their_items() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// So many errors, each so many seconds ago: later than 10 s after its time nothing of the server's clock is stored.
+    /// So many errors, each so many seconds ago: up to 10 s after its time something of the server's clock is stored, what a
+    /// client sends may be older.
     Errors(usize, i64),
+    /// Erases the n-th event.
+    Erase(usize),
+    /// So many records are handed over again, and what is new with them.
+    Replay(usize),
     /// Seconds pass.
     Seconds(i64),
     /// A minute passes; so many evaluators run at once, some of which end somewhere in between. Then all is counted.
@@ -365,6 +409,9 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (1usize..4, 0i64..10).prop_map(|(n, ago)| Step::Errors(n, ago)),
+        2 => (1usize..4, 30i64..600).prop_map(|(n, ago)| Step::Errors(n, ago)),
+        1 => (0usize..20).prop_map(Step::Erase),
+        1 => (1usize..20).prop_map(Step::Replay),
         2 => (1i64..40).prop_map(Step::Seconds),
         8 => (1usize..4, prop::option::weighted(0.3, 0usize..60))
             .prop_map(|(evaluators, crash_after)| Step::Minute { evaluators, crash_after }),
@@ -403,8 +450,8 @@ impl Interference {
     }
 }
 
-/// Evaluators at once; some end after so many turns.
-async fn evaluate(world: &World, evaluators: usize, crash_after: Option<usize>) {
+/// Evaluators at once; some end after so many turns. Returns whether all of them came to their end.
+async fn evaluate(world: &World, evaluators: usize, crash_after: Option<usize>) -> bool {
     let each = (0..evaluators).map(async |n| {
         let ends = async {
             match crash_after {
@@ -419,15 +466,129 @@ async fn evaluate(world: &World, evaluators: usize, crash_after: Option<usize>) 
         tokio::select! {
             biased;
             // A store that fails is tried again the next minute.
-            _ = run(&world.tally.context, &world.tally.sender, world.now()) => {}
-            () = ends => {}
+            ran = run(&world.tally.context, &world.tally.sender, world.now()) => ran.is_ok(),
+            () = ends => false
         }
     });
-    futures::future::join_all(each).await;
+    futures::future::join_all(each).await.into_iter().all(|ended| ended)
 }
 
 /// The rules of a history: how they are sent, and whether they fire with so many errors in so many minutes, for so many minutes.
 type Asked = (Value, i64, u32, fn(usize) -> bool);
+
+/// What evaluators could see.
+struct Judging {
+    now: Timestamp,
+    /// The times of the errors that were counted.
+    counted: Vec<Timestamp>,
+    /// Whether all of them came to their end.
+    ended: bool,
+    /// The end of the last window that was judged of all rules.
+    to: Option<Timestamp>,
+}
+
+/// A history as it goes on.
+struct History {
+    world: World,
+    interference: Arc<Mutex<Interference>>,
+    /// The errors that are stored: time and id.
+    stored: Vec<(Timestamp, String)>,
+    /// The times of those that were counted.
+    counted: Vec<Timestamp>,
+    /// What was stored and erased since: times.
+    added: Vec<Timestamp>,
+    erased: Vec<Timestamp>,
+    judgings: Vec<Judging>,
+}
+
+impl History {
+    async fn judge(&mut self, evaluators: usize, crash_after: Option<usize>) {
+        self.interference.lock().unwrap().is_on = true;
+        let ended = evaluate(&self.world, evaluators, crash_after).await;
+        self.interference.lock().unwrap().is_on = false;
+        let id = self.world.tally.stored_app(&self.world.app).await.id;
+        let to = self.world.tally.context.store.alert_rules(&id).await.unwrap().judged.to;
+        self.judgings.push(Judging { now: self.world.now(), counted: self.counted.clone(), ended, to });
+    }
+
+    async fn error(&mut self, ago: TimeDelta) {
+        let time = (self.world.now() - ago).floor(SECOND);
+        let event = json!({"name": "failed", "level": "ERROR", "message": "timed out", "timestamp": time.to_string()});
+        let id = self.world.tally.accept(&self.world.app, &event).await["id"].as_str().unwrap().to_owned();
+        self.world.follow().await;
+        self.stored.push((time, id));
+        self.added.push(time);
+    }
+
+    async fn erase(&mut self, n: usize) {
+        if n < self.stored.len() {
+            let (time, id) = self.stored.remove(n);
+            let erased = self.world.tally.admin(Method::DELETE, &format!("/apps/shop/events/{id}"), &Value::Null).await;
+            assert_eq!(erased.status, StatusCode::NO_CONTENT, "{}", erased.json);
+            self.world.follow().await;
+            self.erased.push(time);
+        }
+    }
+
+    async fn count(&mut self, again: usize) {
+        self.world.replay(again).await;
+        self.counted.append(&mut self.added);
+        for time in self.erased.drain(..) {
+            let place = self.counted.iter().position(|counted| *counted == time).unwrap();
+            self.counted.swap_remove(place);
+        }
+    }
+
+    async fn step(&mut self, step: &Step) {
+        match step {
+            Step::Errors(n, ago) => {
+                for _ in 0..*n {
+                    self.error(*ago * SECOND).await;
+                }
+            }
+            Step::Erase(n) => self.erase(*n).await,
+            Step::Replay(most) => self.count(*most).await,
+            Step::Seconds(n) => self.world.tally.clock.set(self.world.now() + *n * SECOND),
+            Step::Minute { evaluators, crash_after } => {
+                self.world.tally.clock.set(self.world.now() + MINUTE);
+                self.judge(*evaluators, *crash_after).await;
+                self.count(0).await;
+            }
+            Step::Pause(minutes) => {
+                for _ in 0..*minutes {
+                    self.world.tally.clock.set(self.world.now() + MINUTE);
+                    self.judge(1, None).await;
+                    self.world.follow().await;
+                }
+                self.count(0).await;
+            }
+            Step::Answer(status) => self.world.receiver.answers(&[*status]),
+        }
+    }
+
+    /// Everything is judged and told in the end; what was refused is tried again for up to an hour.
+    async fn end(&mut self) {
+        for passed in std::iter::repeat_n(1, 4).chain(std::iter::repeat_n(20, 8)).chain(std::iter::repeat_n(1, 3)) {
+            self.world.tally.clock.set(self.world.now() + passed * MINUTE);
+            let ended = evaluate(&self.world, 1, None).await;
+            let id = self.world.tally.stored_app(&self.world.app).await.id;
+            let to = self.world.tally.context.store.alert_rules(&id).await.unwrap().judged.to;
+            self.judgings.push(Judging { now: self.world.now(), counted: self.counted.clone(), ended, to });
+            self.count(0).await;
+        }
+    }
+
+    /// What could be counted when the window that ends at a time was judged: by the evaluators that finished it, or by some before
+    /// that were cut off.
+    fn seen(&self, end: Timestamp) -> Vec<&[Timestamp]> {
+        let finished = self.judgings.iter().position(|judging| judging.to >= Some(end)).unwrap();
+        let judgings = self.judgings[..=finished].iter().enumerate();
+        judgings
+            .filter(|(n, judging)| *n == finished || (!judging.ended && judging.now >= end))
+            .map(|(_, judging)| judging.counted.as_slice())
+            .collect()
+    }
+}
 
 async fn told_is_what_was(seed: u64, steps: &[Step]) {
     let interference = Arc::new(Mutex::new(Interference { rng: StdRng::seed_from_u64(seed), is_on: false }));
@@ -435,7 +596,7 @@ async fn told_is_what_was(seed: u64, steps: &[Step]) {
     let receiver = Receiver::start().await;
     let decide = move |operation: &str, _: &Value| shared.lock().unwrap().decide(operation);
     let tally = Tally::failing_as(Config::default(), decide).await.allowing(&receiver.address);
-    let mut world = World::of(tally, receiver, 2).await;
+    let world = World::of(tally, receiver, 2).await;
     let asked: [Asked; 3] = [
         (json!({"filter": {"level": "ERROR"}, "window": "3m", "condition": {"above": 2}}), 3, 1, |n| n > 2),
         (json!({"filter": {"level": "ERROR"}, "window": "2m", "condition": {"below": 1}}), 2, 1, |n| n < 1),
@@ -448,71 +609,61 @@ async fn told_is_what_was(seed: u64, steps: &[Step]) {
     for (fields, ..) in &asked {
         ids.push(world.rule(fields.clone()).await);
     }
-    let mut errors: Vec<Timestamp> = vec![];
-    let set = |on: bool| interference.lock().unwrap().is_on = on;
+    let mut history = History {
+        world,
+        interference,
+        stored: vec![],
+        counted: vec![],
+        added: vec![],
+        erased: vec![],
+        judgings: vec![],
+    };
     for step in steps {
-        match step {
-            Step::Errors(n, ago) => {
-                let time = (world.now() - *ago * SECOND).floor(SECOND);
-                world.errors(*n, world.now() - time).await;
-                errors.extend(std::iter::repeat_n(time, *n));
-            }
-            Step::Seconds(n) => world.tally.clock.set(world.now() + *n * SECOND),
-            Step::Minute { evaluators, crash_after } => {
-                world.tally.clock.set(world.now() + MINUTE);
-                set(true);
-                evaluate(&world, *evaluators, *crash_after).await;
-                set(false);
-                world.count().await;
-            }
-            Step::Pause(minutes) => {
-                for _ in 0..*minutes {
-                    world.tally.clock.set(world.now() + MINUTE);
-                    set(true);
-                    evaluate(&world, 1, None).await;
-                    set(false);
-                    world.follow().await;
-                }
-                world.count().await;
-            }
-            Step::Answer(status) => world.receiver.answers(&[*status]),
-        }
+        history.step(step).await;
     }
-    // Everything is judged and told in the end; what was refused is tried again for up to an hour.
-    world.minutes(4).await;
-    for _ in 0..8 {
-        world.tally.clock.set(world.now() + 20 * MINUTE);
-        world.run().await;
-        world.count().await;
-    }
-    world.minutes(3).await;
+    history.end().await;
     let mut told = BTreeMap::new();
-    for (id, body) in world.receiver.take() {
+    for (id, body) in history.world.receiver.take() {
         let known = told.entry(id).or_insert_with(|| body.clone());
         assert_eq!(known["data"], body["data"], "one id, one notification");
     }
     for (id, (_, minutes, hold, fires)) in ids.iter().zip(asked) {
-        let rule = world.read(id).await;
-        let judged = told.values().filter(|body| body["data"]["alert"] == **id);
-        let mut judged: Vec<_> = judged
-            .map(|body| {
-                (at(body["data"]["window"]["until"].as_str().unwrap()), body["type"].as_str().unwrap().to_owned())
-            })
-            .collect();
-        judged.sort();
-        let (mut expected, mut firing, mut streak, mut end) = (vec![], false, 0, made_at);
-        while end + 3 * MINUTE < world.now() {
-            end += MINUTE;
-            let count = errors.iter().filter(|time| end - minutes * MINUTE <= **time && **time < end).count();
-            streak = if fires(count) { streak + 1 } else { 0 };
-            let fires = streak > 0 && (firing || streak >= hold);
-            if fires != firing {
-                firing = fires;
-                let kind = if firing { "alert.firing" } else { "alert.recovered" };
-                expected.push((end, kind.to_owned()));
-            }
+        let rule = history.world.read(id).await;
+        let mut judged: BTreeMap<Timestamp, Vec<&str>> = BTreeMap::new();
+        for body in told.values().filter(|body| body["data"]["alert"] == **id) {
+            let until = at(body["data"]["window"]["until"].as_str().unwrap());
+            judged.entry(until).or_default().push(body["type"].as_str().unwrap());
         }
-        assert_eq!(judged, expected, "{rule:#}");
+        // Whether it fires, and for how many minutes it has been so: all that what was told leaves open.
+        let mut states = BTreeSet::from([(false, 0)]);
+        let mut end = made_at;
+        while end + 3 * MINUTE < history.world.now() {
+            end += MINUTE;
+            let now = judged.remove(&end).unwrap_or_default();
+            let seen = history.seen(end);
+            let of = |counted: &[Timestamp]| {
+                fires(counted.iter().filter(|time| end - minutes * MINUTE <= **time && **time < end).count())
+            };
+            let verdicts: BTreeSet<bool> = seen.into_iter().map(of).collect();
+            let mut next = BTreeSet::new();
+            for (firing, streak) in &states {
+                for is_so in &verdicts {
+                    let streak = if *is_so { (streak + 1).min(hold) } else { 0 };
+                    let fires = streak > 0 && (*firing || streak >= hold);
+                    let expected: &[&str] = match (*firing, fires) {
+                        (false, true) => &["alert.firing"],
+                        (true, false) => &["alert.recovered"],
+                        _ => &[],
+                    };
+                    if now == expected {
+                        next.insert((fires, streak));
+                    }
+                }
+            }
+            assert!(!next.is_empty(), "{end}: {now:?} from {states:?}, counted so: {verdicts:?}\n{rule:#}");
+            states = next;
+        }
+        assert!(judged.is_empty(), "told of windows that nobody could judge: {judged:?}");
     }
 }
 

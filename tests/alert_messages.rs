@@ -64,6 +64,13 @@ async fn a_chart_opens_without_a_key_and_shows_nothing_else() {
     };
     assert_eq!(of("until"), [told["data"]["window"]["until"].as_str().unwrap()]);
     assert_eq!((of("interval"), of("level"), of("title").len()), (vec!["MINUTE"], vec!["ERROR", "FATAL"], 1));
+    // The page that the message leads to shows the same events of the same time.
+    let page = told["data"]["url"].as_str().unwrap().split_once('?').unwrap().1;
+    let page: Vec<_> = form_urlencoded::parse(page.as_bytes()).into_owned().collect();
+    for name in ["since", "until", "level"] {
+        let on_page: Vec<_> = page.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect();
+        assert_eq!(on_page, of(name), "{page:?}");
+    }
     let (unsigned, _) = path.split_once("&signed%5Funtil=").or_else(|| path.split_once("&signed_until=")).unwrap();
     let request = Request::get(unsigned).header("x-read-key", &world.app.read_key).body(Body::empty()).unwrap();
     assert_eq!(world.tally.raw(request).await.1, body);

@@ -26,13 +26,21 @@ pub(crate) struct Receiver {
     signatures: Arc<Mutex<Vec<String>>>,
     /// What is answered next; 200 where nothing is said. 0 is no answer at all.
     answers: Arc<Mutex<VecDeque<u16>>>,
+    /// Where an answer of 302 leads to.
+    pub(crate) elsewhere: Arc<Mutex<String>>,
 }
 
 impl Receiver {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let receiver = Self { address, got: Arc::default(), signatures: Arc::default(), answers: Arc::default() };
+        let receiver = Self {
+            address,
+            got: Arc::default(),
+            signatures: Arc::default(),
+            answers: Arc::default(),
+            elsewhere: Arc::default(),
+        };
         let own = receiver.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -65,7 +73,11 @@ impl Receiver {
         if answer == 0 {
             std::future::pending::<()>().await;
         }
-        let reply = format!("HTTP/1.1 {answer} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let location = match answer {
+            302 => format!("location: {}\r\n", self.elsewhere.lock().unwrap()),
+            _ => String::new(),
+        };
+        let reply = format!("HTTP/1.1 {answer} X\r\n{location}content-length: 0\r\nconnection: close\r\n\r\n");
         let _ = stream.write_all(reply.as_bytes()).await;
     }
 
@@ -108,6 +120,8 @@ pub(crate) struct World {
     seen: usize,
     /// Those that are not counted yet.
     waiting: Vec<Value>,
+    /// Those that were counted.
+    counted: Vec<Value>,
 }
 
 impl World {
@@ -134,7 +148,7 @@ impl World {
         tally.clock.set(time + 15 * SECOND);
         let new = admin::NewApp { name: "shop".into(), shards: Some(shards), ..admin::NewApp::default() };
         let app = tally.app_with(new).await;
-        Self { tally, app, receiver, seen: 0, waiting: vec![] }
+        Self { tally, app, receiver, seen: 0, waiting: vec![], counted: vec![] }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -197,6 +211,23 @@ impl World {
         if records.is_empty() {
             return;
         }
+        self.counted.extend(records.iter().cloned());
+        self.hand_over(records).await;
+    }
+
+    /// The stream hands over its last records again, and what is new with them.
+    pub(crate) async fn replay(&mut self, most: usize) {
+        self.follow().await;
+        let again = self.counted.len().saturating_sub(most);
+        let new = std::mem::take(&mut self.waiting);
+        let records: Vec<_> = self.counted[again..].iter().cloned().chain(new.iter().cloned()).collect();
+        self.counted.extend(new);
+        if !records.is_empty() {
+            self.hand_over(records).await;
+        }
+    }
+
+    async fn hand_over(&self, records: Vec<Value>) {
         let event = json!({"Records": records, "shardId": "shardId-1", "window": {}, "state": {}});
         let event: StreamEvent = serde_json::from_value(event).unwrap();
         handle(&self.tally.context, event).await.unwrap();

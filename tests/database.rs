@@ -70,7 +70,8 @@ impl Database {
         };
         let test: u64 = rand::random();
         let name = |table: &str| format!("{test:016x}-{table}");
-        config.tables = TableNames { events: name("events"), counters: name("counters"), apps: name("apps") };
+        config.tables =
+            TableNames { events: name("events"), counters: name("counters"), apps: name("apps"), salts: name("salts") };
         // One client per test: its connections end with the test's runtime.
         let client = SharedHttpClient::new(Redirected { inner: Builder::new().build_http(), url });
         let store = connect(Connection::Behind(client.clone()), config.tables.clone());
@@ -160,14 +161,19 @@ impl Database {
         }
     }
 
-    /// All items of all tables, as text.
+    /// All items of all tables but salts, as text.
     pub(crate) async fn contents(&self, tables: &TableNames) -> String {
+        self.items(&[&tables.events, &tables.counters, &tables.apps]).await
+    }
+
+    /// All items of tables, as text.
+    pub(crate) async fn items(&self, tables: &[&str]) -> String {
         let client = plain(&self.client());
         let mut all = String::new();
-        for table in [&tables.events, &tables.counters, &tables.apps] {
+        for table in tables {
             let mut from = None;
             loop {
-                let page = client.scan().table_name(table).set_exclusive_start_key(from).send().await.expect("a scan");
+                let page = client.scan().table_name(*table).set_exclusive_start_key(from).send().await.expect("a scan");
                 all.extend(page.items().iter().map(|item| format!("{item:?}\n")));
                 from = page.last_evaluated_key;
                 if from.is_none() {
@@ -204,7 +210,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         let Self::Server(client, tables) = self else { return };
         let client = plain(client);
-        let tables = [tables.events.clone(), tables.counters.clone(), tables.apps.clone()];
+        let tables = [tables.events.clone(), tables.counters.clone(), tables.apps.clone(), tables.salts.clone()];
         // Runs on its own thread: a runtime cannot wait for another one.
         let deleting = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

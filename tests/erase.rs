@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tally_core::app::App;
 use tally_core::app::role::Role;
 use tally_core::event::draft::Draft;
-use tally_core::time::{MINUTE, SECOND};
+use tally_core::time::{DAY, MINUTE, SECOND, Timestamp};
 use tally_store::Deadline;
 
 use crate::harness::{Reply, Tally, TestApp, assert_problem, column};
@@ -159,6 +159,9 @@ async fn no_table_keeps_anything_of_an_erased_user() {
         {"name": "failed", "level": "ERROR", "user_id": ann, "fingerprint": format!("{ann} print"), "message": ann},
     ]);
     tally.accept(&app, &events).await;
+    // One that is refused: a sample of it stays for 7 days.
+    let refused = json!([{"name": "failed", "timestamp": "1969-07-20T20:17:40Z", "user_id": ann}]);
+    assert_ne!(tally.ingest(&app, &refused).await.status, StatusCode::CREATED);
     tally.drain().await;
     let asked = ["/issues", "/stats/overview?since=24h", "/stats/top-messages", "/events", "/attributes"];
     for path in asked {
@@ -169,12 +172,19 @@ async fn no_table_keeps_anything_of_an_erased_user() {
     tally.drain().await;
     let contents = tally.contents().await;
     let left: Vec<_> = contents.lines().filter(|item| item.contains(ann)).collect();
-    assert_eq!(left, Vec::<&str>::new());
+    assert_eq!(left.len(), 1, "{left:#?}");
+    assert!(left[0].contains("~rejected#shop") && expires(left[0]) <= tally.clock.now() + 7 * DAY, "{left:#?}");
     let issues = tally.ask(&app, "/issues").await;
     assert_eq!(column(&issues["items"], "title"), ["no account for bob@example.com"]);
     for path in asked {
         assert!(!tally.ask(&app, path).await.to_string().contains(ann), "{path}");
     }
+}
+
+/// When an item expires.
+pub(crate) fn expires(item: &str) -> Timestamp {
+    let (_, rest) = item.split_once(r#""expires_at": N(""#).unwrap_or_else(|| panic!("it stays for ever: {item}"));
+    Timestamp::from_seconds(rest.split('"').next().unwrap().parse().unwrap())
 }
 
 /// With a clock that goes on by itself while a call waits for barriers that nobody meets.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tally_core::time::{DAY, HOUR, MINUTE, SECOND, TimeDelta, Timestamp};
 use tally_service::config::Config;
 
+use crate::erase::expires;
 use crate::harness::{Tally, assert_problem, at, column};
 use crate::shop::{RANGE, SEEDS, Seen, app_like, ask, covers_all, listed, post, quantile, shop, shop_of};
 
@@ -272,6 +273,23 @@ async fn a_funnel_reads_only_the_minutes_that_have_the_names_of_its_steps() {
         units.push((tally.usage() - before).read_units);
     }
     assert!(units[0] < 20.0 && units[1] > 100.0, "{units:?} read units");
+}
+
+#[tokio::test]
+async fn what_a_funnel_keeps_to_go_on_ends_within_the_hour() {
+    let (tally, app) = shop(Config { read_budget: 12.0, ..Config::default() }).await;
+    let before = tally.contents().await;
+    let mut body = funnel("user", "1d");
+    body["breakdown"] = json!("attr.country");
+    assert!(ask(&tally, &app, "/funnels", &body).await["next"].is_string());
+    let after = tally.contents().await;
+    let kept: Vec<_> = after.lines().filter(|item| !before.contains(item) && item.contains("funnel#")).collect();
+    assert!(!kept.is_empty());
+    for item in kept {
+        assert!(expires(item) <= tally.clock.now() + HOUR, "{item}");
+        // People are hashes.
+        assert!(!item.contains("\"u1\"") && !item.contains("user"), "{item}");
+    }
 }
 
 #[tokio::test]

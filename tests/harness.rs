@@ -323,9 +323,14 @@ impl Tally {
         self.database.expire(&self.context.config.tables).await;
     }
 
-    /// All items of all tables, as text.
+    /// All items of all tables but salts, as text.
     pub(crate) async fn contents(&self) -> String {
         self.database.contents(&self.context.config.tables).await
+    }
+
+    /// The salts of visitors, as text.
+    pub(crate) async fn salts(&self) -> String {
+        self.database.items(&[&self.context.config.tables.salts]).await
     }
 
     /// What the store has cost so far.

@@ -205,6 +205,12 @@ fn worst_of_families() -> Vec<(&'static str, &'static str, Vec<u8>, u16)> {
         let event = format!(r#"{{"event_type":"a","event_properties":{{"x":{properties}}}}}"#);
         format!(r#"{{"api_key":"k","events":{}}}"#, list(&event, count)).into_bytes()
     };
+    let of_firehose = |text: &str| {
+        let mut gzip = GzEncoder::new(vec![], Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        let data = STANDARD.encode(gzip.finish().unwrap());
+        format!(r#"{{"requestId":"r","timestamp":1,"records":[{{"data":"{data}"}}]}}"#).into_bytes()
+    };
     let json = |resource: &str, records: &str| {
         format!(r#"{{"resourceLogs":[{{"resource":{{"attributes":{resource}}},"scopeLogs":[{{"logRecords":{records}}}]}}]}}"#)
             .into_bytes()
@@ -284,6 +290,34 @@ fn worst_of_families() -> Vec<(&'static str, &'static str, Vec<u8>, u16)> {
             "/api/v0/events",
             list(&format!(r#"{{"eventName":"a","props":{{"x":{}}}}}"#, values(4_000)), 100).into_bytes(),
             200,
+        ),
+        (
+            "Firehose: small objects",
+            "/firehose",
+            of_firehose(&format!(r#"{{"x":{}}}"#, values(4_000)).repeat(100)),
+            200,
+        ),
+        ("Firehose: more lines than may be", "/firehose", of_firehose(&"a\n".repeat(DECODED / 4)), 413),
+        (
+            "Umami: small objects",
+            "/api/batch",
+            list(&format!(r#"{{"payload":{{"website":"a","data":{{"x":{}}}}}}}"#, values(4_000)), 100).into_bytes(),
+            200,
+        ),
+        (
+            "Plausible: an event of many domains",
+            "/api/event",
+            format!(r#"{{"n":"a","u":"/","d":"0,1,2,3,4,5,6,7,8,9","p":{{"x":{}}}}}"#, values(9_900)).into_bytes(),
+            202,
+        ),
+        (
+            "Plausible: values in texts",
+            "/api/event",
+            {
+                let text = serde_json::to_string(&format!(r#"{{"x":{}}}"#, values(9_900))).unwrap();
+                format!(r#"{{"n":"a","u":"/","d":"a","p":{text},"m":{text},"$":{text}}}"#).into_bytes()
+            },
+            413,
         ),
         ("Sentry: an event of many values", "/api/1/envelope", of_sentry(&values(9_900)), 200),
         (

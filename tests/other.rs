@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tally_core::app::partition::Partition;
 use tally_core::app::{AppId, AppSlug};
 use tally_core::counter::key::{CounterKey, CounterKind};
+use tally_core::event::group::Group;
 use tally_core::time::MILLISECOND;
 use tally_core::time::bucket::{Bucket, Granularity};
 
@@ -100,6 +101,19 @@ async fn other_comes_with_complete_false_wherever_it_appears() {
     assert_eq!(reply, json!({"total": NAMES + 1}), "the names are not known, so they are not one");
     let none = get(&native("/stats/by-name?since=2026-11-19&until=2026-11-20")).await.json;
     assert_eq!((&none["items"], none.get("complete")), (&json!([]), None), "another day");
+    // Of groups that the counters do not hold, an issue may lack occurrences.
+    let issue = json!({"name": "held", "level": "ERROR", "message": "held fails", "timestamp": MINUTE});
+    tally.accept(&app, &issue).await;
+    tally.drain().await;
+    let list = tally.ask(&app, &format!("/issues?{RANGE}")).await;
+    assert_eq!(list["complete"], false, "{list}");
+    let mut found = 0;
+    for group in Group::of_message("held fails") {
+        let one = tally.get(&app, &format!("/issues/{group}?{RANGE}")).await;
+        found += usize::from(one.status == 200);
+        assert!(one.status == 404 || one.json["complete"] == false, "{}", one.json);
+    }
+    assert!(found > 0, "it is an issue");
 }
 
 #[tokio::test]

@@ -187,7 +187,7 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
         "/apps/{app}/people/{*user_id}" => {
             ["inside-user-canary", "outside-user-canary"].map(|user| format!("/apps/shop/people/{user}")).into()
         }
-        "/apps/{app}/stats/sessions" | "/apps/{app}/stats/retention" => {
+        "/apps/{app}/stats/sessions" | "/apps/{app}/stats/retention" | "/apps/{app}/stats/web" => {
             let path = route.path.replace("{app}", "shop");
             let mut all = with(&path, &[range, &format!("{range}&interval=DAY")]);
             all.extend(fields.map(|field| format!("{path}?{range}&{field}")));

@@ -13,7 +13,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use tally_http::service::FORWARDED_PREFIX;
-use tally_http::source::Source;
+use tally_http::source::{Claimed, Source};
 use tower::Layer;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -80,6 +80,7 @@ impl Proxies {
             headers.remove(name);
         }
         let [forwarded, addresses, scheme, host, prefix] = sent;
+        let claimed = Claimed::read(&addresses);
         let mut source = peer;
         let mut prefix_of_proxy = BasePath::default();
         if let Some(peer) = peer.filter(|peer| self.trusts(peer)) {
@@ -103,6 +104,7 @@ impl Proxies {
             strip(request.uri_mut(), &prefix);
         }
         request.extensions_mut().insert(Source(source));
+        request.extensions_mut().insert(claimed);
         let mut response = next.run(request).await;
         if let Some(to) = response.headers().get(LOCATION).and_then(|to| to.to_str().ok())
             && !prefix.is_empty()

@@ -158,8 +158,10 @@ async fn start(
     let url = format!("http://{}", listener.local_addr()?);
     config.page_url.get_or_insert_with(|| url.clone());
     place_maps(stack.embedded.folder(), &mut config);
+    let countries = config.geoip.as_deref().map(ingest::geoip::read).transpose()?;
     let context = context(stack.store.clone(), config);
     // Nobody else sets it.
+    let _ = countries.map(|countries| context.countries.set(countries));
     let _ = context.disk.set(Box::new(DataDisk(stack.embedded.folder().map(Path::to_owned))));
     say!("Tally {} on {url}", env!("CARGO_PKG_VERSION"));
     let kept =

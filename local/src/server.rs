@@ -28,6 +28,9 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The database of addresses.
+    #[error(transparent)]
+    GeoIp(#[from] ingest::geoip::GeoIpError),
     /// A port.
     #[error("cannot listen on {address}: {error}; choose another with {option}")]
     Port {

@@ -38,7 +38,10 @@ const fn documentation(family: Family) -> &'static str {
             "https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/http-protocol-binding.md"
         }
         Family::Amplitude => "https://amplitude.com/docs/apis/analytics/http-v2",
+        Family::Firehose => "https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html",
         Family::Aptabase => "https://github.com/aptabase/aptabase/wiki/How-to-build-your-own-SDK",
+        Family::Plausible => "https://plausible.io/docs/events-api",
+        Family::Umami => "https://umami.is/docs/api/sending-stats",
         Family::Splunk => "https://docs.splunk.com/Documentation/Splunk/latest/Data/HECRESTendpoints",
     }
 }

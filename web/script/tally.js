@@ -57,14 +57,18 @@
       // A page that is left does not wait for an answer.
       if ((!busy || document.hidden) && body > '[]') {
         busy = 1;
-        // It outlives the page, which browsers grant to 64 KB. No answer comes then, so the next visit sends it again.
-        fetch(`${options.collect || `${base}/{collect}`}?key=${key}`, {
-          method: 'POST',
-          body,
-          keepalive: body.length < 6e4,
-        })
-          .then(({ status }) => {
-            if (status > 499 || status === 429) throw 0;
+        // The time zone tells the country, and the width an iPad from a Mac. It outlives the page, which browsers grant to 64 KB. No answer comes then, so the next visit sends it again.
+        fetch(
+          `${options.collect || `${base}/{collect}`}?key=${key}&z=${Intl.DateTimeFormat().resolvedOptions().timeZone}&w=${screen.width}`,
+          {
+            method: 'POST',
+            body,
+            keepalive: body.length < 6e4,
+          },
+        )
+          .then((reply) => {
+            // 429, or what a server does that fails.
+            if (reply.status > 428) throw 0;
             // Stored, or refused for good. What has changed meanwhile stays.
             busy = 0;
             keep(read().filter((event) => !body.includes(JSON.stringify(event))));
@@ -81,12 +85,12 @@
       send();
     };
 
-    const place = () => location.href.split(wants('hash') ? '\n' : '#')[0];
+    const place = () => location.href.split(/** @type {any} */ (wants('hash') ? undefined : '#'))[0];
 
     /** @param {string} list @param {string} value */
     const among = (list, value) => RegExp(`^(${list.replace(/\*/g, '.*').replace(/, */g, '|')})$`).test(value);
 
-    /** @param {string} name @param {Fields} [data] @param {Fields} [fields] */
+    /** @param {string} name @param {Fields} [data] @param {any} [fields] */
     const put = (name, data, fields) => {
       data = { url: place(), ...data };
       if (name === 'pageview') {
@@ -107,8 +111,8 @@
         view = '';
         return;
       }
-      const event = { id: newId(), name, user_id: user, data, ...fields };
-      keep([...read().filter(({ id }) => id !== event.id), event]);
+      fields = { id: newId(), name, user_id: user, data, ...fields };
+      keep([...read().filter(({ id }) => id !== fields.id), fields]);
     };
 
     const rest = () => {
@@ -117,24 +121,21 @@
 
     /** @param {any} name @param {Fields} [data] */
     const track = (name = {}, data) => {
-      if (name.big) put(name, data);
-      else {
-        // Umami's ways: all fields at once, or what makes them.
-        const { name: event = 'pageview', data, ...rest } = name.call ? name({ url: place() }) : name;
-        put(event, { ...rest, ...data });
-      }
+      // Umami's ways: all fields at once, or what makes them.
+      const fields = name.big ? { name, data } : name.call ? name({ url: place() }) : name;
+      const { name: event = 'pageview', data: more, ...rest } = fields;
+      put(event, { ...rest, ...more });
     };
 
     setInterval(() => {
       if (!document.hidden) duration_ms += 1e3;
     }, 1e3);
     addEventListener('visibilitychange', () => document.hidden && rest());
-    addEventListener('online', resend);
     addEventListener('pageshow', ({ persisted }) => persisted && put('pageview'));
 
     /** @param {any} event */
     const act = ({ target, type }) => {
-      const { href, hostname, pathname } = target.closest('a[href]') || { href: target.getAttribute('action') };
+      const { href, hostname, pathname } = target.closest('a[href]') || { href: target.action };
       const marked = target.closest('[data-tally-event],[data-umami-event]');
       // A mere click has no such word.
       const kind = /\.(?!htm|php)[a-z]\w+$/i.test(pathname)
@@ -146,7 +147,7 @@
       if (marked) {
         /** @type {Fields} */
         const data = {};
-        for (const { name, value } of marked.attributes) data[name.split(/^data-\w+-event-?/)[1]] = value;
+        for (const { name, value } of marked.attributes) data[name.split(/-event-?(.*)/)[1]] = value;
         const { '': name, undefined: _, ...rest } = data;
         put(name, rest);
       }
@@ -163,7 +164,7 @@
 
     if (!wants('manual')) {
       // Later, when the page has its title.
-      const moved = () => setTimeout(() => place() === view || put('pageview'));
+      const moved = () => setTimeout(() => place() !== view && put('pageview'));
       const push = history.pushState;
       history.pushState = (...values) => {
         push.apply(history, values);

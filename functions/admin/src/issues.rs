@@ -122,6 +122,10 @@ fn read_until(fields: &mut Fields<'_>, raw: &RawValue) -> Option<Ignored> {
         fields.add("ignore_until", IGNORE_UNTIL);
         return None;
     }
+    if !raw.get().starts_with('"') {
+        fields.add("ignore_until", IGNORE_UNTIL);
+        return None;
+    }
     TimeAhead::read(fields, "ignore_until", raw).map(Ignored::Time)
 }
 

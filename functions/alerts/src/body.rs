@@ -131,6 +131,9 @@ struct TransitionBody {
     to: Status,
     /// The value of the window: occurrences, or a change in percent; null where it is not known.
     value: Option<ValueBody>,
+    /// True if the value is a number of occurrences where there were none before, and no percentage; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_none: Option<bool>,
     /// What it was compared with.
     threshold: Option<u64>,
     /// What the rule waited for.
@@ -267,6 +270,7 @@ impl From<LogEntry> for TransitionBody {
             from: entry.from,
             to: entry.to,
             value: entry.value.map(ValueBody),
+            from_none: entry.from_none.then_some(true),
             threshold: entry.threshold,
             condition: entry.condition,
             issues: entry.issue.as_ref().map(|told| told.count),

@@ -41,11 +41,14 @@ pub fn router(context: Arc<Context>, sender: Arc<Sender>) -> Router {
         .layer(Extension(sender))
 }
 
-/// Judges the rules of all apps and sends what is due: what happens each minute.
+/// Judges the rules of all apps and sends what is due, and deletes old salts of visitors: what happens each minute.
 ///
 /// # Errors
 /// Returns an error if the rules cannot be read.
 pub async fn judge(context: &Context, sender: &Sender) -> Result<(), SealError> {
+    if let Err(error) = context.salts.delete_old(&context.store, context.clock.now()).await {
+        tracing::warn!(%error, "could not delete old salts; the next minute tries again");
+    }
     let ran = tally_service::alerts::run(context, sender, context.clock.now()).await?;
     let Delivered { delivered, again, failed } = ran.delivered;
     // A minute in which nothing happens needs no line.

@@ -47,6 +47,9 @@ struct FiredBody {
     to: Option<Timestamp>,
     /// The largest value meanwhile: occurrences, or a change in percent.
     value: ValueBody,
+    /// True if that is a number of occurrences where there were none before, and no percentage; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_none: Option<bool>,
 }
 
 /// A rule to try, and on how many days.
@@ -91,6 +94,7 @@ pub(crate) async fn preview(
         from: fired.from,
         to: fired.to,
         value: ValueBody(fired.value),
+        from_none: fired.from_none.then_some(true),
     });
     let reply = PreviewBody {
         sentence: sentence(&rule),

@@ -9,14 +9,17 @@ pub mod amplitude;
 pub mod aptabase;
 pub mod call;
 pub mod cloud_events;
+mod cloud_watch;
 pub mod elastic;
 pub mod fields;
+pub mod firehose;
 mod keys;
 mod logs;
 pub mod loki;
 pub mod mixpanel;
 pub mod otlp;
 pub mod packed;
+pub mod plausible;
 pub mod posthog;
 mod protobuf;
 mod protocol;
@@ -28,6 +31,8 @@ mod script;
 pub mod segment;
 pub mod sentry;
 pub mod splunk;
+pub mod umami;
+mod visit;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -41,14 +46,17 @@ use crate::compat::aptabase::Aptabase;
 use crate::compat::call::Call;
 use crate::compat::cloud_events::CloudEvents;
 use crate::compat::elastic::Elastic;
+use crate::compat::firehose::Firehose;
 use crate::compat::loki::Loki;
 use crate::compat::mixpanel::Mixpanel;
 use crate::compat::otlp::Otlp;
+use crate::compat::plausible::Plausible;
 use crate::compat::posthog::PostHog;
 use crate::compat::script::Script;
 use crate::compat::segment::Segment;
 use crate::compat::sentry::Sentry;
 use crate::compat::splunk::Splunk;
+use crate::compat::umami::Umami;
 
 pub use crate::compat::protocol::{Answer, Protocol};
 
@@ -61,14 +69,17 @@ pub static PROTOCOLS: Protocols = &[
     &Aptabase,
     &CloudEvents,
     &Elastic,
+    &Firehose,
     &Loki,
     &Mixpanel,
     &Otlp,
+    &Plausible,
     &PostHog,
     &Script,
     &Segment,
     &Sentry,
     &Splunk,
+    &Umami,
 ];
 
 /// Answers a request on a path of client libraries.

@@ -9,6 +9,7 @@ mod compat_the_eye;
 mod count;
 mod draft;
 mod events;
+pub mod geoip;
 
 use std::sync::Arc;
 

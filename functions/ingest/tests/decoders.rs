@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use ingest::compat::{
-    amplitude, aptabase, cloud_events, elastic, loki, mixpanel, otlp, posthog, segment, sentry, splunk,
+    amplitude, aptabase, cloud_events, elastic, loki, mixpanel, otlp, plausible, posthog, segment, sentry, splunk,
+    umami,
 };
 use tally_core::event::draft::Draft;
 use tally_core::rejected::Refusal;
@@ -145,4 +146,14 @@ fn amplitude_survives() {
 #[test]
 fn aptabase_survives() {
     check("aptabase", |body| aptabase::read(body).map_err(|e| e.to_string()));
+}
+
+#[test]
+fn plausible_survives() {
+    check("plausible", |body| plausible::read(body).map_err(|e| e.to_string()));
+}
+
+#[test]
+fn umami_survives() {
+    check("umami", |body| umami::read(body).map_err(|e| e.to_string()));
 }

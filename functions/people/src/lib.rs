@@ -1,4 +1,4 @@
-//! What people did, from their events: sessions, funnels, retention, what came next, and the numbers that events bring.
+//! What people did, from their events: sessions, visits, funnels, retention, what came next, and the numbers that events bring.
 
 mod answer;
 mod funnel_input;
@@ -10,6 +10,7 @@ mod person;
 mod retention;
 mod session_statistics;
 mod sessions;
+mod web;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .serve(&routes::LIST_SESSIONS, sessions::list)
         .serve(&routes::PERSON, person::person)
         .serve(&routes::SESSION_STATISTICS, session_statistics::statistics)
+        .serve(&routes::WEB_STATISTICS, web::statistics)
         .serve(&routes::FUNNEL, funnels::funnel)
         .serve(&routes::FUNNEL_PEOPLE, funnel_people::people)
         .serve(&routes::RETENTION, retention::retention)
@@ -40,6 +42,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         sessions::operation(schemas),
         person::operation(schemas),
         session_statistics::operation(schemas),
+        web::operation(schemas),
         funnels::operation(schemas),
         funnel_people::operation(schemas),
         retention::operation(schemas),

@@ -314,7 +314,11 @@ pub(crate) async fn read(
         }
         Some((range?, by))
     })?;
-    let unknown = || Problem::NotFound("the app has no such issue".to_owned());
+    let unknown = || {
+        Problem::NotFound(
+            "the app has no such issue: send the `id` of one that `GET /apps/{app}/issues` lists".to_owned(),
+        )
+    };
     let group: Group = id.parse().map_err(|_| unknown())?;
     let reads = context.reads();
     let counted_to = counted_to(&reads, &app).await?;

@@ -14,7 +14,7 @@ use crate::event::group::shown;
 use crate::event::id::EventId;
 use crate::event::level::Level;
 use crate::event::template::template;
-use crate::time::{DAY, HOUR, TimeDelta, Timestamp, micros};
+use crate::time::{DAY, HOUR, Timestamp, micros};
 
 /// Longest message of an issue, in bytes. A longer one is cut.
 pub const MAX_ISSUE_MESSAGE: usize = 300;
@@ -211,10 +211,6 @@ pub struct Change {
     pub news: Option<News>,
 }
 
-/// How long a change of the state may take to be stored. `aggregate` reads an issue with each batch, so what happens later than that is
-/// judged by the change.
-pub const STORED_WITHIN: TimeDelta = TimeDelta::seconds(2);
-
 impl Issue {
     /// The issue of some events of a batch; none without events.
     pub fn of(sightings: &[Sighting], batch: Batch<'_>) -> Option<Self> {
@@ -261,8 +257,7 @@ impl Issue {
             let happened_at = sighting.happened_at;
             match &self.state {
                 State::Resolved { at: resolved_at, next_release } if happened_at > *resolved_at => {
-                    let said_at = *resolved_at - STORED_WITHIN;
-                    let known = sighting.release.as_ref().is_some_and(|release| release.known_since <= said_at);
+                    let known = sighting.release.as_ref().is_some_and(|release| release.known_since <= *resolved_at);
                     if !(*next_release && known) {
                         self.state = State::Open;
                         self.regressed_at = Some(at);

@@ -13,3 +13,4 @@ pub mod people;
 pub mod rejected;
 pub mod source_map;
 pub mod time;
+pub mod web;

@@ -1,4 +1,4 @@
-//! What people did, from their events in the order of time: sessions, funnels, retention, what came next, and numbers in `data`.
+//! What people did, from their events in the order of time: sessions, funnels, retention, visits, what came next, and numbers in `data`.
 //! Pure: each part takes the few fields that it needs.
 
 pub mod funnel;
@@ -7,6 +7,7 @@ pub mod next;
 pub mod numbers;
 pub mod retention;
 pub mod sessions;
+pub mod visits;
 
 use std::borrow::Cow;
 

@@ -38,11 +38,13 @@ pub enum Reason {
     NotOffered,
     /// The client library says that it dropped it itself.
     DroppedByClient,
+    /// A bot sent it, by its `User-Agent`: nobody looked at the page.
+    Bot,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Unreadable,
         Self::InvalidField,
         Self::InvalidName,
@@ -55,6 +57,7 @@ impl Reason {
         Self::OtherApp,
         Self::NotOffered,
         Self::DroppedByClient,
+        Self::Bot,
     ];
 
     /// Its name, as in replies and keys.
@@ -72,6 +75,7 @@ impl Reason {
             Self::OtherApp => "other_app",
             Self::NotOffered => "not_offered",
             Self::DroppedByClient => "dropped_by_client",
+            Self::Bot => "bot",
         }
     }
 

@@ -62,7 +62,7 @@ pub(crate) fn permit(config: &Config, access: Access, request: &HeaderMap, reply
 /// The header of a sender of `CloudEvents` that asks whether it may send (cloudevents/spec `http-webhook.md`).
 const WEBHOOK_REQUEST_ORIGIN: &str = "webhook-request-origin";
 /// Reply headers that a client library in a page may read.
-const LIBRARY_REPLY_HEADERS: &str = "retry-after, x-sentry-rate-limits, x-sentry-error";
+const LIBRARY_REPLY_HEADERS: &str = "retry-after, x-sentry-rate-limits, x-sentry-error, x-plausible-dropped";
 
 /// Lets a page whose client library sent the request read the reply, whatever its status. Some libraries send with
 /// credentials, for which `*` is not enough. That is safe, since no cookie counts on these paths.

@@ -35,11 +35,17 @@ pub enum Family {
     Amplitude,
     /// Aptabase.
     Aptabase,
+    /// Amazon Data Firehose.
+    Firehose,
+    /// Plausible.
+    Plausible,
+    /// Umami.
+    Umami,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Sentry,
         Self::Otlp,
         Self::PostHog,
@@ -51,6 +57,9 @@ impl Family {
         Self::CloudEvents,
         Self::Amplitude,
         Self::Aptabase,
+        Self::Firehose,
+        Self::Plausible,
+        Self::Umami,
         Self::Script,
     ];
 
@@ -69,6 +78,9 @@ impl Family {
             Self::CloudEvents => "cloudevents",
             Self::Amplitude => "amplitude",
             Self::Aptabase => "aptabase",
+            Self::Firehose => "firehose",
+            Self::Plausible => "plausible",
+            Self::Umami => "umami",
         }
     }
 
@@ -87,6 +99,9 @@ impl Family {
             Self::CloudEvents => "CloudEvents",
             Self::Amplitude => "Amplitude",
             Self::Aptabase => "Aptabase",
+            Self::Firehose => "Amazon Data Firehose",
+            Self::Plausible => "Plausible",
+            Self::Umami => "Umami",
         }
     }
 }
@@ -175,6 +190,12 @@ paths! {
     "/httpapi"                                   => Ingest, Amplitude;
     "/api/v0/event"                              => Ingest, Aptabase;
     "/api/v0/events"                             => Ingest, Aptabase;
+    "/firehose"                                  => Ingest, Firehose;
+    "/api/event"                                 => Ingest, Plausible;
+    "/api/send"                                  => Ingest, Umami;
+    "/api/batch"                                 => Ingest, Umami;
+    "/api/record"                                => Ingest, Umami;
+    "/api/heartbeat"                             => Public, Umami;
 }
 
 /// The first segment of a path that has an ingest key in the second.

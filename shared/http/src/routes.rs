@@ -159,6 +159,7 @@ routes! {
     // A key that may not read all may not list people.
     FUNNEL_PEOPLE       = POST   "/apps/{app}/funnels/people"                   => People, Read;
     PERSON              = GET    "/apps/{app}/people/{*user_id}"               => People, Read;
+    WEB_STATISTICS      = GET    "/apps/{app}/stats/web"                        => People, Read [Cells, Fields, People];
     SESSION_STATISTICS  = GET    "/apps/{app}/stats/sessions"                   => People, Read [Cells, Fields, People, Data, Statistics];
     RETENTION           = GET    "/apps/{app}/stats/retention"                  => People, Read [Cells, Fields, People, Data, Statistics];
     WHAT_NEXT           = GET    "/apps/{app}/stats/next"                       => People, Read [Cells, Fields, People, Data, Statistics];

@@ -18,6 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let secret = arguments.next().map(|secret| Secret::parse(&secret)).transpose()?;
     let at = Clock::System.now();
     let notification = Notification {
+        from_none: false,
         id: format!("test_{}", at.micros()),
         kind: Kind::AlertTest,
         at,

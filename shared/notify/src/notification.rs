@@ -26,6 +26,8 @@ pub struct Notification {
     pub sentence: String,
     /// What was counted, where one number was.
     pub value: Option<f64>,
+    /// Whether the value is a number of occurrences where there were none before, and no percentage.
+    pub from_none: bool,
     /// What it was compared with.
     pub threshold: Option<f64>,
     /// The window that was judged.

@@ -161,6 +161,7 @@ fn people(to: &[&str]) -> Channel {
 
 fn firing() -> Notification {
     Notification {
+        from_none: false,
         id: "msg_1".to_owned(),
         kind: Kind::AlertFiring,
         at: Timestamp::from_seconds(1_795_779_600),

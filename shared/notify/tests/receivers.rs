@@ -116,6 +116,7 @@ fn sender(allow: &str) -> Sender {
 
 fn firing() -> Notification {
     Notification {
+        from_none: false,
         id: "msg_1".to_owned(),
         kind: Kind::AlertFiring,
         at: Timestamp::from_seconds(1_795_779_600),

@@ -1,5 +1,6 @@
 //! Settings, from environment variables.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tally_core::time::TimeDelta;
@@ -19,7 +20,7 @@ pub const BATCH_SIZE: u16 = 460;
 /// The settings of a deployment.
 #[derive(Clone)]
 pub struct Config {
-    /// `TALLY_EVENTS_TABLE`, `TALLY_COUNTERS_TABLE`, `TALLY_APPS_TABLE`.
+    /// `TALLY_EVENTS_TABLE`, `TALLY_COUNTERS_TABLE`, `TALLY_APPS_TABLE`, `TALLY_SALTS_TABLE`.
     pub tables: TableNames,
     /// What the index of sessions holds where this process makes the tables: whole events. Only tests change it; on AWS the
     /// parameter `SessionIndex` of the template does.
@@ -50,6 +51,11 @@ pub struct Config {
     pub script_path: Option<String>,
     /// `TALLY_COLLECT_PATH` (default none: `/collect`): where that script sends to, `/c/NAME`.
     pub collect_path: Option<String>,
+    /// `TALLY_COUNTRY_HEADER` (default none): the header, in lower case, in which a server in front tells the country of a
+    /// visitor, such as `cloudfront-viewer-country`.
+    pub country_header: Option<String>,
+    /// `TALLY_GEOIP` (default none): a file in the format of `MaxMind` that tells the countries of addresses.
+    pub geoip: Option<PathBuf>,
     /// Whether cookies are sent over HTTPS only. Off for plain local HTTP.
     pub secure_cookies: bool,
 }
@@ -90,6 +96,9 @@ pub enum ConfigError {
         /// What it must begin with.
         folder: &'static str,
     },
+    /// An invalid name of a header.
+    #[error("TALLY_COUNTRY_HEADER: {0:?} is no name of a header, such as CloudFront-Viewer-Country")]
+    CountryHeader(String),
     /// A number out of range.
     #[error("{name}: {value:?} is not a whole number from {from} to {to}")]
     Number {
@@ -129,6 +138,15 @@ fn page_url(value: String) -> Result<String, ConfigError> {
     match rest {
         Some(rest) if !rest.is_empty() && rest.bytes().all(is_plain) => Ok(value.trim_end_matches('/').to_owned()),
         _ => Err(ConfigError::PageUrl(value)),
+    }
+}
+
+/// Checks the name of a header, and makes it lower case.
+fn country_header(value: String) -> Result<String, ConfigError> {
+    if value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+        Ok(value.to_ascii_lowercase())
+    } else {
+        Err(ConfigError::CountryHeader(value))
     }
 }
 
@@ -193,6 +211,8 @@ impl Default for Config {
             map_files: MapFiles::Nowhere,
             script_path: None,
             collect_path: None,
+            country_header: None,
+            geoip: None,
             secure_cookies: true,
         }
     }
@@ -225,6 +245,7 @@ impl Config {
                 events: table("TALLY_EVENTS_TABLE", default.tables.events),
                 counters: table("TALLY_COUNTERS_TABLE", default.tables.counters),
                 apps: table("TALLY_APPS_TABLE", default.tables.apps),
+                salts: table("TALLY_SALTS_TABLE", default.tables.salts),
             },
             session_index: default.session_index,
             users: variable("TALLY_USERS").map_or(Ok(Users::default()), |json| Users::parse(&json))?,
@@ -239,6 +260,8 @@ impl Config {
             page_url: variable("TALLY_PAGE_URL").map(page_url).transpose()?,
             script_path: variable("TALLY_SCRIPT_PATH").as_deref().map(script_path).transpose()?,
             collect_path: variable("TALLY_COLLECT_PATH").as_deref().map(collect_path).transpose()?,
+            country_header: variable("TALLY_COUNTRY_HEADER").map(country_header).transpose()?,
+            geoip: variable("TALLY_GEOIP").map(PathBuf::from),
             secure_cookies: default.secure_cookies,
         })
     }
@@ -267,6 +290,7 @@ mod tests {
             ("TALLY_COLLECT_PATH", "/c/.."),
             ("TALLY_COLLECT_PATH", "/c/{x}"),
             ("TALLY_COLLECT_PATH", "/js/shop"),
+            ("TALLY_COUNTRY_HEADER", "the country"),
             ("TALLY_READ_ORIGINS", "app.example"),
             ("TALLY_READ_ORIGINS", "https://a.example/"),
             ("TALLY_INGEST_ORIGINS", "https://a.example, https://B.example"),

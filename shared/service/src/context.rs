@@ -11,6 +11,7 @@ use crate::auth::token::TokenVerifier;
 use crate::budget::Limits;
 use crate::chart_link::KnownLinkKey;
 use crate::config::{Config, ConfigError};
+use crate::countries::Countries;
 use crate::disk::Disk;
 use crate::event_units::EventUnits;
 use crate::ingest::names::Names;
@@ -20,6 +21,7 @@ use crate::issues::known_releases::KnownReleases;
 use crate::issues::new_issues::NewIssues;
 use crate::people::known_aliases::KnownAliases;
 use crate::reads::Reads;
+use crate::visitors::Salts;
 
 /// The store, the clock, the settings, and the caches of a warm process. Each use case takes what it needs.
 pub struct Context {
@@ -51,6 +53,10 @@ pub struct Context {
     pub aliases: KnownAliases,
     /// The key that signs links to charts.
     pub link_key: KnownLinkKey,
+    /// The salts that make ids of visitors.
+    pub salts: Salts,
+    /// What tells the country of an address; set once, where `TALLY_GEOIP` names a file.
+    pub countries: OnceLock<Box<dyn Countries>>,
     /// How much the events of apps weigh.
     pub event_units: Arc<EventUnits>,
 }
@@ -77,6 +83,8 @@ impl Context {
             releases: KnownReleases::default(),
             aliases: KnownAliases::default(),
             link_key: KnownLinkKey::default(),
+            salts: Salts::default(),
+            countries: OnceLock::new(),
             event_units: Arc::default(),
             apps: AppCache::new(store.clone(), clock.clone()),
             keys: KeyCache::new(store.clone()),

@@ -1,4 +1,4 @@
-//! What people did: sessions, funnels, retention, what came next, and numbers. All of it is read from events, as far as the read
+//! What people did: sessions, visits, funnels, retention, what came next, and numbers. All of it is read from events, as far as the read
 //! budget goes, and each answer tells what it covers.
 
 pub mod continuation;
@@ -11,6 +11,7 @@ pub mod numbers;
 pub mod retention;
 pub mod session_statistics;
 pub mod sessions;
+pub mod visits;
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -95,6 +95,9 @@ pub struct LogEntry {
     /// The value that was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// Whether the value is a number of occurrences where there were none before, and no percentage.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_none: bool,
     /// What it was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u64>,
@@ -182,7 +185,8 @@ impl Store {
     pub async fn alert_rules(&self, app: &AppId) -> Result<AppRules, StoreError> {
         let (mut rules, mut start) = (AppRules::default(), None);
         loop {
-            let range = (keys::alert_rule(app, ""), keys::alert_rule(app, "~"));
+            // What is noted of all rules comes before them: no other app's key begins with this one's and a sign before `#`.
+            let range = (app.as_str().to_owned(), keys::alert_rule(app, "~"));
             let request = self.query_between(&self.tables.apps, keys::ALERTS, range).consistent_read(true);
             let page = self.send_query(request.set_exclusive_start_key(start)).await?;
             page.items.into_iter().try_for_each(|item| rules.add(item))?;

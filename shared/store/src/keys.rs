@@ -145,6 +145,11 @@ pub(super) fn recount(app: &AppId) -> String {
     format!("~recount#{app}")
 }
 
+/// Returns the Salts partition of a UTC day: `salt#20261121`.
+pub(super) fn salt(day: Bucket) -> String {
+    format!("salt#{day}")
+}
+
 /// Returns the Counters partition with an app's rejected events. IAM lets `ingest` update these alone.
 pub(super) fn rejected(app: &AppId) -> String {
     format!("~rejected#{app}")

@@ -29,6 +29,7 @@ mod recount_state;
 mod rejected;
 mod releases;
 pub mod s3;
+mod salts;
 mod sessions;
 mod sign_in_codes;
 pub mod signed_request;

@@ -11,7 +11,7 @@ use crate::stream_shard_cache::StreamShards;
 use crate::tables::TableNames;
 use crate::uncounted_cache::UncountedCache;
 
-/// A handle to the three tables. It is cheap to clone. Create one per process.
+/// A handle to the four tables. It is cheap to clone. Create one per process.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) client: Client,

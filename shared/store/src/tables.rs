@@ -1,4 +1,4 @@
-//! The definition of the three tables. The laptop and the tests create tables from it, and template.yaml must match
+//! The definition of the four tables. The laptop and the tests create tables from it, and template.yaml must match
 //! it.
 
 /// The table names in this deployment.
@@ -10,11 +10,18 @@ pub struct TableNames {
     pub counters: String,
     /// Apps, their keys, signing keys.
     pub apps: String,
+    /// The salts that make ids of visitors.
+    pub salts: String,
 }
 
 impl Default for TableNames {
     fn default() -> Self {
-        Self { events: "tally-events".to_owned(), counters: "tally-counters".to_owned(), apps: "tally-apps".to_owned() }
+        Self {
+            events: "tally-events".to_owned(),
+            counters: "tally-counters".to_owned(),
+            apps: "tally-apps".to_owned(),
+            salts: "tally-salts".to_owned(),
+        }
     }
 }
 
@@ -56,16 +63,26 @@ pub struct TableDefinition {
     pub indexes: &'static [(&'static str, &'static str)],
     /// Whether the table has a stream of new and old images.
     pub stream: bool,
+    /// Whether its items must not get lost: it has backups and outlives its stack. Of salts nothing may be left.
+    pub kept: bool,
 }
 
 /// All tables.
-pub const TABLES: [TableDefinition; 3] = [
+pub const TABLES: [TableDefinition; 4] = [
     TableDefinition {
         logical_id: "EventsTable",
         name: |names| &names.events,
         indexes: &[(BY_SESSION, SESSION), (BY_USER, USER)],
         stream: true,
+        kept: true,
     },
-    TableDefinition { logical_id: "CountersTable", name: |names| &names.counters, indexes: &[], stream: false },
-    TableDefinition { logical_id: "AppsTable", name: |names| &names.apps, indexes: &[], stream: false },
+    TableDefinition {
+        logical_id: "CountersTable",
+        name: |names| &names.counters,
+        indexes: &[],
+        stream: false,
+        kept: true,
+    },
+    TableDefinition { logical_id: "AppsTable", name: |names| &names.apps, indexes: &[], stream: false, kept: true },
+    TableDefinition { logical_id: "SaltsTable", name: |names| &names.salts, indexes: &[], stream: false, kept: false },
 ];

@@ -68,7 +68,9 @@ export class Browser {
      * the same visitor then opens it again, and the script's `again` runs instead.
      */
     async run(script, settings, { closes = false, returns = false }, isDone) {
-        const context = await this.chromium.newContext();
+        // By its own name it is a bot.
+        const userAgent = `Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/${this.chromium.version()} Safari/537.36`;
+        const context = await this.chromium.newContext({ userAgent });
         const said = [];
         const open = async () => {
             const page = await context.newPage();

@@ -10,7 +10,7 @@ const MOST_FIRED = 20;
 /**
  * @typedef {{
  *   sentence: string, since: string, until: string, complete: boolean,
- *   would_have_fired: { from: string, to: string | null, value: number }[],
+ *   would_have_fired: { from: string, to: string | null, value: number, from_none?: true }[],
  * }} Preview
  */
 
@@ -66,7 +66,7 @@ function previewText({ sentence, since, complete, would_have_fired: fired }, tz)
       h(
         'ol',
         { class: 'fired', 'aria-label': 'When it would have fired' },
-        newest.map(({ from, to, value }) =>
+        newest.map(({ from, to, value, from_none: fromNone }) =>
           h(
             'li',
             null,
@@ -75,7 +75,7 @@ function previewText({ sentence, since, complete, would_have_fired: fired }, tz)
               'span',
               { class: 'muted' },
               to ? ` for ${formatDuration((Date.parse(to) - Date.parse(from)) / 1000)}` : ' and still',
-              ` · at most ${formatExact(value)}`,
+              ` · at most ${formatExact(value)}${fromNone ? ', and none before' : ''}`,
             ),
           ),
         ),

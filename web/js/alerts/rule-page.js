@@ -170,13 +170,14 @@ function whatText({ at, since, from, to, condition, issue, issues, reason }, sta
 }
 
 /** @param {import('./rule.js').RuleTransition} transition */
-function valueText({ since, value, threshold, issues }) {
+function valueText({ since, value, from_none: fromNone, threshold, issues }) {
   if (issues !== undefined || since !== undefined) {
     return '';
   }
   return [
     value === null ? 'not known' : formatExact(value),
-    threshold !== null && h('span', { class: 'muted' }, `, threshold ${formatExact(threshold)}`),
+    fromNone && h('span', { class: 'muted' }, ', and none before'),
+    threshold !== null && !fromNone && h('span', { class: 'muted' }, `, threshold ${formatExact(threshold)}`),
   ];
 }
 

@@ -15,7 +15,7 @@ import { formatTime } from '../format.js';
  *   next_at: string | null, error: string | null,
  * }} RuleDelivery
  * @typedef {{
- *   at: string, found_at: string, from: RuleState, to: RuleState, value: number | null, threshold: number | null,
+ *   at: string, found_at: string, from: RuleState, to: RuleState, value: number | null, from_none?: true, threshold: number | null,
  *   condition: string, since?: string, issue?: string, issues?: number, reason?: string, deliveries: RuleDelivery[],
  * }} RuleTransition
  * @typedef {'ok' | 'firing' | 'unknown'} RuleState

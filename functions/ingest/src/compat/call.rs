@@ -1,5 +1,6 @@
 //! A request of a client library, and what a family may do with it.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::Request;
@@ -17,6 +18,7 @@ use tally_http::credentials::ingest_keys;
 use tally_http::families::Family;
 use tally_http::guard::TimeLeft;
 use tally_http::problem::Problem;
+use tally_http::source::{Claimed, Source};
 use tally_http::{Figures, families, guard};
 use tally_service::context::Context;
 use tally_service::ingest::accept::Intake;
@@ -43,7 +45,11 @@ pub struct Call {
     /// The body, decompressed by its `Content-Encoding` or, without one, by its first bytes. At most 16 MiB.
     pub body: Bytes,
     pub(super) family: Family,
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
+    /// The server's time, for all that the request brings.
+    now: Timestamp,
+    /// Where the visitor is, by what servers in front say, else by the connection. It is never stored or logged.
+    pub(super) address: Option<IpAddr>,
     raw_query: Option<String>,
     key: Option<String>,
     deadline: Deadline,
@@ -109,6 +115,7 @@ impl Call {
         request: Request,
     ) -> (Self, Result<(), Problem>) {
         let (parts, body) = request.into_parts();
+        let address = Claimed::of(&parts).0.or(Source::of(&parts.extensions).0);
         let (key, path) = families::split_key(path);
         let query = parts.uri.query().map(str::to_owned);
         let unpack = if family == Family::Loki { unpack_stated } else { unpack };
@@ -124,6 +131,8 @@ impl Call {
             body,
             // The clock runs once the body is there.
             deadline: context.store.deadline(),
+            now: context.clock.now(),
+            address,
             family,
             context,
             raw_query: query,
@@ -150,7 +159,12 @@ impl Call {
 
     /// The server's time.
     pub fn now(&self) -> Timestamp {
-        self.context.clock.now()
+        self.now
+    }
+
+    /// How long the store may take for what is asked before anything is stored.
+    pub(super) fn deadline(&self) -> Deadline {
+        self.deadline
     }
 
     /// Who sends. The key in the path (`/k/{key}`) comes first, then those in `own`, the places of the protocol in their
@@ -229,18 +243,27 @@ impl Call {
         self.intake(sender).reject(refusal, count, sample);
     }
 
+    /// Makes rejected events of what a bot has sent. Its name is what is shown of them.
+    pub(super) fn reject_bot(&self, sender: &Sender, count: usize, user_agent: &str) {
+        let refusal = Refusal::new(Reason::Bot, "a bot by its `User-Agent`: nobody looked at the page");
+        self.reject(sender, &refusal, count as u64, || user_agent.to_owned());
+        self.log().figures.rejected += count;
+    }
+
     /// Makes a rejected event of a request that is refused as a whole since it is too large: the library may drop it then.
     pub(super) fn note_refused(&self, problem: &Problem) {
         let sender = self.log().sender.clone();
         if let (Problem::TooLarge(detail), Some(sender)) = (problem, sender) {
-            let start = self.body.get(..MAX_SAMPLE).unwrap_or(&self.body);
+            // Umami's may name the address of a visitor, which nothing keeps.
+            let shown = if self.family == Family::Umami { &[][..] } else { &self.body };
+            let start = shown.get(..MAX_SAMPLE).unwrap_or(shown);
             let refusal = Refusal::new(Reason::TooLarge, detail.clone());
             self.reject(&sender, &refusal, 1, || String::from_utf8_lossy(start).into_owned());
         }
     }
 
     fn intake<'a>(&'a self, sender: &'a Sender) -> Intake<'a> {
-        intake(&self.context, &sender.app, Some(&sender.key), self.family.name())
+        Intake { now: self.now, ..intake(&self.context, &sender.app, Some(&sender.key), self.family.name()) }
     }
 
     /// Adds to a reply what the log line says.

@@ -90,7 +90,7 @@ fn data(value: Json) -> Option<Json> {
 }
 
 /// An event of JSON: a structured one, or one in the form of `EventBridge`.
-fn draft(event: &RawValue) -> Result<Draft, Refusal> {
+pub(super) fn draft(event: &RawValue) -> Result<Draft, Refusal> {
     if event_json::kind(event) != Kind::Object {
         return Err(Refusal::new(Reason::Unreadable, "an event must be an object"));
     }

@@ -1,27 +1,37 @@
 //! Tally's script for web pages, `web/script/tally.js`: native events, one, a list, or `{"key", "events"}`, which a page of any origin
 //! sends with the key in the query or the body.
 //!
-//! The script is small, so this does a part of its work: a page's `path` is told from its `url`, a message is cut to what an event
-//! holds, and what crawlers send is taken and not kept.
+//! The script is small, so this does a part of its work: it tells who visits, a page's `path`, and the rest of a page view, from
+//! what the browser sends with every request and from the query (`z`: the time zone, `w`: the width of the screen). A message is cut
+//! to what an event holds, and what bots send is taken and not kept.
+
+use std::collections::BTreeMap;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tally_core::event::MAX_MESSAGE;
-use tally_core::event::draft::Draft;
+use tally_core::event::draft::{Draft, named_time};
 use tally_core::event::json::{self as event_json, Json, Kind};
 use tally_core::rejected::Refusal;
+use tally_core::time::Timestamp;
+use tally_core::web::agent::is_bot;
+use tally_core::web::page_view::PageView;
+use tally_core::web::path_of;
+use tally_core::web::visitor::VisitorId;
 use tally_http::body::invalid;
 use tally_http::families::Family;
 use tally_http::problem::{self, PROBLEM_JSON, Problem};
 
 use crate::body::{MAX_EVENTS, at_most};
 use crate::compat::call::Call;
+use crate::compat::fields::scalar;
 use crate::compat::protocol::{Answer, Protocol, retry_after};
-use crate::compat::records::{self, Records};
-use crate::compat::sanitize::{self, cut};
+use crate::compat::records;
+use crate::compat::sanitize::{self, cut, pick};
+use crate::compat::visit::{self, Visit};
 use crate::draft;
 
 /// Tally's script for web pages.
@@ -52,10 +62,13 @@ async fn collect(call: &Call) -> Result<Response, Problem> {
     let key = sent.as_ref().ok().and_then(|(key, _)| key.as_deref());
     let sender = call.sender(&[call.parameter("key"), key]).await?;
     let (_, events) = sent?;
-    let (accepted, rejected) = if call.header(USER_AGENT.as_str()).is_some_and(is_crawler) {
-        (0, 0)
+    let visit = Visit::of(call, &sender, events.iter().map(|event| time_of(event, call.now()))).await?;
+    let (accepted, rejected) = if is_bot(visit.user_agent) {
+        call.reject_bot(&sender, events.len(), visit.user_agent);
+        (0, events.len())
     } else {
-        call.store_each(&sender, &records(&events)).await?.complete()?
+        let page = Page { visit: &visit, call };
+        call.store_each(&sender, &records::each(&events, |event| page.draft(event))).await?.complete()?
     };
     problem::json(StatusCode::ACCEPTED, &json!({"accepted": accepted, "rejected": rejected}))
 }
@@ -76,77 +89,54 @@ fn read(text: &str) -> Result<(Option<String>, Vec<&RawValue>), Problem> {
     }
 }
 
-fn records<'a>(events: &[&'a RawValue]) -> impl Records + use<'a> {
-    records::each(events, draft)
+/// When an event happened, as far as it can be told before it is read as a whole.
+fn time_of(event: &RawValue, now: Timestamp) -> Timestamp {
+    let [timestamp, occurred_at, id] =
+        pick(event, ["timestamp", "occurred_at", "id"]).map(|value| value.and_then(scalar));
+    let timestamp = timestamp.or(occurred_at).and_then(|time| time.trim().parse().ok());
+    timestamp.or_else(|| named_time(&id?)).unwrap_or(now)
 }
 
-fn draft(raw: &RawValue) -> Result<Draft, Refusal> {
-    let mut draft = draft::read(raw)?;
-    draft.message = draft.message.map(|message| cut(message, MAX_MESSAGE));
-    if let Some(Json::Object(data)) = &mut draft.data
-        && let Some(Json::String(url)) = data.get("url")
-        && let Some(path) = path_of(url).map(str::to_owned)
-    {
-        data.entry("path".to_owned()).or_insert(Json::String(path));
-    }
-    Ok(draft)
+/// The page that sends events.
+struct Page<'a> {
+    visit: &'a Visit<'a>,
+    call: &'a Call,
 }
 
-/// The path of an address, or of a relative one, without its query. What follows a `#` is a part of it: the script sends it only
-/// where it tells pages apart.
-fn path_of(url: &str) -> Option<&str> {
-    let path = match url.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
-        None if url.starts_with('/') => url,
-        None => return None,
-    };
-    let before = path.split('#').next().unwrap_or(path);
-    match before.find('?') {
-        Some(at) => Some(&path[..at]),
-        None => Some(path),
-    }
-}
-
-/// Whether a browser says that nobody looks at it: crawlers, previews, and audits.
-fn is_crawler(user_agent: &str) -> bool {
-    let name = user_agent.to_ascii_lowercase();
-    // A maker of telephones.
-    let name = name.replace("cubot", "");
-    ["bot", "crawl", "spider", "headless", "lighthouse", "slurp", "preview", "facebookexternalhit"]
-        .iter()
-        .any(|word| name.contains(word))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_told_from_an_address() {
-        for (url, path) in [
-            ("https://shop.example/cart?step=2", Some("/cart")),
-            ("https://shop.example", Some("/")),
-            ("https://shop.example/#/cart", Some("/#/cart")),
-            ("/cart?x", Some("/cart")),
-            ("cart", None),
-            ("", None),
-        ] {
-            assert_eq!(path_of(url), path, "{url}");
+impl Page<'_> {
+    fn draft(&self, raw: &RawValue) -> Result<Draft, Refusal> {
+        let mut draft = draft::read(raw)?;
+        draft.message = draft.message.map(|message| cut(message, MAX_MESSAGE));
+        if draft.session_id.is_none() {
+            let at = draft.timestamp.or_else(|| named_time(draft.id.as_deref()?)).unwrap_or(self.call.now());
+            draft.session_id = self.visit.visitor("", at).map(VisitorId::session_id);
         }
-    }
-
-    #[test]
-    fn crawlers_are_known_by_what_they_say() {
-        let chrome =
-            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
-        assert!(!is_crawler(chrome));
-        assert!(!is_crawler("Mozilla/5.0 (Linux; Android 12; CUBOT NOTE 20) Chrome/140.0.0.0 Mobile Safari/537.36"));
-        for crawler in [
-            "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
-            "Mozilla/5.0 (X11; Linux x86_64) HeadlessChrome/140.0.0.0 Safari/537.36",
-            "Mozilla/5.0 (compatible; Yahoo! Slurp)",
-        ] {
-            assert!(is_crawler(crawler), "{crawler}");
+        let is_view = draft.name.as_deref() == Some("pageview");
+        let mut data = match draft.data.take() {
+            Some(Json::Object(data)) => data,
+            None if is_view => BTreeMap::new(),
+            other => return Ok(Draft { data: other, ..draft }),
+        };
+        let text = |name: &str| match data.get(name) {
+            Some(Json::String(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let (url, referrer) = (text("url"), text("referrer"));
+        if is_view {
+            let view = PageView {
+                url: url.as_deref(),
+                referrer: referrer.as_deref(),
+                user_agent: self.visit.user_agent,
+                screen_width: self.call.parameter("w").and_then(visit::whole),
+                language: self.visit.language,
+                country: self.visit.country(None),
+                time_zone: self.call.parameter("z"),
+                ..PageView::default()
+            };
+            visit::add(&mut data, view.fields());
         }
+        let path = url.as_deref().and_then(path_of).map(|path| ("path", Json::String(path.to_owned())));
+        visit::add(&mut data, path);
+        Ok(Draft { data: Some(Json::Object(data)), ..draft })
     }
 }

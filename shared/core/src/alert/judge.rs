@@ -122,6 +122,8 @@ pub struct Value {
 pub enum Verdict {
     /// Whether it is so, and the value that says so: occurrences, or percent.
     Is(bool, f64),
+    /// Whether it is so where nothing was before: a change of no percentage, by these occurrences.
+    FromNone(bool, f64),
     /// It cannot be told.
     Unknown(Why),
     /// There is nothing to compare with yet.
@@ -138,6 +140,8 @@ pub enum Why {
     TooMuch,
     /// Counters lack a part of the answer.
     Incomplete,
+    /// It was changed while it fired.
+    Changed,
 }
 
 impl Why {
@@ -146,6 +150,7 @@ impl Why {
         match self {
             Self::Behind => "Events are not counted for more than 15 minutes.",
             Self::TooMuch => "The counts of the window are more than one minute may read.",
+            Self::Changed => "The rule was changed or turned off while it fired.",
             Self::Incomplete => {
                 "The counters lack a part of the window: a day must be recounted, or they hold too many names."
             }
@@ -186,7 +191,10 @@ pub fn verdict(condition: &Condition, now: Value, before: Option<Value>) -> Verd
             } else {
                 i128::from(change.unsigned_abs()) * 100 >= i128::from(*percent) * i128::from(before.count)
             };
-            let value = if before.count <= 0 { now.count as f64 } else { change as f64 * 100.0 / before.count as f64 };
+            if before.count <= 0 && change != 0 {
+                return Verdict::FromNone(is && counts, now.count as f64);
+            }
+            let value = if before.count <= 0 { 0.0 } else { change as f64 * 100.0 / before.count as f64 };
             Verdict::Is(is && counts, value)
         }
     }
@@ -216,12 +224,13 @@ pub fn judge(
     let from = state.status;
     let streak = if is_next { state.streak } else { 0 };
     let (to, streak) = match verdict {
-        Verdict::Is(false, _) | Verdict::TooEarly => (Status::Ok, 0),
+        Verdict::Is(false, _) | Verdict::FromNone(false, _) | Verdict::TooEarly => (Status::Ok, 0),
         Verdict::Unknown(_) => (Status::Unknown, 0),
         // A rule that fires stays so without a new streak.
-        Verdict::Is(true, _) if from == Status::Firing => (Status::Firing, 0),
-        Verdict::Is(true, _) if streak + 1 >= rule.hold.0 => (Status::Firing, 0),
-        Verdict::Is(true, _) => (Status::Ok, streak + 1),
+        Verdict::Is(true, _) | Verdict::FromNone(true, _) if from == Status::Firing || streak + 1 >= rule.hold.0 => {
+            (Status::Firing, 0)
+        }
+        Verdict::Is(true, _) | Verdict::FromNone(true, _) => (Status::Ok, streak + 1),
     };
     let is_due = match (to, state.told.map(Timestamp::from_micros)) {
         (Status::Firing, _) if from != Status::Firing => true,
@@ -301,8 +310,8 @@ mod tests {
             (change(Direction::Up), whole(5), Some(whole(10)), Verdict::Is(false, -50.0)),
             (change(Direction::Down), whole(5), Some(whole(10)), Verdict::Is(true, -50.0)),
             (change(Direction::Down), whole(15), Some(whole(10)), Verdict::Is(false, 50.0)),
-            (any(), whole(3), Some(whole(0)), Verdict::Is(true, 3.0)),
-            (change(Direction::Down), whole(3), Some(whole(0)), Verdict::Is(false, 3.0)),
+            (any(), whole(3), Some(whole(0)), Verdict::FromNone(true, 3.0)),
+            (change(Direction::Down), whole(3), Some(whole(0)), Verdict::FromNone(false, 3.0)),
             (any(), whole(0), Some(whole(0)), Verdict::Is(false, 0.0)),
             (any(), value(15, false), Some(whole(10)), unknown.clone()),
             (any(), whole(15), Some(value(10, false)), unknown.clone()),

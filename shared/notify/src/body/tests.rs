@@ -24,6 +24,7 @@ fn firing() -> Notification {
         name: "Errors of checkout".to_owned(),
         sentence: "ERROR was 25 in 5 min, above 20".to_owned(),
         value: Some(25.0),
+        from_none: false,
         threshold: Some(20.0),
         window: Range::new(at() - 5 * MINUTE, at()).ok(),
         url: Some("https://tally.example/?app=shop&level=ERROR".to_owned()),
@@ -58,6 +59,7 @@ fn reported() -> Notification {
         kind: Kind::Report,
         sentence,
         value: None,
+        from_none: false,
         threshold: None,
         examples: vec![],
         report: Some(report),
@@ -508,6 +510,7 @@ fn any_notification() -> impl Strategy<Value = Notification> {
             let at = Timestamp::from_seconds(i64::from(at));
             let window = Range::new(at, at + MINUTE).ok().filter(|_| windowed);
             Notification {
+                from_none: false,
                 id,
                 kind,
                 at,

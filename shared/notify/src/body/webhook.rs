@@ -28,6 +28,8 @@ struct Data {
     sentence: String,
     #[serde(serialize_with = "number")]
     value: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_none: Option<bool>,
     #[serde(serialize_with = "number")]
     threshold: Option<f64>,
     window: Option<Window>,
@@ -92,6 +94,7 @@ pub(crate) fn body(notification: &Notification) -> Vec<u8> {
             name: fit(&notification.name, MAX_NAME, plain),
             sentence: text(&notification.sentence),
             value: notification.value,
+            from_none: notification.from_none.then_some(true),
             threshold: notification.threshold,
             window: notification.window.map(|window| Window { since: window.since(), until: window.until() }),
             url: url(&notification.url),

@@ -82,7 +82,9 @@ impl Content {
         }
         let chart = match entry.to {
             Status::Unknown => None,
-            Status::Ok | Status::Firing => or_none(chart(context, app, rule, shown(entry), entry.at).await, "a chart"),
+            Status::Ok | Status::Firing => {
+                or_none(chart(context, app, rule, shown_range(entry), entry.at).await, "a chart")
+            }
         };
         let examples = or_none(examples(context, app, rule, entry).await, "examples");
         Ok(Self { chart, examples, ..Self::default() })
@@ -127,8 +129,8 @@ async fn named(context: &Context, app: &App, entry: &LogEntry, now: Timestamp) -
     }))
 }
 
-/// What the chart of a transition shows: some windows up to the one that was judged.
-fn shown(entry: &LogEntry) -> Option<Range> {
+/// What the chart of a transition shows, and the page that it leads to: some windows up to the one that was judged.
+pub(super) fn shown_range(entry: &LogEntry) -> Option<Range> {
     let length = (WINDOWS * entry.window.length()).clamp(SHORTEST, LONGEST);
     Range::new((entry.end - length).max(Timestamp::EPOCH), entry.end).ok()
 }

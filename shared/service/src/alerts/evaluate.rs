@@ -11,7 +11,7 @@ use tally_core::app::{App, AppId};
 use tally_core::time::{DAY, MINUTE, Range, SECOND, TimeDelta, Timestamp};
 use tally_store::{AppRules, Barrier, Delivery, DeliveryStatus, Judged, LogEntry, StoreError, StoredRule};
 
-use super::asking::ask;
+use super::asking::{Compared, ask};
 use super::news::{Newsroom, Overtaken};
 use super::reports::{BEHIND, Reporting, due};
 use crate::budget::{ReadError, Spent};
@@ -23,8 +23,8 @@ use crate::report::windows::Windows;
 
 /// The most windows that were missed and are judged later.
 const MOST_MISSED: i64 = 60;
-/// A shard that is counted up to so long ago has events, and needs no heartbeat.
-const FRESH: TimeDelta = TimeDelta::seconds(50);
+/// A shard that is counted up to so short a time ago has events, which soon count it further without a heartbeat.
+const FRESH: TimeDelta = TimeDelta::seconds(5);
 /// By how much the clocks of the machine that puts a heartbeat and of the store that dates it may differ.
 const SKEW: TimeDelta = TimeDelta::seconds(10);
 /// How long heartbeats stay if no other overwrites them.
@@ -137,7 +137,8 @@ impl Evaluation<'_> {
         let counted = try_join_all(reads).await?;
         let mut heartbeats = vec![];
         for (partition, counted) in partitions.iter().zip(&counted) {
-            if counted.before.is_none_or(|before| before < self.now - FRESH) {
+            let is_counted = |before| before >= self.now - FRESH || last_counted(before) >= self.now.floor(MINUTE);
+            if !counted.before.is_some_and(is_counted) {
                 heartbeats.push(Barrier::heartbeat(partition, false));
                 // DynamoDB splits a partition by its sort keys: one heartbeat passes through one side alone.
                 if counted.stream_shards > 1 {
@@ -185,7 +186,7 @@ impl Evaluation<'_> {
                     continue;
                 }
                 let Some(filter) = filters.get(&stored.rule.id) else { continue };
-                let found = match ask(&mut windows, self.app, &stored.rule, filter, end).await {
+                let found = match ask(&mut windows, self.app, &stored.rule, filter, (end, Compared::SinceApp)).await {
                     Ok(found) => found,
                     Err(ReadError::Store(error)) => return Err(error),
                     // The next minute has a budget of its own.
@@ -264,7 +265,7 @@ impl Evaluation<'_> {
         let rule = &stored.rule;
         let status = if transition.is_told { DeliveryStatus::Pending } else { DeliveryStatus::Snoozed };
         let (value, why) = match found {
-            Verdict::Is(_, value) => (Some(*value), None),
+            Verdict::Is(_, value) | Verdict::FromNone(_, value) => (Some(*value), None),
             Verdict::Unknown(why) => (None, Some(*why)),
             Verdict::TooEarly => (None, None),
         };
@@ -276,6 +277,7 @@ impl Evaluation<'_> {
             from: transition.from,
             to: transition.to,
             value,
+            from_none: matches!(found, Verdict::FromNone(..)),
             threshold: Some(rule.condition.threshold()),
             why,
             issue: None,

@@ -68,7 +68,12 @@ impl Newsroom<'_> {
         for i in 0..self.rules.len() {
             let rule = &self.rules[i];
             let is_told = stored.issue.told.contains(rule.rule.id.as_str());
-            if is_told || rule.rule.created_at > pointer.at || !waits_for(&rule.rule, &stored.issue, news) {
+            // A rule that tells nobody keeps its pace for when it has a channel.
+            if is_told
+                || rule.rule.channels.is_empty()
+                || rule.rule.created_at > pointer.at
+                || !waits_for(&rule.rule, &stored.issue, news)
+            {
                 continue;
             }
             let mut state = rule.state.clone();
@@ -130,6 +135,7 @@ impl Newsroom<'_> {
             from: Status::Ok,
             to: Status::Ok,
             value: None,
+            from_none: false,
             threshold: None,
             why: None,
             issue: Some(told),

@@ -8,7 +8,7 @@ use tally_core::app::App;
 use tally_core::event::filter::CellFilter;
 use tally_core::time::{HOUR, MINUTE, Range, TimeDelta, Timestamp};
 
-use super::asking::ask;
+use super::asking::{Compared, ask};
 use crate::budget::ReadError;
 use crate::reads::Reads;
 use crate::report::windows::Windows;
@@ -29,6 +29,8 @@ pub struct Fired {
     pub to: Option<Timestamp>,
     /// The largest value meanwhile, up or down.
     pub value: f64,
+    /// Whether that is a number of occurrences where there were none before, and no percentage.
+    pub from_none: bool,
 }
 
 /// What a rule would have done.
@@ -76,7 +78,7 @@ pub async fn preview(reads: &Reads, app: &App, rule: &Rule, length: TimeDelta) -
     let mut end = covered;
     while end < until {
         end += step;
-        let found = match ask(&mut windows, app, rule, &filter, end).await {
+        let found = match ask(&mut windows, app, rule, &filter, (end, Compared::Counted)).await {
             Ok(found) => found,
             Err(ReadError::Spent(_)) if end > covered + step => {
                 complete = false;
@@ -84,23 +86,27 @@ pub async fn preview(reads: &Reads, app: &App, rule: &Rule, length: TimeDelta) -
             }
             Err(error) => return Err(error),
         };
-        complete &= !matches!(found, Verdict::Unknown(_));
+        complete &= !matches!(found, Verdict::Unknown(_) | Verdict::TooEarly);
         let before = state.status;
         (state, _) = judge(rule, &state, end, &found, true, false);
-        let value = if let Verdict::Is(_, value) = found { value } else { 0.0 };
+        let (value, from_none) = match found {
+            Verdict::Is(_, value) => (value, false),
+            Verdict::FromNone(_, value) => (value, true),
+            Verdict::Unknown(_) | Verdict::TooEarly => (0.0, false),
+        };
         match (before, state.status) {
             (Status::Firing, Status::Firing) => {
                 if let Some(last) = fired.last_mut()
-                    && value.abs() > last.value.abs()
+                    && (from_none, value.abs()) > (last.from_none, last.value.abs())
                 {
-                    last.value = value;
+                    (last.value, last.from_none) = (value, from_none);
                 }
             }
             (_, Status::Firing) if fired.len() == MOST => {
                 complete = false;
                 break;
             }
-            (_, Status::Firing) => fired.push(Fired { from: end, to: None, value }),
+            (_, Status::Firing) => fired.push(Fired { from: end, to: None, value, from_none }),
             (Status::Firing, _) => {
                 if let Some(last) = fired.last_mut() {
                     last.to = Some(end);

@@ -75,6 +75,7 @@ impl Reporting<'_> {
             from: Status::Ok,
             to: Status::Ok,
             value: None,
+            from_none: false,
             threshold: None,
             why: (!is_counted).then_some(Why::Behind),
             issue: None,

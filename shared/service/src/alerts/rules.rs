@@ -4,14 +4,15 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use tally_core::alert::filter::FilterParams;
-use tally_core::alert::judge::State;
+use tally_core::alert::judge::{State, Status, Why};
 use tally_core::alert::minutes::Minutes;
 use tally_core::alert::rule::{Condition, MAX_RULES, Rule, RuleId};
+use tally_core::alert::sentence::condition;
 use tally_core::app::App;
 use tally_core::issue::News;
 use tally_core::time::{MICROSECOND, MINUTE, Timestamp};
 use tally_notify::{Channel, Secret, Sender};
-use tally_store::{Store, StoreError, StoredRule};
+use tally_store::{Delivery, DeliveryStatus, LogEntry, Store, StoreError, StoredRule};
 
 use super::channels::{OpenChannel, open, seal};
 use super::content::Content;
@@ -142,7 +143,7 @@ pub async fn create(
     Ok(Saved { stored, secrets })
 }
 
-/// Changes a rule by a function. A rule that asks something else begins anew.
+/// Changes a rule by a function. A rule that asks something else begins anew; who was told that it fires is told that it does no more.
 pub async fn change(
     context: &Context,
     app: &App,
@@ -158,6 +159,11 @@ pub async fn change(
             Some(channels) => set_channels(&context.store, app, &mut rule, channels).await?,
             None => vec![],
         };
+        if !rule.asks_as(&before.rule) && before.state.told.is_some() {
+            // The next attempt finds it recovered.
+            end_firing(context, app, &before).await?;
+            continue;
+        }
         let state =
             if rule.asks_as(&before.rule) { before.state } else { State::new(context.clock.now().floor(MINUTE)) };
         let stored = StoredRule { rule, state, version: before.version + 1 };
@@ -166,6 +172,36 @@ pub async fn change(
         }
     }
     Err(RuleError::Busy)
+}
+
+/// Ends that a rule fires, and tells so, unless others have changed it meanwhile.
+async fn end_firing(context: &Context, app: &App, stored: &StoredRule) -> Result<(), StoreError> {
+    let now = context.clock.now();
+    let end = now.floor(MINUTE);
+    let rule = &stored.rule;
+    let status = if rule.is_snoozed(now) { DeliveryStatus::Snoozed } else { DeliveryStatus::Pending };
+    let entry = LogEntry {
+        rule: rule.id.clone(),
+        version: stored.version + 1,
+        end,
+        at: now,
+        from: stored.state.status,
+        to: Status::Ok,
+        value: None,
+        from_none: false,
+        threshold: None,
+        why: Some(Why::Changed),
+        issue: None,
+        report: None,
+        window: rule.window,
+        condition: condition(rule),
+        deliveries: Delivery::of_rule(rule, status, now),
+        changes: 0,
+    };
+    let judged = context.store.alert_rules(&app.id).await?.judged;
+    let state = State::new(end);
+    context.store.change_alert_state(&app.id, judged, stored, &state, Some(&entry), None).await?;
+    Ok(())
 }
 
 /// Gives a webhook a new secret. For a day, what is sent is signed with the old one too.

@@ -1,6 +1,6 @@
 //! The notification of a transition.
 
-use tally_core::alert::judge::Status;
+use tally_core::alert::judge::{Status, Why};
 use tally_core::alert::rule::{Condition, Rule};
 use tally_core::alert::schedule::Schedule;
 use tally_core::alert::sentence::condition;
@@ -12,7 +12,7 @@ use tally_notify::{Example, Kind, Notification, Report};
 use tally_store::{LogEntry, ToldIssue};
 
 use super::asking::window;
-use super::content::{Content, Named};
+use super::content::{Content, Named, shown_range};
 use super::links::{self, escaped, range_params};
 use crate::config::Config;
 
@@ -26,10 +26,13 @@ pub(super) fn of_transition(
     channel: &str,
 ) -> Notification {
     let window = window(entry.end, rule.window);
-    let value = entry.value.map(|value| shown(&rule.condition, value));
+    let value = entry.value.map(|value| shown(&rule.condition, value, entry.from_none));
     let said = value.as_ref().map_or_else(String::new, |value| format!(" It was {value}."));
     let (kind, sentence) = match entry.to {
         Status::Firing => (Kind::AlertFiring, format!("{}.{said}", entry.condition)),
+        Status::Ok if entry.why == Some(Why::Changed) => {
+            (Kind::AlertRecovered, format!("{}. It fired when {}.", Why::Changed.sentence(), entry.condition))
+        }
         Status::Ok => (Kind::AlertRecovered, format!("No longer: {}.{said}", entry.condition)),
         Status::Unknown => {
             let why = entry.why.map_or("", |why| why.sentence());
@@ -41,11 +44,13 @@ pub(super) fn of_transition(
         kind,
         at: entry.end,
         value: entry.value,
+        from_none: entry.from_none,
         #[allow(clippy::cast_precision_loss)] // thresholds are below 2^53
         threshold: entry.threshold.map(|threshold| threshold as f64),
         window,
         chart: content.chart.clone(),
         examples: content.examples.clone(),
+        url: shown_range(entry).zip(config.page_url.as_ref()).map(|(range, page)| link(page, app, rule) + &range_params(range)),
         ..about(config, app, rule, sentence)
     }
 }
@@ -191,6 +196,7 @@ fn about(config: &Config, app: &App, rule: &Rule, sentence: String) -> Notificat
         name: rule.name.clone(),
         sentence,
         value: None,
+        from_none: false,
         threshold: None,
         window: None,
         url: config.page_url.as_ref().map(|page| link(page, app, rule)),
@@ -201,8 +207,9 @@ fn about(config: &Config, app: &App, rule: &Rule, sentence: String) -> Notificat
 }
 
 /// A value as people read it: occurrences, or a change.
-fn shown(condition: &Condition, value: f64) -> String {
+fn shown(condition: &Condition, value: f64, from_none: bool) -> String {
     match condition {
+        Condition::ChangesBy { .. } if from_none => format!("{value}, and none before"),
         Condition::ChangesBy { .. } if value.fract() == 0.0 => format!("{value:+}%"),
         Condition::ChangesBy { .. } => format!("{value:+.1}%"),
         Condition::Above(_) | Condition::Below(_) | Condition::Issue(_) | Condition::Report(_) => value.to_string(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tally_core::app::App;
 use tally_core::event::group::Group;
-use tally_core::issue::{STORED_WITHIN, State, Until};
+use tally_core::issue::{State, Until};
 use tally_core::time::Timestamp;
 use tally_core::time::clock::Clock;
 use tally_store::{Store, StoreError, StoredIssue};
@@ -30,8 +30,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn state(&self, now: Timestamp) -> State {
-        let at = now + STORED_WITHIN;
+    fn state(&self, at: Timestamp) -> State {
         match self {
             Self::Open => State::Open,
             Self::Resolved { next_release } => State::Resolved { at, next_release: *next_release },
@@ -74,9 +73,7 @@ pub async fn change(
         let known = store.issues_of(&app.id, &[group], now).await?.issues.remove(&group);
         let mut stored = known.filter(|stored| !stored.issue.erased).ok_or(ChangeError::Unknown)?;
         stored.issue.set(verdict.state(now));
-        // A change that took longer than it may is made once more: what happened meanwhile was not judged by it.
-        if store.put_issue(&app.id, &stored, stored.issue.expires_at(app)).await? && clock.now() <= now + STORED_WITHIN
-        {
+        if store.put_issue(&app.id, &stored, stored.issue.expires_at(app)).await? {
             stored.version += 1;
             return Ok(stored);
         }
