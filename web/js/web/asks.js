@@ -32,8 +32,8 @@ export const MOST_PAGES = 100;
 const NAMES_READ = 120;
 
 /** Requests of this page that run at a time. */
-const AT_ONCE = 6;
-const requests = new RequestQueue(AT_ONCE);
+const STATISTICS_AT_ONCE = 6;
+const requests = new RequestQueue(STATISTICS_AT_ONCE);
 let requestCount = 0;
 
 /**
@@ -131,6 +131,7 @@ export function whenSeen(element) {
   /** @type {(() => void) | null} */
   let waiting = null;
   let seen = false;
+  let watched = false;
   const observer = new IntersectionObserver(
     (entries) => {
       seen = entries.at(-1)?.isIntersecting ?? false;
@@ -138,12 +139,15 @@ export function whenSeen(element) {
     },
     { rootMargin: '100px' },
   );
-  observer.observe(element);
   return {
     close: () => observer.disconnect(),
     /** @param {() => void} task */
     ask: (task) => {
       waiting = task;
+      if (!watched) {
+        watched = true;
+        observer.observe(element);
+      }
       run();
     },
   };

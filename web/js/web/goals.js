@@ -70,7 +70,7 @@ export function goalPanel() {
         h(
           'p',
           { class: 'empty-rows muted' },
-          'A goal is an event or a page that visitors should reach. Choose one by its target in the tables, or name it here. Goals are part of the link: save the view to keep them.',
+          'A goal is an event or a page that visitors should reach. Choose one by its flag in the tables, or name it here. Goals are part of the link: save the view to keep them.',
         ),
       );
       return;

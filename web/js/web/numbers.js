@@ -154,11 +154,14 @@ export function visitNumbers({ answered, refused }) {
             ),
             optionChoice('Interval', 'interval', choices, chosen),
           ],
-          columns: others.map((each) => ({
-            label: each.label,
-            values: valuesOf(now, starts, each),
-            text: (value) => (Number.isFinite(value) ? each.write(value) : '–'),
-          })),
+          columns: [
+            ...(previous && !measure.rate ? [{ label: 'Before', values: previous, text: write }] : []),
+            ...others.map((each) => ({
+              label: each.label,
+              values: valuesOf(now, starts, each),
+              text: (/** @type {number} */ value) => (Number.isFinite(value) ? each.write(value) : '–'),
+            })),
+          ],
         },
       ),
     );

@@ -44,10 +44,12 @@ export function webPage(first, account) {
   const line = h('div', { class: 'fresh-line' }, now.element);
   const instead = h('div', { hidden: true });
   const content = h('div', { class: 'overview' }, line, instead, numbers.element, tables);
-  const element = h('div', { class: 'page' }, h('h1', { class: 'hidden-text' }, 'Web'), bar.element, content);
+  const element = h('div', { class: 'page' }, h('h1', { class: 'hidden-text' }, 'Web'), bar.element);
   Promise.all([loadSheet('people.css'), loadSheet('web.css')]).then(() => {
     styled = true;
     if (!closed) {
+      // What is where, and so what is seen at first, needs the sheets.
+      element.append(content);
       update(state);
     }
   });

@@ -71,7 +71,7 @@ export function webRows(of, rows, compare) {
         h(
           'tr',
           { style: { '--share': `${((row.count / max) * 100).toFixed(2)}%` } },
-          h('th', { scope: 'row' }, h('div', { class: 'count-value' }, valueText(of, row.value))),
+          h('th', { scope: 'row' }, h('div', { class: 'count-value' }, rowValue(of, row.value))),
           row.people !== undefined && h('td', null, numberText(row.people)),
           h('td', null, numberText(row.count)),
           (row.cells ?? []).map((each) => h('td', null, each)),
@@ -89,7 +89,7 @@ export function webRows(of, rows, compare) {
  * @param {RowsOf} of
  * @param {WebRow['value']} value
  */
-function valueText({ field, none, names, mayFilter }, value) {
+function rowValue({ field, none, names, mayFilter }, value) {
   if (value === null) {
     const filter = () => navigate({ filters: withFilter(currentState().filters, field, 'exists', 'false') });
     // The path of a key that ends in brackets is named otherwise; none of these is one.
@@ -130,17 +130,17 @@ function goalButton(field, value, goals) {
       dataset: { focus: `goal ${field} ${goal.value}` },
       on: { click: () => (is ? removeGoal(goal) : addGoal(goal)) },
     },
-    targetIcon(),
+    flagIcon(),
   );
 }
 
-/** A target. Drawn, since fonts lack it. */
-function targetIcon() {
-  const ring = { cx: 8, cy: 8, fill: 'none', stroke: 'currentColor', 'stroke-width': 1.5 };
+/** A flag. Drawn, since fonts lack it. */
+function flagIcon() {
+  const line = { fill: 'none', stroke: 'currentColor', 'stroke-width': 1.5, 'stroke-linejoin': 'round' };
   return svg(
     'svg',
     { width: 16, height: 16, 'aria-hidden': 'true' },
-    svg('circle', { ...ring, r: 6.5 }),
-    svg('circle', { class: 'web-bull', cx: 8, cy: 8, r: 2.5 }),
+    svg('path', { ...line, d: 'M3.5 1.5v13' }),
+    svg('path', { ...line, class: 'web-flag', d: 'M3.5 2.5h9l-2.5 3 2.5 3h-9z' }),
   );
 }
