@@ -97,7 +97,10 @@ async fn the_page_loads_few_files_of_its_version_and_nothing_else() {
         assert!(text.starts_with("import{") && text.contains("}from'./app.js';"), "{text}");
         files.push(part);
     }
-    files.extend(["alerts.css", "errors.css", "people.css", "source.css", "web.css"].map(|sheet| script.replace("app.js", sheet)));
+    files.extend(
+        ["alerts.css", "errors.css", "people.css", "source.css", "web.css"]
+            .map(|sheet| script.replace("app.js", sheet)),
+    );
     for file in &files {
         let version = file.split('/').nth(2).unwrap();
         assert!(version.len() == 16 && tag.contains(version), "{file}, {tag}");
