@@ -45,6 +45,7 @@ export function webPage(first, account) {
   const instead = h('div', { hidden: true });
   const content = h('div', { class: 'overview' }, line, instead, numbers.element, tables);
   const element = h('div', { class: 'page' }, h('h1', { class: 'hidden-text' }, 'Web'), bar.element);
+  bar.update(first);
   Promise.all([loadSheet('people.css'), loadSheet('web.css')]).then(() => {
     styled = true;
     if (!closed) {
