@@ -90,14 +90,17 @@ async fn the_page_loads_few_files_of_its_version_and_nothing_else() {
     let script = files.iter().find(|file| file.ends_with("/app.js")).unwrap().clone();
     let text = String::from_utf8(get(&tally, &script, &[]).await.2).unwrap();
     let later: Vec<_> = text.split("import('./").skip(1).filter_map(|rest| Some(rest.split_once('\'')?.0)).collect();
-    assert_eq!(later, ["alerts.js", "source.js", "errors.js", "people.js", "settings.js"]);
+    assert_eq!(later, ["alerts.js", "people.js", "source.js", "errors.js", "settings.js"]);
     for part in later {
         let part = script.replace("app.js", part);
         let text = String::from_utf8(get(&tally, &part, &[]).await.2).unwrap();
         assert!(text.starts_with("import{") && text.contains("}from'./app.js';"), "{text}");
         files.push(part);
     }
-    files.extend(["alerts.css", "errors.css", "people.css", "source.css"].map(|sheet| script.replace("app.js", sheet)));
+    files.extend(
+        ["alerts.css", "errors.css", "people.css", "source.css", "web.css"]
+            .map(|sheet| script.replace("app.js", sheet)),
+    );
     for file in &files {
         let version = file.split('/').nth(2).unwrap();
         assert!(version.len() == 16 && tag.contains(version), "{file}, {tag}");

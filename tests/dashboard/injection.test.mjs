@@ -38,6 +38,7 @@ test("script in every field stays text in every view", async () => {
         `?app=${app.id}&view=errors&state=${hostile}&q=${hostile}&sort=last_seen`,
         `?app=${app.id}&view=errors&issue=${hostile}&by=${hostile}`,
         `?app=${app.id}&view=people`,
+        `?app=${app.id}&view=web`,
         `?app=${app.id}&view=people&tab=paths&path=${encodeURIComponent(encodeURIComponent(`name ${HOSTILE}`))}`,
         `?app=${app.id}&view=session&session_id=${encodeURIComponent(`session ${HOSTILE}`)}`,
         `?app=${app.id}&view=user&user_id=${encodeURIComponent(`user ${HOSTILE}`)}`,

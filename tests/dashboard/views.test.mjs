@@ -34,6 +34,7 @@ const VIEWS = {
     "people retention": app => `/?app=${app}&view=people&tab=retention&since=7d`,
     "people paths": app => `/?app=${app}&view=people&tab=paths&path=page_view,signup`,
     "people numbers": app => `/?app=${app}&view=people&tab=numbers`,
+    "web without views": app => `/?app=${app}&view=web`,
     ...Object.fromEntries(
         ["app", "keys", "links", "views", "rejected", "dead-letters", "audit", "usage"].map(tab => [
             `settings ${tab}`,
@@ -78,7 +79,7 @@ test("the first view is small: at most 60 KB, 6 requests, and no code of views t
     console.log(`first view: ${requests} requests, ${bytes} bytes`);
     assert.ok(requests <= 6, page.requested.map(request => request.url()).join("\n"));
     assert.ok(bytes <= 60_000, `${bytes} bytes`);
-    assert.ok(page.requested.every(request => !/\/(alerts|errors|people|settings)\.(js|css)$/.test(request.url())));
+    assert.ok(page.requested.every(request => !/\/(alerts|errors|people|settings|web)\.(js|css)$/.test(request.url())));
 });
 
 test("everything can be reached with the keyboard, and what has the focus shows it", async () => {

@@ -6,12 +6,12 @@ import { formatChange, formatExact } from './format.js';
  *
  * @param {number} count
  * @param {number | null | undefined} previous
- * @param {{ errors?: boolean }} [options]
+ * @param {{ errors?: boolean, write?: (count: number) => string }} [options] `write` makes the text of the one before
  */
-export function changeText(count, previous, { errors = false } = {}) {
+export function changeText(count, previous, { errors = false, write = formatExact } = {}) {
   const text = formatChange(count, previous);
   const worse = errors && count > (previous ?? 0);
   const better = errors && count < (previous ?? 0);
-  const title = text && `Before: ${formatExact(previous ?? 0)}`;
+  const title = text && `Before: ${write(previous ?? 0)}`;
   return h('span', { class: `change${worse ? ' worse' : better ? ' better' : ''}`, title: title || null }, text);
 }

@@ -53,9 +53,12 @@ export function fieldLabel(field) {
 }
 
 /**
- * @param {{ field: string, operator: Operator }} filter
+ * @param {{ field: string, operator: Operator, values?: string[] }} filter
  */
-export function verbOf({ field, operator }) {
+export function verbOf({ field, operator, values }) {
+  if (operator === 'exists' && values?.[0] === 'false') {
+    return 'is missing';
+  }
   return field === SEARCH ? VERBS.contains : VERBS[operator];
 }
 

@@ -28,3 +28,8 @@ export function loadSheet(name) {
 export function alertsPart() {
   return import('./alerts.js');
 }
+
+/** Loads the part about people: their page, and that of their visits, which share charts and notes. */
+export function peoplePart() {
+  return import('./people.js');
+}

@@ -8,8 +8,12 @@ import { pathsTab } from './people/paths.js';
 import { retentionTab } from './people/retention.js';
 import { sessionsTab } from './people/sessions.js';
 import { usersTab } from './people/users.js';
+import { webPage } from './web/page.js';
 
-/** The part of the page that shows what people did. */
+/** The part of the page that shows what people did, and how they visit a web page. */
+
+/** The page of visits. */
+export const openWeb = webPage;
 
 /**
  * @typedef {{

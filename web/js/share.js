@@ -121,7 +121,7 @@ function restrictions({ view, filters, options }) {
     !fields.some((each) => /^message$|_id$/.test(each));
   const data =
     !asksData &&
-    shown !== 'people numbers' &&
+    !/^(web|people numbers)$/.test(shown) &&
     !fields.some((each) => each.startsWith('attr.') || each === 'fingerprint');
   return h(
     'fieldset',

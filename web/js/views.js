@@ -1,5 +1,5 @@
 import { fill, h } from './dom.js';
-import { alertsPart } from './later.js';
+import { alertsPart, peoplePart } from './later.js';
 import { isAdmin, maySeeEvents, maySeeIssues, maySeePeople } from './page.js';
 import { eventsPage } from './pages/events.js';
 import { homePage } from './pages/home.js';
@@ -46,7 +46,14 @@ export const VIEWS = [
     title: 'People',
     tab: true,
     allowed: () => true,
-    open: laterPage('People', async () => (await import('./people.js')).peoplePage),
+    open: laterPage('People', async () => (await peoplePart()).peoplePage),
+  },
+  {
+    view: 'web',
+    title: 'Web',
+    tab: true,
+    allowed: () => true,
+    open: laterPage('Web', async () => (await peoplePart()).openWeb),
   },
   { view: 'session', title: 'Session', tab: false, allowed: maySeePeople, open: sessionPage },
   { view: 'user', title: 'User', tab: false, allowed: maySeePeople, open: userPage },
