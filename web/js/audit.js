@@ -35,7 +35,7 @@ export async function auditRange(app, kind, range, signal, progress) {
     const reply = await request('POST', appPath(app, kind), { body, signal });
     findings.days += reply.days;
     findings.differences.push(...reply.differences);
-    findings.leftOut += reply.left_out ?? 0;
+    findings.leftOut += reply.left_out?.items ?? 0;
     findings.complete = findings.complete && (reply.complete || reply.next !== null);
     if (typeof reply.counted === 'number') {
       findings.counted = (findings.counted ?? 0) + reply.counted;

@@ -50,7 +50,7 @@ function pages(statistic, key) {
       })),
       next: reply.next ?? null,
       complete: reply.complete !== false,
-      leftOut: reply.left_out ?? 0,
+      leftOut: reply.left_out?.items ?? 0,
       coveredSince: reply.covered_since ?? null,
     };
   };
