@@ -93,6 +93,10 @@ test("a visit is a page view, with no cookie and nothing left in storage", async
         path: "/cart",
         title: "Page /cart",
         referrer: "",
+        browser: "Chrome",
+        device: "desktop",
+        language: "en-US",
+        os: "Linux",
     });
     await self.idle(page);
     assert.deepEqual(await self.context.cookies(), []);

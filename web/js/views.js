@@ -79,7 +79,8 @@ function laterPage(what, load) {
     /** @type {import('./page.js').Page | null} */
     let page = null;
     const panel = new Panel({ what });
-    const element = h('div', { class: 'page' }, panel.element);
+    // Its own size is the same before and after, so that nothing of it moves.
+    const element = h('div', null, h('div', { class: 'page' }, panel.element));
     const failed = () => {
       throw new Error('Load the page again: the server may have another version of it now.');
     };
@@ -87,7 +88,6 @@ function laterPage(what, load) {
       () => load().catch(failed),
       (open) => {
         page = open(state, account);
-        element.className = '';
         fill(element, page.element);
         return undefined;
       },
