@@ -40,7 +40,8 @@ pub fn check<E: Debug + PartialEq>(read: impl Fn() -> Result<Vec<Result<Draft, R
 /// # Panics
 /// Where one is beyond its limit.
 pub fn within_limits(event: &Event) {
-    let texts = [&event.client_id, &event.category, &event.session_id, &event.user_id, &event.alias, &event.fingerprint];
+    let texts =
+        [&event.client_id, &event.category, &event.session_id, &event.user_id, &event.alias, &event.fingerprint];
     for text in texts.into_iter().flatten().chain([&event.name]) {
         assert!((1..=MAX_TEXT).contains(&text.len()), "{event:?}");
     }
