@@ -137,6 +137,15 @@ async function settled(page) {
 
 const goalsQuery = (...goals) => `&goals=${encodeURIComponent(goals.map(encodeURIComponent).join())}`;
 
+/** Scrolls through all tables, each of which is read when it is seen. */
+async function seeAll(page) {
+    for (const each of ["Pages", "Sources", "Campaigns", "Countries", "Devices", "Languages", "Events", "Goals"]) {
+        await panel(page, each).scrollIntoViewIfNeeded();
+        await panel(page, each).locator(".panel-body > *:not(.skeleton)").first().waitFor();
+        await settled(page);
+    }
+}
+
 test("the numbers of visits with their change, and a chart of each, are those of the events", async () => {
     const app = await appWith(world.tally, site());
     const page = await world.signIn(`/?app=${app.id}&since=7d`);
@@ -494,11 +503,7 @@ test("hostile values stay text", async () => {
     ]) {
         await page.goto(`/?app=${app.id}&view=web&since=7d${query}`);
         await figure(page, "Visitors").waitFor();
-        for (const each of ["Pages", "Sources", "Campaigns", "Countries", "Devices", "Languages", "Events", "Goals"]) {
-            await panel(page, each).scrollIntoViewIfNeeded();
-            await panel(page, each).locator(".panel-body > *:not(.skeleton)").first().waitFor();
-            await settled(page);
-        }
+        await seeAll(page);
         assert.equal(await page.evaluate(() => window.broken), undefined, query);
         assert.equal(await page.locator("img, main script").count(), 0, query);
         assert.ok((await panel(page, "Countries").innerText()).includes("<img"), `${query}: ${await panel(page, "Countries").innerText()}`);
@@ -525,11 +530,7 @@ for (const scheme of ["light", "dark"]) {
             })) {
                 await page.goto(`/?app=${app.id}&view=web&since=7d${query}`);
                 await figure(page, "Visitors").waitFor();
-                for (const each of ["Pages", "Sources", "Campaigns", "Countries", "Devices", "Languages", "Events", "Goals"]) {
-                    await panel(page, each).scrollIntoViewIfNeeded();
-                    await panel(page, each).locator(".panel-body > *:not(.skeleton)").first().waitFor();
-                    await settled(page);
-                }
+                await seeAll(page);
                 const moved = await page.evaluate(() => window.moved);
                 assert.ok(moved < 0.01, `${name}: ${moved}`);
                 await page.evaluate(() => scrollTo(0, 0));

@@ -6,14 +6,13 @@ use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use tally_core::app::AppId;
-use tally_core::event::filter::EventFilter;
 use tally_core::event::id::EventId;
 use tally_core::event::json::Json;
 use tally_core::invalid::Invalid;
 use tally_core::time::{Range, Timestamp, micros};
 use tally_http::cursor::{CursorError, open, seal};
 use tally_http::guard::Target;
-use tally_http::limits::Limited;
+use tally_http::limits::{Limited, Limits};
 use tally_http::openapi::{Operation, Parameter, number_or, text};
 use tally_http::parameters::{FromQuery, Params, SentParams, event_filters};
 use tally_http::problem::{Problem, json};
@@ -113,9 +112,14 @@ impl Cursor {
 }
 
 /// The list as it was asked for, with the parameters of its cursors.
-fn read(mut params: Params, app: &AppId, now: Timestamp) -> Result<(SessionQuery, SentParams), Problem> {
+fn read(
+    mut params: Params,
+    app: &AppId,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<(SessionQuery, SentParams), Problem> {
     let limit = params.number("limit", 1, MAX_LIMIT as u64);
-    let own = EventFilter::default();
+    let (own, joins) = (limits.filter(), joins(limits));
     let Some(text) = params.text("cursor") else {
         let sent = params.remaining();
         let (filter, TimeRange(range)) = params.read(|params| FromQuery::read(params, now))?;
@@ -123,7 +127,7 @@ fn read(mut params: Params, app: &AppId, now: Timestamp) -> Result<(SessionQuery
             range,
             own,
             filter,
-            joins: false,
+            joins,
             limit: limit.unwrap_or(DEFAULT_LIMIT),
             after: None,
             findable: None,
@@ -138,7 +142,7 @@ fn read(mut params: Params, app: &AppId, now: Timestamp) -> Result<(SessionQuery
         Params::of(cursor.params.clone()).within(limits).read(|params| FromQuery::read(params, now))?;
     let limit = limit.unwrap_or(cursor.limit).clamp(1, MAX_LIMIT);
     let (after, findable) = (Some(cursor.after), Some(cursor.findable));
-    let query = SessionQuery { range: cursor.range, own, filter, joins: false, limit, after, findable };
+    let query = SessionQuery { range: cursor.range, own, filter, joins, limit, after, findable };
     Ok((query, cursor.params))
 }
 
@@ -148,9 +152,7 @@ pub(crate) async fn list(
     Limited(limits): Limited,
     params: Params,
 ) -> Result<Response, Problem> {
-    let (mut query, params) = read(params, &app.id, context.clock.now())?;
-    query.own = limits.filter();
-    query.joins = joins(&limits);
+    let (query, params) = read(params, &app.id, &limits, context.clock.now())?;
     let page = uses::list(&context.reads(), &app, &query).await?;
     let cursor = |(after, findable)| Cursor {
         app: app.id.to_string(),

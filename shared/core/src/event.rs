@@ -74,6 +74,32 @@ pub struct Event {
     pub stack: Option<Json>,
 }
 
+#[cfg(test)]
+impl Event {
+    /// One that says nothing but its name, for tests.
+    pub(crate) fn bare() -> Self {
+        Self {
+            id: EventId::first_at(Timestamp::EPOCH),
+            client_id: None,
+            name: "a".into(),
+            slug: "b".into(),
+            category: None,
+            level: None,
+            message: None,
+            session_id: None,
+            user_id: None,
+            alias: None,
+            fingerprint: None,
+            timestamp: Timestamp::EPOCH,
+            received_at: Timestamp::EPOCH,
+            count: 1,
+            data: None,
+            tags: None,
+            stack: None,
+        }
+    }
+}
+
 impl Event {
     /// The time that orders and filters it in an app of this clock; its id names the same millisecond.
     pub fn at(&self, clock: EventClock) -> Timestamp {

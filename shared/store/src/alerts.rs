@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use tally_core::alert::judge::{State, Status, Why};
 use tally_core::alert::minutes::Minutes;
 use tally_core::alert::rule::{MAX_RULES, Rule, RuleId};
+use tally_core::alert::sentence::condition;
 use tally_core::app::AppId;
 use tally_core::issue::News;
 use tally_core::time::{TimeDelta, Timestamp, micros};
 
-use crate::alert_deliveries::{Delivery, due, pending_item};
+use crate::alert_deliveries::{Delivery, DeliveryStatus, due, pending_item};
 use crate::client::error::StoreError;
 use crate::issues::StoredIssue;
 use crate::item::{Item, key, number, sort_key};
@@ -120,6 +121,33 @@ pub struct LogEntry {
     /// The number of changes of the deliveries.
     #[serde(default)]
     pub changes: u64,
+}
+
+impl LogEntry {
+    /// An entry of a rule that is found out at `now`, in which the rule stays ok and nothing else is said. Its channels are told, or kept
+    /// as snoozed.
+    pub fn of(stored: &StoredRule, end: Timestamp, now: Timestamp, is_told: bool) -> Self {
+        let rule = &stored.rule;
+        let status = if is_told { DeliveryStatus::Pending } else { DeliveryStatus::Snoozed };
+        Self {
+            rule: rule.id.clone(),
+            version: stored.version + 1,
+            end,
+            at: now,
+            from: Status::Ok,
+            to: Status::Ok,
+            value: None,
+            from_none: false,
+            threshold: None,
+            why: None,
+            issue: None,
+            report: None,
+            window: rule.window,
+            condition: condition(rule),
+            deliveries: Delivery::of_rule(rule, status, now),
+            changes: 0,
+        }
+    }
 }
 
 /// What a transition tells of issues. Their texts are read when it is told: so they go with the events.

@@ -4,8 +4,6 @@
 //! A record is whatever the stream carries: a batch of [CloudWatch Logs](super::cloud_watch), events of `EventBridge`, JSON
 //! objects one after another, or lines. Firehose repeats a delivery that was not answered by 200, with the same `requestId`.
 
-use std::borrow::Cow;
-
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -43,7 +41,7 @@ struct Delivery {
     request: String,
     at: Option<Timestamp>,
     /// What its records hold, unpacked.
-    texts: Vec<Cow<'static, str>>,
+    texts: Vec<String>,
 }
 
 impl Delivery {
@@ -79,7 +77,7 @@ impl Delivery {
                 ))
             };
             left = left.checked_sub(data.len()).ok_or_else(too_large)?;
-            texts.push(Cow::Owned(sanitize::body(&data).into_owned()));
+            texts.push(sanitize::body(&data).into_owned());
         }
         let at = at.and_then(scalar).and_then(|millis| millis.parse().ok());
         Ok(Self { request: request.and_then(scalar).unwrap_or_default(), at, texts })
@@ -90,18 +88,37 @@ impl Delivery {
 enum Part<'a> {
     /// A log event of a batch, by the place of the batch.
     Log(usize, &'a RawValue),
-    /// A JSON object.
+    /// A JSON object, and the id of the event.
     Object(&'a RawValue, String),
-    /// A line.
+    /// A line, and the id of the event.
     Line(&'a str, String),
     /// What cannot be read, and why.
     Bad(&'a str, Refusal),
 }
 
+impl<'a> Part<'a> {
+    fn text(&self) -> &'a str {
+        match self {
+            Self::Log(_, raw) | Self::Object(raw, _) => raw.get(),
+            Self::Line(text, _) | Self::Bad(text, _) => text,
+        }
+    }
+
+    /// The number of JSON values that are read for it, at most.
+    fn values(&self) -> usize {
+        match self {
+            Self::Log(_, raw) | Self::Object(raw, _) => event_json::count(raw) + logs::values_within(raw),
+            Self::Line(line, _) => logs::values(line),
+            Self::Bad(..) => 0,
+        }
+    }
+}
+
 /// The events of a delivery.
 struct Parts<'a> {
     batches: Vec<Batch<'a>>,
-    all: Vec<Part<'a>>,
+    /// Each with its number of JSON values.
+    all: Vec<(Part<'a>, usize)>,
     /// Common attributes of the stream.
     tags: Object,
     /// When the delivery was made: the time of what has none.
@@ -150,7 +167,8 @@ impl<'a> Parts<'a> {
                 "more than {MAX_RECORDS} events: make the buffer of the stream smaller"
             )));
         }
-        self.all.push(part);
+        let values = part.values();
+        self.all.push((part, values));
         Ok(())
     }
 
@@ -180,14 +198,6 @@ impl<'a> Parts<'a> {
             Part::Bad(_, refusal) => Err(refusal.clone()),
         }
     }
-
-    fn text(&self, index: usize) -> &'a str {
-        match self.all.get(index) {
-            Some(Part::Log(_, raw) | Part::Object(raw, _)) => raw.get(),
-            Some(Part::Line(text, _) | Part::Bad(text, _)) => text,
-            None => "",
-        }
-    }
 }
 
 impl Records for Parts<'_> {
@@ -196,8 +206,8 @@ impl Records for Parts<'_> {
     }
 
     fn draft(&self, index: usize) -> Result<Draft, Refusal> {
-        let part = self.all.get(index).ok_or_else(|| Refusal::new(Reason::Unreadable, "no such record"))?;
-        records::check_values(self.values(index))?;
+        let (part, values) = self.all.get(index).ok_or_else(|| Refusal::new(Reason::Unreadable, "no such record"))?;
+        records::check_values(*values)?;
         let mut draft = self.draft_of(part)?;
         if !self.tags.is_empty() {
             let mut tags = self.tags.clone();
@@ -210,19 +220,15 @@ impl Records for Parts<'_> {
     }
 
     fn size(&self, index: usize) -> usize {
-        self.text(index).len()
+        self.all.get(index).map_or(0, |(part, _)| part.text().len())
     }
 
     fn values(&self, index: usize) -> usize {
-        match self.all.get(index) {
-            Some(Part::Log(_, raw) | Part::Object(raw, _)) => event_json::count(raw) + logs::values_within(raw),
-            Some(Part::Line(line, _)) => logs::values(line),
-            Some(Part::Bad(..)) | None => 0,
-        }
+        self.all.get(index).map_or(0, |(_, values)| *values)
     }
 
     fn sample(&self, index: usize) -> String {
-        shortened(self.text(index)).to_owned()
+        self.all.get(index).map_or_else(String::new, |(part, _)| shortened(part.text()).to_owned())
     }
 }
 

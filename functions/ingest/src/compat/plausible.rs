@@ -24,7 +24,7 @@ use tally_core::event::{MAX_DEPTH, MAX_EVENT, MAX_VALUES};
 use tally_core::rejected::{Reason, Refusal};
 use tally_core::time::{DAY, TimeDelta, Timestamp};
 use tally_core::web::agent::is_bot;
-use tally_core::web::page_view::PageView;
+use tally_core::web::page_view::{PAGEVIEW, PageView};
 use tally_core::web::path_of;
 use tally_core::web::visitor::VisitorId;
 use tally_http::families::Family;
@@ -38,8 +38,6 @@ use super::visit::{self, Visit};
 
 /// The maximum number of domains of one event.
 const MAX_DOMAINS: usize = 10;
-/// The name of a page view.
-const PAGEVIEW: &str = "pageview";
 
 /// Plausible.
 pub(crate) struct Plausible;

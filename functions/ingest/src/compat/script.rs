@@ -18,8 +18,7 @@ use tally_core::event::json::{self as event_json, Json, Kind};
 use tally_core::rejected::Refusal;
 use tally_core::time::Timestamp;
 use tally_core::web::agent::is_bot;
-use tally_core::web::page_view::PageView;
-use tally_core::web::path_of;
+use tally_core::web::page_view::{PAGEVIEW, PageView};
 use tally_core::web::visitor::VisitorId;
 use tally_http::body::invalid;
 use tally_http::families::Family;
@@ -111,7 +110,7 @@ impl Page<'_> {
             let at = draft.timestamp.or_else(|| named_time(draft.id.as_deref()?)).unwrap_or(self.call.now());
             draft.session_id = self.visit.visitor("", at).map(VisitorId::session_id);
         }
-        let is_view = draft.name.as_deref() == Some("pageview");
+        let is_view = draft.name.as_deref() == Some(PAGEVIEW);
         let mut data = match draft.data.take() {
             Some(Json::Object(data)) => data,
             None if is_view => BTreeMap::new(),
@@ -135,8 +134,7 @@ impl Page<'_> {
             };
             visit::add(&mut data, view.fields());
         }
-        let path = url.as_deref().and_then(path_of).map(|path| ("path", Json::String(path.to_owned())));
-        visit::add(&mut data, path);
+        visit::add_path(&mut data, url.as_deref());
         Ok(Draft { data: Some(Json::Object(data)), ..draft })
     }
 }

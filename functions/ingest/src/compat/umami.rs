@@ -26,8 +26,7 @@ use tally_core::event::json::{self as event_json, Json, Kind};
 use tally_core::rejected::{Reason, Refusal};
 use tally_core::time::Timestamp;
 use tally_core::web::agent::is_bot;
-use tally_core::web::page_view::PageView;
-use tally_core::web::path_of;
+use tally_core::web::page_view::{PAGEVIEW, PageView};
 use tally_core::web::visitor::VisitorId;
 use tally_http::families::Family;
 use tally_http::problem::Problem;
@@ -127,7 +126,7 @@ fn draft(event: &RawValue, visit: &Visit<'_>, now: Timestamp, known: Option<&Tok
     let named = payload.take_text("name");
     let name = match (kind.as_str(), named) {
         ("event", Some(name)) => name,
-        ("event", None) => "pageview".to_owned(),
+        ("event", None) => PAGEVIEW.to_owned(),
         ("identify", _) => "identify".to_owned(),
         ("performance", _) => "web_vitals".to_owned(),
         _ => return refused(Reason::NotOffered, "`type` must be event, identify or performance"),
@@ -138,7 +137,7 @@ fn draft(event: &RawValue, visit: &Visit<'_>, now: Timestamp, known: Option<&Tok
     let text = |name: &str| payload.get(name).and_then(scalar).filter(|text| !text.is_empty());
     let (url, host, referrer, screen, language) =
         (text("url"), text("hostname"), text("referrer"), text("screen"), text("language"));
-    if name == "pageview" {
+    if name == PAGEVIEW {
         let width = screen.as_deref().and_then(|screen| visit::whole(screen.split('x').next().unwrap_or_default()));
         let view = PageView {
             url: url.as_deref(),
@@ -152,8 +151,7 @@ fn draft(event: &RawValue, visit: &Visit<'_>, now: Timestamp, known: Option<&Tok
         };
         visit::add(&mut data, view.fields());
     }
-    let path = url.as_deref().and_then(path_of).map(|path| ("path", Json::String(path.to_owned())));
-    visit::add(&mut data, path);
+    visit::add_path(&mut data, url.as_deref());
     for (name, value) in payload.rest() {
         // Clients send all that they know, and an empty text for what they do not.
         if value != Json::String(String::new()) && value != Json::Null {

@@ -9,6 +9,7 @@ use tally_core::event::json::{Json, Number};
 use tally_core::time::Timestamp;
 use tally_core::time::bucket::Bucket;
 use tally_core::web::country::Country;
+use tally_core::web::path_of;
 use tally_core::web::visitor::{Salt, Seen, VisitorId};
 use tally_http::problem::Problem;
 use tally_service::countries::Countries;
@@ -116,6 +117,11 @@ pub(super) fn add(data: &mut BTreeMap<String, Json>, fields: impl IntoIterator<I
     for (name, value) in fields {
         data.entry(name.to_owned()).or_insert(value);
     }
+}
+
+/// Adds the path of the page at an address.
+pub(super) fn add_path(data: &mut BTreeMap<String, Json>, url: Option<&str>) {
+    add(data, url.and_then(path_of).map(|path| ("path", Json::String(path.to_owned()))));
 }
 
 /// A whole number of pixels, milliseconds or percent.

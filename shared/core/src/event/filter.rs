@@ -285,26 +285,7 @@ mod tests {
     #[test]
     fn an_event_matches_where_every_filter_does() {
         let some = |text: &str| Some(text.to_owned());
-        let id = crate::event::id::EventId::first_at(crate::time::Timestamp::EPOCH);
-        let bare = Event {
-            id,
-            client_id: None,
-            name: "a".into(),
-            slug: "b".into(),
-            category: None,
-            level: None,
-            message: None,
-            session_id: None,
-            user_id: None,
-            alias: None,
-            fingerprint: None,
-            timestamp: crate::time::Timestamp::EPOCH,
-            received_at: crate::time::Timestamp::EPOCH,
-            count: 1,
-            data: None,
-            tags: None,
-            stack: None,
-        };
+        let bare = Event::bare();
         let event = Event {
             category: some("c"),
             level: Some(Level::Info),

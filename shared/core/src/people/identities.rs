@@ -146,25 +146,7 @@ mod tests {
     }
 
     fn event(user_id: Option<String>, session_id: Option<String>, alias: Option<String>) -> Event {
-        Event {
-            id: crate::event::id::EventId::first_at(crate::time::Timestamp::EPOCH),
-            client_id: None,
-            name: "view".into(),
-            slug: "view".into(),
-            category: None,
-            level: None,
-            message: None,
-            session_id,
-            user_id,
-            alias,
-            fingerprint: None,
-            timestamp: crate::time::Timestamp::EPOCH,
-            received_at: crate::time::Timestamp::EPOCH,
-            count: 1,
-            data: None,
-            tags: None,
-            stack: None,
-        }
+        Event { session_id, user_id, alias, ..Event::bare() }
     }
 
     #[test]

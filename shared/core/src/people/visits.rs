@@ -6,13 +6,15 @@ use super::{Hashed, MEDIAN, quantile};
 use crate::event::Event;
 use crate::event::json::Json;
 use crate::time::{DAY, TimeDelta, Timestamp};
+use crate::web::page_view::PAGEVIEW;
+use crate::web::path_of;
 
 /// How long nothing happens before the next event begins a new visit, as Plausible, Umami and Google Analytics have it.
 pub const GAP: TimeDelta = TimeDelta::minutes(30);
 /// The bytes that a new visit takes in memory, about.
 pub const VISIT_BYTES: usize = 200;
 /// The names of events that are views of a page: of Tally's script, Plausible and Umami; of `PostHog`; of Segment.
-pub const VIEWS: [&str; 3] = ["pageview", "$pageview", "page"];
+pub const VIEWS: [&str; 3] = [PAGEVIEW, "$pageview", "page"];
 /// The event that tells how long a page was looked at. It makes a visit longer, and is nothing that a visitor did.
 pub const ENGAGEMENT: &str = "engagement";
 
@@ -42,20 +44,20 @@ pub struct VisitEvent {
     pub matches: bool,
 }
 
-/// The path of the page that a view shows: `path` of its data, else `PostHog`'s `$pathname`, else that of its `url`.
+/// The path of the page that a view shows: `path` of its data, else `PostHog`'s `$pathname`, else that of its `url` without what
+/// follows a `#`, which nobody has said to be a part of it.
 pub fn page_of(event: &Event) -> Option<String> {
     let text = |path| match event.attribute(path) {
         Some(Json::String(text)) if !text.is_empty() => Some(text),
         _ => None,
     };
-    text("path").or_else(|| text("$pathname")).or_else(|| text("url").map(|url| path_of(&url).to_owned()))
-}
-
-/// The path of a URL, without query and fragment.
-fn path_of(url: &str) -> &str {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let path = url.split_once("://").map_or(url, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
-    if path.is_empty() { "/" } else { path }
+    let of_url = || {
+        let url = text("url")?;
+        let whole = url.split(['?', '#']).next().unwrap_or_default();
+        // A text that is no address names a page all the same.
+        Some(path_of(whole).unwrap_or(if whole.is_empty() { "/" } else { whole }).to_owned())
+    };
+    text("path").or_else(|| text("$pathname")).or_else(of_url)
 }
 
 /// How long a page was looked at, as an event `engagement` tells in `duration_ms`: at most a day.
@@ -371,9 +373,12 @@ mod tests {
             ("https://shop.example", "/"),
             ("https://shop.example?x=/y", "/"),
             ("/relative/path?q", "/relative/path"),
-            ("", "/"),
+            ("relative", "relative"),
+            ("#top", "/"),
         ] {
-            assert_eq!(path_of(url), path, "{url}");
+            let data = [("url".to_owned(), Json::String(url.to_owned()))];
+            let view = Event { data: Some(Json::Object(data.into())), ..Event::bare() };
+            assert_eq!(page_of(&view).as_deref(), Some(path), "{url}");
         }
     }
 }

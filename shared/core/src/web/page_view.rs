@@ -13,6 +13,9 @@ const MAX_LANGUAGE: usize = 35;
 /// The parameters of an address that name a campaign.
 const CAMPAIGN: [&str; 5] = ["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"];
 
+/// The name of a page view of Tally's script, Plausible and Umami.
+pub const PAGEVIEW: &str = "pageview";
+
 /// What is known of a page view.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PageView<'a> {

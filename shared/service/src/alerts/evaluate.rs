@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use futures::future::try_join_all;
 use tally_core::alert::filter::cell_filter;
 use tally_core::alert::judge::{State, Transition, Verdict, Why, judge};
-use tally_core::alert::sentence::condition;
 use tally_core::app::partition::partitions;
 use tally_core::app::{App, AppId};
 use tally_core::time::{DAY, MINUTE, Range, SECOND, TimeDelta, Timestamp};
-use tally_store::{AppRules, Barrier, Delivery, DeliveryStatus, Judged, LogEntry, StoreError, StoredRule};
+use tally_store::{AppRules, Barrier, Judged, LogEntry, StoreError, StoredRule};
 
 use super::asking::{Compared, ask};
 use super::news::{Newsroom, Overtaken};
@@ -262,30 +261,19 @@ impl Evaluation<'_> {
     }
 
     fn entry(&self, stored: &StoredRule, end: Timestamp, transition: Transition, found: &Verdict) -> LogEntry {
-        let rule = &stored.rule;
-        let status = if transition.is_told { DeliveryStatus::Pending } else { DeliveryStatus::Snoozed };
         let (value, why) = match found {
             Verdict::Is(_, value) | Verdict::FromNone(_, value) => (Some(*value), None),
             Verdict::Unknown(why) => (None, Some(*why)),
             Verdict::TooEarly => (None, None),
         };
         LogEntry {
-            rule: rule.id.clone(),
-            version: stored.version + 1,
-            end,
-            at: self.now,
             from: transition.from,
             to: transition.to,
             value,
             from_none: matches!(found, Verdict::FromNone(..)),
-            threshold: Some(rule.condition.threshold()),
+            threshold: Some(stored.rule.condition.threshold()),
             why,
-            issue: None,
-            report: None,
-            window: rule.window,
-            condition: condition(rule),
-            deliveries: Delivery::of_rule(rule, status, self.now),
-            changes: 0,
+            ..LogEntry::of(stored, end, self.now, transition.is_told)
         }
     }
 }

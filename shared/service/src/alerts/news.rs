@@ -3,16 +3,13 @@
 use std::collections::HashMap;
 
 use tally_core::alert::filter::cell_filter;
-use tally_core::alert::judge::{State, Status};
+use tally_core::alert::judge::State;
 use tally_core::alert::rule::Rule;
-use tally_core::alert::sentence::condition;
 use tally_core::app::AppId;
 use tally_core::event::group::Group;
 use tally_core::issue::{Issue, News};
 use tally_core::time::{TimeDelta, Timestamp};
-use tally_store::{
-    Delivery, DeliveryStatus, IssueNews, Judged, LogEntry, StoreError, StoredIssue, StoredRule, ToldIssue,
-};
+use tally_store::{IssueNews, Judged, LogEntry, StoreError, StoredIssue, StoredRule, ToldIssue};
 
 use crate::context::Context;
 
@@ -125,26 +122,8 @@ impl Newsroom<'_> {
     }
 
     fn entry(&self, stored: &StoredRule, told: ToldIssue) -> LogEntry {
-        let rule = &stored.rule;
-        let status = if rule.is_snoozed(self.now) { DeliveryStatus::Snoozed } else { DeliveryStatus::Pending };
-        LogEntry {
-            rule: rule.id.clone(),
-            version: stored.version + 1,
-            end: self.now,
-            at: self.now,
-            from: Status::Ok,
-            to: Status::Ok,
-            value: None,
-            from_none: false,
-            threshold: None,
-            why: None,
-            issue: Some(told),
-            report: None,
-            window: rule.window,
-            condition: condition(rule),
-            deliveries: Delivery::of_rule(rule, status, self.now),
-            changes: 0,
-        }
+        let is_told = !stored.rule.is_snoozed(self.now);
+        LogEntry { issue: Some(told), ..LogEntry::of(stored, self.now, self.now, is_told) }
     }
 }
 

@@ -1,10 +1,9 @@
 //! Rules that report: which of them are due, and that each report is told once.
 
-use tally_core::alert::judge::{State, Status, Why};
-use tally_core::alert::sentence::condition;
+use tally_core::alert::judge::{State, Why};
 use tally_core::app::AppId;
 use tally_core::time::{TimeDelta, Timestamp};
-use tally_store::{Delivery, DeliveryStatus, Judged, LogEntry, StoreError, StoredRule, ToldReport};
+use tally_store::{Judged, LogEntry, StoreError, StoredRule, ToldReport};
 
 use super::news::Overtaken;
 use crate::context::Context;
@@ -66,24 +65,10 @@ impl Reporting<'_> {
     fn entry(&self, stored: &StoredRule, at: Timestamp, is_counted: bool) -> Option<LogEntry> {
         let rule = &stored.rule;
         let [period, before] = rule.schedule()?.periods(at)?;
-        let status = if rule.is_snoozed(self.now) { DeliveryStatus::Snoozed } else { DeliveryStatus::Pending };
         Some(LogEntry {
-            rule: rule.id.clone(),
-            version: stored.version + 1,
-            end: at,
-            at: self.now,
-            from: Status::Ok,
-            to: Status::Ok,
-            value: None,
-            from_none: false,
-            threshold: None,
             why: (!is_counted).then_some(Why::Behind),
-            issue: None,
             report: Some(ToldReport { since: period.since(), before: before.since() }),
-            window: rule.window,
-            condition: condition(rule),
-            deliveries: Delivery::of_rule(rule, status, self.now),
-            changes: 0,
+            ..LogEntry::of(stored, at, self.now, !rule.is_snoozed(self.now))
         })
     }
 }

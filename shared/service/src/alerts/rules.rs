@@ -4,15 +4,14 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use tally_core::alert::filter::FilterParams;
-use tally_core::alert::judge::{State, Status, Why};
+use tally_core::alert::judge::{State, Why};
 use tally_core::alert::minutes::Minutes;
 use tally_core::alert::rule::{Condition, MAX_RULES, Rule, RuleId};
-use tally_core::alert::sentence::condition;
 use tally_core::app::App;
 use tally_core::issue::News;
 use tally_core::time::{MICROSECOND, MINUTE, Timestamp};
 use tally_notify::{Channel, Secret, Sender};
-use tally_store::{Delivery, DeliveryStatus, LogEntry, Store, StoreError, StoredRule};
+use tally_store::{LogEntry, Store, StoreError, StoredRule};
 
 use super::channels::{OpenChannel, open, seal};
 use super::content::Content;
@@ -178,25 +177,10 @@ pub async fn change(
 async fn end_firing(context: &Context, app: &App, stored: &StoredRule) -> Result<(), StoreError> {
     let now = context.clock.now();
     let end = now.floor(MINUTE);
-    let rule = &stored.rule;
-    let status = if rule.is_snoozed(now) { DeliveryStatus::Snoozed } else { DeliveryStatus::Pending };
     let entry = LogEntry {
-        rule: rule.id.clone(),
-        version: stored.version + 1,
-        end,
-        at: now,
         from: stored.state.status,
-        to: Status::Ok,
-        value: None,
-        from_none: false,
-        threshold: None,
         why: Some(Why::Changed),
-        issue: None,
-        report: None,
-        window: rule.window,
-        condition: condition(rule),
-        deliveries: Delivery::of_rule(rule, status, now),
-        changes: 0,
+        ..LogEntry::of(stored, end, now, !stored.rule.is_snoozed(now))
     };
     let judged = context.store.alert_rules(&app.id).await?.judged;
     let state = State::new(end);

@@ -295,25 +295,7 @@ mod tests {
 
     fn event(data: &str) -> Event {
         let raw = json::document(data.as_bytes()).and_then(|raw| json::value(raw, 16));
-        Event {
-            id: crate::event::id::EventId::first_at(crate::time::Timestamp::EPOCH),
-            client_id: None,
-            name: "a".into(),
-            slug: "a".into(),
-            category: None,
-            level: None,
-            message: Some("Timed out".into()),
-            session_id: None,
-            user_id: None,
-            alias: None,
-            fingerprint: None,
-            timestamp: crate::time::Timestamp::EPOCH,
-            received_at: crate::time::Timestamp::EPOCH,
-            count: 1,
-            data: Some(raw.expect("JSON")),
-            tags: None,
-            stack: None,
-        }
+        Event { slug: "a".into(), message: Some("Timed out".into()), data: Some(raw.expect("JSON")), ..Event::bare() }
     }
 
     /// Whether `attr.` and this text, as `path[operator]=value|value`, matches.
