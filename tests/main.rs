@@ -25,6 +25,7 @@ mod erase;
 mod event_indexes;
 mod event_tracker;
 mod exactness;
+mod export;
 mod families;
 mod faults;
 mod faults_by_seed;

@@ -137,6 +137,9 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
         }
         "/apps/{app}/events/{id}" => ids.iter().map(|id| format!("/apps/shop/events/{id}")).collect(),
         "/apps/{app}/events/{id}/stack" => ids.iter().map(|id| format!("/apps/shop/events/{id}/stack")).collect(),
+        "/apps/{app}/export" => {
+            with("/apps/shop/export", &["", "format=csv", "fields=name,data.note", "user_id=inside-user-canary"])
+        }
         "/apps/{app}/reports/{report}" => [
             "hour?date=2026-11-21&hour=9",
             "day?date=today",

@@ -142,6 +142,37 @@ fn lines(count: usize, day: Option<&str>) -> String {
 }
 
 #[test]
+fn what_a_tally_exported_is_the_same_events_in_another() {
+    let place = Place::new();
+    let file = place.write("app.log", lines(20, Some("2025-11-03")));
+    place.import(&[path(&file), "--set", "level=warn"]).is("20 lines: 20 new, 0 already there, 0 refused");
+    let events = place.events("");
+    let exported: String = events.iter().map(|event| format!("{event}\n")).collect();
+
+    let other = Place::new();
+    let file = other.write("export.ndjson", &exported);
+    let shown = other.import(&[path(&file), "--dry-run"]);
+    assert!(shown.out.contains("(tally)"), "{}", shown.out);
+    let url = format!("http://{}/", other.server.url);
+    let send = |key: &str| run(&mut other.command(&[path(&file), "--url", &url, "--key", key]));
+    let refused = send(&other.server.ingest_key);
+    assert_eq!(refused.code, Some(1), "{}{}", refused.out, refused.err);
+    assert!(refused.out.contains("only an admin"), "{}", refused.out);
+    assert_eq!(other.events(""), Vec::<Value>::new());
+    let body = json!({"username": "admin", "password": other.server.password}).to_string();
+    let (_, signed_in) = other.server.request("POST", "/auth", ("accept", "*/*"), &body).unwrap();
+    let sent = send(signed_in["token"].as_str().unwrap());
+    assert_eq!(sent.code, Some(0), "{}{}", sent.out, sent.err);
+    assert_eq!(other.events(""), events);
+    // Also in the data of the machine, and once.
+    other.import(&[path(&file)]).is("20 lines: 0 new, 20 already there, 0 refused");
+    assert_eq!(other.events(""), events);
+    // What is changed is another event.
+    other.import(&[path(&file), "--set", "category=copy"]).is("20 lines: 20 new, 0 already there, 0 refused");
+    assert_eq!(other.events("category=copy").len(), 20);
+}
+
+#[test]
 fn a_line_counts_once_whatever_happens_to_its_file() {
     let place = Place::new();
     for (name, day) in [("plain", None), ("timed", Some("2025-11-03"))] {

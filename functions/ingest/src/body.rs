@@ -16,7 +16,7 @@ use tally_http::problem::Problem;
 pub use tally_service::ingest::accept::Drafts;
 use tally_service::ingest::rejection::Rejection;
 
-use crate::draft;
+use crate::draft::{self, Sender};
 
 /// Most bytes of a body as it is sent.
 pub(crate) const MAX_SENT: usize = 4 * 1024 * 1024;
@@ -40,6 +40,7 @@ pub struct Sent<'a> {
     /// One event to 1,000, each as it was sent, and raw or why it cannot be read.
     events: Vec<(&'a [u8], Result<Raw<'a>, Invalid>)>,
     alone: bool,
+    sender: Sender,
 }
 
 /// An event as it was sent, and its number of JSON values.
@@ -64,6 +65,11 @@ impl<'a> Sent<'a> {
         split(headers, body)
     }
 
+    /// The same, sent by somebody who may send more than others.
+    pub(crate) fn by(self, sender: Sender) -> Self {
+        Self { sender, ..self }
+    }
+
     /// The event, if it is one by itself and no list.
     pub fn alone(&self) -> Option<&'a RawValue> {
         match self.events.as_slice() {
@@ -82,7 +88,7 @@ impl Drafts for Sent<'_> {
         let Some((_, event)) = self.events.get(index) else {
             return Err(Invalid::field("", "no such event").into());
         };
-        let draft = event.clone().and_then(|event| draft::read(event.json));
+        let draft = event.clone().and_then(|event| draft::read(event.json, self.sender));
         draft.map_err(|invalid| invalid.first(MAX_ERRORS).into())
     }
 
@@ -302,11 +308,15 @@ fn of_json(body: &[u8]) -> Result<Sent<'_>, Problem> {
         Some(b'[') => {
             let (events, count) = json::list_of_at_most(body, MAX_EVENTS).map_err(invalid)?;
             at_most(count)?;
-            Ok(Sent { events: events.into_iter().map(|event| Sent::of(Raw::new(event))).collect(), alone: false })
+            Ok(Sent {
+                events: events.into_iter().map(|event| Sent::of(Raw::new(event))).collect(),
+                alone: false,
+                sender: Sender::default(),
+            })
         }
         Some(b'{') => {
             let event = Raw::new(json::document(body).map_err(invalid)?);
-            Ok(Sent { events: vec![Sent::of(event)], alone: true })
+            Ok(Sent { events: vec![Sent::of(event)], alone: true, sender: Sender::default() })
         }
         _ => {
             json::document(body).map_err(invalid)?;
@@ -332,7 +342,7 @@ fn of_lines(body: &[u8]) -> Result<Sent<'_>, Problem> {
     // Counted first: a body of nothing but short lines would take far more memory than it has bytes.
     at_most(lines().count())?;
     let events = lines().map(|line| (line, json::document(line).map(Raw::new).map_err(invalid)));
-    Ok(Sent { events: events.collect(), alone: false })
+    Ok(Sent { events: events.collect(), alone: false, sender: Sender::default() })
 }
 
 /// Refuses more events than a request of native events may have.

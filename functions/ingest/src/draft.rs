@@ -4,19 +4,32 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::value::RawValue;
-use tally_core::event::draft::Draft;
+use tally_core::event::draft::{Draft, Kept};
+use tally_core::event::id::EventId;
 use tally_core::event::json::{self, Kind};
 use tally_core::event::{MAX_COUNT, MAX_EVENT, MAX_MESSAGE, MAX_TEXT, MAX_VALUES};
 use tally_core::invalid::Invalid;
 use tally_http::body::{Fields, scalar};
 use tally_http::openapi::{LevelInput, TimeInput, any_json};
 
+/// Who sends an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// A key, or a page.
+    #[default]
+    Anybody,
+    /// An admin, who may also send back what was exported.
+    Admin,
+}
+
 /// Reads an event.
 ///
 /// # Errors
 /// Names each field that has a wrong type, is unknown, or is sent twice.
-pub(crate) fn read(raw: &RawValue) -> Result<Draft, Invalid> {
-    let mut fields = Fields::of_event(raw)?;
+pub(crate) fn read(raw: &RawValue, sender: Sender) -> Result<Draft, Invalid> {
+    // A guess, for the size alone.
+    let may_be_exported = sender == Sender::Admin && raw.get().contains("\"received_at\"");
+    let mut fields = if may_be_exported { Fields::of_exported_event(raw)? } else { Fields::of_event(raw)? };
     let mut draft = Draft {
         id: fields.text_of_event("id"),
         name: fields.text_of_event("name"),
@@ -33,7 +46,17 @@ pub(crate) fn read(raw: &RawValue) -> Result<Draft, Invalid> {
         data: fields.json("data"),
         tags: fields.json("tags"),
         stack: fields.json("stack"),
+        kept: None,
     };
+    if fields.was_sent("received_at") {
+        match sender {
+            Sender::Admin => take_exported(&mut fields, &mut draft),
+            Sender::Anybody => {
+                fields.raw("received_at");
+                fields.add("received_at", "only an admin may send it, with an event that was exported: leave it out");
+            }
+        }
+    }
     if let Some(at) = fields.time("occurred_at")
         && draft.timestamp.replace(at).is_some()
     {
@@ -44,6 +67,18 @@ pub(crate) fn read(raw: &RawValue) -> Result<Draft, Invalid> {
     }
     fields.finish("put it in `data`")?;
     Ok(draft)
+}
+
+/// Reads what Tally has added to an event that was exported.
+fn take_exported(fields: &mut Fields<'_>, draft: &mut Draft) {
+    let received_at = fields.time("received_at");
+    let id = draft.id.take().unwrap_or_default();
+    let id = fields.keep("id", id.parse::<EventId>());
+    draft.id = fields.text_of_event("client_id");
+    draft.alias = fields.text_of_event("alias");
+    // What a list of events names, and an export does not.
+    fields.raw("app");
+    draft.kept = id.zip(received_at).map(|(id, received_at)| Kept { id, received_at });
 }
 
 /// `event` is an alias of the name: a text, or an object of slug and name.
@@ -94,6 +129,10 @@ impl JsonSchema for EventInput {
             time("When it happened; now by default. At most a day ahead, and within the retention of the app."),
             time("An alias of `timestamp`."),
         );
+        let received_at = time(
+            "When Tally accepted it, of an event that was exported. Only admins may send it. The event then keeps its `id`, so that it \
+             is the same event, and `client_id`, `alias` and `app` may stand beside it.",
+        );
         let level = schemas.subschema_for::<LevelInput>();
         json_schema!({
             "description": format!(
@@ -143,6 +182,10 @@ impl JsonSchema for EventInput {
                 "data": any_json("Attributes of the event, for filters and groups."),
                 "tags": any_json("Labels."),
                 "stack": any_json("Stack trace."),
+                "received_at": received_at,
+                "client_id": text("Of an exported event: the client's own id, where `id` is the one that Tally gave.", MAX_TEXT),
+                "alias": text("Of an exported event: another id of its user.", MAX_TEXT),
+                "app": text("Of an exported event: ignored.", MAX_TEXT),
             },
             "additionalProperties": false,
             // At least one of them. Generators take `anyOf` for a choice of types, and then lose the fields.

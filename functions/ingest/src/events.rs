@@ -9,6 +9,7 @@ use http::header::RETRY_AFTER;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::App;
+use tally_core::app::role::Role;
 use tally_core::event::Event;
 use tally_core::event::id::EventId;
 use tally_core::invalid::{FieldError, Invalid};
@@ -28,7 +29,7 @@ use tally_service::ingest::rejection::Rejection;
 
 use crate::accept::{EVENTS, intake, key_of};
 use crate::body::{MAX_DECODED, MAX_EVENTS, MAX_SENT, MAX_VALUES, Sent, decompress};
-use crate::draft::EventInput;
+use crate::draft::{EventInput, Sender};
 
 /// Most errors that one reply lists.
 const MAX_LISTED: usize = 100;
@@ -77,7 +78,9 @@ pub(crate) async fn send(
         }
     };
     let body = decompress(&parts.headers, body).inspect_err(unreadable)?;
-    let sent = Sent::split(&parts.headers, &body).inspect_err(unreadable)?;
+    // The route lets in no other users.
+    let sender = if let Caller::User { role: Role::Admin, .. } = caller { Sender::Admin } else { Sender::Anybody };
+    let sent = Sent::split(&parts.headers, &body).inspect_err(unreadable)?.by(sender);
     if sent.alone().is_some() {
         let verdict = match sent.read(0) {
             Ok(draft) => intake.accept(draft, left.deadline()).await?,
@@ -194,7 +197,8 @@ pub(crate) fn send_operation(schemas: &mut SchemaGenerator) -> Operation {
              event. A compressed body may also be sent as `application/gzip` or `application/zstd`. \
              Two events with the same `id` and the same millisecond are the same event: the later one replaces the earlier \
              and is counted once, so a retry with both is safe. A batch without any valid event is refused with 400, and \
-             one of which nothing could be stored with 503."
+             one of which nothing could be stored with 503. An admin may send back what `GET /apps/{{app}}/export` gave: an \
+             event with `received_at` keeps its `id`."
         ))
         .takes([Parameter::header(
             "Content-Encoding",

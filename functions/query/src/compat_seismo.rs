@@ -3,10 +3,9 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::header::LINK;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use schemars::{SchemaGenerator, json_schema};
 use tally_http::compat::seismo::{SeismoEvent, list_params};
-use tally_http::credentials;
 use tally_http::guard::Target;
 use tally_http::openapi::{DayInput, JSON, Operation, Parameter, ReplyDescription, text};
 use tally_http::parameters::Params;
@@ -39,13 +38,7 @@ pub(crate) async fn list(
     let events: Vec<_> = page.events.iter().map(|event| SeismoEvent::new(&name, app.clock, event)).collect();
     let mut reply = json(StatusCode::OK, &events)?;
     if let Some(next) = page.next {
-        // With the credential, if the query has one.
-        let params = [("cursor".to_owned(), asked.cursor(&app, next).encode())];
-        let params = params.into_iter().chain(credentials::in_query(uri.query()));
-        let params = form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
-        let link = format!("<{}{}?{params}>; rel=\"next\"", origin(&headers, &context.config), uri.path());
-        let link = HeaderValue::try_from(link).map_err(|e| Problem::Internal(e.to_string()))?;
-        reply.headers_mut().insert(LINK, link);
+        reply.headers_mut().insert(LINK, asked.link(&app, next, &origin(&headers, &context.config), &uri)?);
     }
     Ok(reply)
 }

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, Uri};
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::App;
@@ -12,6 +12,7 @@ use tally_core::invalid::Invalid;
 use tally_core::time::moment::Calendar;
 use tally_core::time::zone::Zone;
 use tally_core::time::{Range, Timestamp};
+use tally_http::credentials;
 use tally_http::cursor::CursorError;
 use tally_http::event::EventBody;
 use tally_http::guard::Target;
@@ -98,6 +99,16 @@ pub(crate) fn cut(page: &mut Page, take: impl Fn(&mut Room, &Event) -> Result<bo
     Ok(())
 }
 
+/// How many events the pages of a list have.
+pub(crate) struct Pages {
+    /// Where the request does not say.
+    pub(crate) default: usize,
+    /// At most.
+    pub(crate) most: usize,
+    /// Whether events may be skipped by their number.
+    pub(crate) may_skip: bool,
+}
+
 /// A list as it was asked for.
 pub struct AskedList {
     /// What to read.
@@ -118,15 +129,32 @@ impl AskedList {
     }
 
     /// Reads parameters.
-    pub(crate) fn of(mut params: Params, app: &App, now: Timestamp) -> Result<Self, Invalid> {
-        let limit = params.number("limit", 1, MAX_LIMIT as u64);
+    pub(crate) fn of(params: Params, app: &App, now: Timestamp) -> Result<Self, Invalid> {
+        let pages = Pages { default: DEFAULT_LIMIT, most: MAX_LIMIT, may_skip: true };
+        let read = Self::with(params, app, now, &pages, |params| {
+            let order = params.choice("order", &[("asc", Order::Ascending), ("desc", Order::Descending)]);
+            (order.unwrap_or(Order::Descending), ())
+        });
+        read.map(|(asked, ())| asked)
+    }
+
+    /// Reads parameters of a list that has more of them than its filter: `more` reads those, and tells the order.
+    pub(crate) fn with<T>(
+        mut params: Params,
+        app: &App,
+        now: Timestamp,
+        pages: &Pages,
+        more: impl Fn(&mut Params) -> (Order, T),
+    ) -> Result<(Self, T), Invalid> {
+        let limit = params.number("limit", 1, pages.most as u64);
         let Some(cursor) = params.text_of("cursor", "next") else {
-            let offset = params.number("offset", 0, MAX_OFFSET as u64).unwrap_or(0);
+            let offset = if pages.may_skip { params.number("offset", 0, MAX_OFFSET as u64) } else { None };
+            let offset = offset.unwrap_or(0);
             let sent = params.remaining();
-            let mut query = read_query(params, now, None)?;
-            query.limit = limit.unwrap_or(DEFAULT_LIMIT);
+            let (mut query, more) = read_query(params, now, None, more)?;
+            query.limit = limit.unwrap_or(pages.default);
             query.skip = offset;
-            return Ok(Self { query, params: sent, offset: Some(offset) });
+            return Ok((Self { query, params: sent, offset: Some(offset) }, more));
         };
         let cursor = Cursor::decode(&cursor, &app.id).map_err(|e| Invalid::field("cursor", e.to_string()))?;
         let limits = params.limits();
@@ -134,12 +162,12 @@ impl AskedList {
         let range = Some(cursor.range)
             .filter(|range| range.since() >= Timestamp::EPOCH && range.until() <= Timestamp::MAX)
             .ok_or_else(|| Invalid::field("cursor", CursorError.to_string()))?;
-        let mut query = read_query(Params::of(cursor.params.clone()).within(limits), now, Some(range))?;
+        let (mut query, more) = read_query(Params::of(cursor.params.clone()).within(limits), now, Some(range), more)?;
         query.after = Some(cursor.after);
         // The checksum detects accidents, not intent.
-        query.limit = limit.unwrap_or(cursor.limit).clamp(1, MAX_LIMIT);
+        query.limit = limit.unwrap_or(cursor.limit).clamp(1, pages.most);
         query.skip = cursor.skip.min(MAX_OFFSET);
-        Ok(Self { query, params: cursor.params, offset: None })
+        Ok((Self { query, params: cursor.params, offset: None }, more))
     }
 
     /// The cursor of the next page.
@@ -155,24 +183,41 @@ impl AskedList {
     }
 }
 
+impl AskedList {
+    /// The `Link` to the next page, with the credential, if the query has one.
+    pub(crate) fn link(&self, app: &App, next: Next, origin: &str, uri: &Uri) -> Result<HeaderValue, Problem> {
+        let params = [("cursor".to_owned(), self.cursor(app, next).encode())];
+        let params = params.into_iter().chain(credentials::in_query(uri.query()));
+        let params = form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
+        let link = format!("<{origin}{}?{params}>; rel=\"next\"", uri.path());
+        HeaderValue::try_from(link).map_err(|e| Problem::Internal(e.to_string()))
+    }
+}
+
 /// Reads which events are listed. The range of a cursor takes precedence, since `1h` means another time by now.
-fn read_query(mut params: Params, now: Timestamp, known: Option<Range>) -> Result<EventQuery, Invalid> {
+fn read_query<T>(
+    mut params: Params,
+    now: Timestamp,
+    known: Option<Range>,
+    more: impl Fn(&mut Params) -> (Order, T),
+) -> Result<(EventQuery, T), Invalid> {
     let filter = EventFilter::read(&mut params, now).unwrap_or_default();
     let range = read_range(&mut params, now);
-    let order = params.choice("order", &[("asc", Order::Ascending), ("desc", Order::Descending)]);
+    let (order, more) = more(&mut params);
     let consistent = params.flag("consistent");
     params.finish()?;
-    Ok(EventQuery {
+    let query = EventQuery {
         range: known.unwrap_or(range),
         filter,
-        order: order.unwrap_or(Order::Descending),
+        order,
         after: None,
         skip: 0,
         limit: DEFAULT_LIMIT,
         consistent,
         live_from: None,
         part: None,
-    })
+    };
+    Ok((query, more))
 }
 
 pub(crate) fn read_range(params: &mut Params, now: Timestamp) -> Range {

@@ -6,6 +6,7 @@ mod compat_the_eye;
 mod cursor;
 mod event;
 mod events;
+mod export;
 mod issues;
 mod usage;
 
@@ -26,6 +27,7 @@ pub fn router(context: Arc<Context>) -> Router {
     Routes::of(Function::Query, context)
         .serve(&routes::LIST_EVENTS, events::list)
         .serve(&routes::READ_EVENT, event::read)
+        .serve(&routes::EXPORT, export::export)
         .serve(&routes::LIST_ATTRIBUTES, attributes::list)
         .serve(&routes::LIST_ISSUES, issues::list_all)
         .serve(&routes::READ_ISSUE, issues::read)
@@ -41,6 +43,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     vec![
         events::list_operation(schemas),
         event::read_operation(schemas),
+        export::operation(schemas),
         attributes::list_operation(schemas),
         issues::list_operation(schemas),
         issues::read_operation(schemas),

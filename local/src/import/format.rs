@@ -9,7 +9,7 @@ mod syslog;
 mod table;
 
 use table::Reader;
-pub(super) use table::{FORMATS, Format, Parsed, Text};
+pub(super) use table::{EXPORT, FORMATS, Format, Parsed, Text};
 
 use tally_core::event::json::Json;
 

@@ -8,7 +8,7 @@ use tally_core::event::json::Json;
 use tally_core::time::Timestamp;
 
 use super::first_seen::FirstSeen;
-use super::format::{self, Format, Parsed, Text};
+use super::format::{self, EXPORT, Format, Parsed, Text};
 use super::identity::{Identities, Place, first_line_hash};
 use super::join::{Block, MAX_JOINED};
 use super::json::{Malformed, Object};
@@ -119,6 +119,17 @@ impl Source {
     }
 }
 
+impl Options {
+    /// The identity of an event that was exported. None if options change the event, which is another one then.
+    fn identity_of_export(&self, parsed: &Parsed) -> Option<EventId> {
+        let is_changed = !self.mappings.is_empty() || !self.constants.is_empty();
+        match parsed.object.get("id") {
+            Some(Json::String(id)) if !is_changed => id.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
 impl Importer {
     /// An importer of files of these sources.
     pub(super) fn new(options: Options, names: Vec<String>, now: Box<dyn Fn() -> Timestamp + Send>) -> Self {
@@ -194,6 +205,17 @@ impl Importer {
         } else {
             format::parse(&text, self.options.format, &mut source.clock, &mut oddities)
         };
+        if let Ok(parsed) = &parsed
+            && parsed.format.name == EXPORT
+            && let Some(id) = self.options.identity_of_export(parsed)
+        {
+            self.end_block(file, steps);
+            // As it is: it is the same event then.
+            let (json, format) = (text.trim().to_owned(), parsed.format.name);
+            let event = Outgoing { json, id };
+            steps.push(Step::Ready(Box::new(Ready { event, file, number, text, format, again: false })));
+            return;
+        }
         let plain = match &parsed {
             Ok(Parsed { text: Text::Plain, inner, .. }) => Some(inner.as_deref().unwrap_or(&text)),
             // A line with a time may be followed by JSON over several lines.

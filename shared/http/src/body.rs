@@ -17,6 +17,12 @@ use crate::problem::Problem;
 /// Most bytes of a body that is not a batch of events.
 const SMALL: usize = 64 * 1024;
 
+/// Largest JSON of an event that was exported, in bytes: an item of the store has 400 KB, and a control character takes six bytes in
+/// JSON.
+const MAX_EXPORTED: usize = 6 * 400 * 1024;
+/// How many values of an exported event Tally may have added: its id, name, slug, `received_at`, count and alias.
+const FIELDS_OF_TALLY: usize = 6;
+
 /// Reads a whole body of at most `limit` bytes.
 pub async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
     match Limited::new(body, limit).collect().await {
@@ -64,15 +70,24 @@ impl<'a> Fields<'a> {
 
     /// The fields of an event, which has limits of its own, and of its parts. They are checked before anything is built.
     pub fn of_event(raw: &'a RawValue) -> Result<Self, Invalid> {
+        Self::of_event_within(raw, MAX_EVENT, MAX_VALUES)
+    }
+
+    /// The fields of an event that was exported: it has some that Tally added, and its texts may be longer than as they were sent.
+    pub fn of_exported_event(raw: &'a RawValue) -> Result<Self, Invalid> {
+        Self::of_event_within(raw, MAX_EXPORTED, MAX_VALUES + FIELDS_OF_TALLY)
+    }
+
+    fn of_event_within(raw: &'a RawValue, most_bytes: usize, most_values: usize) -> Result<Self, Invalid> {
         let (bytes, values) = (raw.get().len(), json::count(raw));
-        if bytes > MAX_EVENT {
-            return Err(Invalid::field("", format!("the event is larger than {MAX_EVENT} bytes: send less of it")));
+        if bytes > most_bytes {
+            return Err(Invalid::field("", format!("the event is larger than {most_bytes} bytes: send less of it")));
         }
-        if values > MAX_VALUES {
+        if values > most_values {
             return Err(Invalid::field(
                 "",
                 format!(
-                    "the event has {values} JSON values: at most {MAX_VALUES}; send less of it, or a list as one text"
+                    "the event has {values} JSON values: at most {most_values}; send less of it, or a list as one text"
                 ),
             ));
         }

@@ -31,7 +31,7 @@ use crate::compat::protocol::{Answer, Protocol, retry_after};
 use crate::compat::records;
 use crate::compat::sanitize::{self, cut, pick};
 use crate::compat::visit::{self, Visit};
-use crate::draft;
+use crate::draft::{self, Sender};
 
 /// Tally's script for web pages.
 pub(crate) struct Script;
@@ -104,7 +104,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn draft(&self, raw: &RawValue) -> Result<Draft, Refusal> {
-        let mut draft = draft::read(raw)?;
+        let mut draft = draft::read(raw, Sender::Anybody)?;
         draft.message = draft.message.map(|message| cut(message, MAX_MESSAGE));
         if draft.session_id.is_none() {
             let at = draft.timestamp.or_else(|| named_time(draft.id.as_deref()?)).unwrap_or(self.call.now());

@@ -70,8 +70,12 @@ const fn text(name: &'static str, reader: Reader) -> Format {
     Format { name, aliases: &[], reader, ..JSON }
 }
 
+/// The format of what Tally exports.
+pub(in crate::import) const EXPORT: &str = "tally";
+
 /// All formats. A JSON line has the first JSON format whose marks it contains.
-pub(in crate::import) static FORMATS: [Format; 19] = [
+pub(in crate::import) static FORMATS: [Format; 20] = [
+    json(EXPORT, &["id", "name", "slug", "timestamp", "received_at", "count"], &[]),
     Format {
         time: &["__REALTIME_TIMESTAMP", "_SOURCE_REALTIME_TIMESTAMP"],
         level: &["PRIORITY"],

@@ -14,6 +14,15 @@ use crate::time::Timestamp;
 /// and names may take. JSON may be denser than an item (a list of digits grows by half).
 const MAX_FREE: usize = (400 - 16) * 1024;
 
+/// What an event keeps that was exported from a Tally and comes back: only admins may say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its identity.
+    pub id: EventId,
+    /// When it was accepted first.
+    pub received_at: Timestamp,
+}
+
 /// An event as a client sent it, not yet checked. An empty text is an absent field.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)] // the fields of an event
@@ -33,6 +42,8 @@ pub struct Draft {
     pub data: Option<Json>,
     pub tags: Option<Json>,
     pub stack: Option<Json>,
+    /// Of an event that was exported. Its `id` is then the client's id, and nothing is made up for what it lacks.
+    pub kept: Option<Kept>,
 }
 
 impl Draft {
@@ -71,7 +82,7 @@ impl Draft {
     /// # Errors
     /// Names each field that is wrong and what to send instead.
     pub fn accept(self, app: &App, now: Timestamp) -> Result<Event, Invalid> {
-        let anonymous = self.alias.is_none().then(|| self.anonymous_id()).flatten();
+        let anonymous = (self.alias.is_none() && self.kept.is_none()).then(|| self.anonymous_id()).flatten();
         let mut problems = Problems::default();
         let mut text = |field: &str, value: Option<String>, limit: usize| {
             let value = value.filter(|v| !v.is_empty())?;
@@ -110,7 +121,11 @@ impl Draft {
             }
             LOG.to_owned()
         });
-        let identity = identify(app, now, client_id.as_deref(), self.timestamp, &mut problems);
+        let received_at = self.kept.as_ref().map_or(now, |kept| kept.received_at);
+        let identity = match self.kept {
+            Some(kept) => identify_kept(app, now, &kept, self.timestamp, &mut problems),
+            None => identify(app, now, client_id.as_deref(), self.timestamp, &mut problems),
+        };
         problems.check()?;
         Ok(Event {
             id: identity.id,
@@ -125,7 +140,7 @@ impl Draft {
             alias,
             fingerprint,
             timestamp: identity.timestamp,
-            received_at: now,
+            received_at,
             count,
             data: self.data,
             tags: self.tags,
@@ -179,6 +194,36 @@ fn identify(
         }
     };
     Identity { id, timestamp: at }
+}
+
+/// The identity of an event that was exported, which names the time by which its app orders events.
+fn identify_kept(
+    app: &App,
+    now: Timestamp,
+    kept: &Kept,
+    timestamp: Option<Timestamp>,
+    problems: &mut Problems,
+) -> Identity {
+    let timestamp = timestamp.unwrap_or_else(|| {
+        problems.add("timestamp", "missing: an exported event has one");
+        kept.received_at
+    });
+    check_time(app, now, timestamp, "timestamp", problems);
+    let received_at = kept.received_at;
+    if !(Timestamp::EPOCH..=now + MAX_AHEAD).contains(&received_at) {
+        problems.add("received_at", format!("{received_at} is no time at which an event was accepted until {now}"));
+    }
+    let (at, field) = match app.clock {
+        EventClock::Event => (timestamp, "timestamp"),
+        EventClock::Received => (received_at, "received_at"),
+    };
+    if app.clock == EventClock::Received && app.layout.too_old(at, now) {
+        problems.add(field, format!("{at} is older than the app keeps events: see its `retention_days`"));
+    }
+    if kept.id.at().millis() != at.millis() {
+        problems.add("id", format!("names another millisecond than `{field}`: import into an app of the same `clock`"));
+    }
+    Identity { id: kept.id, timestamp }
 }
 
 fn check_time(app: &App, now: Timestamp, at: Timestamp, field: &str, problems: &mut Problems) {
@@ -297,6 +342,37 @@ mod tests {
         let long = format!(r#"{{"anonymous_id": "{}"}}"#, "x".repeat(MAX_TEXT + 1));
         let Invalid(errors) = alias(IDENTIFY, Some("ann"), &long).expect_err("a refusal");
         assert_eq!(errors[0].field, "data.anonymous_id");
+    }
+
+    #[test]
+    fn an_exported_event_keeps_its_identity_and_when_it_was_accepted() {
+        let then = NOW - DAY;
+        let id = EventId::random(then);
+        let draft = |at: Timestamp, received_at| Draft {
+            id: Some("x".into()),
+            timestamp: Some(at),
+            kept: Some(Kept { id, received_at }),
+            data: Some(Json::Object([("anonymous_id".to_owned(), Json::String("a".into()))].into())),
+            user_id: Some("ann".into()),
+            ..named(IDENTIFY)
+        };
+        let event = draft(then, NOW - MILLISECOND).accept(&app(EventClock::Event), NOW).expect("valid");
+        assert_eq!((event.id, event.client_id.as_deref()), (id, Some("x")));
+        assert_eq!((event.timestamp, event.received_at), (then, NOW - MILLISECOND));
+        assert_eq!(event.alias, None, "nothing is made up");
+        let event = draft(NOW - 2 * DAY, then).accept(&app(EventClock::Received), NOW).expect("valid");
+        assert_eq!((event.id, event.received_at), (id, then));
+        let fields = |draft: Draft, clock| {
+            let Invalid(errors) = draft.accept(&app(clock), NOW).expect_err("a refusal");
+            errors.into_iter().map(|error| error.field).collect::<Vec<_>>()
+        };
+        assert_eq!(fields(draft(then + MILLISECOND, then), EventClock::Event), ["id"]);
+        assert_eq!(fields(draft(then, then + MILLISECOND), EventClock::Received), ["id"]);
+        assert_eq!(fields(draft(then, NOW + 2 * DAY), EventClock::Event), ["received_at"]);
+        assert_eq!(fields(Draft { timestamp: None, ..draft(then, then) }, EventClock::Event), ["timestamp"]);
+        let old = NOW - 31 * DAY;
+        assert_eq!(fields(draft(old, NOW), EventClock::Event), ["timestamp", "id"]);
+        assert_eq!(fields(draft(then, old), EventClock::Received), ["received_at", "id"]);
     }
 
     #[test]

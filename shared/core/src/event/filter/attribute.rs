@@ -189,13 +189,7 @@ impl Event {
     /// What a path of keys and list indexes means: what lies there in `data`, or else the field of that name, or after `tags.` what
     /// lies in the tags.
     pub fn attribute(&self, path: &str) -> Option<Json> {
-        let mut found = None;
-        if let Some(data) = &self.data {
-            any_at(data, path, &mut |json| {
-                found = Some(json.clone());
-                true
-            });
-        }
+        let found = self.data.as_ref().and_then(|data| data.at(path)).cloned();
         found.or_else(|| self.field(path).map(|text| Json::String(text.to_owned()))).or_else(|| {
             let mut found = None;
             any_of_tags(self, path, &mut |json| {
@@ -218,6 +212,18 @@ impl Event {
             "user_id" => self.user_id.as_deref(),
             _ => None,
         }
+    }
+}
+
+impl Json {
+    /// What lies at a path of keys and list indexes, joined with dots; a key may hold dots itself.
+    pub fn at(&self, path: &str) -> Option<&Self> {
+        let mut found = None;
+        any_at(self, path, &mut |json| {
+            found = Some(json);
+            true
+        });
+        found
     }
 }
 
