@@ -219,7 +219,7 @@ impl Tally {
         let (Parts { status, headers, .. }, body) = reply.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         let media_type = headers.get("content-type").map_or("", |value| value.to_str().expect("a media type"));
-        let is_json = media_type.ends_with("json") && !body.is_empty();
+        let is_json = media_type.ends_with("json") && !media_type.ends_with("ndjson") && !body.is_empty();
         let json = if is_json { serde_json::from_slice(&body).expect("JSON") } else { Value::Null };
         Reply { status, headers, json }
     }
