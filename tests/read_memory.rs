@@ -347,6 +347,8 @@ async fn no_request_reads_or_holds_more_than_it_may() {
             "/apps/APP/histogram?date=2026-11-20&format=json",
             "/apps/APP/events?level=FATAL&limit=1000",
             "/apps/APP/events?user_id=x&limit=1000",
+            "/apps/APP/export",
+            "/apps/APP/export?format=csv",
             "/seismo/api/reports/period/APP?from=2000-01-01&to=2026-11-21",
             "/seismo/api/events/APP",
             "/the-eye/KEY/api/event/?limit=1",
@@ -356,12 +358,15 @@ async fn no_request_reads_or_holds_more_than_it_may() {
             "/event-tracker/KEY/api/events/histogram/a/20261120",
         ];
         // Of many shards, those that differ.
-        let some = ["stats/hours", "top-messages", "events?", "seismo/api/events", "limit=1"];
+        let some = ["stats/hours", "top-messages", "events?", "seismo/api/events", "limit=1", "export"];
         for path in all.iter().filter(|path| shards < 2.0 || some.iter().any(|some| path.contains(some))) {
             asking.ask(Stored::Full, path, UNITS + shards).await;
         }
         for path in ["/apps/APP/events?limit=1000&message=x", "/apps/APP/stats/top-messages?since=2026-11-20T09:00:30Z"]
         {
+            asking.ask(Stored::Escapes, path, UNITS + 2.0 * shards).await;
+        }
+        for path in ["/apps/APP/export", "/apps/APP/export?format=csv&fields=name,message,data"] {
             asking.ask(Stored::Escapes, path, UNITS + 2.0 * shards).await;
         }
         // What people did, all of them different: in hours that are whole, and in halves of hours.
@@ -394,6 +399,7 @@ async fn no_request_reads_or_holds_more_than_it_may() {
         assert!(!listed["items"].as_array().unwrap().is_empty(), "a page leads further");
         if shards < 2.0 {
             asking.ask(Stored::Lists, "/seismo/api/events/APP", UNITS + largest).await;
+            asking.ask(Stored::Lists, "/apps/APP/export", UNITS + largest).await;
             asking.ask(Stored::Lists, "/apps/APP/stats/groups?attr=a", UNITS + largest).await;
         }
         if shards < 2.0 {
