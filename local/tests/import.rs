@@ -147,7 +147,7 @@ fn what_a_tally_exported_is_the_same_events_in_another() {
     let file = place.write("app.log", lines(20, Some("2025-11-03")));
     place.import(&[path(&file), "--set", "level=warn"]).is("20 lines: 20 new, 0 already there, 0 refused");
     let events = place.events("");
-    let exported: String = events.iter().map(|event| format!("{event}\n")).collect();
+    let exported = events.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
 
     let other = Place::new();
     let file = other.write("export.ndjson", &exported);
