@@ -104,6 +104,9 @@ def resolve(value, database):
         return reference.lower()
     if reference == "Users":
         return json.dumps(USERS)
+    if reference == "LogsApp":
+        # Without it there is no function that takes log events.
+        return "demo"
     return str(TEMPLATE["Parameters"][reference]["Default"])
 
 

@@ -17,6 +17,7 @@ mod architecture;
 mod attributes;
 mod chart;
 mod cloud_events;
+mod cloud_watch;
 mod counted_properties;
 mod counts;
 mod database;

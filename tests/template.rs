@@ -190,7 +190,7 @@ fn routes_and_permissions_stay_within_the_limits_of_amazon() {
     // A function's policy has at most 20 KB, about 50 statements: so it has one for all routes.
     let mut permitted: Vec<_> = Vec::new();
     for (id, permission) in resources(&template, "AWS::Lambda::Permission") {
-        if permission["Condition"] == "HasIngestUrl" {
+        if permission["Condition"] == "HasIngestUrl" || id == "LogsPermission" {
             continue;
         }
         let properties = &permission["Properties"];
@@ -317,9 +317,9 @@ fn every_route_reaches_the_function_that_serves_it() {
 }
 
 #[test]
-fn every_route_the_stream_and_dead_batches_have_a_sample_event() {
+fn every_route_the_stream_dead_batches_and_logs_have_a_sample_event() {
     let mut samples: Vec<(String, String)> = Vec::new();
-    let (mut streams, mut dead_batches) = (0, 0);
+    let (mut streams, mut dead_batches, mut logs) = (0, 0, 0);
     for file in std::fs::read_dir(repository().join("events")).expect("events/") {
         let text = std::fs::read_to_string(file.expect("a file").path()).expect("readable");
         let event: serde_json::Value = serde_json::from_str(&text).expect("JSON");
@@ -331,6 +331,10 @@ fn every_route_the_stream_and_dead_batches_have_a_sample_event() {
             dead_batches += 1;
             continue;
         }
+        if event["awslogs"]["data"].is_string() {
+            logs += 1;
+            continue;
+        }
         let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
         let mut path = text(&event["rawPath"]);
         if Compat::of_path(&path).is_some() && path.ends_with('/') {
@@ -338,7 +342,7 @@ fn every_route_the_stream_and_dead_batches_have_a_sample_event() {
         }
         samples.push((text(&event["requestContext"]["http"]["method"]), path));
     }
-    assert!(streams >= 1 && dead_batches >= 1);
+    assert!(streams >= 1 && dead_batches >= 1 && logs >= 1);
     for route in ROUTES {
         // What a narrower route serves is no sample of a wider one.
         let found = samples
@@ -367,6 +371,10 @@ const JUSTIFIED: &[(&str, &str)] = &[
     ("DeleteMaps: Resource !Sub ${SourceMaps.Arn}/maps/*", "the same"),
     ("EraseMaps: Resource !Sub ${SourceMaps.Arn}/maps/*", "the same"),
     ("ReadDeadBatches: Resource !Sub ${DeadBatches.Arn}/aws/lambda/*", "the same"),
+    (
+        "KeepDeadLogs: Resource !Sub ${DeadLogs.Arn}/aws/lambda/*",
+        "Lambda names what it puts there by function and time, with a random end",
+    ),
 ];
 
 /// Resources that carry a policy but are not checked, so they must not appear.
@@ -488,7 +496,7 @@ fn a_function_that_is_asked_for_a_session_or_user_may_query_its_index() {
 /// What a role allows or the table in docs/security.md says: function, resource, key and action.
 type Rights = BTreeSet<(String, String, String, String)>;
 
-/// The rights on tables and on source maps. Those on dead batches, which Lambda needs, are told apart from the table.
+/// The rights on tables and on source maps. Those on what Lambda gives up, which Lambda needs, are told apart from the table.
 fn rights_of_roles(template: &Value) -> Rights {
     let mut rights = Rights::new();
     for (id, function) in resources(template, "AWS::Serverless::Function") {
@@ -506,7 +514,7 @@ fn rights_of_roles(template: &Value) -> Rights {
                 let keys = but.chain(keys.iter().cloned()).collect::<Vec<_>>();
                 let (resource, keys) = match resource.strip_prefix("!Sub ${SourceMaps.Arn}/") {
                     Some(prefix) => ("SourceMaps", vec![prefix.to_owned()]),
-                    None if resource.contains("DeadBatches") => continue,
+                    None if resource.contains("DeadBatches") || resource.contains("DeadLogs") => continue,
                     None => (table_of(&resource), keys),
                 };
                 let keys = if keys.is_empty() { vec!["*".to_owned()] } else { keys };
@@ -519,6 +527,12 @@ fn rights_of_roles(template: &Value) -> Rights {
         }
     }
     rights
+}
+
+/// The actions on a table that the role of a function allows, such as `PutItem`, whatever the keys of the items.
+pub(crate) fn may(function: &str, table: &str) -> BTreeSet<String> {
+    let of_it = rights_of_roles(&template()).into_iter().filter(|(name, on, ..)| name == function && on == table);
+    of_it.map(|(.., action)| action.trim_start_matches("dynamodb:").to_owned()).collect()
 }
 
 fn kebab(name: &str) -> String {
@@ -682,6 +696,21 @@ fn alarm_metrics(alarm: &Value) -> Vec<Value> {
     of_expression.chain([properties.clone()]).filter(|metric| metric["MetricName"].is_string()).collect()
 }
 
+/// The body of the dashboard with all that it may show.
+fn dashboard(template: &Value) -> serde_json::Value {
+    let dashboards = resources(template, "AWS::CloudWatch::Dashboard");
+    let [dashboard] = dashboards.values().collect::<Vec<_>>()[..] else { panic!("one dashboard") };
+    let Value::Tagged(body) = &dashboard["Properties"]["DashboardBody"] else { panic!("a text with names") };
+    let Value::Tagged(widget) = &body.value[1]["LogsWidget"] else { panic!("a choice") };
+    let [condition, widget, without] = each(&widget.value)[..] else { panic!("a choice of two") };
+    assert_eq!((condition, without), (&Value::from("HasLogs"), &Value::from("")));
+    let widget = written(widget).strip_prefix("!Sub ").expect("a text with names").to_owned();
+    let body = written(&body.value[0]);
+    let parsed = |widget: &str| serde_json::from_str(&body.replace("${LogsWidget}", widget)).expect("JSON");
+    let _: serde_json::Value = parsed("");
+    parsed(&widget)
+}
+
 #[test]
 fn alarms_and_dashboard_use_metrics_that_exist() {
     let template = template();
@@ -699,13 +728,8 @@ fn alarms_and_dashboard_use_metrics_that_exist() {
     }
     assert!(ours > 0, "no alarm looks at a metric of ours");
 
-    let dashboards = resources(&template, "AWS::CloudWatch::Dashboard");
-    let body =
-        dashboards.values().map(|dashboard| written(&dashboard["Properties"]["DashboardBody"])).collect::<String>();
-    let body = body.strip_prefix("!Sub ").expect("a text with names");
-    let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
     let mut shown = BTreeSet::new();
-    for widget in body["widgets"].as_array().expect("widgets") {
+    for widget in dashboard(&template)["widgets"].as_array().expect("widgets") {
         for metric in widget["properties"]["metrics"].as_array().expect("metrics") {
             let [namespace, name, dimension, ..] = metric.as_array().expect("a list").as_slice() else { continue };
             if namespace == NAMESPACE {
@@ -871,12 +895,14 @@ fn the_whole_stream_is_counted_and_dead_batches_are_kept() {
 fn buckets_are_private_and_forget() {
     let template = template();
     let buckets = resources(&template, "AWS::S3::Bucket");
-    assert_eq!(buckets.keys().collect::<Vec<_>>(), ["DeadBatches", "SourceMaps"]);
-    for name in ["DeadBatches", "SourceMaps"] {
+    assert_eq!(buckets.keys().collect::<Vec<_>>(), ["DeadBatches", "DeadLogs", "SourceMaps"]);
+    for name in buckets.keys() {
         bucket_is_private(&template, name);
     }
-    let days = buckets["DeadBatches"]["Properties"]["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"].as_u64();
-    assert!(operations().contains(&format!("for {} days", days.expect("days"))), "docs/operations.md");
+    for name in ["DeadBatches", "DeadLogs"] {
+        let days = buckets[name]["Properties"]["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"].as_u64();
+        assert!(operations().contains(&format!("for {} days", days.expect("days"))), "docs/operations.md");
+    }
     let rules = each(&buckets["SourceMaps"]["Properties"]["LifecycleConfiguration"]["Rules"]);
     let rules: Vec<_> =
         rules.iter().map(|rule| (written(&rule["Prefix"]), rule["ExpirationInDays"].as_u64())).collect();
@@ -981,12 +1007,14 @@ fn optional_resources_are_off_by_default_and_monitoring_can_be_left_out() {
     assert_eq!(written(&conditions["Monitored"]), "!Equals - !Ref Monitoring\n- 'true'");
     for kind in ["AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard"] {
         for (id, resource) in resources(&template, kind) {
-            assert_eq!(resource["Condition"], "Monitored", "{id}");
+            let condition = if id == "LogsGivenUpAlarm" { "MonitorsLogs" } else { "Monitored" };
+            assert_eq!(resource["Condition"], condition, "{id}");
         }
     }
     assert_eq!(template["Outputs"]["DashboardUrl"]["Condition"], "Monitored");
     // The cost when idle.
-    let alarms = resources(&template, "AWS::CloudWatch::Alarm");
+    let mut alarms = resources(&template, "AWS::CloudWatch::Alarm");
+    alarms.retain(|_, alarm| alarm["Condition"] == "Monitored");
     let metrics: usize = alarms.values().map(|alarm| alarm_metrics(alarm).len()).sum();
     let (dollars, cents) = (metrics / 10, metrics % 10 * 10);
     for file in ["docs/operations.md", "docs/cost.md"] {
@@ -1011,6 +1039,21 @@ fn optional_resources_are_off_by_default_and_monitoring_can_be_left_out() {
     assert!(mapping["ApiMappingKey"].is_null(), "a path in front would become a part of every path");
     let certificate = &template["Resources"]["ApiDomain"]["Properties"]["DomainNameConfigurations"][0];
     assert_eq!(written(&certificate["CertificateArn"]), "!Ref CertificateArn");
+}
+
+#[test]
+fn without_an_app_for_log_events_nothing_takes_them() {
+    let template = template();
+    assert_eq!(template["Parameters"]["LogsApp"]["Default"], "");
+    assert_eq!(written(&template["Conditions"]["HasLogs"]), "!Not - !Equals\n  - !Ref LogsApp\n  - ''");
+    for id in ["LogsFunction", "LogsLog", "LogsRetries", "LogsPermission", "DeadLogs", "DeadLogsPolicy"] {
+        assert_eq!(template["Resources"][id]["Condition"], "HasLogs", "{id}");
+    }
+    let permission = &template["Resources"]["LogsPermission"]["Properties"];
+    assert_eq!(written(&permission["Principal"]), "logs.amazonaws.com");
+    assert_eq!(written(&permission["SourceAccount"]), "!Ref AWS::AccountId", "log groups of nobody else");
+    let retries = &template["Resources"]["LogsRetries"]["Properties"];
+    assert_eq!(written(&retries["DestinationConfig"]["OnFailure"]["Destination"]), "!GetAtt DeadLogs.Arn");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Visitors without cookies: who is one, for how long, and what is left of their addresses.
 
+use std::cell::RefCell;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -10,6 +12,8 @@ use tally_http::service::serve;
 use tally_service::config::Config;
 use tally_service::context::Context;
 use tower::ServiceExt;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::harness::{Reply, Tally, TestApp, at};
 
@@ -165,8 +169,38 @@ async fn salts_are_deleted_48_hours_after_their_day() {
     assert_eq!(tally.salts().await, "");
 }
 
+thread_local! {
+    /// What this thread has logged since a test began to keep it.
+    static LOGGED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Keeps what this thread logs from now on, as a function on Lambda logs it. The subscriber is that of the whole process: callsites
+/// remember whether anybody listens, and other threads ask as well.
+fn keep_the_log() {
+    LOGGED.set(Some(vec![]));
+    // Another test was the first.
+    let _ = tracing_subscriber::fmt().json().with_max_level(LevelFilter::INFO).with_writer(|| Kept).finish().try_init();
+}
+
+fn log_of_this_thread() -> String {
+    LOGGED.with_borrow(|logged| String::from_utf8(logged.clone().unwrap_or_default()).unwrap())
+}
+
+struct Kept;
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOGGED.with_borrow_mut(|logged| logged.as_mut().map_or(Ok(bytes.len()), |logged| logged.write(bytes)))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test]
-async fn neither_an_address_nor_a_salt_is_stored_anywhere() {
+async fn neither_an_address_nor_a_salt_is_stored_or_logged_anywhere() {
+    keep_the_log();
     let tally = Tally::start().await;
     let app = tally.app("shop").await;
     let key = &app.ingest_key;
@@ -193,8 +227,14 @@ async fn neither_an_address_nor_a_salt_is_stored_anywhere() {
     let salts = tally.salts().await;
     let salt = salts.split("inner: ").nth(1).and_then(|bytes| bytes.split(' ').next()).expect(&salts);
     assert_eq!(salt.len(), 64, "{salts}");
-    assert!(!stored.contains(salt));
+    let logged = log_of_this_thread();
+    let requests = logged.lines().filter(|line| line.contains("\"message\":\"request\"") && line.contains("shop"));
+    assert!(requests.count() > 10, "requests and their app are there: {logged}");
+    for kept in [&stored, &logged] {
+        assert!(!kept.contains(salt));
+        assert!(!kept.contains(key.as_str()));
+    }
     for address in addresses {
-        assert!(!stored.contains(address) && !salts.contains(address), "{address}");
+        assert!([&stored, &logged, &salts].iter().all(|kept| !kept.contains(address)), "{address}");
     }
 }

@@ -13,7 +13,7 @@ use crate::error::AggregateError;
 /// The size of its counts, in KB, at which an item accepts no new cells. Updates of smaller items cost fewer write units.
 const FULL_KB: u16 = 64;
 /// The same of an item of properties. Each path has its own `(other)`.
-const FULL_PROPERTIES_KB: u16 = 32;
+const FULL_PROPERTIES_KB: u16 = 16;
 /// The size of an item's counts, in KB, at which an app's cells are spread over more pages.
 const COSTLY_KB: u16 = 8;
 /// The number of attempts for one item before the batch is returned. Every failed condition, except those of `full`,

@@ -31,6 +31,7 @@ mod script;
 pub mod segment;
 pub mod sentry;
 pub mod splunk;
+pub mod subscription;
 pub mod umami;
 mod visit;
 

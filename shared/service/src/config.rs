@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tally_core::app::{AppNameError, AppSlug};
 use tally_core::time::TimeDelta;
 use tally_store::MapFiles;
 use tally_store::tables::{SessionIndex, TableNames};
@@ -56,6 +57,8 @@ pub struct Config {
     pub country_header: Option<String>,
     /// `TALLY_GEOIP` (default none): a file in the format of `MaxMind` that tells the countries of addresses.
     pub geoip: Option<PathBuf>,
+    /// `TALLY_LOGS_APP` (default none): the app of the log events that subscription filters of CloudWatch Logs send.
+    pub logs_app: Option<AppSlug>,
     /// Whether cookies are sent over HTTPS only. Off for plain local HTTP.
     pub secure_cookies: bool,
 }
@@ -99,6 +102,9 @@ pub enum ConfigError {
     /// An invalid name of a header.
     #[error("TALLY_COUNTRY_HEADER: {0:?} is no name of a header, such as CloudFront-Viewer-Country")]
     CountryHeader(String),
+    /// An invalid name of an app.
+    #[error("TALLY_LOGS_APP: {0:?} {1}")]
+    LogsApp(String, AppNameError),
     /// A number out of range.
     #[error("{name}: {value:?} is not a whole number from {from} to {to}")]
     Number {
@@ -148,6 +154,10 @@ fn country_header(value: String) -> Result<String, ConfigError> {
     } else {
         Err(ConfigError::CountryHeader(value))
     }
+}
+
+fn logs_app(name: String) -> Result<AppSlug, ConfigError> {
+    AppSlug::of_name(&name).map_err(|error| ConfigError::LogsApp(name, error))
 }
 
 /// Most characters of the last part of [`script_path`] and [`collect_path`].
@@ -213,6 +223,7 @@ impl Default for Config {
             collect_path: None,
             country_header: None,
             geoip: None,
+            logs_app: None,
             secure_cookies: true,
         }
     }
@@ -262,6 +273,7 @@ impl Config {
             collect_path: variable("TALLY_COLLECT_PATH").as_deref().map(collect_path).transpose()?,
             country_header: variable("TALLY_COUNTRY_HEADER").map(country_header).transpose()?,
             geoip: variable("TALLY_GEOIP").map(PathBuf::from),
+            logs_app: variable("TALLY_LOGS_APP").map(logs_app).transpose()?,
             secure_cookies: default.secure_cookies,
         })
     }
@@ -291,6 +303,7 @@ mod tests {
             ("TALLY_COLLECT_PATH", "/c/{x}"),
             ("TALLY_COLLECT_PATH", "/js/shop"),
             ("TALLY_COUNTRY_HEADER", "the country"),
+            ("TALLY_LOGS_APP", "logs/shop"),
             ("TALLY_READ_ORIGINS", "app.example"),
             ("TALLY_READ_ORIGINS", "https://a.example/"),
             ("TALLY_INGEST_ORIGINS", "https://a.example, https://B.example"),

@@ -1,4 +1,5 @@
-//! Batches of Amazon CloudWatch Logs, as a subscription filter sends them to Lambda, Firehose or Kinesis.
+//! Batches of Amazon CloudWatch Logs, as a subscription filter sends them to Lambda, Firehose or Kinesis. A batch is of one log
+//! stream.
 //!
 //! | CloudWatch | event |
 //! | --- | --- |
@@ -13,11 +14,15 @@ use serde_json::value::RawValue;
 use tally_core::event::draft::Draft;
 use tally_core::event::json::{self, Json, Kind};
 use tally_core::log::keys::Object;
-use tally_core::rejected::{Reason, Refusal};
+use tally_core::rejected::{Reason, Refusal, shortened};
 
 use super::fields::{Fields, object, scalar};
-use super::logs::Said;
-use super::sanitize::{pick, short};
+use super::logs::{self, Said};
+use super::records::{self, Records};
+use super::sanitize::{cut, pick, short};
+
+/// Most bytes of the name of a log group or log stream that are kept. AWS has at most 512 characters, of ASCII in a group.
+const MAX_NAME: usize = 512;
 
 /// A batch of log events of one log stream.
 #[derive(Clone, Debug)]
@@ -41,9 +46,10 @@ impl<'a> Batch<'a> {
         let [kind, owner, group, stream, events] =
             pick(message, ["messageType", "owner", "logGroup", "logStream", "logEvents"]);
         let (kind, events) = (scalar(kind?)?, events?);
+        let place = |raw: &RawValue| Some(cut(scalar(raw)?, MAX_NAME));
         let places = [("log_group", group), ("log_stream", stream), ("aws_account", owner)];
-        let tags = places.into_iter().filter_map(|(name, raw)| Some((name.to_owned(), Json::String(scalar(raw?)?))));
-        let group = group.and_then(scalar).unwrap_or_default();
+        let tags = places.into_iter().filter_map(|(name, raw)| Some((name.to_owned(), Json::String(place(raw?)?))));
+        let group = group.and_then(place).unwrap_or_default();
         let batch = Self { group, tags: tags.collect(), events: vec![] };
         if kind == "CONTROL_MESSAGE" {
             return Some(Ok(batch));
@@ -53,8 +59,13 @@ impl<'a> Batch<'a> {
         Some(read.map(|(events, _)| Self { events, ..batch }).ok_or_else(too_many))
     }
 
+    /// The name of the log group; empty where there is none.
+    pub(super) fn group(&self) -> &str {
+        &self.group
+    }
+
     /// Makes an event of a log event.
-    pub(super) fn draft(&self, event: &RawValue) -> Result<Draft, Refusal> {
+    pub(super) fn event(&self, event: &RawValue) -> Result<Draft, Refusal> {
         if json::kind(event) != Kind::Object {
             return Err(Refusal::new(Reason::Unreadable, "a log event must be an object"));
         }
@@ -76,5 +87,34 @@ impl<'a> Batch<'a> {
             tags: object(self.tags.clone()),
             ..said.draft()
         })
+    }
+}
+
+/// The number of JSON values that are read for a log event, at most.
+pub(super) fn values(event: &RawValue) -> usize {
+    json::count(event) + logs::values_within(event)
+}
+
+impl Records for Batch<'_> {
+    fn count(&self) -> usize {
+        self.events.len()
+    }
+
+    fn draft(&self, index: usize) -> Result<Draft, Refusal> {
+        let event = self.events.get(index).ok_or_else(|| Refusal::new(Reason::Unreadable, "no such log event"))?;
+        records::check_values(values(event))?;
+        self.event(event)
+    }
+
+    fn size(&self, index: usize) -> usize {
+        self.events.get(index).map_or(0, |event| event.get().len())
+    }
+
+    fn values(&self, index: usize) -> usize {
+        self.events.get(index).map_or(0, |event| values(event))
+    }
+
+    fn sample(&self, index: usize) -> String {
+        self.events.get(index).map_or_else(String::new, |event| shortened(event.get()).to_owned())
     }
 }

@@ -21,7 +21,7 @@ use tally_http::problem::Problem;
 
 use super::call::Call;
 use super::cloud_events;
-use super::cloud_watch::Batch;
+use super::cloud_watch::{self, Batch};
 use super::fields::{object, scalar};
 use super::logs::{self, MAX_RECORDS, Said};
 use super::protocol::{Answer, Protocol, json_reply, retry_after};
@@ -107,7 +107,8 @@ impl<'a> Part<'a> {
     /// The number of JSON values that are read for it, at most.
     fn values(&self) -> usize {
         match self {
-            Self::Log(_, raw) | Self::Object(raw, _) => event_json::count(raw) + logs::values_within(raw),
+            Self::Log(_, raw) => cloud_watch::values(raw),
+            Self::Object(raw, _) => event_json::count(raw) + logs::values_within(raw),
             Self::Line(line, _) => logs::values(line),
             Self::Bad(..) => 0,
         }
@@ -182,7 +183,7 @@ impl<'a> Parts<'a> {
             Part::Log(place, event) => {
                 let batch =
                     self.batches.get(*place).ok_or_else(|| Refusal::new(Reason::Unreadable, "no such batch"))?;
-                batch.draft(event)
+                batch.event(event)
             }
             Part::Object(value, id) => {
                 let [kind] = pick(value, ["detail-type"]);

@@ -330,7 +330,8 @@ impl Layout {
         self.append((now + ENTRY_MARGIN).ceil(MINUTE), entry).ok_or(LayoutError::TooManyChanges)
     }
 
-    /// The layout with twice the pages from the next UTC midnight that is far enough ahead; none where the newest entry
+    /// The layout with twice the pages of cells, or four times those of properties, from the next UTC midnight that is far enough
+    /// ahead; none where the newest entry
     /// is still pending or has all pages, or the layout has all entries.
     pub fn with_more_pages(&self, paged: Paged, now: Timestamp) -> Option<Self> {
         let mut next = self.last();
@@ -339,7 +340,9 @@ impl Layout {
         if is_pending || *pages >= MAX_PARTS {
             return None;
         }
-        *pages = (*pages * 2).min(MAX_PARTS);
+        // Values grow by more than names do.
+        let more = if paged == Paged::Properties { 4 } else { 2 };
+        *pages = (*pages * more).min(MAX_PARTS);
         self.append((now + ENTRY_MARGIN).ceil(DAY), next)
     }
 
@@ -528,6 +531,33 @@ mod tests {
             full = full.with_more_pages(Paged::Cells, NOW + day * 3 * DAY).unwrap_or(full);
         }
         assert_eq!(full.last().pages, MAX_PARTS);
+        let properties = full.with_more_pages(Paged::Properties, NOW + 90 * DAY).expect("four pages of properties");
+        assert_eq!((properties.last().pages, properties.last().property_pages), (MAX_PARTS, 4));
+    }
+
+    #[test]
+    fn values_are_counted_up_to_the_end_of_a_range_or_not_at_all() {
+        let path = |text: &str| CountedPath::parse(text).expect("a path");
+        let counting = |paths: &[&str]| LayoutChange {
+            counted: Some(paths.iter().map(|text| path(text)).collect()),
+            ..LayoutChange::default()
+        };
+        let plan = Layout::new(1, None).with(NOW, counting(&["plan"])).expect("a change");
+        let from = plan.last().from;
+        let both = plan.with(from, counting(&["kind", "plan"])).expect("a change");
+        let second = both.last().from;
+        let kind = both.with(second, counting(&["kind"])).expect("a change");
+        let third = kind.last().from;
+        let range = |since, until| Range::new(since, until).expect("a range");
+        assert_eq!(kind.counted_from("plan", range(NOW, third)), Some(from));
+        assert_eq!(kind.counted_from("plan", range(from + DAY, third)), Some(from + DAY));
+        assert_eq!(kind.counted_from("plan", range(NOW, third + MICROSECOND)), None, "no longer at its end");
+        assert_eq!(kind.counted_from("plan", range(NOW, from)), None, "not yet");
+        assert_eq!(kind.counted_from("kind", range(NOW, Timestamp::MAX)), Some(second));
+        assert_eq!(kind.counted_from("other", Range::ALL), None);
+        assert!(kind.counts_properties() && !Layout::new(1, None).counts_properties());
+        let stored = serde_json::to_string(&plan).expect("texts");
+        assert_eq!(serde_json::from_str::<Layout>(&stored).expect("as it was"), plan);
     }
 
     #[test]
