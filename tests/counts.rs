@@ -7,6 +7,7 @@ use tally_core::app::App;
 use tally_core::app::partition::Partition;
 use tally_core::counter::cell::{Cell, CounterLabel};
 use tally_core::counter::key::CounterKind;
+use tally_core::counter::property::{CountedPath, Property};
 use tally_core::event::group::{Grouped, Grouping, group_of};
 use tally_core::time::Timestamp;
 use tally_core::time::bucket::{Bucket, Granularity};
@@ -27,13 +28,27 @@ pub(crate) fn all_partitions(app: &App) -> Vec<Partition> {
 }
 
 impl Counts {
-    /// Adds occurrences of a cell, and of its group by template, at a time.
-    pub(crate) fn add(&mut self, at: Timestamp, cell: &Cell, grouped: Grouped<'_>, count: i64) {
+    /// Adds occurrences of a cell, of its group by template, and of its values, at a time.
+    pub(crate) fn add(
+        &mut self,
+        at: Timestamp,
+        cell: &Cell,
+        grouped: Grouped<'_>,
+        properties: &[Property],
+        count: i64,
+    ) {
         let group = group_of(Grouping::Template1, grouped);
         let kind = CounterKind::of_cells(cell.level);
         for granularity in Granularity::ALL {
             let bucket = Bucket::of(granularity, at);
             self.add_to((kind, bucket, CounterLabel::Cell(cell.clone())), count);
+            for Property { path, value } in properties {
+                let label = match value {
+                    Some(value) => CounterLabel::Value(cell.clone(), path.clone(), value.clone()),
+                    None => CounterLabel::OtherValues(cell.level, path.clone()),
+                };
+                self.add_to((CounterKind::Properties, bucket, label), count);
+            }
             if let Some((group, mark)) = group {
                 let mark = i64::try_from(mark).expect("a small number");
                 self.add_to((CounterKind::Messages, bucket, CounterLabel::Group(cell.level, group)), count);
@@ -49,7 +64,7 @@ impl Counts {
         }
     }
 
-    /// The counts of events in the form that the API returns.
+    /// The counts of events in the form that the API returns, of an app that counts the values at `plan`.
     pub(crate) fn of_events(events: &[Value]) -> Self {
         let mut counts = Self::default();
         for event in events {
@@ -62,7 +77,11 @@ impl Counts {
             };
             let time = at(event["timestamp"].as_str().expect("a time"));
             let grouped = Grouped { fingerprint: event["fingerprint"].as_str(), message: event["message"].as_str() };
-            counts.add(time, &cell, grouped, event["count"].as_i64().expect("a count"));
+            let plan = Property {
+                path: CountedPath::parse("plan").expect("a path"),
+                value: Some(event["data"]["plan"].to_string()),
+            };
+            counts.add(time, &cell, grouped, &[plan], event["count"].as_i64().expect("a count"));
         }
         counts
     }
@@ -85,7 +104,7 @@ impl Counts {
     }
 
     async fn add_partition(&mut self, tally: &Tally, partition: &Partition) {
-        for kind in [CounterKind::Cells, CounterKind::Errors, CounterKind::Messages] {
+        for kind in CounterKind::ALL {
             for granularity in Granularity::ALL {
                 let (first, last) =
                     (Bucket::of(granularity, Timestamp::EPOCH), Bucket::of(granularity, at("2100-01-01T00:00:00Z")));

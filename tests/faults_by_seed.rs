@@ -16,6 +16,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
+use tally_core::counter::property::CountedPath;
 use tally_core::time::SECOND;
 
 use crate::counts::Counts;
@@ -160,7 +161,8 @@ impl World {
         let shared = Arc::clone(&plan);
         let tally = Tally::failing(move |operation, body| shared.lock().unwrap().decide(operation, body)).await;
         let shards = *[1, 1, 1, 2].choose(&mut rng).unwrap();
-        let new = admin::NewApp { name: "any".into(), shards: Some(shards), ..admin::NewApp::default() };
+        let counted = vec![CountedPath::parse("plan").unwrap()];
+        let new = admin::NewApp { name: "any".into(), shards: Some(shards), counted, ..admin::NewApp::default() };
         let app = tally.app_with(new).await;
         let wide = rng.random_bool(0.05);
         Self { tally, app, plan, rng, known: Known::default(), is_sharded: shards > 1, wide }
@@ -181,6 +183,7 @@ impl World {
         let mut body = json!({
             "name": name, "level": pick(&["INFO", "ERROR", ""]), "category": pick(&["web", ""]),
             "message": pick(&["timed out", "refused", "", ""]), "session_id": pick(&["s1", ""]),
+            "data": {"plan": pick(&["pro", "free"])},
             "timestamp": format!("{minute}:{:02}Z", rng.random_range(0..60)), "count": rng.random_range(1..4),
         });
         body[if has_id { "id" } else { "user_id" }] = json!(who);

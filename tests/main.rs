@@ -18,6 +18,7 @@ mod attributes;
 mod chart;
 mod cloud_events;
 mod cloud_watch;
+mod counted_properties;
 mod counts;
 mod database;
 mod elastic;

@@ -19,8 +19,6 @@ use crate::database::Database;
 use crate::faulty::Fault;
 use crate::harness::{NOW, Reply, Tally, TestApp, assert_problem, at, column};
 
-const KINDS: [CounterKind; 3] = [CounterKind::Cells, CounterKind::Errors, CounterKind::Messages];
-
 impl Tally {
     pub(crate) async fn admin(&self, method: Method, path: &str, body: &Value) -> Reply {
         let token = self.token(Role::Admin).await;
@@ -49,7 +47,7 @@ impl Tally {
         for shard in 0..layout.layout.last().shards {
             let partition = Partition { app: layout.id.clone(), shard };
             for (kind, granularity) in
-                KINDS.into_iter().flat_map(|kind| Granularity::ALL.map(|granularity| (kind, granularity)))
+                CounterKind::ALL.into_iter().flat_map(|kind| Granularity::ALL.map(|granularity| (kind, granularity)))
             {
                 let bucket = |at| Bucket::of(granularity, at);
                 let (first, last) = (bucket(at(NOW) - 40 * DAY), bucket(at(NOW) + 2 * DAY));

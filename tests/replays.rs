@@ -13,13 +13,14 @@ use proptest::sample::select;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use tally_core::app::layout::Layout;
+use tally_core::app::layout::{Layout, Paged};
 use tally_core::app::partition::Partition;
 use tally_core::app::role::Role;
 use tally_core::counter::cell::{Cell, CounterLabel};
 use tally_core::counter::folding::{Contribution, contributions};
 use tally_core::counter::item::CountedEvent;
 use tally_core::counter::key::{CounterKey, CounterKind};
+use tally_core::counter::property::{CountedPath, Property};
 use tally_core::event::group::Grouping;
 use tally_core::event::id::EventId;
 use tally_core::event::level::Level;
@@ -34,6 +35,8 @@ use crate::harness::{NOW, Tally, TestApp, at};
 /// The times of the events of a history, in minutes from the beginning. Each of two stream shards has every other
 /// event.
 const TIMES: [i64; 12] = [-1800, -90, -90, -1, 0, 0, 600, 1400, 2400, 3600, 3601, 6000];
+/// The path whose values are counted.
+const PATH: &str = "user.plan";
 /// How long DynamoDB keeps a record of a stream. Nothing older is delivered.
 const RECORD_LIFE: i64 = 24;
 /// The longest time that a write stays in progress after its caller sees the connection drop.
@@ -45,8 +48,17 @@ struct Contents {
     level: Option<Level>,
     message: Option<&'static str>,
     fingerprint: Option<&'static str>,
+    /// What its data has at the counted path, if it has data.
+    plan: Option<&'static str>,
     count: u64,
 }
+
+/// A value that is too long to be counted by itself.
+const LONG: &str = concat!(
+    "long ................................................................................................................",
+    "......................................................................................................................",
+    "......................................................................................................................",
+);
 
 /// Records of one stream shard, from so many before the first that was never delivered, so many.
 #[derive(Clone, Debug)]
@@ -92,8 +104,16 @@ fn contents() -> impl Strategy<Value = Contents> {
     let levels = vec![None, Some(Level::Info), Some(Level::Error)];
     let messages = vec![None, Some("timed out after 5 s"), Some("timed out after 7 s"), Some("refused")];
     let fingerprints = vec![None, None, Some("own"), Some("{{ default }}")];
-    (select(vec!["a", "b", "c|d", "e"]), select(levels), select(messages), select(fingerprints), 1u64..4)
-        .prop_map(|(name, level, message, fingerprint, count)| Contents { name, level, message, fingerprint, count })
+    let plans = vec![None, Some("pro"), Some("a|b"), Some(LONG)];
+    (select(vec!["a", "b", "c|d", "e"]), select(levels), select(messages), select(fingerprints), select(plans), 1u64..4)
+        .prop_map(|(name, level, message, fingerprint, plan, count)| Contents {
+            name,
+            level,
+            message,
+            fingerprint,
+            plan,
+            count,
+        })
 }
 
 fn delivery() -> impl Strategy<Value = Delivery> {
@@ -202,7 +222,8 @@ impl World {
         let interference = Arc::new(Mutex::new(interference));
         let shared = Arc::clone(&interference);
         let tally = Tally::failing(move |operation, body| shared.lock().unwrap().decide(operation, body)).await;
-        let app = tally.app("any").await;
+        let counted = vec![CountedPath::parse(PATH).unwrap()];
+        let app = tally.app_with(admin::NewApp { name: "any".into(), counted, ..admin::NewApp::default() }).await;
         let stream =
             |id: &str, partition| Stream { id: id.to_owned(), partition, records: vec![], done: 0, parent: None };
         Self {
@@ -259,7 +280,13 @@ impl World {
         if let Some(fingerprint) = contents.fingerprint {
             image["fingerprint"] = json!({"S": fingerprint});
         }
+        let mut value = Some("null".to_owned());
+        if let Some(plan) = contents.plan {
+            image["data"] = json!({"M": {"user": {"M": {"plan": {"S": plan}}}}});
+            value = (plan != LONG).then(|| format!("{plan:?}"));
+        }
         let event = CountedEvent {
+            properties: vec![Property { path: CountedPath::parse(PATH).unwrap(), value }],
             partition,
             id,
             cell,
@@ -283,7 +310,7 @@ impl World {
         for (event, sign) in old.map(|old| (old, -1)).into_iter().chain(new.map(|new| (new, 1))) {
             let count = sign * i64::try_from(event.count).unwrap();
             let expected = self.expected.entry(event.partition.clone()).or_default();
-            expected.add(event.id.at(), &event.cell, event.grouped(), count);
+            expected.add(event.id.at(), &event.cell, event.grouped(), &event.properties, count);
             for Contribution { key, counted, each } in contributions(event, &layout) {
                 *changes.entry((key, counted)).or_default() += count * each;
             }
@@ -378,7 +405,8 @@ impl World {
             }
             Step::Pages => {
                 let app = self.tally.stored_app(&self.app).await;
-                if let Some(layout) = app.layout.with_more_pages(now) {
+                let paged = if app.layout.entries().len() % 2 == 0 { Paged::Cells } else { Paged::Properties };
+                if let Some(layout) = app.layout.with_more_pages(paged, now) {
                     assert!(self.tally.context.store.append_layout(&app, &layout).await.unwrap());
                 }
             }
@@ -447,7 +475,8 @@ impl World {
                 // What a full item has no room for is counted at its level, and what it has is counted whole.
                 for (key, count) in &stored {
                     assert!(
-                        matches!(key.2, CounterLabel::Other(_)) || expected.get(key) == Some(count),
+                        matches!(key.2, CounterLabel::Other(_) | CounterLabel::OtherValues(..))
+                            || expected.get(key) == Some(count),
                         "{partition} {key:?} {count}"
                     );
                 }
@@ -473,7 +502,8 @@ fn by_level(counts: Sums) -> Sums {
     let mut sums = Sums::new();
     let counts = counts.into_iter().filter(|((.., counted), _)| !matches!(counted, CounterLabel::Marks(..)));
     for ((kind, bucket, counted), count) in counts {
-        *sums.entry((kind, bucket, CounterLabel::Other(counted.level()))).or_default() += count;
+        let rest = counted.of_rest().expect("only marks have none");
+        *sums.entry((kind, bucket, rest)).or_default() += count;
     }
     sums.retain(|_, count| *count != 0);
     sums
@@ -484,10 +514,11 @@ fn batch(shard: &str, records: &[Value]) -> StreamEvent {
 }
 
 /// What the store may reject permanently.
-const REFUSED: [(&str, CounterKind, Granularity); 3] = [
+const REFUSED: [(&str, CounterKind, Granularity); 4] = [
     ("dm#", CounterKind::Messages, Granularity::Day),
     ("h#", CounterKind::Cells, Granularity::Hour),
     ("me#", CounterKind::Errors, Granularity::Minute),
+    ("hp#", CounterKind::Properties, Granularity::Hour),
 ];
 
 proptest! {

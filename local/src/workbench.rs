@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tally_core::app::key::Scope;
 use tally_core::time::clock::Clock;
 use tally_core::time::{TimeDelta, Timestamp};
+use tally_core::web::page_view::PAGEVIEW;
 use tally_service::config::Config;
 use tally_service::context::Context;
 use tally_store::{Connection, Usage, connect};
@@ -26,6 +27,9 @@ const OBJECTS: [&str; 8] =
     ["application", "checkout", "payment", "session", "invoice", "document", "account", "report"];
 const VERBS: [&str; 5] = ["started", "completed", "failed", "cancelled", "viewed"];
 const CATEGORIES: [&str; 4] = ["shop", "billing", "support", "system"];
+const DEVICES: [&str; 3] = ["desktop", "mobile", "tablet"];
+const BROWSERS: [&str; 5] = ["Chrome", "Firefox", "Safari", "Edge", "Opera"];
+const COUNTRIES: [&str; 12] = ["DE", "US", "FR", "GB", "AT", "CH", "NL", "ES", "IT", "PL", "SE", "JP"];
 const LEVELS: [&str; 4] = ["INFO", "ERROR", "DEBUG", "WARN"];
 
 /// A complete Tally whose stream is counted on demand.
@@ -56,13 +60,19 @@ pub struct Mix {
     pub sessions: bool,
     /// Different messages; 0 for none.
     pub messages: usize,
+    /// Different pages: events are then page views with what is told of them, all of one name. 0 for none.
+    pub pages: usize,
+    /// Whether the app counts the properties of page views.
+    pub counted: bool,
 }
 
 impl Mix {
     /// Few combinations: 5 names at 2 levels.
-    pub const FEW: Self = Self { names: 5, levels: 2, sessions: false, messages: 0 };
+    pub const FEW: Self = Self { names: 5, levels: 2, sessions: false, messages: 0, pages: 0, counted: false };
     /// Many: 40 names at 4 levels.
-    pub const MANY: Self = Self { names: 40, levels: 4, sessions: false, messages: 0 };
+    pub const MANY: Self = Self { names: 40, levels: 4, ..Self::FEW };
+    /// Views of 100 pages.
+    pub const WEB: Self = Self { names: 1, levels: 1, pages: 100, ..Self::FEW };
 
     /// The number of combinations of name, slug, category and level.
     pub const fn combinations(self) -> usize {
@@ -71,6 +81,9 @@ impl Mix {
 
     /// The `n`th event: about 300 bytes as stored.
     pub fn event(self, n: usize, at: Timestamp) -> Value {
+        if self.pages > 0 {
+            return self.page_view(n, at);
+        }
         let name = n / self.levels % self.names;
         let mut event = json!({
             "id": format!("event-{n}"),
@@ -88,6 +101,18 @@ impl Mix {
             event["message"] = format!("the request for {} took long", word(n % self.messages)).into();
         }
         event
+    }
+
+    fn page_view(self, n: usize, at: Timestamp) -> Value {
+        // Few pages have most views.
+        let page = n * 31 % self.pages * (n % 7) / 6;
+        let data = json!({
+            "path": format!("/articles/{page:04}"), "referrer_host": format!("site-{}.example.org", n * 7 % 20),
+            "country": COUNTRIES[n * 5 % COUNTRIES.len()], "device": DEVICES[n % DEVICES.len()],
+            "browser": BROWSERS[n * 3 % BROWSERS.len()],
+            "utm_source": if n % 10 == 0 { json!("newsletter") } else { Value::Null },
+        });
+        json!({"id": format!("view-{n}"), "timestamp": at.to_string(), "name": PAGEVIEW, "data": data})
     }
 
     /// Events from `first` on as one body: an object for a single event, otherwise a list. Their times are spread
@@ -126,7 +151,11 @@ impl Workbench {
 
     /// Creates an app.
     pub async fn app(&self, name: &str) -> Result<WorkApp, Box<dyn Error>> {
-        let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
+        self.app_with(admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() }).await
+    }
+
+    /// Makes an app, with a key.
+    pub async fn app_with(&self, new: admin::NewApp) -> Result<WorkApp, Box<dyn Error>> {
         let (app, keys) = admin::create_app(&self.context.apps, new, &[&[Scope::Ingest, Scope::Read]]).await?;
         Ok(WorkApp { slug: app.slug.to_string(), key: keys.into_iter().next().ok_or("an app without a key")? })
     }

@@ -25,12 +25,21 @@ export function createApp() {
         input('retention_days', { type: 'number', min: '1', max: '36500', placeholder: 'For ever' }),
         'Empty keeps events for ever.',
       ),
+      field(
+        'Counted values',
+        choice('counted', [
+          ['', 'None'],
+          ['web', 'Those of web pages'],
+        ]),
+        'Pages, referrers, countries, devices, browsers and campaigns are then counted at any size.',
+      ),
     ],
     async (data) => {
       const body = {
         name: String(data.get('name')).trim(),
         clock: data.get('clock'),
         retention_days: numberOf(data.get('retention_days')) ?? undefined,
+        counted: data.get('counted') || undefined,
       };
       const app = await request('POST', 'apps', { body });
       id = app.id;

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use tally_core::app::key::Scope;
 use tally_core::app::layout::{EventIndexes, LayoutEntry, MAX_PARTS};
 use tally_core::app::{App, AppSlug, AppState, EventClock, MAX_NAME};
+use tally_core::counter::property::{CountedPath, MAX_PATH, MOST_COUNTED, WEB};
 use tally_core::event::group::Grouping;
+use tally_core::event::json::Kind;
 use tally_core::event::level::Level;
 use tally_core::event::{MAX_TEXT, json as raw};
 use tally_core::invalid::Invalid;
@@ -57,6 +59,8 @@ pub(crate) struct AppBody<'a> {
     grouping: Grouping,
     /// By what its events are found, beside their time.
     index: IndexBody,
+    /// The paths of `data` whose values are counted.
+    counted: Vec<String>,
     /// Most events accepted in a minute of the server's clock; null sets no limit.
     events_per_minute: Option<u32>,
     /// The only names that the app takes; null for any.
@@ -81,6 +85,7 @@ struct Pending {
     shards: u16,
     grouping: Grouping,
     index: IndexBody,
+    counted: Vec<String>,
 }
 
 /// By what the events of an app are found, beside their time.
@@ -101,13 +106,14 @@ impl From<EventIndexes> for IndexBody {
 
 impl<'a> AppBody<'a> {
     pub(crate) fn new(app: &'a App, now: Timestamp) -> Self {
-        let LayoutEntry { shards, retention_days, grouping, index, .. } = app.layout.at(now);
+        let LayoutEntry { shards, retention_days, grouping, index, counted, .. } = app.layout.at(now);
         let pending = app.layout.pending(now).map(|entry| Pending {
             from: entry.from,
             retention_days: entry.retention_days,
             shards: entry.shards,
             grouping: entry.grouping,
             index: entry.index.into(),
+            counted: entry.counted.iter().map(CountedPath::to_string).collect(),
         });
         Self {
             id: &app.slug,
@@ -119,6 +125,7 @@ impl<'a> AppBody<'a> {
             shards,
             grouping,
             index: index.into(),
+            counted: counted.iter().map(CountedPath::to_string).collect(),
             events_per_minute: app.events_per_minute,
             names: (!app.names.is_empty()).then_some(&app.names),
             max_new_names_per_day: app.max_new_names_per_day,
@@ -149,7 +156,7 @@ pub(crate) async fn create(
 }
 
 /// The fields of an app's settings, as a hint.
-pub(crate) const SETTINGS: &str = "an app has name, clock, retention_days, shards, grouping, index, events_per_minute, names, max_new_names_per_day and issue_level";
+pub(crate) const SETTINGS: &str = "an app has name, clock, retention_days, shards, grouping, index, counted, events_per_minute, names, max_new_names_per_day and issue_level";
 
 fn read_new_app(mut fields: Fields<'_>, name_in_path: Option<String>) -> Result<NewApp, Invalid> {
     let name = fields.text_or_path("name", name_in_path);
@@ -172,6 +179,7 @@ fn read_new_app(mut fields: Fields<'_>, name_in_path: Option<String>) -> Result<
         issue_level: read_issue_level(&mut fields),
         grouping: read_grouping(&mut fields),
         index: EventIndexes { sessions: sessions.unwrap_or(default.sessions), users: users.unwrap_or(default.users) },
+        counted: read_counted(&mut fields).unwrap_or_default(),
     };
     fields.finish(SETTINGS)?;
     Ok(new)
@@ -231,6 +239,30 @@ pub(crate) fn read_index(fields: &mut Fields<'_>) -> (Option<bool>, Option<bool>
     fields.add_nested("index", inner.finish("an index has sessions and users"));
     read
 }
+
+/// The field `counted` of a body: the paths of `data` whose values are counted, or `web` for those of websites.
+pub(crate) fn read_counted(fields: &mut Fields<'_>) -> Option<Vec<CountedPath>> {
+    let raw = fields.raw("counted")?;
+    let texts = match raw::kind(raw) {
+        Kind::String => raw::string(raw).ok().filter(|text| text == OF_WEB).map(|_| WEB.map(str::to_owned).to_vec()),
+        _ => raw::array_of_at_most(raw, MOST_COUNTED)
+            .ok()
+            .filter(|(_, count)| *count <= MOST_COUNTED)
+            .and_then(|(texts, _)| texts.into_iter().map(|text| raw::string(text).ok()).collect()),
+    };
+    let Some(texts) = texts else {
+        fields.add("counted", format!("must be a list of at most {MOST_COUNTED} texts, or `{OF_WEB}`"));
+        return None;
+    };
+    let paths: Result<Vec<_>, _> = texts.iter().map(|text| CountedPath::parse(text)).collect();
+    let mut paths = fields.keep("counted", paths)?;
+    paths.sort_unstable();
+    paths.dedup();
+    Some(paths)
+}
+
+/// What stands for the paths of websites.
+const OF_WEB: &str = "web";
 
 /// The field `issue_level` of a body.
 pub(crate) fn read_issue_level(fields: &mut Fields<'_>) -> Option<Level> {
@@ -312,6 +344,22 @@ pub(crate) fn settings_schema(with_name: bool, required: &[&str]) -> Schema {
                     "users": {"type": ["boolean", "null"]},
                 },
                 "additionalProperties": false,
+            },
+            "counted": {
+                "description": format!(
+                    "The paths of `data` whose values are counted, so that `stats/groups` answers them at any size; `{OF_WEB}` \
+                     stands for {}. By default none.",
+                    WEB.map(|path| format!("`{path}`")).join(", ")
+                ),
+                "anyOf": [
+                    {"type": "null"},
+                    {"const": OF_WEB},
+                    {
+                        "type": "array", "maxItems": MOST_COUNTED,
+                        "items": {"type": "string", "minLength": 1, "maxLength": MAX_PATH},
+                        "examples": [["plan", "user.country"]],
+                    },
+                ],
             },
             "events_per_minute": nullable("Most events accepted in a minute; null sets no limit.", MAX_QUOTA),
             "names": {

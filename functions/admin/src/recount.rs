@@ -6,7 +6,7 @@ use http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use tally_core::app::App;
-use tally_core::counter::cell::{CounterLabel, OTHER};
+use tally_core::counter::cell::{Cell, CounterLabel, OTHER};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::id::EventId;
 use tally_core::event::level::Level;
@@ -63,6 +63,12 @@ struct DifferenceBody {
     /// whether all its messages are equal; or `(other)` for the rest of a full item.
     #[serde(skip_serializing_if = "Option::is_none")]
     message_hash: Option<String>,
+    /// Only where values of a counted property are counted: its path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attr: Option<String>,
+    /// Only there: the JSON text of the value, or `(other)` for those that are not counted by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
     /// The number of occurrences in the counters.
     counted: i64,
     /// The number of occurrences in the stored events.
@@ -75,15 +81,23 @@ impl From<Difference> for DifferenceBody {
     fn from(difference: Difference) -> Self {
         let Difference { day, kind, what, granularities, counted, stored } = difference;
         let level = what.level();
-        let (name, slug, category, message_hash) = match what {
-            CounterLabel::Cell(cell) => (Some(cell.name), Some(cell.slug), cell.category, None),
-            CounterLabel::Other(_) if kind == CounterKind::Messages => (None, None, None, Some(OTHER.to_owned())),
-            CounterLabel::Other(_) => (Some(OTHER.to_owned()), Some(OTHER.to_owned()), Some(OTHER.to_owned()), None),
-            CounterLabel::Group(_, group) => (None, None, None, Some(group.to_string())),
-            CounterLabel::Marks(_, group) => (None, None, None, Some(format!("{group} marks"))),
+        let other = || OTHER.to_owned();
+        let (cell, message_hash, property) = match what {
+            CounterLabel::Cell(cell) => (Some(cell), None, None),
+            CounterLabel::Other(_) if kind == CounterKind::Messages => (None, Some(other()), None),
+            CounterLabel::Other(level) => {
+                (Some(Cell { name: other(), slug: other(), category: Some(other()), level }), None, None)
+            }
+            CounterLabel::Group(_, group) => (None, Some(group.to_string()), None),
+            CounterLabel::Marks(_, group) => (None, Some(format!("{group} marks")), None),
+            CounterLabel::Value(cell, path, value) => (Some(cell), None, Some((path, value))),
+            CounterLabel::OtherValues(_, path) => (None, None, Some((path, other()))),
         };
         let day = day.to_string()[..10].to_owned();
-        Self { day, name, slug, category, level, message_hash, counted, stored, granularities }
+        let (name, slug, category) =
+            cell.map_or((None, None, None), |cell| (Some(cell.name), Some(cell.slug), cell.category));
+        let (attr, value) = property.map(|(path, value)| (path.into(), value)).unzip();
+        Self { day, name, slug, category, level, message_hash, attr, value, counted, stored, granularities }
     }
 }
 

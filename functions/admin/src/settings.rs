@@ -18,7 +18,7 @@ use tally_http::service::Shared;
 
 use crate::apps::{
     AppBody, MAX_NAMES, MAX_NAMES_BYTES, MAX_NEW_NAMES, MAX_QUOTA, MAX_RETENTION, SETTINGS, current, read_clock,
-    read_grouping, read_index, read_issue_level, read_texts, settings_schema,
+    read_counted, read_grouping, read_index, read_issue_level, read_texts, settings_schema,
 };
 
 /// Attempts at a change while others change the same app.
@@ -80,6 +80,7 @@ impl FromFields for SettingsChange {
         change.layout.retention_days = nullable("retention_days", MAX_RETENTION);
         change.layout.grouping = read_grouping(fields);
         (change.layout.index_sessions, change.layout.index_users) = read_index(fields);
+        change.layout.counted = read_counted(fields);
         change.layout.shards = fields.number("shards", 1, u64::from(MAX_PARTS));
         change.issue_level = read_issue_level(fields);
         Some(change)
@@ -115,7 +116,7 @@ impl SettingsChange {
         if let Some(level) = self.issue_level {
             changed.issue_level = level;
         }
-        let layout = app.layout.with(now, self.layout);
+        let layout = app.layout.with(now, self.layout.clone());
         changed.layout = layout.map_err(|e| Problem::field("shards", e.to_string()))?;
         Ok(changed)
     }
@@ -124,7 +125,7 @@ impl SettingsChange {
 pub(crate) fn change_operation(schemas: &mut SchemaGenerator) -> Operation {
     Operation::of(&CHANGE_APP, "changeApp", "Changes an app's settings")
         .about(
-            "Absent fields stay as they are. `retention_days`, `shards` (which only grows), `grouping` and `index` apply to events at \
+            "Absent fields stay as they are. `retention_days`, `shards` (which only grows), `grouping`, `index` and `counted` apply to events at \
              least 24 h 10 min from now, as `pending` shows. `clock` is fixed when the app is created.",
         )
         .optional_body(JSON, settings_schema(true, &[]))

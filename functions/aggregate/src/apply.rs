@@ -1,5 +1,6 @@
 //! Applies a folded batch to one counter item, exactly once.
 
+use tally_core::app::layout::Paged;
 use tally_core::counter::checkpoint::{CHECKPOINT_LIFE, Checkpoint, SequenceNumber};
 use tally_core::counter::folding::Folded;
 use tally_core::counter::item::CounterItem;
@@ -11,6 +12,8 @@ use crate::error::AggregateError;
 
 /// The size of its counts, in KB, at which an item accepts no new cells. Updates of smaller items cost fewer write units.
 const FULL_KB: u16 = 64;
+/// The same of an item of properties. Each path has its own `(other)`.
+const FULL_PROPERTIES_KB: u16 = 16;
 /// The size of an item's counts, in KB, at which an app's cells are spread over more pages.
 const COSTLY_KB: u16 = 8;
 /// The number of attempts for one item before the batch is returned. Every failed condition, except those of `full`,
@@ -48,8 +51,13 @@ pub(crate) struct Refused {
 }
 
 impl Outcome {
-    pub(crate) fn is_cells(&self) -> bool {
-        self.key.kind != CounterKind::Messages
+    /// What more pages would make smaller, if anything.
+    pub(crate) fn paged(&self) -> Option<Paged> {
+        match self.key.kind {
+            CounterKind::Cells | CounterKind::Errors => Some(Paged::Cells),
+            CounterKind::Messages => None,
+            CounterKind::Properties => Some(Paged::Properties),
+        }
     }
 
     /// Whether an update of the item costs so much that its app's cells need more pages.
@@ -74,11 +82,29 @@ fn may_be_stale(key: &CounterKey, now: Timestamp) -> bool {
 impl Applier<'_> {
     /// Adds a batch's changes to one item, unless they are already applied.
     pub(crate) async fn apply(&self, key: CounterKey) -> Result<Outcome, AggregateError> {
+        let outcome = self.add(key).await?;
+        if outcome.key.kind == CounterKind::Properties {
+            // A value may be personal: no name of it stays where no event has it. A batch that comes again does it again.
+            for attribute in self.folded.decreased(&outcome.key) {
+                match self.store.remove_zero(&outcome.key, attribute).await {
+                    // As the counts of the item are.
+                    Err(StoreError::Refused(error)) => {
+                        tracing::warn!(error, counter = counter_keys(&outcome.key), "the name of a value stays");
+                    }
+                    removed => removed?,
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn add(&self, key: CounterKey) -> Result<Outcome, AggregateError> {
         let mut outcome = Outcome { key, units: 0.0, full: false, refused: None };
         let mut after: Option<SequenceNumber> = None;
         let mut unless = Precondition::CheckpointReached(self.first.clone());
         let mut seen: Option<CounterItem> = None;
         let mut stale = vec![];
+        let full = if outcome.key.kind == CounterKind::Properties { FULL_PROPERTIES_KB } else { FULL_KB };
         for _ in 0..TRIES {
             let Some(prefix) = self.folded.prefix(&outcome.key, after.as_ref(), seen.as_ref()) else {
                 return Ok(outcome);
@@ -97,7 +123,7 @@ impl Applier<'_> {
                 Ok(Applied::Done { units, old }) => {
                     outcome.units = units;
                     outcome.full |= increment.full;
-                    if !increment.full && counts_exceed(self.store, &outcome.key, units, FULL_KB).await? {
+                    if !increment.full && counts_exceed(self.store, &outcome.key, units, full).await? {
                         self.store.set_full(&outcome.key).await?;
                         outcome.full = true;
                     }

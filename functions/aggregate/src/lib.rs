@@ -23,6 +23,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use tally_core::app::{App, AppId, AppState};
 use tally_core::counter::folding::{Change, Folded, Record};
+use tally_core::counter::key::CounterKey;
 use tally_core::issue::Batch;
 use tally_core::time::bucket::Granularity;
 use tally_core::time::{DAY, MINUTE, TimeDelta, Timestamp};
@@ -67,6 +68,7 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
     let stream_shard = event.shard_id.ok_or(AggregateError::NoShardId)?;
     let mut batch = record::read(&event.records);
     let apps = apps_of(context, &mut batch).await?;
+    batch.read_properties(&apps);
     let counted_app = |id: &AppId| {
         let app = apps.get(id)?;
         (app.state == AppState::Active).then_some(&app.layout)
@@ -88,8 +90,11 @@ pub async fn handle(context: &Context, event: StreamEvent) -> Result<WindowState
     let mut outcomes: Vec<apply::Outcome> = Vec::new();
     // Minutes first, then hours, then days: an hour or a day never holds a record that one of its minutes lacks. So reports may
     // subtract the newest minutes from it.
-    for granularity in Granularity::ALL {
-        let keys = folded.keys().filter(|key| key.bucket.granularity() == granularity);
+    // The cells of days last of all: their checkpoints tell how far the others are counted.
+    let is_last = |key: &CounterKey| key.bucket.granularity() == Granularity::Day && key.kind.is_of_cells();
+    let [minute, hour, day] = Granularity::ALL.map(|granularity| (granularity, false));
+    for step in [minute, hour, day, (Granularity::Day, true)] {
+        let keys = folded.keys().filter(|key| (key.bucket.granularity(), is_last(key)) == step);
         let updates: Vec<_> = keys.map(|key| applier.apply(key.clone())).collect();
         let updated = stream::iter(updates).buffer_unordered(CONCURRENCY);
         outcomes.extend(updated.try_collect::<Vec<_>>().await?);
@@ -220,24 +225,22 @@ async fn add_pages(
 ) -> Result<(), AggregateError> {
     let now = context.clock.now();
     for (id, app) in apps {
-        let Some(layout) = app.layout.with_more_pages(now) else { continue };
-        let of_app = outcomes.iter().filter(|outcome| {
-            outcome.key.partition.app == *id
-                && outcome.is_cells()
-                && app.layout.last().from <= outcome.key.bucket.start()
-        });
-        let mut costly = false;
-        for outcome in of_app {
-            costly = outcome.is_costly(&context.store).await?;
-            if costly {
+        if app.layout.last().from > now {
+            continue;
+        }
+        let of_app = outcomes
+            .iter()
+            .filter(|outcome| outcome.key.partition.app == *id && app.layout.last().from <= outcome.key.bucket.start());
+        for (paged, outcome) in of_app.filter_map(|outcome| Some((outcome.paged()?, outcome))) {
+            let Some(layout) = app.layout.with_more_pages(paged, now) else { continue };
+            if outcome.is_costly(&context.store).await? {
+                // If another process was faster, its entry is equivalent.
+                let appended = context.store.append_layout(app, &layout).await?;
+                context.apps.forget(&app.slug);
+                let pages = *layout.last().pages_of(paged);
+                tracing::info!(app = id.as_str(), ?paged, pages, appended, "more pages from a day to come");
                 break;
             }
-        }
-        if costly {
-            // If another process was faster, its entry is equivalent.
-            let appended = context.store.append_layout(app, &layout).await?;
-            context.apps.forget(&app.slug);
-            tracing::info!(app = id.as_str(), pages = layout.last().pages, appended, "more pages from a day to come");
         }
     }
     Ok(())

@@ -1,17 +1,18 @@
 //! Reads stream records one by one and separates changes, irrelevant records and unreadable records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tally_core::app::{AppId, AppSlug};
+use tally_core::app::{App, AppId, AppSlug};
 use tally_core::counter::checkpoint::SequenceNumber;
 use tally_core::counter::folding::{Change, Record};
 use tally_core::counter::item::CountedEvent;
 use tally_core::people::identities::Identity;
 use tally_core::time::Timestamp;
-use tally_store::{Barrier, StreamImage, Trace};
+use tally_store::{Barrier, StreamData, StreamImage, Trace};
 
 use crate::distinct::{People, Told};
 use crate::identities;
@@ -35,6 +36,8 @@ pub(crate) struct Read {
     pub(crate) people: People,
     /// Which ids of a user they tell of.
     pub(crate) identities: identities::Told,
+    /// The data of their versions, until it is known which apps count values: of the old one, and of the new one.
+    data: HashMap<SequenceNumber, [Option<StreamData>; 2]>,
     /// The apps of `records`.
     pub(crate) apps: BTreeMap<AppId, AppSlug>,
     /// New barriers, with the creation times of their records. They are met after all earlier records are counted.
@@ -80,19 +83,51 @@ struct StreamRecord {
 }
 
 impl Read {
+    /// Reads what the events have at the paths that their apps count. A record whose data is unreadable becomes a dead letter.
+    pub(crate) fn read_properties(&mut self, apps: &HashMap<AppId, Arc<App>>) {
+        let mut data = std::mem::take(&mut self.data);
+        let mut uncountable = vec![];
+        self.records.retain_mut(|record| {
+            let app = apps.get(&record.change.event().partition.app);
+            let Some(app) = app.filter(|app| app.layout.counts_properties()) else { return true };
+            let [old, new] = data.remove(&record.sequence).unwrap_or_default();
+            let read = |event: &mut CountedEvent, data| {
+                let paths = app.layout.at(event.id.at()).counted;
+                StreamData::properties(data, &paths).map(|properties| event.properties = properties)
+            };
+            let read = match &mut record.change {
+                Change::Insert(event) => read(event, new),
+                Change::Modify(before, now) => read(before, old).and_then(|()| read(now, new)),
+                Change::Remove(event) => read(event, old),
+            };
+            let Err(error) = read else { return true };
+            uncountable.push(UncountableRecord::of(record, format!("the data: {error}")));
+            false
+        });
+        self.dead_letters.extend(uncountable);
+    }
+
     /// Moves the records of an unknown app to the dead letters.
     pub(crate) fn unknown_app(&mut self, app: &AppId) {
         let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.records)
             .into_iter()
             .partition(|record| record.change.event().partition.app == *app);
         self.records = kept;
-        self.dead_letters.extend(gone.into_iter().map(|record| UncountableRecord {
-            app: Some(app.clone()),
-            time: Some(record.change.event().id.at()),
+        let error = "the app is not in the table of apps";
+        self.dead_letters.extend(gone.iter().map(|record| UncountableRecord::of(record, error.to_owned())));
+    }
+}
+
+impl UncountableRecord {
+    fn of(record: &Record, error: String) -> Self {
+        let event = record.change.event();
+        Self {
+            app: Some(event.partition.app.clone()),
+            time: Some(event.id.at()),
             sequence: record.sequence.to_string(),
-            keys: format!("{} {}", record.change.event().partition, record.change.event().id),
-            error: "the app is not in the table of apps".to_owned(),
-        }));
+            keys: format!("{} {}", event.partition, event.id),
+            error,
+        }
     }
 }
 
@@ -105,6 +140,7 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
         traces: Traces::new(),
         people: People::new(),
         identities: identities::Told::new(),
+        data: HashMap::new(),
         apps: BTreeMap::new(),
         barriers: vec![],
         dead_letters: vec![],
@@ -120,11 +156,14 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
                 match what {
                     What::Nothing => {}
                     What::Barrier(barrier) => batch.barriers.push((barrier, created_at)),
-                    What::Change(change, slug, Tells { trace, told, identity }) => {
+                    What::Change(change, slug, Tells { trace, told, identity, data }) => {
                         if !told.is_none() {
                             batch.people.insert(sequence.clone(), told);
                         }
                         batch.identities.extend(identity.map(|identity| (sequence.clone(), identity)));
+                        if data.iter().any(Option::is_some) {
+                            batch.data.insert(sequence.clone(), data);
+                        }
                         batch.traces.extend(trace.map(|trace| (sequence.clone(), trace)));
                         batch.apps.insert(change.event().partition.app.clone(), slug);
                         batch.records.push(Record { sequence, change: *change });
@@ -170,10 +209,12 @@ struct Tells {
     told: Told,
     /// Which id of a user it tells of, or told of if it was erased.
     identity: Option<Identity>,
+    /// The data of the old version, and of the new one.
+    data: [Option<StreamData>; 2],
 }
 
 fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), String> {
-    let wire: Wire = serde_json::from_str(record.get()).map_err(|e| e.to_string())?;
+    let mut wire: Wire = serde_json::from_str(record.get()).map_err(|e| e.to_string())?;
     let sequence: SequenceNumber =
         wire.dynamodb.sequence_number.parse().map_err(|_| "the sequence number".to_owned())?;
     #[allow(clippy::cast_possible_truncation)] // seconds since 1970
@@ -189,6 +230,8 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
     let identity = images.into_iter().flatten().next().and_then(StreamImage::identity);
     let has_stack = new_trace.has_stack || old_trace.has_stack;
     let slug = images.into_iter().flatten().find_map(StreamImage::app).map(|(_, slug)| slug);
+    let data = [&mut wire.dynamodb.old_image, &mut wire.dynamodb.new_image];
+    let data = data.map(|image| image.as_mut().and_then(StreamImage::take_data));
     let image = |image: Option<StreamImage>, which: &str| -> Result<CountedEvent, String> {
         let image = image.ok_or_else(|| format!("no {which} image"))?;
         image.counted().map_err(|e| format!("the {which} image: {e}"))
@@ -206,7 +249,7 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
     };
     let slug = slug.ok_or_else(|| "the partition key".to_owned())?;
     let trace = may_be_issue(&change, has_stack).then_some(new_trace);
-    let tells = Tells { trace, told: Told { before, now, at: created_at }, identity };
+    let tells = Tells { trace, told: Told { before, now, at: created_at }, identity, data };
     Ok((sequence, created_at, What::Change(Box::new(change), slug, tells)))
 }
 

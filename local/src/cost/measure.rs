@@ -3,6 +3,7 @@
 
 use std::error::Error;
 
+use tally_core::counter::property::{CountedPath, WEB};
 use tally_core::time::clock::Clock;
 use tally_core::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 
@@ -30,7 +31,7 @@ pub(super) struct Stored {
 
 /// The units used to count events at a given rate.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CounterLabel {
+pub(super) struct Counting {
     /// Events in a batch.
     pub(super) events: usize,
     /// Counter items that a batch updates.
@@ -62,9 +63,15 @@ impl Lab {
     }
 
     async fn app(&mut self) -> Result<WorkApp, Box<dyn Error>> {
+        self.app_that_counts(&[]).await
+    }
+
+    async fn app_that_counts(&mut self, paths: &[&str]) -> Result<WorkApp, Box<dyn Error>> {
         self.apps += 1;
         self.bench.context.clock.set(self.start);
-        self.bench.app(&format!("app {}", self.apps)).await
+        let counted = paths.iter().map(|path| CountedPath::parse(path)).collect::<Result<_, _>>()?;
+        let new = admin::NewApp { name: format!("app {}", self.apps), counted, ..admin::NewApp::default() };
+        self.bench.app_with(new).await
     }
 
     /// Stores events in requests of `batch`.
@@ -90,9 +97,9 @@ impl Lab {
     /// By then the counters of the hour and the day hold every combination, as they do except in the first moments of
     /// an hour.
     #[allow(clippy::cast_precision_loss)] // some thousand
-    pub(super) async fn count(&mut self, mix: Mix, rate: usize, events: usize) -> Result<CounterLabel, Box<dyn Error>> {
-        let app = self.app().await?;
-        let mut sent = mix.combinations().max(mix.messages);
+    pub(super) async fn count(&mut self, mix: Mix, rate: usize, events: usize) -> Result<Counting, Box<dyn Error>> {
+        let app = self.app_that_counts(if mix.counted { &WEB } else { &[] }).await?;
+        let mut sent = mix.combinations().max(mix.messages).max(mix.pages);
         self.bench.send(&app, mix.body(0, sent, self.start, SECOND)).await?;
         self.bench.count().await?;
         let events = FULL.min(events);
@@ -120,7 +127,7 @@ impl Lab {
             at += length;
         }
         let batches = batches as f64;
-        Ok(CounterLabel { events, updates: updates as f64 / batches, write_units: write_units / batches })
+        Ok(Counting { events, updates: updates as f64 / batches, write_units: write_units / batches })
     }
 
     /// Queries an app that had every combination every day for a month, and every hour for two days.

@@ -5,7 +5,7 @@ use tally_service::report::prices::{AS_OF, Bill};
 use tally_service::report::run_time as lambda;
 
 use super::gathered::Gathered;
-use super::measure::{CounterLabel, Lab, Stored};
+use super::measure::{Counting, Lab, Stored};
 use super::tail;
 use crate::table::table;
 use crate::workbench::Mix;
@@ -27,6 +27,7 @@ pub(super) async fn print(gathered: Gathered) -> Result<bool, Box<dyn Error>> {
     let mut lab = Lab::open().await?;
     let stored = storing(&mut lab).await?;
     let (counted, within) = counting(&mut lab, gathered).await?;
+    properties(&mut lab, gathered).await?;
     all(&stored, &counted);
     questions(&mut lab).await?;
     tail::print(gathered).await?;
@@ -48,7 +49,7 @@ fn store_bill(batch: usize, stored: Stored) -> Bill {
 
 /// A million events counted.
 #[allow(clippy::cast_precision_loss)] // small numbers
-fn count_bill(counted: CounterLabel) -> Bill {
+fn count_bill(counted: Counting) -> Bill {
     let batches = MILLION / counted.events as f64;
     let one = Bill {
         calls: 1.0,
@@ -105,9 +106,9 @@ async fn storing(lab: &mut Lab) -> Result<Vec<(usize, Stored)>, Box<dyn Error>> 
 }
 
 /// The measurements of counting, by rate and number of combinations.
-type Counting = Vec<(usize, usize, CounterLabel)>;
+type AllCounting = Vec<(usize, usize, Counting)>;
 
-async fn counting(lab: &mut Lab, gathered: Gathered) -> Result<(Counting, bool), Box<dyn Error>> {
+async fn counting(lab: &mut Lab, gathered: Gathered) -> Result<(AllCounting, bool), Box<dyn Error>> {
     println!("\n## Counting a million events\n");
     let header = [
         "events a second",
@@ -159,7 +160,35 @@ async fn counting(lab: &mut Lab, gathered: Gathered) -> Result<(Counting, bool),
     Ok((measured, within))
 }
 
-fn all(stored: &[(usize, Stored)], counted: &Counting) {
+/// What counted properties add.
+async fn properties(lab: &mut Lab, gathered: Gathered) -> Result<(), Box<dyn Error>> {
+    println!(
+        "\n## Counted properties\n\nIn write units an event, of page views of which six properties are counted or none:\n"
+    );
+    let mut rows = table(&["views a second", "pages", "events in a batch", "without", "with", "updates", "more"], 0);
+    for (rate, events) in [(1, 1)].into_iter().chain(RATES.map(|rate| (rate, gathered.events(rate)))) {
+        for pages in [100, 1_000] {
+            let mix = Mix { pages, ..Mix::WEB };
+            let without = lab.count(mix, rate, events).await?;
+            let with = lab.count(Mix { counted: true, ..mix }, rate, events).await?;
+            #[allow(clippy::cast_precision_loss)] // some thousand
+            let of_event = |counted: Counting| counted.write_units / counted.events as f64;
+            rows.add_row([
+                rate.to_string(),
+                pages.to_string(),
+                events.to_string(),
+                format!("{:.3}", of_event(without)),
+                format!("{:.3}", of_event(with)),
+                format!("{:.1}", with.updates - without.updates),
+                format!("{:.3}", of_event(with) - of_event(without)),
+            ]);
+        }
+    }
+    println!("{rows}");
+    Ok(())
+}
+
+fn all(stored: &[(usize, Stored)], counted: &AllCounting) {
     println!("\n## A million events, stored and counted, in dollars\n");
     let header = [
         "events a second",

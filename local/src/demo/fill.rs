@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tally_core::app::AppSlug;
 use tally_core::app::role::Role;
+use tally_core::counter::property::{CountedPath, WEB};
 use tally_core::time::{HOUR, Timestamp};
 use tally_service::apps::create::NewAppError;
 use tally_service::auth::token::{SigningKeyError, signing_key};
@@ -82,7 +83,8 @@ impl Fill {
         let key = signing_key(&context.store).await?;
         let (token, _) = key.sign("demo", Role::Admin, now, HOUR)?;
         let fill = Self { router: service(context), slug: slug.clone(), token, seed, now };
-        let new = admin::NewApp { name: name.to_owned(), ..admin::NewApp::default() };
+        let counted = WEB.iter().filter_map(|path| CountedPath::parse(path).ok()).collect();
+        let new = admin::NewApp { name: name.to_owned(), counted, ..admin::NewApp::default() };
         match admin::create_app(&context.apps, new, &[]).await {
             Ok(_) => {}
             Err(NewAppError::Taken(_)) => fill.require_demo().await?,

@@ -5,3 +5,4 @@ pub mod checkpoint;
 pub mod folding;
 pub mod item;
 pub mod key;
+pub mod property;

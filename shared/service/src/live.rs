@@ -3,6 +3,7 @@
 use tally_core::app::AppId;
 use tally_core::app::partition::Partition;
 use tally_core::counter::cell::Cell;
+use tally_core::counter::property::Property;
 use tally_core::event::group::Grouped;
 use tally_core::event::id::EventId;
 use tally_core::time::Timestamp;
@@ -38,6 +39,8 @@ pub(crate) struct TailEvent {
     pub(crate) id: EventId,
     pub(crate) message: Option<String>,
     pub(crate) fingerprint: Option<String>,
+    /// What it has at the paths that its app counts.
+    pub(crate) properties: Vec<Property>,
     pub(crate) count: i64,
 }
 

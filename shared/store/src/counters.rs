@@ -44,7 +44,7 @@ pub struct Increment<'a> {
     pub stream_shard: &'a str,
     /// The condition on the checkpoint.
     pub unless: Precondition,
-    /// Whether the item is assumed to be full.
+    /// Whether the item is assumed to be full. The update is then refused if it adds to a value that the item does not have.
     pub full: bool,
     /// The new checkpoint.
     pub checkpoint: Checkpoint,
@@ -180,13 +180,22 @@ impl Store {
             Precondition::CheckpointIsNot(None) => "attribute_not_exists(#s)",
         };
         let full = if increment.full { "attribute_exists(#f)" } else { "attribute_not_exists(#f)" };
+        // A value that is taken out of a full item stays out: what comes later is counted with the others.
+        let mut present = String::new();
+        if increment.full {
+            for (i, (attribute, _)) in increment.counts.iter().enumerate() {
+                if matches!(CounterLabel::parse(attribute), Some(CounterLabel::Value(..))) {
+                    let _ = write!(present, " AND attribute_exists(#{i})");
+                }
+            }
+        }
         let request = self
             .client
             .update_item()
             .table_name(&self.tables.counters)
             .set_key(Some(key(&keys::partition(&increment.key.partition), &keys::counter(increment.key))))
             .update_expression(expression)
-            .condition_expression(format!("{checkpoint} AND {full}{unchanged}"))
+            .condition_expression(format!("{checkpoint} AND {full}{present}{unchanged}"))
             .set_return_values(increment.return_old.then_some(ReturnValue::AllOld))
             .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values(Some(values));
@@ -216,6 +225,20 @@ impl Store {
             .condition_expression(unchanged.trim_start_matches(" AND "))
             .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values(Some(values));
+        self.send_conditional(request).await.map(drop)
+    }
+
+    /// Removes an attribute of a counter item if it counts nothing. A later event adds it again.
+    pub async fn remove_zero(&self, counter: &CounterKey, attribute: &str) -> Result<(), StoreError> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.tables.counters)
+            .set_key(Some(key(&keys::partition(&counter.partition), &keys::counter(counter))))
+            .update_expression("REMOVE #a")
+            .condition_expression("#a = :zero")
+            .expression_attribute_names("#a", attribute)
+            .expression_attribute_values(":zero", AttributeValue::N("0".to_owned()));
         self.send_conditional(request).await.map(drop)
     }
 

@@ -2,13 +2,15 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
-use tally_core::app::layout::EventIndexes;
+use tally_core::app::layout::{EventIndexes, Layout};
 use tally_core::app::partition::Partition;
 use tally_core::app::{AppId, AppSlug};
 use tally_core::counter::cell::Cell;
 use tally_core::counter::item::CountedEvent;
+use tally_core::counter::property::{CountedPath, Property};
 use tally_core::distinct::Marks;
 use tally_core::event::Event;
+use tally_core::event::filter::attribute::properties;
 use tally_core::event::id::EventId;
 use tally_core::event::json::{Json, Number};
 use tally_core::event::level::Level;
@@ -22,7 +24,9 @@ use crate::keys;
 use crate::tables::{PK, SK};
 
 /// Attributes with arbitrary JSON. serde would round their numbers.
-const FREE: [&str; 3] = ["data", "tags", "stack"];
+const FREE: [&str; 3] = [DATA, "tags", "stack"];
+/// The attribute with what an event has under `data`.
+const DATA: &str = "data";
 
 /// The scalar attributes of an event.
 #[derive(Serialize, Deserialize)]
@@ -237,6 +241,9 @@ fn place(stack: &serde_dynamo::AttributeValue) -> Option<String> {
     }
 }
 
+/// The placeholder of [`DATA`], which counting needs where an app counts values.
+pub(super) const COUNTED_DATA: (&str, &str) = ("#data", DATA);
+
 /// The attributes that counting needs, with placeholders for expressions.
 pub(super) const COUNTED: [(&str, &str); 9] = [
     ("#pk", PK),
@@ -255,8 +262,37 @@ pub(super) fn counted(item: Item) -> Result<CountedEvent, StoreError> {
     StreamImage(item.into()).counted()
 }
 
+/// The same, with what it has at the paths that a layout counts. The item has the data.
+pub(super) fn counted_with_properties(mut item: Item, layout: &Layout) -> Result<CountedEvent, StoreError> {
+    let data = item.remove(DATA);
+    let event = counted(item)?;
+    let paths = layout.at(event.id.at()).counted;
+    let data = if paths.is_empty() { None } else { data.map(to_json).transpose()? };
+    Ok(CountedEvent { properties: properties(data.as_ref(), &paths), ..event })
+}
+
+/// The `data` of an image, which is read only where an app counts values.
+#[derive(Debug)]
+pub struct StreamData(serde_dynamo::AttributeValue);
+
+impl StreamData {
+    /// What it has at paths.
+    ///
+    /// # Errors
+    /// Where it is not the data of an event.
+    pub fn properties(data: Option<Self>, paths: &[CountedPath]) -> Result<Vec<Property>, StoreError> {
+        let data = data.map(|Self(data)| to_json(data.into())).transpose()?;
+        Ok(properties(data.as_ref(), paths))
+    }
+}
+
 impl StreamImage {
-    /// Reads the attributes that counting needs.
+    /// Takes the data out of it.
+    pub fn take_data(&mut self) -> Option<StreamData> {
+        self.0.inner_mut().remove(DATA).map(StreamData)
+    }
+
+    /// Reads the attributes that counting needs, without properties: see [`StreamData`].
     pub fn counted(self) -> Result<CountedEvent, StoreError> {
         #[derive(Deserialize)]
         struct Image {
@@ -283,6 +319,7 @@ impl StreamImage {
             cell: Cell { name: image.name, slug: image.slug, category: image.category, level: image.level },
             message: image.message,
             fingerprint: image.fingerprint,
+            properties: vec![],
             count: image.count,
             received_at: Timestamp::from_micros(image.received_at),
         })

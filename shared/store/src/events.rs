@@ -6,6 +6,7 @@ use std::pin::pin;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::stream::{self, StreamExt};
+use tally_core::app::layout::Layout;
 use tally_core::app::partition::Partition;
 use tally_core::app::{App, AppId};
 use tally_core::counter::item::CountedEvent;
@@ -295,14 +296,25 @@ impl Store {
         Ok((items, units))
     }
 
-    /// Reads the counted attributes of events of one shard with identities from `first` to `last`, inclusive. Oldest
-    /// first, strongly consistent.
+    /// Reads the counted attributes of events of one shard with identities from `first` to `last`, inclusive, with what they have
+    /// at the paths that a layout counts. Oldest first, strongly consistent.
     pub async fn counted_events(
         &self,
         partition: &Partition,
         ids: (EventId, EventId),
+        layout: &Layout,
     ) -> Result<CountedPage, StoreError> {
-        self.counted(self.query_ids(Place::Shard(partition), ids).consistent_read(true)).await
+        let mut request = self.query_ids(Place::Shard(partition), ids).consistent_read(true);
+        let data = layout.counts_properties().then_some(event_item::COUNTED_DATA);
+        let attributes: Vec<_> = event_item::COUNTED.into_iter().chain(data).collect();
+        for (placeholder, attribute) in &attributes {
+            request = request.expression_attribute_names(*placeholder, *attribute);
+        }
+        let request = request
+            .projection_expression(attributes.iter().map(|(placeholder, _)| *placeholder).collect::<Vec<_>>().join(","))
+            .filter_expression("attribute_not_exists(#fence)")
+            .expression_attribute_names("#fence", BARRIER);
+        counted_page(self.send_query(request).await?, |item| event_item::counted_with_properties(item, layout))
     }
 
     /// Reads the counted attributes of events of one session. The read uses an index, so it is eventually consistent.
@@ -318,7 +330,7 @@ impl Store {
         }
         // Without naming attributes, since the index may not have them.
         let page = self.send_query(self.query_ids(Place::Index(part), ids)).await?;
-        counted_page(self.whole(page).await?)
+        counted_page(self.whole(page).await?, event_item::counted)
     }
 
     /// Builds a query for identities from `first` to `last`, inclusive. The identity attribute is `#sk`.
@@ -333,17 +345,6 @@ impl Store {
                     .expression_attribute_names("#key", attribute)
             }
         }
-    }
-
-    async fn counted(&self, mut request: QueryFluentBuilder) -> Result<CountedPage, StoreError> {
-        for (placeholder, attribute) in event_item::COUNTED {
-            request = request.expression_attribute_names(placeholder, attribute);
-        }
-        let request = request
-            .projection_expression(event_item::COUNTED.map(|(placeholder, _)| placeholder).join(","))
-            .filter_expression("attribute_not_exists(#fence)")
-            .expression_attribute_names("#fence", BARRIER);
-        counted_page(self.send_query(request).await?)
     }
 
     /// Returns the first identity in a shard at or after `from`, even if its event has expired. Strongly consistent.
@@ -376,12 +377,15 @@ fn event_page(page: Page, order: Order, now: Timestamp) -> Result<EventPage, Sto
     Ok(EventPage { events: events.collect::<Result<_, _>>()?, more_after, scanned: page.scanned, units: page.units })
 }
 
-fn counted_page(page: Page) -> Result<CountedPage, StoreError> {
+fn counted_page(
+    page: Page,
+    read: impl Fn(Item) -> Result<CountedEvent, StoreError>,
+) -> Result<CountedPage, StoreError> {
     let more_after = page.next.map(|key| read_to(&key, Order::Ascending)).transpose()?;
     let events = page.items.into_iter().filter_map(|item| {
         let keys = item.get(PK).zip(item.get(SK)).map(|(pk, sk)| (pk.clone(), sk.clone()));
         // An unreadable event was never counted and is a dead letter. The other events are counted.
-        event_item::counted(item).inspect_err(|error| tracing::warn!(?keys, %error, "an event cannot be read")).ok()
+        read(item).inspect_err(|error| tracing::warn!(?keys, %error, "an event cannot be read")).ok()
     });
     Ok(CountedPage { events: events.collect(), more_after, units: page.units })
 }

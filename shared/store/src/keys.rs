@@ -61,11 +61,12 @@ const fn kind_letters(kind: CounterKind) -> (&'static str, char) {
         CounterKind::Cells => ("", 'c'),
         CounterKind::Errors => ("e", 'e'),
         CounterKind::Messages => ("m", 'm'),
+        CounterKind::Properties => ("p", 'p'),
     }
 }
 
 /// Returns the sort key of a counter item: `d#20261121#c0`, `de#20261121#e0` for errors, `dm#20261121#m0` for
-/// messages.
+/// messages, `dp#20261121#p0` for properties.
 pub(super) fn counter(key: &CounterKey) -> String {
     let (infix, letter) = kind_letters(key.kind);
     format!("{}{infix}#{}#{letter}{}", granularity(key.bucket.granularity()), key.bucket, key.page)
@@ -379,6 +380,7 @@ mod tests {
         assert_eq!(counter(&key(CounterKind::Cells, Granularity::Day)), "d#20261121#c3");
         assert_eq!(counter(&key(CounterKind::Errors, Granularity::Hour)), "he#2026112110#e3");
         assert_eq!(counter(&key(CounterKind::Messages, Granularity::Minute)), "mm#202611211008#m3");
+        assert_eq!(counter(&key(CounterKind::Properties, Granularity::Hour)), "hp#2026112110#p3");
         assert_eq!((names(&partition.app).as_str(), name(255).as_str()), ("~names#shop~2", "n#00000000000000ff"));
         assert_eq!(read_name(&name(u64::MAX)), Some(u64::MAX));
         assert_eq!(names_of_day(Bucket::of(Granularity::Day, Timestamp::EPOCH)), "d#19700101");

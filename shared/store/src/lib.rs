@@ -62,7 +62,7 @@ pub use counters::{
 pub use dead_letters::DeadLetter;
 pub use distinct::{DistinctKey, DistinctMark, DistinctPage, DistinctPlace, StoredDistinct};
 pub use erase::{Erased, ErasedEvents};
-pub use event_item::{StreamImage, Trace};
+pub use event_item::{StreamData, StreamImage, Trace};
 pub use events::{CountedPage, EventPage, EventSource, IndexPart, Order};
 pub use funnels::MAX_FUNNEL_STATE;
 pub use identities::{IdentityPage, IdentityPlace, MAX_USERS, StoredIdentity};

@@ -10,8 +10,8 @@ import { tabHead } from './list.js';
 /**
  * @typedef {{
  *   id: string, name: string, created_at: string, clock: 'event' | 'received', retention_days: number | null,
- *   shards: number, events_per_minute: number | null, names: string[] | null, max_new_names_per_day: number | null,
- *   pending?: { from: string, retention_days: number | null, shards: number }[],
+ *   shards: number, counted: string[], events_per_minute: number | null, names: string[] | null, max_new_names_per_day: number | null,
+ *   pending?: { from: string, retention_days: number | null, shards: number, counted: string[] }[],
  * }} AppSettings
  */
 
@@ -97,7 +97,7 @@ function futureLayout(app) {
 
 /** @param {AppSettings} app */
 function controls(app) {
-  const { retention_days, shards } = futureLayout(app);
+  const { retention_days, shards, counted } = futureLayout(app);
   const number = { type: 'number', min: '1', inputmode: 'numeric' };
   return [
     field('Name', input('name', { required: true, maxlength: '100' }, app.name), `Paths keep using ${app.id}.`),
@@ -130,6 +130,11 @@ function controls(app) {
       lineInput('names', { placeholder: 'Any name' }, app.names),
       'One a line. If there are any, events with other names are refused.',
     ),
+    field(
+      'Counted values',
+      lineInput('counted', { placeholder: 'path' }, counted),
+      'Paths of data, one a line, at most 8. Their values are counted at any size, which costs a little for each batch of events.',
+    ),
   ];
 }
 
@@ -160,6 +165,7 @@ function changedSettings(app, data) {
     max_new_names_per_day: numberOf(data.get('max_new_names_per_day')),
     shards: numberOf(data.get('shards')),
     names: linesOf(data.get('names')),
+    counted: (linesOf(data.get('counted')) ?? []).sort(),
   };
   const changes = Object.entries(after).filter(
     ([name, value]) => JSON.stringify(value) !== JSON.stringify(before[/** @type {keyof typeof before} */ (name)]),
@@ -172,15 +178,15 @@ function changedSettings(app, data) {
  * @param {string} tz
  */
 function pendingChanges(app, tz) {
-  return (app.pending ?? []).map(({ from, retention_days, shards }) =>
+  return (app.pending ?? []).map(({ from, retention_days, shards, counted }) =>
     h(
       'p',
       null,
       `◷ Events of times from ${formatTime(from, tz, 'full')} on: `,
       retention_days === null ? 'kept for ever' : `kept ${retention_days} days`,
-      `, ${shards} ${shards === 1 ? 'shard' : 'shards'}. Until then: `,
+      `, ${shards} ${shards === 1 ? 'shard' : 'shards'}, counted values: ${counted.join(', ') || 'none'}. Until then: `,
       app.retention_days === null ? 'for ever' : `${app.retention_days} days`,
-      `, ${app.shards} ${app.shards === 1 ? 'shard' : 'shards'}.`,
+      `, ${app.shards} ${app.shards === 1 ? 'shard' : 'shards'}, counted values: ${app.counted.join(', ') || 'none'}.`,
     ),
   );
 }

@@ -272,7 +272,13 @@ async function readGroups(path, { state, limit, signal }) {
   if (state.compare) {
     query.push(['compare', 'previous']);
   }
-  const reply = await askStatistic(state.app ?? '', 'groups', query, signal);
+  /** @param {[string, string][]} more */
+  const ask = (more) => askStatistic(state.app ?? '', 'groups', [...query, ...more], signal);
+  let reply = await ask([['people', 'true']]);
+  if (reply.covered_since) {
+    // Counters may know all views, though not who saw them.
+    reply = await ask([]);
+  }
   const left = reply.left_out?.items ?? 0;
   const isAll = reply.complete !== false || !reply.covered_since;
   return {

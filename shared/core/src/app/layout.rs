@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::counter::property::CountedPath;
 use crate::event::group::{self, Group, Grouped, Grouping};
 use crate::event::id::EventId;
 use crate::time::{DAY, HOUR, MICROSECOND, MINUTE, Range, SECOND, TimeDelta, Timestamp, micros};
@@ -44,7 +45,7 @@ impl Default for EventIndexes {
 
 /// What to change of a [`Layout`]; what is absent stays. Of `retention_days`, the inner `None` keeps events indefinitely.
 #[allow(clippy::option_option)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LayoutChange {
     /// The number of partitions, which only grows.
     pub shards: Option<u16>,
@@ -56,10 +57,12 @@ pub struct LayoutChange {
     pub index_sessions: Option<bool>,
     /// Whether events are indexed by user.
     pub index_users: Option<bool>,
+    /// The paths of `data` whose values are counted.
+    pub counted: Option<Vec<CountedPath>>,
 }
 
 /// One entry of a [`Layout`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayoutEntry {
     /// The first event time that it holds for; [`Timestamp::BEGINNING`] in a layout's first entry. It is stored in
     /// microseconds since 1970.
@@ -77,6 +80,54 @@ pub struct LayoutEntry {
     /// By what events are indexed.
     #[serde(default, skip_serializing_if = "EventIndexes::is_default")]
     pub index: EventIndexes,
+    /// The paths of `data` whose values are counted, at most [`MOST_COUNTED`](crate::counter::property::MOST_COUNTED), in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted: Vec<CountedPath>,
+    /// Number of items that the values of one bucket are spread over, 1 to 64.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub property_pages: u16,
+}
+
+fn one() -> u16 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_one(pages: &u16) -> bool {
+    *pages == 1
+}
+
+/// Items of a bucket that are spread over pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paged {
+    /// Cells and groups.
+    Cells,
+    /// Values of counted properties.
+    Properties,
+}
+
+impl LayoutEntry {
+    /// One that holds from the beginning of time.
+    fn first(shards: u16, retention_days: Option<u32>) -> Self {
+        Self {
+            from: Timestamp::BEGINNING,
+            shards,
+            pages: 1,
+            retention_days,
+            grouping: Grouping::Exact,
+            index: EventIndexes::default(),
+            counted: vec![],
+            property_pages: 1,
+        }
+    }
+
+    /// The number of items that those of a bucket are spread over.
+    pub fn pages_of(&mut self, paged: Paged) -> &mut u16 {
+        match paged {
+            Paged::Cells => &mut self.pages,
+            Paged::Properties => &mut self.property_pages,
+        }
+    }
 }
 
 /// The history of what decides an app's keys: only ever appended to, and the entry in force at an event's own time
@@ -85,7 +136,7 @@ pub struct LayoutEntry {
 #[serde(transparent)]
 pub struct Layout(Vec<LayoutEntry>);
 
-/// Most entries of a layout. An app's item holds all of them, at about 110 to 160 bytes each.
+/// Most entries of a layout. An app's item holds all of them, at about 110 to 160 bytes each, and the counted paths.
 pub const MAX_ENTRIES: usize = 100;
 
 /// A change that cannot be appended.
@@ -96,7 +147,7 @@ pub enum LayoutError {
     FewerShards(u16),
     /// As many changes as a layout holds; an entry is only removed while no event can have used it.
     #[error(
-        "the app's shards, retention, grouping and indexes were changed {MAX_ENTRIES} times already, which is the limit"
+        "the app's shards, retention, grouping, indexes and counted paths were changed {MAX_ENTRIES} times already, which is the limit"
     )]
     TooManyChanges,
 }
@@ -104,14 +155,7 @@ pub enum LayoutError {
 impl Layout {
     /// A layout of one entry, in force from the beginning of time.
     pub fn new(shards: u16, retention_days: Option<u32>) -> Self {
-        Self(vec![LayoutEntry {
-            from: Timestamp::BEGINNING,
-            shards: shards.clamp(1, MAX_PARTS),
-            pages: 1,
-            retention_days,
-            grouping: Grouping::Exact,
-            index: EventIndexes::default(),
-        }])
+        Self(vec![LayoutEntry::first(shards.clamp(1, MAX_PARTS), retention_days)])
     }
 
     /// The same layout, with events grouped in this way from the beginning of time: for an app that is made now.
@@ -132,18 +176,39 @@ impl Layout {
         self
     }
 
+    /// The same layout, with the values at these paths counted from the beginning of time: for an app that is made now.
+    #[must_use]
+    pub fn counting(mut self, counted: &[CountedPath]) -> Self {
+        for entry in &mut self.0 {
+            entry.counted = counted.to_vec();
+        }
+        self
+    }
+
     /// The entry in force at an event's time. Of two with the same `from` the later one holds.
     pub fn at(&self, at: Timestamp) -> LayoutEntry {
         let in_force = self.0.iter().rev().find(|entry| entry.from <= at).or(self.0.first());
         // `new` makes one entry and nothing removes any; this arm keeps a damaged item from a panic.
-        in_force.copied().unwrap_or(LayoutEntry {
-            from: Timestamp::BEGINNING,
-            shards: 1,
-            pages: 1,
-            retention_days: None,
-            grouping: Grouping::Exact,
-            index: EventIndexes::default(),
-        })
+        in_force.cloned().unwrap_or_else(|| LayoutEntry::first(1, None))
+    }
+
+    /// Whether the values at any path are counted at any time.
+    pub fn counts_properties(&self) -> bool {
+        self.0.iter().any(|entry| !entry.counted.is_empty())
+    }
+
+    /// From when on to the end of a range the values at a path are counted; none if they are not counted at its end.
+    pub fn counted_from(&self, path: &str, range: Range) -> Option<Timestamp> {
+        let mut since = None;
+        let ends = self.0.iter().skip(1).map(|entry| entry.from).chain([Timestamp::MAX]);
+        for (entry, end) in self.0.iter().zip(ends) {
+            if entry.from >= range.until() || end <= range.since() || entry.from == end {
+                continue;
+            }
+            let is_counted = entry.counted.iter().any(|counted| counted.as_str() == path);
+            since = is_counted.then(|| since.unwrap_or(entry.from.max(range.since())));
+        }
+        since
     }
 
     /// The newest entry, in force or pending.
@@ -189,11 +254,12 @@ impl Layout {
 
     /// The page of a cell or message, from a hash of it, in buckets at `at`.
     pub fn page(&self, at: Timestamp, hash: impl FnOnce() -> u64) -> u16 {
-        let pages = self.at(at).pages;
-        if pages <= 1 {
-            return 0;
-        }
-        u16::try_from(hash() % u64::from(pages)).unwrap_or(0)
+        page_of(self.at(at).pages, hash)
+    }
+
+    /// The page of a value of a counted property.
+    pub fn property_page(&self, at: Timestamp, hash: impl FnOnce() -> u64) -> u16 {
+        page_of(self.at(at).property_pages, hash)
     }
 
     /// The group of an event of this time, and its text mark; see [`group::group_of`].
@@ -248,6 +314,7 @@ impl Layout {
             return Err(LayoutError::FewerShards(last.shards));
         }
         let entry = LayoutEntry {
+            counted: change.counted.unwrap_or_else(|| last.counted.clone()),
             shards: change.shards.unwrap_or(last.shards).min(MAX_PARTS),
             retention_days: change.retention_days.unwrap_or(last.retention_days),
             grouping: change.grouping.unwrap_or(last.grouping),
@@ -255,7 +322,7 @@ impl Layout {
                 sessions: change.index_sessions.unwrap_or(last.index.sessions),
                 users: change.index_users.unwrap_or(last.index.users),
             },
-            ..last
+            ..last.clone()
         };
         if entry == last {
             return Ok(self.clone());
@@ -263,15 +330,20 @@ impl Layout {
         self.append((now + ENTRY_MARGIN).ceil(MINUTE), entry).ok_or(LayoutError::TooManyChanges)
     }
 
-    /// The layout with twice the pages from the next UTC midnight that is far enough ahead; none where the newest entry
+    /// The layout with twice the pages of cells, or four times those of properties, from the next UTC midnight that is far enough
+    /// ahead; none where the newest entry
     /// is still pending or has all pages, or the layout has all entries.
-    pub fn with_more_pages(&self, now: Timestamp) -> Option<Self> {
-        let last = self.last();
-        if last.from > now || last.pages >= MAX_PARTS {
+    pub fn with_more_pages(&self, paged: Paged, now: Timestamp) -> Option<Self> {
+        let mut next = self.last();
+        let is_pending = next.from > now;
+        let pages = next.pages_of(paged);
+        if is_pending || *pages >= MAX_PARTS {
             return None;
         }
-        let pages = (last.pages * 2).min(MAX_PARTS);
-        self.append((now + ENTRY_MARGIN).ceil(DAY), LayoutEntry { pages, ..last })
+        // Values grow by more than names do.
+        let more = if paged == Paged::Properties { 4 } else { 2 };
+        *pages = (*pages * more).min(MAX_PARTS);
+        self.append((now + ENTRY_MARGIN).ceil(DAY), next)
     }
 
     /// The layout with an entry at its end; none where it has all entries. The entry begins at `from`, further ahead than
@@ -284,11 +356,18 @@ impl Layout {
             entries.pop();
         }
         let before = entries.last()?;
-        if (LayoutEntry { from: before.from, ..entry }) != *before {
+        if (LayoutEntry { from: before.from, ..entry.clone() }) != *before {
             entries.push(LayoutEntry { from, ..entry });
         }
         (entries.len() <= MAX_ENTRIES).then_some(Self(entries))
     }
+}
+
+fn page_of(pages: u16, hash: impl FnOnce() -> u64) -> u16 {
+    if pages <= 1 {
+        return 0;
+    }
+    u16::try_from(hash() % u64::from(pages)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -373,7 +452,7 @@ mod tests {
     fn an_entry_is_pending_until_it_begins() {
         let layout = Layout::new(1, None).with(NOW, shards(8)).expect("more shards");
         let from = layout.last().from;
-        let pending = |now| layout.pending(now).copied().collect::<Vec<_>>();
+        let pending = |now| layout.pending(now).cloned().collect::<Vec<_>>();
         assert_eq!(pending(from - MICROSECOND), [layout.last()]);
         assert_eq!(pending(from), []);
     }
@@ -431,24 +510,54 @@ mod tests {
         assert_eq!(minute_by_minute(full.clone(), 99), Err(LayoutError::TooManyChanges));
         full = full.with(NOW + 98 * MINUTE, retention(Some(99))).expect("the newest entry can still be replaced");
         assert_eq!((full.entries().len(), full.last().retention_days), (MAX_ENTRIES, Some(99)));
-        assert_eq!(full.with_more_pages(NOW + 30 * DAY), None);
+        assert_eq!(full.with_more_pages(Paged::Cells, NOW + 30 * DAY), None);
     }
 
     #[test]
     fn pages_double_from_a_midnight_and_wait_until_that_is_in_force() {
         let layout = Layout::new(2, Some(7));
-        let more = layout.with_more_pages(NOW).expect("one page can double");
+        let more = layout.with_more_pages(Paged::Cells, NOW).expect("one page can double");
         assert_eq!((more.last().pages, more.last().shards, more.last().retention_days), (2, 2, Some(7)));
         assert_eq!(more.last().from, more.last().from.floor(DAY));
         assert!(more.last().from >= NOW + ENTRY_MARGIN);
         let begins = more.last().from;
-        assert_eq!((more.with_more_pages(NOW), more.with_more_pages(begins - MICROSECOND)), (None, None));
-        assert_eq!(more.with_more_pages(begins).map(|layout| layout.last().pages), Some(4));
+        assert_eq!(
+            (more.with_more_pages(Paged::Cells, NOW), more.with_more_pages(Paged::Cells, begins - MICROSECOND)),
+            (None, None)
+        );
+        assert_eq!(more.with_more_pages(Paged::Cells, begins).map(|layout| layout.last().pages), Some(4));
         let mut full = more;
         for day in 3..20 {
-            full = full.with_more_pages(NOW + day * 3 * DAY).unwrap_or(full);
+            full = full.with_more_pages(Paged::Cells, NOW + day * 3 * DAY).unwrap_or(full);
         }
         assert_eq!(full.last().pages, MAX_PARTS);
+        let properties = full.with_more_pages(Paged::Properties, NOW + 90 * DAY).expect("four pages of properties");
+        assert_eq!((properties.last().pages, properties.last().property_pages), (MAX_PARTS, 4));
+    }
+
+    #[test]
+    fn values_are_counted_up_to_the_end_of_a_range_or_not_at_all() {
+        let path = |text: &str| CountedPath::parse(text).expect("a path");
+        let counting = |paths: &[&str]| LayoutChange {
+            counted: Some(paths.iter().map(|text| path(text)).collect()),
+            ..LayoutChange::default()
+        };
+        let plan = Layout::new(1, None).with(NOW, counting(&["plan"])).expect("a change");
+        let from = plan.last().from;
+        let both = plan.with(from, counting(&["kind", "plan"])).expect("a change");
+        let second = both.last().from;
+        let kind = both.with(second, counting(&["kind"])).expect("a change");
+        let third = kind.last().from;
+        let range = |since, until| Range::new(since, until).expect("a range");
+        assert_eq!(kind.counted_from("plan", range(NOW, third)), Some(from));
+        assert_eq!(kind.counted_from("plan", range(from + DAY, third)), Some(from + DAY));
+        assert_eq!(kind.counted_from("plan", range(NOW, third + MICROSECOND)), None, "no longer at its end");
+        assert_eq!(kind.counted_from("plan", range(NOW, from)), None, "not yet");
+        assert_eq!(kind.counted_from("kind", range(NOW, Timestamp::MAX)), Some(second));
+        assert_eq!(kind.counted_from("other", Range::ALL), None);
+        assert!(kind.counts_properties() && !Layout::new(1, None).counts_properties());
+        let stored = serde_json::to_string(&plan).expect("texts");
+        assert_eq!(serde_json::from_str::<Layout>(&stored).expect("as it was"), plan);
     }
 
     #[test]

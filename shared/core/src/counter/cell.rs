@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::counter::property::{CountedPath, Property};
 use crate::digest::sha256_u64;
 use crate::event::group::{Group, GroupBy};
 use crate::event::level::Level;
@@ -39,6 +40,11 @@ pub enum CounterLabel {
     Marks(Option<Level>, Group),
     /// All events of a level for which a full item has no attribute of their own.
     Other(Option<Level>),
+    /// The events of a cell that have a value, as JSON text, at a counted path.
+    Value(Cell, CountedPath, String),
+    /// The events of a level whose values at a counted path have no attribute of their own: a full item had no room, or they are
+    /// too long.
+    OtherValues(Option<Level>, CountedPath),
 }
 
 impl Cell {
@@ -47,21 +53,15 @@ impl Cell {
     pub fn attribute(&self) -> String {
         let mut text = String::with_capacity(8 + self.name.len() + self.slug.len());
         text.push_str("c:");
-        text.push(letter(self.level));
-        for part in [
-            self.name.as_str(),
-            if self.slug == plain_slug(&self.name) { "" } else { &self.slug },
-            self.category.as_deref().unwrap_or(""),
-        ] {
-            text.push('|');
-            for c in part.chars() {
-                if matches!(c, '|' | '\\') {
-                    text.push('\\');
-                }
-                text.push(c);
-            }
-        }
+        self.write(&mut text);
         text
+    }
+
+    fn write(&self, text: &mut String) {
+        text.push(letter(self.level));
+        push(text, &self.name);
+        push(text, if self.slug == plain_slug(&self.name) { "" } else { &self.slug });
+        push(text, self.category.as_deref().unwrap_or(""));
     }
 
     /// A number that distributes cells evenly over pages, from the name of the attribute.
@@ -69,18 +69,7 @@ impl Cell {
         sha256_u64(attribute.as_bytes())
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = vec![String::new()];
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
-            let part = parts.last_mut()?;
-            match c {
-                '|' => parts.push(String::new()),
-                '\\' => part.push(chars.next()?),
-                _ => part.push(c),
-            }
-        }
-        let [level, name, slug, category] = <[String; 4]>::try_from(parts).ok()?;
+    fn of_parts([level, name, slug, category]: [String; 4]) -> Option<Self> {
         Some(Self {
             level: level_of(&level)?,
             slug: if slug.is_empty() { plain_slug(&name) } else { slug },
@@ -91,6 +80,14 @@ impl Cell {
 }
 
 impl CounterLabel {
+    /// What a property of an event of a cell is counted as.
+    pub fn of_property(cell: Cell, Property { path, value }: &Property) -> Self {
+        match value {
+            Some(value) => Self::Value(cell, path.clone(), value.clone()),
+            None => Self::OtherValues(cell.level, path.clone()),
+        }
+    }
+
     /// The name of the attribute that holds the count.
     pub fn attribute(&self) -> String {
         match self {
@@ -98,6 +95,19 @@ impl CounterLabel {
             Self::Group(level, group) => group_attribute(['m', 'f'], *level, *group),
             Self::Marks(level, group) => group_attribute(['M', 'F'], *level, *group),
             Self::Other(level) => other_attribute(*level),
+            Self::Value(cell, path, value) => {
+                let mut text = String::from("p:");
+                cell.write(&mut text);
+                push(&mut text, path.as_str());
+                push(&mut text, value);
+                text
+            }
+            Self::OtherValues(level, path) => {
+                let mut text = String::from("q:");
+                text.push(letter(*level));
+                push(&mut text, path.as_str());
+                text
+            }
         }
     }
 
@@ -105,7 +115,16 @@ impl CounterLabel {
     pub fn parse(attribute: &str) -> Option<Self> {
         let (kind, rest) = attribute.split_once(':')?;
         match kind {
-            "c" => Cell::parse(rest).map(Self::Cell),
+            "c" => Cell::of_parts(parts(rest)?).map(Self::Cell),
+            "p" => {
+                let [level, name, slug, category, path, value] = parts(rest)?;
+                let cell = Cell::of_parts([level, name, slug, category])?;
+                Some(Self::Value(cell, CountedPath::parse(&path).ok()?, value))
+            }
+            "q" => {
+                let [level, path] = parts(rest)?;
+                Some(Self::OtherValues(level_of(&level)?, CountedPath::parse(&path).ok()?))
+            }
             "o" => level_of(rest).map(Self::Other),
             "m" | "f" | "M" | "F" => {
                 let (level, hash) = rest.split_at_checked(1)?;
@@ -121,16 +140,46 @@ impl CounterLabel {
     /// The level of the counted events.
     pub fn level(&self) -> Option<Level> {
         match self {
-            Self::Cell(cell) => cell.level,
-            Self::Group(level, _) | Self::Marks(level, _) | Self::Other(level) => *level,
+            Self::Cell(cell) | Self::Value(cell, ..) => cell.level,
+            Self::Group(level, _) | Self::Marks(level, _) | Self::Other(level) | Self::OtherValues(level, _) => *level,
         }
     }
 
     /// Where a full item that has no attribute for it counts it. Marks have no rest: without them, the messages of a group
     /// count as different.
     pub fn of_rest(&self) -> Option<Self> {
-        (!matches!(self, Self::Marks(..))).then(|| Self::Other(self.level()))
+        match self {
+            Self::Marks(..) => None,
+            Self::Value(_, path, _) | Self::OtherValues(_, path) => Some(Self::OtherValues(self.level(), path.clone())),
+            Self::Cell(_) | Self::Group(..) | Self::Other(_) => Some(Self::Other(self.level())),
+        }
     }
+}
+
+/// Adds `|` and a part, with `\` before each `|` and `\` of it.
+fn push(text: &mut String, part: &str) {
+    text.push('|');
+    for c in part.chars() {
+        if matches!(c, '|' | '\\') {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+}
+
+/// Reads parts with `|` between them. None if they are more or fewer.
+fn parts<const N: usize>(text: &str) -> Option<[String; N]> {
+    let mut parts = vec![String::new()];
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        let part = parts.last_mut()?;
+        match c {
+            '|' => parts.push(String::new()),
+            '\\' => part.push(chars.next()?),
+            _ => part.push(c),
+        }
+    }
+    parts.try_into().ok()
 }
 
 /// The attribute of a group, which begins with one letter for messages and another for fingerprints.
@@ -183,6 +232,10 @@ mod tests {
         Cell { name: name.into(), slug: slug.into(), category: category.map(Into::into), level }
     }
 
+    fn path(text: &str) -> CountedPath {
+        CountedPath::parse(text).expect("a path")
+    }
+
     fn group(by: GroupBy) -> Group {
         Group { by, hash: sha256_u64(b"abc") }
     }
@@ -198,6 +251,19 @@ mod tests {
             (CounterLabel::Group(None, group(GroupBy::Fingerprint)), "f:-ungWv48Bz-o"),
             (CounterLabel::Marks(None, group(GroupBy::Fingerprint)), "F:-ungWv48Bz-o"),
             (CounterLabel::Other(None), "o:-"),
+            (
+                CounterLabel::Value(cell("pageview", "pageview", None, None), path("path"), r#""/a|\"b""#.into()),
+                r#"p:-|pageview|||path|"/a\|\\"b""#,
+            ),
+            (
+                CounterLabel::Value(
+                    cell("Buy", "b", Some("shop"), Some(Level::Info)),
+                    path("user.plan"),
+                    "null".into(),
+                ),
+                "p:I|Buy|b|shop|user.plan|null",
+            ),
+            (CounterLabel::OtherValues(Some(Level::Error), path("a|b")), r"q:E|a\|b"),
         ] {
             assert_eq!(counted.attribute(), spelt);
             assert_eq!(CounterLabel::parse(spelt), Some(counted));
@@ -219,6 +285,10 @@ mod tests {
             "o:",
             "o:EE",
             "m:é",
+            "p:I|a||",
+            "p:I|a|||user_id|1",
+            "q:I",
+            "q:X|a",
         ] {
             assert_eq!(CounterLabel::parse(text), None, "{text}");
         }
@@ -236,6 +306,9 @@ mod tests {
         assert!(labels.into_iter().all(|label| label.level() == level && label.of_rest().as_ref() == Some(&rest)));
         let marks = CounterLabel::Marks(level, group);
         assert_eq!((marks.level(), marks.of_rest()), (level, None));
+        let values = CounterLabel::OtherValues(level, path("plan"));
+        let value = CounterLabel::Value(cell("a", "a", None, level), path("plan"), "1".into());
+        assert!([&value, &values].into_iter().all(|label| label.of_rest().as_ref() == Some(&values)));
     }
 
     proptest! {
@@ -246,8 +319,11 @@ mod tests {
         ) {
             let slug = slug.unwrap_or_else(|| plain_slug(&name));
             prop_assume!(!slug.is_empty());
-            let counted = CounterLabel::Cell(cell(&name, &slug, category.as_deref(), level));
-            prop_assert_eq!(CounterLabel::parse(&counted.attribute()), Some(counted));
+            let cell = cell(&name, &slug, category.as_deref(), level);
+            let value = CounterLabel::Value(cell.clone(), path("plan"), name);
+            for counted in [CounterLabel::Cell(cell), value] {
+                prop_assert_eq!(CounterLabel::parse(&counted.attribute()), Some(counted));
+            }
         }
     }
 }

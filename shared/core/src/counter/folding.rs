@@ -1,16 +1,19 @@
 //! Folding stream records into increments of counter items; pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::app::layout::Layout;
 use crate::counter::cell::{Cell, CounterLabel};
 use crate::counter::checkpoint::SequenceNumber;
 use crate::counter::item::{CountedEvent, CounterItem};
 use crate::counter::key::{CounterKey, CounterKind};
+use crate::counter::property::MOST_COUNTED;
 use crate::time::bucket::{Bucket, Granularity};
 
 /// The maximum number of counts in one update. DynamoDB limits an expression to 4 KB and 300 operators.
 const MAX_COUNTS: usize = 250;
+/// The same of values in a full item.
+const MAX_PRESENT: usize = 110;
 /// The maximum number of bytes of attribute names in one update. It keeps an item that is not full below 400 KB.
 const MAX_BYTES: usize = 200 * 1024;
 
@@ -88,7 +91,7 @@ pub struct Contribution {
     pub each: i64,
 }
 
-/// Every count that an event contributes to: its cell, and its group if it has one, in each granularity.
+/// Every count that an event contributes to: its cell, its group if it has one, and its counted properties, in each granularity.
 pub fn contributions(event: &CountedEvent, layout: &Layout) -> Vec<Contribution> {
     let at = event.id.at();
     let level = event.cell.level;
@@ -103,6 +106,11 @@ pub fn contributions(event: &CountedEvent, layout: &Layout) -> Vec<Contribution>
             // In the same item, so that it costs no write of its own.
             counted.push((CounterKind::Messages, page, CounterLabel::Marks(level, group), mark));
         }
+    }
+    for property in &event.properties {
+        let label = CounterLabel::of_property(event.cell.clone(), property);
+        let page = layout.property_page(at, || Cell::spread(&label.attribute()));
+        counted.push((CounterKind::Properties, page, label, 1));
     }
     let all = counted.into_iter().flat_map(|(kind, page, counted, each)| {
         Granularity::ALL.map(|granularity| {
@@ -154,6 +162,12 @@ impl Folded {
         self.items.keys()
     }
 
+    /// The attributes of an item of which the batch takes something away.
+    pub fn decreased(&self, key: &CounterKey) -> BTreeSet<&str> {
+        let deltas = self.items.get(key).map_or(&[][..], Vec::as_slice);
+        deltas.iter().filter(|delta| delta.amount < 0).map(|delta| self.counted[delta.counted].1.as_str()).collect()
+    }
+
     /// The next amounts to add to an item after its checkpoint, as many as fit into one update. Returns none if nothing is
     /// left.
     ///
@@ -170,8 +184,16 @@ impl Folded {
         let mut counts: BTreeMap<String, i64> = BTreeMap::new();
         let mut bytes = 0;
         let deltas = &deltas[left..];
-        // An overwrite counts two events in an item, each of them once, or as a group with its marks: there is room for all of it.
-        let most = MAX_COUNTS - if key.kind == CounterKind::Messages { 4 } else { 2 };
+        // An overwrite counts two events in an item, each of them once, or as a group with its marks, or with all its properties:
+        // there is room for all of it.
+        let most = MAX_COUNTS
+            - match key.kind {
+                CounterKind::Cells | CounterKind::Errors => 2,
+                CounterKind::Messages => 4,
+                // The update of a full item has a condition for each value.
+                CounterKind::Properties if full.is_some() => MAX_COUNTS - MAX_PRESENT + 2 * MOST_COUNTED,
+                CounterKind::Properties => 2 * MOST_COUNTED,
+            };
         for (i, delta) in deltas.iter().enumerate() {
             let first_of_record = i > 0 && deltas[i - 1].record != delta.record;
             if first_of_record && (counts.len() > most || bytes > MAX_BYTES) {
@@ -206,6 +228,7 @@ impl Folded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::layout::Paged;
     use crate::app::partition::Partition;
     use crate::app::{AppId, AppSlug};
     use crate::event::group::Grouping;
@@ -220,7 +243,16 @@ mod tests {
         let cell = Cell { name: name.to_owned(), slug: name.to_owned(), category: None, level };
         let partition = Partition { app: AppId::new(&slug, 1), shard: 0 };
         let id = EventId::of_client_id(AT, name);
-        CountedEvent { partition, id, cell, message: None, fingerprint: None, count, received_at: AT }
+        CountedEvent {
+            partition,
+            id,
+            cell,
+            message: None,
+            fingerprint: None,
+            properties: vec![],
+            count,
+            received_at: AT,
+        }
     }
 
     fn number(n: usize) -> SequenceNumber {
@@ -306,7 +338,7 @@ mod tests {
 
     #[test]
     fn pages_are_chosen_by_what_is_counted_at_the_events_time() {
-        let layout = Layout::new(1, None).with_more_pages(AT - 3 * DAY).unwrap();
+        let layout = Layout::new(1, None).with_more_pages(Paged::Cells, AT - 3 * DAY).unwrap();
         let page = |name: &str| {
             let event = event(name, None, 1);
             let contributed = contributions(&event, &layout);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::app::partition::Partition;
 use crate::counter::cell::{Cell, CounterLabel};
 use crate::counter::checkpoint::Checkpoint;
+use crate::counter::property::Property;
 use crate::event::group::Grouped;
 use crate::event::id::EventId;
 use crate::time::Timestamp;
@@ -86,6 +87,8 @@ pub struct CountedEvent {
     pub message: Option<String>,
     /// Its fingerprint.
     pub fingerprint: Option<String>,
+    /// What it has at the paths that its app counts at its time.
+    pub properties: Vec<Property>,
     /// The number of occurrences that it represents.
     pub count: u64,
     /// When it was received.

@@ -17,6 +17,8 @@ pub enum CounterKind {
     Errors,
     /// Messages. Their items sort apart from those of cells, so that a report does not pay for reading them.
     Messages,
+    /// Values of counted properties.
+    Properties,
 }
 
 impl CounterKind {
@@ -26,6 +28,14 @@ impl CounterKind {
             Some(Level::Error | Level::Fatal) => Self::Errors,
             _ => Self::Cells,
         }
+    }
+
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Cells, Self::Errors, Self::Messages, Self::Properties];
+
+    /// Whether it counts cells: each event is in one item of such a kind in a bucket.
+    pub const fn is_of_cells(self) -> bool {
+        matches!(self, Self::Cells | Self::Errors)
     }
 
     /// The kinds that count cells.

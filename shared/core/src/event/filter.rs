@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use crate::app::layout::Layout;
 use crate::counter::cell::{Cell, CounterLabel, OTHER};
 use crate::counter::key::CounterKind;
+use crate::counter::property::{CountedPath, Property};
 use crate::event::Event;
 use crate::event::group::Group;
 use crate::event::level::Level;
@@ -31,6 +32,53 @@ pub struct CellFilter {
     pub level: Values<Level>,
     /// The group. Counters of cells do not know it, and counters of groups know the level alone.
     pub group: Values<Group>,
+}
+
+/// What is read from counters: the counts that match a filter, of cells or groups, or of the values at a path.
+#[derive(Clone, Copy, Debug)]
+pub struct Selection<'a> {
+    /// The filter.
+    pub filter: &'a CellFilter,
+    /// The path, whose values are counted throughout the range. The filter then asks for no groups.
+    pub values_of: Option<&'a CountedPath>,
+}
+
+impl<'a> From<&'a CellFilter> for Selection<'a> {
+    fn from(filter: &'a CellFilter) -> Self {
+        Self { filter, values_of: None }
+    }
+}
+
+impl Selection<'_> {
+    /// The kinds of counters that know it.
+    pub fn kinds(&self) -> &'static [CounterKind] {
+        if self.values_of.is_some() { &[CounterKind::Properties] } else { self.filter.kinds() }
+    }
+
+    /// Whether it asks for the rest of full items by its own name.
+    pub fn names_other(&self) -> bool {
+        self.values_of.is_none() && self.filter.names_other()
+    }
+
+    /// Whether a count of its kinds matches.
+    pub fn counts(&self, counted: &CounterLabel) -> Match {
+        match self.values_of {
+            Some(path) => self.filter.counts_value(path, counted),
+            None => self.filter.counts(counted),
+        }
+    }
+
+    /// What counters of its kinds count an event as. None if they do not count it.
+    pub fn label(
+        &self,
+        cell: Cell,
+        group: impl FnOnce() -> Option<Group>,
+        properties: &[Property],
+    ) -> Option<CounterLabel> {
+        let Some(path) = self.values_of else { return self.filter.label(cell, group) };
+        let property = properties.iter().find(|property| property.path == *path)?;
+        Some(CounterLabel::of_property(cell, property))
+    }
 }
 
 /// Whether a count matches a filter.
@@ -130,6 +178,17 @@ impl CellFilter {
                 // Asked for by its own name, it is what it is.
                 let itself = self.names_other() && self.slug.is_any() && self.category.is_any();
                 if self.is_fine() && !itself { Match::Perhaps } else { all }
+            }
+            _ => Match::No,
+        }
+    }
+
+    /// Whether the count of a value at a path matches.
+    fn counts_value(&self, of: &CountedPath, counted: &CounterLabel) -> Match {
+        match counted {
+            CounterLabel::Value(cell, path, _) if path == of && self.matches_cell(cell) => Match::Yes,
+            CounterLabel::OtherValues(level, path) if path == of && self.level.matches(level.as_ref()) => {
+                if self.is_fine() { Match::Perhaps } else { Match::Yes }
             }
             _ => Match::No,
         }

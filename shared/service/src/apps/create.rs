@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tally_core::app::key::{Key, Scope, generate};
 use tally_core::app::layout::{EventIndexes, Layout};
 use tally_core::app::{App, AppId, AppNameError, AppSlug, AppState, EventClock};
+use tally_core::counter::property::CountedPath;
 use tally_core::event::group::Grouping;
 use tally_core::event::level::Level;
 use tally_core::time::Timestamp;
@@ -36,6 +37,8 @@ pub struct NewApp {
     pub grouping: Option<Grouping>,
     /// By what its events are indexed.
     pub index: EventIndexes,
+    /// The paths of `data` whose values are counted.
+    pub counted: Vec<CountedPath>,
 }
 
 impl NewApp {
@@ -49,6 +52,7 @@ impl NewApp {
             EventClock::Received => Grouping::Exact,
         });
         let layout = Layout::new(self.shards.unwrap_or(1), self.retention_days).grouped(grouping).indexed(self.index);
+        let layout = layout.counting(&self.counted);
         let app = App::new(self.name, self.clock, layout, now)?;
         let id = AppId::new(&app.slug, generation);
         let Self { events_per_minute, names, max_new_names_per_day, .. } = self;

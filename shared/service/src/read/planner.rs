@@ -391,7 +391,13 @@ impl<'a> Matcher<'a> {
                     && (filter.group.listed().is_none_or(|groups| groups.contains(group)))
             }
             (CounterLabel::Other(at), Some(_)) => of_level(*at),
-            (CounterLabel::Cell(_) | CounterLabel::Marks(..), Some(_)) => false,
+            (
+                CounterLabel::Cell(_)
+                | CounterLabel::Marks(..)
+                | CounterLabel::Value(..)
+                | CounterLabel::OtherValues(..),
+                Some(_),
+            ) => false,
             (counted, None) => filter.counts(counted) != Match::No,
         }
     }
@@ -423,6 +429,7 @@ fn kind_of(counted: &CounterLabel) -> CounterKind {
     match counted {
         CounterLabel::Group(..) | CounterLabel::Marks(..) => CounterKind::Messages,
         CounterLabel::Cell(_) | CounterLabel::Other(_) => CounterKind::of_cells(counted.level()),
+        CounterLabel::Value(..) | CounterLabel::OtherValues(..) => CounterKind::Properties,
     }
 }
 

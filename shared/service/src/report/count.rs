@@ -11,7 +11,8 @@ use tally_core::app::partition::{Partition, partitions};
 use tally_core::counter::cell::{Cell, CounterLabel, OTHER};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::Event;
-use tally_core::event::filter::{CellFilter, Match};
+use tally_core::event::filter::attribute::properties;
+use tally_core::event::filter::{CellFilter, Match, Selection};
 use tally_core::event::id::{EventId, id_range};
 use tally_core::event::level::Level;
 use tally_core::time::bucket::{Bucket, Granularity};
@@ -57,6 +58,8 @@ pub enum CellKey {
     Cell(Cell),
     /// The occurrences at a level of which no more is known: a full item had no room, or counters of groups counted them.
     Other(Option<Level>),
+    /// A value of a counted property, as JSON text.
+    Value(String),
 }
 
 impl CellKey {
@@ -70,6 +73,7 @@ impl CellKey {
         match self {
             Self::Cell(cell) => &cell.name,
             Self::Other(_) => OTHER,
+            Self::Value(value) => value,
         }
     }
 
@@ -78,6 +82,7 @@ impl CellKey {
         match self {
             Self::Cell(cell) => &cell.slug,
             Self::Other(_) => OTHER,
+            Self::Value(value) => value,
         }
     }
 
@@ -86,6 +91,7 @@ impl CellKey {
         match self {
             Self::Cell(cell) => cell.category.as_deref(),
             Self::Other(_) => Some(OTHER),
+            Self::Value(_) => None,
         }
     }
 
@@ -94,6 +100,7 @@ impl CellKey {
         match self {
             Self::Cell(cell) => cell.level,
             Self::Other(level) => *level,
+            Self::Value(_) => None,
         }
     }
 
@@ -101,7 +108,10 @@ impl CellKey {
         match counted {
             CounterLabel::Cell(cell) => Some(Self::Cell(cell)),
             // Of a group, its counters know the level alone.
-            CounterLabel::Other(level) | CounterLabel::Group(level, _) => Some(Self::Other(level)),
+            CounterLabel::Other(level) | CounterLabel::Group(level, _) | CounterLabel::OtherValues(level, _) => {
+                Some(Self::Other(level))
+            }
+            CounterLabel::Value(_, _, value) => Some(Self::Value(value)),
             CounterLabel::Marks(..) => None,
         }
     }
@@ -130,12 +140,12 @@ impl Counts {
     fn add(
         &mut self,
         budget: &Budget,
-        filter: &CellFilter,
+        selection: Selection<'_>,
         slot: usize,
         counted: CounterLabel,
         count: i64,
     ) -> Result<(), Spent> {
-        match filter.counts(&counted) {
+        match selection.counts(&counted) {
             Match::No => Ok(()),
             Match::Perhaps => {
                 self.complete &= count == 0;
@@ -143,7 +153,7 @@ impl Counts {
             }
             Match::Yes => {
                 // Asked for by its own name, it is some of what has no other.
-                if filter.names_other() && matches!(counted, CounterLabel::Other(_)) {
+                if selection.names_other() && matches!(counted, CounterLabel::Other(_)) {
                     self.complete &= count == 0;
                 }
                 match CellKey::of(counted) {
@@ -159,14 +169,14 @@ impl Counts {
     fn add_newest(
         &mut self,
         budget: &Budget,
-        filter: &CellFilter,
+        selection: Selection<'_>,
         slot: usize,
         app: &App,
         event: &TailEvent,
     ) -> Result<(), Spent> {
         let group = || Some(app.layout.group_of(event.id.at(), event.grouped())?.0);
-        let label = filter.label(event.cell.clone(), group);
-        label.map_or(Ok(()), |label| self.add(budget, filter, slot, label, event.count))
+        let label = selection.label(event.cell.clone(), group, &event.properties);
+        label.map_or(Ok(()), |label| self.add(budget, selection, slot, label, event.count))
     }
 
     /// Adds the occurrences of a cell in a slot.
@@ -254,14 +264,14 @@ impl Counts {
 ///
 /// # Errors
 /// Returns an error if the store fails or the budget ends: a part of the counts would be a wrong answer.
-pub async fn count(
+pub async fn count<'a>(
     reads: &Reads,
     app: &App,
     boundaries: Vec<Timestamp>,
-    filter: &CellFilter,
+    selection: impl Into<Selection<'a>>,
 ) -> Result<Counts, ReadError> {
     let mut counts = Counts::default();
-    count_into(reads, app, boundaries, filter, &mut counts).await?;
+    count_into(reads, app, boundaries, selection.into(), &mut counts).await?;
     Ok(counts)
 }
 
@@ -270,7 +280,7 @@ async fn count_into(
     reads: &Reads,
     app: &App,
     boundaries: Vec<Timestamp>,
-    filter: &CellFilter,
+    selection: Selection<'_>,
     counts: &mut Counts,
 ) -> Result<(), ReadError> {
     let (Some(first), Some(last)) = (boundaries.first().copied(), boundaries.last().copied()) else {
@@ -279,12 +289,12 @@ async fn count_into(
     let Ok(range) = Range::new(first, last) else { return Ok(()) };
     let cover = Cover::new(boundaries);
     if let Some(tail) = tail::tail(reads, app, range).await? {
-        if count_with(reads, app, &cover, range, filter, counts, Some(tail)).await? {
+        if count_with(reads, app, &cover, range, selection, counts, Some(tail)).await? {
             return Ok(());
         }
         *counts = Counts::default();
     }
-    count_with(reads, app, &cover, range, filter, counts, None).await.map(drop)
+    count_with(reads, app, &cover, range, selection, counts, None).await.map(drop)
 }
 
 /// Counts what lies in a tail from its events, and the rest from cells. Returns false if the tail cannot be read within its
@@ -294,7 +304,7 @@ async fn count_with(
     app: &App,
     cover: &Cover,
     range: Range,
-    filter: &CellFilter,
+    selection: Selection<'_>,
     counts: &mut Counts,
     tail: Option<&Tail>,
 ) -> Result<bool, ReadError> {
@@ -321,23 +331,23 @@ async fn count_with(
         let (folded, counted_slots) = (&folded, cover);
         let fold = move |read: CellRead| {
             let slot = counted_slots.slot_of(read.bucket.start()).filter(|_| counted.holds(read.bucket));
-            slot.map_or(Ok(()), |slot| add_read(&mut lock(folded), &reads.budget, filter, slot, read))
+            slot.map_or(Ok(()), |slot| add_read(&mut lock(folded), &reads.budget, selection, slot, read))
         };
         for run in counted.reads() {
-            let kinds = filter.kinds().iter();
+            let kinds = selection.kinds().iter();
             runs.extend(kinds.map(|kind| each_read(reads, partition, *kind, run, Order::Ascending, fold)));
         }
         if let Some(bucket) = *cut {
             let slot = cover.slot_of(bucket.start()).unwrap_or_default();
-            let fold = move |read: CellRead| add_read(&mut lock(folded), &reads.budget, filter, slot, read);
-            let kinds = filter.kinds().iter();
+            let fold = move |read: CellRead| add_read(&mut lock(folded), &reads.budget, selection, slot, read);
+            let kinds = selection.kinds().iter();
             rests.extend(kinds.map(|kind| {
                 let mut fold = fold;
                 async move { each_before(reads, partition, *kind, bucket, start, &mut fold).await }
             }));
         }
         let parts = parts.iter().filter(|part| part.range.since() < start);
-        events.extend(parts.map(|part| part.read(reads, app, partition, filter)));
+        events.extend(parts.map(|part| part.read(reads, app, partition, selection)));
     }
     let runs = stream::iter(runs).buffer_unordered(CONCURRENCY).try_collect::<()>();
     let rests = stream::iter(rests).buffer_unordered(CONCURRENCY).try_collect::<()>();
@@ -366,9 +376,9 @@ async fn count_with(
             let (since, until) = (minute.start().min(range.since()), minute.end().max(range.until()));
             *range = Range::new(since, until).unwrap_or(*range);
         }
-        let fold = |read: CellRead| add_read(&mut lock(&folded), &reads.budget, filter, *slot, read);
+        let fold = |read: CellRead| add_read(&mut lock(&folded), &reads.budget, selection, *slot, read);
         let run = Run { first: *minute, last: *minute };
-        let kinds = filter.kinds();
+        let kinds = selection.kinds();
         let runs: Vec<_> = partitions
             .iter()
             .filter(|partition| minute.start() < start(partition))
@@ -384,7 +394,7 @@ async fn count_with(
     for event in newest.iter().flatten() {
         let widened = minutes.iter().find(|(_, minute)| *minute == Bucket::of(Granularity::Minute, event.at));
         if let Some(slot) = widened.map(|(slot, _)| *slot).or_else(|| cover.slot_of(event.at)) {
-            counts.add_newest(&reads.budget, filter, slot, app, event)?;
+            counts.add_newest(&reads.budget, selection, slot, app, event)?;
         }
     }
     Ok(true)
@@ -397,11 +407,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn add_read(
     counts: &mut Counts,
     budget: &Budget,
-    filter: &CellFilter,
+    selection: Selection<'_>,
     slot: usize,
     read: CellRead,
 ) -> Result<(), Spent> {
-    read.counts.into_iter().try_for_each(|(counted, count)| counts.add(budget, filter, slot, counted, count))
+    read.counts.into_iter().try_for_each(|(counted, count)| counts.add(budget, selection, slot, counted, count))
 }
 
 /// The minute that contains a part of it, if only the ends of the whole range cut it.
@@ -519,15 +529,16 @@ impl Part {
         reads: &Reads,
         app: &App,
         partition: &Partition,
-        filter: &CellFilter,
+        selection: Selection<'_>,
     ) -> Result<(), ReadError> {
         let mut add = |event: Event| match lock(&self.counts).as_mut() {
             // `count` is at most 1e9.
             Some(counts) => {
                 let count = i64::try_from(event.count).unwrap_or(0);
                 let group = || Some(app.layout.group_of(event.id.at(), event.grouped())?.0);
-                let label = filter.label(event.cell(), group);
-                label.map_or(Ok(()), |label| counts.add(&reads.budget, filter, 0, label, count))
+                let properties = properties(event.data.as_ref(), selection.values_of);
+                let label = selection.label(event.cell(), group, &properties);
+                label.map_or(Ok(()), |label| counts.add(&reads.budget, selection, 0, label, count))
             }
             // Another shard has too many.
             None => Err(Spent::Units),
@@ -594,7 +605,7 @@ pub async fn total(reads: &Reads, app: &App, range: Range, filter: &CellFilter) 
     let mut total = Total::NOTHING;
     for kept in app.layout.kept(range, reads.now) {
         let mut counts = Counts::default();
-        match count_into(reads, app, vec![kept.since(), kept.until()], filter, &mut counts).await {
+        match count_into(reads, app, vec![kept.since(), kept.until()], filter.into(), &mut counts).await {
             Err(ReadError::Spent(_)) => counts.complete = false,
             counted => counted?,
         }
@@ -662,12 +673,12 @@ pub struct CellDays {
 /// shards were read.
 pub async fn count_days(reads: &Reads, app: &App, filter: &CellFilter) -> Result<AllDays, ReadError> {
     if let Some(tail) = tail::tail(reads, app, Range::ALL).await?
-        && let Some(days) = days_with(reads, app, filter, Some(tail)).await?
+        && let Some(days) = days_with(reads, app, filter.into(), Some(tail)).await?
     {
         return Ok(days);
     }
     // Without a tail there is a result.
-    Ok(days_with(reads, app, filter, None).await?.ok_or(Spent::Units)?)
+    Ok(days_with(reads, app, filter.into(), None).await?.ok_or(Spent::Units)?)
 }
 
 /// Counts what lies in a tail from its events, and the rest from cells. Returns none if the tail cannot be read within its part
@@ -675,7 +686,7 @@ pub async fn count_days(reads: &Reads, app: &App, filter: &CellFilter) -> Result
 async fn days_with(
     reads: &Reads,
     app: &App,
-    filter: &CellFilter,
+    selection: Selection<'_>,
     tail: Option<&Tail>,
 ) -> Result<Option<AllDays>, ReadError> {
     let run = all_days();
@@ -693,7 +704,7 @@ async fn days_with(
         let last = Bucket::of(Granularity::Day, (midnight - DAY).max(Timestamp::EPOCH)).min(run.last);
         let add = |read: CellRead| {
             let slot = slot_of(read.bucket.start());
-            add_read(&mut lock(&folded), &reads.budget, filter, slot, read)
+            add_read(&mut lock(&folded), &reads.budget, selection, slot, read)
         };
         let mut reached = None;
         let read = async {
@@ -721,7 +732,7 @@ async fn days_with(
             read => read.map(|()| None),
         }
     };
-    let kinds = filter.kinds();
+    let kinds = selection.kinds();
     let all = partitions.iter().flat_map(|partition| kinds.iter().map(|kind| shard(partition, *kind)));
     // All at once, so that none is far behind when the budget ends.
     let shards = futures::future::try_join_all(all.collect::<Vec<_>>());
@@ -736,7 +747,7 @@ async fn days_with(
     }
     let mut counts = folded.into_inner().unwrap_or_else(PoisonError::into_inner);
     for event in newest.iter().flatten() {
-        counts.add_newest(&reads.budget, filter, slot_of(event.at), app, event)?;
+        counts.add_newest(&reads.budget, selection, slot_of(event.at), app, event)?;
     }
     let mut cells: HashMap<CellKey, CellDays> = HashMap::new();
     let start = |slot: usize| run.first.start() + i64::try_from(slot).unwrap_or(0) * run.first.granularity().length();

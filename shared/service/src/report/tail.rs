@@ -10,7 +10,9 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::app::App;
 use tally_core::app::partition::{Partition, partitions};
 use tally_core::counter::key::CounterKind;
+use tally_core::counter::property::Property;
 use tally_core::event::Event;
+use tally_core::event::filter::attribute::properties;
 use tally_core::event::id::{EventId, id_range};
 use tally_core::time::bucket::{Bucket, Granularity};
 use tally_core::time::{HOUR, MINUTE, Range, SECOND, TimeDelta, Timestamp};
@@ -39,6 +41,8 @@ const CONCURRENCY: usize = 32;
 const EVENTS_PAGE: usize = 1_000;
 /// The bytes that an event takes while it is counted, beside its texts.
 const EVENT_BYTES: usize = size_of::<TailEvent>() + 100;
+/// The bytes that a counted property takes, beside its value.
+const PROPERTY_BYTES: usize = size_of::<Property>() + 24;
 
 /// Finds out how far the app of the request is counted. If the budget ends, nothing is claimed: the time is then that of the
 /// app's creation.
@@ -226,13 +230,16 @@ async fn events_of(
                 .flatten()
                 .map(String::len)
                 .sum::<usize>();
-            let bytes = EVENT_BYTES + texts + cell.name.len() + cell.slug.len();
+            let properties = properties(event.data.as_ref(), &app.layout.at(event.id.at()).counted);
+            let values =
+                properties.iter().map(|property| PROPERTY_BYTES + property.value.as_ref().map_or(0, String::len));
+            let bytes = EVENT_BYTES + texts + cell.name.len() + cell.slug.len() + values.sum::<usize>();
             held += bytes;
             reads.budget.hold(bytes)?;
             // `count` is at most 1e9.
             let count = i64::try_from(event.count).unwrap_or(0);
             let Event { id, message, fingerprint, .. } = event;
-            events.push(TailEvent { at, cell, id, message, fingerprint, count });
+            events.push(TailEvent { at, cell, id, message, fingerprint, properties, count });
         }
         match page.more_after.and_then(EventId::after) {
             Some(next) if next <= last => first = next,

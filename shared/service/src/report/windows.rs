@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use tally_core::alert::judge::Value;
 use tally_core::app::App;
 use tally_core::app::partition::partitions;
-use tally_core::counter::cell::CounterLabel;
+use tally_core::counter::cell::{Cell, CounterLabel};
 use tally_core::counter::key::CounterKind;
 use tally_core::event::filter::{CellFilter, Match};
 use tally_core::time::bucket::{Bucket, Granularity};
@@ -136,8 +136,10 @@ fn buckets(run: Run) -> impl Iterator<Item = Bucket> {
 }
 
 fn texts(label: &CounterLabel) -> usize {
+    let of_cell = |cell: &Cell| cell.name.len() + cell.slug.len() + cell.category.as_ref().map_or(0, String::len);
     match label {
-        CounterLabel::Cell(cell) => cell.name.len() + cell.slug.len() + cell.category.as_ref().map_or(0, String::len),
-        CounterLabel::Group(..) | CounterLabel::Marks(..) | CounterLabel::Other(_) => 0,
+        CounterLabel::Cell(cell) => of_cell(cell),
+        CounterLabel::Value(cell, _, value) => of_cell(cell) + value.len(),
+        CounterLabel::Group(..) | CounterLabel::Marks(..) | CounterLabel::Other(_) | CounterLabel::OtherValues(..) => 0,
     }
 }

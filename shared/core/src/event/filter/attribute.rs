@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::values::{MOST_VALUES, TooManyValues};
+use crate::counter::property::{CountedPath, MAX_VALUE, Property};
 use crate::event::Event;
 use crate::event::json::{Json, Number};
 use crate::event::level::Level;
@@ -183,6 +184,29 @@ impl Wanted {
             _ => false,
         }
     }
+}
+
+/// What the data of an event has at counted paths. The stream and the recount read it from the data alone, reports from the event:
+/// they agree, since no counted path names a field or a tag.
+pub fn properties<'a>(data: Option<&Json>, paths: impl IntoIterator<Item = &'a CountedPath>) -> Vec<Property> {
+    let property = |path: &CountedPath| {
+        let mut value = None;
+        if let Some(data) = data {
+            any_at(data, path.as_str(), &mut |json| {
+                value = Some(text_of(json));
+                true
+            });
+        }
+        let value = value.unwrap_or_else(|| text_of(&Json::Null));
+        Property { path: path.clone(), value: Some(value).filter(|value| value.len() <= MAX_VALUE) }
+    };
+    paths.into_iter().map(property).collect()
+}
+
+/// The JSON text of a value, which tells 1 from "1".
+pub fn text_of(value: &Json) -> String {
+    // Texts, numbers, lists and maps of them always serialize.
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 impl Event {

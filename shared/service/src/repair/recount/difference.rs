@@ -43,7 +43,7 @@ impl Found {
     /// Adds a counter item that is settled to the totals: the occurrences stored in its bucket, and how many more its counts
     /// are. Each event is in one item of a day: of all cells, or of errors.
     pub(super) fn settled(&mut self, key: &CounterKey, sums: impl FnOnce() -> (i64, i64)) {
-        if key.bucket.granularity() == Granularity::Day && key.kind != CounterKind::Messages {
+        if key.bucket.granularity() == Granularity::Day && key.kind.is_of_cells() {
             let (stored, surplus) = sums();
             self.stored += stored;
             self.counted += stored + surplus;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::concurrent::all;
 use super::expiry::may_expire;
-use super::state::{KINDS, Noted, Reading, Unit, Waiting, Walk, Work};
+use super::state::{Noted, Reading, Unit, Waiting, Walk, Work, kinds};
 
 /// The maximum number of counts kept in memory before the settling step.
 const MOST_COUNTS: usize = 20_000;
@@ -78,7 +78,7 @@ impl Reader<'_> {
         }
         loop {
             let from = unit.after.and_then(EventId::after).unwrap_or(first);
-            let page = self.store.counted_events(&partition, (from, last)).await?;
+            let page = self.store.counted_events(&partition, (from, last), &self.app.layout).await?;
             for event in &page.events {
                 self.fold(&unit, event);
             }
@@ -126,7 +126,7 @@ impl Reader<'_> {
                 walk.from += DAY;
             }
             let partition = Partition { app: app.id.clone(), shard: walk.shard };
-            let day = next_day(store, &partition, walk.from).await?;
+            let day = next_day(store, app, &partition, walk.from).await?;
             let Some(day) = day.filter(|day| *day < range.until()) else {
                 *walk = Walk { shard: walk.shard + 1, from: range.since() };
                 continue;
@@ -143,7 +143,8 @@ impl Reader<'_> {
     /// Notes the versions of a unit's items, before its events are read.
     async fn note(&mut self, partition: &Partition, unit: &Unit) -> Result<(), StoreError> {
         let (start, last) = (unit.range().since(), unit.range().until() - MICROSECOND);
-        let reads = unit.granularities().flat_map(|granularity| KINDS.map(|kind| (granularity, kind))).map(
+        let granularities = unit.granularities();
+        let reads = granularities.flat_map(|granularity| kinds(self.app).map(move |kind| (granularity, kind))).map(
             |(granularity, kind)| {
                 self.store.item_versions(partition, kind, Bucket::of(granularity, start), Bucket::of(granularity, last))
             },
@@ -170,8 +171,13 @@ impl Reader<'_> {
 }
 
 /// Returns the next day, from a given time on, that has events or counters.
-async fn next_day(store: &Store, partition: &Partition, from: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-    let kinds = Granularity::ALL.into_iter().flat_map(|granularity| KINDS.map(|kind| (granularity, kind)));
+async fn next_day(
+    store: &Store,
+    app: &App,
+    partition: &Partition,
+    from: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    let kinds = Granularity::ALL.into_iter().flat_map(|granularity| kinds(app).map(move |kind| (granularity, kind)));
     let counted = kinds.map(|(granularity, kind)| store.first_counted(partition, kind, granularity, from));
     let counted = all(counted.collect());
     let stored = store.first_event(partition, EventId::first_at(from));

@@ -37,8 +37,11 @@ use tally_store::{Barrier, UncountedDay};
 /// How often an item that keeps changing is checked.
 const ROUNDS: u32 = 4;
 
-/// All kinds of counters.
-pub(super) const KINDS: [CounterKind; 3] = [CounterKind::Cells, CounterKind::Errors, CounterKind::Messages];
+/// The kinds of counters that an app may have.
+pub(super) fn kinds(app: &App) -> impl Iterator<Item = CounterKind> + Clone {
+    let counts_properties = app.layout.counts_properties();
+    CounterKind::ALL.into_iter().filter(move |kind| counts_properties || *kind != CounterKind::Properties)
+}
 
 /// What to do about a counter that differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
