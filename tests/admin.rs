@@ -258,14 +258,14 @@ async fn settings_change_and_layouts_are_appended_to() {
     assert_eq!(
         reply["pending"],
         json!([{"from": "2026-11-22T10:19:00Z", "retention_days": null, "shards": 4, "grouping": "template-1",
-            "index": {"sessions": true, "users": false}}])
+            "index": {"sessions": true, "users": false}, "counted": []}])
     );
     let reply = patch(r#"{"retention_days":30}"#).await.json;
     // No event can have used the entry of a moment ago: it is replaced.
     assert_eq!(
         reply["pending"],
         json!([{"from": "2026-11-22T10:19:00Z", "retention_days": 30, "shards": 4, "grouping": "template-1",
-            "index": {"sessions": true, "users": false}}])
+            "index": {"sessions": true, "users": false}, "counted": []}])
     );
     let same = patch(r#"{"retention_days":30,"shards":4}"#).await.json;
     assert_eq!(same, reply, "nothing to append");

@@ -110,7 +110,7 @@ impl Mix {
             "path": format!("/articles/{page:04}"), "referrer_host": format!("site-{}.example.org", n * 7 % 20),
             "country": COUNTRIES[n * 5 % COUNTRIES.len()], "device": DEVICES[n % DEVICES.len()],
             "browser": BROWSERS[n * 3 % BROWSERS.len()],
-            "utm_source": if n % 10 == 0 { json!("newsletter") } else { Value::Null },
+            "utm_source": if n.is_multiple_of(10) { json!("newsletter") } else { Value::Null },
         });
         json!({"id": format!("view-{n}"), "timestamp": at.to_string(), "name": PAGEVIEW, "data": data})
     }

@@ -353,7 +353,7 @@ pub(crate) fn settings_schema(with_name: bool, required: &[&str]) -> Schema {
                 ),
                 "anyOf": [
                     {"type": "null"},
-                    {"const": OF_WEB},
+                    {"type": "string", "enum": [OF_WEB]},
                     {
                         "type": "array", "maxItems": MOST_COUNTED,
                         "items": {"type": "string", "minLength": 1, "maxLength": MAX_PATH},

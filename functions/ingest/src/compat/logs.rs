@@ -63,12 +63,12 @@ impl Said {
 
     /// What a record says whose message may be a line of JSON or logfmt itself, as agents wrap the lines that they read.
     pub(super) fn by_record(mut record: Object) -> Self {
-        // splunk-logging has the record of its caller there.
-        if let Some(Json::Object(_)) = record.get("message")
-            && let Some(Json::Object(inner)) = record.remove("message")
-        {
-            for (key, value) in inner {
-                record.entry(key).or_insert(value);
+        // splunk-logging has the record of its caller in one, Docker's driver a line of JSON in the other.
+        for key in ["message", "line"] {
+            if let Some(Json::Object(_)) = record.get(key)
+                && let Some(Json::Object(inner)) = record.remove(key)
+            {
+                add(&mut record, inner);
             }
         }
         let mut said = Self::by_fields(record);
@@ -144,11 +144,9 @@ impl Said {
         Some(found)
     }
 
-    /// Adds fields to the data that are not there.
+    /// Adds fields to the data. One whose name has another value already is `line.NAME`.
     pub(super) fn add(&mut self, fields: impl IntoIterator<Item = (String, Json)>) {
-        for (key, value) in fields {
-            self.data.entry(key).or_insert(value);
-        }
+        add(&mut self.data, fields);
     }
 
     /// The event, without an identity, a time and tags.
@@ -168,6 +166,16 @@ impl Said {
             data: object(data),
             stack,
             ..Draft::default()
+        }
+    }
+}
+
+fn add(all: &mut Object, fields: impl IntoIterator<Item = (String, Json)>) {
+    for (key, value) in fields {
+        match all.get(&key) {
+            None => drop(all.insert(key, value)),
+            Some(other) if *other == value => {}
+            Some(_) => drop(all.entry(format!("line.{key}")).or_insert(value)),
         }
     }
 }
@@ -316,7 +324,12 @@ mod tests {
         };
         let wrapped = record(r#"{"log":"{\"level\":\"error\",\"msg\":\"bad\",\"a\":1}\n","stream":"stderr","a":2}"#);
         assert_eq!((wrapped.message.as_deref(), wrapped.level), (Some("bad"), Some(Level::Error)));
-        assert_eq!(serde_json::to_string(&Json::Object(wrapped.data)).expect("JSON"), r#"{"a":2,"stream":"stderr"}"#);
+        let data = |said: Said| serde_json::to_string(&Json::Object(said.data)).expect("JSON");
+        assert_eq!(data(wrapped), r#"{"a":2,"line.a":1,"stream":"stderr"}"#, "nothing is lost");
+        let docker =
+            record(r#"{"line":{"message":"one","level":"error","tag":"inner"},"source":"stdout","tag":"shop"}"#);
+        assert_eq!((docker.message.as_deref(), docker.level), (Some("one"), Some(Level::Error)));
+        assert_eq!(data(docker), r#"{"line.tag":"inner","source":"stdout","tag":"shop"}"#);
         let plain = record(r#"{"message":"WARN: slow","host":"a"}"#);
         assert_eq!((plain.message.as_deref(), plain.level), (Some("WARN: slow"), Some(Level::Warn)));
         let nested = record(r#"{"message":{"message":"bad","a":1},"severity":"error"}"#);

@@ -27,6 +27,7 @@ pub struct Record {
 }
 
 /// A change of an event.
+#[allow(clippy::large_enum_variant)] // a batch has some thousand records, and a box would be an allocation for each
 #[derive(Clone, Debug)]
 pub enum Change {
     /// The event was stored.
