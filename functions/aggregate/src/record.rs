@@ -156,7 +156,8 @@ pub(crate) fn read(records: &[Box<RawValue>]) -> Read {
                 match what {
                     What::Nothing => {}
                     What::Barrier(barrier) => batch.barriers.push((barrier, created_at)),
-                    What::Change(change, slug, Tells { trace, told, identity, data }) => {
+                    What::Change(change, slug, tells) => {
+                        let Tells { trace, told, identity, data } = *tells;
                         if !told.is_none() {
                             batch.people.insert(sequence.clone(), told);
                         }
@@ -198,7 +199,7 @@ enum What {
     /// A barrier was created.
     Barrier(Barrier),
     /// A changed event, with the slug of its app, and what it tells beside what is counted.
-    Change(Box<Change>, AppSlug, Tells),
+    Change(Box<Change>, AppSlug, Box<Tells>),
 }
 
 /// What a record tells beside what is counted.
@@ -250,7 +251,7 @@ fn read_one(record: &RawValue) -> Result<(SequenceNumber, Timestamp, What), Stri
     let slug = slug.ok_or_else(|| "the partition key".to_owned())?;
     let trace = may_be_issue(&change, has_stack).then_some(new_trace);
     let tells = Tells { trace, told: Told { before, now, at: created_at }, identity, data };
-    Ok((sequence, created_at, What::Change(Box::new(change), slug, tells)))
+    Ok((sequence, created_at, What::Change(Box::new(change), slug, Box::new(tells))))
 }
 
 /// The metadata of a record, available even if the record cannot be counted.
