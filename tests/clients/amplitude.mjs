@@ -1,4 +1,4 @@
-// Amplitude: @amplitude/analytics-node and amplitude-analytics.
+// Amplitude: @amplitude/analytics-browser, @amplitude/analytics-node and amplitude-analytics.
 
 import assert from "node:assert/strict";
 
@@ -20,10 +20,17 @@ const DROPS = { "dropped before": "it drops a batch whose connection ends withou
 const COMMON = { events: 60, check, patience: 35, loses: DROPS };
 const NODE = { ...COMMON, script: ["amplitude/node.mjs"] };
 
+const PAGE = { ...COMMON, page: "amplitude/page.mjs", events: 12 };
+
+const CLOSED = { closes: true, only: ["none"] };
+
 export default {
     name: "amplitude",
     carries: (method, path) => method === "POST" && ["/2/httpapi", "/batch"].includes(path),
     clients: {
+        "@amplitude/analytics-browser": { ...PAGE, skip: { "answer too late": "it waits without a limit" } },
+        "@amplitude/analytics-browser, page closed": { ...PAGE, ...CLOSED, page: "amplitude/leaves.mjs", returns: true },
+        "@amplitude/analytics-browser, sendBeacon": { ...PAGE, ...CLOSED, page: "amplitude/beacon.mjs", returns: true },
         "@amplitude/analytics-node": NODE,
         "@amplitude/analytics-node, batch": { ...NODE, script: ["amplitude/node.mjs", "batch"], only: ["none", "dropped after"] },
         "amplitude-analytics (Python)": { ...COMMON, script: ["amplitude/python.py"] },

@@ -1,4 +1,5 @@
-// Plausible: @plausible-analytics/tracker and plausible-tracker in Chromium, and what a server posts to its events API.
+// Plausible: @plausible-analytics/tracker, plausible-tracker and plausible-client in Chromium; django-plausible-proxy and what
+// any server posts to its events API.
 
 import assert from "node:assert/strict";
 import { LOST_BY_EACH_FAULT } from "./lib/faults.mjs";
@@ -24,6 +25,13 @@ function page(events) {
     assert.ok(view.data.path.startsWith("/"), view.data.path);
 }
 
+function server(events) {
+    common(events, "shop.example");
+    assert.equal(events.find(event => event.name === "pageview").data.browser, "Firefox");
+    assert.ok(events.every(event => event.data.path === "/cart" && !JSON.stringify(event).includes("203.0.113")));
+}
+
+const TWICE = { "every one twice": "its events have no id, and it sends none twice" };
 const PAGE = { check: page, events: 5, only: ["none"] };
 
 export default {
@@ -32,17 +40,13 @@ export default {
     clients: {
         "@plausible-analytics/tracker": { ...PAGE, page: "plausible/page.mjs" },
         "plausible-tracker": { ...PAGE, page: "plausible/older.mjs" },
+        "plausible-client": { ...PAGE, page: "plausible/client.mjs" },
+        "django-plausible-proxy": { script: ["plausible/view.py"], check: server, loses: LOST_BY_EACH_FAULT, skip: TWICE },
         "events API (fetch in Node)": {
             script: ["plausible/server.mjs"],
-            check: events => {
-                common(events, "shop.example");
-                assert.equal(events.find(event => event.name === "pageview").data.browser, "Firefox");
-            },
+            check: server,
             loses: LOST_BY_EACH_FAULT,
-            skip: {
-                "every one twice": "its events have no id, and it sends none twice",
-                "answer too late": "it waits without a limit",
-            },
+            skip: { ...TWICE, "answer too late": "it waits without a limit" },
         },
     },
 };

@@ -11,11 +11,10 @@ import { parseArgs } from "node:util";
 import { Browser, CHROMIUM } from "./lib/browser.mjs";
 import { FAULTS, SHORT } from "./lib/faults.mjs";
 import { startProxy } from "./lib/proxy.mjs";
-import { Tally } from "./lib/tally.mjs";
+import { BINARY, Tally } from "./lib/tally.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = resolve(HERE, "../..");
-const BINARY = process.env.TALLY_BINARY ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), "debug/tally");
 const PYTHON = join(ROOT, "target/clients/venv/bin/python");
 
 /** Most seconds of one case. */
@@ -62,6 +61,7 @@ function plan(all) {
                 if (options.fault && !fault.includes(options.fault)) continue;
                 // A browser is slow to start and to repeat; its short form is the way without faults.
                 if (options.short && !(client.page ? fault === "none" && !client.closes : SHORT.includes(fault))) continue;
+                if (options.short && client.needs) continue;
                 if (client.skip?.[fault]) continue;
                 cases.push({ family, name, client, fault });
             }
@@ -70,8 +70,11 @@ function plan(all) {
     return cases;
 }
 
-/** Runs a script of a client until it ends; the markers that it printed, and all that it said. */
-function runProcess(client, settings, deadline) {
+/**
+ * Runs a script of a client until it ends; the markers that it printed, and all that it said. One that `stays` says `done`
+ * when it has sent everything, and ends when its standard input does, after `isDone()`.
+ */
+function runProcess(client, settings, deadline, env, isDone) {
     const [file, ...args] = client.script;
     const program = file.endsWith(".py") ? PYTHON : process.execPath;
     return new Promise((resolve, reject) => {
@@ -88,18 +91,27 @@ function runProcess(client, settings, deadline) {
                 CLIENT_EVENTS: settings.events,
                 CLIENT_FAULT: settings.fault,
                 CLIENT_MARKER: settings.marker,
+                ...env,
                 ...client.env,
             },
         });
-        let [out, said] = ["", ""];
-        child.stdout.on("data", data => (out += data));
+        let [out, said, waits] = ["", "", client.stays];
+        const sent = () => [...out.matchAll(/^sent (\S+)$/gm)].map(([, marker]) => marker);
+        if (!waits) child.stdin.end();
+        child.stdout.on("data", data => {
+            out += data;
+            if (!waits || !/^done$/m.test(out)) return;
+            waits = false;
+            isDone(sent())
+                .catch(reject)
+                .finally(() => child.stdin.end());
+        });
         child.stderr.on("data", data => (said += data));
         const timer = setTimeout(() => child.kill("SIGKILL"), deadline - Date.now());
         child.on("error", reject);
         child.on("close", (code, signal) => {
             clearTimeout(timer);
-            const sent = [...out.matchAll(/^sent (\S+)$/gm)].map(([, marker]) => marker);
-            resolve({ sent, said, ended: signal ?? code });
+            resolve({ sent: sent(), said, ended: signal ?? code });
         });
     });
 }
@@ -116,7 +128,7 @@ async function look(tally, app, marker) {
     return { events, found, counted, total: events.reduce((sum, event) => sum + (event.count ?? 1), 0) };
 }
 
-async function runCase(tally, browser, { family, name, client, fault: faultName }, index) {
+async function runCase(tally, browser, agents, { family, name, client, fault: faultName }, index) {
     const deadline = Date.now() + (client.longest ?? LONGEST) * 1000;
     const [fault, marker] = [FAULTS[faultName], `mark${String(index).padStart(3, "0")}`];
     const lossy = faultName === "none" ? undefined : client.loses?.[faultName];
@@ -152,7 +164,7 @@ async function runCase(tally, browser, { family, name, client, fault: faultName 
                 // A connection that ends without a reply has no headers for any origin.
             } else if (bad.length > 0) failures.push(`the console says: ${bad.join(" / ")}`);
         } else {
-            ran = await runProcess(client, settings, deadline);
+            ran = await runProcess(client, settings, deadline, agents.get(client.needs)?.env, settle);
             if (ran.ended !== 0) failures.push(`the script ended with ${ran.ended}`);
         }
         await settle(ran.sent);
@@ -193,6 +205,17 @@ async function runCase(tally, browser, { family, name, client, fault: faultName 
     };
 }
 
+/** Starts what clients need beside Tally; why each that cannot run is not there. */
+async function startAgents(cases) {
+    const started = new Map();
+    for (const agent of new Set(cases.map(({ client }) => client.needs).filter(Boolean))) {
+        started.set(agent, await agent.start());
+        const { missing } = started.get(agent);
+        if (missing) console.error(`${agent.name}: skipped, ${missing}`);
+    }
+    return started;
+}
+
 function print(rows) {
     const columns = ["client", "fault", "sent", "stored", "counted", "expected", ""];
     const cells = rows.map(row => [
@@ -209,8 +232,10 @@ function print(rows) {
 
 async function main() {
     if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: cargo build --bin tally, or set TALLY_BINARY`);
-    const cases = plan(await families());
-    if (cases.length === 0) throw new Error("no case matches");
+    const planned = plan(await families());
+    if (planned.length === 0) throw new Error("no case matches");
+    const agents = await startAgents(planned);
+    const cases = planned.filter(({ client }) => !agents.get(client.needs)?.missing);
     const needsBrowser = cases.some(({ client }) => client.page);
     if (needsBrowser && !CHROMIUM) throw new Error("Chromium is missing: apt-get install chromium, or set CHROMIUM");
     const tally = await Tally.start(BINARY);
@@ -222,7 +247,7 @@ async function main() {
             while (next < cases.length) {
                 const index = next;
                 next += 1;
-                rows[index] = await runCase(tally, browser, cases[index], index);
+                rows[index] = await runCase(tally, browser, agents, cases[index], index);
                 const { client, fault, failures } = rows[index];
                 const verdict = failures.length === 0 ? "ok" : `WRONG: ${failures.join("; ")}`;
                 console.error(`${client}, ${fault}: ${verdict} (after ${Math.round((Date.now() - started) / 1000)} s)`);
@@ -232,6 +257,7 @@ async function main() {
     } finally {
         await browser?.stop();
         tally.stop();
+        for (const { stop } of agents.values()) await stop?.();
     }
     const wrong = rows.filter(row => row.failures.length > 0);
     for (const row of options.verbose ? rows : wrong) {

@@ -1,7 +1,13 @@
 // A Tally of our own for one run, and what is asked of it. The tests of client libraries and of the dashboard use it.
 
 import { spawn } from "node:child_process";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const ROOT = resolve(fileURLToPath(import.meta.url), "../../../..");
+/** The server that is tested: of `TALLY_BINARY`, or what cargo built. */
+export const BINARY = process.env.TALLY_BINARY ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), "debug/tally");
 
 export class Tally {
     #process;

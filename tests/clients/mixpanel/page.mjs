@@ -17,6 +17,9 @@ export default async function ({ url, key, events, fault, mark }) {
     const track = (name, properties) => kept.push(new Promise(resolve => mixpanel.track(name, properties, resolve)));
     document.title = mark();
     mixpanel.track_pageview();
+    // It has no callback.
+    const stored = () => Object.values(localStorage).some(text => text.includes(document.title));
+    for (const end = Date.now() + 2_000; !stored() && Date.now() < end; ) await new Promise(resolve => setTimeout(resolve, 5));
     for (let i = 0; i < events; i++) {
         const nested = { list: [1, 2.5, null, { deep: true }] };
         track("clicked", { marker: mark(), text: "Ünïcode 😀 \u2028", nested });

@@ -7,10 +7,9 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-import { Tally } from "../lib/tally.mjs";
+import { BINARY, Tally } from "../lib/tally.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const BINARY = process.env.TALLY_BINARY ?? join(process.env.CARGO_TARGET_DIR ?? join(HERE, "../../../target"), "debug/tally");
 /** Rules are judged each minute. */
 const SOON = 150_000;
 
