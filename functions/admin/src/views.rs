@@ -197,7 +197,7 @@ pub(crate) fn operations(schemas: &mut SchemaGenerator) -> [Operation; 3] {
             },
             "scope": {
                 "description": "For whom it is: `me`, or `app` for everyone who may read the app, which only admins may save.",
-                "type": ["string", "null"], "enum": ["me", "app", null],
+                "type": ["string", "null"], "enum": ["me", "app", "", null],
             },
             "default": {
                 "description": "Whether the page opens with it, in place of the default before.",
