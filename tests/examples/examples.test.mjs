@@ -117,7 +117,7 @@ describe("an example sends what its README says", { concurrency: true }, () => {
         const tally = await visited(context, "fastapi", buy);
         const ordered = "{amount} × {item} ordered";
         const events = await holds(tally, [
-            ["goods listed", "ann", null, 1],
+            ["{n} goods listed", "ann", null, 1],
             [ordered, "ann", null, 1],
             ["items sold", null, null, 3],
             ["KeyError", "ann", null, 1],
