@@ -138,7 +138,7 @@ describe("an example sends what its README says", { concurrency: true }, () => {
             ["request failed", "ann", "s1", 1],
         ]);
         assert.deepEqual(events["order placed"].data, { amount: 3, item: "tea", total: 10.5 });
-        assert.equal(events["request failed"].message, "no price of cake");
+        assert.deepEqual([events["request failed"].message, events["request failed"].fingerprint], ["no price of cake", "no price"]);
         await isIssue(tally, events["request failed"], /main\.rs/);
     });
 

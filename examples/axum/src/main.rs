@@ -19,15 +19,19 @@ use tokio::signal::unix::{SignalKind, signal};
 
 const GOODS: [(&str, f64); 2] = [("tea", 3.5), ("coffee", 4.0)];
 
-/// An error with the calls that led to it.
+/// An error with the calls that led to it. Those of one cause are one issue.
 #[derive(Clone)]
-struct Failure(String, String);
+struct Failure {
+    cause: &'static str,
+    message: String,
+    stack: String,
+}
 
 impl Failure {
-    fn new(message: String) -> Self {
+    fn new(cause: &'static str, message: String) -> Self {
         // The innermost 20 calls, of two lines each: those of the shop.
         let stack = Backtrace::force_capture().to_string();
-        Self(message, stack.lines().take(40).collect::<Vec<_>>().join("\n"))
+        Self { cause, message, stack: stack.lines().take(40).collect::<Vec<_>>().join("\n") }
     }
 }
 
@@ -50,9 +54,12 @@ fn event(name: &str, headers: &HeaderMap, data: Value) -> Value {
 async fn record(State(tally): State<Tally>, request: Request, next: Next) -> Response {
     let (headers, path) = (request.headers().clone(), request.uri().path().to_owned());
     let reply = next.run(request).await;
-    if let Some(Failure(message, stack)) = reply.extensions().get() {
+    if let Some(Failure { cause, message, stack }) = reply.extensions().get() {
         let mut failed = event("request failed", &headers, json!({"path": path}));
-        (failed["level"], failed["message"], failed["stack"]) = ("ERROR".into(), json!(message), json!(stack));
+        failed["level"] = "ERROR".into();
+        failed["fingerprint"] = (*cause).into();
+        failed["message"] = message.as_str().into();
+        failed["stack"] = stack.as_str().into();
         tally.send(failed);
     }
     tally.send(event("request", &headers, json!({"path": path, "status": reply.status().as_u16()})));
@@ -76,8 +83,10 @@ async fn order(
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let amount = amount.unwrap_or(1);
     // A bug: what is not sold is no failure of the shop.
-    let (_, price) =
-        GOODS.into_iter().find(|(name, _)| *name == item).ok_or_else(|| Failure::new(format!("no price of {item}")))?;
+    let (_, price) = GOODS
+        .into_iter()
+        .find(|(name, _)| *name == item)
+        .ok_or_else(|| Failure::new("no price", format!("no price of {item}")))?;
     let order = json!({"item": item, "amount": amount, "total": price * f64::from(amount)});
     tally.send(event("order placed", &headers, order.clone()));
     tally.send(json!({"name": "items sold", "count": amount}));
