@@ -5,6 +5,7 @@ fail() {
     echo "$(basename "$PWD"): $1" >&2
     exit 1
 }
+command -v curl >/dev/null || fail "it needs curl"
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export TALLY_URL=${TALLY_URL:-http://127.0.0.1:3000} TALLY_APP=${TALLY_APP:-demo}
 TALLY_URL=${TALLY_URL%/}

@@ -15,7 +15,7 @@ import { BINARY, Tally } from "../clients/lib/tally.mjs";
 const EXAMPLES = resolve(fileURLToPath(import.meta.url), "../../../examples");
 const { TOOLS, CHROMIUM } = process.env;
 /** The most milliseconds to install and build an example until it answers, and until its events have arrived. */
-const [UNTIL_READY, UNTIL_ARRIVED] = [240_000, 20_000];
+const [UNTIL_READY, UNTIL_ARRIVED] = [270_000, 20_000];
 const VISITOR = { "x-user": "ann", "x-session": "s1" };
 
 /** Runs `check` until it returns something, or throws what it threw last. */
