@@ -131,7 +131,10 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
         "/apps/{app}" => vec!["/apps/shop".to_owned()],
         "/apps/{app}/rejected" => vec!["/apps/shop/rejected".to_owned()],
         "/apps/{app}/events" => {
-            let mut all = with("/apps/shop/events", &["limit=1", "limit=1&consistent=true", "order=asc", "offset=1"]);
+            let mut all = with(
+                "/apps/shop/events",
+                &["limit=1", "limit=1&consistent=true", "order=asc", "offset=1", "shape=rows"],
+            );
             all.extend(with("/apps/shop/events", &fields));
             all
         }
@@ -140,6 +143,10 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
         "/apps/{app}/export" => {
             with("/apps/shop/export", &["", "format=csv", "fields=name,data.note", "user_id=inside-user-canary"])
         }
+        "/apps/{app}/metrics" => with("/apps/shop/metrics", &["", "level=FATAL", "tz=Asia/Tokyo"])
+            .into_iter()
+            .chain(fields.map(|field| format!("/apps/shop/metrics?{field}")))
+            .collect(),
         "/apps/{app}/reports/{report}" => [
             "hour?date=2026-11-21&hour=9",
             "day?date=today",
@@ -159,7 +166,10 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
             for stat in paths.filter_map(|path| path.strip_prefix("/apps/{app}/stats/")).filter(|stat| !own(stat)) {
                 let path = format!("/apps/shop/stats/{stat}");
                 match stat {
-                    "timeseries" => all.extend(with(&path, &[&format!("{range}&interval=HOUR")])),
+                    "timeseries" => {
+                        let rows = format!("{range}&interval=HOUR&shape=rows");
+                        all.extend(with(&path, &[&format!("{range}&interval=HOUR"), &rows]));
+                    }
                     "groups" => {
                         for attr in ["plan", "note", "user_id", "session_id", "message", "name"] {
                             let filters = ["", "&user_id=inside-user-canary", "&attr.note=inside-note-canary"];

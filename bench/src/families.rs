@@ -37,6 +37,8 @@ pub(crate) enum Sender {
     Otlp,
     /// An SDK of Sentry: an envelope of one event, or of several.
     Sentry,
+    /// Tally's script for web pages, in a browser: page views.
+    Script,
 }
 
 impl Sender {
@@ -46,6 +48,7 @@ impl Sender {
             Self::Native => "native",
             Self::Otlp => "otlp",
             Self::Sentry => "sentry",
+            Self::Script => "script",
         }
     }
 
@@ -57,6 +60,7 @@ impl Sender {
             Self::Native => events.collect::<Value>().to_string().into(),
             Self::Otlp => otlp(events).into(),
             Self::Sentry => sentry(events).into(),
+            Self::Script => (first..first + count).map(|n| page_view(n, at)).collect::<Value>().to_string().into(),
         }
     }
 
@@ -64,8 +68,13 @@ impl Sender {
     pub(crate) async fn send(self, bench: &Workbench, app: &WorkApp, body: Bytes) -> Result<(), Box<dyn Error>> {
         match self {
             Self::Native => bench.send(app, body).await.map(drop),
-            Self::Otlp => bench.post_to_family(app, "/v1/logs", body).await,
-            Self::Sentry => bench.post_to_family(app, "/api/1/envelope/", body).await,
+            Self::Otlp => bench.post_to_family(app, "/v1/logs", "OTel-OTLP-Exporter-JavaScript/0.200.0", body).await,
+            Self::Sentry => bench.post_to_family(app, "/api/1/envelope/", "sentry.javascript.node/10", body).await,
+            Self::Script => {
+                let path = "/collect?key={key}&z=Europe/Vienna&w=1920";
+                let user_agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+                bench.post_to_family(app, path, user_agent, body).await
+            }
         }
     }
 }
@@ -74,6 +83,19 @@ impl Sender {
 fn event(n: usize, at: Timestamp) -> Value {
     let micros = i64::try_from(n % 3_000_000).unwrap_or_default() * 1_000 + 123;
     Mix { messages: 50, ..Mix::MANY }.event(n, Timestamp::from_micros(at.micros() + micros))
+}
+
+/// A page view as `/tally.js` sends it, of one of 100 pages.
+fn page_view(n: usize, at: Timestamp) -> Value {
+    let at = at.micros() / 1_000 + i64::try_from(n % 3_000_000).unwrap_or_default();
+    json!({
+        // A UUID of version 7: its first 48 bits are the time.
+        "id": format!("{at:012x}70008{n:015x}"), "name": "pageview",
+        "data": {
+            "url": format!("https://shop.example/products/{}?utm_source=news", n % 100),
+            "referrer": "https://www.example.org/a", "title": "Products", "language": "de-AT",
+        },
+    })
 }
 
 fn text<'a>(event: &'a Value, field: &str) -> &'a str {
@@ -145,7 +167,8 @@ fn otlp(events: impl Iterator<Item = Value>) -> Vec<u8> {
 /// Prints the events per second of each kind of requests.
 #[allow(clippy::cast_precision_loss)] // figures to print
 pub(crate) async fn run(options: Families) -> Result<ExitCode, Box<dyn Error>> {
-    let kinds = [(Sender::Native, BATCH), (Sender::Otlp, BATCH), (Sender::Native, 1), (Sender::Sentry, 1)];
+    let kinds =
+        [(Sender::Native, BATCH), (Sender::Otlp, BATCH), (Sender::Native, 1), (Sender::Sentry, 1), (Sender::Script, 1)];
     let mut rates = vec![Vec::new(); kinds.len()];
     for _ in 0..options.rounds {
         for ((sender, size), rates) in kinds.into_iter().zip(&mut rates) {

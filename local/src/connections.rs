@@ -3,6 +3,7 @@
 //! HTTP/2 is not supported: without TLS, only clients that know about it in advance would use it.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +27,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tower::ServiceExt;
 
 use crate::refusals::Refusals;
@@ -67,6 +71,27 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves connections until `end`, then lets requests in progress finish within the limits. Each request carries its
 /// peer address.
 pub async fn serve_connections(listener: TcpListener, app: Router, limits: Limits, end: impl Future<Output = ()>) {
+    serve(listener, None, app, limits, end).await;
+}
+
+/// The same, over TLS.
+pub(crate) async fn serve_tls(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    app: Router,
+    limits: Limits,
+    end: impl Future<Output = ()>,
+) {
+    serve(listener, Some(tls), app, limits, end).await;
+}
+
+async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    app: Router,
+    limits: Limits,
+    end: impl Future<Output = ()>,
+) {
     let mut end = pin!(end);
     let connections = GracefulShutdown::new();
     let free = Arc::new(Semaphore::new(limits.connections));
@@ -82,10 +107,12 @@ pub async fn serve_connections(listener: TcpListener, app: Router, limits: Limit
         };
         match accepted {
             Ok((stream, from)) => {
-                let connection = connections.watch(connection(stream, from, app.clone(), limits));
+                let (app, tls, watcher) = (app.clone(), tls.clone(), connections.watcher());
                 tokio::spawn(async move {
                     // Errors on a connection concern only its client.
-                    let _ = connection.await;
+                    if let Ok(socket) = socket(stream, tls, limits).await {
+                        let _ = watcher.watch(connection(socket, from, app, limits)).await;
+                    }
                     drop(place);
                 });
             }
@@ -101,17 +128,28 @@ pub async fn serve_connections(listener: TcpListener, app: Router, limits: Limit
     }
 }
 
+/// A connection, with TLS or without.
+type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// The stream of a connection.
-type Stream = TokioIo<Refusals<Pin<Box<TimeoutStream<TcpStream>>>>>;
+type Stream = TokioIo<Refusals<Pin<Box<TimeoutStream<Socket>>>>>;
+
+/// Agrees on TLS, if it is asked for, in the time that a head may take.
+async fn socket(stream: TcpStream, tls: Option<TlsAcceptor>, limits: Limits) -> io::Result<Socket> {
+    // A reply of two writes must not wait for an acknowledgement.
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => Ok(Either::Left(stream)),
+        Some(tls) => Ok(Either::Right(Box::new(timeout(limits.head, tls.accept(stream)).await??))),
+    }
+}
 
 fn connection(
-    stream: TcpStream,
+    stream: Socket,
     from: SocketAddr,
     app: Router,
     limits: Limits,
 ) -> http1::Connection<Stream, impl HttpService<Incoming, ResBody = Body, Future: Send, Error = Infallible>> {
-    // A reply of two writes must not wait for an acknowledgement.
-    let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.write));
     let service = service_fn(move |request: Request<Incoming>| {

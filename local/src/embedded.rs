@@ -206,7 +206,7 @@ fn make_shrinkable(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Creates a folder that only its owner can enter, if it does not exist.
-fn make_private_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

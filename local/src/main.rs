@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tally::audit::{self, Audit};
+use tally::backup::{Backup, Restore};
 use tally::cost::{self, Cost};
 use tally::dead_batches::{self, DeadBatches};
 use tally::demo::{self, Demo};
@@ -45,6 +46,10 @@ enum Command {
     Audit(Audit),
     /// Compares the counters of an app with its events and repairs differences.
     Recount(Audit),
+    /// Writes the data of this machine to one file, also while a Tally serves it.
+    Backup(Backup),
+    /// Restores such a file, and compares the counters with the events.
+    Restore(Restore),
     /// Lists the days of batches that Lambda gave up on, and recounts them in a deployment.
     DeadBatches(DeadBatches),
     /// Measures what events and queries use, and prints what that costs in the cloud.
@@ -76,6 +81,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Import(import) => import::run(import).await,
         Command::Audit(audit) => audit::run(audit, false).await,
         Command::Recount(audit) => audit::run(audit, true).await,
+        Command::Backup(backup) => backup.run().await,
+        Command::Restore(restore) => restore.run().await,
         Command::DeadBatches(batches) => dead_batches::run(batches).await,
         Command::Cost(cost) => cost::run(cost).await,
     }

@@ -6,7 +6,6 @@
 //! reads the sizes from the row headers without loading the rows.
 
 use std::collections::HashMap;
-#[cfg(test)]
 use std::time::Duration;
 
 use dynoxide::AttributeValue;
@@ -14,8 +13,7 @@ use dynoxide::actions::get_shard_iterator::decode_shard_iterator;
 use dynoxide::actions::query::QueryRequest;
 use rusqlite::{CachedStatement, Connection, ToSql, params};
 
-/// How long a statement of a test waits for a lock of another connection.
-#[cfg(test)]
+/// How long a statement waits for a lock of another connection.
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// Bytes of a page, as in DynamoDB.

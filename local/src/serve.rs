@@ -7,14 +7,17 @@ use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
 use ipnet::IpNet;
+use tally_notify::Sender;
 use tally_service::config::{Config, ConfigError, collect_path, script_path};
 use tally_service::context::Context;
-use tally_store::{InMemory, MapFiles};
+use tally_store::{InMemory, MapFiles, Store};
 use tokio::net::TcpListener;
 
 use crate::background::Background;
-use crate::connections::{Limits, serve_connections};
+use crate::connections::{Limits, serve_connections, serve_tls};
 use crate::disk::DataDisk;
+use crate::elsewhere::{Elsewhere, Endpoint};
+use crate::embedded::{OpenError, make_private_folder};
 use crate::first_start::Machine;
 use crate::large::Large;
 use crate::proxy::{BasePath, Proxies};
@@ -22,7 +25,7 @@ use crate::server::{Data, Stack, StartError, config, context, service_with};
 use crate::sign_in;
 use crate::stream_poller::StreamPoller;
 use crate::web_folder::WebFolder;
-use crate::wire;
+use crate::{tls, wire};
 
 /// The exit code of a process that was interrupted.
 const INTERRUPTED: i32 = 130;
@@ -44,6 +47,13 @@ pub struct Serve {
     /// The address of this machine at which the HTTP API is served; 0.0.0.0 means all addresses.
     #[arg(long, env = "TALLY_HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
     host: IpAddr,
+    /// The certificate with which the HTTP API is served over TLS: a PEM file, with those of the authorities in between after it. A
+    /// new one is taken within a minute after its file changed.
+    #[arg(long, env = "TALLY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of the certificate: a PEM file.
+    #[arg(long, env = "TALLY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Also serves the DynamoDB API on this port, for `sam local`, the AWS CLI and other tools.
     #[arg(long, env = "TALLY_DYNAMODB_PORT", value_name = "PORT")]
     dynamodb_port: Option<u16>,
@@ -54,6 +64,15 @@ pub struct Serve {
     /// Does not serve the DynamoDB API, regardless of the other options.
     #[arg(long, env = "TALLY_NO_DYNAMODB", value_parser = FalseyValueParser::new())]
     no_dynamodb: bool,
+    /// Keeps the data in the DynamoDB at this URL instead, such as <http://127.0.0.1:8000> or
+    /// <https://dynamodb.eu-central-1.amazonaws.com>. Several servers may share it; one of them counts at a time. Tables are made where
+    /// they are missing. Credentials and region come from where the AWS CLI has them. The folder of --data then keeps only
+    /// this machine's secrets, and source maps unless a bucket has them.
+    #[arg(long, env = "TALLY_DYNAMODB_ENDPOINT", value_name = "URL", conflicts_with_all = ["dynamodb_port", "memory"])]
+    dynamodb_endpoint: Option<Endpoint>,
+    /// Leaves counting to other servers over the same database.
+    #[arg(long, env = "TALLY_NO_COUNTING", value_parser = FalseyValueParser::new(), requires = "dynamodb_endpoint")]
+    no_counting: bool,
     /// The folder that keeps the data; it may hold other files.
     #[arg(long, env = "TALLY_DATA", value_name = "DIR", default_value = ".tally")]
     data: PathBuf,
@@ -104,6 +123,66 @@ pub(crate) struct Filled {
     pub(crate) page: String,
 }
 
+const ONLY_HERE: &str = "the demo fills a database of this machine: leave out --dynamodb-endpoint";
+
+/// What has the data.
+pub(crate) enum Base {
+    /// The database of this process.
+    Here(Stack),
+    /// Another DynamoDB, and the folder for what is of this machine.
+    Elsewhere { endpoint: Endpoint, elsewhere: Elsewhere, store: Store, folder: PathBuf, counts: bool },
+}
+
+impl Base {
+    async fn open(serve: &Serve, config: &Config) -> Result<Self, StartError> {
+        if let Some(endpoint) = &serve.dynamodb_endpoint {
+            let folder = serve.data.clone();
+            make_private_folder(&folder).map_err(|e| OpenError::Folder(folder.clone(), e))?;
+            let elsewhere = Elsewhere::at(endpoint).await;
+            let store = elsewhere.connect(config).await?;
+            let counts = !serve.no_counting;
+            return Ok(Self::Elsewhere { endpoint: endpoint.clone(), elsewhere, store, folder, counts });
+        }
+        let data = if serve.memory { Data::Memory } else { Data::Folder(&serve.data) };
+        Stack::start(data, config).await.map(Self::Here)
+    }
+
+    fn store(&self) -> Store {
+        match self {
+            Self::Here(stack) => stack.store.clone(),
+            Self::Elsewhere { store, .. } => store.clone(),
+        }
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Here(stack) => stack.embedded.folder(),
+            Self::Elsewhere { folder, .. } => Some(folder),
+        }
+    }
+
+    /// Where the data is kept.
+    fn told(&self) -> String {
+        match self {
+            Self::Here(stack) => stack
+                .embedded
+                .folder()
+                .map_or_else(|| "nowhere".to_owned(), |folder| format!("in {}", folder.display())),
+            Self::Elsewhere { elsewhere, .. } => format!("in the DynamoDB at {}", elsewhere.url),
+        }
+    }
+
+    fn background(&self, context: &Arc<Context>, large: &Large, sender: &Arc<Sender>) -> Background {
+        match self {
+            Self::Here(stack) => Background::start(stack, context, large, sender),
+            Self::Elsewhere { endpoint, elsewhere, counts, .. } => {
+                let poller = counts.then(|| StreamPoller::at(endpoint, elsewhere, Arc::clone(context)));
+                Background::share(poller, context, large, sender)
+            }
+        }
+    }
+}
+
 /// Serves until a signal stops it.
 pub async fn run(serve: Serve) -> Result<ExitCode, Box<dyn std::error::Error>> {
     start(serve, async |_, _, _| Ok(None)).await
@@ -116,7 +195,8 @@ pub(crate) async fn run_filled<E: std::error::Error + 'static>(
     only: bool,
     fill: impl AsyncFnOnce(&Arc<Context>, &mut StreamPoller) -> Result<Filled, E>,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    start(serve, async |stack, context, signals| {
+    start(serve, async |base, context, signals| {
+        let Base::Here(stack) = base else { return Err(ONLY_HERE.into()) };
         let mut poller = stack.poller(context, stack.embedded.position_file());
         say!("Filling…");
         tokio::select! {
@@ -129,18 +209,17 @@ pub(crate) async fn run_filled<E: std::error::Error + 'static>(
 
 async fn start(
     serve: Serve,
-    fill: impl AsyncFnOnce(
-        &Stack,
-        &Arc<Context>,
-        &mut Signals,
-    ) -> Result<Option<(Filled, bool)>, Box<dyn std::error::Error>>,
+    fill: impl AsyncFnOnce(&Base, &Arc<Context>, &mut Signals) -> Result<Option<(Filled, bool)>, Box<dyn std::error::Error>>,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut config = config()?;
-    config.script_path = serve.script_path.filter(|path| !path.is_empty());
-    config.collect_path = serve.collect_path.filter(|path| !path.is_empty());
+    config.script_path = serve.script_path.clone().filter(|path| !path.is_empty());
+    config.collect_path = serve.collect_path.clone().filter(|path| !path.is_empty());
     let sender = alerts::sender()?;
-    let folder = serve.web_dir.filter(|dir| !dir.as_os_str().is_empty());
+    let folder = serve.web_dir.clone().filter(|dir| !dir.as_os_str().is_empty());
     let folder = folder.map(|dir| WebFolder::open(&dir)).transpose()?;
+    let tls = serve.tls_cert.as_deref().zip(serve.tls_key.as_deref());
+    let tls = tls.map(|(certificate, key)| tls::acceptor(certificate, key)).transpose()?;
+    config.secure_cookies = tls.is_some();
     let mut signals = Signals::listen()?;
     // Done before the database is opened, so that a second start reports the conflict.
     let listener = listen((serve.host, serve.port).into(), "--port").await?;
@@ -148,34 +227,36 @@ async fn start(
         Some(port) => Some(listen((serve.dynamodb_host, port).into(), "--dynamodb-port").await?),
         None => None,
     };
-    let data = if serve.memory { Data::Memory } else { Data::Folder(&serve.data) };
-    let stack = Stack::start(data, &config).await?;
-    let mut machine = Machine::load_or_make(stack.embedded.folder())?;
+    let base = Base::open(&serve, &config).await?;
+    let mut machine = Machine::load_or_make(base.folder())?;
     let own_admin = std::env::var("TALLY_USERS").unwrap_or_default().is_empty();
     if own_admin {
         config.users = machine.users();
     }
-    let url = format!("http://{}", listener.local_addr()?);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", listener.local_addr()?);
     config.page_url.get_or_insert_with(|| url.clone());
-    place_maps(stack.embedded.folder(), &mut config);
+    place_maps(base.folder(), &mut config);
     let countries = config.geoip.as_deref().map(ingest::geoip::read).transpose()?;
-    let context = context(stack.store.clone(), config);
+    let context = context(base.store(), config);
     // Nobody else sets it.
     let _ = countries.map(|countries| context.countries.set(countries));
-    let _ = context.disk.set(Box::new(DataDisk(stack.embedded.folder().map(Path::to_owned))));
+    if let Base::Here(stack) = &base {
+        let _ = context.disk.set(Box::new(DataDisk(stack.embedded.folder().map(Path::to_owned))));
+    }
     say!("Tally {} on {url}", env!("CARGO_PKG_VERSION"));
-    let kept =
-        stack.embedded.folder().map_or_else(|| "nowhere".to_owned(), |folder| format!("in {}", folder.display()));
-    say!("Data is kept {kept}.");
-    if let Some(listener) = dynamodb {
+    say!("Data is kept {}.", base.told());
+    if let (Some(listener), Base::Here(stack)) = (dynamodb, &base) {
         say!("DynamoDB API on http://{}", listener.local_addr()?);
         wire::spawn(listener, wire::for_tools(stack.embedded.direct()));
     }
     machine.make_demo(&context).await?;
-    let server = own_admin.then(|| listener.local_addr().map(sign_in::page)).transpose()?;
-    stack.open_door(server.clone()).await?;
+    let server = own_admin.then(|| listener.local_addr().map(|address| sign_in::page(scheme, address))).transpose()?;
+    if let Base::Here(stack) = &base {
+        stack.open_door(server.clone()).await?;
+    }
     let mut path = "/".to_owned();
-    if let Some((filled, only)) = fill(&stack, &context, &mut signals).await? {
+    if let Some((filled, only)) = fill(&base, &context, &mut signals).await? {
         say!("{}", filled.told);
         if only {
             return Ok(ExitCode::SUCCESS);
@@ -190,7 +271,7 @@ async fn start(
     }
     say!("Ctrl-C ends it.");
     let large = Large::start()?;
-    let background = Background::start(&stack, &context, &large, &sender);
+    let background = base.background(&context, &large, &sender);
     let proxies = Proxies { trusted: serve.trusted_proxy, base_path: serve.base_path };
     let service = service_with(&context, sender, |config| match folder {
         Some(folder) => web::router_of(config, folder),
@@ -204,7 +285,11 @@ async fn start(
             std::process::exit(INTERRUPTED);
         });
     };
-    serve_connections(listener, proxies.before(large.serve(service)), Limits::default(), end).await;
+    let app = proxies.before(large.serve(service));
+    match tls {
+        Some(tls) => serve_tls(listener, tls, app, Limits::default(), end).await,
+        None => serve_connections(listener, app, Limits::default(), end).await,
+    }
     background.stop().await;
     say!("{}", if serve.memory { "Ended; nothing is kept." } else { "Ended; what was accepted is kept." });
     Ok(ExitCode::SUCCESS)

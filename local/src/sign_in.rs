@@ -36,9 +36,9 @@ pub enum SignInError {
 
 /// The beginning of the links to a server. A browser reaches what listens on all addresses, or on those of this machine
 /// alone, as `localhost`.
-pub(crate) fn page(address: SocketAddr) -> String {
+pub(crate) fn page(scheme: &str, address: SocketAddr) -> String {
     let is_here = address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) || address.ip().is_unspecified();
-    if is_here { format!("http://localhost:{}", address.port()) } else { format!("http://{address}") }
+    if is_here { format!("{scheme}://localhost:{}", address.port()) } else { format!("{scheme}://{address}") }
 }
 
 /// Two lines with a new link to a path of a server, such as `/` or `/?app=shop`.
@@ -85,7 +85,7 @@ mod tests {
             ("[::1]:80", "http://[::1]:80"),
             ("10.0.0.1:80", "http://10.0.0.1:80"),
         ] {
-            assert_eq!(page(address.parse().expect("an address")), expected);
+            assert_eq!(page("http", address.parse().expect("an address")), expected);
         }
     }
 }

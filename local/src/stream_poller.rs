@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aggregate::StreamEvent;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider, SharedHttpClient};
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::config::http::HttpResponse;
 use aws_sdk_dynamodbstreams::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
@@ -19,6 +19,7 @@ use tally_core::time::{TimeDelta, Timestamp};
 use tally_service::context::Context;
 
 use crate::direct::{self, Direct};
+use crate::elsewhere::{Elsewhere, Endpoint, https};
 
 /// Maximum records in a batch (a parameter of the mapping; Lambda accepts up to 10,000).
 const BATCH: usize = 5_000;
@@ -78,6 +79,19 @@ impl Read {
     }
 }
 
+/// How polling goes on after errors.
+pub(crate) struct Retry {
+    wait: Duration,
+    /// The last error.
+    told: String,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { wait: FIRST_WAIT, told: String::new() }
+    }
+}
+
 /// The result of a polling round.
 #[derive(Default)]
 struct Round {
@@ -132,12 +146,30 @@ impl StreamPoller {
     /// A poller for the DynamoDB at `url`, reached through `http`. It continues from the position in `file`. Without a
     /// usable position it begins at the oldest record, since counted records are not counted again.
     pub fn new(http: SharedHttpClient, url: &str, context: Arc<Context>, file: Option<PathBuf>) -> Self {
+        let credentials = SharedCredentialsProvider::new(Credentials::new("local", "local", None, None, "local"));
+        Self::with(http, url, Region::from_static("eu-central-1"), credentials, context, file)
+    }
+
+    /// A poller for a DynamoDB elsewhere, which keeps its position nowhere.
+    pub(crate) fn at(endpoint: &Endpoint, elsewhere: &Elsewhere, context: Arc<Context>) -> Self {
+        let Elsewhere { region, credentials, .. } = elsewhere.clone();
+        Self::with(https(), &endpoint.streams(), region, credentials, context, None)
+    }
+
+    fn with(
+        http: SharedHttpClient,
+        url: &str,
+        region: Region,
+        credentials: SharedCredentialsProvider,
+        context: Arc<Context>,
+        file: Option<PathBuf>,
+    ) -> Self {
         let config = aws_sdk_dynamodbstreams::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .http_client(http)
             .endpoint_url(url)
-            .region(Region::from_static("eu-central-1"))
-            .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+            .region(region)
+            .credentials_provider(credentials)
             .build();
         let kept = file.as_ref().and_then(|file| std::fs::read(file).ok());
         Self {
@@ -159,30 +191,50 @@ impl StreamPoller {
 
     /// Polls forever. `each_round` receives the counted position of each stream shard after every successful round.
     pub async fn run(mut self, mut each_round: impl FnMut(&BTreeMap<String, String>)) {
-        let mut wait = FIRST_WAIT;
-        let mut told = String::new();
+        let mut retry = Retry::default();
         loop {
-            match self.round().await {
-                Ok(round) => {
-                    wait = FIRST_WAIT;
-                    told.clear();
-                    each_round(&self.position.shards);
-                    if round.polled < MANY && !round.more {
-                        tokio::time::sleep(GATHER).await;
-                    }
-                }
-                Err(error) => {
-                    let error = error.to_string();
-                    // Logged once, not at every retry of a lasting fault.
-                    if error != told {
-                        tracing::warn!(error, "the stream cannot be counted; it is retried");
-                        told = error;
-                    }
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
-                }
+            if self.step(&mut retry).await {
+                each_round(&self.position.shards);
             }
         }
+    }
+
+    /// Polls once, and waits as long as the next time should. False where it failed.
+    pub(crate) async fn step(&mut self, retry: &mut Retry) -> bool {
+        match self.round().await {
+            Ok(round) => {
+                *retry = Retry::default();
+                if round.polled < MANY && !round.more {
+                    tokio::time::sleep(GATHER).await;
+                }
+                true
+            }
+            Err(error) => {
+                let error = error.to_string();
+                // Logged once, not at every retry of a lasting fault.
+                if error != retry.told {
+                    tracing::warn!(error, "the stream cannot be counted; it is retried");
+                    retry.told = error;
+                }
+                tokio::time::sleep(retry.wait).await;
+                retry.wait = (retry.wait * 2).min(LONGEST_WAIT);
+                false
+            }
+        }
+    }
+
+    /// Goes on from a position as [`told_position`](Self::told_position) tells it, else from where it was.
+    pub(crate) fn resume(&mut self, position: Option<&str>) {
+        if let Some(position) = position.and_then(|position| serde_json::from_str(position).ok()) {
+            self.position = position;
+            self.listed = None;
+        }
+    }
+
+    /// How far the stream is counted.
+    pub(crate) fn told_position(&self) -> String {
+        // Texts alone always serialize.
+        serde_json::to_string(&self.position).unwrap_or_default()
     }
 
     /// Polls until the stream has nothing new. Returns how many records it read.
@@ -240,6 +292,10 @@ impl StreamPoller {
                 self.position = Position { stream, ..Position::default() };
             }
             let shards = self.shards().await?;
+            // What the stream has forgotten need not be known.
+            let is_listed = |id: &String| shards.iter().any(|shard| shard.shard_id() == Some(id));
+            self.position.shards.retain(|id, _| is_listed(id));
+            self.position.finished.retain(is_listed);
             self.note_parents(&shards).await?;
             self.listed = Some((Instant::now(), shards));
         }

@@ -178,8 +178,14 @@ impl Workbench {
     }
 
     /// Posts a request of a client library, which must be answered with 200.
-    pub async fn post_to_family(&self, app: &WorkApp, path: &str, body: impl Into<Body>) -> Result<(), Box<dyn Error>> {
-        self.request(Method::POST, StatusCode::OK, app, path, body.into()).await.map(drop)
+    pub async fn post_to_family(
+        &self,
+        app: &WorkApp,
+        path: &str,
+        user_agent: &str,
+        body: impl Into<Body>,
+    ) -> Result<(), Box<dyn Error>> {
+        self.request(Method::POST, StatusCode::OK, app, path, user_agent, body.into()).await.map(drop)
     }
 
     /// Sends a query that must succeed.
@@ -204,7 +210,7 @@ impl Workbench {
 
     async fn call(&self, method: Method, app: &WorkApp, path: &str, body: Body) -> Result<Bytes, Box<dyn Error>> {
         let wanted = if method == Method::POST { StatusCode::CREATED } else { StatusCode::OK };
-        self.request(method, wanted, app, path, body).await
+        self.request(method, wanted, app, path, "bench", body).await
     }
 
     async fn request(
@@ -213,13 +219,14 @@ impl Workbench {
         wanted: StatusCode,
         app: &WorkApp,
         path: &str,
+        user_agent: &str,
         body: Body,
     ) -> Result<Bytes, Box<dyn Error>> {
         let uri = match path.strip_prefix('/') {
             Some(_) => path.replace("{app}", &app.slug).replace("{key}", &app.key),
             None => format!("/apps/{}/{path}", app.slug),
         };
-        let request = Request::builder().method(method).uri(uri);
+        let request = Request::builder().method(method).uri(uri).header("user-agent", user_agent);
         let request = request.header("authorization", format!("Bearer {}", app.key)).body(body)?;
         let Ok(reply) = self.router.clone().oneshot(request).await;
         let status = reply.status();

@@ -43,19 +43,19 @@ impl Server {
     }
 
     pub(crate) fn start_with(command: &mut Command, data: &Path) -> Self {
-        let mut child = command
-            .args(["serve", "--port", "0", "--data"])
-            .arg(data)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
+        Self::started(command.args(["serve", "--port", "0", "--data"]).arg(data), data)
+    }
+
+    /// Starts one by a whole command, and reads what it prints. Its secrets are in `data`.
+    pub(crate) fn started(command: &mut Command, data: &Path) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut printed = String::new();
         while !printed.contains("Ctrl-C ends it") {
             printed.push_str(&lines.next().expect("it prints all of its banner").unwrap());
             printed.push('\n');
         }
-        let url = printed.split_once("http://").expect("its address").1;
+        let url = printed.split_once("://").expect("its address").1;
         let url = url.split_whitespace().next().unwrap().to_owned();
         let machine: Value = match std::fs::read(data.join("this-machine.json")) {
             Ok(kept) => serde_json::from_slice(&kept).unwrap(),

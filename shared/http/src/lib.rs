@@ -22,6 +22,7 @@ pub mod problem;
 pub mod reply;
 mod request_log;
 pub mod routes;
+pub mod rows;
 pub mod runtime;
 pub mod series;
 pub mod service;

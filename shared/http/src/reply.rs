@@ -157,7 +157,14 @@ pub(crate) fn is_text(headers: &HeaderMap) -> bool {
         return false;
     }
     let media_type = kind.split(';').next().unwrap_or_default().trim();
-    let text = ["text", "application/json", "application/javascript", "application/xml", "application/yaml"];
+    let text = [
+        "text",
+        "application/json",
+        "application/javascript",
+        "application/openmetrics-text",
+        "application/xml",
+        "application/yaml",
+    ];
     text.iter().any(|text| kind.starts_with(text))
         || ["+xml", "+yaml", "+json"].iter().any(|suffix| media_type.ends_with(suffix))
 }

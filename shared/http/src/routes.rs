@@ -144,6 +144,7 @@ routes! {
     COUNT_NAME          = POST   "/apps/{app}/count/{*name}"                    => Ingest, Ingest;
     LIST_EVENTS         = GET    "/apps/{app}/events"                           => Query, Read [Cells, Fields, People, Data];
     READ_EVENT          = GET    "/apps/{app}/events/{id}"                      => Query, Read [Cells, Fields, People, Data];
+    METRICS             = GET    "/apps/{app}/metrics"                          => Reports, Read [Cells, Fields, People, Data, Statistics];
     // A key that may not read all may not take it all along.
     EXPORT              = GET    "/apps/{app}/export"                           => Query, Read;
     // A key that hides data may not: a stack is a part of what it hides.

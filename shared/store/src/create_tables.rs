@@ -1,11 +1,16 @@
 //! Creates the tables and finds the stream of Events. These requests consume no capacity.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
-    GlobalSecondaryIndexUpdate, KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
-    StreamSpecification, StreamViewType, TableDescription, TimeToLiveSpecification,
+    GlobalSecondaryIndexUpdate, IndexStatus, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType, StreamSpecification, StreamViewType, TableDescription, TableStatus, TimeToLiveSpecification,
+    TimeToLiveStatus,
 };
+use futures::future::try_join_all;
+use tokio::time::Instant;
 
 use crate::client::error::StoreError;
 use crate::store::Store;
@@ -33,13 +38,16 @@ fn built<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, StoreError>
     result.map_err(|e| StoreError::Refused(e.to_string()))
 }
 
+/// How long a table may take until it can be used. Amazon's take some seconds, an index of a table with data some minutes.
+const MOST_TIME: Duration = Duration::from_mins(10);
+/// How often to look.
+const LOOK: Duration = Duration::from_secs(1);
+
 impl Store {
-    /// Creates the tables that do not exist yet. Tables that exist get the indexes that they lack.
+    /// Creates the tables that do not exist yet. Tables that exist get the indexes and the expiry that they lack. Returns once
+    /// all can be used.
     pub async fn create_tables(&self, index: SessionIndex) -> Result<(), StoreError> {
-        for table in TABLES {
-            self.create_table(table, index).await?;
-        }
-        Ok(())
+        try_join_all(TABLES.into_iter().map(|table| self.create_table(table, index))).await.map(drop)
     }
 
     async fn create_table(&self, table: TableDefinition, index: SessionIndex) -> Result<(), StoreError> {
@@ -66,27 +74,60 @@ impl Store {
             request = request.stream_specification(built(stream.build())?);
         }
         match Box::pin(request.send()).await {
-            Ok(_) => {}
+            Ok(_) => {
+                self.usable(name).await?;
+            }
             Err(e) if e.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => {
-                return self.add_indexes(table, index).await;
+                self.add_indexes(table, index).await?;
+                if self.expires(name).await? {
+                    return Ok(());
+                }
             }
             Err(e) => return Err(StoreError::of(&e)),
         }
         let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(EXPIRES_AT);
         let request = self.client.update_time_to_live().table_name(name);
         let request = request.time_to_live_specification(built(expiry.build())?);
-        Box::pin(request.send()).await.map(drop).map_err(|e| StoreError::of(&e))
+        match Box::pin(request.send()).await {
+            Ok(_) => Ok(()),
+            // Another server that starts has done it.
+            Err(_) if self.expires(name).await? => Ok(()),
+            Err(e) => Err(StoreError::of(&e)),
+        }
     }
 
-    /// Adds the indexes that a table of an earlier version lacks.
-    async fn add_indexes(&self, table: TableDefinition, index: SessionIndex) -> Result<(), StoreError> {
-        if table.indexes.is_empty() {
-            return Ok(());
+    /// Whether items of a table expire.
+    async fn expires(&self, name: &str) -> Result<bool, StoreError> {
+        let request = self.client.describe_time_to_live().table_name(name);
+        let reply = Box::pin(request.send()).await.map_err(|e| StoreError::of(&e))?;
+        let status = reply.time_to_live_description.and_then(|description| description.time_to_live_status);
+        Ok(matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)))
+    }
+
+    /// Waits until a table and its indexes can be used.
+    async fn usable(&self, name: &str) -> Result<TableDescription, StoreError> {
+        let started = Instant::now();
+        loop {
+            let request = self.client.describe_table().table_name(name);
+            let described = Box::pin(request.send()).await.map_err(|e| StoreError::of(&e))?;
+            let described = described.table.unwrap_or_else(|| TableDescription::builder().build());
+            let waits = |status: Option<&IndexStatus>| status.is_some_and(|status| *status != IndexStatus::Active);
+            if described.table_status().is_none_or(|status| *status == TableStatus::Active)
+                && !described.global_secondary_indexes().iter().any(|index| waits(index.index_status()))
+            {
+                return Ok(described);
+            }
+            if started.elapsed() > MOST_TIME {
+                return Err(StoreError::Unavailable(format!("the table {name} is not ready after {MOST_TIME:?}")));
+            }
+            tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Adds the indexes that a table of an earlier version lacks, one after the other, as Amazon requires.
+    async fn add_indexes(&self, table: TableDefinition, index: SessionIndex) -> Result<(), StoreError> {
         let name = (table.name)(&self.tables);
-        let request = self.client.describe_table().table_name(name);
-        let described = Box::pin(request.send()).await.map_err(|e| StoreError::of(&e))?;
-        let described = described.table.unwrap_or_else(|| TableDescription::builder().build());
+        let described = self.usable(name).await?;
         let has =
             |name: &str| described.global_secondary_indexes().iter().any(|known| known.index_name() == Some(name));
         for &(index_name, attribute) in table.indexes.iter().filter(|(name, _)| !has(name)) {
@@ -103,6 +144,7 @@ impl Store {
                 .attribute_definitions(text(SK)?)
                 .global_secondary_index_updates(update);
             Box::pin(request.send()).await.map_err(|e| StoreError::of(&e))?;
+            self.usable(name).await?;
         }
         Ok(())
     }

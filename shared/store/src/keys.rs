@@ -279,6 +279,26 @@ pub(super) const PUBLIC_KEYS: &str = "public-keys";
 /// The Apps partition with the sessions that were signed out, by the time from which none of their tokens is valid.
 pub(super) const REVOKED_SESSIONS: &str = "revoked-sessions";
 
+/// What one of several servers over the same tables does at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// Counts the stream.
+    Stream,
+    /// Judges alerts, and tidies.
+    Alerts,
+}
+
+/// The Apps partition of the leases.
+pub(super) const LEASES: &str = "leases";
+
+/// Returns the sort key of a lease.
+pub(super) const fn lease(lease: Lease) -> &'static str {
+    match lease {
+        Lease::Stream => "stream",
+        Lease::Alerts => "alerts",
+    }
+}
+
 /// Returns the Apps partition of a code that signs a user in once.
 pub(super) fn sign_in_code(id: &str) -> String {
     format!("sign-in-code#{id}")

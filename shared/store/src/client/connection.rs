@@ -7,7 +7,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
-    BehaviorVersion, Builder, Credentials, Region, SharedHttpClient, StalledStreamProtectionConfig,
+    BehaviorVersion, Builder, Credentials, Region, SharedCredentialsProvider, SharedHttpClient,
+    StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -24,6 +25,8 @@ pub enum Connection {
     Environment,
     /// A local server at this URL. Credentials are not checked.
     Local(String),
+    /// Any DynamoDB at this URL, in a region, reached with credentials from wherever they are.
+    At(String, Region, SharedCredentialsProvider),
     /// A database in this process, with the interface of an HTTP client. Requests are not signed, which would take longer
     /// than a small read.
     Embedded(SharedHttpClient),
@@ -34,7 +37,7 @@ pub enum Connection {
 /// Connects to DynamoDB with the timeouts for the location.
 pub fn connect(connection: Connection, tables: TableNames) -> Store {
     let timeouts = match connection {
-        Connection::Environment => Timeouts::CLOUD,
+        Connection::Environment | Connection::At(..) => Timeouts::CLOUD,
         Connection::Local(_) | Connection::Embedded(_) | Connection::Behind(_) => Timeouts::LAPTOP,
     };
     connect_with(timeouts, connection, tables)
@@ -53,6 +56,11 @@ pub fn connect_with(timeouts: Timeouts, connection: Connection, tables: TableNam
         Connection::Environment => from_environment(builder),
         // A client without TLS would add a second HTTP client to every function.
         Connection::Local(url) => local(builder, https(TrustStore::default()), url),
+        Connection::At(url, region, credentials) => builder
+            .http_client(https(TrustStore::default()))
+            .endpoint_url(url)
+            .region(region)
+            .credentials_provider(credentials),
         // No request is sent to this URL. Without credentials, the SDK's only other choice is not to sign.
         Connection::Embedded(client) => at(builder, client, "http://embedded".to_owned()).allow_no_auth(),
         Connection::Behind(client) => local(builder, client, "http://embedded".to_owned()),
