@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVER = ROOT / "target/debug/tally"
+SERVER = Path(os.environ.get("TALLY_BINARY") or ROOT / "target/debug/tally")
 
 
 class LocalServer:
@@ -39,7 +39,7 @@ def read_banner(process):
 
 @contextmanager
 def local_server(environment=None, options=()):
-    """Starts target/debug/tally on free ports, keeping nothing, and ends it; it may not end by itself."""
+    """Starts $TALLY_BINARY, or target/debug/tally, on free ports, keeping nothing, and ends it; it may not end by itself."""
     process = subprocess.Popen(
         [SERVER, "serve", "--memory", "--port", "0", "--dynamodb-port", "0", *options],
         env=environment or own_environment(),
