@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -21,6 +22,12 @@ class LocalServer:
         self.ingest_key = re.search(r"X-Ingest-Key: (\w+)", banner)[1]
         self.read_key = re.search(r"X-Read-Key: (\w+)", banner)[1]
         self.password = re.search(r'"password":"([^"]+)"', banner)[1]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def own_environment():
