@@ -20,7 +20,7 @@ from pathlib import Path
 import samcli
 from samcli.yamlhelper import parse_yaml_file
 
-from local_server import ROOT, own_environment
+from local_server import ROOT, free_port, own_environment
 
 MACHINE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
 EMULATOR = Path(samcli.__file__).parent / f"local/rapid/aws-lambda-rie-{MACHINE}"
@@ -149,12 +149,6 @@ ROUTES = dict(routes())
 def function_of(event):
     """The function that the HTTP API gives an event to, by its route."""
     return ROUTES[event["routeKey"]]
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Emulated:

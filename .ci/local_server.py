@@ -2,13 +2,15 @@
 
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVER = ROOT / "target/debug/tally"
+SERVER = Path(os.environ.get("TALLY_BINARY") or ROOT / "target/debug/tally")
 
 
 class LocalServer:
@@ -21,6 +23,32 @@ class LocalServer:
         self.ingest_key = re.search(r"X-Ingest-Key: (\w+)", banner)[1]
         self.read_key = re.search(r"X-Read-Key: (\w+)", banner)[1]
         self.password = re.search(r'"password":"([^"]+)"', banner)[1]
+
+
+def free_port():
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def apt_install(*packages):
+    """Installs Debian packages without starting their services. Whether it could."""
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if not shutil.which("apt-get") or subprocess.run([*sudo, "true"], capture_output=True).returncode:
+        return False
+    policy = Path("/usr/sbin/policy-rc.d")
+    ours = not sudo and not policy.exists()
+    if ours:
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+    try:
+        apt = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+        steps = [["update", "-q"], ["install", "-qy", "--no-install-recommends", *packages]]
+        return all(subprocess.run([*apt, *step], capture_output=True).returncode == 0 for step in steps)
+    finally:
+        if ours:
+            policy.unlink()
 
 
 def own_environment():
@@ -39,7 +67,7 @@ def read_banner(process):
 
 @contextmanager
 def local_server(environment=None, options=()):
-    """Starts target/debug/tally on free ports, keeping nothing, and ends it; it may not end by itself."""
+    """Starts $TALLY_BINARY, or target/debug/tally, on free ports, keeping nothing, and ends it; it may not end by itself."""
     process = subprocess.Popen(
         [SERVER, "serve", "--memory", "--port", "0", "--dynamodb-port", "0", *options],
         env=environment or own_environment(),
