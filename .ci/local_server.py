@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVER = ROOT / "target/debug/tally"
+# Of TALLY_BINARY, as of the scripts in tests/, or what cargo built.
+SERVER = Path(os.environ.get("TALLY_BINARY") or ROOT / "target/debug/tally").resolve()
 
 
 class LocalServer:
@@ -39,7 +40,7 @@ def read_banner(process):
 
 @contextmanager
 def local_server(environment=None, options=()):
-    """Starts target/debug/tally on free ports, keeping nothing, and ends it; it may not end by itself."""
+    """Starts it on free ports, keeping nothing, and ends it; it may not end by itself."""
     process = subprocess.Popen(
         [SERVER, "serve", "--memory", "--port", "0", "--dynamodb-port", "0", *options],
         env=environment or own_environment(),
