@@ -494,22 +494,23 @@ def main():
         loaded = rows(recipes.database)
         equal("columns of Parquet", rows(recipes.database, "of_parquet"), loaded)
 
-        # It leaves barriers among the events.
-        tally.call("POST", "/apps/shop/audit", {"since": "2026-11-20", "until": "2026-11-21"})
         items = scanned(server.dynamodb)
-        barriers = [item for item in items if "fence" in item]
-        of_shop = [item for item in items if item["pk"]["S"].startswith("shop#") and "fence" not in item]
-        assert barriers and len({item["pk"]["S"] for item in of_shop}) == 3, "no barriers, or not all shards"
+        of_shop = [item for item in items if item["pk"]["S"].startswith("shop#")]
+        assert len({item["pk"]["S"] for item in of_shop}) == 3, "not all shards have events"
         equal("events in DynamoDB", {item["sk"]["S"] for item in of_shop}, set(by_id))
-        # Made again after it was erased, with some events left of before, and some that have expired. Neither can be had here in
-        # less than minutes.
+        # The app was made again after it was erased: some events are left of before, and some have expired. Alerts and a recount
+        # have put barriers among them, as shared/store/src/barriers.rs writes them. To have these here would take minutes.
         erased = [json.loads(json.dumps(item)) for item in of_shop[:30]]
         expired = [item | {"sk": {"S": f"{item['sk']['S'][:-4]}{n:04}"}, "expires_at": {"N": "1795000000"}} for n, item in enumerate(of_shop[:7])]
         for item in of_shop + expired:
             item["pk"] = {"S": item["pk"]["S"].replace("shop#", "shop~2#")}
             if "session" in item:
                 item["session"] = {"S": item["session"]["S"].replace("shop#", "shop~2#")}
-        as_exported(items + erased + expired, chance)
+        places = ["!~heartbeat", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ~heartbeat", f"{of_shop[0]['sk']['S']}~01M8C2NJKJ2WYGVPZZ0D0S7YPE.0.0"]
+        barriers = [
+            {"pk": {"S": "shop~2#1"}, "sk": {"S": place}, "fence": {"BOOL": True}, "expires_at": {"N": "4000000000"}} for place in places
+        ]
+        as_exported(items + erased + expired + barriers, chance)
         recipes.sql("items")
         recipes.database.execute("DROP TABLE events")
         recipes.sql("stored")
