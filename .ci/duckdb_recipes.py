@@ -38,6 +38,7 @@ COLUMNS = (
 # JSON that is hard to tell from DynamoDB's, to read as text, or to keep as it is.
 HARD = [
     {"S": "}", "N": {"S": "x", "M": {"L": [{"N": "1"}, [], {}, ""]}}, "NULL": None, "BOOL": [True, False, None]},
+    {"S": "5", "N": "5", "NULL": True, "BOOL": True, "M": {}, "L": [], "of": [{"S": None}, {"N": 5}, {"N": "5"}, {"NULL": True}, {"BOOL": True}]},
     {"a.b": 'quotes " and \\ and \\" {"S":"x"} [', "é ü 😀": "\u2028 \n \t \u0001", " ": {" ": ""}},
     {"big": 12345678901234567890123456789012345678, "small": Decimal("-0.000001"), "exact": Decimal("0.1234567890123456789"), "zero": 0},
     [1, "two", [3, [4, [5, {"six": [7]}]]], {}],
@@ -462,6 +463,9 @@ def main():
         tally.wait_until_counted("shop", occurrences(events))
         print(f"{len(events)} events are sent and counted after {time.monotonic() - started:.1f} s", flush=True)
 
+        # Of an earlier export.
+        Path("events").mkdir()
+        Path("events/000099.ndjson").write_text('{"id": "old"}\n')
         recipes.sh("pages")
         pages = sorted(Path("events").iterdir())
         assert len(pages) > 1, "the events are one page: no link was followed"
@@ -478,7 +482,7 @@ def main():
         tally.send("shop", again + late)
         events += late
         tally.wait_until_counted("shop", occurrences(events))
-        recipes.sh("pages", [("/export", "/export?since=2026-11-20"), ("mkdir -p events", "mkdir -p newer"), ('"events/', '"newer/')])
+        recipes.sh("pages", [("/export", "/export?since=2026-11-20"), ("events/", "newer/"), ("-p events", "-p newer")])
         recipes.sql("renew")
         by_id = {event["sent_as"]: expected(event) for event in events}
         equal("columns after renewal", {id: without(row, "received_at") for id, row in rows(recipes.database).items()}, by_id)
