@@ -183,6 +183,9 @@ def shop(chance):
         if n % 8 == 1:
             fields = {"level": chance.choice(["ERROR", "FATAL", "WARN"]), "message": f"card {n} declined", "category": "checkout"}
             add(at, "Payment failed", None, None, count=chance.choice([1, 3]), fingerprint="card", stack=["pay.rs", {"line": n}], **fields)
+    # Each percentile is met exactly.
+    for ms in range(1, 101):
+        add(FIRST + timedelta(days=2, seconds=ms), "request", None, None, data={"path": "/exact", "ms": ms})
     for n, value in enumerate(HARD):
         add(FIRST + timedelta(hours=n), "hard", "0007", None, data=value, tags=value, stack=value)
     return events
@@ -394,7 +397,7 @@ def ask(recipes, tally, events):
 
     found = recipes.sql("percentiles")
     equal("percentiles, as sent", found, percentiles(events))
-    for path in ["/", "/cart", "/pay"]:
+    for path in ["/", "/cart", "/pay", "/exact"]:
         series = tally.stats("numbers", attr="ms", name="request", attr_path=path, interval="HOUR")["series"]
         theirs = [(b["bucket_start"][:13], b["count"], float(b["p50"]), float(b["p99"])) for b in series if b["count"]]
         ours = [(row[0].isoformat()[:13], row[2], row[3], row[5]) for row in found if row[1] == path]
