@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVER = Path(os.environ.get("TALLY_BINARY") or ROOT / "target/debug/tally")
+# Of TALLY_BINARY, as of the scripts in tests/, or what cargo built.
+SERVER = Path(os.environ.get("TALLY_BINARY") or ROOT / "target/debug/tally").resolve()
 
 
 class LocalServer:
