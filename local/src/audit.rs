@@ -1,21 +1,14 @@
 //! `tally audit` and `tally recount`: compare the counters of an app with its events, and repair them.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use axum::body::Body;
-use http::Request;
-use http::header::AUTHORIZATION;
-use http_body_util::BodyExt;
+use http::Method;
 use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tally_core::app::AppSlug;
-use tally_core::app::role::Role;
-use tally_core::time::DAY;
-use tower::ServiceExt;
 
-use crate::server::{Missing, config, open, service};
+use crate::cli::{Tally, Which};
 
 /// The range to check.
 #[derive(clap::Args)]
@@ -29,9 +22,8 @@ pub struct Audit {
     /// The day after the last day (UTC). The default is all days.
     #[arg(long, value_name = "DAY")]
     until: Option<String>,
-    /// The folder that keeps the data, by default `.tally`. A Tally may be running on it.
-    #[arg(long, env = "TALLY_DATA", value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    which: Which,
 }
 
 #[derive(Deserialize)]
@@ -45,29 +37,17 @@ struct Reply {
 }
 
 /// Audits the counters, or recounts them if `repair` is set, and prints the differences. Fails if a difference is left
-/// unrepaired.
+/// unrepaired. Without options it is about the data of this machine, on which a Tally may be running.
 pub async fn run(audit: Audit, repair: bool) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let slug = AppSlug::of_name(&audit.app).map_err(|e| format!("--app: {e}"))?;
-    let (context, poller) = open(audit.data.as_deref(), Missing::Refuse, config()?).await?;
-    // If no Tally is running on the data, its stream is counted here.
-    let poller = poller.map(|poller| tokio::spawn(poller.run(|_| {})));
-    let key = tally_service::auth::token::signing_key(&context.store).await?;
-    let (token, _) = key.sign("audit", Role::Admin, context.clock.now(), DAY)?;
-    let router = service(&context);
+    let tally = Tally::named(&audit.which).await?;
     let path = format!("/apps/{slug}/{}", if repair { "recount" } else { "audit" });
     let mut body = json!({"since": audit.since, "until": audit.until});
     let progress = ProgressBar::new_spinner();
     let (mut days, mut differing, mut counted, mut stored) = (0, 0, 0, 0);
     let complete = loop {
-        let request = Request::post(&path).header(AUTHORIZATION, format!("Bearer {token}"));
-        let Ok(reply) = router.clone().oneshot(request.body(Body::from(body.to_string()))?).await;
-        let status = reply.status();
-        let text = reply.into_body().collect().await?.to_bytes();
-        if !status.is_success() {
-            let problem: Value = serde_json::from_slice(&text).unwrap_or_default();
-            return Err(problem["detail"].as_str().unwrap_or("refused").into());
-        }
-        let reply: Reply = serde_json::from_slice(&text)?;
+        let reply = tally.change(Method::POST, &path, Some(&body)).await?;
+        let reply: Reply = tally.parsed(&reply)?;
         days += reply.days;
         counted += reply.counted;
         stored += reply.stored;
@@ -81,9 +61,6 @@ pub async fn run(audit: Audit, repair: bool) -> Result<ExitCode, Box<dyn std::er
         }
     };
     progress.finish_and_clear();
-    if let Some(poller) = poller {
-        poller.abort();
-    }
     let verdict = match (differing, repair) {
         (0, _) if complete => "every counter is right".to_owned(),
         (0, _) => "no differences so far".to_owned(),
