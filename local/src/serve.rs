@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
 use ipnet::IpNet;
-use tally_service::config::{Config, ConfigError, collect_path, script_path};
+use tally_service::config::{ConfigError, collect_path, script_path};
 use tally_service::context::Context;
 use tokio::net::TcpListener;
 

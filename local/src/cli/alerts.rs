@@ -200,8 +200,12 @@ fn list(rules: &[Value], json: bool, out: &mut Out) -> Result<(), CliError> {
     if rules.is_empty() {
         return out.note("There are no alert rules.");
     }
-    let mut grid =
-        Grid::new([Column::word("RULE"), Column::word("STATE"), Column::text("NAME"), Column::text("WHAT IT DOES")]);
+    let mut grid = Grid::new([
+        Column::word("RULE"),
+        Column::word("STATE"),
+        Column::brief("NAME", 20),
+        Column::text("WHAT IT DOES"),
+    ]);
     for rule in rules {
         let state = state(rule);
         let look = look(&state);

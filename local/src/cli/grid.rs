@@ -12,24 +12,29 @@ pub(super) struct Column {
     head: &'static str,
     /// Numbers are aligned to the right.
     number: bool,
-    /// A text of any length, which is cut where there is no room.
-    cut: bool,
+    /// The width to which a text of any length is cut where there is no room; columns that are wider are cut first.
+    cut: Option<usize>,
 }
 
 impl Column {
     /// A column of words that are never cut.
     pub(super) const fn word(head: &'static str) -> Self {
-        Self { head, number: false, cut: false }
+        Self { head, number: false, cut: None }
     }
 
     /// A column of numbers.
     pub(super) const fn number(head: &'static str) -> Self {
-        Self { head, number: true, cut: false }
+        Self { head, number: true, cut: None }
     }
 
     /// A column of texts that may be long.
     pub(super) const fn text(head: &'static str) -> Self {
-        Self { head, number: false, cut: true }
+        Self { head, number: false, cut: Some(usize::MAX) }
+    }
+
+    /// A column of texts of which the first so many columns say enough, if there is no room for all.
+    pub(super) const fn brief(head: &'static str, enough: usize) -> Self {
+        Self { head, number: false, cut: Some(enough) }
     }
 }
 
@@ -65,12 +70,17 @@ impl Grid {
         std::iter::once(&heads).chain(&self.rows).map(|row| self.line(row, &widths, color, unicode)).collect()
     }
 
-    /// Takes from the widest of the texts what is too much.
+    /// Takes what is too much from the texts of which less is enough, and then from the widest.
     fn fit(&self, widths: &mut [usize], room: usize) {
         let gaps = GAP * self.columns.len().saturating_sub(1);
         let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(room);
+        for (column, width) in self.columns.iter().zip(widths.iter_mut()) {
+            let spare = column.cut.map_or(0, |enough| width.saturating_sub(enough)).min(excess);
+            *width -= spare;
+            excess -= spare;
+        }
         while excess > 0 {
-            let texts = self.columns.iter().zip(widths.iter_mut()).filter(|(column, _)| column.cut);
+            let texts = self.columns.iter().zip(widths.iter_mut()).filter(|(column, _)| column.cut.is_some());
             let Some((_, widest)) = texts.max_by_key(|(_, width)| **width).filter(|(_, width)| **width > LEAST) else {
                 return;
             };
@@ -130,6 +140,17 @@ mod tests {
         assert!(lines.iter().all(|line| width(line) <= 30), "{lines:?}");
         let narrow = grid().lines(Some(5), false, false);
         assert_eq!(narrow[2], "日本  1,234  a mes...", "some of a text remains");
+    }
+
+    #[test]
+    fn the_end_of_a_place_goes_before_that_of_a_message() {
+        let mut grid = Grid::new([Column::text("MESSAGE"), Column::brief("PLACE", 10)]);
+        grid.row([
+            ("a message of 23 columns".to_owned(), Look::Plain),
+            ("shop/payments.py:120".to_owned(), Look::Plain),
+        ]);
+        assert_eq!(grid.lines(Some(37), false, true)[1], "a message of 23 columns  shop/paymen…");
+        assert_eq!(grid.lines(Some(30), false, true)[1], "a message of 23 …  shop/paym…");
     }
 
     #[test]

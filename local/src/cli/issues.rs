@@ -165,7 +165,7 @@ async fn list(tally: &Tally, path: &str, which: List, json: bool, out: &mut Out)
     if which.state == "all" {
         columns.push(Column::word("STATE"));
     }
-    columns.extend([Column::text("TITLE"), Column::text("PLACE")]);
+    columns.extend([Column::text("TITLE"), Column::brief("PLACE", 16)]);
     let mut grid = Grid::new(columns);
     for issue in &issues {
         let level = text(issue, "level");
@@ -271,7 +271,7 @@ fn show(issue: &Value, out: &mut Out) -> Result<(), CliError> {
     }
     out.line("")?;
     let mut grid =
-        Grid::new([Column::word("EVENT"), Column::word("TIME"), Column::text("MESSAGE"), Column::text("USER")]);
+        Grid::new([Column::word("EVENT"), Column::word("TIME"), Column::text("MESSAGE"), Column::brief("USER", 12)]);
     for event in events {
         grid.row([
             (text(event, "id"), Look::Dim),

@@ -11,17 +11,18 @@ use super::profile::{Profiles, Session};
 #[command(next_help_heading = "Which Tally")]
 pub(crate) struct Which {
     /// The Tally at this URL [env: TALLY_URL]
-    #[arg(long, global = true, value_name = "URL", conflicts_with_all = ["profile", "data"])]
+    #[arg(long, global = true, value_name = "URL", conflicts_with_all = ["profile", "folder"])]
     pub(super) url: Option<String>,
     /// A key of an app or an access token for the URL, better in the variable TALLY_KEY: other users of this machine may
     /// see options
-    #[arg(long, global = true, value_name = "KEY", conflicts_with = "data")]
+    #[arg(long, global = true, value_name = "KEY", conflicts_with = "folder")]
     pub(super) key: Option<String>,
     /// The Tally of this profile, which `tally login` made [env: TALLY_PROFILE]
-    #[arg(long, global = true, value_name = "NAME", conflicts_with = "data")]
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "folder")]
     pub(super) profile: Option<String>,
     /// The Tally on this machine that keeps its data in this folder, by default `.tally` [env: TALLY_DATA]
-    #[arg(long, global = true, value_name = "DIR")]
+    // An id of its own: that of the server's option has a default, which clap would hand down.
+    #[arg(id = "folder", long = "data", global = true, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
     /// Sends keys over plain HTTP to another machine, where everybody on the way can read them
     #[arg(long, global = true)]

@@ -14,6 +14,8 @@ use super::zone::Zone;
 
 /// Events in a page.
 const PAGE: usize = 1_000;
+/// Columns of a terminal that shows times in full.
+const WIDE: usize = 100;
 /// Pages in a row without an event, after which nothing is found soon.
 const EMPTY_PAGES: usize = 100;
 
@@ -89,10 +91,12 @@ impl QueryEvents {
         let columns = [
             Column::word("TIME"),
             Column::word("LEVEL"),
-            Column::text("NAME"),
+            Column::brief("NAME", 16),
             Column::text("MESSAGE"),
-            Column::text("USER"),
+            Column::brief("USER", 12),
         ];
+        // Where lines are short, what happened matters more than the year.
+        let time = if out.room.is_some_and(|room| room < WIDE) { "%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S.%3f" };
         let mut grid = Grid::new(columns);
         for item in &page.items {
             let event = Event::read(item)?;
@@ -106,7 +110,7 @@ impl QueryEvents {
             let (said, look) = if said.is_empty() { (event.facts(), Look::Dim) } else { (said, Look::Plain) };
             let user = harmless(event.user_id.as_deref().unwrap_or_default()).into_owned();
             grid.row([
-                (zone.show(&event.timestamp, "%Y-%m-%d %H:%M:%S.%3f"), Look::Dim),
+                (zone.show(&event.timestamp, time), Look::Dim),
                 (harmless(event.level()).into_owned(), Look::of_level(event.level())),
                 (harmless(&event.name).into_owned(), Look::Bold),
                 (said, look),

@@ -334,8 +334,7 @@ fn merged(bars: Vec<Bar>) -> Vec<Bar> {
 }
 
 fn chart(bars: &[Bar], out: &mut Out) -> Result<(), CliError> {
-    drawn(bars, out).iter().try_for_each(|line| out.line(line))?;
-    out.line("")
+    drawn(bars, out).iter().try_for_each(|line| out.line(line))
 }
 
 fn table(head: &str, bars: &[Bar], out: &mut Out) -> Result<(), CliError> {
@@ -343,6 +342,7 @@ fn table(head: &str, bars: &[Bar], out: &mut Out) -> Result<(), CliError> {
         return Ok(());
     }
     let head = out.paint(Look::Dim, &harmless(head));
+    out.line("")?;
     out.line(&head)?;
     chart(bars, out)
 }

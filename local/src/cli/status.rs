@@ -17,7 +17,7 @@ use crate::import::thousands;
 
 /// Apps that are looked at.
 const APPS: usize = 50;
-/// Seconds that counting may take before it is behind. It takes 20 in the cloud.
+/// Seconds that counters may lack of what was received. Counting takes 20 in the cloud.
 const BEHIND: i64 = 120;
 
 /// Which Tally to look at.
@@ -34,7 +34,7 @@ pub struct Status {
 struct Looked {
     app: String,
     overview: Value,
-    /// How many seconds ago the newest event that is not counted was received.
+    /// Of how many seconds before the newest event counters know nothing, if these are too many.
     behind: Option<i64>,
 }
 
@@ -54,7 +54,7 @@ impl Status {
         for app in apps {
             looked.push(look(&tally, app).await?);
         }
-        let behind = looked.iter().any(|one| one.behind.is_some_and(|seconds| seconds > BEHIND));
+        let behind = looked.iter().any(|one| one.behind.is_some());
         let is_well = health == "ok" && !behind;
         if self.json {
             let apps = looked.iter().map(|one| {
@@ -99,7 +99,8 @@ async fn look(tally: &Tally, app: String) -> Result<Looked, CliError> {
     let at = |value: &Value| value.as_str().and_then(|at| at.parse::<Timestamp>().ok());
     // Nothing moves `counted_to` while nothing arrives: only an event that it does not include shows that counting is behind.
     let mut behind = None;
-    if at(&overview["counted_to"]).is_none_or(|counted| now.duration_since(counted).as_secs() > BEHIND) {
+    let counted = at(&overview["counted_to"]);
+    if counted.is_none_or(|counted| now.duration_since(counted).as_secs() > BEHIND) {
         let query = vec![("limit".to_owned(), "1".to_owned()), ("consistent".to_owned(), "true".to_owned())];
         // A key that reads only statistics may not look at events.
         let newest = match tally.read::<Value>(&format!("{path}/events"), &query).await {
@@ -107,9 +108,8 @@ async fn look(tally: &Tally, app: String) -> Result<Looked, CliError> {
             Err(CliError::Refused { status: 403, .. }) => None,
             Err(error) => return Err(error),
         };
-        behind = newest
-            .filter(|newest| at(&overview["counted_to"]).is_none_or(|counted| *newest > counted))
-            .map(|newest| now.duration_since(newest).as_secs().max(0));
+        let counted = counted.unwrap_or(Timestamp::UNIX_EPOCH);
+        behind = newest.map(|newest| newest.duration_since(counted).as_secs()).filter(|seconds| *seconds > BEHIND);
     }
     Ok(Looked { app, overview, behind })
 }
@@ -156,7 +156,6 @@ fn show(
         );
         let (counted, look) = match one.behind {
             None => ("up to date".to_owned(), Look::Code("32")),
-            Some(seconds) if seconds <= BEHIND => (format!("{seconds} s behind"), Look::Plain),
             Some(seconds) => (format!("{} min behind", seconds / 60), Look::Code("31")),
         };
         grid.row([
