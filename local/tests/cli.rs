@@ -149,7 +149,7 @@ fn a_sign_in_is_kept_for_its_user_alone_until_they_sign_out() {
 }
 
 #[test]
-fn a_session_that_is_half_over_is_renewed_and_kept() {
+fn a_session_that_the_server_does_not_renew_yet_stays_as_it_is() {
     let desk = Desk::signed_in();
     let kept = fs::read_to_string(desk.settings()).unwrap();
     let line = |kept: &str, name: &str| kept.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
