@@ -34,10 +34,13 @@ use read::Reading;
 use run::Run;
 use send::{Remote, Target};
 use summary::Summary;
+pub(crate) use summary::thousands;
 use tally_core::app::AppSlug;
 use tally_core::time::clock::Clock;
 use tokio::sync::mpsc::channel;
 use tokio::sync::watch;
+
+use crate::cli;
 
 /// Pieces that are read ahead: 32 MB if every line has the maximum length.
 const AHEAD: usize = 32;
@@ -54,9 +57,21 @@ pub async fn run(import: Import) -> Result<ExitCode, Box<dyn std::error::Error>>
         return Err("--follow is for files: standard input is followed by itself".into());
     }
     let key = import.key.clone().or_else(|| std::env::var("TALLY_KEY").ok().filter(|key| !key.is_empty()));
+    let (url, key) = match &import.profile {
+        Some(profile) => {
+            let (url, kept) = cli::named(&cli::Which::of_profile(profile))?;
+            (
+                Some(url),
+                Some(kept.ok_or_else(|| {
+                    format!("the profile `{profile}` is signed out: run `tally login --profile {profile}`")
+                })?),
+            )
+        }
+        None => (import.url.clone(), key),
+    };
     let (mut target, local) = if import.dry_run {
         (None, None)
-    } else if let Some(url) = &import.url {
+    } else if let Some(url) = &url {
         let key = key.ok_or("--url needs a key that sends events: --key KEY, or the variable TALLY_KEY")?;
         (Some(Target::Remote(Box::new(Remote::new(url, slug.as_str(), key)?))), None)
     } else {

@@ -1,12 +1,14 @@
 //! `tally`: the server, and tools for its data.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use tally::audit::{self, Audit};
 use tally::backup::{Backup, Restore};
+use tally::cli::{self, Ask};
 use tally::cost::{self, Cost};
 use tally::dead_batches::{self, DeadBatches};
 use tally::demo::{self, Demo};
@@ -52,6 +54,13 @@ enum Command {
     Restore(Restore),
     /// Lists the days of batches that Lambda gave up on, and recounts them in a deployment.
     DeadBatches(DeadBatches),
+    #[command(flatten)]
+    Ask(Ask),
+    /// Prints what completes the commands of this program in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
     /// Measures what events and queries use, and prints what that costs in the cloud.
     Cost(Cost),
 }
@@ -84,6 +93,13 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Backup(backup) => backup.run().await,
         Command::Restore(restore) => restore.run().await,
         Command::DeadBatches(batches) => dead_batches::run(batches).await,
+        Command::Ask(ask) => cli::run(ask).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tally", &mut script);
+            std::io::stdout().write_all(&script)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Cost(cost) => cost::run(cost).await,
     }
 }

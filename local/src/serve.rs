@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use tally_notify::Sender;
 use tally_service::config::{Config, ConfigError, collect_path, script_path};
 use tally_service::context::Context;
-use tally_store::{InMemory, MapFiles, Store};
+use tally_store::Store;
 use tokio::net::TcpListener;
 
 use crate::background::Background;
@@ -21,7 +21,7 @@ use crate::embedded::{OpenError, make_private_folder};
 use crate::first_start::Machine;
 use crate::large::Large;
 use crate::proxy::{BasePath, Proxies};
-use crate::server::{Data, Stack, StartError, config, context, service_with};
+use crate::server::{Data, Stack, StartError, config, context, place_maps, service_with};
 use crate::sign_in;
 use crate::stream_poller::StreamPoller;
 use crate::web_folder::WebFolder;
@@ -297,14 +297,6 @@ async fn start(
 
 async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|error| StartError::Port { address, option, error })
-}
-
-/// Puts source maps beside the data, unless a bucket has them. Where nothing is kept they are in memory.
-fn place_maps(data: Option<&Path>, config: &mut Config) {
-    if config.map_files == MapFiles::Nowhere {
-        let in_memory = || MapFiles::Memory(InMemory::default());
-        config.map_files = data.map_or_else(in_memory, |data| MapFiles::Folder(data.join("source-maps")));
-    }
 }
 
 /// The signals that ask a process to stop.

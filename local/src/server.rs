@@ -10,7 +10,7 @@ use tally_http::service::serve;
 use tally_notify::{Sender, Settings};
 use tally_service::config::{Config, ConfigError};
 use tally_service::context::Context;
-use tally_store::{Connection, Store, StoreError, connect};
+use tally_store::{Connection, InMemory, MapFiles, Store, StoreError, connect};
 
 use crate::door::Door;
 use crate::embedded::{Embedded, OpenError, SharedDatabase};
@@ -166,6 +166,22 @@ pub(crate) fn running(folder: &Path, config: Config) -> Option<Arc<Context>> {
         }
         // Whoever opens the folder next tells what is wrong.
         _ => None,
+    }
+}
+
+/// Where the Tally that runs on a folder may be asked as its admin, if it tells.
+pub(crate) fn page(folder: &Path) -> Option<String> {
+    match Embedded::open(folder) {
+        Err(OpenError::InUse { door, .. }) => door?.page,
+        _ => None,
+    }
+}
+
+/// Puts source maps beside the data, unless a bucket has them. Where nothing is kept they are in memory.
+pub(crate) fn place_maps(data: Option<&Path>, config: &mut Config) {
+    if config.map_files == MapFiles::Nowhere {
+        let in_memory = || MapFiles::Memory(InMemory::default());
+        config.map_files = data.map_or_else(in_memory, |data| MapFiles::Folder(data.join("source-maps")));
     }
 }
 

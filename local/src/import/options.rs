@@ -56,6 +56,9 @@ pub struct Import {
     /// Sends to the Tally at this URL instead.
     #[arg(long, value_name = "URL")]
     pub(super) url: Option<String>,
+    /// Sends to the Tally of this profile instead, which `tally login` made.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["url", "data"])]
+    pub(super) profile: Option<String>,
     /// The ingest key for `--url`, or an admin's access token, which events that a Tally exported need; better in the variable `TALLY_KEY`, since other users of this machine may see options.
     #[arg(long, requires = "url")]
     pub(super) key: Option<String>,

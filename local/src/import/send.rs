@@ -11,13 +11,9 @@ use axum::body::Body;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{Method, Request};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::{BodyExt, Full};
 use serde::Deserialize;
 use tally_core::app::App;
 use tally_core::event::id::EventId;
@@ -25,16 +21,12 @@ use tally_core::time::Timestamp;
 use tally_service::context::Context;
 use tower::ServiceExt;
 
+use crate::exchange::{HttpClient, Reply, client, exchange};
+
 /// Attempts for a batch that the store could not accept.
 const TRIES: u32 = 8;
 /// The first wait between attempts. It doubles each time, unless the reply sets a wait.
 const WAIT: Duration = Duration::from_millis(100);
-/// The longest wait that a reply may ask for.
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
-/// The timeout of a reply.
-const TIMEOUT: Duration = Duration::from_mins(1);
-/// Maximum bytes of a reply.
-const MAX_REPLY: usize = 8 * 1024 * 1024;
 /// Maximum pages of events that are read to find which events of a batch already exist.
 const PAGES: usize = 10;
 /// Events in a page.
@@ -100,7 +92,7 @@ pub(super) enum Target {
 
 /// A remote Tally.
 pub(super) struct Remote {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpClient,
     /// `https://tally.example/apps/shop/events`
     events: String,
     key: String,
@@ -108,12 +100,6 @@ pub(super) struct Remote {
     reads: bool,
     /// Whether the server has ever responded.
     answered: AtomicBool,
-}
-
-struct Reply {
-    status: u16,
-    retry_after: Option<Duration>,
-    body: Bytes,
 }
 
 #[derive(Deserialize)]
@@ -164,15 +150,8 @@ impl Remote {
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(SendError::Url(format!("{url} must begin with https:// or http://")));
         }
-        let roots = HttpsConnectorBuilder::new().with_native_roots().map_err(SendError::Tls)?;
-        let connector = roots.https_or_http().enable_http1().build();
-        Ok(Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
-            events,
-            key,
-            reads: true,
-            answered: AtomicBool::new(false),
-        })
+        let client = client().map_err(SendError::Tls)?;
+        Ok(Self { client, events, key, reads: true, answered: AtomicBool::new(false) })
     }
 
     async fn request(&self, method: Method, query: &str, body: Option<&str>) -> Result<Reply, SendError> {
@@ -189,13 +168,7 @@ impl Remote {
             request = request.header(CONTENT_TYPE, "application/x-ndjson").header(CONTENT_ENCODING, "gzip");
         }
         let request = request.body(Full::new(sent)).map_err(|e| SendError::Refused(e.to_string()))?;
-        let answered = tokio::time::timeout(TIMEOUT, async {
-            let reply = self.client.request(request).await.map_err(|e| failed(innermost(&e)))?;
-            let (head, body) = reply.into_parts();
-            let body = Limited::new(body, MAX_REPLY).collect().await.map_err(|e| failed(e.to_string()))?;
-            Ok(Reply { status: head.status.as_u16(), retry_after: retry_after(&head.headers), body: body.to_bytes() })
-        });
-        let reply = answered.await.unwrap_or_else(|_| Err(failed(format!("no answer in {} s", TIMEOUT.as_secs()))));
+        let reply = exchange(&self.client, request).await.map_err(failed);
         self.answered.fetch_or(reply.is_ok(), Ordering::Relaxed);
         reply
     }
@@ -227,20 +200,6 @@ impl Remote {
     }
 }
 
-/// The error that an error of a client is about.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut inner = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
-}
-
-fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
-}
-
 impl Target {
     /// Which of these events are stored, if known.
     async fn stored(&mut self, ids: &[EventId]) -> Option<HashSet<EventId>> {
@@ -269,7 +228,7 @@ impl Target {
                 let Ok(reply) = router.clone().oneshot(request).await;
                 let (head, body) = reply.into_parts();
                 let body = body.collect().await.map_err(|e| SendError::Refused(e.to_string()))?.to_bytes();
-                Ok(Reply { status: head.status.as_u16(), retry_after: retry_after(&head.headers), body })
+                Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
             }
             Self::Remote(remote) => remote.request(Method::POST, "", Some(&body)).await,
         }
@@ -306,7 +265,7 @@ impl Target {
                 Err(SendError::Unreachable(..)) if attempt + 1 < TRIES && self.has_answered() => continue,
                 Err(error) => return Err(error),
             };
-            asked = reply.retry_after;
+            asked = reply.retry_after();
             match reply.status {
                 201 | 207 => {
                     let accepted: Accepted =
