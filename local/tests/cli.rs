@@ -286,7 +286,7 @@ fn events_are_shown_and_counted_and_cannot_command_the_terminal() {
     assert!(overview.contains("5 events, 1 error, 2 names") && !overview.contains('\u{1b}'), "{overview}");
     let ascii = said(desk.command(&["report", "demo", "day"]).env("LC_ALL", "C").spawn().unwrap()).well();
     assert!(ascii.is_ascii() && ascii.contains("####"), "{ascii}");
-    for columns in ["40", "80"] {
+    for columns in ["60", "80"] {
         let narrow = said(desk.command(&["query", "demo"]).env("COLUMNS", columns).spawn().unwrap()).well();
         assert!(narrow.lines().all(|line| line.chars().count() <= columns.parse().unwrap()), "{narrow}");
     }

@@ -67,6 +67,7 @@ struct Echo;
 
 impl Drop for Echo {
     fn drop(&mut self) {
+        eprintln!();
         if cfg!(unix) {
             // Where there is no `stty`, there is nothing else to try.
             let _ = std::process::Command::new("stty").arg("echo").status();

@@ -251,12 +251,14 @@ fn show(issue: &Value, out: &mut Out) -> Result<(), CliError> {
     if !place.is_empty() {
         out.line(&format!("at {place}"))?;
     }
-    let users = number(issue, "users");
+    let users = match number(issue, "users") {
+        0 => String::new(),
+        users => format!(" of {}", counted(users, "user")),
+    };
     out.line(&format!(
-        "{}: {} of {}, first {}, last {}",
+        "{}: {}{users}, first {}, last {}",
         state(issue),
         counted(number(issue, "count"), "event"),
-        counted(users, "user"),
         time(issue, "first_seen"),
         time(issue, "last_seen")
     ))?;

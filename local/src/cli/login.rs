@@ -126,7 +126,7 @@ impl Login {
         let signed_in: SignedIn = tally.parsed(&reply)?;
         let expires_at: Timestamp = signed_in.expires_at.parse().map_err(|_| CliError::NoTally(url.to_owned()))?;
         out.note(&format!(
-            "Signed in to {url} as {} ({}) until {}; used meanwhile, up to 12 hours.",
+            "Signed in to {url} as {} ({}) until {}, and for up to 12 hours while it is used.",
             harmless(&signed_in.user),
             harmless(&signed_in.role),
             Zone::of(None)?.show_at(expires_at, "%H:%M")

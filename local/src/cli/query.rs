@@ -106,8 +106,11 @@ impl QueryEvents {
                 out.bytes(line.as_bytes())?;
                 continue;
             }
-            let said = event.said();
-            let (said, look) = if said.is_empty() { (event.facts(), Look::Dim) } else { (said, Look::Plain) };
+            // What has no message is told by its data.
+            let (said, look) = match &event.message {
+                Some(_) => (event.said(), Look::Plain),
+                None => (format!("{} {}", event.said(), event.facts()).trim().to_owned(), Look::Dim),
+            };
             let user = harmless(event.user_id.as_deref().unwrap_or_default()).into_owned();
             grid.row([
                 (zone.show(&event.timestamp, time), Look::Dim),

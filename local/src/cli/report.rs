@@ -278,7 +278,8 @@ impl Report {
         if bars.is_empty() {
             return out.line("No events.");
         }
-        table(&by.to_uppercase(), &bars, out)?;
+        let head = if field_of(by) == by { by.to_uppercase() } else { by.to_owned() };
+        table(&head, &bars, out)?;
         let left = &body["left_out"];
         if left["items"].as_u64().is_some_and(|items| items > 0) {
             let items = counted(number(left, "items"), "value");
