@@ -44,6 +44,7 @@ mod layouts;
 mod live;
 mod log_handler;
 mod loki;
+mod mcp;
 mod mixpanel;
 mod openapi;
 mod other;

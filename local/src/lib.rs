@@ -20,6 +20,7 @@ pub mod first_start;
 pub mod housekeeping;
 pub mod import;
 mod large;
+pub mod mcp;
 mod pages;
 pub mod proxy;
 mod puts;

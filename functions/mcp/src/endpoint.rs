@@ -1,7 +1,5 @@
 //! `POST /mcp`: the Model Context Protocol, without sessions: a message in a request, its answer in the reply.
 
-use std::sync::Arc;
-
 use axum::extract::{Request as HttpRequest, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
