@@ -227,7 +227,11 @@ async fn the_older_protocol_begins_with_a_handshake_and_needs_no_session() {
     assert_eq!((pong.status, &pong.json["result"]), (StatusCode::OK, &json!({})));
 }
 
+/// What is wrong with a message, its headers and body, and the status and error that answer it.
+type Wrong<'a> = (&'a str, Vec<(&'a str, &'a str)>, String, u16, i64);
+
 #[tokio::test]
+#[allow(clippy::too_many_lines)] // one case for each
 async fn what_is_no_message_of_the_protocol_is_an_error_of_it() {
     let (tally, app) = shop().await;
     let key = app.read_key.as_str();
@@ -240,7 +244,7 @@ async fn what_is_no_message_of_the_protocol_is_an_error_of_it() {
     let mut of_the_future = stateless("ping", &json!({}));
     of_the_future["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2099-01-01");
     let version = ("mcp-protocol-version", VERSION);
-    let all: Vec<(&str, Vec<(&str, &str)>, String, u16, i64)> = vec![
+    let all: Vec<Wrong<'_>> = vec![
         ("no JSON", vec![], "{".to_owned(), 400, -32700),
         ("nothing", vec![], String::new(), 400, -32700),
         ("a batch", vec![], json!([message("ping", &json!({}))]).to_string(), 400, -32600),

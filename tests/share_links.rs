@@ -264,7 +264,7 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
                 ("events", json!({})),
                 ("events", json!({"limit": 1})),
                 ("issues", json!({})),
-                ("issues", json!({"id": Group::of_message("inside-message-canary")[0]})),
+                ("issues", json!({"id": Group::of_message("inside-message-canary")[0].to_string()})),
                 (
                     "funnel",
                     json!({"steps": ["inside-name-canary", "outside-name-canary"], "since": since, "breakdown": "attr.note"}),
