@@ -152,7 +152,7 @@ impl Asker {
         let limit = arguments.number("limit", 1, MOST_ITEMS);
         let asked = arguments.filters().and(arguments.parameters(&["since", "until", "tz", "order", "cursor"]));
         arguments.finish()?;
-        let mut told = self.page(app, "/events", &asked, limit.unwrap_or(DEFAULT_EVENTS)).await?;
+        let mut told = self.page(app, "/events", &asked, limit, DEFAULT_EVENTS).await?;
         // The list does not tell it, since it reads the events themselves.
         let slug = AppSlug::of_name(app).map_err(|e| Refusal::new(format!("app: {e}")))?;
         let known = self.context.apps.get(&slug).await.map_err(Problem::from)?;
@@ -174,7 +174,7 @@ impl Asker {
         let limit = arguments.number("limit", 1, MOST_ITEMS);
         let asked = arguments.parameters(&["since", "until", "tz", "state", "level", "q", "sort", "cursor"]);
         arguments.finish()?;
-        self.page(app, "/issues", &asked, limit.unwrap_or(DEFAULT_ISSUES)).await
+        self.page(app, "/issues", &asked, limit, DEFAULT_ISSUES).await
     }
 
     async fn funnel(&self, app: &str, mut arguments: Arguments) -> Result<Told, Refusal> {
@@ -195,17 +195,25 @@ impl Asker {
 
     /// A page of a list. Where not all of it fits into an answer it is asked once more with as many items as do, so that `next`
     /// goes on after them.
-    async fn page(&self, app: &str, path: &str, asked: &Parameters, limit: u64) -> Result<Told, Refusal> {
-        let page = |limit: u64| {
-            let asked = asked.clone().with("limit", Some(limit));
+    async fn page(
+        &self,
+        app: &str,
+        path: &str,
+        asked: &Parameters,
+        limit: Option<u64>,
+        default: u64,
+    ) -> Result<Told, Refusal> {
+        let page = |limit: Option<u64>| {
+            let asked = asked.clone().with("limit", limit);
             async move { self.api.get(app, path, &asked).await.map(|reply| told_of(app, reply)) }
         };
-        let told = page(limit).await?;
-        let kept = told.0.get("items").and_then(Value::as_array).map_or(0, Vec::len) as u64;
+        // A cursor knows how many there were in the page before.
+        let told = page(limit.or_else(|| (!asked.has("cursor")).then_some(default))).await?;
         if told.left_out_of("items") == 0 {
             return Ok(told);
         }
-        let mut told = page(kept.max(1)).await?;
+        let kept = told.0.get("items").and_then(Value::as_array).map_or(0, Vec::len) as u64;
+        let mut told = page(Some(kept.max(1))).await?;
         if told.left_out_of("items") > 0 {
             // They have changed since: it would go on after what is not told.
             told.0.remove("next");

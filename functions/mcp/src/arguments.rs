@@ -123,6 +123,11 @@ impl Parameters {
         self
     }
 
+    /// Whether there is one of this name.
+    pub(crate) fn has(&self, wanted: &str) -> bool {
+        self.0.iter().any(|(name, _)| name == wanted)
+    }
+
     /// As the query of a URL.
     pub(crate) fn query(&self) -> String {
         Serializer::new(String::new()).extend_pairs(&self.0).finish()

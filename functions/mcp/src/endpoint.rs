@@ -3,14 +3,14 @@
 use axum::extract::{Request as HttpRequest, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use schemars::json_schema;
+use schemars::{SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 use tally_http::body::read;
 use tally_http::guard::{Caller, Target};
 use tally_http::limits::Limited;
 use tally_http::openapi::{JSON, Operation, ReplyDescription};
 use tally_http::parameters::NoQuery;
-use tally_http::problem::{PROBLEM_JSON, Problem};
+use tally_http::problem::{PROBLEM_JSON, Problem, ProblemDocument};
 use tally_http::routes::MCP;
 use tally_http::service::Shared;
 
@@ -138,43 +138,40 @@ fn stateless(method: &str, mut result: Value) -> Value {
     result
 }
 
-pub(crate) fn operation() -> Operation {
-    let id = json_schema!({"type": ["string", "integer"]});
+pub(crate) fn operation(schemas: &mut SchemaGenerator) -> Operation {
+    let (id, version) =
+        (json_schema!({"type": ["string", "integer"]}), json_schema!({"type": "string", "enum": ["2.0"]}));
+    let any = json_schema!({"type": "object", "additionalProperties": true});
     let message = json_schema!({
         "type": "object",
-        "properties": {
-            "jsonrpc": {"type": "string", "enum": ["2.0"]},
-            "id": {"description": "Absent of a notification.", "type": ["string", "integer"]},
-            "method": {"type": "string", "examples": ["tools/list", "tools/call"]},
-            "params": {"type": "object"},
-        },
+        "properties": {"jsonrpc": version, "id": id, "method": {"type": "string"}, "params": any},
         "required": ["jsonrpc", "method"],
         "examples": [{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "overview", "arguments": {"since": "7d"}}}],
     });
-    let result = json_schema!({
+    let answer = json_schema!({
         "type": "object",
-        "properties": {"jsonrpc": {"type": "string", "enum": ["2.0"]}, "id": id, "result": {"type": "object"}, "error": {"type": "object"}},
+        "properties": {"jsonrpc": version, "id": id, "result": any, "error": any},
         "required": ["jsonrpc", "id"],
     });
     let error = json_schema!({
         "type": "object",
-        "properties": {"jsonrpc": {"type": "string", "enum": ["2.0"]}, "error": {"type": "object"}},
+        "properties": {"jsonrpc": version, "error": any},
         "required": ["jsonrpc", "error"],
     });
-    let failed = |status, about| ReplyDescription {
-        status,
-        about,
-        content: vec![(JSON, error.clone()), (PROBLEM_JSON, json_schema!({"type": "object"}))],
-        headers: vec![],
-    };
+    let reply = |status, about, content| ReplyDescription { status, about, content, headers: vec![] };
+    let problem = schemas.subschema_for::<ProblemDocument<'_>>();
     Operation::of(&MCP, "mcp", "The Model Context Protocol: tools for language models, which only read")
         .about(
-            "A message of JSON-RPC 2.0 in each request, of the version 2026-07-28 or one that begins with `initialize`; docs/mcp.md tells of \
-             the tools. `Authorization: Bearer` with a key or an access token is the only credential that counts.",
+            "A message of JSON-RPC 2.0 in each request, of the version 2026-07-28 or of one that begins with `initialize`. Without \
+             `id` it is a notification. `Authorization: Bearer` with a key or an access token is the only credential that counts.",
         )
         .body(JSON, message)
-        .answers(StatusCode::OK, "The answer.", result)
-        .replies(ReplyDescription { status: StatusCode::ACCEPTED, about: "A notification, which has no answer.", content: vec![], headers: vec![] })
-        .replies(failed(StatusCode::BAD_REQUEST, "No message, or one whose headers or version are wrong."))
-        .replies(failed(StatusCode::NOT_FOUND, "No such method."))
+        .answers(StatusCode::OK, "The answer.", answer)
+        .replies(reply(StatusCode::ACCEPTED, "A notification, which has no answer.", vec![]))
+        .replies(reply(
+            StatusCode::BAD_REQUEST,
+            "No message, or one whose headers or version are wrong.",
+            vec![(JSON, error.clone()), (PROBLEM_JSON, problem)],
+        ))
+        .replies(reply(StatusCode::NOT_FOUND, "No such method.", vec![(JSON, error)]))
 }

@@ -1,7 +1,7 @@
 //! The Model Context Protocol: tools by which a language model asks the API, with the credential of a person.
 //!
-//! The protocol is written by hand. The library `rmcp` answers each message in tasks that it spawns and that end after the reply;
-//! a function on Lambda is frozen by then.
+//! The protocol is written by hand. The library `rmcp` answers each message in tasks that it spawns, which may end after the
+//! reply; a function on Lambda is frozen by then.
 
 mod answers;
 mod api;
@@ -29,6 +29,6 @@ pub fn router(context: Arc<Context>) -> Router {
 }
 
 /// The operations of this function, for the description of the API.
-pub fn operations(_: &mut SchemaGenerator) -> Vec<Operation> {
-    vec![endpoint::operation()]
+pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
+    vec![endpoint::operation(schemas)]
 }
