@@ -46,6 +46,7 @@ mod leases;
 mod live;
 mod log_handler;
 mod loki;
+mod mcp;
 mod metrics;
 mod mixpanel;
 mod openapi;

@@ -243,7 +243,14 @@ fn every_error_response_is_described_as_a_problem() {
             (400, true),
             (401, guarded || signs_in),
             (403, guarded),
-            (404, about_an_app || erases_an_app || route.path.starts_with("/assets/") || route.path == "/js/{file}"),
+            (
+                404,
+                about_an_app
+                    || erases_an_app
+                    || route.path == routes::MCP.path
+                    || route.path.starts_with("/assets/")
+                    || route.path == "/js/{file}",
+            ),
             (413, has_body),
             (
                 415,
@@ -256,6 +263,12 @@ fn every_error_response_is_described_as_a_problem() {
             assert_eq!(statuses.contains(&status), expected, "{}: {status}", operation.about());
         }
         for status in statuses.iter().filter(|status| **status >= 400) {
+            // JSON-RPC has errors of its own.
+            if route.path == routes::MCP.path && [400, 404].contains(status) {
+                let content = &operation.value["responses"][status.to_string()]["content"];
+                assert!(content["application/json"]["schema"]["properties"]["error"].is_object(), "{content}");
+                continue;
+            }
             let named = operation.value["responses"][status.to_string()]["$ref"].as_str().expect("a shared reply");
             let reply = &problems[named.rsplit('/').next().expect("a name")];
             let content: Vec<_> = reply["content"].as_object().expect("content").iter().collect();

@@ -259,6 +259,38 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
             Group::of_message("inside-message-canary").map(|group| format!("/apps/shop/issues/{group}")).into()
         }
         "/apps/{app}/views" => vec!["/apps/shop/views".to_owned()],
+        // Each tool, with a body after a line feed.
+        "/mcp" => {
+            let since = "2026-11-20";
+            let filters = |name: &str| match name.strip_suffix("=true") {
+                Some(name) => json!({name: true}),
+                None => name.split_once('=').map_or(json!({}), |(name, value)| json!({name: value})),
+            };
+            let mut calls = vec![
+                ("apps", json!({})),
+                ("describe", json!({})),
+                ("describe", json!({"days": 30})),
+                ("overview", json!({"since": since, "compare": "previous", "by": "name"})),
+                ("events", json!({})),
+                ("events", json!({"limit": 1})),
+                ("issues", json!({})),
+                ("issues", json!({"id": Group::of_message("inside-message-canary")[0].to_string()})),
+                (
+                    "funnel",
+                    json!({"steps": ["inside-name-canary", "outside-name-canary"], "since": since, "breakdown": "attr.note"}),
+                ),
+                ("funnel", json!({"steps": ["inside-name-canary", "nothing"], "since": since})),
+            ];
+            for field in fields.into_iter().filter(|field| !field.starts_with("attributes[")) {
+                calls.push(("events", json!({"filters": filters(field)})));
+                calls.push(("overview", json!({"since": since, "filters": filters(field)})));
+            }
+            let message = |(name, arguments): (&str, Value)| {
+                let params = json!({"name": name, "arguments": arguments});
+                format!("/mcp\n{}", json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}))
+            };
+            calls.into_iter().map(message).collect()
+        }
         "/apps/{app}/attributes" => with("/apps/shop/attributes", &[range, "limit=1", ""]),
         "/seismo/api/events/{app}" => vec!["/seismo/api/events/shop".to_owned()],
         "/seismo/api/reports/{report}/{app}" => vec!["/seismo/api/reports/day/shop?date=today".to_owned()],
@@ -279,7 +311,10 @@ fn questions(route: &Route, key: &str, ids: &[String]) -> Option<Vec<String>> {
 async fn hear(tally: &Tally, method: &Method, key: &str, path: &str) -> (u16, String, Value) {
     let (path, body) = path.split_once('\n').unwrap_or((path, ""));
     let path = path.replace('[', "%5B").replace(']', "%5D");
-    let request = Request::builder().method(method).uri(&path).header("x-read-key", key);
+    // The only header that counts there.
+    let bearer = (path == "/mcp").then(|| ("authorization", format!("Bearer {key}")));
+    let (name, value) = bearer.unwrap_or_else(|| ("x-read-key", key.to_owned()));
+    let request = Request::builder().method(method).uri(&path).header(name, value);
     let (parts, body) = tally.raw(request.body(Body::from(body.to_owned())).unwrap()).await;
     let mut told = String::from_utf8_lossy(&body).into_owned();
     for (name, value) in &parts.headers {
@@ -386,7 +421,7 @@ async fn no_route_tells_a_bounded_key_what_it_hides() {
                     "{about}: {path}: {status} {told}"
                 );
                 // What it is told of its own filter is checked elsewhere.
-                let own = (route.access == Access::Known).then_some("outside-name-canary");
+                let own = (route.path == "/auth").then_some("outside-name-canary");
                 for canary in hidden.iter().filter(|canary| Some(canary.as_str()) != own) {
                     // A filter of the caller is in its cursor.
                     let cursor = path.split_once("cursor=").map(|(_, cursor)| in_cursor(cursor)).unwrap_or_default();

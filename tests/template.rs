@@ -141,12 +141,13 @@ fn restored_tables_can_be_imported_by_the_template() {
 }
 
 /// The functions that the HTTP API calls, by logical id.
-const BEHIND_THE_API: [(&str, Function); 9] = [
+const BEHIND_THE_API: [(&str, Function); 10] = [
     ("IngestFunction", Function::Ingest),
     ("QueryFunction", Function::Query),
     ("ReportsFunction", Function::Reports),
     ("ChartsFunction", Function::Charts),
     ("PeopleFunction", Function::People),
+    ("McpFunction", Function::Mcp),
     ("AlertsFunction", Function::Alerts),
     ("SourceMapsFunction", Function::SourceMaps),
     ("AdminFunction", Function::Admin),

@@ -25,6 +25,7 @@ pub mod housekeeping;
 pub mod import;
 mod large;
 mod lease;
+pub mod mcp;
 mod pages;
 pub mod proxy;
 mod puts;

@@ -13,6 +13,7 @@ use tally::cost::{self, Cost};
 use tally::dead_batches::{self, DeadBatches};
 use tally::demo::{self, Demo};
 use tally::import::{self, Import};
+use tally::mcp::{self, Mcp};
 use tally::serve::{self, Serve};
 use tally::sign_in::{self, SignIn};
 use tracing_subscriber::EnvFilter;
@@ -44,6 +45,8 @@ enum Command {
     Demo(Demo),
     /// Sends the lines of logs as events of an app.
     Import(Import),
+    /// Answers language models over standard input and output, for programs that start an MCP server themselves.
+    Mcp(Mcp),
     /// Compares the counters of an app with its events.
     Audit(Audit),
     /// Compares the counters of an app with its events and repairs differences.
@@ -88,6 +91,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::SignIn(sign_in) => sign_in::run(sign_in).await,
         Command::Demo(demo) => demo::run(demo).await,
         Command::Import(import) => import::run(import).await,
+        Command::Mcp(mcp) => mcp::run(mcp).await,
         Command::Audit(audit) => audit::run(audit, false).await,
         Command::Recount(audit) => audit::run(audit, true).await,
         Command::Backup(backup) => backup.run().await,

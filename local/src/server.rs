@@ -216,6 +216,7 @@ pub fn service_with(context: &Arc<Context>, sender: Arc<Sender>, web: impl FnOnc
         reports::router,
         charts::router,
         people::router,
+        mcp::router,
         source_maps::router,
         admin::router,
     ];

@@ -65,6 +65,7 @@ pub fn document() -> Value {
             {"name": tag(Function::Query), "description": "Read events."},
             {"name": tag(Function::Reports), "description": "Reports, statistics and histograms."},
             {"name": tag(Function::People), "description": "Sessions, funnels, retention, and numbers, from events."},
+            {"name": tag(Function::Mcp), "description": "Tools for language models."},
             {"name": tag(Function::Alerts), "description": "Rules that tell people and programs what counters say."},
             {"name": tag(Function::SourceMaps), "description": "Source maps, as sentry-cli uploads them, and stacks shown with them."},
             {"name": tag(Function::Admin), "description": "Apps, keys, sign-in, and repairs."},
@@ -121,6 +122,7 @@ pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
         reports::operations,
         charts::operations,
         people::operations,
+        mcp::operations,
         alerts::operations,
         source_maps::operations,
         web::operations,
@@ -134,6 +136,7 @@ const fn tag(function: Function) -> &'static str {
         Function::Query => "Reading events",
         Function::Reports | Function::Charts => "Counts",
         Function::People => "People",
+        Function::Mcp => "Language models",
         Function::Alerts => "Alerts",
         Function::SourceMaps => "Source maps",
         Function::Admin => "Apps",
@@ -148,7 +151,10 @@ fn describe(operation: &Operation, shared: &mut BTreeMap<String, Refusal>) -> Va
     for status in refusals(operation) {
         let refusal = Refusal { compat: Compat::of_path(route.path), status };
         let name = refusal.name();
-        responses.insert(status.as_str().to_owned(), json!({"$ref": format!("#/components/responses/{name}")}));
+        // Where an operation describes it itself, it has another form.
+        let own = responses.entry(status.as_str().to_owned());
+        let serde_json::map::Entry::Vacant(vacant) = own else { continue };
+        vacant.insert(json!({"$ref": format!("#/components/responses/{name}")}));
         shared.insert(name, refusal);
     }
     let mut described = json!({
@@ -300,6 +306,9 @@ fn security(route: &Route) -> Value {
     const TOKEN: [&str; 4] = ["bearer", "accessToken", "accessTokenInQuery", "accessTokenInCookie"];
     if route.path.contains("{key}") {
         return json!([]);
+    }
+    if route.function == Function::Mcp {
+        return json!([{"bearer": []}]);
     }
     let keys: &[&[&str]] = match route.access {
         Access::Public => return json!([]),

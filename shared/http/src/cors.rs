@@ -13,7 +13,8 @@ use crate::families::{self, Family};
 use crate::routes::{self, Access, Route};
 
 /// Request headers that a page may send.
-const REQUEST_HEADERS: &str = "authorization, content-type, content-encoding, x-ingest-key, x-read-key, x-access-token";
+const REQUEST_HEADERS: &str = "authorization, content-type, content-encoding, x-ingest-key, x-read-key, x-access-token, \
+     mcp-protocol-version, mcp-method, mcp-name";
 /// Reply headers that a page may read.
 const REPLY_HEADERS: &str = "etag, link, retry-after, tally-complete, tally-counted-to, tally-live-from";
 

@@ -135,6 +135,17 @@ fn lenient(value: &HeaderValue) -> Cow<'_, str> {
     String::from_utf8_lossy(value.as_bytes())
 }
 
+/// Of all headers those that carry a bearer's token or key.
+pub(crate) fn bearer(headers: &HeaderMap) -> HeaderMap {
+    let all = headers.get_all(AUTHORIZATION).iter();
+    let is_bearer = |value: &&HeaderValue| {
+        lenient(value)
+            .split_once(' ')
+            .is_some_and(|(scheme, rest)| scheme.eq_ignore_ascii_case("bearer") && !rest.trim().is_empty())
+    };
+    all.filter(is_bearer).map(|value| (AUTHORIZATION, value.clone())).collect()
+}
+
 /// The value of `Authorization`: a bearer's token or key, or a key as the user name of HTTP Basic.
 fn authorization(value: &str) -> Option<String> {
     let (scheme, rest) = value.split_once(' ')?;

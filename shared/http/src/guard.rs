@@ -24,7 +24,7 @@ use tally_service::context::Context;
 use tally_store::{Deadline, Store};
 
 use crate::cors;
-use crate::credentials::{Credential, Sender, SignedLink, credential, sent_twice, signed_link};
+use crate::credentials::{Credential, Sender, SignedLink, bearer, credential, sent_twice, signed_link};
 use crate::gateway::CutPath;
 use crate::limits::{Limits, Restriction};
 use crate::parameters::{FromQuery, Params, Sent};
@@ -164,6 +164,8 @@ impl<S: Sync> FromRequestParts<S> for TimeLeft {
 pub(crate) struct Guard {
     pub(crate) context: Arc<Context>,
     pub(crate) route: &'static Route,
+    /// Whether `Authorization: Bearer` is the only credential.
+    pub(crate) bearers: bool,
 }
 
 /// The guard, as a middleware.
@@ -173,7 +175,7 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Guard { context, route } = guard;
+    let Guard { context, route, bearers } = guard;
     let asked = request.headers().clone();
     let (mut slug, mut who) = (None, None);
     let reply = async {
@@ -183,6 +185,9 @@ pub(crate) async fn guard(
         let deadline = context.store.deadline();
         let Admitted { caller, app, session, limits } = if let Some(key) = param("key") {
             deadline.hold(by_key_in_path(&context, route, key, &asked)).await?
+        } else if bearers {
+            let asks = authorize_bearer(&context, route, app, &asked);
+            deadline.hold(asks).await?
         } else {
             let asks = authorize(&context, route, app, &asked, request.uri());
             deadline.hold(asks).await?
@@ -250,6 +255,41 @@ fn well_sent(route: &Route, request: &Request) -> Result<(), Problem> {
 /// The 405 of a path, with the methods that it allows.
 pub(crate) fn not_allowed(path: &str) -> Problem {
     Problem::MethodNotAllowed(routes::methods_at(path).join(", "))
+}
+
+/// Lets in by `Authorization: Bearer` alone, and no page of an origin that may not read: that header is nothing a browser adds by itself,
+/// but a name that leads to this machine may stand for a page's server.
+async fn authorize_bearer(
+    context: &Context,
+    route: &Route,
+    app: Option<String>,
+    headers: &HeaderMap,
+) -> Result<Admitted, Problem> {
+    if !is_of_known_origin(&context.config, headers) {
+        return Err(Problem::Forbidden(
+            "pages of this origin may not ask here: the setting TALLY_READ_ORIGINS lists those that may".to_owned(),
+        ));
+    }
+    let bearer = bearer(headers);
+    if bearer.is_empty() {
+        return Err(Problem::Unauthorized(
+            "no credentials: send a read key, or an access token, as `Authorization: Bearer`; no cookie, other header or query \
+             counts here"
+                .to_owned(),
+        ));
+    }
+    authorize(context, route, app, &bearer, &Uri::from_static("/")).await
+}
+
+/// Whether a request names no origin, that of this server, or one that may read.
+fn is_of_known_origin(config: &Config, headers: &HeaderMap) -> bool {
+    let host = headers.get("host").and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty());
+    headers.get_all(ORIGIN).iter().all(|origin| {
+        let Ok(origin) = origin.to_str() else { return false };
+        let is_listed = matches!(&config.read_origins, Origins::Only(list) if list.iter().any(|known| known == origin));
+        let is_own = || origin.split_once("://").zip(host).is_some_and(|((_, of), host)| of.eq_ignore_ascii_case(host));
+        is_listed || is_own()
+    })
 }
 
 async fn authorize(

@@ -26,6 +26,8 @@ pub enum Function {
     Admin,
     /// Takes source maps, and shows stacks with them.
     SourceMaps,
+    /// Tools for language models, which ask the others.
+    Mcp,
     /// The page. It reaches no table, so all its routes are public.
     Web,
 }
@@ -174,6 +176,8 @@ routes! {
     HISTOGRAM_FILE      = GET    "/apps/{app}/histogram/{*path}"                => Charts, Read [Cells, People, Data, Statistics];
     CHART_SVG           = GET    "/apps/{app}/chart.svg"                        => Charts, Read [Cells, Fields, People, Data, Statistics, Chart];
     CHART_PNG           = GET    "/apps/{app}/chart.png"                        => Charts, Read [Cells, Fields, People, Data, Statistics, Chart];
+    // Its tools ask the other routes by the same key, so each of those enforces what it declares.
+    MCP                 = POST   "/mcp"                                         => Mcp, Known [Cells, Fields, People, Data, Statistics];
     SEISMO_SIGN_IN      = POST   "/seismo/auth"                                 => Admin, Public;
     SEISMO_SEND         = POST   "/seismo/api/events/{app}"                     => Ingest, Ingest (app_may_be_absent);
     SEISMO_LIST         = GET    "/seismo/api/events/{app}"                     => Query, Read (app_may_be_absent);

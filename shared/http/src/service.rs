@@ -54,7 +54,22 @@ impl Routes {
         T: 'static,
     {
         self.served.push(route);
-        self.bind(route, route.path, handler)
+        self.bind(route, route.path, false, handler)
+    }
+
+    /// Binds a handler to a route that takes no other credential than `Authorization: Bearer`: no cookie, no header or query
+    /// parameter of Tally's own. A page that calls must be of this server, or of an origin that may read.
+    ///
+    /// # Panics
+    /// Where the table gives the route to another function.
+    #[must_use]
+    pub fn serve_bearers<H, T>(mut self, route: &'static Route, handler: H) -> Self
+    where
+        H: Handler<T, Arc<Context>>,
+        T: 'static,
+    {
+        self.served.push(route);
+        self.bind(route, route.path, true, handler)
     }
 
     /// Binds a handler of a route to those of its paths that `other`, a route of another method, has a narrower pattern for. A
@@ -70,11 +85,11 @@ impl Routes {
         T: 'static,
     {
         assert_ne!(other.method, route.method, "{} would be served twice", other.path);
-        self.bind(route, other.path, handler)
+        self.bind(route, other.path, false, handler)
     }
 
     #[allow(clippy::panic)]
-    fn bind<H, T>(mut self, route: &'static Route, path: &'static str, handler: H) -> Self
+    fn bind<H, T>(mut self, route: &'static Route, path: &'static str, bearers: bool, handler: H) -> Self
     where
         H: Handler<T, Arc<Context>>,
         T: 'static,
@@ -84,7 +99,7 @@ impl Routes {
         let Ok(filter) = MethodFilter::try_from(method.clone()) else {
             panic!("{path}: axum does not route {method}");
         };
-        let guarded = Guard { context: Arc::clone(&self.context), route };
+        let guarded = Guard { context: Arc::clone(&self.context), route, bearers };
         let handler = on(filter, handler).layer(middleware::from_fn_with_state(guarded, guard));
         let is_of_client = *function == Function::Ingest || *access == Access::Upload;
         if is_of_client && !path.contains("{*") {
