@@ -79,7 +79,7 @@ struct Renewed {
 }
 
 impl There {
-    fn new(url: String, credential: Credential, origin: Origin) -> Result<Target, CliError> {
+    fn target(url: String, credential: Credential, origin: Origin) -> Result<Target, CliError> {
         let client = client().map_err(CliError::Certificates)?;
         Ok(Target::There(Box::new(Self { client, url, credential: credential.into(), origin })))
     }
@@ -94,7 +94,7 @@ impl Tally {
     /// The Tally at a place.
     pub(super) async fn at(place: Place) -> Result<Self, CliError> {
         let target = match place {
-            Place::Remote { url, credential, origin } => There::new(url, credential, origin)?,
+            Place::Remote { url, credential, origin } => There::target(url, credential, origin)?,
             Place::Local(folder) => here(folder.as_deref()).await?,
         };
         Ok(Self { target, ahead: Cell::new(0), answered: Cell::new(false) })
@@ -284,7 +284,7 @@ async fn here(named: Option<&Path>) -> Result<Target, CliError> {
     let (token, _) = key.sign(ADMIN, Role::Admin, context.clock.now(), 365 * DAY).map_err(|e| local(e.into()))?;
     let served_at = if poller.is_none() { page(folder) } else { None };
     if let Some(url) = served_at {
-        return There::new(url, Credential::Key(token), Origin::Local);
+        return There::target(url, Credential::Key(token), Origin::Local);
     }
     if let Some(poller) = poller {
         tokio::spawn(poller.run(|_| {}));
