@@ -89,9 +89,9 @@ impl Alerts {
             Action::Show { rule } => {
                 let reply = tally.get(&format!("{path}/{}", segment(&id(&tally, &path, &rule).await?)), &[]).await?;
                 if self.json {
-                    out.reply(&reply.body)?
+                    out.reply(&reply.body)?;
                 } else {
-                    show(&tally.parsed(&reply)?, &mut out)?
+                    show(&tally.parsed(&reply)?, &mut out)?;
                 }
                 ExitCode::SUCCESS
             }

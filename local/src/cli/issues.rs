@@ -130,7 +130,7 @@ impl Issues {
                 change(&tally, &path, &issues, &body, self.json, &mut out).await?;
             }
             Action::Reopen { issues } => {
-                change(&tally, &path, &issues, &json!({"state": "open"}), self.json, &mut out).await?
+                change(&tally, &path, &issues, &json!({"state": "open"}), self.json, &mut out).await?;
             }
         }
         out.flush()?;

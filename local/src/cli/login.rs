@@ -20,11 +20,12 @@ use super::{Which, variable};
 
 /// Where to sign in, and as whom.
 #[derive(clap::Args)]
+#[allow(clippy::struct_excessive_bools)] // options
 pub struct Login {
-    /// The address of the Tally; needed the first time [env: TALLY_URL]
+    /// The address of the Tally; needed the first time [env: `TALLY_URL`]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The name under which it is kept; `default` without one [env: TALLY_PROFILE]
+    /// The name under which it is kept; `default` without one [env: `TALLY_PROFILE`]
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// Takes this profile where none is named; the first one is taken anyway
@@ -52,7 +53,7 @@ pub struct Login {
 /// What to forget.
 #[derive(clap::Args)]
 pub struct Logout {
-    /// The profile, by default that which is taken where none is named [env: TALLY_PROFILE]
+    /// The profile, by default that which is taken where none is named [env: `TALLY_PROFILE`]
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     #[command(flatten)]
@@ -145,7 +146,7 @@ async fn with_key(url: &str, key: &str, out: &mut Out) -> Result<Profile, CliErr
     let scopes = who["scopes"].as_array().map(|scopes| scopes.iter().filter_map(Value::as_str).collect::<Vec<_>>());
     match scopes {
         Some(scopes) => {
-            out.note(&format!("A key of the app `{}` of {url}: {}.", text(&who, "app"), harmless(&scopes.join(", "))))?
+            out.note(&format!("A key of the app `{}` of {url}: {}.", text(&who, "app"), harmless(&scopes.join(", "))))?;
         }
         None => out.note(&format!("A token of {} ({}) of {url}.", text(&who, "user"), text(&who, "role")))?,
     }

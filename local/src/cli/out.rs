@@ -15,7 +15,7 @@ pub(crate) struct Output {
     /// Prints nothing but what was asked for, and errors
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// Whether to print in colours: on a terminal, unless NO_COLOR is set; always; or never
+    /// Whether to print in colours: on a terminal, unless `NO_COLOR` is set; always; or never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: When,
 }
@@ -33,6 +33,7 @@ enum When {
 }
 
 /// Standard output, and what it can show.
+#[allow(clippy::struct_excessive_bools)] // each is a property of its own
 pub(super) struct Out {
     to: BufWriter<Stdout>,
     /// Whether notes are left out.

@@ -10,17 +10,17 @@ use super::profile::{Profiles, Session};
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Which Tally")]
 pub(crate) struct Which {
-    /// The Tally at this URL [env: TALLY_URL]
+    /// The Tally at this URL [env: `TALLY_URL`]
     #[arg(long, global = true, value_name = "URL", conflicts_with_all = ["profile", "folder"])]
     pub(super) url: Option<String>,
-    /// A key of an app or an access token for the URL, better in the variable TALLY_KEY: other users of this machine may
+    /// A key of an app or an access token for the URL, better in the variable `TALLY_KEY`: other users of this machine may
     /// see options
     #[arg(long, global = true, value_name = "KEY", conflicts_with = "folder")]
     pub(super) key: Option<String>,
-    /// The Tally of this profile, which `tally login` made [env: TALLY_PROFILE]
+    /// The Tally of this profile, which `tally login` made [env: `TALLY_PROFILE`]
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "folder")]
     pub(super) profile: Option<String>,
-    /// The Tally on this machine that keeps its data in this folder, by default `.tally` [env: TALLY_DATA]
+    /// The Tally on this machine that keeps its data in this folder, by default `.tally` [env: `TALLY_DATA`]
     // An id of its own: that of the server's option has a default, which clap would hand down.
     #[arg(id = "folder", long = "data", global = true, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,

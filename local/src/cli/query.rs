@@ -78,7 +78,7 @@ impl QueryEvents {
         if shown == 0 && !self.json && !self.csv {
             out.note("No events match.")?;
         } else if next.is_some() && out.is_terminal {
-            out.note(&format!("There are more: these are the newest {shown} (--limit).",))?;
+            out.note(&format!("There are more: these are the newest {shown} (--limit)."))?;
         }
         out.flush()?;
         Ok(ExitCode::SUCCESS)

@@ -53,7 +53,14 @@ enum Target {
     /// The functions themselves, over the data of this machine, with a token of its admin.
     Here { router: Router, token: String, folder: PathBuf },
     /// Over HTTP.
-    There { client: HttpClient, url: String, credential: RefCell<Credential>, origin: Origin },
+    There(Box<There>),
+}
+
+struct There {
+    client: HttpClient,
+    url: String,
+    credential: RefCell<Credential>,
+    origin: Origin,
 }
 
 #[derive(Deserialize, Default)]
@@ -71,6 +78,13 @@ struct Renewed {
     expires_at: Option<String>,
 }
 
+impl There {
+    fn target(url: String, credential: Credential, origin: Origin) -> Result<Target, CliError> {
+        let client = client().map_err(CliError::Certificates)?;
+        Ok(Target::There(Box::new(Self { client, url, credential: credential.into(), origin })))
+    }
+}
+
 /// A segment of a path.
 pub(super) fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
@@ -80,12 +94,7 @@ impl Tally {
     /// The Tally at a place.
     pub(super) async fn at(place: Place) -> Result<Self, CliError> {
         let target = match place {
-            Place::Remote { url, credential, origin } => Target::There {
-                client: client().map_err(CliError::Certificates)?,
-                url,
-                credential: credential.into(),
-                origin,
-            },
+            Place::Remote { url, credential, origin } => There::target(url, credential, origin)?,
             Place::Local(folder) => here(folder.as_deref()).await?,
         };
         Ok(Self { target, ahead: Cell::new(0), answered: Cell::new(false) })
@@ -100,13 +109,13 @@ impl Tally {
     pub(super) fn name(&self) -> String {
         match &self.target {
             Target::Here { folder, .. } => format!("the data in {}", folder.display()),
-            Target::There { url, .. } => url.clone(),
+            Target::There(there) => there.url.clone(),
         }
     }
 
     /// Whether a server runs that counts what is sent.
     pub(super) fn is_served(&self) -> bool {
-        matches!(self.target, Target::There { .. })
+        matches!(self.target, Target::There(_))
     }
 
     /// Now, by the server's clock.
@@ -171,8 +180,8 @@ impl Tally {
         if (200..300).contains(&reply.status) {
             return Ok(reply);
         }
-        if let (401, Target::There { credential, origin, .. }) = (reply.status, &self.target) {
-            match (&*credential.borrow(), origin) {
+        if let (401, Target::There(there)) = (reply.status, &self.target) {
+            match (&*there.credential.borrow(), &there.origin) {
                 (Credential::Session(_), Origin::Profile(name)) => return Err(CliError::SessionEnded(name.clone())),
                 (Credential::None, _) if is_question => return Err(CliError::NoCredential),
                 _ => {}
@@ -215,7 +224,8 @@ impl Tally {
                 let body = body.map_err(|error| CliError::Unreachable(self.name(), error.to_string()))?.to_bytes();
                 Reply { status: head.status.as_u16(), headers: head.headers, body }
             }
-            Target::There { client, url, credential, .. } => {
+            Target::There(there) => {
+                let There { client, url, credential, .. } = &**there;
                 if let Some(secret) = credential.borrow().secret() {
                     request = request.header(AUTHORIZATION, format!("Bearer {secret}"));
                 }
@@ -225,18 +235,18 @@ impl Tally {
             }
         };
         self.answered.set(true);
-        if let Some(date) = reply.headers.get(DATE).and_then(|date| date.to_str().ok()) {
-            if let Ok(theirs) = jiff::fmt::rfc2822::parse(date) {
-                // A date has whole seconds: the middle of its second is the best guess.
-                self.ahead.set(theirs.timestamp().as_millisecond() + 500 - Timestamp::now().as_millisecond());
-            }
+        let date = reply.headers.get(DATE).and_then(|date| date.to_str().ok());
+        if let Some(theirs) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) {
+            // A date has whole seconds: the middle of its second is the best guess.
+            self.ahead.set(theirs.timestamp().as_millisecond() + 500 - Timestamp::now().as_millisecond());
         }
         Ok(reply)
     }
 
     /// Renews the session of a profile once it is half over, and keeps it. Where that fails the session is used until it ends.
     async fn renew_if_due(&self) {
-        let Target::There { credential, origin: Origin::Profile(name), .. } = &self.target else { return };
+        let Target::There(there) = &self.target else { return };
+        let There { credential, origin: Origin::Profile(name), .. } = &**there else { return };
         let Credential::Session(session) = credential.borrow().clone() else { return };
         let now = Timestamp::now();
         if now < session.renew_at || now >= session.expires_at {
@@ -279,8 +289,7 @@ async fn here(named: Option<&Path>) -> Result<Target, CliError> {
     let (token, _) = key.sign(ADMIN, Role::Admin, context.clock.now(), 365 * DAY).map_err(|e| local(e.into()))?;
     let served_at = if poller.is_none() { page(folder) } else { None };
     if let Some(url) = served_at {
-        let client = client().map_err(CliError::Certificates)?;
-        return Ok(Target::There { client, url, credential: Credential::Key(token).into(), origin: Origin::Local });
+        return There::target(url, Credential::Key(token), Origin::Local);
     }
     if let Some(poller) = poller {
         tokio::spawn(poller.run(|_| {}));

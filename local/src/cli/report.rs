@@ -154,7 +154,7 @@ impl Report {
             (Some(hour), Some(Kind::Hour)) => add("hour", &hour.to_string()),
             (Some(_), _) => return Err(CliError::Usage("--hour goes with the report `hour`".to_owned())),
             (None, Some(Kind::Hour)) => {
-                add("hour", zone.show_at(Timestamp::now(), "%H").trim_start_matches('0').max("0"))
+                add("hour", zone.show_at(Timestamp::now(), "%H").trim_start_matches('0').max("0"));
             }
             (None, _) => {}
         }
@@ -237,15 +237,16 @@ impl Report {
             Look::Bold,
             &format!("{}, {} to {} ({})", harmless(&self.app), time("since"), time("until"), zone.name),
         ))?;
-        let mut sums =
-            format!("{}, {}", counted(number(body, "total"), "event"), counted(number(body, "errors"), "error"));
-        sums.push_str(&format!(", {}", counted(number(&body["names"], "distinct"), "name")));
+        let mut sums = vec![
+            counted(number(body, "total"), "event"),
+            counted(number(body, "errors"), "error"),
+            counted(number(&body["names"], "distinct"), "name"),
+        ];
+        // There are none of these with a filter.
         for who in ["user", "session"] {
-            if let Some(number) = body[format!("{who}s")].as_u64() {
-                sums.push_str(&format!(", {}", counted(number, who)));
-            }
+            sums.extend(body[format!("{who}s")].as_u64().map(|number| counted(number, who)));
         }
-        out.line(&sums)?;
+        out.line(&sums.join(", "))?;
         out.line("")?;
         let days = body["series"].as_array().and_then(|series| {
             let day = |bucket: &Value| zone.show(bucket["bucket_start"].as_str().unwrap_or_default(), "%Y-%m-%d");

@@ -33,8 +33,9 @@ pub(super) struct State {
 pub(super) struct Part {
     /// How far it is.
     pub(super) state: State,
+    /// The place of the whole file.
     file: PathBuf,
-    part: PathBuf,
+    path: PathBuf,
     note: PathBuf,
     open: File,
 }
@@ -54,12 +55,11 @@ impl Part {
         let mut open =
             options.create(true).truncate(false).read(true).write(true).open(&part).map_err(failed(&part))?;
         match open.try_lock() {
-            Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(CliError::Local(format!("another export writes {} at present", part.display())));
             }
             // Some file systems know no locks.
-            Err(TryLockError::Error(_)) => {}
+            Ok(()) | Err(TryLockError::Error(_)) => {}
         }
         let kept = if force { None } else { read(&note).map_err(failed(&note))? };
         let length = open.metadata().map_err(failed(&part))?.len();
@@ -86,12 +86,12 @@ impl Part {
         if state.bytes == 0 {
             remove(&note).map_err(failed(&note))?;
         }
-        Ok(Self { state, file: file.to_owned(), part, note, open })
+        Ok(Self { state, file: file.to_owned(), path: part, note, open })
     }
 
     /// Adds a page. The note is written once the page is on the disk: it never says more than there is.
     pub(super) fn add(&mut self, page: &[u8], state: &State) -> Result<(), CliError> {
-        let failed = |error| CliError::File { file: self.part.clone(), error };
+        let failed = |error| CliError::File { file: self.path.clone(), error };
         self.open.write_all(page).map_err(failed)?;
         self.open.sync_data().map_err(failed)?;
         write(&self.note, state).map_err(|error| CliError::File { file: self.note.clone(), error })?;
@@ -104,7 +104,7 @@ impl Part {
         let failed = |error| CliError::File { file: self.file.clone(), error };
         self.open.sync_all().map_err(failed)?;
         drop(self.open);
-        fs::rename(&self.part, &self.file).map_err(failed)?;
+        fs::rename(&self.path, &self.file).map_err(failed)?;
         remove(&self.note).map_err(failed)?;
         #[cfg(unix)]
         if let Ok(folder) =
