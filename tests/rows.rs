@@ -63,7 +63,7 @@ async fn items_are_a_table_and_what_is_nested_in_them_becomes_columns() {
         ("stats/top-messages?", 1),
         ("stats/groups?attr=plan&", 2),
         ("stats/hours?", 3),
-        ("stats/uniques?", 1),
+        ("stats/uniques?", 2),
         ("stats/sessions?interval=DAY&", 1),
         ("stats/numbers?attr=price&interval=DAY&", 1),
         ("stats/next?name=order&", 1),

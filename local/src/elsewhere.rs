@@ -8,9 +8,7 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tally_service::config::Config;
-use tally_store::{Connection, Store, connect};
-
-use crate::server::StartError;
+use tally_store::{Connection, Store, StoreError, connect};
 
 /// Where a DynamoDB is, and who asks.
 #[derive(Clone, Debug)]
@@ -77,7 +75,7 @@ impl Elsewhere {
     }
 
     /// Connects, and makes the tables that are missing.
-    pub(crate) async fn connect(&self, config: &Config) -> Result<Store, StartError> {
+    pub(crate) async fn connect(&self, config: &Config) -> Result<Store, StoreError> {
         let Self { url, region, credentials } = self.clone();
         let store = connect(Connection::At(url, region, credentials), config.tables.clone());
         store.create_tables(config.session_index).await?;

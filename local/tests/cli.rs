@@ -171,6 +171,9 @@ fn a_key_is_sent_to_the_tally_that_it_is_of() {
     let by_variables = desk.command(&["status"]).env("TALLY_KEY", &read_key).env("TALLY_URL", &url).spawn().unwrap();
     assert!(said(by_variables).well().contains("key of the app `demo`: read"));
     assert!(desk.tally(&["apps", "--url", &url]).fails(1).contains("tally login"));
+    // Health is everybody's business: what looks after a container has no key.
+    let bare = desk.tally(&["status", "--url", &url]).well();
+    assert!(bare.contains("health: ok") && bare.contains("no key and no session"), "{bare}");
     let refused = desk.tally(&["apps", "--url", &url, "--key", &read_key]).fails(1);
     assert!(!refused.contains(&read_key), "{refused}");
     assert!(desk.tally(&["query", "demo", "--url", "http://tally.example", "--key", "k"]).fails(2).contains("https"));

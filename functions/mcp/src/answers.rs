@@ -70,13 +70,10 @@ impl Asker {
                 self.context.store.list_apps(after.as_ref()).await.map_err(Problem::from)?
             }
         };
-        let reads = self.context.reads();
-        let items = stream::iter(apps.into_iter().filter(|app| app.state == AppState::Active)).map(|app| {
-            let reads = &reads;
-            async move {
-                let counted_to = counted_to(reads, &app).await.map_err(Problem::from)?;
-                Ok::<_, Refusal>((counted_to, json!({"id": app.slug, "name": app.name, "counted_to": counted_to})))
-            }
+        let items = stream::iter(apps.into_iter().filter(|app| app.state == AppState::Active)).map(async |app| {
+            // Reads are of one app.
+            let counted_to = counted_to(&self.context.reads(), &app).await.map_err(Problem::from)?;
+            Ok::<_, Refusal>((counted_to, json!({"id": app.slug, "name": app.name, "counted_to": counted_to})))
         });
         let items: Vec<_> = items.buffered(APPS_AT_ONCE).try_collect().await?;
         let least = items.iter().map(|(counted_to, _)| *counted_to).min();

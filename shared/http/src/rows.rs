@@ -26,7 +26,7 @@ use tally_service::config::Config;
 use tally_service::context::Context;
 
 use crate::credentials;
-use crate::openapi::{JSON, Operation, Parameter, one_of};
+use crate::openapi::{JSON, Operation, Parameter};
 use crate::problem::Problem;
 use crate::reply::MAX_BODY;
 use crate::service::origin;
@@ -58,8 +58,10 @@ pub fn describe(mut operation: Operation) -> Operation {
         reply.content.push((ROWS, json_schema!({"type": "array", "items": row})));
         reply.headers.push(("Link", "Of rows, if there are more: the address of the next page, with `rel=\"next\"`."));
     }
-    let about = "`rows`: the series, else the items, as a table, for tools such as Grafana.";
-    operation.takes([Parameter::query(SHAPE, about, one_of(&["object", "rows"]))])
+    // Without a default: generated clients send these, and a cursor goes without them.
+    let shapes = json_schema!({"type": "string", "enum": ["object", "rows"]});
+    let about = "`rows`: the series, else the items, as a table, for tools such as Grafana; by default `object`.";
+    operation.takes([Parameter::query(SHAPE, about, shapes)])
 }
 
 async fn shape(mut request: Request, next: Next) -> Response {
