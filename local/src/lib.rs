@@ -22,6 +22,7 @@ pub mod first_start;
 pub mod housekeeping;
 pub mod import;
 mod large;
+mod numbers;
 mod pages;
 pub mod proxy;
 mod puts;
