@@ -3,6 +3,7 @@
 mod alerts;
 mod apps;
 mod ask_person;
+mod common;
 mod error;
 mod events;
 mod export;
@@ -25,10 +26,9 @@ mod zone;
 
 use std::process::ExitCode;
 
+pub(crate) use common::named;
 use error::CliError;
-use out::{Out, Output};
 pub(crate) use place::Which;
-use profile::Profiles;
 pub(crate) use remote::Tally;
 
 /// The exit code of a wrong use, as of a wrong option.
@@ -61,55 +61,6 @@ pub enum Ask {
     Issues(issues::Issues),
     /// Tells whether a Tally is well, and what its apps have.
     Status(status::Status),
-}
-
-/// How every command is asked.
-#[derive(clap::Args, Clone, Debug, Default)]
-pub(crate) struct Common {
-    #[command(flatten)]
-    which: Which,
-    #[command(flatten)]
-    output: Output,
-}
-
-impl Common {
-    async fn tally(&self) -> Result<Tally, CliError> {
-        open(&self.which).await
-    }
-
-    fn out(&self) -> Out {
-        Out::new(&self.output)
-    }
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-/// The Tally that options, environment and profiles name.
-async fn open(which: &Which) -> Result<Tally, CliError> {
-    let place = which.place(variable, || Ok(Profiles::read(&profile::file(variable)?)?))?;
-    Tally::at(place).await
-}
-
-impl Tally {
-    /// The Tally that options name; without them the one of this machine, whatever the profiles say.
-    pub(crate) async fn named(which: &Which) -> Result<Self, CliError> {
-        if which.is_elsewhere() {
-            return open(which).await;
-        }
-        let folder =
-            which.data.clone().or_else(|| variable("TALLY_DATA").filter(|data| !data.is_empty()).map(Into::into));
-        Self::at(place::Place::Local(folder)).await
-    }
-}
-
-/// The URL and the credential that options name for an import.
-pub(crate) fn named(which: &Which) -> Result<(String, Option<String>), Box<dyn std::error::Error>> {
-    match which.place(variable, || Ok(Profiles::read(&profile::file(variable)?)?))? {
-        place::Place::Remote { url, credential, .. } => Ok((url, credential.secret().map(str::to_owned))),
-        place::Place::Local(_) => Err("--url or --profile names another Tally".into()),
-    }
 }
 
 /// Does what was asked.

@@ -34,7 +34,6 @@ use read::Reading;
 use run::Run;
 use send::{Remote, Target};
 use summary::Summary;
-pub(crate) use summary::thousands;
 use tally_core::app::AppSlug;
 use tally_core::time::clock::Clock;
 use tokio::sync::mpsc::channel;

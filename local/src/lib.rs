@@ -26,6 +26,7 @@ pub mod import;
 mod large;
 mod lease;
 pub mod mcp;
+mod numbers;
 mod pages;
 pub mod proxy;
 mod puts;

@@ -58,7 +58,7 @@ enum Command {
     /// Lists the days of batches that Lambda gave up on, and recounts them in a deployment.
     DeadBatches(DeadBatches),
     #[command(flatten)]
-    Ask(Ask),
+    Ask(Box<Ask>),
     /// Prints what completes the commands of this program in a shell.
     Completions {
         /// The shell.
@@ -97,7 +97,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Backup(backup) => backup.run().await,
         Command::Restore(restore) => restore.run().await,
         Command::DeadBatches(batches) => dead_batches::run(batches).await,
-        Command::Ask(ask) => cli::run(ask).await,
+        Command::Ask(ask) => cli::run(*ask).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tally", &mut script);

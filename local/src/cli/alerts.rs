@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::Common;
 use super::ask_person::confirm;
+use super::common::Common;
 use super::error::CliError;
 use super::grid::{Column, Grid};
 use super::out::Out;

@@ -7,15 +7,15 @@ use http::Method;
 use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
 
-use super::Common;
 use super::ask_person::confirm;
+use super::common::Common;
 use super::error::CliError;
 use super::grid::{Column, Grid};
 use super::out::Out;
 use super::parts::{items, number, text};
 use super::remote::{Tally, segment};
 use super::text::{Look, harmless, pad, width};
-use crate::import::thousands;
+use crate::numbers::thousands;
 
 /// Apps that are listed at most.
 const MOST: usize = 10_000;

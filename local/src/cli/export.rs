@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use self::page::{Compression, Format, Page};
 use self::part::{Part, State};
-use super::Common;
+use super::common::Common;
 use super::error::CliError;
 use super::filters::{Filters, Range};
 use super::out::Out;

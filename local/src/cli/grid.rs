@@ -150,7 +150,7 @@ mod tests {
             ("shop/payments.py:120".to_owned(), Look::Plain),
         ]);
         assert_eq!(grid.lines(Some(37), false, true)[1], "a message of 23 columns  shop/paymen…");
-        assert_eq!(grid.lines(Some(30), false, true)[1], "a message of 23 …  shop/paym…");
+        assert_eq!(grid.lines(Some(30), false, true)[1], "a message of 23 c…  shop/paym…");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::Common;
+use super::common::Common;
 use super::error::CliError;
 use super::filters::Range;
 use super::grid::{Column, Grid};
@@ -14,7 +14,7 @@ use super::parts::{counted, items, number, text};
 use super::remote::{Query, Tally, segment};
 use super::text::{Look, harmless};
 use super::zone::Zone;
-use crate::import::thousands;
+use crate::numbers::thousands;
 
 /// Issues that are looked at to find one by the beginning of its id.
 const SEARCHED: usize = 5_000;

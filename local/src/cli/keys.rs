@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::Common;
 use super::apps::setting;
 use super::ask_person::confirm;
+use super::common::Common;
 use super::error::CliError;
 use super::grid::{Column, Grid};
 use super::parts::{items, text};

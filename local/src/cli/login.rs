@@ -8,15 +8,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ask_person::{is_there, line, secret, secret_of_stdin};
+use super::common::variable;
 use super::error::CliError;
 use super::out::{Out, Output};
 use super::parts::text;
+use super::place::Which;
 use super::place::{Credential, Origin, Place};
 use super::profile::{DEFAULT, Profile, Profiles, Session, file};
 use super::remote::Tally;
 use super::text::harmless;
 use super::zone::Zone;
-use super::{Which, variable};
 
 /// Where to sign in, and as whom.
 #[derive(clap::Args)]

@@ -43,5 +43,5 @@ pub(super) fn number(value: &Value, field: &str) -> u64 {
 /// A count with its word: `1 event`, `1,234 events`.
 pub(super) fn counted(number: u64, word: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
-    format!("{} {word}{s}", crate::import::thousands(number))
+    format!("{} {word}{s}", crate::numbers::thousands(number))
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::Common;
+use super::common::Common;
 use super::error::CliError;
 use super::events::{Event, FIELDS, Page};
 use super::filters::{Filters, Range};

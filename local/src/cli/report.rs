@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::Common;
+use super::common::Common;
 use super::error::CliError;
 use super::filters::{Filters, Range};
 use super::out::{Out, row};
@@ -13,7 +13,7 @@ use super::parts::{counted, number, text};
 use super::remote::{Query, segment};
 use super::text::{Look, bar, cut, harmless, pad, width};
 use super::zone::Zone;
-use crate::import::thousands;
+use crate::numbers::thousands;
 
 /// Columns of a line where the output has no width of its own.
 const ROOM: usize = 80;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Common;
+use super::common::Common;
 use super::error::CliError;
 use super::grid::{Column, Grid};
 use super::out::Out;
@@ -13,7 +13,7 @@ use super::parts::{items, number, text};
 use super::remote::{Tally, segment};
 use super::text::{Look, harmless};
 use super::zone::{Zone, ago};
-use crate::import::thousands;
+use crate::numbers::thousands;
 
 /// Apps that are looked at.
 const APPS: usize = 50;

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 use ulid::Ulid;
 
-use super::Common;
+use super::common::Common;
 use super::error::CliError;
 use super::events::{Event, Page};
 use super::filters::Filters;

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use super::interrupt::{End, told_to_end};
 use super::options::Import;
 use super::send::Target;
-use super::summary::thousands;
 use crate::backlog::Backlog;
+use crate::numbers::thousands;
 use crate::server::{Missing, config, open, service};
 
 /// How often counters are checked while waiting for them.

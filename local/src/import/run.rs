@@ -12,7 +12,8 @@ use super::interrupt::{End, told_to_end};
 use super::oddity::{Oddity, Warned};
 use super::read::Piece;
 use super::send::{Outgoing, SendError, Target, Verdict};
-use super::summary::{At, Refusal, Summary, thousands};
+use super::summary::{At, Refusal, Summary};
+use crate::numbers::thousands;
 
 /// Events in one request.
 const BATCH: usize = 500;

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::json::Malformed;
 use super::shape::{Nameless, cut};
+use crate::numbers::thousands;
 
 /// Kinds of rejections that are counted separately. All others are counted as one kind.
 const KINDS: usize = 50;
@@ -191,19 +192,6 @@ fn advice(nameless: &Nameless) -> String {
     words
 }
 
-/// A number with commas.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,10 +202,6 @@ mod tests {
 
     #[test]
     fn numbers_are_what_people_need() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (120_000, "120,000"), (1_234_567, "1,234,567")]
-        {
-            assert_eq!(thousands(number), text);
-        }
         let summary = Summary { known: 120_000, ..Summary::default() };
         assert_eq!(summary.numbers(), "120,000 lines: 0 new, 120,000 already there, 0 refused");
         let summary = Summary { new: 1, joined: 4, ..Summary::default() };
