@@ -177,7 +177,7 @@ impl Workbench {
         Ok(serde_json::from_slice(&self.call(Method::POST, app, path, body.into()).await?)?)
     }
 
-    /// Posts a request of a client library, which must be answered with 200.
+    /// Posts a request of a client library, which must be answered with 200 or 202.
     pub async fn post_to_family(
         &self,
         app: &WorkApp,
@@ -185,7 +185,8 @@ impl Workbench {
         user_agent: &str,
         body: impl Into<Body>,
     ) -> Result<(), Box<dyn Error>> {
-        self.request(Method::POST, StatusCode::OK, app, path, user_agent, body.into()).await.map(drop)
+        let wanted = [StatusCode::OK, StatusCode::ACCEPTED];
+        self.request(Method::POST, &wanted, app, path, user_agent, body.into()).await.map(drop)
     }
 
     /// Sends a query that must succeed.
@@ -210,13 +211,13 @@ impl Workbench {
 
     async fn call(&self, method: Method, app: &WorkApp, path: &str, body: Body) -> Result<Bytes, Box<dyn Error>> {
         let wanted = if method == Method::POST { StatusCode::CREATED } else { StatusCode::OK };
-        self.request(method, wanted, app, path, "bench", body).await
+        self.request(method, &[wanted], app, path, "bench", body).await
     }
 
     async fn request(
         &self,
         method: Method,
-        wanted: StatusCode,
+        wanted: &[StatusCode],
         app: &WorkApp,
         path: &str,
         user_agent: &str,
@@ -231,7 +232,7 @@ impl Workbench {
         let Ok(reply) = self.router.clone().oneshot(request).await;
         let status = reply.status();
         let body = reply.into_body().collect().await?.to_bytes();
-        if status != wanted {
+        if !wanted.contains(&status) {
             return Err(format!("{path}: {status} {}", String::from_utf8_lossy(&body)).into());
         }
         Ok(body)
