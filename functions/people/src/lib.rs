@@ -18,7 +18,7 @@ use axum::Router;
 use schemars::SchemaGenerator;
 use tally_http::openapi::Operation;
 use tally_http::routes::{self, Function};
-use tally_http::rows::{self, in_rows};
+use tally_http::rows::in_rows;
 use tally_http::service::Routes;
 use tally_service::context::Context;
 
@@ -40,14 +40,14 @@ pub fn router(context: Arc<Context>) -> Router {
 /// The operations of this function, for the description of the API.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     vec![
-        rows::describe(sessions::operation(schemas)),
+        sessions::operation(schemas),
         person::operation(schemas),
-        rows::describe(session_statistics::operation(schemas)),
+        session_statistics::operation(schemas),
         web::operation(schemas),
         funnels::operation(schemas),
         funnel_people::operation(schemas),
         retention::operation(schemas),
-        rows::describe(next::operation(schemas)),
-        rows::describe(numbers::operation(schemas)),
+        next::operation(schemas),
+        numbers::operation(schemas),
     ]
 }

@@ -19,7 +19,7 @@ use axum::Router;
 use schemars::SchemaGenerator;
 use tally_http::openapi::Operation;
 use tally_http::routes::{self, Function};
-use tally_http::rows::{self, in_rows};
+use tally_http::rows::in_rows;
 use tally_http::service::Routes;
 use tally_service::context::Context;
 
@@ -42,11 +42,11 @@ pub fn router(context: Arc<Context>) -> Router {
 /// The operations of this function, for the description of the API.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     vec![
-        rows::describe(events::list_operation(schemas)),
+        events::list_operation(schemas),
         event::read_operation(schemas),
         export::operation(schemas),
         attributes::list_operation(schemas),
-        rows::describe(issues::list_operation(schemas)),
+        issues::list_operation(schemas),
         issues::read_operation(schemas),
         compat_seismo::list_operation(schemas),
         compat_the_eye::list_operation(schemas),

@@ -22,7 +22,7 @@ use axum::Router;
 use schemars::SchemaGenerator;
 use tally_http::openapi::Operation;
 use tally_http::routes::{self, Function};
-use tally_http::rows::{self, in_rows};
+use tally_http::rows::in_rows;
 use tally_http::service::Routes;
 use tally_service::context::Context;
 
@@ -41,8 +41,8 @@ pub fn router(context: Arc<Context>) -> Router {
 /// The operations of this function, for the description of the API.
 pub fn operations(schemas: &mut SchemaGenerator) -> Vec<Operation> {
     let mut operations = Vec::new();
-    operations.extend(periods::report_operations(schemas).map(rows::describe));
-    operations.extend(statistics::statistic_operations(schemas).map(rows::describe));
+    operations.extend(periods::report_operations(schemas));
+    operations.extend(statistics::statistic_operations(schemas));
     operations.push(metrics::operation(schemas));
     operations.extend(compat_seismo::report_operations(schemas));
     operations.push(compat_event_tracker::hours_operation(schemas));

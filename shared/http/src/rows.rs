@@ -16,7 +16,6 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderName, HeaderValue, Uri};
 use http_body_util::BodyExt;
-use schemars::json_schema;
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -26,12 +25,11 @@ use tally_service::config::Config;
 use tally_service::context::Context;
 
 use crate::credentials;
-use crate::openapi::{JSON, Operation, Parameter};
 use crate::problem::Problem;
 use crate::reply::MAX_BODY;
 use crate::service::origin;
 
-/// The media type of rows. A type of its own, so that a generated client knows which of two shapes it gets.
+/// The media type of rows. The description of the API does not know it: each reply would be one of two shapes in generated clients.
 pub const ROWS: &str = "application/vnd.tally.rows+json";
 
 /// The parameter.
@@ -44,24 +42,6 @@ where
     T: 'static,
 {
     handler.layer(middleware::from_fn(shape))
-}
-
-/// Adds the parameter, and the shape, to the description of an operation that [`in_rows`] serves.
-#[must_use]
-pub fn describe(mut operation: Operation) -> Operation {
-    let row = json_schema!({
-        "description": "A row. What is nested in the reply's item is a column, its names joined with `_`; a list is its JSON text.",
-        "type": "object",
-        "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
-    });
-    for reply in operation.replies.iter_mut().filter(|reply| reply.content.iter().any(|(kind, _)| *kind == JSON)) {
-        reply.content.push((ROWS, json_schema!({"type": "array", "items": row})));
-        reply.headers.push(("Link", "Of rows, if there are more: the address of the next page, with `rel=\"next\"`."));
-    }
-    // Without a default: generated clients send these, and a cursor goes without them.
-    let shapes = json_schema!({"type": "string", "enum": ["object", "rows"]});
-    let about = "`rows`: the series, else the items, as a table, for tools such as Grafana; by default `object`.";
-    operation.takes([Parameter::query(SHAPE, about, shapes)])
 }
 
 async fn shape(mut request: Request, next: Next) -> Response {
@@ -261,6 +241,7 @@ impl Serialize for Row<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openapi::JSON;
     use http::StatusCode;
 
     async fn rows(body: &'static str) -> (String, http::HeaderMap) {
