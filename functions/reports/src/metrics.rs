@@ -21,14 +21,14 @@ use tally_http::service::Shared;
 use tally_service::report::by_group::range_of;
 use tally_service::report::count::largest_first;
 
+use crate::overview::NO_LEVEL;
+
 /// Most pairs of a name and a level. Prometheus keeps a series of each.
 const MAX_SERIES: usize = 2_000;
 /// The media type that a scraper of today asks for.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// That of Prometheus's older format, which reads this text too.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// What events without a level have as their label.
-const NO_LEVEL: &str = "NONE";
 
 pub(crate) async fn metrics(
     State(context): Shared,
@@ -67,8 +67,8 @@ pub(crate) async fn metrics(
     page.sample("tally_counted_to_timestamp_seconds", &[], counted_to.micros() / 1_000_000);
     page.text.push_str("# EOF\n");
 
-    let is_open = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
-    let is_open = is_open.into_iter().any(|accept| accept.contains("application/openmetrics-text"));
+    let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    let is_open = accepted.any(|accept| accept.contains("application/openmetrics-text"));
     let kind = if is_open { OPEN_METRICS } else { PROMETHEUS };
     Ok((StatusCode::OK, [(CONTENT_TYPE, kind), (VARY, "accept")], Body::from(page.text)).into_response())
 }

@@ -31,8 +31,8 @@ use crate::statistic::{Asked, Statistic, compared};
 
 /// The items of each list.
 const TOP: usize = 20;
-/// What events without a level are shown as in a series.
-const NO_LEVEL: &str = "NONE";
+/// What events without a level are shown as in a series, and in metrics.
+pub(crate) const NO_LEVEL: &str = "NONE";
 /// Most events that are read for the messages of a name, slug or category, which counters of messages do not know.
 const MOST_FOR_MESSAGES: usize = 1_000;
 
